@@ -1,0 +1,23 @@
+//! The history of Symbolon's tables. A migration is frozen once it is released, and never looks at
+//! the live entities.
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_create_user;
+
+/// Symbolon's migrations, recorded in a table of their own, so that an embedder's migrations in the
+/// same database keep theirs.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_create_user::Migration)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        "symbolon_migration".into_iden()
+    }
+}

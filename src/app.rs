@@ -1,0 +1,164 @@
+//! The composition root: put the parts together, serve, and stop.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use poem::endpoint::Endpoint;
+use poem::listener::TcpAcceptor;
+use poem::{EndpointExt, IntoEndpoint, Response, Route, Server};
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::StartError;
+use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
+use crate::http::{self, Middleware};
+use crate::model::token::Lifetime;
+use crate::service::Services;
+use crate::service::passwords::Passwords;
+use crate::service::server_key::KeySource;
+use crate::service::tokens::Tokens;
+use crate::service::users::Users;
+use crate::store::Store;
+
+/// Requests under way get this long to end when the server stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Token authentication on one database: what an app of yours serves, or has beside its own.
+///
+/// Its clones are the same. Any number of them, on different databases, fit in one process.
+#[derive(Clone, Debug)]
+pub struct Symbolon {
+    services: Arc<Services>,
+}
+
+impl Symbolon {
+    /// Connects, migrates, and finds or makes the server key.
+    pub async fn open(config: Config) -> Result<Self, StartError> {
+        Self::open_with_clock(config, Clock::System).await
+    }
+
+    /// The same, by another clock: for tests.
+    pub async fn open_with_clock(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let path = Store::file(&config.database_url).map_err(StartError::new)?;
+        let key = key_source(&config, &path);
+        let lifetime =
+            Lifetime::from_seconds(config.token_lifetime.into()).map_err(StartError::new)?;
+        let cores = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let passwords = Passwords::start(
+            config.argon2_memory,
+            config.argon2_iterations,
+            config.argon2_parallelism,
+            config.hash_threads.unwrap_or_else(cores),
+            config.hash_queue,
+        )
+        .map_err(|why| StartError::new(format!("these Argon2 parameters do not work: {why}")))?;
+        let passwords = Arc::new(passwords);
+        // A key that cannot be used is found out before a database is made, and a key is made only
+        // for a database that can be used.
+        key.find().map_err(StartError::new)?;
+        let store = Arc::new(Store::open(&path).await.map_err(StartError::new)?);
+        let key = key.find_or_create().map_err(StartError::new)?;
+        let services = Services {
+            tokens: Tokens::new(Arc::clone(&store), clock.clone(), key, lifetime),
+            users: Users::new(Arc::clone(&store), clock, Arc::clone(&passwords)),
+            passwords,
+            store,
+        };
+        Ok(Self {
+            services: Arc::new(services),
+        })
+    }
+
+    /// Builds a schema of your roots, which [`Query`](crate::Query) and
+    /// [`Mutation`](crate::Mutation) are merged into. What resolvers and guards need is set.
+    pub fn schema<Q, M, S>(&self, query: Q, mutation: M, subscription: S) -> SchemaBuilder<Q, M, S>
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        graphql::schema(Arc::clone(&self.services), query, mutation, subscription)
+    }
+
+    /// Symbolon's paths: `/graphql` for the schema, `/tokens`, `/healthz`, `/readyz`, and `/` for a
+    /// browser. Add your own with `at`.
+    #[must_use]
+    pub fn routes<Q, M, S>(&self, schema: Schema<Q, M, S>) -> Route
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        http::routes(&self.services, schema)
+    }
+
+    /// Only the endpoint of the schema, to be mounted wherever you like in an app of your own.
+    #[must_use]
+    pub fn graphql<Q, M, S>(
+        &self,
+        schema: Schema<Q, M, S>,
+    ) -> impl Endpoint<Output = Response> + 'static
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        http::graphql(&self.services, schema)
+    }
+
+    /// Lets plain routes of an app that runs on a server of its own ask who is calling.
+    #[must_use]
+    pub fn middleware(&self) -> Middleware {
+        Middleware::new(Arc::clone(&self.services))
+    }
+
+    /// Serves `app` on `listener` until `shutdown` ends. Then it takes no more connections, lets the
+    /// requests under way end within 10 s, and closes the database.
+    pub async fn serve<E>(
+        &self,
+        app: E,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> std::io::Result<()>
+    where
+        E: IntoEndpoint,
+        E::Endpoint: 'static,
+    {
+        Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
+            .run_with_graceful_shutdown(
+                app.with(self.middleware()),
+                shutdown,
+                Some(SHUTDOWN_TIMEOUT),
+            )
+            .await?;
+        self.close().await.map_err(std::io::Error::other)
+    }
+
+    /// Closes the database. [`Symbolon::serve`] does it at its end.
+    pub async fn close(&self) -> Result<(), crate::Error> {
+        self.services.store.close().await
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn database(&self) -> &Path {
+        self.services.store.path()
+    }
+}
+
+/// Where `config` has the server key.
+fn key_source(config: &Config, database: &Path) -> KeySource {
+    if let Some(key) = &config.secret_key {
+        return KeySource::Given(key.0.clone());
+    }
+    if let Some(file) = &config.secret_key_file {
+        return KeySource::GivenFile(file.clone());
+    }
+    let mut own = database.as_os_str().to_owned();
+    own.push(".key");
+    KeySource::OwnFile(PathBuf::from(own))
+}

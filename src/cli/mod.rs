@@ -1,0 +1,48 @@
+//! The command line, one file for each subcommand.
+
+mod migrate;
+mod schema;
+mod serve;
+
+use std::error::Error;
+
+use clap::{Parser, Subcommand};
+
+/// Token authentication for GraphQL: trade username and password for a temporary opaque token.
+///
+/// Without a command it serves, with everything it needs in the working directory: open
+/// http://127.0.0.1:8000/ in a browser, or see <https://docs.rs/symbolon>.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    serve: serve::Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve GraphQL and the token endpoints over HTTP
+    Serve(serve::Serve),
+    /// Bring the tables of the database up to date, and stop; `serve` does it by itself
+    Migrate(migrate::Migrate),
+    /// Print the GraphQL schema (SDL)
+    Schema,
+}
+
+/// Reads the command line; explains and exits when it makes no sense.
+pub(crate) fn parse() -> Cli {
+    Cli::parse()
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
+        match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(serve) => serve.run().await,
+            Command::Migrate(migrate) => migrate.run().await,
+            Command::Schema => schema::run(),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `symbolon serve`
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use async_graphql::EmptySubscription;
+use clap::Args;
+use symbolon::{Config, Mutation, Query, Symbolon};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// The address to listen on
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    host: IpAddr,
+
+    /// The port to listen on; 0 for any that is free
+    #[arg(long, env = "PORT", default_value_t = 8000)]
+    port: u16,
+
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
+        let Self { host, port, config } = self;
+        // First of all, so that nothing is made where nothing can be served.
+        let listener = TcpListener::bind((host, port))
+            .await
+            .map_err(|error| format!("cannot listen on {host} port {port}: {error}"))?;
+        let address = listener.local_addr()?;
+        let symbolon = Symbolon::open(config).await?;
+        let schema = symbolon.schema(Query, Mutation, EmptySubscription).finish();
+        let app = symbolon.routes(schema);
+        let shutdown = shutdown()?;
+        writeln!(
+            io::stdout(),
+            "Symbolon {version} listens on http://{address}\n\
+             data       {database}\n\
+             try first  open http://{address}/ in a browser, or\n  \
+             curl http://{address}/graphql -H 'Content-Type: application/json' -d '{{\"query\":\"{{ __typename }}\"}}'",
+            version = env!("CARGO_PKG_VERSION"),
+            database = std::path::absolute(symbolon.database())?.display(),
+        )?;
+        if !host.is_loopback() {
+            tracing::warn!(
+                %address,
+                "passwords and tokens arrive unencrypted: let a proxy in front speak TLS"
+            );
+        }
+        symbolon.serve(app, listener, shutdown).await?;
+        Ok(())
+    }
+}
+
+/// Ends at the first SIGTERM or SIGINT.
+fn shutdown() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

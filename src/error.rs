@@ -1,0 +1,192 @@
+//! What can go wrong, and the one table that says how each door answers it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::Level;
+
+/// Why a request, or a part of it, was refused.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nobody is known to be asking.
+    Unauthenticated(Unauthenticated),
+    /// The arguments make no sense; the text says why.
+    BadUserInput(String),
+    /// The HTTP request makes no sense; the text says why.
+    BadRequest(String),
+    /// The path exists, the method on it does not; the methods that do.
+    MethodNotAllowed(&'static str),
+    /// The body is larger than is read.
+    PayloadTooLarge,
+    /// The body is not JSON.
+    UnsupportedMediaType,
+    /// The document is not GraphQL; the text says where.
+    GraphqlParseFailed(String),
+    /// More was asked for than one request may have; the name of the limit.
+    LimitExceeded(&'static str),
+    /// Not now: the hashing queue is full, or the database is away.
+    ServiceUnavailable {
+        /// In how many seconds it is worth another try.
+        retry_after: u32,
+    },
+    /// Anything else. The cause is for the log and never sent.
+    Internal(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why nobody is known to be asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unauthenticated {
+    /// No credentials of the needed kind were sent.
+    Missing,
+    /// Unknown user, wrong password or disabled user: they are not told apart.
+    InvalidCredentials,
+    /// A token that was never issued, or was replaced.
+    TokenInvalid,
+    /// A token that has expired or was revoked.
+    TokenExpired,
+}
+
+/// How a door answers an [`Error`]: one line of the contract.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// `extensions.code` in GraphQL, `code` elsewhere.
+    pub(crate) code: &'static str,
+    /// `extensions.reason` in GraphQL, `reason` elsewhere.
+    pub(crate) reason: Option<&'static str>,
+    /// The HTTP status where a whole request is refused.
+    pub(crate) status: u16,
+    /// How loud the log is about it.
+    pub(crate) level: Level,
+    /// What the client reads.
+    pub(crate) message: Cow<'static, str>,
+    /// In how many seconds it is worth another try.
+    pub(crate) retry_after: Option<u32>,
+    /// The name of the limit that was exceeded.
+    pub(crate) limit: Option<&'static str>,
+}
+
+impl Error {
+    /// An error whose cause is for the log only.
+    pub(crate) fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(Arc::from(cause.into()))
+    }
+
+    /// The line of the contract for this error.
+    #[must_use]
+    pub(crate) fn answer(&self) -> Answer {
+        use Unauthenticated::{InvalidCredentials, Missing, TokenExpired, TokenInvalid};
+        let text = |text: &'static str| Cow::Borrowed(text);
+        let (code, reason, status, level, message) = match self {
+            Self::Unauthenticated(why) => {
+                let (reason, message) = match why {
+                    Missing => ("MISSING", "Authentication is required."),
+                    InvalidCredentials => {
+                        ("INVALID_CREDENTIALS", "The username or password is wrong.")
+                    }
+                    TokenInvalid => ("TOKEN_INVALID", "The token is not valid."),
+                    TokenExpired => (
+                        "TOKEN_EXPIRED",
+                        "The token has expired or was revoked. Sign in again.",
+                    ),
+                };
+                let code = "UNAUTHENTICATED";
+                (code, Some(reason), 401, Level::INFO, text(message))
+            }
+            Self::BadUserInput(why) => {
+                let why = Cow::Owned(why.clone());
+                ("BAD_USER_INPUT", None, 400, Level::INFO, why)
+            }
+            Self::BadRequest(why) => {
+                let why = Cow::Owned(why.clone());
+                ("BAD_REQUEST", None, 400, Level::INFO, why)
+            }
+            Self::MethodNotAllowed(_) => {
+                let message = text("This path does not answer this method.");
+                ("METHOD_NOT_ALLOWED", None, 405, Level::INFO, message)
+            }
+            Self::PayloadTooLarge => {
+                let message = text("The body is too large.");
+                ("PAYLOAD_TOO_LARGE", None, 413, Level::INFO, message)
+            }
+            Self::UnsupportedMediaType => {
+                let message = text("The body has to be sent as application/json.");
+                ("UNSUPPORTED_MEDIA_TYPE", None, 415, Level::INFO, message)
+            }
+            Self::GraphqlParseFailed(why) => {
+                let why = Cow::Owned(why.clone());
+                ("GRAPHQL_PARSE_FAILED", None, 400, Level::INFO, why)
+            }
+            Self::LimitExceeded(limit) => {
+                let message = Cow::Owned(format!("One request may not exceed the limit {limit}."));
+                ("LIMIT_EXCEEDED", None, 400, Level::INFO, message)
+            }
+            Self::ServiceUnavailable { .. } => {
+                let message = text("Too busy at the moment. Try again shortly.");
+                ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
+            }
+            Self::Internal(_) => {
+                let message = text("Something went wrong on our side.");
+                ("INTERNAL_SERVER_ERROR", None, 500, Level::ERROR, message)
+            }
+        };
+        Answer {
+            code,
+            reason,
+            status,
+            level,
+            message,
+            retry_after: match self {
+                Self::ServiceUnavailable { retry_after } => Some(*retry_after),
+                _ => None,
+            },
+            limit: match self {
+                Self::LimitExceeded(limit) => Some(limit),
+                _ => None,
+            },
+        }
+    }
+
+    /// Writes the error to the log, with its cause where it has one.
+    pub(crate) fn log(&self, request_id: &str) {
+        match (self, self.answer()) {
+            (Self::Internal(cause), _) => {
+                tracing::error!(request_id, cause = ?cause, "internal error");
+            }
+            (_, answer) if answer.level == Level::WARN => {
+                tracing::warn!(request_id, code = answer.code, "request refused");
+            }
+            (_, answer) => {
+                let Answer { code, reason, .. } = answer;
+                tracing::debug!(request_id, code, reason, "request refused");
+            }
+        }
+    }
+}
+
+impl From<Unauthenticated> for Error {
+    fn from(why: Unauthenticated) -> Self {
+        Self::Unauthenticated(why)
+    }
+}
+
+/// The text that clients read; never a cause.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.answer().message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Why Symbolon does not start: one line for whoever starts it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+impl StartError {
+    pub(crate) fn new(why: impl fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}

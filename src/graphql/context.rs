@@ -1,0 +1,45 @@
+//! What resolvers ask of the context.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Result};
+
+use crate::error::Error;
+use crate::model::identity::Identity;
+use crate::model::user::User;
+use crate::service::Services;
+use crate::service::authentication::Authentication;
+
+/// Who is asking, for resolvers.
+///
+/// Behind the guard [`Authenticated`](crate::Authenticated) the answer is known and costs nothing;
+/// elsewhere the first question of a request looks it up, and errs with UNAUTHENTICATED if nobody is
+/// known to be asking.
+pub trait ContextExt {
+    /// Who the request speaks for.
+    fn identity(&self) -> impl Future<Output = Result<Arc<Identity>>> + Send;
+
+    /// The user that the request speaks for.
+    fn current_user(&self) -> impl Future<Output = Result<User>> + Send;
+}
+
+impl ContextExt for Context<'_> {
+    async fn identity(&self) -> Result<Arc<Identity>> {
+        Ok(authentication(self)?.identity().await?)
+    }
+
+    async fn current_user(&self) -> Result<User> {
+        Ok(self.identity().await?.user().clone())
+    }
+}
+
+/// The credentials of the request.
+pub(super) fn authentication<'a>(ctx: &Context<'a>) -> Result<&'a Authentication, Error> {
+    ctx.data().map_err(|error| Error::internal(error.message))
+}
+
+/// What Symbolon can do.
+pub(super) fn services<'a>(ctx: &Context<'a>) -> Result<&'a Services, Error> {
+    let services: &Arc<Services> = ctx.data().map_err(|error| Error::internal(error.message))?;
+    Ok(services)
+}

@@ -1,0 +1,151 @@
+//! The objects and enums of the schema.
+
+use async_graphql::{Enum, ID, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+
+use crate::model::form::{FieldError, Problem};
+use crate::model::identity::Identity;
+use crate::model::{self, user};
+use crate::service::tokens::IssuedToken;
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "user::Role")]
+pub(crate) enum Role {
+    /// Whatever concerns the account itself.
+    User,
+    /// Whatever concerns any account.
+    Admin,
+}
+
+/// An account.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    user: model::user::User,
+    shows_private: bool,
+}
+
+impl User {
+    /// The account of whoever is asking.
+    pub(super) fn own(user: model::user::User) -> Self {
+        Self {
+            user,
+            shows_private: true,
+        }
+    }
+
+    /// An account that `viewer` looks at.
+    pub(super) fn seen_by(viewer: &Identity, user: model::user::User) -> Self {
+        let viewer = viewer.user();
+        Self {
+            shows_private: viewer.id == user.id || viewer.role == user::Role::Admin,
+            user,
+        }
+    }
+}
+
+/// An account.
+#[Object]
+impl User {
+    /// Its number. Never used twice.
+    async fn id(&self) -> ID {
+        self.user.id.into()
+    }
+
+    /// Its name, as its owner writes it. Names that differ in upper and lower case only are the same.
+    async fn username(&self) -> &str {
+        &self.user.username
+    }
+
+    /// What it may do.
+    async fn role(&self) -> Role {
+        self.user.role.into()
+    }
+
+    /// When it was registered.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.user.created_at
+    }
+
+    /// Its e-mail address, not verified. For the user and admins; null for others.
+    async fn email(&self) -> Option<&str> {
+        self.user.email.as_deref().filter(|_| self.shows_private)
+    }
+
+    /// When its password was last accepted, to the minute. For the user and admins; null for others.
+    async fn last_sign_in_at(&self) -> Option<DateTime<Utc>> {
+        self.user.last_sign_in_at.filter(|_| self.shows_private)
+    }
+}
+
+/// A session token: 32 characters, to be sent as `Authorization: Bearer …` (RFC 6750) until it
+/// expires or is revoked. Each user has one.
+#[derive(Debug)]
+pub(crate) struct Token(pub(super) IssuedToken);
+
+/// A session token: 32 characters, to be sent as `Authorization: Bearer …` (RFC 6750) until it
+/// expires or is revoked. Each user has one.
+#[Object]
+impl Token {
+    /// The token itself.
+    async fn token(&self) -> &str {
+        self.0.token.reveal()
+    }
+
+    /// Always `Bearer`.
+    async fn token_type(&self) -> &str {
+        "Bearer"
+    }
+
+    /// When it expires.
+    async fn expires_at(&self) -> DateTime<Utc> {
+        self.0.expires_at
+    }
+
+    /// In how many seconds it expires.
+    async fn expires_in(&self) -> i64 {
+        self.0.expires_in
+    }
+
+    /// Whose it is.
+    async fn user(&self) -> User {
+        User::own(self.0.user.clone())
+    }
+}
+
+/// What is wrong with a field of an input, for a form to show beside it.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct UserError {
+    /// For programs.
+    code: UserErrorCode,
+    /// The field of the input, if it is about one.
+    field: Option<&'static str>,
+    /// For people.
+    message: &'static str,
+}
+
+/// What can be wrong with a field of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Problem")]
+pub(crate) enum UserErrorCode {
+    /// Another account has this value.
+    Taken,
+    /// The value is missing.
+    Blank,
+    /// The value has too few characters.
+    TooShort,
+    /// The value has too many characters.
+    TooLong,
+    /// The value has a form, or characters, that are not allowed.
+    Invalid,
+}
+
+impl From<FieldError> for UserError {
+    fn from(error: FieldError) -> Self {
+        Self {
+            code: error.problem.into(),
+            field: Some(error.field),
+            message: error.message,
+        }
+    }
+}

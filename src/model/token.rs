@@ -1,0 +1,168 @@
+//! The session token: plain, digest, and what it is derived from.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+use crate::model::user::UserId;
+
+/// A token with this much left, or less, is replaced at the next sign-in.
+const REUSE_MARGIN: TimeDelta = TimeDelta::seconds(60);
+
+/// How long a new token lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetime(TimeDelta);
+
+impl Lifetime {
+    /// The shortest, in seconds.
+    pub(crate) const MIN: u32 = 120;
+    /// The longest, in seconds: 30 days.
+    pub(crate) const MAX: u32 = 30 * 24 * 60 * 60;
+
+    pub(crate) fn from_seconds(seconds: i64) -> Result<Self, Error> {
+        if !(i64::from(Self::MIN)..=i64::from(Self::MAX)).contains(&seconds) {
+            let (min, max) = (Self::MIN, Self::MAX);
+            return Err(Error::BadUserInput(format!(
+                "A token lives for {min} to {max} seconds."
+            )));
+        }
+        Ok(Self(TimeDelta::seconds(seconds)))
+    }
+
+    pub(crate) fn duration(self) -> TimeDelta {
+        self.0
+    }
+}
+
+/// A session token in the clear: 32 characters of standard base64. It exists on its way to its
+/// bearer and back, and nowhere else.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SessionToken(String);
+
+impl SessionToken {
+    /// The token of `user` for `nonce`: the same inputs give the same token.
+    pub(crate) fn derive(key: &ServerKey, user: UserId, nonce: &Nonce) -> Self {
+        let mut mac = key.mac();
+        mac.update(b"symbolon session v1");
+        mac.update(&user.0.to_be_bytes());
+        mac.update(&nonce.0);
+        let bytes = mac.finalize().into_bytes();
+        Self(STANDARD.encode(&bytes[..24]))
+    }
+
+    /// `None` for whatever cannot be a session token.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        (text.len() == 32 && STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 24))
+            .then(|| Self(text.to_owned()))
+    }
+
+    pub(crate) fn digest(&self) -> TokenDigest {
+        TokenDigest(Sha256::digest(&self.0).into())
+    }
+
+    /// The characters; for the answer to whoever just proved to be its owner.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionToken(redacted)")
+    }
+}
+
+/// SHA-256 of a token: what the database keeps and looks up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TokenDigest(pub(crate) [u8; 32]);
+
+/// 24 random bytes that make one session token differ from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nonce(pub(crate) [u8; 24]);
+
+impl Nonce {
+    pub(crate) fn random() -> Result<Self, Error> {
+        random().map(Self)
+    }
+}
+
+/// The server's half of every session token.
+#[derive(Clone)]
+pub(crate) struct ServerKey([u8; 32]);
+
+impl ServerKey {
+    pub(crate) fn random() -> Result<Self, Error> {
+        random().map(Self)
+    }
+
+    /// Standard base64 of 32 bytes, white space around it ignored; `None` for anything else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(text.trim()).ok()?;
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// What [`ServerKey::parse`] reads; for the key file.
+    pub(crate) fn reveal(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+
+    fn mac(&self) -> Hmac<Sha256> {
+        // Any length is a valid HMAC key; a fixed one needs no fallible constructor.
+        let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
+        block[..32].copy_from_slice(&self.0);
+        Hmac::new(&block)
+    }
+}
+
+impl fmt::Debug for ServerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerKey(redacted)")
+    }
+}
+
+/// The session of an account, as its row has it: everything but the token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) digest: TokenDigest,
+    /// `None` once revoked.
+    pub(crate) nonce: Option<Nonce>,
+    pub(crate) expires_at: DateTime<Utc>,
+}
+
+impl Session {
+    /// Whether its token is honoured at `now`. An expiration further ahead than any lifetime
+    /// reaches was written while a clock was wrong, and is not.
+    pub(crate) fn is_live(&self, now: DateTime<Utc>) -> bool {
+        self.nonce.is_some()
+            && self.expires_at > now
+            && self.expires_at - now <= TimeDelta::seconds(Lifetime::MAX.into())
+    }
+
+    /// The token, if it is to be handed out again at `now`: it is live, has more than 60 s left,
+    /// and `key` is still the one that it was derived with.
+    pub(crate) fn reusable(
+        &self,
+        key: &ServerKey,
+        user: UserId,
+        now: DateTime<Utc>,
+    ) -> Option<SessionToken> {
+        if !self.is_live(now) || self.expires_at - now <= REUSE_MARGIN {
+            return None;
+        }
+        let token = SessionToken::derive(key, user, self.nonce.as_ref()?);
+        (token.digest() == self.digest).then_some(token)
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(Error::internal)?;
+    Ok(bytes)
+}

@@ -1,0 +1,160 @@
+//! Accounts and their names.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use email_address::{EmailAddress, Options};
+use precis_profiles::precis_core;
+use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
+
+use crate::model::form::{FieldError, Problem};
+use crate::model::password::PasswordHash;
+use crate::model::token::Session;
+
+/// The number of an account. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserId(pub(crate) i64);
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for UserId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Whatever concerns the account itself.
+    User,
+    /// Whatever concerns any account.
+    Admin,
+}
+
+/// An account, without its secrets.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Its number.
+    pub id: UserId,
+    /// Its name, as its owner writes it.
+    pub username: String,
+    /// Its e-mail address, as its owner writes it. Not verified.
+    pub email: Option<String>,
+    /// What it may do.
+    pub role: Role,
+    /// When it was registered.
+    pub created_at: DateTime<Utc>,
+    /// When its password was last accepted, to the minute.
+    pub last_sign_in_at: Option<DateTime<Utc>>,
+}
+
+/// An account with what it takes to sign in.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) user: User,
+    pub(crate) password_hash: PasswordHash,
+    /// Counts the changes of the password.
+    pub(crate) password_version: i64,
+    pub(crate) disabled: bool,
+    pub(crate) session: Option<Session>,
+}
+
+/// A stretch of all accounts in the order of their ids.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PageRequest {
+    /// Only accounts after this one.
+    pub(crate) after: Option<UserId>,
+    /// Only accounts before this one.
+    pub(crate) before: Option<UserId>,
+    /// The last `limit` of them instead of the first.
+    pub(crate) backwards: bool,
+    /// How many at most.
+    pub(crate) limit: u64,
+}
+
+/// A name that an account can have: 1 to 64 characters.
+#[derive(Clone, Debug)]
+pub(crate) struct Username {
+    /// PRECIS `UsernameCasePreserved` (RFC 8265, section 3.4): as its owner writes it.
+    pub(crate) display: String,
+    /// PRECIS `UsernameCaseMapped` (RFC 8265, section 3.3): as names are compared.
+    pub(crate) canonical: String,
+}
+
+impl Username {
+    pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
+        let refuse = |problem, message| Err(FieldError::new("username", problem, message));
+        if text.is_empty() {
+            return refuse(Problem::Blank, "Choose a username.");
+        }
+        let (Some(display), Some(canonical)) = (
+            stable(text, UsernameCasePreserved::enforce),
+            stable(text, UsernameCaseMapped::enforce),
+        ) else {
+            return refuse(
+                Problem::Invalid,
+                "A username has letters, digits and signs, without spaces and control characters.",
+            );
+        };
+        // Basic credentials end the user-id at the first colon (RFC 7617, section 2).
+        if canonical.contains(':') {
+            return refuse(Problem::Invalid, "A username has no colon.");
+        }
+        if display.chars().count() > 64 {
+            return refuse(Problem::TooLong, "A username has at most 64 characters.");
+        }
+        Ok(Self { display, canonical })
+    }
+}
+
+/// Applies `enforce` until its result no longer changes, as RFC 8264, section 7 asks for;
+/// `None` where it is refused or never settles.
+fn stable<'a>(
+    text: &'a str,
+    enforce: impl Fn(String) -> Result<Cow<'a, str>, precis_core::Error>,
+) -> Option<String> {
+    let mut text = enforce(text.to_owned()).ok()?.into_owned();
+    for _ in 0..3 {
+        let next = enforce(text.clone()).ok()?.into_owned();
+        if next == text {
+            return Some(text);
+        }
+        text = next;
+    }
+    None
+}
+
+/// An e-mail address that an account can have. Whether mail arrives there is not checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Email {
+    /// As its owner writes it.
+    pub(crate) display: String,
+    /// As addresses are compared: in lower case.
+    pub(crate) canonical: String,
+}
+
+impl Email {
+    pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
+        let options = Options::default()
+            .without_display_text()
+            .without_domain_literal();
+        if text.len() > 254 || EmailAddress::parse_with_options(text, options).is_err() {
+            let message = "This is not an e-mail address.";
+            return Err(FieldError::new("email", Problem::Invalid, message));
+        }
+        Ok(Self {
+            display: text.to_owned(),
+            canonical: text.to_lowercase(),
+        })
+    }
+}

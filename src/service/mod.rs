@@ -1,0 +1,32 @@
+//! Verbs: what Symbolon does, one file for each. No protocol is named here.
+
+pub(crate) mod authentication;
+mod hash_pool;
+pub(crate) mod passwords;
+pub(crate) mod server_key;
+pub(crate) mod tokens;
+pub(crate) mod users;
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::service::passwords::Passwords;
+use crate::service::tokens::Tokens;
+use crate::service::users::Users;
+use crate::store::Store;
+
+/// Everything Symbolon can do; what the doors hold.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) tokens: Tokens,
+    pub(crate) users: Users,
+    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) store: Arc<Store>,
+}
+
+impl Services {
+    /// Succeeds while requests that need the database can be served.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        self.store.ping().await
+    }
+}

@@ -1,0 +1,106 @@
+//! Find the server key, or make one.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::model::token::ServerKey;
+
+/// Why there is no server key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    #[error(
+        "{0} does not hold a server key: base64 of 32 bytes, as `openssl rand -base64 32` prints it"
+    )]
+    Malformed(String),
+    #[error("the key file {0} cannot be read: {1}")]
+    Read(PathBuf, io::Error),
+    #[error("the key file {0} can be read by others; `chmod 600` it")]
+    Exposed(PathBuf),
+    #[error("the key file {0} cannot be made: {1}")]
+    Create(PathBuf, io::Error),
+    #[error("no random bytes for a server key: {0}")]
+    Random(Error),
+}
+
+/// Where the server key is.
+#[derive(Debug)]
+pub(crate) enum KeySource {
+    /// Given in the configuration.
+    Given(String),
+    /// In a file that the configuration names.
+    GivenFile(PathBuf),
+    /// In a file of our own beside the database.
+    OwnFile(PathBuf),
+}
+
+impl KeySource {
+    /// The key; `None` if it is a file of our own that is not there yet.
+    pub(crate) fn find(&self) -> Result<Option<ServerKey>, KeyError> {
+        match self {
+            Self::Given(text) => {
+                let name = || KeyError::Malformed("SYMBOLON_SECRET_KEY".to_owned());
+                Ok(Some(ServerKey::parse(text).ok_or_else(name)?))
+            }
+            Self::GivenFile(path) => {
+                if exposed(path).map_err(|error| KeyError::Read(path.clone(), error))? {
+                    tracing::warn!("{}", KeyError::Exposed(path.clone()));
+                }
+                read(path).map(Some)
+            }
+            Self::OwnFile(path) => match exposed(path) {
+                Ok(false) => read(path).map(Some),
+                Ok(true) => Err(KeyError::Exposed(path.clone())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(KeyError::Read(path.clone(), error)),
+            },
+        }
+    }
+
+    /// The key, made if it is a file of our own that is not there yet.
+    pub(crate) fn find_or_create(&self) -> Result<ServerKey, KeyError> {
+        if let Some(key) = self.find()? {
+            return Ok(key);
+        }
+        if let Self::OwnFile(path) = self {
+            create(path)?;
+        }
+        // Of several processes that start at once, one has made the file that all of them read.
+        let missing = || KeyError::Malformed("a file that was just made".to_owned());
+        self.find()?.ok_or_else(missing)
+    }
+}
+
+fn read(path: &Path) -> Result<ServerKey, KeyError> {
+    let text = fs::read_to_string(path).map_err(|error| KeyError::Read(path.to_owned(), error))?;
+    ServerKey::parse(&text).ok_or_else(|| KeyError::Malformed(path.display().to_string()))
+}
+
+fn exposed(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.mode() & 0o077 != 0)
+}
+
+/// The file appears under its name whole and synced, or not at all, and never takes another's place.
+fn create(path: &Path) -> Result<(), KeyError> {
+    let key = ServerKey::random().map_err(KeyError::Random)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let written = || {
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(folder)?;
+        writeln!(file, "{}", key.reveal())?;
+        file.as_file().sync_all()?;
+        match fs::hard_link(file.path(), path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        file.close()?;
+        File::open(folder)?.sync_all()
+    };
+    written().map_err(|error: io::Error| KeyError::Create(path.to_owned(), error))
+}

@@ -1,0 +1,66 @@
+//! Rows: the only room where SeaORM is spoken.
+
+mod connect;
+mod sessions;
+mod users;
+
+use std::path::Path;
+
+use sea_orm::sqlx::error::DatabaseError;
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
+
+use crate::error::Error;
+
+pub(crate) use self::sessions::Replace;
+pub(crate) use self::users::{NewUser, TakenField};
+
+/// The database: one connection that writes, so that writers queue here and not in `SQLite`'s busy
+/// handler, and a pool that reads beside it.
+#[derive(Debug)]
+pub(crate) struct Store {
+    writer: DatabaseConnection,
+    readers: DatabaseConnection,
+    path: std::path::PathBuf,
+}
+
+impl Store {
+    /// The database file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Succeeds while the database answers.
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        Ok(self.readers.ping().await?)
+    }
+
+    /// Waits for what is under way and closes the connections.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        self.readers.close_by_ref().await?;
+        Ok(self.writer.close_by_ref().await?)
+    }
+}
+
+/// A database that is busy or away is worth another try; anything else is a fault.
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        let busy = match &error {
+            DbErr::ConnectionAcquire(_) => true,
+            DbErr::Exec(RuntimeErr::SqlxError(cause))
+            | DbErr::Query(RuntimeErr::SqlxError(cause))
+            | DbErr::Conn(RuntimeErr::SqlxError(cause)) => {
+                // SQLITE_BUSY and its extended codes have 5 in their lowest byte.
+                let code = cause.as_database_error().and_then(DatabaseError::code);
+                code.and_then(|code| code.parse::<u32>().ok())
+                    .is_some_and(|code| code & 0xff == 5)
+            }
+            _ => false,
+        };
+        if busy {
+            tracing::warn!(%error, "the database is busy");
+            Self::ServiceUnavailable { retry_after: 1 }
+        } else {
+            Self::internal(error)
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The log: to standard error, for the binary only.
+
+use std::error::Error;
+use std::io;
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What the log holds unless `SYMBOLON_LOG` says otherwise.
+const DEFAULT: &str = "info,poem=warn,sea_orm_migration=warn,sqlx=warn";
+
+/// Starts the log. `SYMBOLON_LOG` is a level, or several as `TARGET=LEVEL,…`.
+pub(crate) fn start() -> Result<(), Box<dyn Error>> {
+    let wanted = std::env::var("SYMBOLON_LOG").unwrap_or_else(|_| DEFAULT.to_owned());
+    let targets: Targets = wanted
+        .parse()
+        .map_err(|error| format!("SYMBOLON_LOG={wanted:?} is not a log filter: {error}"))?;
+    let ansi = io::IsTerminal::is_terminal(&io::stderr());
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(ansi)
+        .with_writer(io::stderr);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(targets)
+        .try_init()?;
+    Ok(())
+}
