@@ -4,8 +4,10 @@
 //! cargo run --example embed
 //! ```
 //!
-//! `notesCount` is for everybody, `notes` and `addNote` are behind the guard, and `GET /whoami` is a
+//! It listens on port 8000 unless told otherwise (`-- 127.0.0.1:9000`). `notesCount` is for everybody, `notes` and `addNote` are behind the guard, and `GET /whoami` is a
 //! plain poem route that asks who is calling. Everything of Symbolon's is there beside them.
+
+#![allow(clippy::print_stdout, clippy::unused_async)]
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -70,7 +72,7 @@ struct Query(symbolon::Query, Notes);
 struct Mutation(symbolon::Mutation, NotesMutation);
 
 #[handler]
-async fn whoami(identity: Option<Identity>) -> String {
+fn whoami(identity: Option<Identity>) -> String {
     match identity {
         Some(identity) => format!("You are {}.\n", identity.user().username),
         None => "I do not know you.\n".to_owned(),
@@ -85,7 +87,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .data(Notebook::default())
         .finish();
     let app = symbolon.routes(schema).at("/whoami", get(whoami));
-    let listener = TcpListener::bind("127.0.0.1:8000").await?;
+    let address = std::env::args().nth(1);
+    let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:8000")).await?;
+    println!("The notes app listens on http://{}", listener.local_addr()?);
     let shutdown = async {
         let _ = tokio::signal::ctrl_c().await;
     };

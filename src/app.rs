@@ -59,9 +59,11 @@ impl Symbolon {
         let passwords = Arc::new(passwords);
         // A key that cannot be used is found out before a database is made, and a key is made only
         // for a database that can be used.
-        key.find().map_err(StartError::new)?;
+        let found = key.find().map_err(StartError::new)?;
         let store = Arc::new(Store::open(&path).await.map_err(StartError::new)?);
-        let key = key.find_or_create().map_err(StartError::new)?;
+        let key = found
+            .map_or_else(|| key.create(), Ok)
+            .map_err(StartError::new)?;
         let services = Services {
             tokens: Tokens::new(Arc::clone(&store), clock.clone(), key, lifetime),
             users: Users::new(Arc::clone(&store), clock, Arc::clone(&passwords)),
@@ -82,6 +84,13 @@ impl Symbolon {
         S: SubscriptionType + 'static,
     {
         graphql::schema(Arc::clone(&self.services), query, mutation, subscription)
+    }
+
+    /// [`Symbolon::routes`] with nothing but Symbolon's own types: what `symbolon serve` serves.
+    #[must_use]
+    pub fn own_routes(&self) -> Route {
+        let services = Arc::clone(&self.services);
+        self.routes(graphql::own_schema(services).finish())
     }
 
     /// Symbolon's paths: `/graphql` for the schema, `/tokens`, `/healthz`, `/readyz`, and `/` for a

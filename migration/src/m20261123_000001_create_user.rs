@@ -1,7 +1,6 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{
-    big_integer, big_integer_null, big_pk_auto, binary_null, string, string_len, string_null,
-    string_uniq,
+    big_integer, big_integer_null, big_pk_auto, string, string_len, string_null, string_uniq,
 };
 
 #[derive(DeriveMigrationName)]
@@ -25,8 +24,8 @@ impl MigrationTrait for Migration {
                     .col(big_integer_null("disabled_at"))
                     .col(big_integer("created_at"))
                     .col(big_integer_null("last_sign_in_at"))
-                    .col(binary_null("token_nonce"))
-                    .col(binary_null("token_digest").unique_key())
+                    .col(ColumnDef::new("token_nonce").blob())
+                    .col(ColumnDef::new("token_digest").blob().unique_key())
                     .col(big_integer_null("token_expiration"))
                     .to_owned(),
             )

@@ -1,4 +1,5 @@
 //! The command line, one file for each subcommand.
+#![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
 mod migrate;
 mod schema;
@@ -11,7 +12,9 @@ use clap::{Parser, Subcommand};
 /// Token authentication for GraphQL: trade username and password for a temporary opaque token.
 ///
 /// Without a command it serves, with everything it needs in the working directory: open
-/// http://127.0.0.1:8000/ in a browser, or see <https://docs.rs/symbolon>.
+/// http://127.0.0.1:8000/ in a browser. What is not given here is taken from the environment; the server
+/// key (SYMBOLON_SECRET_KEY) and how loud the log is (SYMBOLON_LOG: error, warn, info, debug or trace)
+/// from there only.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {

@@ -4,9 +4,8 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-use async_graphql::EmptySubscription;
 use clap::Args;
-use symbolon::{Config, Mutation, Query, Symbolon};
+use symbolon::{Config, Symbolon};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,8 +32,7 @@ impl Serve {
             .map_err(|error| format!("cannot listen on {host} port {port}: {error}"))?;
         let address = listener.local_addr()?;
         let symbolon = Symbolon::open(config).await?;
-        let schema = symbolon.schema(Query, Mutation, EmptySubscription).finish();
-        let app = symbolon.routes(schema);
+        let app = symbolon.own_routes();
         let shutdown = shutdown()?;
         writeln!(
             io::stdout(),

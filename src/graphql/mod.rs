@@ -42,8 +42,42 @@ pub(crate) fn graphiql(endpoint: &str) -> String {
     page.title("Symbolon").finish()
 }
 
+/// A schema of nothing but Symbolon's own types.
+pub(crate) type OwnSchema = Schema<own::Query, own::Mutation, EmptySubscription>;
+
+/// Symbolon's roots under the names that roots have. Those to be merged have other names, since two
+/// types of one schema may not share one.
+pub(crate) mod own {
+    use async_graphql::MergedObject;
+
+    /// What can be asked.
+    #[derive(Debug, Default, MergedObject)]
+    pub(crate) struct Query(super::Query);
+
+    /// What can be changed.
+    #[derive(Debug, Default, MergedObject)]
+    pub(crate) struct Mutation(super::Mutation);
+}
+
+/// The builder of the [`OwnSchema`].
+pub(crate) fn own_schema(
+    services: Arc<Services>,
+) -> SchemaBuilder<own::Query, own::Mutation, EmptySubscription> {
+    schema(
+        services,
+        own::Query::default(),
+        own::Mutation::default(),
+        EmptySubscription,
+    )
+}
+
 /// Symbolon's own schema, as SDL.
 #[must_use]
 pub fn sdl() -> String {
-    Schema::new(Query, Mutation, EmptySubscription).sdl()
+    OwnSchema::new(
+        own::Query::default(),
+        own::Mutation::default(),
+        EmptySubscription,
+    )
+    .sdl()
 }

@@ -11,8 +11,8 @@ use crate::service::users::Registration;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mutation;
 
-/// What can be changed.
-#[Object]
+/// Symbolon's mutations.
+#[Object(name = "SymbolonMutation")]
 impl Mutation {
     /// Registers an account. What is wrong with the input comes back as `userErrors`.
     async fn create_user(

@@ -12,8 +12,8 @@ use crate::graphql::users::{UserConnection, users};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query;
 
-/// What can be asked.
-#[Object]
+/// Symbolon's queries.
+#[Object(name = "SymbolonQuery")]
 impl Query {
     /// The account of whoever is asking.
     #[graphql(guard = "Authenticated")]

@@ -59,15 +59,12 @@ impl KeySource {
         }
     }
 
-    /// The key, made if it is a file of our own that is not there yet.
-    pub(crate) fn find_or_create(&self) -> Result<ServerKey, KeyError> {
-        if let Some(key) = self.find()? {
-            return Ok(key);
-        }
+    /// Makes the file of our own, and reads the key from it: of several processes that start at
+    /// once, one makes the file that all of them read.
+    pub(crate) fn create(&self) -> Result<ServerKey, KeyError> {
         if let Self::OwnFile(path) = self {
             create(path)?;
         }
-        // Of several processes that start at once, one has made the file that all of them read.
         let missing = || KeyError::Malformed("a file that was just made".to_owned());
         self.find()?.ok_or_else(missing)
     }

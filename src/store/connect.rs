@@ -1,11 +1,14 @@
 //! Open the database and bring its tables up to date.
 
 use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
@@ -20,7 +23,9 @@ pub(crate) enum OpenError {
     Url(String),
     #[error("{0} does not exist, so no database can be made in it")]
     NoFolder(PathBuf),
-    #[error("the database file {0} cannot be opened or made: {1}")]
+    #[error("the database file {0} cannot be made: {1}")]
+    Create(PathBuf, io::Error),
+    #[error("the database file {0} cannot be opened: {1}")]
     Connect(PathBuf, DbErr),
     #[error(
         "the database file {0} was written by a newer version of Symbolon (it has the migration \
@@ -55,6 +60,7 @@ impl Store {
             return Err(OpenError::NoFolder(folder.to_owned()));
         }
         let connected = |error| OpenError::Connect(path.to_owned(), error);
+        make_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         let writer = connect(path, true).await.map_err(connected)?;
         migrate(&writer, path).await?;
         let readers = connect(path, false).await.map_err(connected)?;
@@ -63,6 +69,20 @@ impl Store {
             readers,
             path: path.to_owned(),
         })
+    }
+}
+
+/// Makes the file where it is missing, for its owner alone: it holds password hashes. SQLite gives
+/// its journal the same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -76,10 +96,9 @@ async fn connect(path: &Path, writes: bool) -> Result<DatabaseConnection, DbErr>
         .min_connections(1)
         .acquire_timeout(Duration::from_secs(5))
         .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(move |_| {
-            SqliteConnectOptions::new()
+        .map_sqlx_sqlite_opts(move |options| {
+            options
                 .filename(&path)
-                .create_if_missing(writes)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)

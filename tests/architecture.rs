@@ -1,0 +1,121 @@
+//! The rules of the house, held by reading the `use` lines of every room.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Each file below `src`, by its path there, with its code: no comments, no doc examples.
+fn code() -> Vec<(String, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = sources(&src);
+    assert!(files.len() > 20);
+    files
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&src).unwrap().display().to_string();
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect::<Vec<_>>()
+                .join("\n");
+            (name, code)
+        })
+        .collect()
+}
+
+/// The first part of a path: `store` for `store/users.rs`, `app` for `app.rs`.
+fn room(name: &str) -> &str {
+    name.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// Whether `code` mentions the crate or module `name`, as the start of a path.
+fn mentions(code: &str, name: &str) -> bool {
+    code.match_indices(&format!("{name}::")).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+    })
+}
+
+#[test]
+fn each_crate_is_spoken_in_its_rooms_only() {
+    let rules: &[(&str, &[&str])] = &[
+        ("sea_orm", &["store/"]),
+        ("entity", &["store/"]),
+        ("migration", &["store/"]),
+        ("poem", &["http/", "app.rs"]),
+        ("async_graphql", &["graphql/", "http/graphql.rs"]),
+        ("async_graphql_poem", &["http/graphql.rs"]),
+        ("clap", &["cli/", "config.rs"]),
+        ("tracing_subscriber", &["telemetry.rs"]),
+        ("argon2", &["service/"]),
+    ];
+    let mut spoken = vec![false; rules.len()];
+    for (name, code) in code() {
+        for ((krate, rooms), spoken) in rules.iter().zip(&mut spoken) {
+            if mentions(&code, krate) {
+                *spoken = true;
+                let allowed = rooms.iter().any(|room| name.starts_with(room));
+                assert!(allowed, "{name} speaks {krate}");
+            }
+        }
+    }
+    assert!(spoken.iter().all(|spoken| *spoken), "a rule about nothing");
+}
+
+#[test]
+fn dependencies_between_rooms_point_one_way() {
+    let rules: &[(&str, &[&str])] = &[
+        ("clock", &[]),
+        ("error", &[]),
+        ("model", &["error", "model"]),
+        ("config", &["error", "model"]),
+        ("store", &["clock", "error", "model", "store"]),
+        ("service", &["clock", "error", "model", "store", "service"]),
+        ("graphql", &["error", "model", "service", "graphql"]),
+        ("http", &["error", "model", "service", "graphql", "http"]),
+    ];
+    for (name, code) in code() {
+        let Some((_, allowed)) = rules.iter().find(|(about, _)| *about == room(&name)) else {
+            // The composition root, the library's front and the binary may know everything.
+            let free = ["app", "lib", "main", "cli", "telemetry"];
+            assert!(free.contains(&room(&name)), "{name} is in no room");
+            continue;
+        };
+        for (at, _) in code.match_indices("crate::") {
+            let rest = &code[at + "crate::".len()..];
+            let used: String = rest
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            assert!(
+                allowed.contains(&used.as_str()),
+                "{name} uses crate::{used}"
+            );
+        }
+        assert!(
+            !code.contains("super::super"),
+            "{name} climbs out of its room"
+        );
+    }
+}
+
+#[test]
+fn instants_come_from_the_clock() {
+    for (name, code) in code() {
+        let asks = code.contains("Utc::now") || code.contains("SystemTime::now");
+        assert!(!asks || name == "clock.rs", "{name}");
+    }
+}

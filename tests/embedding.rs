@@ -1,0 +1,81 @@
+//! `examples/embed.rs`, and what else an app of one's own relies on.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, PASSWORD, Server};
+
+struct Notes {
+    client: reqwest::Client,
+    server: Server,
+}
+
+impl Notes {
+    async fn graphql(&self, token: Option<&str>, query: &str, variables: Value) -> Answer {
+        let url = format!("{}/graphql", self.server.base);
+        let body = json!({ "query": query, "variables": variables });
+        let mut request = self.client.post(url).json(&body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        Answer::of(request).await
+    }
+
+    async fn sign_up(&self, name: &str) -> String {
+        let query = "mutation($n: String!, $p: String!) {
+            createUser(input: { username: $n, password: $p }) { user { id } } }";
+        self.graphql(None, query, json!({ "n": name, "p": PASSWORD }))
+            .await;
+        let url = format!("{}/tokens", self.server.base);
+        let created = Answer::of(self.client.post(url).basic_auth(name, Some(PASSWORD))).await;
+        created.at("/token").as_str().unwrap().to_owned()
+    }
+
+    async fn whoami(&self, token: Option<&str>) -> Answer {
+        let url = format!("{}/whoami", self.server.base);
+        let mut request = self.client.request(Method::GET, url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        Answer::of(request).await
+    }
+}
+
+#[tokio::test]
+async fn an_app_of_ones_own_has_its_types_behind_the_guard() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = Notes {
+        client: reqwest::Client::new(),
+        server: Server::embed_example(folder.path()),
+    };
+    let (ada, bob) = (notes.sign_up("ada").await, notes.sign_up("bob").await);
+    let add = "mutation($t: String!) { addNote(text: $t) }";
+    let added = notes.graphql(Some(&ada), add, json!({ "t": "one" })).await;
+    assert_eq!(added.at("/data/addNote"), 1);
+    notes.graphql(Some(&ada), add, json!({ "t": "two" })).await;
+    notes
+        .graphql(Some(&bob), add, json!({ "t": "three" }))
+        .await;
+    let nobodys = notes.graphql(None, add, json!({ "t": "four" })).await;
+    assert_eq!(nobodys.error(), ("UNAUTHENTICATED", "MISSING"));
+
+    let all = "{ notesCount notes me { username } }";
+    let of_ada = notes.graphql(Some(&ada), all, json!({})).await;
+    assert_eq!(
+        of_ada.at("/data"),
+        &json!({ "notesCount": 3, "notes": ["one", "two"], "me": { "username": "ada" } })
+    );
+    let public = notes.graphql(None, "{ notesCount }", json!({})).await;
+    assert_eq!(public.at("/data/notesCount"), 3);
+    let guarded = notes.graphql(None, "{ notes }", json!({})).await;
+    assert_eq!(guarded.error(), ("UNAUTHENTICATED", "MISSING"));
+
+    assert_eq!(notes.whoami(Some(&ada)).await.body, "You are ada.\n");
+    assert_eq!(notes.whoami(None).await.body, "I do not know you.\n");
+    let revoke = "mutation { revokeToken }";
+    notes.graphql(Some(&ada), revoke, json!({})).await;
+    assert_eq!(notes.whoami(Some(&ada)).await.body, "I do not know you.\n");
+    let dead = notes.graphql(Some(&ada), "{ notes }", json!({})).await;
+    assert_eq!(dead.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
+    assert_eq!(notes.whoami(Some(&bob)).await.body, "You are bob.\n");
+}

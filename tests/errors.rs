@@ -1,0 +1,145 @@
+//! What clients are told when something is wrong, and what they are not.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Answer, Server, TestApp};
+
+async fn post(app: &TestApp, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+    let request = app.request(Method::POST, "/graphql");
+    Answer::of(request.header("content-type", content_type).body(body)).await
+}
+
+#[tokio::test]
+async fn a_request_that_is_none_is_refused_whole() {
+    let app = TestApp::start().await;
+    let json = "application/json";
+    let long = format!(r#"{{"query":"{{ __typename }} #{}"}}"#, "x".repeat(70_000));
+    for (content_type, body, status, code) in [
+        (json, "", 400, "BAD_REQUEST"),
+        (json, "{", 400, "BAD_REQUEST"),
+        (json, r#"[{"query":"{ __typename }"}]"#, 400, "BAD_REQUEST"),
+        (json, r#"{"query":1}"#, 400, "BAD_REQUEST"),
+        (json, &long, 413, "PAYLOAD_TOO_LARGE"),
+        (
+            "text/plain",
+            r#"{"query":"{ __typename }"}"#,
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            "--x--",
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+    ] {
+        let answer = post(&app, content_type, body.to_owned()).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.error().0, code, "{answer:?}");
+        let message = answer.at("/errors/0/message").as_str().unwrap();
+        assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+    }
+    let untyped = app.request(Method::POST, "/graphql").body("{}");
+    assert_eq!(Answer::of(untyped).await.status, 415);
+    let charset = "Application/JSON; charset=utf-8";
+    let answer = post(&app, charset, r#"{"query":"{ __typename }"}"#).await;
+    assert_eq!(answer.at("/data/__typename"), "Query");
+}
+
+#[tokio::test]
+async fn a_document_that_cannot_be_executed_says_why() {
+    let app = TestApp::start().await;
+    for (document, code) in [
+        ("", "GRAPHQL_PARSE_FAILED"),
+        ("{ me {", "GRAPHQL_PARSE_FAILED"),
+        ("nonsense", "GRAPHQL_PARSE_FAILED"),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ me }", "GRAPHQL_VALIDATION_FAILED"),
+        (
+            "mutation { createToken(expiresIn: \"x\") { token } }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            "{ me { id } } query B { me { id } }",
+            "GRAPHQL_PARSE_FAILED",
+        ),
+    ] {
+        let answer = app.operation(document).send().await;
+        assert_eq!(answer.status, 200, "{document}");
+        assert_eq!(answer.error().0, code, "{document}: {answer:?}");
+        let message = answer.at("/errors/0/message").as_str().unwrap();
+        assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_a_request_id() {
+    let app = TestApp::start().await;
+    let mut ids = Vec::new();
+    for path in ["/", "/healthz", "/readyz", "/graphql", "/tokens"] {
+        let answer = Answer::of(app.request(Method::GET, path)).await;
+        ids.push(answer.header("x-request-id").to_owned());
+    }
+    assert!(ids.iter().all(|id| id.len() == 16), "{ids:?}");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 5);
+}
+
+#[tokio::test]
+async fn an_internal_error_is_logged_with_the_request_id_and_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let database = format!("sqlite://{}", folder.path().join("symbolon.db").display());
+    let database = sea_orm::Database::connect(database).await.unwrap();
+    let backend = sea_orm::ConnectionTrait::get_database_backend(&database);
+    let drop = sea_orm::Statement::from_string(backend, "DROP TABLE symbolon_user");
+    sea_orm::ConnectionTrait::execute_raw(&database, drop)
+        .await
+        .unwrap();
+    let client = reqwest::Client::new();
+    let graphql = client
+        .post(format!("{}/graphql", server.base))
+        .bearer_auth("A".repeat(32))
+        .json(&json!({ "query": "{ me { id } }" }));
+    let graphql = Answer::of(graphql).await;
+    assert_eq!(graphql.error(), ("INTERNAL_SERVER_ERROR", ""));
+    let id = graphql.header("x-request-id");
+    assert_eq!(graphql.at("/errors/0/extensions/requestId"), id);
+    let rest = client
+        .delete(format!("{}/tokens", server.base))
+        .bearer_auth("A".repeat(32));
+    let rest = Answer::of(rest).await;
+    assert_eq!(rest.status, 500);
+    assert_eq!(rest.at("/code"), "INTERNAL_SERVER_ERROR");
+    assert_eq!(rest.at("/requestId"), rest.header("x-request-id"));
+    for answer in [&graphql, &rest] {
+        let sent = answer.body.to_string().to_lowercase();
+        assert!(!sent.contains("table") && !sent.contains("sql"), "{sent}");
+        let log = server.log();
+        let id = answer.header("x-request-id");
+        let line = log.lines().find(|line| line.contains(id));
+        assert!(
+            line.is_some_and(|line| line.contains("no such table")),
+            "{log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn healthz_and_readyz_answer() {
+    let app = TestApp::start().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(Answer::of(app.request(Method::GET, path)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_browser_gets_graphiql() {
+    let app = TestApp::start().await;
+    let page = Answer::of(app.request(Method::GET, "/")).await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(page.body.as_str().unwrap().contains("GraphiQL"));
+}

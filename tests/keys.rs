@@ -1,0 +1,167 @@
+//! The server key: made, given, lost, changed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::support::{Server, TestApp, finish, symbolon};
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn losing_the_key_costs_a_new_sign_in_and_no_more() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    fs::remove_file(app.file("test.db.key")).unwrap();
+    let app = app.restart(|_| {}).await;
+    assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+    let next = app.sign_in("ada").await;
+    assert_ne!(next, token);
+    assert_eq!(app.sign_in("ada").await, next);
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_INVALID")
+    );
+}
+
+#[tokio::test]
+async fn sign_ins_at_once_agree_after_a_change_of_the_key() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let old = app.sign_in("ada").await;
+    fs::remove_file(app.file("test.db.key")).unwrap();
+    let app = app.restart(|_| {}).await;
+    let tokens = futures_util::future::join_all((0..16).map(|_| app.sign_in("ada"))).await;
+    assert_ne!(tokens[0], old);
+    assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
+}
+
+#[test]
+fn the_key_and_the_database_are_their_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let _server = Server::start(folder.path());
+    for name in ["symbolon.db", "symbolon.db-wal", "symbolon.db.key"] {
+        assert_eq!(mode(&folder.path().join(name)), 0o600, "{name}");
+    }
+    let mut names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    // `log` is the test's own.
+    let expected = [
+        "log",
+        "symbolon.db",
+        "symbolon.db-shm",
+        "symbolon.db-wal",
+        "symbolon.db.key",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn a_given_key_makes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = symbolon(folder.path())
+        .arg("migrate")
+        .env("SYMBOLON_SECRET_KEY", KEY)
+        .output()
+        .unwrap();
+    assert!(given.status.success());
+    assert!(!folder.path().join("symbolon.db.key").exists());
+}
+
+#[test]
+fn the_same_key_from_a_file_or_the_environment_gives_the_same_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("given");
+    fs::write(&file, format!("{KEY}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let token = |configure: &dyn Fn(&mut std::process::Command)| {
+        let server = Server::configured(folder.path(), configure);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let client = reqwest::Client::new();
+            let create = r#"mutation { createUser(input: {username: "ada", password: "12345678"}) { user { id } } }"#;
+            let create = serde_json::json!({ "query": create });
+            let url = format!("{}/graphql", server.base);
+            client.post(url).json(&create).send().await.unwrap();
+            let url = format!("{}/tokens", server.base);
+            let request = client.post(url).basic_auth("ada", Some("12345678"));
+            crate::support::Answer::of(request).await.at("/token").clone()
+        })
+    };
+    let first = token(&|command| {
+        command.env("SYMBOLON_SECRET_KEY", KEY);
+    });
+    let second = token(&|command| {
+        command.env("SYMBOLON_SECRET_KEY_FILE", "given");
+    });
+    assert!(first.is_string());
+    assert_eq!(first, second);
+}
+
+#[test]
+fn a_key_file_of_our_own_that_others_can_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("symbolon.db.key");
+    fs::write(&file, KEY).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let (code, _, error) = finish(&mut symbolon(folder.path()));
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        error,
+        "symbolon: the key file symbolon.db.key can be read by others; `chmod 600` it\n"
+    );
+    assert!(!folder.path().join("symbolon.db").exists());
+}
+
+#[test]
+fn a_given_key_file_that_others_can_read_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("given");
+    fs::write(&file, KEY).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut migrate = symbolon(folder.path());
+    migrate.args(["migrate", "--secret-key-file", "given"]);
+    let (code, _, log) = finish(&mut migrate);
+    assert_eq!(code, Some(0));
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(
+        log.contains("WARN") && log.contains("given can be read by others"),
+        "{log}"
+    );
+}
+
+#[test]
+fn what_is_no_key_is_refused_and_not_shown() {
+    for (text, name) in [
+        ("c2hvcnQ=", "SYMBOLON_SECRET_KEY"),
+        ("not base64, by no means", "SYMBOLON_SECRET_KEY"),
+        ("c2hvcnQ=", "given"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut migrate = symbolon(folder.path());
+        migrate.arg("migrate");
+        if name == "given" {
+            fs::write(folder.path().join("given"), text).unwrap();
+            migrate.env("SYMBOLON_SECRET_KEY_FILE", "given");
+        } else {
+            migrate.env(name, text);
+        }
+        let (code, _, error) = finish(&mut migrate);
+        assert_eq!(code, Some(1));
+        let last = error.lines().last().unwrap();
+        assert!(
+            last.contains(name) && last.contains("openssl rand -base64 32"),
+            "{error}"
+        );
+        assert!(!error.contains(text), "{error}");
+        assert!(!folder.path().join("symbolon.db").exists());
+    }
+}

@@ -1,0 +1,216 @@
+//! Hashing: bounded, off the way of other requests, and never for free.
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use sea_orm::{ConnectionTrait, Statement};
+use symbolon::Config;
+
+use crate::support::{Answer, PASSWORD, TestApp, eventually};
+
+const CREATE: &str = "mutation { createToken { token } }";
+
+async fn attempt(app: &TestApp, username: &str) -> Answer {
+    app.operation(CREATE).basic(username, PASSWORD).send().await
+}
+
+/// One hashing thread, no queue, and a hash that keeps it busy for a second or so.
+fn one_slow_hash_at_a_time(config: &mut Config) {
+    config.hash_threads = NonZeroUsize::new(1);
+    config.hash_queue = 0;
+    config.argon2_memory = 64 * 1024;
+    config.argon2_iterations = 16;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_whoever_asks_and_hinders_nobody_else() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let app = app.restart(one_slow_hash_at_a_time).await;
+    let busy = eventually("this one gets the thread", async || {
+        let answer = app.operation(CREATE).basic("nobody", "x").send().await;
+        (answer.error().0 != "SERVICE_UNAVAILABLE").then_some(answer)
+    });
+    let meanwhile = async {
+        let refused = eventually("the only thread is busy", async || {
+            let answer = attempt(&app, "nobody else").await;
+            (answer.error().0 == "SERVICE_UNAVAILABLE").then_some(answer)
+        })
+        .await;
+        assert_eq!(refused.at("/errors/0/extensions/retryAfter"), 1);
+        assert_eq!(attempt(&app, "ada").await.error().0, "SERVICE_UNAVAILABLE");
+        let request = app.request(reqwest::Method::POST, "/tokens");
+        let rest = Answer::of(request.basic_auth("ada", Some(PASSWORD))).await;
+        assert_eq!(rest.status, 503);
+        assert_eq!(rest.header("retry-after"), "1");
+        assert_eq!(rest.at("/code"), "SERVICE_UNAVAILABLE");
+        assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+        Instant::now()
+    };
+    let busy = async { (busy.await, Instant::now()) };
+    let ((answer, done), still_busy) = tokio::join!(busy, meanwhile);
+    assert!(
+        still_busy < done,
+        "the thread was free before the others were refused"
+    );
+    assert_eq!(answer.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_does_not_free_its_place() {
+    let app = TestApp::configured(one_slow_hash_at_a_time).await;
+    let is_busy = async || attempt(&app, "nobody").await.error().0 == "SERVICE_UNAVAILABLE";
+    let slow = async {
+        // Another client, whose connection ends with it.
+        let client = reqwest::Client::new();
+        let request = client.post(format!("{}/tokens", app.base));
+        let request = request.basic_auth("nobody", Some("x"));
+        eventually("this one gets the thread", async || {
+            let answer = request.try_clone()?.send().await.ok()?;
+            (answer.status() != 503).then_some(())
+        })
+        .await;
+    };
+    let seen_busy = eventually("the only thread is busy", async || {
+        is_busy().await.then_some(())
+    });
+    tokio::select! {
+        () = slow => panic!("the hash was over before anybody else was refused"),
+        () = seen_busy => {}
+    }
+    assert!(is_busy().await);
+    eventually("the hash is over", async || {
+        (!is_busy().await).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn however_many_aliases_ask_a_request_costs_one_verification() {
+    // The real parameters: next to a hash of theirs, all else is nothing.
+    let app = TestApp::configured(|config| {
+        config.argon2_memory = 19456;
+        config.argon2_iterations = 2;
+    })
+    .await;
+    let mut many = "mutation {".to_owned();
+    for n in 0..50 {
+        many += &format!(" a{n}: createToken {{ token }}");
+    }
+    many += " }";
+    let time = async |document: &str| {
+        let start = Instant::now();
+        let answer = app.operation(document).basic("ada", "wrong").send().await;
+        let code = answer.at("/errors/0/extensions/reason");
+        assert_eq!(code, "INVALID_CREDENTIALS");
+        start.elapsed()
+    };
+    let (mut one, mut fifty) = (time(CREATE).await, time(&many).await);
+    for _ in 0..4 {
+        one = one.min(time(CREATE).await);
+        fifty = fifty.min(time(&many).await);
+    }
+    // Each field errs, but only the first one costs.
+    assert!(fifty < one * 10, "{fifty:?} for fifty, {one:?} for one");
+    app.register("ada").await;
+    let document = "mutation { a: createToken { token } b: createToken { token } }";
+    let both = app.operation(document).basic("ada", PASSWORD).send().await;
+    assert!(both.at("/data/a/token").is_string());
+    assert_eq!(both.at("/data/a/token"), both.at("/data/b/token"));
+}
+
+#[tokio::test]
+async fn a_hash_of_other_parameters_is_renewed_at_the_next_sign_in() {
+    let app = TestApp::start().await;
+    let id = app.register("ada").await;
+    let old = app.row(id).await;
+    assert!(old.password_hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
+    let app = app.restart(|config| config.argon2_iterations = 3).await;
+    let wrong = app.operation(CREATE).basic("ada", "wrong").send().await;
+    assert_eq!(wrong.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
+    assert_eq!(app.row(id).await.password_hash, old.password_hash);
+    app.sign_in("ada").await;
+    let new = app.row(id).await;
+    assert!(new.password_hash.starts_with("$argon2id$v=19$m=8,t=3,p=1$"));
+    assert_eq!(new.password_version, old.password_version);
+    app.sign_in("ada").await;
+    assert_eq!(app.row(id).await.password_hash, new.password_hash);
+}
+
+#[tokio::test]
+async fn a_stored_hash_that_asks_for_too_much_is_not_computed() {
+    let app = TestApp::start().await;
+    let id = app.register("ada").await;
+    let hash = app.row(id).await.password_hash;
+    for (cheap, costly) in [("m=8,", "m=262145,"), ("t=1,", "t=17,"), ("p=1$", "p=17$")] {
+        let database = app.database().await;
+        let sql = "UPDATE symbolon_user SET password_hash = ?";
+        let costly = hash
+            .replace(cheap, costly)
+            .replace("m=8,t=1,p=17", "m=136,t=1,p=17");
+        let backend = database.get_database_backend();
+        let statement = Statement::from_sql_and_values(backend, sql, [costly.into()]);
+        database.execute_raw(statement).await.unwrap();
+        let answer = attempt(&app, "ada").await;
+        assert_eq!(answer.error().0, "INTERNAL_SERVER_ERROR");
+    }
+}
+
+#[tokio::test]
+async fn unknown_wrong_and_disabled_are_one_answer() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    app.register("eve").await;
+    app.sql("UPDATE symbolon_user SET disabled_at = 0 WHERE username = 'eve'")
+        .await;
+    let unknown = attempt(&app, "nobody").await;
+    let wrong = app.operation(CREATE).basic("ada", "wrong").send().await;
+    let disabled = attempt(&app, "eve").await;
+    assert_eq!(unknown.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
+    assert_eq!(unknown.body, wrong.body);
+    assert_eq!(unknown.body, disabled.body);
+}
+
+#[tokio::test]
+async fn a_password_is_the_same_however_its_characters_are_composed() {
+    let app = TestApp::start().await;
+    app.operation("mutation { createUser(input: {username: \"ada\", password: \"cre\u{300}me bru\u{302}le\u{301}e\"}) { user { id } } }")
+        .send()
+        .await;
+    for spelling in ["crème brûlée", "cre\u{300}me\u{a0}bru\u{302}lée"] {
+        let answer = app.operation(CREATE).basic("ada", spelling).send().await;
+        assert!(
+            answer.at("/data/createToken/token").is_string(),
+            "{spelling}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_the_password_or_a_disabling_during_the_hash_wins() {
+    let app = TestApp::configured(one_slow_hash_at_a_time).await;
+    app.register("ada").await;
+    for change in ["password_version = password_version + 1", "disabled_at = 0"] {
+        let is_busy = async || attempt(&app, "nobody").await.error().0 == "SERVICE_UNAVAILABLE";
+        let sign_in = eventually("this one gets the thread", async || {
+            let answer = attempt(&app, "ada").await;
+            (answer.error().0 != "SERVICE_UNAVAILABLE").then_some(answer)
+        });
+        let meanwhile = async {
+            eventually("the hash is under way", async || {
+                is_busy().await.then_some(())
+            })
+            .await;
+            app.sql(&format!("UPDATE symbolon_user SET {change}")).await;
+            assert!(is_busy().await, "the hash was over before {change}");
+        };
+        let (answer, ()) = tokio::join!(sign_in, meanwhile);
+        assert_eq!(
+            answer.error(),
+            ("UNAUTHENTICATED", "INVALID_CREDENTIALS"),
+            "{change}"
+        );
+        assert_eq!(app.row(1).await.token_digest, None, "{change}");
+    }
+}

@@ -1,0 +1,73 @@
+//! The README's commands do what the README says.
+
+use std::process::Command;
+
+use crate::support::Server;
+
+const README: &str = include_str!("../README.md");
+
+/// The blocks of the README in this language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    let blocks = README.split(fence.as_str()).skip(1);
+    blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_curl_commands_work_as_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let curl = blocks("sh")
+        .into_iter()
+        .filter(|block| block.contains("curl "));
+    let script = curl.collect::<String>();
+    assert!(script.contains("createToken") && script.contains("/tokens"));
+    let script = script.replace("http://127.0.0.1:8000", &server.base);
+    // Each answer is printed as the README shows it, one command after the other.
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{answers}{errors}");
+    for expected in [
+        r#""createUser":{"user":{"id":"1"},"userErrors":[]}"#,
+        r#""me":{"username":"ada"}"#,
+        r#""revokeToken":true"#,
+        r#""reason":"TOKEN_EXPIRED""#,
+        r#""expires_at""#,
+    ] {
+        assert!(answers.contains(expected), "{expected} is not in {answers}");
+    }
+}
+
+#[test]
+fn the_embedding_is_that_of_the_documentation() {
+    let library = include_str!("../src/lib.rs");
+    let [block] = blocks("rust").try_into().unwrap();
+    for line in block.lines().filter(|line| !line.trim().is_empty()) {
+        assert!(
+            library.contains(line.trim()),
+            "{line:?} is not in the compiled example"
+        );
+    }
+}
+
+#[test]
+fn the_table_names_every_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut help = crate::support::symbolon(folder.path());
+    let (_, help, _) = crate::support::finish(help.arg("--help"));
+    for setting in help.split("[env: ").skip(1) {
+        let name = setting.split('=').next().unwrap();
+        assert!(
+            README.contains(&format!("`{name}`")),
+            "{name} is not in the README"
+        );
+    }
+    assert!(README.lines().count() < 150);
+}

@@ -1,0 +1,320 @@
+//! The program: start, refuse to start, stop.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use crate::support::{Answer, PASSWORD, Server, eventually, finish, symbolon};
+
+/// Runs the program, which must refuse with one line.
+fn refusal(command: &mut Command) -> String {
+    let (code, output, error) = finish(command);
+    assert_eq!((code, output.as_str()), (Some(1), ""), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+fn is_empty(folder: &tempfile::TempDir) -> bool {
+    fs::read_dir(folder.path()).unwrap().next().is_none()
+}
+
+#[test]
+fn it_says_where_it_listens_where_the_data_lies_and_what_to_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let database = folder.path().canonicalize().unwrap().join("symbolon.db");
+    assert!(server.greeting.contains("listens on http://127.0.0.1:"));
+    assert!(
+        server.greeting.contains(database.to_str().unwrap()),
+        "{}",
+        server.greeting
+    );
+    assert!(server.greeting.contains("try first"));
+}
+
+#[test]
+fn a_port_in_use_is_told_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let error = refusal(symbolon(folder.path()).env("PORT", &port));
+    assert!(error.contains(&port) && error.contains("in use"), "{error}");
+    assert!(is_empty(&folder));
+}
+
+#[test]
+fn a_database_that_cannot_be_made_is_told_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    for (url, says) in [
+        // Nobody can write there, not even root.
+        (
+            "sqlite:///proc/symbolon.db",
+            "/proc/symbolon.db cannot be made",
+        ),
+        ("sqlite://missing/symbolon.db", "missing does not exist"),
+        ("mysql://localhost/symbolon", "sqlite://FILE"),
+        ("sqlite://", "sqlite://FILE"),
+        ("sqlite::memory:", "sqlite://FILE"),
+        ("sqlite://symbolon.db?mode=ro", "sqlite://FILE"),
+        ("nonsense", "sqlite://FILE"),
+    ] {
+        let mut serve = symbolon(folder.path());
+        let error = refusal(serve.env("PORT", "0").env("DATABASE_URL", url));
+        assert!(error.contains(says), "{error}");
+        assert!(is_empty(&folder), "{url}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("symbolon.db");
+    let text = "This is not a database. ".repeat(100);
+    fs::write(&file, &text).unwrap();
+    let error = refusal(symbolon(folder.path()).env("PORT", "0"));
+    assert!(error.contains("not a database"), "{error}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    assert!(!folder.path().join("symbolon.db.key").exists());
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, ..) = finish(symbolon(folder.path()).arg("migrate"));
+    assert_eq!(code, Some(0));
+    let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
+    let database = sea_orm::Database::connect(url).await.unwrap();
+    let newer = sea_orm::Statement::from_string(
+        sea_orm::DatabaseBackend::Sqlite,
+        "INSERT INTO symbolon_migration VALUES ('m20990101_000001_wings', 0)",
+    );
+    sea_orm::ConnectionTrait::execute_raw(&database, newer)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+    let error = refusal(symbolon(folder.path()).env("PORT", "0"));
+    assert!(
+        error.contains("newer version") && error.contains("m20990101_000001_wings"),
+        "{error}"
+    );
+}
+
+#[test]
+fn settings_out_of_bounds_are_told_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, value) in [
+        ("PORT", "70000"),
+        ("HOST", "nowhere"),
+        ("SYMBOLON_TOKEN_LIFETIME", "119"),
+        ("SYMBOLON_TOKEN_LIFETIME", "2592001"),
+        ("SYMBOLON_ARGON2_MEMORY", "1"),
+        ("SYMBOLON_ARGON2_MEMORY", "262145"),
+        ("SYMBOLON_ARGON2_ITERATIONS", "17"),
+        ("SYMBOLON_HASH_THREADS", "0"),
+        ("SYMBOLON_LOG", "symbolon=loud"),
+    ] {
+        let mut serve = symbolon(folder.path());
+        serve.env("PORT", "0").env(name, value);
+        let (code, _, error) = finish(&mut serve);
+        assert!(matches!(code, Some(1 | 2)), "{name}={value}");
+        let first = error.lines().next().unwrap();
+        assert!(
+            first.starts_with("error: ") || first.starts_with("symbolon: "),
+            "{error}"
+        );
+        assert!(is_empty(&folder), "{name}={value}");
+    }
+}
+
+#[test]
+fn help_names_every_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, help, _) = finish(symbolon(folder.path()).arg("--help"));
+    assert_eq!(code, Some(0));
+    for word in [
+        "serve",
+        "migrate",
+        "schema",
+        "DATABASE_URL",
+        "HOST",
+        "PORT",
+        "SYMBOLON_SECRET_KEY",
+        "SYMBOLON_SECRET_KEY_FILE",
+        "SYMBOLON_TOKEN_LIFETIME",
+        "SYMBOLON_ARGON2_MEMORY",
+        "SYMBOLON_HASH_THREADS",
+        "SYMBOLON_LOG",
+    ] {
+        assert!(help.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn migrating_twice_is_as_good_as_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let (code, output, _) = finish(symbolon(folder.path()).arg("migrate"));
+        assert_eq!(
+            (code, output.as_str()),
+            (Some(0), "symbolon.db is up to date\n")
+        );
+    }
+}
+
+#[test]
+fn several_that_start_at_once_agree_on_tables_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts: Vec<_> = (0..8)
+        .map(|_| {
+            let folder = folder.path().to_owned();
+            std::thread::spawn(move || finish(symbolon(&folder).arg("migrate")))
+        })
+        .collect();
+    for start in starts {
+        let (code, _, error) = start.join().unwrap();
+        assert_eq!(code, Some(0), "{error}");
+    }
+}
+
+#[test]
+fn listening_beyond_loopback_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), |command| {
+        command.env("HOST", "0.0.0.0");
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(eventually("the warning", async || {
+        let log = server.log();
+        (log.contains("WARN") && log.contains("TLS")).then_some(())
+    }));
+    let folder = tempfile::tempdir().unwrap();
+    let quiet = Server::start(folder.path());
+    assert_eq!(quiet.log(), "");
+}
+
+/// A sign-in whose body is held back.
+struct Held {
+    stream: TcpStream,
+}
+
+const BODY: &str = r#"{"query":"mutation { createToken { token } }"}"#;
+
+impl Held {
+    /// Sends the head, and waits until the server asks for the body.
+    fn start(server: &Server) -> Self {
+        let mut stream = TcpStream::connect(server.base.trim_start_matches("http://")).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let credentials = STANDARD.encode(format!("ada:{PASSWORD}"));
+        write!(
+            stream,
+            "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Authorization: Basic {credentials}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+            BODY.len()
+        )
+        .unwrap();
+        let mut interim = [0; 25];
+        stream.read_exact(&mut interim).unwrap();
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+        Self { stream }
+    }
+
+    /// Sends the body; what comes back.
+    fn end(mut self) -> String {
+        self.stream.write_all(BODY.as_bytes()).unwrap();
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+async fn with_ada() -> (tempfile::TempDir, Server) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let query = format!(
+        r#"mutation {{ createUser(input: {{username: "ada", password: "{PASSWORD}"}}) {{ user {{ id }} }} }}"#
+    );
+    let request = reqwest::Client::new()
+        .post(format!("{}/graphql", server.base))
+        .json(&json!({ "query": query }));
+    assert_eq!(
+        Answer::of(request).await.at("/data/createUser/user/id"),
+        "1"
+    );
+    (folder, server)
+}
+
+#[tokio::test]
+async fn a_signal_lets_the_requests_under_way_end() {
+    for signal in ["TERM", "INT"] {
+        let (_folder, mut server) = with_ada().await;
+        let held = Held::start(&server);
+        server.process.signal(signal);
+        let address = server.base.trim_start_matches("http://").to_owned();
+        eventually("no more connections are taken", async || {
+            TcpStream::connect(&address).err()
+        })
+        .await;
+        let answer = held.end();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("token"),
+            "{answer}"
+        );
+        // Idle connections and the database close at once.
+        assert!(server.process.wait(Duration::from_secs(8)).success());
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_holds_the_end_up_for_ten_seconds_at_most() {
+    let (_folder, mut server) = with_ada().await;
+    let _held = Held::start(&server);
+    server.process.signal("TERM");
+    assert!(server.process.wait(Duration::from_secs(25)).success());
+}
+
+#[tokio::test]
+async fn no_log_however_loud_holds_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), |command| {
+        command.env("SYMBOLON_LOG", "trace");
+    });
+    let client = reqwest::Client::new();
+    let url = format!("{}/graphql", server.base);
+    let secret = "a secret that is nowhere else";
+    let register = json!({
+        "query": "mutation($p: String!) { createUser(input: {username: \"ada\", password: $p}) { user { id } } }",
+        "variables": { "p": secret },
+    });
+    Answer::of(client.post(&url).json(&register)).await;
+    let sign_in = client
+        .post(format!("{}/tokens", server.base))
+        .basic_auth("ada", Some(secret));
+    let token = Answer::of(sign_in)
+        .await
+        .at("/token")
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let me = json!({ "query": "{ me { id } }" });
+    let answer = Answer::of(client.post(&url).bearer_auth(&token).json(&me)).await;
+    assert_eq!(answer.at("/data/me/id"), "1");
+    let wrong = client
+        .post(format!("{}/tokens", server.base))
+        .basic_auth("ada", Some(format!("{secret}!")));
+    assert_eq!(Answer::of(wrong).await.status, 401);
+    let key = fs::read_to_string(folder.path().join("symbolon.db.key")).unwrap();
+    let log = server.log();
+    assert!(log.contains("DEBUG"), "{log}");
+    let credentials = STANDARD.encode(format!("ada:{secret}"));
+    for secret in [secret, &token, key.trim(), &credentials, "$argon2id$"] {
+        assert!(!log.contains(secret), "the log holds {secret:?}");
+    }
+}

@@ -1,0 +1,246 @@
+//! An app in this process: real SQLite, real HTTP, a mock clock and cheap Argon2.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, Statement};
+use serde_json::{Value, json};
+use symbolon::{Clock, Config, MockClock, Symbolon};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::PASSWORD;
+
+/// Where every test's clock starts.
+pub fn start_of_time() -> DateTime<Utc> {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+/// Symbolon on a free port and a database of its own.
+pub struct TestApp {
+    pub base: String,
+    pub clock: MockClock,
+    folder: Arc<TempDir>,
+    client: reqwest::Client,
+    stop: oneshot::Sender<()>,
+    stopped: JoinHandle<()>,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::configured(|_| {}).await
+    }
+
+    pub async fn configured(configure: impl FnOnce(&mut Config)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::open(folder, MockClock::new(start_of_time()), configure).await
+    }
+
+    async fn open(
+        folder: Arc<TempDir>,
+        clock: MockClock,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = Config::from_env().unwrap();
+        config.database_url = format!("sqlite://{}", folder.path().join("test.db").display());
+        config.argon2_memory = 8;
+        config.argon2_iterations = 1;
+        configure(&mut config);
+        let symbolon = Symbolon::open_with_clock(config, Clock::Mock(clock.clone()))
+            .await
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopping) = oneshot::channel();
+        let stopped = tokio::spawn(async move {
+            let shutdown = async {
+                let _ = stopping.await;
+            };
+            let app = symbolon.own_routes();
+            symbolon.serve(app, listener, shutdown).await.unwrap();
+        });
+        Self {
+            base,
+            clock,
+            folder,
+            client: reqwest::Client::new(),
+            stop,
+            stopped,
+        }
+    }
+
+    /// Stops, and starts again on the same database.
+    pub async fn restart(self, configure: impl FnOnce(&mut Config)) -> Self {
+        let Self {
+            folder,
+            clock,
+            client,
+            stop,
+            stopped,
+            ..
+        } = self;
+        drop(client);
+        let _ = stop.send(());
+        stopped.await.unwrap();
+        Self::open(folder, clock, configure).await
+    }
+
+    pub fn advance(&self, by: TimeDelta) {
+        self.clock.advance(by);
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A connection beside the app's own.
+    pub async fn database(&self) -> DatabaseConnection {
+        let file = self.file("test.db");
+        Database::connect(format!("sqlite://{}", file.display()))
+            .await
+            .unwrap()
+    }
+
+    /// Runs SQL behind the app's back.
+    pub async fn sql(&self, sql: &str) {
+        let database = self.database().await;
+        let statement = Statement::from_string(database.get_database_backend(), sql);
+        database.execute_raw(statement).await.unwrap();
+        database.close().await.unwrap();
+    }
+
+    /// The row of an account.
+    pub async fn row(&self, id: i64) -> entity::user::Model {
+        let database = self.database().await;
+        let row = entity::user::Entity::find_by_id(id).one(&database).await;
+        database.close().await.unwrap();
+        row.unwrap().unwrap()
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// A GraphQL operation, to be given credentials and sent.
+    pub fn operation(&self, document: &str) -> Operation {
+        self.operation_with(document, &json!({}))
+    }
+
+    pub fn operation_with(&self, document: &str, variables: &Value) -> Operation {
+        let body = json!({ "query": document, "variables": variables });
+        Operation(self.request(Method::POST, "/graphql").json(&body))
+    }
+
+    /// Registers an account with [`PASSWORD`]; its id.
+    pub async fn register(&self, username: &str) -> i64 {
+        let answer = self
+            .operation_with(
+                "mutation($n: String!, $p: String!) {
+                    createUser(input: { username: $n, password: $p }) { user { id } userErrors { code } }
+                }",
+                &json!({ "n": username, "p": PASSWORD }),
+            )
+            .send()
+            .await;
+        let id = answer.at("/data/createUser/user/id").as_str();
+        id.unwrap_or_else(|| panic!("{answer:?}")).parse().unwrap()
+    }
+
+    /// Signs in with [`PASSWORD`]; the token.
+    pub async fn sign_in(&self, username: &str) -> String {
+        let answer = self
+            .operation("mutation { createToken { token } }")
+            .basic(username, PASSWORD)
+            .send()
+            .await;
+        let token = answer.at("/data/createToken/token").as_str();
+        token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    }
+
+    /// What `{ me { username } }` answers to `token`.
+    pub async fn me(&self, token: &str) -> Answer {
+        self.operation("{ me { username } }")
+            .bearer(token)
+            .send()
+            .await
+    }
+
+    /// What `revokeToken` answers to `token`.
+    pub async fn revoke(&self, token: &str) -> Answer {
+        self.operation("mutation { revokeToken }")
+            .bearer(token)
+            .send()
+            .await
+    }
+}
+
+/// A GraphQL operation on its way.
+pub struct Operation(RequestBuilder);
+
+impl Operation {
+    pub fn basic(self, username: &str, password: &str) -> Self {
+        Self(self.0.basic_auth(username, Some(password)))
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        Self(self.0.bearer_auth(token))
+    }
+
+    pub fn authorization(self, value: &[u8]) -> Self {
+        let value = HeaderValue::from_bytes(value).unwrap();
+        Self(self.0.header(AUTHORIZATION, value))
+    }
+
+    pub async fn send(self) -> Answer {
+        Answer::of(self.0).await
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    pub async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// The value at a JSON pointer; null where there is none.
+    pub fn at(&self, pointer: &str) -> &Value {
+        self.body.pointer(pointer).unwrap_or(&Value::Null)
+    }
+
+    /// `code` and `reason` of the only error.
+    pub fn error(&self) -> (&str, &str) {
+        let errors = self.at("/errors").as_array();
+        assert_eq!(errors.map(Vec::len), Some(1), "{self:?}");
+        let extension = |name: &str| {
+            let value = self.at(&format!("/errors/0/extensions/{name}"));
+            value.as_str().unwrap_or_default()
+        };
+        (extension("code"), extension("reason"))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}

@@ -1,0 +1,135 @@
+//! The programs themselves, as an operator starts them.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The server's program, in a folder of its own, with nothing configured.
+pub fn symbolon(folder: &Path) -> Command {
+    program(Path::new(env!("CARGO_BIN_EXE_symbolon")), folder)
+}
+
+fn program(path: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(path);
+    command.current_dir(folder).env_clear();
+    command
+}
+
+/// A program that runs until it is told to stop; killed when the test ends.
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    pub fn start(command: &mut Command) -> Self {
+        Self {
+            child: command.spawn().unwrap(),
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the end; fails the test after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running after {limit:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server that listens on a free port.
+pub struct Server {
+    pub process: Process,
+    pub base: String,
+    /// What it printed until it listened.
+    pub greeting: String,
+    log: PathBuf,
+}
+
+impl Server {
+    /// Starts the server in `folder` with the cheapest Argon2.
+    pub fn start(folder: &Path) -> Self {
+        Self::configured(folder, |_| {})
+    }
+
+    pub fn configured(folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
+        let mut command = symbolon(folder);
+        command
+            .env("PORT", "0")
+            .env("SYMBOLON_ARGON2_MEMORY", "8")
+            .env("SYMBOLON_ARGON2_ITERATIONS", "1");
+        configure(&mut command);
+        Self::listening(&mut command, folder, "try first")
+    }
+
+    /// The example, which listens on a port of its own choice.
+    pub fn embed_example(folder: &Path) -> Self {
+        let built = Path::new(env!("CARGO_BIN_EXE_symbolon")).with_file_name("examples");
+        let mut command = program(&built.join("embed"), folder);
+        command
+            .arg("127.0.0.1:0")
+            .env("SYMBOLON_ARGON2_MEMORY", "8")
+            .env("SYMBOLON_ARGON2_ITERATIONS", "1");
+        Self::listening(&mut command, folder, "listens on")
+    }
+
+    /// Reads what is printed up to the line that has `last` in it.
+    fn listening(command: &mut Command, folder: &Path, last: &str) -> Self {
+        let log = folder.join("log");
+        let file = std::fs::File::create(&log).unwrap();
+        let mut process = Process::start(command.stdout(Stdio::piped()).stderr(file));
+        let mut lines = BufReader::new(process.child.stdout.take().unwrap());
+        let mut greeting = String::new();
+        while !greeting.contains(last) {
+            let read = lines.read_line(&mut greeting).unwrap();
+            let log = std::fs::read_to_string(&log).unwrap();
+            assert!(read > 0, "the server ended: {greeting}{log}");
+        }
+        // The rest of what is printed must find a reader.
+        thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+        let base = greeting
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .unwrap()
+            .to_owned();
+        Self {
+            process,
+            base,
+            greeting,
+            log,
+        }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+/// Runs a program to its end: exit code, standard output, standard error.
+pub fn finish(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}

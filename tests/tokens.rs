@@ -1,0 +1,345 @@
+//! The life of a session token: issue, reuse, expire, revoke.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::support::{PASSWORD, TestApp, start_of_time};
+
+const CREATE: &str =
+    "mutation { createToken { token tokenType expiresAt expiresIn user { username } } }";
+
+#[tokio::test]
+async fn a_token_is_24_bytes_in_base64_and_lives_for_an_hour() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let answer = app.operation(CREATE).basic("ada", PASSWORD).send().await;
+    let token = answer.at("/data/createToken/token").as_str().unwrap();
+    assert_eq!(token.len(), 32);
+    assert!(
+        token
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+    );
+    assert_eq!(answer.at("/data/createToken/tokenType"), "Bearer");
+    assert_eq!(answer.at("/data/createToken/expiresIn"), 3600);
+    let expires_at = answer.at("/data/createToken/expiresAt").as_str().unwrap();
+    assert_eq!(
+        expires_at.parse::<DateTime<Utc>>().unwrap(),
+        start_of_time() + TimeDelta::hours(1)
+    );
+    assert_eq!(answer.at("/data/createToken/user/username"), "ada");
+    assert_eq!(answer.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn the_same_token_is_handed_out_while_more_than_60_s_remain() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let first = app.sign_in("ada").await;
+    app.advance(TimeDelta::seconds(3539));
+    let again = app.operation(CREATE).basic("ada", PASSWORD).send().await;
+    assert_eq!(again.at("/data/createToken/token"), first.as_str());
+    assert_eq!(again.at("/data/createToken/expiresIn"), 61);
+    app.advance(TimeDelta::seconds(1));
+    let next = app.sign_in("ada").await;
+    assert_ne!(next, first);
+    assert_eq!(
+        app.me(&first).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_INVALID")
+    );
+    assert_eq!(app.me(&next).await.at("/data/me/username"), "ada");
+}
+
+#[tokio::test]
+async fn a_token_expires_to_the_millisecond() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    app.advance(TimeDelta::milliseconds(3_599_999));
+    assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+    app.advance(TimeDelta::milliseconds(1));
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+}
+
+#[tokio::test]
+async fn a_lifetime_may_be_120_s_to_30_days() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    for (seconds, allowed) in [
+        (-1, false),
+        (119, false),
+        (120, true),
+        (2_592_000, true),
+        (2_592_001, false),
+    ] {
+        let answer = app
+            .operation_with(
+                "mutation($s: Int) { createToken(expiresIn: $s, fresh: true) { expiresIn } }",
+                &json!({ "s": seconds }),
+            )
+            .basic("ada", PASSWORD)
+            .send()
+            .await;
+        if allowed {
+            assert_eq!(answer.at("/data/createToken/expiresIn"), seconds);
+        } else {
+            assert_eq!(answer.error(), ("BAD_USER_INPUT", ""));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lifetime_counts_only_when_a_new_token_is_made() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let first = app.sign_in("ada").await;
+    let again = app
+        .operation("mutation { createToken(expiresIn: 7200) { token expiresIn } }")
+        .basic("ada", PASSWORD)
+        .send()
+        .await;
+    assert_eq!(again.at("/data/createToken/token"), first.as_str());
+    assert_eq!(again.at("/data/createToken/expiresIn"), 3600);
+}
+
+#[tokio::test]
+async fn the_lifetime_of_new_tokens_can_be_configured() {
+    let app = TestApp::configured(|config| config.token_lifetime = 600).await;
+    app.register("ada").await;
+    let answer = app.operation(CREATE).basic("ada", PASSWORD).send().await;
+    assert_eq!(answer.at("/data/createToken/expiresIn"), 600);
+}
+
+#[tokio::test]
+async fn a_fresh_token_replaces_the_present_one() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let first = app.sign_in("ada").await;
+    let fresh = app
+        .operation("mutation { createToken(fresh: true) { token } }")
+        .basic("ada", PASSWORD)
+        .send()
+        .await;
+    let fresh = fresh.at("/data/createToken/token").as_str().unwrap();
+    assert_ne!(fresh, first);
+    assert_eq!(
+        app.me(&first).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_INVALID")
+    );
+    assert_eq!(app.me(fresh).await.at("/data/me/username"), "ada");
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused_at_once_and_a_new_one_is_made() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    assert_eq!(app.revoke(&token).await.at("/data/revokeToken"), true);
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+    let next = app.sign_in("ada").await;
+    assert_ne!(next, token);
+    assert_eq!(app.me(&next).await.at("/data/me/username"), "ada");
+}
+
+#[tokio::test]
+async fn revoking_a_dead_token_again_is_no_error() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    assert_eq!(app.revoke(&token).await.at("/data/revokeToken"), true);
+    assert_eq!(app.revoke(&token).await.at("/data/revokeToken"), false);
+    let expired = app.sign_in("ada").await;
+    app.advance(TimeDelta::hours(2));
+    assert_eq!(app.revoke(&expired).await.at("/data/revokeToken"), false);
+}
+
+#[tokio::test]
+async fn what_never_was_a_token_cannot_be_revoked() {
+    let app = TestApp::start().await;
+    let unknown = "A".repeat(32);
+    assert_eq!(
+        app.revoke(&unknown).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_INVALID")
+    );
+    let nobody = app.operation("mutation { revokeToken }").send().await;
+    assert_eq!(nobody.error(), ("UNAUTHENTICATED", "MISSING"));
+}
+
+#[tokio::test]
+async fn revoking_ends_the_token_for_the_rest_of_its_own_request() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let answer = app
+        .operation("mutation { first: revokeToken second: revokeToken }")
+        .bearer(&token)
+        .send()
+        .await;
+    assert_eq!(
+        answer.at("/data"),
+        &json!({ "first": true, "second": false })
+    );
+}
+
+#[tokio::test]
+async fn revoking_sets_the_expiration_one_second_back_and_drops_the_nonce() {
+    let app = TestApp::start().await;
+    let id = app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let before = app.row(id).await;
+    assert_eq!(before.token_nonce.unwrap().len(), 24);
+    app.advance(TimeDelta::minutes(5));
+    app.revoke(&token).await;
+    let after = app.row(id).await;
+    let one_second_back = start_of_time() + TimeDelta::minutes(5) - TimeDelta::seconds(1);
+    assert_eq!(
+        after.token_expiration,
+        Some(one_second_back.timestamp_millis())
+    );
+    assert_eq!(after.token_nonce, None);
+    assert_eq!(after.token_digest, before.token_digest);
+}
+
+#[tokio::test]
+async fn a_revoked_token_stays_dead_whatever_the_clock_does() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    app.advance(TimeDelta::minutes(5));
+    app.revoke(&token).await;
+    app.advance(TimeDelta::minutes(-4));
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+    assert_ne!(app.sign_in("ada").await, token);
+}
+
+#[tokio::test]
+async fn an_expired_token_that_was_revoked_stays_dead_when_the_clock_goes_back() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    app.advance(TimeDelta::hours(2));
+    app.revoke(&token).await;
+    app.advance(TimeDelta::hours(-2));
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+}
+
+#[tokio::test]
+async fn an_expiration_further_ahead_than_any_lifetime_is_neither_honoured_nor_reused() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    app.advance(TimeDelta::days(365));
+    let token = app.sign_in("ada").await;
+    app.advance(TimeDelta::days(-365));
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+    let next = app.sign_in("ada").await;
+    assert_ne!(next, token);
+    assert_eq!(app.me(&next).await.at("/data/me/username"), "ada");
+}
+
+#[tokio::test]
+async fn the_token_survives_a_restart() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let app = app.restart(|_| {}).await;
+    assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+    assert_eq!(app.sign_in("ada").await, token);
+}
+
+#[tokio::test]
+async fn sixty_four_sign_ins_at_once_agree_on_one_token() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let tokens = join_all((0..64).map(|_| app.sign_in("ada"))).await;
+    assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
+    assert_eq!(app.me(&tokens[0]).await.at("/data/me/username"), "ada");
+}
+
+#[tokio::test]
+async fn sign_ins_at_once_agree_when_the_present_token_is_about_to_expire() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let old = app.sign_in("ada").await;
+    app.advance(TimeDelta::seconds(3550));
+    let tokens = join_all((0..32).map(|_| app.sign_in("ada"))).await;
+    assert_ne!(tokens[0], old);
+    assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
+}
+
+#[tokio::test]
+async fn a_sign_in_after_a_revocation_never_hands_out_the_revoked_token() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    for _ in 0..20 {
+        let token = app.sign_in("ada").await;
+        let racing = join_all((0..8).map(|_| app.sign_in("ada")));
+        let revoked = async {
+            assert_eq!(app.revoke(&token).await.at("/data/revokeToken"), true);
+            // From here on the token is revoked, while some of the others are still under way.
+            app.sign_in("ada").await
+        };
+        let (_, next) = tokio::join!(racing, revoked);
+        assert_ne!(next, token);
+        assert_eq!(
+            app.me(&token).await.error(),
+            ("UNAUTHENTICATED", "TOKEN_INVALID")
+        );
+        assert_eq!(app.me(&next).await.at("/data/me/username"), "ada");
+    }
+}
+
+#[tokio::test]
+async fn of_many_revocations_at_once_exactly_one_ended_the_token() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let answers = join_all((0..16).map(|_| app.revoke(&token))).await;
+    let ended = answers
+        .iter()
+        .filter(|answer| answer.at("/data/revokeToken") == true);
+    assert_eq!(ended.count(), 1);
+}
+
+#[tokio::test]
+async fn a_disabled_account_has_no_token_and_gets_none() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    app.sql("UPDATE symbolon_user SET disabled_at = 0").await;
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+    let refused = app.operation(CREATE).basic("ada", PASSWORD).send().await;
+    assert_eq!(refused.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
+}
+
+#[tokio::test]
+async fn the_last_sign_in_is_kept_to_the_minute() {
+    let app = TestApp::start().await;
+    let id = app.register("ada").await;
+    assert_eq!(app.row(id).await.last_sign_in_at, None);
+    let start = start_of_time().timestamp_millis();
+    for (later, recorded) in [(0, 0), (59, 0), (1, 60), (30, 60), (45, 135)] {
+        app.advance(TimeDelta::seconds(later));
+        app.sign_in("ada").await;
+        let at = app.row(id).await.last_sign_in_at;
+        assert_eq!(at, Some(start + recorded * 1000));
+    }
+}
