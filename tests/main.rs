@@ -15,6 +15,7 @@ mod embedding;
 mod errors;
 mod keys;
 mod passwords;
+mod power_cut;
 mod readme;
 mod registration;
 mod rest;

@@ -4,7 +4,7 @@ mod app;
 mod process;
 
 pub use app::{Answer, TestApp, start_of_time};
-pub use process::{Server, finish, symbolon};
+pub use process::{Process, Server, finish, symbolon};
 
 /// The password of every account that a test does not give another one.
 pub const PASSWORD: &str = "correct horse battery staple";

@@ -17,7 +17,7 @@ fn program(path: &Path, folder: &Path) -> Command {
     command
 }
 
-/// A program that runs until it is told to stop; killed when the test ends.
+/// A program that runs until it is told to stop; killed when the test ends, with what it started.
 pub struct Process {
     child: Child,
 }
@@ -30,9 +30,16 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let status = Command::new("kill").args(["-s", name, &id]).status();
-        assert!(status.unwrap().success());
+        send(name, &self.child.id().to_string());
+    }
+
+    /// Signals what the program started.
+    pub fn signal_children(&self, name: &str) {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            send(name, child);
+        }
     }
 
     /// Waits for the end; fails the test after `limit`.
@@ -48,8 +55,14 @@ impl Process {
     }
 }
 
+fn send(name: &str, id: &str) {
+    let status = Command::new("kill").args(["-s", name, id]).status();
+    assert!(status.unwrap().success());
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
+        self.signal_children("KILL");
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
