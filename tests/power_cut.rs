@@ -129,7 +129,9 @@ fn replay(trace: &str, folder: &str, mut acknowledged: impl FnMut(usize, &HashMa
 fn sync(files: &mut HashMap<String, File>, folder: &str, path: &str) {
     if path == folder {
         files.retain(|_, file| !file.unlinked);
-        files.values_mut().for_each(|file| file.linked = true);
+        for file in files.values_mut() {
+            file.linked = true;
+        }
     } else if let Some(name) = path.strip_prefix(&format!("{folder}/"))
         && let Some(file) = files.get_mut(name)
     {

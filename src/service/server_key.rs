@@ -26,7 +26,6 @@ pub(crate) enum KeyError {
 }
 
 /// Where the server key is.
-#[derive(Debug)]
 pub(crate) enum KeySource {
     /// Given in the configuration.
     Given(String),

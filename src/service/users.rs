@@ -12,7 +12,6 @@ use crate::service::passwords::Passwords;
 use crate::store::{NewUser, Store, TakenField};
 
 /// What somebody typed to register.
-#[derive(Debug)]
 pub(crate) struct Registration {
     pub(crate) username: String,
     pub(crate) email: Option<String>,
