@@ -2,12 +2,12 @@
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
 use argon2::Block;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::Error;
 
@@ -16,7 +16,9 @@ use crate::error::Error;
 /// no place before its job is done.
 #[derive(Debug)]
 pub(super) struct HashPool {
-    queue: SyncSender<Job>,
+    queue: Sender<Job>,
+    /// One permit for each job that is under way or waits.
+    permits: Arc<Semaphore>,
 }
 
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
@@ -25,7 +27,9 @@ impl HashPool {
     /// Starts the threads. `queue` jobs may wait beside those under way. A buffer that a job grew
     /// beyond `blocks` is given back after it.
     pub(super) fn start(threads: NonZeroUsize, queue: usize, blocks: usize) -> io::Result<Self> {
-        let (sender, jobs) = sync_channel(queue);
+        let permits = threads.get().saturating_add(queue);
+        let permits = Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        let (sender, jobs) = channel();
         let jobs = Arc::new(Mutex::new(jobs));
         for number in 0..threads.get() {
             let jobs = Arc::clone(&jobs);
@@ -33,7 +37,10 @@ impl HashPool {
                 .name(format!("hash-{number}"))
                 .spawn(move || work(&jobs, blocks))?;
         }
-        Ok(Self { queue: sender })
+        Ok(Self {
+            queue: sender,
+            permits,
+        })
     }
 
     /// Runs `job` on one of the threads; refuses at once when the queue is full.
@@ -41,16 +48,20 @@ impl HashPool {
         &self,
         job: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T, Error> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| Error::ServiceUnavailable { retry_after: 1 })?;
         let (answer, result) = oneshot::channel();
         let job: Job = Box::new(move |memory| {
-            // Fails only when nobody waits for the result any more.
-            let _ = answer.send(job(memory));
+            let done = job(memory);
+            // Whoever has the answer may ask again at once.
+            drop(permit);
+            // Fails only when nobody waits for the answer any more.
+            let _ = answer.send(done);
         });
-        match self.queue.try_send(job) {
-            Ok(()) => result.await.map_err(Error::internal),
-            Err(TrySendError::Full(_)) => Err(Error::ServiceUnavailable { retry_after: 1 }),
-            Err(TrySendError::Disconnected(_)) => Err(Error::internal("the hashing threads ended")),
-        }
+        self.queue
+            .send(job)
+            .map_err(|_| Error::internal("the hashing threads ended"))?;
+        result.await.map_err(Error::internal)
     }
 }
 
