@@ -4,18 +4,16 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use poem::endpoint::Endpoint;
-use poem::listener::TcpAcceptor;
-use poem::{EndpointExt, IntoEndpoint, Response, Route, Server};
+use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
-use crate::http::{self, Middleware};
+use crate::http::{self, Door, Metrics, Middleware};
 use crate::model::token::Lifetime;
 use crate::service::Services;
 use crate::service::passwords::Passwords;
@@ -24,15 +22,12 @@ use crate::service::tokens::Tokens;
 use crate::service::users::Users;
 use crate::store::Store;
 
-/// Requests under way get this long to end when the server stops.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Token authentication on one database: what an app of yours serves, or has beside its own.
 ///
 /// Its clones are the same. Any number of them, on different databases, fit in one process.
 #[derive(Clone, Debug)]
 pub struct Symbolon {
-    services: Arc<Services>,
+    door: Arc<Door>,
 }
 
 impl Symbolon {
@@ -70,8 +65,14 @@ impl Symbolon {
             passwords,
             store,
         };
-        Ok(Self {
+        let door = Door {
             services: Arc::new(services),
+            http: config.http,
+            limits: config.limits,
+            metrics: Metrics::new(),
+        };
+        Ok(Self {
+            door: Arc::new(door),
         })
     }
 
@@ -83,14 +84,15 @@ impl Symbolon {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        graphql::schema(Arc::clone(&self.services), query, mutation, subscription)
+        let services = Arc::clone(&self.door.services);
+        graphql::schema(services, &self.door.limits, query, mutation, subscription)
     }
 
     /// [`Symbolon::routes`] with nothing but Symbolon's own types: what `symbolon serve` serves.
     #[must_use]
     pub fn own_routes(&self) -> Route {
-        let services = Arc::clone(&self.services);
-        self.routes(graphql::own_schema(services).finish())
+        let services = Arc::clone(&self.door.services);
+        self.routes(graphql::own_schema(services, &self.door.limits).finish())
     }
 
     /// Symbolon's paths: `/graphql` for the schema, `/tokens`, `/healthz`, `/readyz`, and `/` for a
@@ -102,7 +104,7 @@ impl Symbolon {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        http::routes(&self.services, schema)
+        http::routes(&self.door, schema)
     }
 
     /// Only the endpoint of the schema, to be mounted wherever you like in an app of your own.
@@ -116,13 +118,13 @@ impl Symbolon {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        http::graphql(&self.services, schema)
+        http::graphql(&self.door, schema)
     }
 
     /// Lets plain routes of an app that runs on a server of its own ask who is calling.
     #[must_use]
     pub fn middleware(&self) -> Middleware {
-        Middleware::new(Arc::clone(&self.services))
+        Middleware::new(Arc::clone(&self.door))
     }
 
     /// Serves `app` on `listener` until `shutdown` ends. Then it takes no more connections, lets the
@@ -137,25 +139,36 @@ impl Symbolon {
         E: IntoEndpoint,
         E::Endpoint: 'static,
     {
-        Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
-            .run_with_graceful_shutdown(
-                app.with(self.middleware()),
-                shutdown,
-                Some(SHUTDOWN_TIMEOUT),
-            )
-            .await?;
+        let app = app.with(self.middleware());
+        http::serve(app, listener, &self.door.http, shutdown).await?;
         self.close().await.map_err(std::io::Error::other)
+    }
+
+    /// What Prometheus reads, to be mounted where only Prometheus comes.
+    #[must_use]
+    pub fn metrics(&self) -> impl Endpoint<Output = Response> + 'static {
+        http::metrics(&self.door)
+    }
+
+    /// Serves [`Symbolon::metrics`] on a listener of its own until `shutdown` ends.
+    pub async fn serve_metrics(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> std::io::Result<()> {
+        let app = Route::new().at("/metrics", self.metrics());
+        http::serve(app, listener, &self.door.http, shutdown).await
     }
 
     /// Closes the database. [`Symbolon::serve`] does it at its end.
     pub async fn close(&self) -> Result<(), crate::Error> {
-        self.services.store.close().await
+        self.door.services.store.close().await
     }
 
     /// The database file.
     #[must_use]
     pub fn database(&self) -> &Path {
-        self.services.store.path()
+        self.door.services.store.path()
     }
 }
 

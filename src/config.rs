@@ -3,11 +3,13 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, FromArgMatches};
+use clap::{ArgAction, Args, FromArgMatches};
+use ipnet::IpNet;
 
 use crate::error::StartError;
 use crate::model::token::Lifetime;
@@ -81,6 +83,162 @@ pub struct Config {
         default_value_t = 128
     )]
     pub hash_queue: usize,
+
+    /// What one HTTP request may take, and who may send it.
+    #[command(flatten)]
+    pub http: HttpConfig,
+
+    /// What one GraphQL document may ask for.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// What one HTTP request may take, and who may send it.
+#[derive(Args, Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpConfig {
+    /// The largest body that is read, in bytes.
+    #[arg(
+        long,
+        env = "SYMBOLON_BODY_LIMIT",
+        value_name = "BYTES",
+        default_value_t = 65536
+    )]
+    pub body_limit: usize,
+
+    /// How long a client may take to send the head of a request, and then its body, in seconds.
+    #[arg(long, env = "SYMBOLON_READ_TIMEOUT", value_name = "SECONDS", default_value_t = 10,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub read_timeout: u64,
+
+    /// How long an answer may take, in seconds. A mutation goes on to its end all the same.
+    #[arg(long, env = "SYMBOLON_REQUEST_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub request_timeout: u64,
+
+    /// Connections at once; never more than the limit on open files allows.
+    #[arg(
+        long,
+        env = "SYMBOLON_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 10_000
+    )]
+    pub max_connections: usize,
+
+    /// Proxies whose X-Forwarded-For is believed, as addresses or networks, separated by commas.
+    #[arg(long, env = "SYMBOLON_TRUSTED_PROXIES", value_name = "NETS", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// Other origins whose pages may use the API in a browser, separated by commas, for example
+    /// https://app.example.org.
+    #[arg(long, env = "SYMBOLON_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
+    pub cors_origins: Vec<String>,
+}
+
+/// What one GraphQL document may ask for. An error names the limit that was exceeded.
+#[derive(Args, Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest document, in bytes.
+    #[arg(
+        long = "limit-document-bytes",
+        env = "SYMBOLON_LIMIT_DOCUMENT_BYTES",
+        value_name = "N",
+        default_value_t = 32768
+    )]
+    pub document_bytes: usize,
+
+    /// Tokens of a document: names, numbers, strings and punctuation.
+    #[arg(
+        long = "limit-tokens",
+        env = "SYMBOLON_LIMIT_TOKENS",
+        value_name = "N",
+        default_value_t = 4000
+    )]
+    pub tokens: usize,
+
+    /// Brackets within brackets, in a document and in its variables.
+    #[arg(long = "limit-nesting", env = "SYMBOLON_LIMIT_NESTING", value_name = "N", default_value_t = 50,
+          value_parser = at_most::<100>)]
+    pub nesting: usize,
+
+    /// Selections of a document with its fragments spread out.
+    #[arg(
+        long = "limit-selections",
+        env = "SYMBOLON_LIMIT_SELECTIONS",
+        value_name = "N",
+        default_value_t = 2000
+    )]
+    pub selections: usize,
+
+    /// Fields within fields.
+    #[arg(long = "limit-depth", env = "SYMBOLON_LIMIT_DEPTH", value_name = "N", default_value_t = 20,
+          value_parser = at_most::<100>)]
+    pub depth: usize,
+
+    /// Fields of the root of an operation.
+    #[arg(
+        long = "limit-root-fields",
+        env = "SYMBOLON_LIMIT_ROOT_FIELDS",
+        value_name = "N",
+        default_value_t = 50
+    )]
+    pub root_fields: usize,
+
+    /// Aliases.
+    #[arg(
+        long = "limit-aliases",
+        env = "SYMBOLON_LIMIT_ALIASES",
+        value_name = "N",
+        default_value_t = 100
+    )]
+    pub aliases: usize,
+
+    /// Directives.
+    #[arg(
+        long = "limit-directives",
+        env = "SYMBOLON_LIMIT_DIRECTIVES",
+        value_name = "N",
+        default_value_t = 50
+    )]
+    pub directives: usize,
+
+    /// Fields that may have to be resolved; those of a page count once for each of its entries.
+    #[arg(
+        long = "limit-complexity",
+        env = "SYMBOLON_LIMIT_COMPLEXITY",
+        value_name = "N",
+        default_value_t = 5000
+    )]
+    pub complexity: usize,
+
+    /// Whether clients may ask for the schema; without it, errors do not suggest names either.
+    #[arg(long, env = "SYMBOLON_INTROSPECTION", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub introspection: bool,
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    (text.parse().or_else(|_| address())).map_err(|_| "not an address or a network".to_owned())
+}
+
+/// An origin as browsers send it (RFC 6454, section 6.2): no path, not even a slash.
+fn origin(text: &str) -> Result<String, String> {
+    let host = text.split_once("://").map_or("", |(_, host)| host);
+    let well_formed = !host.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_graphic() && !c.is_ascii_uppercase())
+        && !host.contains(['/', '?', '#', '@', '*']);
+    let refused = || "not an origin such as https://app.example.org".to_owned();
+    well_formed.then(|| text.to_owned()).ok_or_else(refused)
+}
+
+/// What stands on the stack of whoever parses or executes a document has to be bounded.
+fn at_most<const MAX: usize>(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| "not a number".to_owned())?;
+    let refused = || format!("{MAX} at most");
+    (number <= MAX).then_some(number).ok_or_else(refused)
 }
 
 impl Config {

@@ -12,18 +12,26 @@ use tracing::Level;
 pub enum Error {
     /// Nobody is known to be asking.
     Unauthenticated(Unauthenticated),
+    /// It is known who is asking, but they may not.
+    Forbidden(Forbidden),
     /// The arguments make no sense; the text says why.
     BadUserInput(String),
     /// The HTTP request makes no sense; the text says why.
     BadRequest(String),
     /// The path exists, the method on it does not; the methods that do.
     MethodNotAllowed(&'static str),
+    /// The client takes neither media type that there is.
+    NotAcceptable,
+    /// The request did not arrive in time.
+    RequestTimeout,
     /// The body is larger than is read.
     PayloadTooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
     /// The document is not GraphQL; the text says where.
     GraphqlParseFailed(String),
+    /// The document is GraphQL, but not for this schema; the text says why.
+    GraphqlValidationFailed(String),
     /// More was asked for than one request may have; the name of the limit.
     LimitExceeded(&'static str),
     /// Not now: the hashing queue is full, or the database is away.
@@ -46,6 +54,14 @@ pub enum Unauthenticated {
     TokenInvalid,
     /// A token that has expired or was revoked.
     TokenExpired,
+}
+
+/// Why somebody may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Forbidden {
+    /// A browser sent the request for a page of another site.
+    CrossSite,
 }
 
 /// How a door answers an [`Error`]: one line of the contract.
@@ -94,6 +110,11 @@ impl Error {
                 let code = "UNAUTHENTICATED";
                 (code, Some(reason), 401, Level::INFO, text(message))
             }
+            Self::Forbidden(Forbidden::CrossSite) => {
+                let message = text("Pages of this origin may not change anything here.");
+                let reason = Some("CROSS_SITE");
+                ("FORBIDDEN", reason, 403, Level::INFO, message)
+            }
             Self::BadUserInput(why) => {
                 let why = Cow::Owned(why.clone());
                 ("BAD_USER_INPUT", None, 400, Level::INFO, why)
@@ -106,6 +127,15 @@ impl Error {
                 let message = text("This path does not answer this method.");
                 ("METHOD_NOT_ALLOWED", None, 405, Level::INFO, message)
             }
+            Self::NotAcceptable => {
+                let message =
+                    text("There is application/graphql-response+json and application/json here.");
+                ("NOT_ACCEPTABLE", None, 406, Level::INFO, message)
+            }
+            Self::RequestTimeout => {
+                let message = text("The request did not arrive in time.");
+                ("REQUEST_TIMEOUT", None, 408, Level::INFO, message)
+            }
             Self::PayloadTooLarge => {
                 let message = text("The body is too large.");
                 ("PAYLOAD_TOO_LARGE", None, 413, Level::INFO, message)
@@ -117,6 +147,10 @@ impl Error {
             Self::GraphqlParseFailed(why) => {
                 let why = Cow::Owned(why.clone());
                 ("GRAPHQL_PARSE_FAILED", None, 400, Level::INFO, why)
+            }
+            Self::GraphqlValidationFailed(why) => {
+                let why = Cow::Owned(why.clone());
+                ("GRAPHQL_VALIDATION_FAILED", None, 400, Level::INFO, why)
             }
             Self::LimitExceeded(limit) => {
                 let message = Cow::Owned(format!("One request may not exceed the limit {limit}."));
@@ -168,6 +202,12 @@ impl Error {
 impl From<Unauthenticated> for Error {
     fn from(why: Unauthenticated) -> Self {
         Self::Unauthenticated(why)
+    }
+}
+
+impl From<Forbidden> for Error {
+    fn from(why: Forbidden) -> Self {
+        Self::Forbidden(why)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -10,7 +11,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// What the log holds unless `SYMBOLON_LOG` says otherwise.
 const DEFAULT: &str = "info,poem=warn,sea_orm_migration=warn,sqlx=warn";
 
-/// Starts the log. `SYMBOLON_LOG` is a level, or several as `TARGET=LEVEL,…`.
+/// Starts the log. `SYMBOLON_LOG` is a level, or several as `TARGET=LEVEL,…`; `SYMBOLON_LOG_FORMAT` is
+/// `text` or `json`.
 pub(crate) fn start() -> Result<(), Box<dyn Error>> {
     let wanted = std::env::var("SYMBOLON_LOG").unwrap_or_else(|_| DEFAULT.to_owned());
     let targets: Targets = wanted
@@ -20,6 +22,13 @@ pub(crate) fn start() -> Result<(), Box<dyn Error>> {
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(ansi)
         .with_writer(io::stderr);
+    let lines = match std::env::var("SYMBOLON_LOG_FORMAT").as_deref() {
+        Err(_) | Ok("text") => lines.boxed(),
+        Ok("json") => lines.json().flatten_event(true).boxed(),
+        Ok(other) => {
+            return Err(format!("SYMBOLON_LOG_FORMAT={other:?} is not text or json").into());
+        }
+    };
     tracing_subscriber::registry()
         .with(lines)
         .with(targets)

@@ -13,8 +13,8 @@ use clap::{Parser, Subcommand};
 ///
 /// Without a command it serves, with everything it needs in the working directory: open
 /// http://127.0.0.1:8000/ in a browser. What is not given here is taken from the environment; the server
-/// key (SYMBOLON_SECRET_KEY) and how loud the log is (SYMBOLON_LOG: error, warn, info, debug or trace)
-/// from there only.
+/// key (SYMBOLON_SECRET_KEY) and what the log is like (SYMBOLON_LOG: error, warn, info, debug or
+/// trace; SYMBOLON_LOG_FORMAT: text or json) from there only.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {

@@ -1,8 +1,9 @@
 //! `symbolon serve`
 
 use std::error::Error;
+use std::future::pending;
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use clap::Args;
 use symbolon::{Config, Symbolon};
@@ -19,18 +20,29 @@ pub(super) struct Serve {
     #[arg(long, env = "PORT", default_value_t = 8000)]
     port: u16,
 
+    /// Serve /metrics for Prometheus on this port of 127.0.0.1
+    #[arg(long, env = "SYMBOLON_METRICS_PORT", value_name = "PORT")]
+    metrics_port: Option<u16>,
+
     #[command(flatten)]
     config: Config,
 }
 
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let Self { host, port, config } = self;
+        let Self {
+            host,
+            port,
+            metrics_port,
+            config,
+        } = self;
         // First of all, so that nothing is made where nothing can be served.
-        let listener = TcpListener::bind((host, port))
-            .await
-            .map_err(|error| format!("cannot listen on {host} port {port}: {error}"))?;
+        let listener = bind(host, port).await?;
         let address = listener.local_addr()?;
+        let metrics = match metrics_port {
+            Some(port) => Some(bind(Ipv4Addr::LOCALHOST.into(), port).await?),
+            None => None,
+        };
         let symbolon = Symbolon::open(config).await?;
         let app = symbolon.own_routes();
         let shutdown = shutdown()?;
@@ -49,9 +61,20 @@ impl Serve {
                 "passwords and tokens arrive unencrypted: let a proxy in front speak TLS"
             );
         }
+        if let Some(listener) = metrics {
+            let symbolon = symbolon.clone();
+            // Ends with the process.
+            tokio::spawn(async move { symbolon.serve_metrics(listener, pending()).await });
+        }
         symbolon.serve(app, listener, shutdown).await?;
         Ok(())
     }
+}
+
+async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, String> {
+    TcpListener::bind((host, port))
+        .await
+        .map_err(|error| format!("cannot listen on {host} port {port}: {error}"))
 }
 
 /// Ends at the first SIGTERM or SIGINT.

@@ -2,11 +2,14 @@
 
 mod context;
 pub(crate) mod errors;
+pub(crate) mod execute;
 mod guard;
+mod limits;
 mod mutation;
 mod objects;
 mod query;
 mod users;
+mod variables;
 
 use std::sync::Arc;
 
@@ -19,11 +22,13 @@ pub use self::context::ContextExt;
 pub use self::guard::Authenticated;
 pub use self::mutation::Mutation;
 pub use self::query::Query;
+use crate::config::Limits;
 use crate::service::Services;
 
 /// A schema of the caller's roots, which Symbolon's are among.
 pub(crate) fn schema<Q, M, S>(
     services: Arc<Services>,
+    limits: &Limits,
     query: Q,
     mutation: M,
     subscription: S,
@@ -33,7 +38,15 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    Schema::build(query, mutation, subscription).data(services)
+    let builder = Schema::build(query, mutation, subscription)
+        .data(services)
+        .limit_complexity(limits.complexity)
+        .limit_recursive_depth(limits.nesting);
+    if limits.introspection {
+        builder
+    } else {
+        builder.disable_introspection().disable_suggestions()
+    }
 }
 
 /// A page that explores the schema at `endpoint`.
@@ -62,9 +75,11 @@ pub(crate) mod own {
 /// The builder of the [`OwnSchema`].
 pub(crate) fn own_schema(
     services: Arc<Services>,
+    limits: &Limits,
 ) -> SchemaBuilder<own::Query, own::Mutation, EmptySubscription> {
     schema(
         services,
+        limits,
         own::Query::default(),
         own::Mutation::default(),
         EmptySubscription,

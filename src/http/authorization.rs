@@ -7,6 +7,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose};
 use poem::http::HeaderMap;
 use poem::http::header::AUTHORIZATION;
 
+use crate::error::Error;
 use crate::model::credentials::{BearerToken, Credentials, UserPass};
 
 /// Clients disagree about the padding.
@@ -15,14 +16,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The credentials of a request. What is empty, malformed, or there twice is nobody's: a guard will
-/// say so, and whoever needs no credentials is not troubled.
-pub(super) fn credentials(headers: &HeaderMap) -> Credentials {
+/// The credentials of a request. What is empty or malformed is nobody's: a guard will say so, and
+/// whoever needs no credentials is not troubled. Two headers are refused: a proxy may have looked at
+/// the other one.
+pub(super) fn credentials(headers: &HeaderMap) -> Result<Credentials, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Credentials::None;
-    };
-    value.to_str().map_or(Credentials::None, parse)
+    match (values.next(), values.next()) {
+        (None, _) => Ok(Credentials::None),
+        (Some(value), None) => Ok(value.to_str().map_or(Credentials::None, parse)),
+        (Some(_), Some(_)) => Err(Error::BadRequest(
+            "There are several Authorization headers.".to_owned(),
+        )),
+    }
 }
 
 fn parse(value: &str) -> Credentials {

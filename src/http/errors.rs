@@ -1,7 +1,7 @@
 //! Tell errors outside GraphQL: status, challenge and a JSON body.
 
 use poem::error::ResponseError;
-use poem::http::{StatusCode, header};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::web::Json;
 use poem::{IntoResponse, Response};
 use serde_json::json;
@@ -21,9 +21,8 @@ pub(super) enum Challenge {
 pub(super) fn refuse(error: &Error, challenge: Challenge, request_id: &str) -> Response {
     error.log(request_id);
     let answer = error.answer();
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut body = json!({
-        "error": status.canonical_reason(),
+        "error": status(error).canonical_reason(),
         "message": answer.message,
         "code": answer.code,
     });
@@ -34,9 +33,10 @@ pub(super) fn refuse(error: &Error, challenge: Challenge, request_id: &str) -> R
         body["requestId"] = request_id.into();
     }
     let mut response = Json(body)
-        .with_status(status)
+        .with_status(status(error))
         .with_header(header::CACHE_CONTROL, "no-store")
         .into_response();
+    let headers = response.headers_mut();
     if let Error::Unauthenticated(why) = error {
         let challenge = match (challenge, why) {
             (Challenge::Basic, _) => r#"Basic realm="symbolon", charset="UTF-8""#,
@@ -45,27 +45,41 @@ pub(super) fn refuse(error: &Error, challenge: Challenge, request_id: &str) -> R
             }
             (Challenge::Bearer, _) => r#"Bearer realm="symbolon""#,
         };
-        response = response
-            .with_header(header::WWW_AUTHENTICATE, challenge)
-            .into_response();
+        headers.insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(challenge),
+        );
     }
-    if let Error::MethodNotAllowed(methods) = error {
-        response = response
-            .with_header(header::ALLOW, *methods)
-            .into_response();
-    }
-    if let Some(retry_after) = answer.retry_after {
-        response = response
-            .with_header(header::RETRY_AFTER, retry_after)
-            .into_response();
-    }
+    add_headers(error, headers);
     response
+}
+
+/// What an error says in headers, through whichever door.
+pub(super) fn add_headers(error: &Error, headers: &mut HeaderMap) {
+    match error {
+        Error::MethodNotAllowed(methods) => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        // What the client may still be sending is not read.
+        Error::RequestTimeout | Error::PayloadTooLarge => {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        _ => {}
+    }
+    if let Some(retry_after) = error.answer().retry_after {
+        headers.insert(header::RETRY_AFTER, retry_after.into());
+    }
+}
+
+/// The status of a request that is refused whole.
+pub(super) fn status(error: &Error) -> StatusCode {
+    StatusCode::from_u16(error.answer().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// For routes that an embedder left without the [`Middleware`](crate::Middleware).
 impl ResponseError for Error {
     fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.answer().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        status(self)
     }
 
     fn as_response(&self) -> Response {

@@ -1,30 +1,89 @@
-//! `/graphql`: one operation as a JSON body, one answer.
+//! `/graphql`: one operation a request, after the GraphQL over HTTP specification.
 
-use async_graphql::{
-    ObjectType, Request as Operation, Response as Answer, Schema, SubscriptionType,
-};
-use async_graphql_poem::GraphQLResponse;
-use poem::error::ReadBodyError;
-use poem::http::{StatusCode, header};
-use poem::{Endpoint, FromRequest, IntoResponse, Request, RequestBody, Response};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_graphql::Variables;
+use async_graphql::parser::types::OperationType;
+use async_graphql::{ObjectType, Response as Answer, Schema, ServerError, SubscriptionType, Value};
+use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, FromRequest, Request, RequestBody, Response};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::graphql::errors::{apply_contract, refused};
-use crate::http::context::RequestContext;
-use crate::http::to_its_end;
+use crate::graphql::errors::refused;
+use crate::graphql::execute::{Executor, Operation, Outcome};
+use crate::http::context::{RequestContext, Work};
+use crate::http::{Door, body, errors};
 
-/// A larger body is not read.
-const BODY_LIMIT: usize = 64 * 1024;
-
-/// Executes operations on a schema.
-#[derive(Clone)]
+/// Answers the operations of a schema.
 pub(super) struct GraphqlEndpoint<Q, M, S> {
-    schema: Schema<Q, M, S>,
+    door: Arc<Door>,
+    executor: Executor<Q, M, S>,
 }
 
-impl<Q, M, S> GraphqlEndpoint<Q, M, S> {
-    pub(super) fn new(schema: Schema<Q, M, S>) -> Self {
-        Self { schema }
+impl<Q, M, S> GraphqlEndpoint<Q, M, S>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    pub(super) fn new(door: Arc<Door>, schema: Schema<Q, M, S>) -> Self {
+        let executor = Executor::new(schema, door.limits.clone(), door.request_timeout());
+        Self { door, executor }
+    }
+
+    async fn answer(
+        &self,
+        request: &mut Request,
+        context: &RequestContext,
+    ) -> Result<Outcome, Error> {
+        let operation = match *request.method() {
+            Method::POST => self.posted(request).await?,
+            Method::GET => from_query(request)?,
+            _ => return Err(Error::MethodNotAllowed("GET, POST")),
+        };
+        let prepared = self.executor.prepare(operation)?;
+        match prepared.kind {
+            OperationType::Query => {}
+            OperationType::Mutation if request.method() == Method::GET => {
+                return Err(Error::MethodNotAllowed("POST"));
+            }
+            OperationType::Mutation => context.refuse_cross_site()?,
+            OperationType::Subscription => {
+                let why = "Subscriptions are not served here.".to_owned();
+                return Err(Error::GraphqlValidationFailed(why));
+            }
+        }
+        let work = Work {
+            kind: prepared.kind.to_string(),
+            name: prepared.name.clone(),
+            root_fields: prepared.root_fields.clone(),
+        };
+        let authentication = context.authentication.clone();
+        let outcome = self.executor.execute(prepared, authentication, &context.id);
+        let outcome = outcome.await;
+        if outcome.refused.is_none() {
+            context.worked_on(work, outcome.response.is_ok());
+        }
+        Ok(outcome)
+    }
+
+    async fn posted(&self, request: &mut Request) -> Result<Operation, Error> {
+        // Nothing else: a browser sends other types to any host without asking that host first.
+        let json = request
+            .content_type()
+            .and_then(|value| value.split(';').next());
+        if json.is_none_or(|value| !value.trim().eq_ignore_ascii_case("application/json")) {
+            return Err(Error::UnsupportedMediaType);
+        }
+        let body = body::read(request, &self.door.http).await?;
+        // An array would do for a struct, and so would a batch of operations.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            let why = "The body has to be one JSON object, with one operation.";
+            return Err(Error::BadRequest(why.to_owned()));
+        }
+        from_json::<Parameters>(&body, "body")?.try_into()
     }
 }
 
@@ -39,74 +98,184 @@ where
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let mut no_body = RequestBody::default();
         let context = RequestContext::from_request(&request, &mut no_body).await?;
-        let (status, answer) = match operation(&mut request).await {
-            Ok(operation) => {
-                let operation = operation.data(context.authentication.clone());
-                (StatusCode::OK, self.execute(operation, &context.id).await)
-            }
-            Err(error) => {
-                // A document that is no GraphQL was still answered as GraphQL has it.
-                let status = match error {
-                    Error::GraphqlParseFailed(_) => StatusCode::OK,
-                    _ => StatusCode::from_u16(error.answer().status)
-                        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-                };
-                (status, refused(&error, &context.id))
-            }
+        let accepted = MediaType::accepted_by(request.headers());
+        let answered = match accepted {
+            Some(_) => self.answer(&mut request, &context).await,
+            None => Err(Error::NotAcceptable),
         };
-        Ok(GraphQLResponse(answer)
-            .with_status(status)
-            .with_header(header::CACHE_CONTROL, "no-store")
-            .into_response())
+        let outcome = answered.unwrap_or_else(|error| Outcome {
+            response: refused(&error, &context.id),
+            refused: Some(error),
+        });
+        Ok(respond(accepted.unwrap_or(MediaType::Json), &outcome))
     }
 }
 
-impl<Q, M, S> GraphqlEndpoint<Q, M, S>
-where
-    Q: ObjectType + 'static,
-    M: ObjectType + 'static,
-    S: SubscriptionType + 'static,
-{
-    async fn execute(&self, operation: Operation, request_id: &str) -> Answer {
-        let schema = self.schema.clone();
-        match to_its_end(async move { schema.execute(operation).await }).await {
-            Ok(mut answer) => {
-                apply_contract(&mut answer, request_id);
-                answer
+/// The parameters of a request (section "Request Parameters"); unknown ones are ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    query: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<Variables>,
+    #[serde(rename = "extensions")]
+    _extensions: Option<BTreeMap<String, Value>>,
+}
+
+impl TryFrom<Parameters> for Operation {
+    type Error = Error;
+
+    fn try_from(parameters: Parameters) -> Result<Self, Error> {
+        let missing = || Error::BadRequest("The parameter query is missing.".to_owned());
+        Ok(Self {
+            document: parameters.query.ok_or_else(missing)?,
+            name: parameters.operation_name,
+            variables: parameters.variables.unwrap_or_default(),
+        })
+    }
+}
+
+/// Reads the parameters from the URL; those that are maps are JSON there.
+fn from_query(request: &Request) -> Result<Operation, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct InUrl {
+        query: Option<String>,
+        operation_name: Option<String>,
+        variables: Option<String>,
+        extensions: Option<String>,
+    }
+    let malformed = |_| Error::BadRequest("The query string is malformed.".to_owned());
+    let url: InUrl = request.params().map_err(malformed)?;
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let map = |text: Option<String>, name| {
+        let text = given(text);
+        text.map(|text| from_json(text.as_bytes(), name))
+            .transpose()
+    };
+    Parameters {
+        query: url.query,
+        operation_name: given(url.operation_name),
+        variables: map(url.variables, "parameter variables")?.flatten(),
+        _extensions: match given(url.extensions) {
+            Some(text) => from_json(text.as_bytes(), "parameter extensions")?,
+            None => None,
+        },
+    }
+    .try_into()
+}
+
+fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8], what: &str) -> Result<T, Error> {
+    serde_json::from_slice(text).map_err(|error| {
+        // The parser's own bound on its stack.
+        if error.to_string().starts_with("recursion limit exceeded") {
+            return Error::LimitExceeded("nesting");
+        }
+        Error::BadRequest(format!("The {what} is not what it should be: {error}."))
+    })
+}
+
+/// The two media types of an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum MediaType {
+    GraphqlResponse,
+    Json,
+}
+
+impl MediaType {
+    /// The one that the client prefers (RFC 9110, section 12.5.1); `None` if it takes neither. One
+    /// that says nothing, or takes anything, gets JSON: it may not know the other one.
+    fn accepted_by(headers: &HeaderMap) -> Option<Self> {
+        let mut best = None;
+        let mut any = false;
+        for value in headers.get_all(header::ACCEPT) {
+            for range in value.to_str().unwrap_or_default().split(',') {
+                let mut parts = range.split(';').map(str::trim);
+                let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+                any |= !name.is_empty();
+                let quality = parts.find_map(|part| part.strip_prefix("q="));
+                let quality = quality.map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
+                let media_type = match name.as_str() {
+                    "application/graphql-response+json" => Self::GraphqlResponse,
+                    "application/json" | "application/*" | "*/*" => Self::Json,
+                    _ => continue,
+                };
+                if quality > best.map_or(0.0, |(_, best)| best) {
+                    best = Some((media_type, quality));
+                }
             }
-            Err(error) => refused(&error, request_id),
+        }
+        best.map(|(media_type, _)| media_type)
+            .or((!any).then_some(Self::Json))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::Json => "application/json; charset=utf-8",
+        }
+    }
+
+    /// The status of a request that was refused whole. Under JSON, clients take every other status
+    /// than 200 for something that is no GraphQL server.
+    fn status(self, error: &Error) -> StatusCode {
+        match (self, error) {
+            (
+                Self::Json,
+                Error::GraphqlParseFailed(_)
+                | Error::GraphqlValidationFailed(_)
+                | Error::BadUserInput(_),
+            ) => StatusCode::OK,
+            _ => errors::status(error),
         }
     }
 }
 
-/// Reads the body, parsed down to its document.
-async fn operation(request: &mut Request) -> Result<Operation, Error> {
-    // Nothing else: a browser sends every other type to any host without asking that host first.
-    let json = request
-        .content_type()
-        .and_then(|value| value.split(';').next());
-    if json.is_none_or(|value| !value.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(Error::UnsupportedMediaType);
-    }
-    let body = request.take_body().into_bytes_limit(BODY_LIMIT).await;
-    let body = body.map_err(|error| match error {
-        ReadBodyError::PayloadTooLarge => Error::PayloadTooLarge,
-        _ => Error::BadRequest("The body did not arrive whole.".to_owned()),
-    })?;
-    let mut operation: Operation = serde_json::from_slice(&body).map_err(|error| {
-        Error::BadRequest(format!(
-            "The body is not one GraphQL request in JSON: {error}."
-        ))
-    })?;
-    match operation.parsed_query() {
-        Ok(_) => Ok(operation),
+/// An answer on the wire. Without `data` if nothing was executed.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [ServerError],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: &'a BTreeMap<String, Value>,
+}
+
+fn respond(media_type: MediaType, outcome: &Outcome) -> Response {
+    let Answer {
+        data,
+        errors,
+        extensions,
+        http_headers,
+        ..
+    } = &outcome.response;
+    let body = Body {
+        data: outcome.refused.is_none().then_some(data),
+        errors,
+        extensions,
+    };
+    let status = match &outcome.refused {
+        Some(error) => media_type.status(error),
+        None => StatusCode::OK,
+    };
+    let mut response = match serde_json::to_vec(&body) {
+        Ok(body) => Response::builder().status(status).body(body),
         Err(error) => {
-            let line = error.message.lines().next().unwrap_or_default();
-            let at = error.locations.first().map(ToString::to_string);
-            Err(Error::GraphqlParseFailed(at.map_or_else(
-                || format!("The document is not GraphQL: {}.", line.trim()),
-                |at| format!("The document is not GraphQL at {at}."),
-            )))
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into()
         }
+    };
+    let headers = response.headers_mut();
+    headers.extend(http_headers.clone());
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(media_type.name()),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.append(header::VARY, HeaderValue::from_static("Accept"));
+    if let Some(error) = &outcome.refused {
+        errors::add_headers(error, headers);
     }
+    response
 }

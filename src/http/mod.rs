@@ -1,27 +1,51 @@
 //! The HTTP door. Its paths: `/graphql`, `/tokens`, `/healthz`, `/readyz`, and `/` for a browser.
 
+mod address;
 mod authorization;
+mod body;
 mod context;
 mod errors;
 mod explorer;
 mod graphql;
 mod health;
 mod identity;
+mod metrics;
+mod origin;
+mod server;
 mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::error::MethodNotAllowedError;
 use poem::{Endpoint, EndpointExt, Request, Response, Route, RouteMethod, get, post};
 
 pub use self::context::Middleware;
+pub(crate) use self::metrics::Metrics;
+pub(crate) use self::server::serve;
+use crate::config::{HttpConfig, Limits};
 use crate::error::Error;
 use crate::graphql::{ObjectType, Schema, SubscriptionType};
 use crate::service::Services;
 
-/// The answer to a schema's operations; to be mounted with `post`.
+/// What all routes have in common.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) services: Arc<Services>,
+    pub(crate) http: HttpConfig,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+}
+
+impl Door {
+    fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.http.request_timeout)
+    }
+}
+
+/// The answer to a schema's operations.
 pub(crate) fn graphql<Q, M, S>(
-    services: &Arc<Services>,
+    door: &Arc<Door>,
     schema: Schema<Q, M, S>,
 ) -> impl Endpoint<Output = Response> + 'static
 where
@@ -29,34 +53,33 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    only("POST", post(graphql::GraphqlEndpoint::new(schema)))
-        .with(Middleware::new(Arc::clone(services)))
+    graphql::GraphqlEndpoint::new(Arc::clone(door), schema).with(Middleware::new(Arc::clone(door)))
 }
 
 /// All of Symbolon's paths, with the schema's operations at `/graphql`.
-pub(crate) fn routes<Q, M, S>(services: &Arc<Services>, schema: Schema<Q, M, S>) -> Route
+pub(crate) fn routes<Q, M, S>(door: &Arc<Door>, schema: Schema<Q, M, S>) -> Route
 where
     Q: ObjectType + 'static,
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    let middleware = || Middleware::new(Arc::clone(services));
+    let on = |methods, route| only(methods, route).with(Middleware::new(Arc::clone(door)));
     let tokens = post(tokens::create).delete(tokens::revoke);
     Route::new()
+        .at("/", on("GET, HEAD", get(explorer::page)))
+        .at("/graphql", graphql(door, schema))
         .at(
-            "/",
-            only("GET, HEAD", get(explorer::page)).with(middleware()),
+            "/tokens",
+            on("POST, DELETE", tokens).data(door.request_timeout()),
         )
-        .at("/graphql", graphql(services, schema))
-        .at("/tokens", only("POST, DELETE", tokens).with(middleware()))
-        .at(
-            "/healthz",
-            only("GET, HEAD", get(health::alive)).with(middleware()),
-        )
-        .at(
-            "/readyz",
-            only("GET, HEAD", get(health::ready)).with(middleware()),
-        )
+        .at("/healthz", on("GET, HEAD", get(health::alive)))
+        .at("/readyz", on("GET, HEAD", get(health::ready)))
+}
+
+/// What Prometheus reads, at any path.
+pub(crate) fn metrics(door: &Arc<Door>) -> impl Endpoint<Output = Response> + 'static {
+    let door = Arc::clone(door);
+    poem::endpoint::make_sync(move |_| door.metrics.response()).map_to_response()
 }
 
 /// Says which methods there are when another is tried (RFC 9110, section 15.5.6).
@@ -70,12 +93,4 @@ fn only(methods: &'static str, route: RouteMethod) -> impl Endpoint<Output = Res
             }
         })
     })
-}
-
-/// Runs `work` in a task of its own, which ends even when the client hangs up. A panic in it is an
-/// internal error.
-async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::spawn(work).await.map_err(Error::internal)
 }

@@ -1,22 +1,23 @@
 //! `/tokens`: the session token without GraphQL, as the Flask original has it.
 
+use std::time::Duration;
+
 use poem::http::{StatusCode, header};
-use poem::web::Json;
+use poem::web::{Data, Json};
 use poem::{IntoResponse, Response, handler};
 use serde_json::json;
 
+use crate::error::Error;
 use crate::http::context::RequestContext;
 use crate::http::errors::{Challenge, refuse};
-use crate::http::to_its_end;
+use crate::service::authentication::Authentication;
+use crate::service::to_its_end;
 
 /// `POST /tokens`: trades Basic credentials for the session token.
 #[handler]
-pub(super) async fn create(context: RequestContext) -> Response {
-    let authentication = context.authentication.clone();
-    let issued = to_its_end(async move { authentication.create_token(None, false).await })
-        .await
-        .flatten();
-    match issued {
+pub(super) async fn create(context: RequestContext, Data(limit): Data<&Duration>) -> Response {
+    let create = |own: Authentication| async move { own.create_token(None, false).await };
+    match changes(&context, *limit, create).await {
         Ok(issued) => Json(json!({
             "token": issued.token.reveal(),
             "expires_at": issued.expires_at.to_rfc3339(),
@@ -29,13 +30,24 @@ pub(super) async fn create(context: RequestContext) -> Response {
 
 /// `DELETE /tokens`: ends the Bearer token. One that is already dead is no error.
 #[handler]
-pub(super) async fn revoke(context: RequestContext) -> Response {
-    let authentication = context.authentication.clone();
-    let ended = to_its_end(async move { authentication.revoke_token().await })
-        .await
-        .flatten();
-    match ended {
+pub(super) async fn revoke(context: RequestContext, Data(limit): Data<&Duration>) -> Response {
+    let revoke = |own: Authentication| async move { own.revoke_token().await };
+    match changes(&context, *limit, revoke).await {
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => refuse(&error, Challenge::Bearer, &context.id),
     }
+}
+
+/// Does what changes something, unless a browser asks for it on behalf of another site.
+async fn changes<T, F>(
+    context: &RequestContext,
+    limit: Duration,
+    change: impl FnOnce(Authentication) -> F,
+) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+{
+    context.refuse_cross_site()?;
+    to_its_end(limit, change(context.authentication.clone())).await?
 }

@@ -10,7 +10,7 @@ use crate::model::credentials::{BearerToken, Credentials, UserPass};
 use crate::model::identity::Identity;
 use crate::model::password::Password;
 use crate::model::token::Lifetime;
-use crate::model::user::{Account, Username};
+use crate::model::user::{Account, UserId, Username};
 use crate::service::Services;
 use crate::service::passwords::Verdict;
 use crate::service::tokens::IssuedToken;
@@ -53,6 +53,16 @@ impl Authentication {
         let identity = Arc::new(self.services().tokens.verify(self.bearer()?).await?);
         *known = Some(Arc::clone(&identity));
         Ok(identity)
+    }
+
+    /// Whose request it is, as far as it was found out by now.
+    pub(crate) fn known_user(&self) -> Option<UserId> {
+        let identity = self.0.identity.try_lock().ok();
+        let identity = identity.as_deref().and_then(Option::as_ref);
+        let signed_in = || Some(self.0.account.get()?.as_ref().ok()?.user.id);
+        identity
+            .map(|identity| identity.user().id)
+            .or_else(signed_in)
     }
 
     /// Trades the Basic credentials for the session token.

@@ -8,6 +8,9 @@ pub(crate) mod tokens;
 pub(crate) mod users;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::service::passwords::Passwords;
@@ -22,6 +25,18 @@ pub(crate) struct Services {
     pub(crate) users: Users,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) store: Arc<Store>,
+}
+
+/// Runs `work` in a task of its own, which goes on to its end even when the client hangs up or
+/// `limit` is over. A panic in it is an internal error.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    limit: Duration,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Error> {
+    match timeout(limit, tokio::spawn(work)).await {
+        Ok(done) => done.map_err(Error::internal),
+        Err(_) => Err(Error::ServiceUnavailable { retry_after: 1 }),
+    }
 }
 
 impl Services {

@@ -1,0 +1,236 @@
+//! What a document may ask for. Its text is checked before it is parsed, since the parser's stack has
+//! no bound; the document before anything walks through its fragments, since they can multiply.
+
+use std::collections::HashMap;
+
+use async_graphql::parser::types::{
+    ExecutableDocument, OperationDefinition, Selection, SelectionSet,
+};
+use async_graphql::{Name, Value, Variables};
+
+use crate::config::Limits;
+use crate::error::Error;
+
+/// Checks bytes, tokens and nesting of a text in one pass, however little it is GraphQL.
+pub(super) fn check_text(text: &str, limits: &Limits) -> Result<(), Error> {
+    within("documentBytes", text.len(), limits.document_bytes)?;
+    let bytes = text.as_bytes();
+    let (mut at, mut tokens, mut open) = (0, 0, 0_usize);
+    while let Some(&byte) = bytes.get(at) {
+        let length = match byte {
+            b' ' | b'\t' | b'\r' | b'\n' | b',' => {
+                at += 1;
+                continue;
+            }
+            b'#' => {
+                let end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+                at += bytes[at..].iter().position(end).unwrap_or(bytes.len() - at);
+                continue;
+            }
+            b'"' => string(&bytes[at..])?,
+            b'{' | b'[' | b'(' => {
+                open += 1;
+                within("nesting", open, limits.nesting)?;
+                1
+            }
+            b'}' | b']' | b')' => {
+                open = open.saturating_sub(1);
+                1
+            }
+            _ if is_word(byte) => bytes[at..]
+                .iter()
+                .position(|byte| !is_word(*byte))
+                .unwrap_or(bytes.len() - at),
+            _ => 1,
+        };
+        at += length;
+        tokens += 1;
+        within("tokens", tokens, limits.tokens)?;
+    }
+    Ok(())
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// The length of the string that `bytes` start with. One that does not end is refused here: a parser
+/// that takes it for something else could find brackets in it.
+fn string(bytes: &[u8]) -> Result<usize, Error> {
+    let block = bytes.starts_with(br#"""""#);
+    let mut at = if block { 3 } else { 1 };
+    loop {
+        let rest = &bytes[at.min(bytes.len())..];
+        at += match rest {
+            [b'\\', b'"', b'"', b'"', ..] if block => 4,
+            [b'"', b'"', b'"', ..] if block => return Ok(at + 3),
+            [b'\\', _, ..] if !block => 2,
+            [b'"', ..] if !block => return Ok(at + 1),
+            [b'\r' | b'\n', ..] if !block => return Err(unterminated()),
+            [_, ..] => 1,
+            [] => return Err(unterminated()),
+        };
+    }
+}
+
+fn unterminated() -> Error {
+    Error::GraphqlParseFailed("The document is not GraphQL: a string does not end.".to_owned())
+}
+
+/// Checks the nesting of variables; their size is that of the body.
+pub(super) fn check_variables(variables: &Variables, limits: &Limits) -> Result<(), Error> {
+    fn nesting(value: &Value) -> usize {
+        match value {
+            Value::List(list) => 1 + list.iter().map(nesting).max().unwrap_or(0),
+            Value::Object(object) => 1 + object.values().map(nesting).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+    let deepest = variables.values().map(nesting).max().unwrap_or(0);
+    within("nesting", deepest, limits.nesting)
+}
+
+/// Checks an operation with its fragments spread out, in time that grows with the text only.
+pub(super) fn check_operation(
+    document: &ExecutableDocument,
+    operation: &OperationDefinition,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let mut measure = Measure {
+        document,
+        fragments: HashMap::new(),
+        open: 0,
+        nesting: limits.nesting,
+    };
+    let variables = operation.variable_definitions.iter();
+    let on_variables: usize = variables
+        .map(|definition| definition.node.directives.len())
+        .sum();
+    let extent = measure.selections(&operation.selection_set.node)?;
+    let directives = extent
+        .directives
+        .saturating_add(operation.directives.len())
+        .saturating_add(on_variables);
+    within("selections", extent.selections, limits.selections)?;
+    within("rootFields", extent.width, limits.root_fields)?;
+    within("aliases", extent.aliases, limits.aliases)?;
+    within("directives", directives, limits.directives)?;
+    within("depth", extent.depth, limits.depth)?;
+    within("nesting", extent.levels, limits.nesting)?;
+    within("introspectionDepth", extent.introspection, 2)
+}
+
+/// The fields of the schema's own types that lead from one type to many.
+const LISTS_OF_TYPES: [&str; 4] = ["fields", "interfaces", "possibleTypes", "inputFields"];
+
+/// How much selections ask for, with the fragments in them spread out.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    /// All selections, at any depth.
+    selections: usize,
+    /// Fields that are not within a field.
+    width: usize,
+    aliases: usize,
+    directives: usize,
+    /// Fields within fields.
+    depth: usize,
+    /// Selections within selections, fragments among them.
+    levels: usize,
+    /// [`LISTS_OF_TYPES`] within each other.
+    lists_of_types: usize,
+    /// The same, below `__schema` and `__type`.
+    introspection: usize,
+}
+
+impl Extent {
+    /// Adds what stands beside.
+    fn beside(&mut self, other: Self) {
+        self.selections = self.selections.saturating_add(other.selections);
+        self.width = self.width.saturating_add(other.width);
+        self.aliases = self.aliases.saturating_add(other.aliases);
+        self.directives = self.directives.saturating_add(other.directives);
+        self.depth = self.depth.max(other.depth);
+        self.levels = self.levels.max(other.levels);
+        self.lists_of_types = self.lists_of_types.max(other.lists_of_types);
+        self.introspection = self.introspection.max(other.introspection);
+    }
+}
+
+struct Measure<'a> {
+    document: &'a ExecutableDocument,
+    /// What is known of each fragment; nothing while it is being measured.
+    fragments: HashMap<&'a Name, Option<Extent>>,
+    /// Selections that are being measured, each within the one before.
+    open: usize,
+    nesting: usize,
+}
+
+impl<'a> Measure<'a> {
+    fn selections(&mut self, set: &'a SelectionSet) -> Result<Extent, Error> {
+        let mut whole = Extent::default();
+        for selection in &set.items {
+            whole.beside(self.selection(&selection.node)?);
+        }
+        Ok(whole)
+    }
+
+    fn selection(&mut self, selection: &'a Selection) -> Result<Extent, Error> {
+        self.open += 1;
+        within("nesting", self.open, self.nesting)?;
+        let mut extent = match selection {
+            Selection::Field(field) => {
+                let field = &field.node;
+                let below = self.selections(&field.selection_set.node)?;
+                let name = field.name.node.as_str();
+                let lists = below.lists_of_types + usize::from(LISTS_OF_TYPES.contains(&name));
+                let introspects = matches!(name, "__schema" | "__type");
+                Extent {
+                    width: 1,
+                    aliases: below.aliases.saturating_add(field.alias.is_some().into()),
+                    depth: below.depth + 1,
+                    lists_of_types: lists,
+                    introspection: if introspects {
+                        lists
+                    } else {
+                        below.introspection
+                    },
+                    ..below
+                }
+            }
+            Selection::InlineFragment(fragment) => {
+                self.selections(&fragment.node.selection_set.node)?
+            }
+            Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node)?,
+        };
+        let directives = selection.directives().len();
+        extent.directives = extent.directives.saturating_add(directives);
+        extent.selections = extent.selections.saturating_add(1);
+        extent.levels += 1;
+        self.open -= 1;
+        Ok(extent)
+    }
+
+    fn fragment(&mut self, name: &'a Name) -> Result<Extent, Error> {
+        if let Some(known) = self.fragments.get(name) {
+            let cycle = || format!("The fragment {name} spreads itself.");
+            return known.ok_or_else(|| Error::GraphqlValidationFailed(cycle()));
+        }
+        // Validation says what is wrong with a fragment that is not there.
+        let Some(fragment) = self.document.fragments.get(name) else {
+            return Ok(Extent::default());
+        };
+        self.fragments.insert(name, None);
+        let mut extent = self.selections(&fragment.node.selection_set.node)?;
+        let directives = fragment.node.directives.len();
+        extent.directives = extent.directives.saturating_add(directives);
+        self.fragments.insert(name, Some(extent));
+        Ok(extent)
+    }
+}
+
+fn within(limit: &'static str, value: usize, most: usize) -> Result<(), Error> {
+    if value > most {
+        return Err(Error::LimitExceeded(limit));
+    }
+    Ok(())
+}

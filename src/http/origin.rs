@@ -1,0 +1,62 @@
+//! Browsers: which other origins' pages may use the API (Fetch standard, "CORS protocol").
+
+use poem::Request;
+use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use poem::{IntoResponse, Response};
+
+use crate::config::HttpConfig;
+
+/// What a page may send: our own, and what Apollo Client and tracing add.
+const REQUEST_HEADERS: &str = "accept, authorization, content-type, x-request-id, \
+    apollographql-client-name, apollographql-client-version, apollo-require-preflight, \
+    x-apollo-operation-id, x-apollo-operation-name, traceparent, tracestate, baggage, sentry-trace";
+/// What a page may read besides what every page may.
+const RESPONSE_HEADERS: &str = "retry-after, www-authenticate, x-request-id";
+
+/// The answer to a browser that asks whether a page of another origin may send its request;
+/// `None` for any other request.
+pub(super) fn preflight(request: &Request) -> Option<Response> {
+    let asks = request.method() == Method::OPTIONS
+        && request.header(header::ORIGIN).is_some()
+        && request
+            .header(header::ACCESS_CONTROL_REQUEST_METHOD)
+            .is_some();
+    asks.then(|| {
+        StatusCode::NO_CONTENT
+            .with_header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE")
+            .with_header(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS)
+            .with_header(header::ACCESS_CONTROL_MAX_AGE, "7200")
+            .into_response()
+    })
+}
+
+/// The request's origin, if its pages may use the API.
+pub(super) fn allowed(headers: &HeaderMap, config: &HttpConfig) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let listed = config.cors_origins.iter();
+    listed
+        .into_iter()
+        .any(|listed| origin == listed)
+        .then(|| origin.clone())
+}
+
+/// Tells the browser that the page may read the answer.
+pub(super) fn allow(origin: Option<HeaderValue>, config: &HttpConfig, headers: &mut HeaderMap) {
+    if config.cors_origins.is_empty() {
+        return;
+    }
+    // The answer to another origin is another one.
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let exposed = HeaderValue::from_static(RESPONSE_HEADERS);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+}
+
+/// Whether a browser sends the request on behalf of another site (Fetch Metadata, `Sec-Fetch-Site`).
+pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
+    headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "cross-site")
+}

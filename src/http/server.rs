@@ -1,0 +1,129 @@
+//! Take connections, and serve HTTP/1.1 on them.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use poem::http::uri::Scheme;
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Endpoint, IntoResponse, Request, Response};
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::config::HttpConfig;
+
+/// Requests under way get this long to end when the server stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The head of a request may have this many bytes; a longer one is answered with 431.
+const HEAD_LIMIT: usize = 32 * 1024;
+/// Files that are kept free for everything but connections.
+const RESERVED_FILES: u64 = 64;
+/// After an error of the listener, for example for lack of files, until one may be free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `app` on `listener` until `shutdown` ends, and then lets what is under way end.
+pub(crate) async fn serve<E: Endpoint + 'static>(
+    app: E,
+    listener: TcpListener,
+    config: &HttpConfig,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let app = Arc::new(app);
+    let local = listener.local_addr()?;
+    let permits = Arc::new(Semaphore::new(most_connections(config)));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(config.read_timeout))
+        .max_buf_size(HEAD_LIMIT);
+    // Its end is the signal.
+    let (stop, stopping) = watch::channel(());
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        let (socket, permit) = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &permits) => accepted,
+        };
+        let app = Arc::clone(&app);
+        let remote = socket.peer_addr().unwrap_or(local);
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let app = Arc::clone(&app);
+            async move {
+                let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
+                let request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
+                let response: Response = match app.call(request).await {
+                    Ok(response) => response.into_response(),
+                    Err(error) => error.into_response(),
+                };
+                Ok::<_, Infallible>(hyper::Response::from(response))
+            }
+        });
+        let connection = http
+            .serve_connection(TokioIo::new(socket), service)
+            .with_upgrades();
+        let mut stopping = stopping.clone();
+        connections.spawn(async move {
+            let mut connection = pin!(connection);
+            // How a client ends its connection is its own affair.
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                _ = stopping.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+            drop(permit);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    drop(stop);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
+        tracing::warn!("requests under way were cut off");
+        connections.shutdown().await;
+    }
+    Ok(())
+}
+
+/// The next connection, once there may be one more.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    // The semaphore is never closed.
+    let permit = Arc::clone(permits).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                // Answers are written at once; waiting for more to send would only delay them.
+                if let Err(error) = socket.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY is refused");
+                }
+                return (socket, permit);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be taken");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn most_connections(config: &HttpConfig) -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
+    config
+        .max_connections
+        .min(files)
+        .clamp(1, Semaphore::MAX_PERMITS)
+}
