@@ -52,8 +52,8 @@
 //! | `model` | nouns, no I/O: users, tokens (plain and digest are two types), passwords, identities |
 //! | `store` | rows: the only room where SeaORM is spoken, over the crates `entity` and `migration` |
 //! | `service` | verbs, one file for each: authenticate, issue and revoke tokens, hash, register |
-//! | `graphql` | door: schema, guard, how errors are told |
-//! | `http` | door: the `Authorization` header, GraphQL over HTTP, `/tokens`, health, the explorer |
+//! | `graphql` | door: schema, guard, limits, the one way to execute, how errors are told |
+//! | `http` | door: connections, the `Authorization` header, GraphQL over HTTP, `/tokens`, health |
 //! | `app` | puts the parts together: [`Symbolon`] |
 //! | `cli` | door of the binary: one file for each subcommand |
 //!
@@ -71,7 +71,7 @@ mod store;
 
 pub use crate::app::Symbolon;
 pub use crate::clock::{Clock, MockClock};
-pub use crate::config::{Config, Secret};
+pub use crate::config::{Config, HttpConfig, Limits, Secret};
 pub use crate::error::{Error, StartError, Unauthenticated};
 pub use crate::graphql::{Authenticated, ContextExt, Mutation, Query, sdl};
 pub use crate::http::Middleware;

@@ -2,7 +2,11 @@
 #![allow(
     missing_docs,
     unreachable_pub,
+    clippy::format_collect,
     clippy::format_push_string,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    clippy::unused_async,
     clippy::unwrap_used
 )]
 
@@ -14,6 +18,8 @@ mod durability;
 mod embedding;
 mod errors;
 mod keys;
+mod limits;
+mod partial_failure;
 mod passwords;
 mod power_cut;
 mod readme;

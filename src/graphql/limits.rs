@@ -234,3 +234,111 @@ fn within(limit: &'static str, value: usize, most: usize) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits(nesting: usize) -> Limits {
+        let mut limits = crate::config::Config::from_env().unwrap().limits;
+        limits.nesting = nesting;
+        limits
+    }
+
+    /// Pieces that GraphQL texts are made of, and what breaks them.
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            proptest::sample::select(vec![
+                "{",
+                "}",
+                "[",
+                "]",
+                "(",
+                ")",
+                "\"",
+                "\"\"\"",
+                "\\",
+                "\\\"\"\"",
+                "#",
+                "\n",
+                "\r",
+                " ",
+                ",",
+                ":",
+                "...",
+                "on ",
+                "a",
+                "query",
+                "fragment ",
+                "$v",
+                "@d",
+                "!",
+                "=",
+                "1",
+                "-1.5e3",
+                "é",
+                "\u{feff}",
+                "\u{0}",
+            ])
+            .prop_map(str::to_owned),
+            "[ -~]{0,8}",
+        ];
+        proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    /// GraphQL with values of any nesting, and strings in which brackets hide.
+    fn document() -> impl Strategy<Value = (String, usize)> {
+        let string = proptest::sample::select(vec![
+            r#""""#,
+            r#""[[["#,
+            r#""""[[[""""#,
+            r#""""a\"""[""""#,
+            r#""\"[""#,
+            r#""\\""#,
+            "1",
+            "$v",
+        ]);
+        let leaf = string.prop_map(|leaf| {
+            let closed = if leaf == r#""[[["# { r#""[[[""# } else { leaf };
+            (closed.to_owned(), 0)
+        });
+        let value = leaf.prop_recursive(8, 32, 3, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(|values| {
+                    let deepest = values.iter().map(|(_, depth)| *depth).max().unwrap_or(0);
+                    let texts: Vec<_> = values.into_iter().map(|(text, _)| text).collect();
+                    (format!("[{}]", texts.join(" ")), deepest + 1)
+                }),
+                inner.prop_map(|(text, depth)| (format!("{{k:{text}}}"), depth + 1)),
+            ]
+        });
+        value.prop_map(|(text, depth)| (format!("{{a(b:{text})}}"), depth + 2))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn any_text_is_checked_without_a_panic(text in text()) {
+            let _ = check_text(&text, &limits(50));
+        }
+
+        #[test]
+        fn what_passes_never_nests_deeper_for_the_parser_than_was_counted(text in text()) {
+            // With no brackets allowed, a text that passes can hold no operation.
+            if check_text(&text, &limits(0)).is_ok() {
+                prop_assert!(parse_query(&text).is_err());
+            }
+        }
+
+        #[test]
+        fn nesting_is_counted_to_the_bracket((text, depth) in document()) {
+            prop_assert!(parse_query(&text).is_ok(), "{text}");
+            prop_assert!(check_text(&text, &limits(depth)).is_ok(), "{text}");
+            prop_assert!(check_text(&text, &limits(depth - 1)).is_err(), "{text}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ pub(crate) mod execute;
 mod guard;
 mod limits;
 mod mutation;
+mod nullable;
 mod objects;
 mod query;
 mod users;
@@ -40,6 +41,7 @@ where
 {
     let builder = Schema::build(query, mutation, subscription)
         .data(services)
+        .extension(nullable::NullableFields)
         .limit_complexity(limits.complexity)
         .limit_recursive_depth(limits.nesting);
     if limits.introspection {

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::graphql::context::{ContextExt, services};
 use crate::graphql::guard::Authenticated;
 use crate::graphql::objects::User;
-use crate::graphql::users::{UserConnection, users};
+use crate::graphql::users::{UserConnection, page_size, users};
 
 /// Symbolon's queries; merge it with your own root.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,7 +49,10 @@ impl Query {
 
     /// All accounts in the order of their registration, page by page (Relay's connections): 20 a page
     /// unless `first` or `last` says otherwise, 100 at most.
-    #[graphql(guard = "Authenticated")]
+    #[graphql(
+        guard = "Authenticated",
+        complexity = "page_size(first, last) * child_complexity + 1"
+    )]
     async fn users(
         &self,
         ctx: &Context<'_>,

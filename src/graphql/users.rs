@@ -73,8 +73,8 @@ pub(super) async fn users(
     let (backwards, limit) = match (first, last) {
         (Some(_), Some(_)) => return Err(bad("Give first or last, not both.")),
         (None, None) => (false, DEFAULT_PAGE),
-        (Some(first), None) => (false, page_size(first)?),
-        (None, Some(last)) => (true, page_size(last)?),
+        (Some(first), None) => (false, checked(first)?),
+        (None, Some(last)) => (true, checked(last)?),
     };
     let page = PageRequest {
         after: after.as_deref().map(decode).transpose()?,
@@ -94,7 +94,15 @@ pub(super) async fn users(
     })
 }
 
-fn page_size(asked_for: i32) -> Result<u64, Error> {
+/// How many accounts a page has at most, for what it may cost.
+pub(super) fn page_size(first: Option<i32>, last: Option<i32>) -> usize {
+    let asked_for = first
+        .or(last)
+        .map_or(DEFAULT_PAGE, |size| checked(size).unwrap_or(0));
+    usize::try_from(asked_for).unwrap_or(0)
+}
+
+fn checked(asked_for: i32) -> Result<u64, Error> {
     u64::try_from(asked_for)
         .ok()
         .filter(|size| *size <= LARGEST_PAGE)

@@ -65,3 +65,68 @@ fn basic(encoded: &str) -> Option<UserPass> {
         password: password.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+    use poem::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(value: &[u8]) -> Credentials {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        credentials(&headers).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn any_header_is_read_without_a_panic(value in "[\t -~\u{80}-\u{ff}]{0,80}") {
+            let latin1: Vec<u8> = value.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
+            if let Ok(value) = HeaderValue::from_bytes(&latin1) {
+                let mut headers = HeaderMap::new();
+                headers.insert(AUTHORIZATION, value);
+                prop_assert!(credentials(&headers).is_ok());
+            }
+        }
+
+        #[test]
+        fn basic_credentials_come_out_as_they_went_in(
+            username in "[^:\u{0}-\u{1f}\u{7f}]{0,20}",
+            password in "[^\u{0}-\u{1f}\u{7f}]{0,20}",
+            scheme in "[bB][aA][sS][iI][cC]",
+        ) {
+            let encoded = STANDARD.encode(format!("{username}:{password}"));
+            let Credentials::Basic(read) = of(format!("{scheme} {encoded}").as_bytes()) else {
+                panic!("not read");
+            };
+            prop_assert_eq!(read.username, username);
+            prop_assert_eq!(read.password, password);
+        }
+
+        #[test]
+        fn latin_1_comes_out_where_it_is_no_utf_8(text in "[a-z]{0,5}[\u{c0}-\u{ff}][a-z]{1,5}") {
+            let bytes: Vec<u8> = text.chars().map(|c| c as u8).collect();
+            let encoded = STANDARD.encode([&bytes[..], b":", &bytes[..]].concat());
+            let Credentials::Basic(read) = of(format!("Basic {encoded}").as_bytes()) else {
+                panic!("not read");
+            };
+            prop_assert_eq!(&read.username, &text);
+            prop_assert_eq!(&read.password, &text);
+        }
+
+        #[test]
+        fn a_bearer_token_is_token68_or_nobodys(token in "[!-~]{1,60}") {
+            let is_token = is_token68(&token);
+            let read = of(format!("Bearer {token}").as_bytes());
+            match read {
+                Credentials::Bearer(read) => prop_assert!(is_token && read.0 == token),
+                Credentials::None => prop_assert!(!is_token),
+                Credentials::Basic(_) => panic!("not Basic"),
+            }
+        }
+    }
+}

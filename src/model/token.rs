@@ -166,3 +166,51 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
     SysRng.try_fill_bytes(&mut bytes).map_err(Error::internal)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_the_hmac_of_its_parts() {
+        // Computed with another implementation: HMAC-SHA-256 over the text, the id as eight bytes, and
+        // the nonce, cut to 24 bytes.
+        let key = ServerKey([7; 32]);
+        let token = SessionToken::derive(&key, UserId(1), &Nonce([9; 24]));
+        assert_eq!(token.reveal(), "HYTkVvJ0An8TfVVWO+MUJ8RA7S38ZaZx");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_derived_can_be_parsed(key: [u8; 32], user: i64, nonce: [u8; 24]) {
+            let token = SessionToken::derive(&ServerKey(key), UserId(user), &Nonce(nonce));
+            prop_assert_eq!(SessionToken::parse(token.reveal()), Some(token));
+        }
+
+        #[test]
+        fn another_key_user_or_nonce_is_another_token(
+            a: ([u8; 32], i64, [u8; 24]),
+            b: ([u8; 32], i64, [u8; 24]),
+        ) {
+            let token = |(key, user, nonce)| {
+                SessionToken::derive(&ServerKey(key), UserId(user), &Nonce(nonce))
+            };
+            prop_assert_eq!(a == b, token(a) == token(b));
+        }
+
+        #[test]
+        fn only_32_characters_of_base64_are_a_token(text in "\\PC{0,40}") {
+            let is_base64 = text.len() == 32
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte));
+            prop_assert_eq!(SessionToken::parse(&text).is_some(), is_base64);
+        }
+
+        #[test]
+        fn a_key_is_read_as_it_was_written(bytes: [u8; 32]) {
+            let key = ServerKey::parse(&ServerKey(bytes).reveal());
+            prop_assert_eq!(key.map(|key| key.0), Some(bytes));
+        }
+    }
+}

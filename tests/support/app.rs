@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use poem::Route;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, Statement};
@@ -37,14 +38,24 @@ impl TestApp {
     }
 
     pub async fn configured(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::serving(configure, Symbolon::own_routes).await
+    }
+
+    /// An app with routes of its own.
+    pub async fn serving(
+        configure: impl FnOnce(&mut Config),
+        routes: impl FnOnce(&Symbolon) -> Route,
+    ) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self::open(folder, MockClock::new(start_of_time()), configure).await
+        let clock = MockClock::new(start_of_time());
+        Self::open(folder, clock, configure, routes).await
     }
 
     async fn open(
         folder: Arc<TempDir>,
         clock: MockClock,
         configure: impl FnOnce(&mut Config),
+        routes: impl FnOnce(&Symbolon) -> Route,
     ) -> Self {
         let mut config = Config::from_env().unwrap();
         config.database_url = format!("sqlite://{}", folder.path().join("test.db").display());
@@ -56,12 +67,12 @@ impl TestApp {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = routes(&symbolon);
         let (stop, stopping) = oneshot::channel();
         let stopped = tokio::spawn(async move {
             let shutdown = async {
                 let _ = stopping.await;
             };
-            let app = symbolon.own_routes();
             symbolon.serve(app, listener, shutdown).await.unwrap();
         });
         Self {
@@ -87,7 +98,7 @@ impl TestApp {
         drop(client);
         let _ = stop.send(());
         stopped.await.unwrap();
-        Self::open(folder, clock, configure).await
+        Self::open(folder, clock, configure, Symbolon::own_routes).await
     }
 
     pub fn advance(&self, by: TimeDelta) {
