@@ -39,6 +39,8 @@ pub enum Error {
         /// In how many seconds it is worth another try.
         retry_after: u32,
     },
+    /// The answer takes longer than anybody is to wait. What was asked for may still be done.
+    TimedOut,
     /// Anything else. The cause is for the log and never sent.
     Internal(Arc<dyn std::error::Error + Send + Sync>),
 }
@@ -160,6 +162,11 @@ impl Error {
                 let message = text("Too busy at the moment. Try again shortly.");
                 ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
             }
+            Self::TimedOut => {
+                let message =
+                    text("The answer takes too long. What was asked for may still be done.");
+                ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
+            }
             Self::Internal(_) => {
                 let message = text("Something went wrong on our side.");
                 ("INTERNAL_SERVER_ERROR", None, 500, Level::ERROR, message)
@@ -173,6 +180,7 @@ impl Error {
             message,
             retry_after: match self {
                 Self::ServiceUnavailable { retry_after } => Some(*retry_after),
+                Self::TimedOut => Some(1),
                 _ => None,
             },
             limit: match self {

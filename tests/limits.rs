@@ -503,6 +503,14 @@ async fn attacks_are_answered_at_once_while_others_go_on() {
             let answer = Answer::of(request.timeout(Duration::from_secs(10))).await;
             slowest = slowest.max((start.elapsed(), name, size));
             assert!(answer.status == 200 || answer.status == 400 || answer.status == 413);
+            for error in answer.at("/errors").as_array().into_iter().flatten() {
+                let message = error["message"].as_str().unwrap();
+                assert!(error["extensions"]["code"].is_string(), "{name}: {error}");
+                assert!(
+                    !message.is_empty() && !message.contains('\n'),
+                    "{name}: {error}"
+                );
+            }
             if size >= 5_000 {
                 let harmless = [
                     "comments",

@@ -107,7 +107,10 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
         let origin = origin::allowed(request.headers(), config);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let mut logged = None;
-        let mut response = match (origin::preflight(&request), credentials(request.headers())) {
+        let mut response = match (
+            origin::preflight(&request, config),
+            credentials(request.headers()),
+        ) {
             (Some(preflight), _) => preflight,
             (None, Err(error)) => refuse(&error, Challenge::Bearer, &id),
             (None, Ok(credentials)) => {

@@ -14,9 +14,10 @@ const REQUEST_HEADERS: &str = "accept, authorization, content-type, x-request-id
 const RESPONSE_HEADERS: &str = "retry-after, www-authenticate, x-request-id";
 
 /// The answer to a browser that asks whether a page of another origin may send its request;
-/// `None` for any other request.
-pub(super) fn preflight(request: &Request) -> Option<Response> {
-    let asks = request.method() == Method::OPTIONS
+/// `None` for any other request, and where no other origin may: an app may have rules of its own.
+pub(super) fn preflight(request: &Request, config: &HttpConfig) -> Option<Response> {
+    let asks = !config.cors_origins.is_empty()
+        && request.method() == Method::OPTIONS
         && request.header(header::ORIGIN).is_some()
         && request
             .header(header::ACCESS_CONTROL_REQUEST_METHOD)

@@ -35,7 +35,7 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 ) -> Result<T, Error> {
     match timeout(limit, tokio::spawn(work)).await {
         Ok(done) => done.map_err(Error::internal),
-        Err(_) => Err(Error::ServiceUnavailable { retry_after: 1 }),
+        Err(_) => Err(Error::TimedOut),
     }
 }
 
