@@ -116,6 +116,11 @@ pub struct HttpConfig {
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub request_timeout: u64,
 
+    /// Whether the page that explores the API is served at /.
+    #[cfg(feature = "explorer")]
+    #[arg(long, env = "SYMBOLON_EXPLORER", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub explorer: bool,
+
     /// Connections at once; never more than the limit on open files allows.
     #[arg(
         long,

@@ -134,12 +134,3 @@ async fn healthz_and_readyz_answer() {
         assert_eq!(Answer::of(app.request(Method::GET, path)).await.status, 200);
     }
 }
-
-#[tokio::test]
-async fn a_browser_gets_graphiql() {
-    let app = TestApp::start().await;
-    let page = Answer::of(app.request(Method::GET, "/")).await;
-    assert_eq!(page.status, 200);
-    assert!(page.header("content-type").starts_with("text/html"));
-    assert!(page.body.as_str().unwrap().contains("GraphiQL"));
-}

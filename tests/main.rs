@@ -17,6 +17,7 @@ mod authorization;
 mod durability;
 mod embedding;
 mod errors;
+mod explorer;
 mod keys;
 mod limits;
 mod partial_failure;

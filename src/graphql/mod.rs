@@ -15,7 +15,6 @@ mod variables;
 use std::sync::Arc;
 
 use async_graphql::EmptySubscription;
-use async_graphql::http::GraphiQLSource;
 // The other doors and the app pass a schema on, whatever its roots.
 pub(crate) use async_graphql::{ObjectType, Schema, SchemaBuilder, SubscriptionType};
 
@@ -49,12 +48,6 @@ where
     } else {
         builder.disable_introspection().disable_suggestions()
     }
-}
-
-/// A page that explores the schema at `endpoint`.
-pub(crate) fn graphiql(endpoint: &str) -> String {
-    let page = GraphiQLSource::build().endpoint(endpoint);
-    page.title("Symbolon").finish()
 }
 
 /// A schema of nothing but Symbolon's own types.

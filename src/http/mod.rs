@@ -5,6 +5,7 @@ mod authorization;
 mod body;
 mod context;
 mod errors;
+#[cfg(feature = "explorer")]
 mod explorer;
 mod graphql;
 mod health;
@@ -65,15 +66,21 @@ where
 {
     let on = |methods, route| only(methods, route).with(Middleware::new(Arc::clone(door)));
     let tokens = post(tokens::create).delete(tokens::revoke);
-    Route::new()
-        .at("/", on("GET, HEAD", get(explorer::page)))
+    let route = Route::new()
         .at("/graphql", graphql(door, schema))
         .at(
             "/tokens",
             on("POST, DELETE", tokens).data(door.request_timeout()),
         )
         .at("/healthz", on("GET, HEAD", get(health::alive)))
-        .at("/readyz", on("GET, HEAD", get(health::ready)))
+        .at("/readyz", on("GET, HEAD", get(health::ready)));
+    #[cfg(feature = "explorer")]
+    if door.http.explorer {
+        return route
+            .at("/", on("GET, HEAD", get(explorer::page)))
+            .at("/explorer/:name", on("GET, HEAD", get(explorer::asset)));
+    }
+    route
 }
 
 /// What Prometheus reads, at any path.

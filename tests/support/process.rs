@@ -11,6 +11,14 @@ pub fn symbolon(folder: &Path) -> Command {
     program(Path::new(env!("CARGO_BIN_EXE_symbolon")), folder)
 }
 
+/// On a free port, with the cheapest Argon2.
+fn cheap(command: &mut Command) -> &mut Command {
+    command
+        .env("PORT", "0")
+        .env("SYMBOLON_ARGON2_MEMORY", "8")
+        .env("SYMBOLON_ARGON2_ITERATIONS", "1")
+}
+
 fn program(path: &Path, folder: &Path) -> Command {
     let mut command = Command::new(path);
     command.current_dir(folder).env_clear();
@@ -85,12 +93,14 @@ impl Server {
 
     pub fn configured(folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = symbolon(folder);
-        command
-            .env("PORT", "0")
-            .env("SYMBOLON_ARGON2_MEMORY", "8")
-            .env("SYMBOLON_ARGON2_ITERATIONS", "1");
-        configure(&mut command);
+        configure(cheap(&mut command));
         Self::listening(&mut command, folder, "try first")
+    }
+
+    /// A server of another build.
+    pub fn of(build: &Path, folder: &Path) -> Self {
+        let mut command = program(build, folder);
+        Self::listening(cheap(&mut command), folder, "try first")
     }
 
     /// The example, which listens on a port of its own choice.

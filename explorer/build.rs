@@ -1,0 +1,162 @@
+//! Fetches GraphiQL through the machine's own npm client, checks that it is what it was, and packs it
+//! up with our own page. Without npm the page does without.
+
+use std::collections::hash_map::DefaultHasher;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+
+/// What is fetched.
+struct Package {
+    /// With its version.
+    name: &'static str,
+    /// As npm writes it.
+    digest: &'static str,
+    /// The files in it, and what they are called here.
+    files: &'static [(&'static str, &'static str)],
+}
+
+/// A file by its name here.
+type NamedFile = (&'static str, Vec<u8>);
+
+const PACKAGES: [Package; 3] = [
+    Package {
+        name: "react@18.3.1",
+        digest: "sha512-wS+hAgJShR0KhEvPJArfuPVN1+Hz1t0Y6n5jLrGQbkb4urgPE/0Rve+1kMB1v/oWgHgm4WIcV+i7F2pTVj+2iQ==",
+        files: &[("umd/react.production.min.js", "react-18.3.1.js")],
+    },
+    Package {
+        name: "react-dom@18.3.1",
+        digest: "sha512-5m4nQKp+rZRb09LNH59GM4BxTh9251/ylbKIbpe7TpGxfJ+9kv6BLkLBXIjjspbgbnIBNqlI23tRnTWT0snUIw==",
+        files: &[("umd/react-dom.production.min.js", "react-dom-18.3.1.js")],
+    },
+    Package {
+        name: "graphiql@4.1.2",
+        digest: "sha512-rNlzQIAzm6i2KBXmVQWBgLvt0TloxFVB2d18bukvdsvjEuFDHsKx5IVOomL1W1o5WW+tE54+ioHb2AEKzO2cUg==",
+        files: &[
+            ("graphiql.min.js", "graphiql-4.1.2.js"),
+            ("graphiql.min.css", "graphiql-4.1.2.css"),
+            ("LICENSE", "license.txt"),
+        ],
+    },
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=page");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    let mut assets = String::new();
+    let fetched = fetch_all(&out);
+    if let Err(error) = &fetched {
+        println!(
+            "cargo::warning=the explorer is built without GraphiQL, which npm did not bring: {error}"
+        );
+    }
+    for (name, bytes) in fetched.iter().flatten() {
+        pack(&out, &mut assets, name, bytes)?;
+    }
+
+    // A page of ours that changes has another address, so that browsers may keep what they have.
+    let mut page = fs::read_to_string("page/page.html")?;
+    for name in ["page.js", "page.css"] {
+        let bytes = fs::read(Path::new("page").join(name))?;
+        let mut content = DefaultHasher::new();
+        bytes.hash(&mut content);
+        let address = name.replace("page", &format!("page-{:016x}", content.finish()));
+        page = page.replace(&format!("explorer/{name}"), &format!("explorer/{address}"));
+        pack(&out, &mut assets, &address, &bytes)?;
+    }
+    let (with, without) = ("<!-- with GraphiQL -->", "<!-- without GraphiQL -->");
+    let dropped = if fetched.is_ok() { without } else { with };
+    let lines = page.lines().filter(|line| !line.contains(dropped));
+    let page = lines
+        .map(|line| line.replace(with, "").replace(without, ""))
+        .fold(String::new(), |page, line| page + line.trim_end() + "\n");
+    fs::write(out.join("page.html"), page)?;
+    fs::write(out.join("assets.rs"), format!("&[\n{assets}]\n"))?;
+    Ok(())
+}
+
+/// The files of all packages, by name.
+fn fetch_all(out: &Path) -> Result<Vec<NamedFile>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for package in PACKAGES {
+        let archive = fetch(out, package.name, package.digest)?;
+        for (path, name) in package.files {
+            files.push((*name, read(&archive, path)?));
+        }
+    }
+    Ok(files)
+}
+
+/// The archive of a package, fetched unless it is there already.
+fn fetch(out: &Path, package: &str, digest: &str) -> Result<PathBuf, Box<dyn Error>> {
+    let archive = out.join(format!("{}.tgz", package.replace('@', "-")));
+    if archive.exists() {
+        return Ok(archive);
+    }
+    let output = Command::new("npm")
+        .args([
+            "pack",
+            package,
+            "--json",
+            "--fetch-retries=1",
+            "--fetch-timeout=60000",
+        ])
+        .current_dir(out)
+        .output()?;
+    let says = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        let line = error
+            .lines()
+            .find(|line| !line.contains("warn"))
+            .unwrap_or("npm failed");
+        return Err(line.trim().into());
+    }
+    if !says.contains(digest) {
+        // Not kept: it is not what was looked at when this was written.
+        fs::remove_file(&archive)?;
+        return Err(format!("{package} is not the one that is meant").into());
+    }
+    Ok(archive)
+}
+
+fn read(archive: &Path, path: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut archive = tar::Archive::new(GzDecoder::new(File::open(archive)?));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if entry.path()? == Path::new("package").join(path) {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            return Ok(bytes);
+        }
+    }
+    Err(format!("{path} is not in its package").into())
+}
+
+/// Compresses a file, and adds it to the list.
+fn pack(out: &Path, assets: &mut String, name: &str, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes)?;
+    fs::write(out.join(name), encoder.finish()?)?;
+    let media_type = match name.rsplit('.').next() {
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        _ => "text/plain; charset=utf-8",
+    };
+    writeln!(
+        assets,
+        "Asset {{ name: {name:?}, media_type: {media_type:?}, \
+         gzip: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/\", {name:?})) }},"
+    )?;
+    Ok(())
+}

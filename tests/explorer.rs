@@ -1,0 +1,141 @@
+//! The page at `/`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use reqwest::Method;
+
+use crate::support::{Answer, Server, TestApp};
+
+/// What the page refers to, by address.
+fn addresses(page: &str) -> Vec<&str> {
+    let pieces = page.split('"').filter(|piece| piece.starts_with('/'));
+    pieces
+        .filter(|piece| piece.starts_with("/explorer/"))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_page_may_load_its_own_files_only() {
+    let app = TestApp::start().await;
+    let page = Answer::of(app.request(Method::GET, "/")).await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert_eq!(page.header("cache-control"), "no-cache");
+    let policy = page.header("content-security-policy");
+    for rule in [
+        "default-src 'none'",
+        "script-src 'self';",
+        "frame-ancestors 'none'",
+    ] {
+        assert!(policy.contains(rule), "{policy}");
+    }
+    assert!(
+        !policy.contains("unsafe") && !policy.contains("http"),
+        "{policy}"
+    );
+    let text = page.body.as_str().unwrap();
+    assert!(
+        !text.contains("http://") && !text.contains("https://"),
+        "{text}"
+    );
+    assert!(text.contains("id=\"sign-in\""), "{text}");
+}
+
+#[tokio::test]
+async fn its_files_are_compressed_and_kept_by_browsers() {
+    let app = TestApp::start().await;
+    let page = Answer::of(app.request(Method::GET, "/")).await;
+    let page = page.body.as_str().unwrap();
+    assert!(addresses(page).len() >= 2, "{page}");
+    for address in addresses(page) {
+        let plain = Answer::of(app.request(Method::GET, address)).await;
+        assert_eq!(plain.status, 200, "{address}");
+        assert_eq!(plain.header("content-encoding"), "");
+        assert!(
+            plain.header("cache-control").contains("immutable"),
+            "{address}"
+        );
+        assert_eq!(plain.header("vary"), "Accept-Encoding");
+        let gzip = app
+            .request(Method::GET, address)
+            .header("accept-encoding", "gzip, br");
+        let gzip = gzip.send().await.unwrap();
+        assert_eq!(gzip.headers()["content-encoding"], "gzip", "{address}");
+        let compressed = gzip.bytes().await.unwrap();
+        assert!(compressed.starts_with(&[0x1f, 0x8b]), "{address}");
+        let text = plain
+            .body
+            .as_str()
+            .map_or_else(|| plain.body.to_string(), str::to_owned);
+        assert!(compressed.len() < text.len(), "{address}");
+    }
+    let unknown = Answer::of(app.request(Method::GET, "/explorer/nothing.js")).await;
+    assert_eq!(unknown.status, 404);
+}
+
+#[tokio::test]
+async fn it_can_be_switched_off() {
+    let app = TestApp::configured(|config| config.http.explorer = false).await;
+    assert_eq!(Answer::of(app.request(Method::GET, "/")).await.status, 404);
+    assert_eq!(app.register("ada").await, 1);
+}
+
+/// Runs a script of the browser tests against a server; what it printed.
+fn in_browser(server: &Server, script: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web/browser");
+    if !folder.join("node_modules").exists() {
+        let installed = Command::new("npm").arg("ci").current_dir(&folder).status();
+        assert!(installed.unwrap().success());
+    }
+    let output = Command::new("node")
+        .arg(script)
+        .env("SYMBOLON_URL", &server.base)
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}{errors}");
+    printed
+}
+
+#[test]
+#[ignore = "needs Node.js and Chromium, which scripts/test installs"]
+fn it_works_in_a_browser() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let printed = in_browser(&server, "explorer.mjs");
+    assert!(printed.contains("14 passed, 0 failed"), "{printed}");
+}
+
+#[test]
+#[ignore = "builds the server once more, and needs Node.js and Chromium, which scripts/test installs"]
+fn a_build_without_npm_says_so_once_and_has_the_sign_in_bar() {
+    let folder = tempfile::tempdir().unwrap();
+    // An npm that cannot.
+    let npm = folder.path().join("npm");
+    fs::write(&npm, "#!/bin/sh\necho 'npm error network' >&2\nexit 1\n").unwrap();
+    fs::set_permissions(&npm, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("without-npm");
+    let build = Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--bin", "symbolon", "--target-dir"])
+        .arg(&target)
+        .env("PATH", format!("{}:{path}", folder.path().display()))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&build.stderr);
+    assert!(build.status.success(), "{said}");
+    let warnings = said
+        .lines()
+        .filter(|line| line.starts_with("warning: symbolon-explorer"));
+    assert_eq!(warnings.count(), 1, "{said}");
+    assert!(said.contains("without GraphiQL"), "{said}");
+    let server = Server::of(&target.join("debug/symbolon"), folder.path());
+    let printed = in_browser(&server, "without-npm.mjs");
+    assert!(printed.contains("1 passed, 0 failed"), "{printed}");
+}
