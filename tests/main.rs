@@ -10,6 +10,7 @@ mod support;
 
 mod architecture;
 mod authorization;
+mod connections;
 mod durability;
 mod embedding;
 mod errors;

@@ -183,6 +183,10 @@ impl TestApp {
 pub struct Operation(RequestBuilder);
 
 impl Operation {
+    pub fn new(request: RequestBuilder) -> Self {
+        Self(request)
+    }
+
     pub fn basic(self, username: &str, password: &str) -> Self {
         Self(self.0.basic_auth(username, Some(password)))
     }
