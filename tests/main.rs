@@ -10,6 +10,7 @@ mod support;
 
 mod architecture;
 mod authorization;
+mod browsers;
 mod connections;
 mod durability;
 mod embedding;
