@@ -16,6 +16,7 @@ mod durability;
 mod embedding;
 mod errors;
 mod keys;
+mod log;
 mod passwords;
 mod power_cut;
 mod readme;
