@@ -14,12 +14,15 @@ mod support;
 
 mod architecture;
 mod authorization;
+mod browsers;
+mod connections;
 mod durability;
 mod embedding;
 mod errors;
 mod explorer;
 mod keys;
 mod limits;
+mod log;
 mod partial_failure;
 mod passwords;
 mod power_cut;

@@ -7,8 +7,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use clap::Args;
 use symbolon::{Config, Symbolon};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Connections that may wait to be taken. The usual 128 overflow when a crowd comes back at once, and
+/// the system drops or resets what is too many.
+const BACKLOG: u32 = 1024;
 
 #[derive(Args, Debug)]
 pub(super) struct Serve {
@@ -37,12 +41,10 @@ impl Serve {
             config,
         } = self;
         // First of all, so that nothing is made where nothing can be served.
-        let listener = bind(host, port).await?;
+        let listener = bind(host, port)?;
         let address = listener.local_addr()?;
-        let metrics = match metrics_port {
-            Some(port) => Some(bind(Ipv4Addr::LOCALHOST.into(), port).await?),
-            None => None,
-        };
+        let metrics = metrics_port.map(|port| bind(Ipv4Addr::LOCALHOST.into(), port));
+        let metrics = metrics.transpose()?;
         let symbolon = Symbolon::open(config).await?;
         let app = symbolon.own_routes();
         let shutdown = shutdown()?;
@@ -71,10 +73,18 @@ impl Serve {
     }
 }
 
-async fn bind(host: IpAddr, port: u16) -> Result<TcpListener, String> {
-    TcpListener::bind((host, port))
-        .await
-        .map_err(|error| format!("cannot listen on {host} port {port}: {error}"))
+fn bind(host: IpAddr, port: u16) -> Result<TcpListener, String> {
+    let listen = || {
+        let socket = match host {
+            IpAddr::V4(_) => TcpSocket::new_v4(),
+            IpAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // Connections of a server before this one may still be closing.
+        socket.set_reuseaddr(true)?;
+        socket.bind((host, port).into())?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error: io::Error| format!("cannot listen on {host} port {port}: {error}"))
 }
 
 /// Ends at the first SIGTERM or SIGINT.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use poem::http::header;
 use poem::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -75,8 +74,7 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).map_err(Error::internal)?;
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        Ok(text
-            .with_header(header::CONTENT_TYPE, media_type)
-            .into_response())
+        // A header of this name would come second, after the one that a text has.
+        Ok(text.with_content_type(media_type).into_response())
     }
 }

@@ -43,7 +43,9 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(config.read_timeout))
-        .max_buf_size(HEAD_LIMIT);
+        .max_buf_size(HEAD_LIMIT)
+        // A client that has sent all it will is still answered, and what it sent is done.
+        .half_close(true);
     // Its end is the signal.
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();

@@ -194,6 +194,15 @@ impl TestApp {
 pub struct Operation(RequestBuilder);
 
 impl Operation {
+    pub fn new(request: RequestBuilder) -> Self {
+        Self(request)
+    }
+
+    pub fn header(self, name: &str, value: &[u8]) -> Self {
+        let value = HeaderValue::from_bytes(value).unwrap();
+        Self(self.0.header(name, value))
+    }
+
     pub fn basic(self, username: &str, password: &str) -> Self {
         Self(self.0.basic_auth(username, Some(password)))
     }

@@ -3,7 +3,7 @@
 mod app;
 mod process;
 
-pub use app::{Answer, TestApp, start_of_time};
+pub use app::{Answer, Operation, TestApp, start_of_time};
 pub use process::{Process, Server, finish, symbolon};
 
 /// The password of every account that a test does not give another one.

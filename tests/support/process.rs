@@ -6,6 +6,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use super::{Operation, PASSWORD};
+
 /// The server's program, in a folder of its own, with nothing configured.
 pub fn symbolon(folder: &Path) -> Command {
     program(Path::new(env!("CARGO_BIN_EXE_symbolon")), folder)
@@ -83,6 +88,7 @@ pub struct Server {
     /// What it printed until it listened.
     pub greeting: String,
     log: PathBuf,
+    client: reqwest::Client,
 }
 
 impl Server {
@@ -138,12 +144,60 @@ impl Server {
             base,
             greeting,
             log,
+            client: reqwest::Client::new(),
         }
+    }
+
+    /// Where it takes connections.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    /// A GraphQL operation, to be given credentials and sent.
+    pub fn operation(&self, document: &str) -> Operation {
+        self.post(&json!({ "query": document }))
+    }
+
+    /// The same, with the whole body given.
+    pub fn post(&self, body: &Value) -> Operation {
+        Operation::new(self.request(Method::POST, "/graphql").json(body))
+    }
+
+    /// A registration with [`PASSWORD`].
+    pub fn registration(&self, username: &str) -> Operation {
+        self.post(&json!({
+            "query": "mutation($n: String!, $p: String!) {
+                createUser(input: { username: $n, password: $p }) { user { id } userErrors { code } }
+            }",
+            "variables": { "n": username, "p": PASSWORD },
+        }))
+    }
+
+    /// Trades a name and [`PASSWORD`] for a token.
+    pub fn sign_in(&self, username: &str) -> RequestBuilder {
+        self.request(Method::POST, "/tokens")
+            .basic_auth(username, Some(PASSWORD))
     }
 
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// What it has logged of the request with this id, in JSON. It logs before it answers.
+    pub fn logged(&self, request_id: &str) -> Value {
+        let log = self.log();
+        let lines: Vec<Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|line: &Value| line["message"] == "request" && line["request_id"] == request_id)
+            .collect();
+        assert_eq!(lines.len(), 1, "{request_id}: {log}");
+        lines.into_iter().next().unwrap()
     }
 }
 

@@ -1,0 +1,373 @@
+//! What pages of other origins may do in a browser, and what they may not.
+
+use reqwest::{Method, RequestBuilder, Url};
+use serde_json::json;
+
+use crate::support::{Answer, Operation, PASSWORD, TestApp};
+
+const LISTED: &str = "https://app.example.org";
+/// Origins that are not [`LISTED`], however much some look like it.
+const OTHERS: [&str; 11] = [
+    "https://evil.example",
+    "https://app.example.org.evil.example",
+    "https://app.example.or",
+    "https://evil-app.example.org",
+    "https://app.example.org:8443",
+    "https://app.example.org/",
+    "http://app.example.org",
+    "HTTPS://APP.EXAMPLE.ORG",
+    "https://App.example.org",
+    "null",
+    "*",
+];
+
+async fn with_origin_listed() -> TestApp {
+    TestApp::configured(|config| config.http.cors_origins = vec![LISTED.to_owned()]).await
+}
+
+/// All values of a header, since there may be several lines of it.
+fn values(answer: &Answer, name: &str) -> Vec<String> {
+    let lines = answer.headers.get_all(name).iter();
+    lines
+        .flat_map(|line| line.to_str().unwrap().split(','))
+        .map(|value| value.trim().to_ascii_lowercase())
+        .collect()
+}
+
+/// Requests on every path, some of which are refused.
+fn requests(app: &TestApp) -> Vec<RequestBuilder> {
+    let graphql = || app.request(Method::POST, "/graphql");
+    vec![
+        graphql().json(&json!({ "query": "{ __typename }" })),
+        graphql().json(&json!({ "query": "{ nothing }" })),
+        graphql().header("content-type", "text/plain").body("{}"),
+        app.request(Method::GET, "/graphql"),
+        app.request(Method::POST, "/tokens"),
+        app.request(Method::DELETE, "/tokens"),
+        app.request(Method::GET, "/tokens"),
+        app.request(Method::GET, "/healthz"),
+        app.request(Method::GET, "/readyz"),
+        app.request(Method::GET, "/"),
+        app.request(Method::GET, "/nothing"),
+    ]
+}
+
+#[tokio::test]
+async fn unless_configured_no_other_origin_is_let_in() {
+    let app = TestApp::start().await;
+    for origin in [LISTED, "https://evil.example", "null", app.base.as_str()] {
+        for request in requests(&app) {
+            let answer = Answer::of(request.header("origin", origin)).await;
+            for name in answer.headers.keys() {
+                let name = name.as_str();
+                assert!(!name.starts_with("access-control-"), "{origin}: {name}");
+            }
+            let vary = values(&answer, "vary");
+            assert!(!vary.contains(&"origin".to_owned()), "{vary:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_a_listed_origin_may_read_every_answer() {
+    let app = with_origin_listed().await;
+    for request in requests(&app) {
+        let answer = Answer::of(request.header("origin", LISTED)).await;
+        assert_eq!(values(&answer, "access-control-allow-origin"), [LISTED]);
+        let exposed = values(&answer, "access-control-expose-headers");
+        for name in ["retry-after", "www-authenticate", "x-request-id"] {
+            assert!(exposed.contains(&name.to_owned()), "{name}");
+        }
+        // Cookies mean nothing here, and a browser must not be told otherwise.
+        assert_eq!(answer.header("access-control-allow-credentials"), "");
+    }
+}
+
+#[tokio::test]
+async fn what_only_looks_like_a_listed_origin_is_another_one() {
+    let app = with_origin_listed().await;
+    for origin in OTHERS {
+        for request in requests(&app) {
+            let answer = Answer::of(request.header("origin", origin)).await;
+            assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_says_that_another_origin_gets_another_one() {
+    let app = with_origin_listed().await;
+    for origin in [None, Some(LISTED), Some("https://evil.example")] {
+        for request in requests(&app) {
+            let request = origin
+                .into_iter()
+                .fold(request, |request, origin| request.header("origin", origin));
+            let vary = values(&Answer::of(request).await, "vary");
+            assert!(vary.contains(&"origin".to_owned()), "{vary:?}");
+        }
+    }
+}
+
+fn preflight(app: &TestApp, path: &str, method: &str, origin: &str) -> RequestBuilder {
+    app.request(Method::OPTIONS, path)
+        .header("origin", origin)
+        .header("access-control-request-method", method)
+        .header(
+            "access-control-request-headers",
+            "authorization,content-type",
+        )
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_without_credentials() {
+    let app = with_origin_listed().await;
+    for (path, method) in [
+        ("/graphql", "POST"),
+        ("/graphql", "GET"),
+        ("/tokens", "POST"),
+        ("/tokens", "DELETE"),
+    ] {
+        let answer = Answer::of(preflight(&app, path, method, LISTED)).await;
+        assert_eq!(answer.status, 204, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), LISTED);
+        assert!(values(&answer, "vary").contains(&"origin".to_owned()));
+        let methods = values(&answer, "access-control-allow-methods");
+        assert!(methods.contains(&method.to_lowercase()), "{methods:?}");
+        let age: u32 = answer.header("access-control-max-age").parse().unwrap();
+        assert!(age >= 600, "{age}");
+        let headers = values(&answer, "access-control-allow-headers");
+        for name in [
+            "authorization",
+            "content-type",
+            "accept",
+            "x-request-id",
+            // Apollo Client and Apollo Studio.
+            "apollographql-client-name",
+            "apollographql-client-version",
+            "apollo-require-preflight",
+            "x-apollo-operation-name",
+            // W3C Trace Context and Sentry.
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "sentry-trace",
+        ] {
+            assert!(headers.contains(&name.to_owned()), "{name}: {headers:?}");
+        }
+    }
+    for origin in OTHERS {
+        let answer = Answer::of(preflight(&app, "/graphql", "POST", origin)).await;
+        assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_list_a_preflight_allows_nobody() {
+    let app = TestApp::start().await;
+    for path in ["/graphql", "/tokens"] {
+        let answer = Answer::of(preflight(&app, path, "POST", LISTED)).await;
+        assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");
+    }
+}
+
+/// A registration that a page asks for, as a browser describes it.
+fn registration(app: &TestApp, username: &str, headers: &[(&str, &str)]) -> Operation {
+    let operation = app.operation_with(
+        "mutation($n: String!, $p: String!) {
+            createUser(input: { username: $n, password: $p }) { user { username } }
+        }",
+        &json!({ "n": username, "p": PASSWORD }),
+    );
+    headers.iter().fold(operation, |operation, (name, value)| {
+        operation.header(name, value.as_bytes())
+    })
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing() {
+    for app in [TestApp::start().await, with_origin_listed().await] {
+        app.register("ada").await;
+        let token = app.sign_in("ada").await;
+        for origin in ["https://evil.example", "null"] {
+            let headers = [("sec-fetch-site", "cross-site"), ("origin", origin)];
+            let answer = registration(&app, "eve", &headers).send().await;
+            assert_eq!(answer.status, 403);
+            assert_eq!(answer.error(), ("FORBIDDEN", "CROSS_SITE"));
+            assert_eq!(answer.body.get("data"), None);
+            for request in [
+                app.request(Method::POST, "/tokens")
+                    .basic_auth("ada", Some(PASSWORD)),
+                app.request(Method::DELETE, "/tokens").bearer_auth(&token),
+            ] {
+                let [site, origin] = headers;
+                let request = request.header(site.0, site.1).header(origin.0, origin.1);
+                let answer = Answer::of(request).await;
+                assert_eq!(answer.status, 403);
+                assert_eq!(answer.at("/code"), "FORBIDDEN");
+                assert_eq!(answer.at("/reason"), "CROSS_SITE");
+                assert_eq!(answer.at("/token"), &json!(null));
+            }
+        }
+        // Not even an Origin, as when a form is sent by some browsers.
+        let bare = [("sec-fetch-site", "cross-site")];
+        let answer = registration(&app, "eve", &bare).send().await;
+        assert_eq!(answer.error(), ("FORBIDDEN", "CROSS_SITE"));
+        assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+        // The name is still free.
+        app.register("eve").await;
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_may_ask_what_anybody_may() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let answer = app
+        .operation("{ me { username } }")
+        .bearer(&token)
+        .header("sec-fetch-site", b"cross-site")
+        .header("origin", b"https://other.example")
+        .send()
+        .await;
+    assert_eq!(answer.at("/data/me/username"), "ada");
+    // A link to the page that explores the API is followed from anywhere.
+    let page = app.request(Method::GET, "/");
+    let page = Answer::of(page.header("sec-fetch-site", "cross-site")).await;
+    assert_eq!(page.status, 200);
+}
+
+#[tokio::test]
+async fn a_page_of_a_listed_origin_may_change_things() {
+    let app = with_origin_listed().await;
+    let headers = [("sec-fetch-site", "cross-site"), ("origin", LISTED)];
+    let answer = registration(&app, "ada", &headers).send().await;
+    assert_eq!(answer.at("/data/createUser/user/username"), "ada");
+    let page = |method| {
+        let request = app.request(method, "/tokens").header("origin", LISTED);
+        request.header("sec-fetch-site", "cross-site")
+    };
+    let created = Answer::of(page(Method::POST).basic_auth("ada", Some(PASSWORD))).await;
+    let token = created.at("/token").as_str().unwrap();
+    let deleted = Answer::of(page(Method::DELETE).bearer_auth(token)).await;
+    assert_eq!(deleted.status, 204);
+}
+
+#[tokio::test]
+async fn pages_of_our_own_and_what_is_no_page_may_change_things() {
+    for app in [TestApp::start().await, with_origin_listed().await] {
+        let origin = app.base.as_str();
+        for (username, headers) in [
+            (
+                "ada",
+                &[("sec-fetch-site", "same-origin"), ("origin", origin)][..],
+            ),
+            (
+                "bob",
+                &[
+                    ("sec-fetch-site", "same-site"),
+                    ("origin", "http://localhost:3000"),
+                ],
+            ),
+            ("cyd", &[("sec-fetch-site", "none")]),
+            // A browser that says nothing of sites.
+            ("dan", &[("origin", origin)]),
+            ("eva", &[]),
+        ] {
+            let answer = registration(&app, username, headers).send().await;
+            assert_eq!(answer.at("/data/createUser/user/username"), username);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_origin_of_any_bytes_does_no_harm() {
+    for app in [TestApp::start().await, with_origin_listed().await] {
+        for origin in [&b"https://\xe9.example"[..], b"\xff\xfe", b"", b" "] {
+            let answer = app
+                .operation("{ __typename }")
+                .header("origin", origin)
+                .send()
+                .await;
+            assert_eq!(answer.at("/data/__typename"), "Query");
+            assert_eq!(answer.header("access-control-allow-origin"), "");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_form_can_send_is_not_taken() {
+    let app = TestApp::start().await;
+    let mutation = format!(
+        r#"mutation {{ createUser(input: {{username: "ada", password: "{PASSWORD}"}}) {{ user {{ id }} }} }}"#
+    );
+    let body = json!({ "query": mutation }).to_string();
+    for content_type in [
+        "text/plain",
+        "text/plain; charset=utf-8",
+        "text/plain; application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/graphql",
+        "application/json-patch+json",
+        "",
+    ] {
+        let request = app.request(Method::POST, "/graphql");
+        let request = request.header("content-type", content_type);
+        let answer = Answer::of(request.body(body.clone())).await;
+        assert_eq!(answer.status, 415, "{content_type}");
+        assert_eq!(answer.error().0, "UNSUPPORTED_MEDIA_TYPE");
+    }
+    assert_eq!(app.register("ada").await, 1);
+}
+
+/// The path of an operation in a URL.
+fn in_url(app: &TestApp, parameters: &[(&str, &str)]) -> String {
+    let url = Url::parse_with_params(&format!("{}/graphql", app.base), parameters).unwrap();
+    url.as_str().strip_prefix(&app.base).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_a_link_can_hold_changes_nothing() {
+    let app = TestApp::start().await;
+    let mutation = format!(
+        r#"mutation M {{ createUser(input: {{username: "ada", password: "{PASSWORD}"}}) {{ user {{ id }} }} }}"#
+    );
+    let both = format!("query Q {{ __typename }} {mutation}");
+    for parameters in [
+        &[("query", mutation.as_str())][..],
+        &[("query", &both), ("operationName", "M")],
+    ] {
+        for accept in ["application/json", "application/graphql-response+json"] {
+            let request = app.request(Method::GET, &in_url(&app, parameters));
+            let answer = Answer::of(request.header("accept", accept)).await;
+            assert_eq!(answer.status, 405);
+            assert_eq!(answer.header("allow"), "POST");
+            assert_eq!(answer.error().0, "METHOD_NOT_ALLOWED");
+        }
+    }
+    let query = in_url(&app, &[("query", &both), ("operationName", "Q")]);
+    let answer = Answer::of(app.request(Method::GET, &query)).await;
+    assert_eq!(answer.at("/data/__typename"), "Query");
+    assert_eq!(app.register("ada").await, 1);
+}
+
+#[tokio::test]
+async fn answers_are_not_kept_nor_taken_for_something_else() {
+    for app in [TestApp::start().await, with_origin_listed().await] {
+        for request in requests(&app) {
+            let answer = Answer::of(request).await;
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        }
+        for document in ["{ __typename }", "{ me { id } }", "{ nothing }", "{"] {
+            let answer = app.operation(document).send().await;
+            assert_eq!(answer.header("cache-control"), "no-store", "{document}");
+            let vary = values(&answer, "vary");
+            assert!(vary.contains(&"accept".to_owned()), "{vary:?}");
+        }
+        let refused = Answer::of(app.request(Method::PUT, "/graphql")).await;
+        assert_eq!(refused.status, 405);
+        assert_eq!(refused.header("cache-control"), "no-store");
+        assert!(values(&refused, "vary").contains(&"accept".to_owned()));
+    }
+}

@@ -1,0 +1,438 @@
+//! Connections: slow ones, idle ones, too many, too large, and those that end too early.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sea_orm::{Database, EntityTrait};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use crate::support::{Answer, PASSWORD, Server, eventually};
+
+const HEAD: &str =
+    "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+const TYPENAME: &str = r#"{"query":"{ __typename }"}"#;
+
+fn configured(settings: &[(&str, &str)]) -> (tempfile::TempDir, Server) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), |command| {
+        command.envs(settings.iter().copied());
+    });
+    (folder, server)
+}
+
+/// A connection on which nobody waits longer than 30 s.
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.address()).unwrap();
+    let limit = Some(Duration::from_secs(30));
+    stream.set_read_timeout(limit).unwrap();
+    stream.set_write_timeout(limit).unwrap();
+    stream
+}
+
+/// What comes until the server closes the connection.
+fn rest(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// Reads up to the first `last`.
+fn read_until(stream: &mut TcpStream, last: &str) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(last.as_bytes()) {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+/// Sends `start`, and then `byte` once a second.
+struct Slow {
+    stream: tokio::net::TcpStream,
+    byte: u8,
+    since: Instant,
+}
+
+impl Slow {
+    async fn start(server: &Server, start: String, byte: u8) -> Self {
+        let since = Instant::now();
+        let mut stream = tokio::net::TcpStream::connect(server.address())
+            .await
+            .unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        Self {
+            stream,
+            byte,
+            since,
+        }
+    }
+
+    /// A head that never ends.
+    async fn head(server: &Server) -> Self {
+        Self::start(server, format!("{HEAD}X-Slow: "), b'x').await
+    }
+
+    /// A body that takes most of a day.
+    async fn body(server: &Server) -> Self {
+        Self::start(server, format!("{HEAD}Content-Length: 60000\r\n\r\n"), b' ').await
+    }
+
+    /// What came back until the server closed the connection, and after how long it did.
+    async fn end(mut self) -> (String, Duration) {
+        let (mut reader, mut writer) = self.stream.split();
+        let dripping = async {
+            let mut seconds = interval(Duration::from_secs(1));
+            loop {
+                seconds.tick().await;
+                if writer.write_all(&[self.byte]).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let mut answer = Vec::new();
+        tokio::select! {
+            // The server may close while a byte is on its way, which resets the connection.
+            _ = reader.read_to_end(&mut answer) => {}
+            () = dripping => {}
+        }
+        (String::from_utf8(answer).unwrap(), self.since.elapsed())
+    }
+}
+
+fn assert_timed_out(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains(r#""code":"REQUEST_TIMEOUT""#), "{answer}");
+}
+
+#[tokio::test]
+async fn who_is_slow_has_as_long_as_is_configured() {
+    let (_folder, server) = configured(&[("SYMBOLON_READ_TIMEOUT", "3")]);
+    let (head, body) = (Slow::head(&server).await, Slow::body(&server).await);
+    let both = async { tokio::join!(head.end(), body.end()) };
+    let (head, body) = timeout(Duration::from_secs(30), both).await.unwrap();
+    assert_eq!(head.0, "");
+    assert_timed_out(&body.0);
+    for after in [head.1, body.1] {
+        // Well below the 10 s that are the default.
+        let limits = Duration::from_secs(3)..Duration::from_secs(8);
+        assert!(limits.contains(&after), "{after:?}");
+    }
+}
+
+/// Some systems let a program open no more than 1,024 files unless it asks.
+fn allow_open_files(wanted: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let maximum = limit.maximum;
+        let current = Some(maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    }
+    let current = getrlimit(Resource::Nofile).current;
+    assert!(current.is_none_or(|current| current >= wanted), "{limit:?}");
+}
+
+#[tokio::test]
+async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
+    // For this program and, by inheritance, the server.
+    allow_open_files(2_000);
+    let (_folder, server) = configured(&[]);
+    let mut slow = JoinSet::new();
+    for number in 0..500 {
+        let (head, body) = (Slow::head(&server).await, Slow::body(&server).await);
+        slow.spawn(async { (false, head.end().await) });
+        slow.spawn(async { (true, body.end().await) });
+        // The queue in front of the server is short; that it is not full is seen by getting through.
+        if number % 25 == 0 {
+            let last = reqwest::Client::new().get(format!("{}/healthz", server.base));
+            assert_eq!(Answer::of(last).await.status, 200);
+        }
+    }
+    let shown_out = tokio::spawn(timeout(Duration::from_secs(30), slow.join_all()));
+    let mut rounds = 0;
+    while !shown_out.is_finished() {
+        let name = format!("ada{rounds}");
+        let one_by_one = async {
+            let registered = server.registration(&name).send().await;
+            assert_eq!(registered.status, 200);
+            assert!(registered.at("/data/createUser/user/id").is_string());
+            let signed_in = Answer::of(server.sign_in(&name)).await;
+            let token = signed_in.at("/token").as_str().unwrap();
+            let me = server
+                .operation("{ me { username } }")
+                .bearer(token)
+                .send()
+                .await;
+            assert_eq!(me.at("/data/me/username"), name.as_str());
+            let typename = server.operation("{ __typename }").send().await;
+            assert_eq!(typename.at("/data/__typename"), "Query");
+        };
+        timeout(Duration::from_secs(5), one_by_one).await.unwrap();
+        rounds += 1;
+    }
+    let ended = shown_out.await.unwrap().unwrap();
+    assert_eq!(ended.len(), 1_000);
+    for (is_body, (answer, after)) in ended {
+        // Not turned away at once, but after the time that everybody has.
+        assert!(after >= Duration::from_secs(10), "{after:?}: {answer}");
+        if is_body {
+            assert_timed_out(&answer);
+        } else {
+            assert_eq!(answer, "");
+        }
+    }
+    assert!(rounds > 1, "nobody else was served meanwhile");
+}
+
+#[test]
+fn a_crowd_that_comes_at_once_waits_its_turn() {
+    allow_open_files(2_000);
+    let (_folder, server) = configured(&[]);
+    let address = server.address().parse().unwrap();
+    // Whoever comes now is in the hands of the system.
+    server.process.signal("STOP");
+    let mut crowd: Vec<TcpStream> = (0..500)
+        .map(|_| TcpStream::connect_timeout(&address, Duration::from_secs(10)).unwrap())
+        .collect();
+    for stream in &mut crowd {
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+    }
+    server.process.signal("CONT");
+    for stream in &mut crowd {
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let answer = read_until(stream, "ok\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn a_connection_serves_one_request_after_the_other() {
+    let (_folder, server) = configured(&[]);
+    let mut stream = connect(&server);
+    for _ in 0..3 {
+        write!(
+            stream,
+            "{HEAD}Content-Length: {}\r\n\r\n{TYPENAME}",
+            TYPENAME.len()
+        )
+        .unwrap();
+        let answer = read_until(&mut stream, r#"{"data":{"__typename":"Query"}}"#);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+}
+
+fn with_length(body: &str) -> String {
+    format!("{HEAD}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn in_chunks(body: &str) -> String {
+    let mut request = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n");
+    for chunk in body.as_bytes().chunks(10_000) {
+        let text = std::str::from_utf8(chunk).unwrap();
+        request.push_str(&format!("{:x}\r\n{text}\r\n", chunk.len()));
+    }
+    request + "0\r\n\r\n"
+}
+
+#[test]
+fn who_sends_a_megabyte_before_reading_reads_that_it_is_too_large() {
+    let (_folder, server) = configured(&[]);
+    let body = format!("{}{TYPENAME}", " ".repeat(1024 * 1024));
+    for request in [with_length(&body), in_chunks(&body)] {
+        let mut stream = connect(&server);
+        stream.write_all(request.as_bytes()).unwrap();
+        let answer = rest(stream);
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        assert!(answer.contains(r#""code":"PAYLOAD_TOO_LARGE""#), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn a_body_may_be_as_large_as_is_configured_and_not_a_byte_larger() {
+    let (_folder, server) = configured(&[("SYMBOLON_BODY_LIMIT", "1000")]);
+    for (size, status) in [(1000, "HTTP/1.1 200 "), (1001, "HTTP/1.1 413 ")] {
+        let body = format!("{TYPENAME}{}", " ".repeat(size - TYPENAME.len()));
+        for request in [with_length(&body), in_chunks(&body)] {
+            let mut stream = connect(&server);
+            stream.write_all(request.as_bytes()).unwrap();
+            let answer = read_until(&mut stream, "}}");
+            assert!(answer.starts_with(status), "{size}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_and_what_is_no_http_are_refused_and_the_server_goes_on() {
+    let (_folder, server) = configured(&[]);
+    let long = format!("{HEAD}X-Long: {}\r\n\r\n", "x".repeat(64 * 1024));
+    // The greeting of a client that speaks TLS.
+    let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n";
+    for (request, status) in [
+        (long.as_bytes(), "HTTP/1.1 431 "),
+        (b"How are you?\r\n\r\n", "HTTP/1.1 400 "),
+        (tls, "HTTP/1.1 400 "),
+        (
+            b"POST /graphql HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+            "HTTP/1.1 400 ",
+        ),
+    ] {
+        let mut stream = connect(&server);
+        stream.write_all(request).unwrap();
+        let answer = rest(stream);
+        assert!(answer.starts_with(status), "{answer}");
+        let typename = server.operation("{ __typename }").send().await;
+        assert_eq!(typename.at("/data/__typename"), "Query");
+    }
+}
+
+#[test]
+fn one_connection_too_many_waits_until_another_ends() {
+    let settings = [
+        ("SYMBOLON_MAX_CONNECTIONS", "5"),
+        // None of them ends by itself.
+        ("SYMBOLON_READ_TIMEOUT", "600"),
+    ];
+    let (_folder, server) = configured(&settings);
+    let ask = |stream: &mut TcpStream| {
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+    };
+    let mut open: Vec<TcpStream> = (0..5).map(|_| connect(&server)).collect();
+    for stream in &mut open {
+        ask(stream);
+        read_until(stream, "ok\n");
+    }
+    let mut sixth = connect(&server);
+    ask(&mut sixth);
+    sixth
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    let nothing = sixth.read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
+    open.pop();
+    sixth
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let answer = read_until(&mut sixth, "ok\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+fn registration(username: &str) -> String {
+    with_length(
+        &json!({
+            "query": "mutation($n: String!, $p: String!) { createUser(input: {username: $n, password: $p}) { user { id } } }",
+            "variables": { "n": username, "p": PASSWORD },
+        })
+        .to_string(),
+    )
+}
+
+/// 64 MiB, eight times: a good part of a second.
+const COSTLY: [(&str, &str); 2] = [
+    ("SYMBOLON_ARGON2_MEMORY", "65536"),
+    ("SYMBOLON_ARGON2_ITERATIONS", "8"),
+];
+
+#[tokio::test]
+async fn what_a_client_asked_for_is_done_even_if_it_hangs_up() {
+    let (_folder, server) = configured(&COSTLY);
+    let mut stream = connect(&server);
+    stream.write_all(registration("ada").as_bytes()).unwrap();
+    drop(stream);
+    eventually("the account is there", async || {
+        let answer = Answer::of(server.sign_in("ada")).await;
+        answer.at("/token").is_string().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_side_only_is_answered() {
+    let (_folder, server) = configured(&COSTLY);
+    let mut stream = connect(&server);
+    stream.write_all(registration("ada").as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let answer = rest(stream);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains(r#"{"user":{"id":"1"}}"#), "{answer}");
+}
+
+#[tokio::test]
+async fn the_time_limit_ends_the_waiting_and_not_the_work() {
+    // The most that is allowed: 256 MiB, sixteen times.
+    let (folder, server) = configured(&[
+        ("SYMBOLON_REQUEST_TIMEOUT", "1"),
+        ("SYMBOLON_ARGON2_MEMORY", "262144"),
+        ("SYMBOLON_ARGON2_ITERATIONS", "16"),
+    ]);
+    let answer = server.registration("ada").send().await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(answer.body.get("data"), None);
+    let file = folder.path().join("symbolon.db");
+    let database = Database::connect(format!("sqlite://{}", file.display()))
+        .await
+        .unwrap();
+    let user = entity::user::Entity::find_by_id(1);
+    let made = eventually("the account is there", async || {
+        user.clone().one(&database).await.unwrap()
+    });
+    assert_eq!(made.await.username, "ada");
+    database.close().await.unwrap();
+}
+
+/// The client that the log names, for a request with these `X-Forwarded-For`.
+async fn client(server: &Server, forwarded: &[&str]) -> String {
+    let request = server.request(Method::GET, "/healthz");
+    let request = forwarded.iter().fold(request, |request, hops| {
+        request.header("x-forwarded-for", *hops)
+    });
+    let answer = Answer::of(request).await;
+    let line = server.logged(answer.header("x-request-id"));
+    line["client"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_client_is_the_last_hop_that_no_trusted_proxy_is() {
+    let (_folder, server) = configured(&[
+        ("SYMBOLON_LOG_FORMAT", "json"),
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.0/8,2001:db8::7"),
+    ]);
+    for (forwarded, expected) in [
+        (&[][..], "127.0.0.1"),
+        (&["203.0.113.7"], "203.0.113.7"),
+        // What stands before may be the client's own invention.
+        (&["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
+        (&["198.51.100.1, 203.0.113.7, 127.0.0.9"], "203.0.113.7"),
+        (&["198.51.100.1", "203.0.113.7", "127.0.0.9"], "203.0.113.7"),
+        (&["203.0.113.7, 2001:db8::7"], "203.0.113.7"),
+        (&["2001:db8::8,2001:db8::7"], "2001:db8::8"),
+        (&["::ffff:203.0.113.7"], "203.0.113.7"),
+        (&["203.0.113.7, nonsense"], "127.0.0.1"),
+        (&["203.0.113.7, nonsense, 127.0.0.9"], "127.0.0.9"),
+        (&["127.0.0.8, 127.0.0.9"], "127.0.0.8"),
+    ] {
+        assert_eq!(client(&server, forwarded).await, expected, "{forwarded:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_trusted_proxy_the_client_is_who_connected() {
+    let (_folder, server) = configured(&[("SYMBOLON_LOG_FORMAT", "json")]);
+    for forwarded in [&[][..], &["203.0.113.7"], &["203.0.113.7, 127.0.0.1"]] {
+        assert_eq!(client(&server, forwarded).await, "127.0.0.1");
+    }
+}
