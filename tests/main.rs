@@ -9,6 +9,7 @@
 mod support;
 
 mod architecture;
+mod audit;
 mod authorization;
 mod durability;
 mod embedding;
