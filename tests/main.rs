@@ -13,6 +13,7 @@
 mod support;
 
 mod architecture;
+mod audit;
 mod authorization;
 mod browsers;
 mod connections;

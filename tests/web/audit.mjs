@@ -1,0 +1,30 @@
+// Runs the public GraphQL over HTTP audit against the URL of an endpoint, one after the other, and
+// fails on anything but ok: notices and warnings are about what the specification only recommends,
+// which is wanted here too.
+import { serverAudits } from 'graphql-http';
+
+const [url] = process.argv.slice(2);
+if (!url) {
+  console.error('usage: node audit.mjs URL');
+  process.exit(2);
+}
+
+let passed = 0;
+let failed = 0;
+for (const audit of serverAudits({ url })) {
+  let result;
+  try {
+    result = await audit.fn();
+  } catch (error) {
+    // An audit throws when it gets no answer that it could judge.
+    result = { status: 'fatal', reason: String(error) };
+  }
+  if (result.status === 'ok') {
+    passed += 1;
+  } else {
+    failed += 1;
+    console.log(`${result.status} ${audit.id} ${audit.name}: ${result.reason}`);
+  }
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;

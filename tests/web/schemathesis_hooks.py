@@ -1,0 +1,14 @@
+"""Schemathesis's own check not_a_server_error takes every error of a resolver for the server's fault,
+also one that says UNAUTHENTICATED. This one asks the status and the code of the error."""
+
+import schemathesis
+
+AT_FAULT = {"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE"}
+
+
+@schemathesis.check
+def nothing_failed_inside(ctx, response, case):
+    assert response.status_code < 500, f"status {response.status_code}"
+    errors = response.json().get("errors", [])
+    codes = {error.get("extensions", {}).get("code") for error in errors}
+    assert not codes & AT_FAULT, f"errors {codes}"
