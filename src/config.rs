@@ -135,7 +135,7 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<IpNet>,
 
     /// Other origins whose pages may use the API in a browser, separated by commas, for example
-    /// https://app.example.org.
+    /// `https://app.example.org`.
     #[arg(long, env = "SYMBOLON_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<String>,
 }
