@@ -1,20 +1,18 @@
-//! What every request has before anything else: an id, an address, its credentials; and what is said
-//! of it afterwards, in its headers, the log and the counters.
+//! What every request has before anything else, an id and its credentials, and every answer after it.
 
 use std::fmt::Write;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
-use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::http::{HeaderMap, HeaderValue, header};
 use poem::{Endpoint, FromRequest, IntoResponse, Request, RequestBody, Response};
 
 use crate::error::{Error, Forbidden};
 use crate::http::authorization::credentials;
 use crate::http::errors::{Challenge, refuse};
-use crate::http::{Door, address, origin};
+use crate::http::request_log::{Arrival, Work};
+use crate::http::{Door, origin};
 use crate::service::authentication::Authentication;
 
 /// A request's id and credentials.
@@ -24,15 +22,7 @@ pub(super) struct RequestContext {
     pub(super) authentication: Authentication,
     /// A browser sends it for a page that may not use the API.
     cross_site: bool,
-    work: Arc<Mutex<Option<(Work, bool)>>>,
-}
-
-/// What an executed operation asked for: names of the schema, and its own.
-#[derive(Clone, Debug)]
-pub(super) struct Work {
-    pub(super) kind: String,
-    pub(super) name: Option<String>,
-    pub(super) root_fields: Vec<String>,
+    work: Arc<OnceLock<Work>>,
 }
 
 impl RequestContext {
@@ -44,9 +34,10 @@ impl RequestContext {
         Ok(())
     }
 
-    /// Notes what was executed, and whether all of it succeeded.
-    pub(super) fn worked_on(&self, work: Work, ok: bool) {
-        *self.work.lock().unwrap_or_else(PoisonError::into_inner) = Some((work, ok));
+    /// Notes what was executed.
+    pub(super) fn worked_on(&self, work: Work) {
+        // A request has one operation.
+        let _ = self.work.set(work);
     }
 }
 
@@ -100,13 +91,11 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
                 .await
                 .map(IntoResponse::into_response);
         }
-        let start = Instant::now();
+        let arrival = Arrival::of(&request, &self.door);
         let config = &self.door.http;
         let id = request_id(request.headers());
-        let client = address::client(&request, config);
         let origin = origin::allowed(request.headers(), config);
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let mut logged = None;
+        let mut known = None;
         let mut response = match (
             origin::preflight(&request, config),
             credentials(request.headers()),
@@ -121,7 +110,7 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
                     cross_site: origin.is_none() && origin::is_cross_site(request.headers()),
                     work: Arc::default(),
                 };
-                logged = Some(context.clone());
+                known = Some(context.clone());
                 request.extensions_mut().insert(context);
                 self.respond(request, &id).await
             }
@@ -135,18 +124,10 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
             HeaderValue::from_static("nosniff"),
         );
         origin::allow(origin, config, headers);
-        let status = response.status();
-        self.door
-            .metrics
-            .responded(status.as_u16(), start.elapsed());
-        self.log(
-            &id,
-            client,
-            status,
-            start,
-            logged.as_ref(),
-            (method.as_str(), &path),
-        );
+        let known = known.as_ref();
+        let work = known.and_then(|context| context.work.get());
+        let user = known.and_then(|context| context.authentication.known_user());
+        arrival.answered(&self.door, &id, response.status(), work, user);
         Ok(response)
     }
 }
@@ -166,47 +147,6 @@ impl<E: Endpoint> WithContext<E> {
                 refuse(&error, Challenge::Bearer, id)
             }
         }
-    }
-
-    /// One line for each request, and the counters of what was executed.
-    fn log(
-        &self,
-        request_id: &str,
-        client: Option<IpAddr>,
-        status: StatusCode,
-        start: Instant,
-        context: Option<&RequestContext>,
-        (method, path): (&str, &str),
-    ) {
-        let work = context.and_then(|context| {
-            let work = context.work.lock().unwrap_or_else(PoisonError::into_inner);
-            work.clone()
-        });
-        let (operation, name, fields) = match &work {
-            Some((work, ok)) => {
-                for field in &work.root_fields {
-                    self.door.metrics.executed(&work.kind, field, *ok);
-                }
-                let fields = work.root_fields.join(",");
-                (Some(work.kind.as_str()), work.name.as_deref(), Some(fields))
-            }
-            None => (None, None, None),
-        };
-        let user = context.and_then(|context| context.authentication.known_user());
-        tracing::info!(
-            target: "symbolon::request",
-            request_id,
-            client = client.map(tracing::field::display),
-            method,
-            path,
-            status = status.as_u16(),
-            duration_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
-            operation,
-            name,
-            fields,
-            user_id = user.map(tracing::field::display),
-            "request"
-        );
     }
 }
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::graphql::errors::refused;
 use crate::graphql::execute::{Executor, Operation, Outcome};
-use crate::http::context::{RequestContext, Work};
+use crate::http::context::RequestContext;
+use crate::http::request_log::Work;
 use crate::http::{Door, body, errors};
 
 /// Answers the operations of a schema.
@@ -55,16 +56,18 @@ where
                 return Err(Error::GraphqlValidationFailed(why));
             }
         }
-        let work = Work {
+        let mut work = Work {
             kind: prepared.kind.to_string(),
             name: prepared.name.clone(),
             root_fields: prepared.root_fields.clone(),
+            ok: true,
         };
         let authentication = context.authentication.clone();
-        let outcome = self.executor.execute(prepared, authentication, &context.id);
-        let outcome = outcome.await;
+        let executed = self.executor.execute(prepared, authentication, &context.id);
+        let outcome = executed.await;
         if outcome.refused.is_none() {
-            context.worked_on(work, outcome.response.is_ok());
+            work.ok = outcome.response.is_ok();
+            context.worked_on(work);
         }
         Ok(outcome)
     }

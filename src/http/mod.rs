@@ -12,6 +12,7 @@ mod health;
 mod identity;
 mod metrics;
 mod origin;
+mod request_log;
 mod server;
 mod tokens;
 

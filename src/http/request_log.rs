@@ -1,0 +1,73 @@
+//! One line and one count for each request.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use poem::Request;
+use poem::http::{Method, StatusCode};
+
+use crate::http::{Door, address};
+use crate::model::user::UserId;
+
+/// What an executed operation asked for: names of the schema, and its own.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
+    pub(super) kind: String,
+    pub(super) name: Option<String>,
+    pub(super) root_fields: Vec<String>,
+    /// Whether all of it succeeded.
+    pub(super) ok: bool,
+}
+
+/// A request as it came in.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    at: Instant,
+    client: Option<IpAddr>,
+    method: Method,
+    path: String,
+}
+
+impl Arrival {
+    pub(super) fn of(request: &Request, door: &Door) -> Self {
+        Self {
+            at: Instant::now(),
+            client: address::client(request, &door.http),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+        }
+    }
+
+    /// Logs and counts its answer. Nothing that a client wrote is in it but the path, the name of the
+    /// operation, and an id that is one.
+    pub(super) fn answered(
+        &self,
+        door: &Door,
+        request_id: &str,
+        status: StatusCode,
+        work: Option<&Work>,
+        user: Option<UserId>,
+    ) {
+        let after = self.at.elapsed();
+        door.metrics.responded(status.as_u16(), after);
+        if let Some(work) = work {
+            for field in &work.root_fields {
+                door.metrics.executed(&work.kind, field, work.ok);
+            }
+        }
+        tracing::info!(
+            target: "symbolon::request",
+            request_id,
+            client = self.client.map(tracing::field::display),
+            method = self.method.as_str(),
+            path = self.path,
+            status = status.as_u16(),
+            duration_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
+            operation = work.map(|work| work.kind.as_str()),
+            name = work.and_then(|work| work.name.as_deref()),
+            fields = work.map(|work| work.root_fields.join(",")),
+            user_id = user.map(tracing::field::display),
+            "request"
+        );
+    }
+}
