@@ -14,6 +14,7 @@ mod support;
 
 mod architecture;
 mod authorization;
+mod clients;
 mod durability;
 mod embedding;
 mod errors;
