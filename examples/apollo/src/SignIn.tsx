@@ -9,6 +9,8 @@ export function SignIn({ reason }: { reason: string }) {
   const [password, setPassword] = useState("");
   const [failure, setFailure] = useState<string>();
   const [busy, setBusy] = useState(false);
+  // What went wrong last.
+  const told = failure ?? reason;
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -25,7 +27,7 @@ export function SignIn({ reason }: { reason: string }) {
     <main className="narrow">
       <form onSubmit={submit}>
         <h1>Sign in</h1>
-        <p role="alert">{failure ?? reason}</p>
+        {told && <p role="alert">{told}</p>}
         <label htmlFor="username">Username</label>
         <input
           id="username"
