@@ -1,5 +1,6 @@
-//! Client libraries against the program.
+//! Where people meet it: client libraries, and a frontend in a browser.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -34,4 +35,25 @@ fn apollo_urql_and_graphql_request_see_the_error_contract() {
         .args(["--test", "--test-timeout", "60000"])
         .env("SYMBOLON_URL", &server.base);
     succeed(suites.current_dir(clients));
+}
+
+#[test]
+#[ignore = "needs Node.js and Chromium, which scripts/test installs"]
+fn the_apollo_example_signs_in_again_in_a_browser() {
+    let browser = folder("tests/web/browser");
+    install(&browser);
+    // Free a moment ago: the frontend takes it, and refuses any other.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::configured(data.path(), |command| {
+        command.env("SYMBOLON_CORS_ORIGINS", &origin);
+    });
+    let mut suite = Command::new("node");
+    suite
+        .args(["--test", "--test-timeout", "180000", "apollo.mjs"])
+        .env("SYMBOLON_URL", &server.base)
+        .env("ORIGIN", &origin);
+    succeed(suite.current_dir(browser));
 }
