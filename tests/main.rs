@@ -16,6 +16,7 @@ mod architecture;
 mod audit;
 mod authorization;
 mod browsers;
+mod clients;
 mod connections;
 mod durability;
 mod embedding;

@@ -1,0 +1,70 @@
+import { NetworkStatus } from "@apollo/client";
+import { useQuery } from "@apollo/client/react";
+import { useState } from "react";
+
+import { graphql } from "./generated";
+import { words } from "./words";
+
+const USERS = graphql(`
+  query Users($after: String) {
+    users(first: 20, after: $after) {
+      edges {
+        cursor
+        node {
+          id
+          username
+          createdAt
+        }
+      }
+      pageInfo {
+        hasNextPage
+        endCursor
+      }
+      totalCount
+    }
+  }
+`);
+
+/** All users, page by page; the cache joins the pages. */
+export function Users() {
+  const { data, error, networkStatus, fetchMore } = useQuery(USERS);
+  const [moreFailed, setMoreFailed] = useState<unknown>();
+  const failure = error ?? moreFailed;
+
+  async function more(after: string | null) {
+    setMoreFailed(undefined);
+    await fetchMore({ variables: { after } }).catch(setMoreFailed);
+  }
+
+  return (
+    <section aria-labelledby="users">
+      <h2 id="users">Users</h2>
+      {data && (
+        <>
+          <ol>
+            {data.users.edges.map(({ node }) => (
+              <li key={node.id}>
+                <span>{node.username}</span>
+                <time dateTime={node.createdAt}>
+                  {new Date(node.createdAt).toLocaleDateString()}
+                </time>
+              </li>
+            ))}
+          </ol>
+          <p role="status">
+            {data.users.edges.length} of {data.users.totalCount}
+          </p>
+          {data.users.pageInfo.hasNextPage && (
+            <button
+              disabled={networkStatus === NetworkStatus.fetchMore}
+              onClick={() => more(data.users.pageInfo.endCursor)}
+            >
+              Show more
+            </button>
+          )}
+        </>
+      )}
+      {failure !== undefined && <p role="alert">{words(failure)}</p>}
+    </section>
+  );
+}

@@ -1,0 +1,12 @@
+import { CombinedGraphQLErrors, ServerError } from "@apollo/client";
+
+/** What went wrong, for people. Symbolon's own messages are written for them. */
+export function words(error: unknown): string {
+  if (CombinedGraphQLErrors.is(error)) {
+    return error.errors.map(({ message }) => message).join(" ");
+  }
+  if (ServerError.is(error)) {
+    return `The server answered with status ${error.statusCode}. Try again later.`;
+  }
+  return "The server cannot be reached. Try again later.";
+}

@@ -1,0 +1,196 @@
+// Apollo Client 4 without a browser, through the link of the README.
+
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { after, test } from "node:test";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+import { CombinedGraphQLErrors, gql, ServerError } from "@apollo/client";
+import { parse } from "graphql";
+
+import {
+  basic,
+  CREATE_TOKEN,
+  CREATE_USER,
+  endElsewhere,
+  ME,
+  newName,
+  PASSWORD,
+  register,
+  REVOKE_TOKEN,
+  URL_GRAPHQL,
+} from "./support.mjs";
+
+const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
+const blocks = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, block]) => block);
+assert.equal(blocks.length, 1);
+const address = "http://127.0.0.1:8000/graphql";
+assert(blocks[0].includes(address));
+
+// Below this folder, so that what the block imports is found.
+const folder = await mkdtemp(fileURLToPath(new URL("node_modules/.readme-", import.meta.url)));
+const module = `${folder}/link.mjs`;
+await writeFile(module, blocks[0].replace(address, URL_GRAPHQL));
+after(() => rm(folder, { recursive: true }));
+
+let pages = 0;
+/** The README's client and its session, as a page that was just loaded has them. */
+const page = () => import(`${pathToFileURL(module)}?${++pages}`);
+
+const query = (client, document, rest) =>
+  client.query({ query: gql(document), fetchPolicy: "no-cache", ...rest });
+const mutate = (client, document, rest) =>
+  client.mutate({ mutation: gql(document), fetchPolicy: "no-cache", ...rest });
+const as = (authorization) => ({ context: { headers: { authorization } } });
+
+async function signIn({ client, session }, username) {
+  const { data } = await mutate(client, CREATE_TOKEN, as(basic(username)));
+  session.token = data.createToken.token;
+  return session.token;
+}
+
+async function signedIn() {
+  const own = await page();
+  const username = await register();
+  await signIn(own, username);
+  return { ...own, username };
+}
+
+/** Asserts that the operation fails with one GraphQL error of this code and reason. */
+async function refused(operation, code, reason) {
+  await assert.rejects(operation, (error) => {
+    assert(CombinedGraphQLErrors.is(error), error);
+    assert.equal(error.errors.length, 1);
+    const { extensions } = error.errors[0];
+    assert.deepEqual([extensions.code, extensions.reason], [code, reason]);
+    return true;
+  });
+}
+
+test("the block is short", () => {
+  assert(blocks[0].trimEnd().split("\n").length < 20);
+});
+
+test("register, sign in, ask, sign in again, sign out", async () => {
+  const own = await page();
+  const username = newName();
+  const input = { username, password: PASSWORD };
+  const created = await mutate(own.client, CREATE_USER, { variables: { input } });
+  assert.equal(created.data.createUser.user.username, username);
+  const token = await signIn(own, username);
+  const { data } = await query(own.client, ME);
+  assert.equal(data.me.username, username);
+  // Although a Bearer token is at hand: the operation's own credentials win.
+  assert.equal(await signIn(own, username), token);
+  const revoked = await mutate(own.client, REVOKE_TOKEN);
+  assert.equal(revoked.data.revokeToken, true);
+  await refused(query(own.client, ME), "UNAUTHENTICATED", "TOKEN_EXPIRED");
+});
+
+test("nobody is signed in", async () => {
+  const { client } = await page();
+  await refused(query(client, ME), "UNAUTHENTICATED", "MISSING");
+});
+
+test("a wrong password", async () => {
+  const { client, username } = await signedIn();
+  const wrong = mutate(client, CREATE_TOKEN, as(basic(username, "wrong")));
+  await refused(wrong, "UNAUTHENTICATED", "INVALID_CREDENTIALS");
+  const unknown = mutate(client, CREATE_TOKEN, as(basic(newName())));
+  await refused(unknown, "UNAUTHENTICATED", "INVALID_CREDENTIALS");
+});
+
+test("a token that never was", async () => {
+  const { client, session } = await page();
+  session.token = "A".repeat(32);
+  await refused(query(client, ME), "UNAUTHENTICATED", "TOKEN_INVALID");
+});
+
+test("a session that another device ends", async () => {
+  const own = await signedIn();
+  await endElsewhere(own.username);
+  await refused(query(own.client, ME), "UNAUTHENTICATED", "TOKEN_EXPIRED");
+  await signIn(own, own.username);
+  const { data } = await query(own.client, ME);
+  assert.equal(data.me.username, own.username);
+});
+
+test("a variable that is missing or of another type", async () => {
+  const { client } = await signedIn();
+  const user = "query ($id: ID!) { user(id: $id) { id } }";
+  await refused(query(client, user), "BAD_USER_INPUT");
+  await refused(query(client, user, { variables: { id: [[]] } }), "BAD_USER_INPUT");
+});
+
+test("arguments that make no sense to the resolver", async () => {
+  const { client } = await signedIn();
+  const both = '{ user(id: "1", username: "ada") { id } }';
+  await refused(query(client, both), "BAD_USER_INPUT");
+});
+
+test("with the policy all, the rest of the data comes beside the error", async () => {
+  const { client, username } = await signedIn();
+  const { data, error } = await query(client, "{ me { username } user { id } }", {
+    errorPolicy: "all",
+  });
+  assert.deepEqual([data.me.username, data.user], [username, null]);
+  assert(CombinedGraphQLErrors.is(error));
+  assert.equal(error.errors[0].extensions.code, "BAD_USER_INPUT");
+});
+
+test("a document that is not GraphQL", async () => {
+  const { client } = await page();
+  // Apollo reads documents itself, so it takes one that is broken after that.
+  const broken = parse("{ me { id } }");
+  broken.definitions[0].selectionSet.selections[0].name.value = "me(";
+  const operation = client.query({ query: broken, fetchPolicy: "no-cache" });
+  await refused(operation, "GRAPHQL_PARSE_FAILED");
+});
+
+test("a document for another schema", async () => {
+  const { client } = await page();
+  await refused(query(client, "{ nonsense }"), "GRAPHQL_VALIDATION_FAILED");
+});
+
+test("more than one request may ask for", async () => {
+  const { client } = await page();
+  const aliases = Array.from({ length: 101 }, (_, n) => `u${n}: id`);
+  const many = query(client, `{ me { ${aliases.join(" ")} } }`);
+  await refused(many, "LIMIT_EXCEEDED");
+});
+
+test("a body that is too large", async () => {
+  const { client } = await page();
+  const variables = { input: { username: "x".repeat(70_000), password: PASSWORD } };
+  await refused(mutate(client, CREATE_USER, { variables }), "PAYLOAD_TOO_LARGE");
+});
+
+test("a client that asks for plain JSON is told by the status", async () => {
+  const { client } = await page();
+  const context = { headers: { accept: "application/json" } };
+  const variables = { input: { username: "x".repeat(70_000), password: PASSWORD } };
+  await assert.rejects(mutate(client, CREATE_USER, { variables, context }), (error) => {
+    assert(ServerError.is(error), error);
+    assert.equal(error.statusCode, 413);
+    assert.equal(JSON.parse(error.bodyText).errors[0].extensions.code, "PAYLOAD_TOO_LARGE");
+    return true;
+  });
+  // What the GraphQL over HTTP specification wants answered with 200 under plain JSON.
+  const nonsense = query(client, "{ nonsense }", { context });
+  await refused(nonsense, "GRAPHQL_VALIDATION_FAILED");
+  await refused(query(client, ME, { context }), "UNAUTHENTICATED", "MISSING");
+});
+
+test("what a form would show is no error", async () => {
+  const { client } = await page();
+  const username = await register();
+  const wrong = async (input) => {
+    const { data } = await mutate(client, CREATE_USER, { variables: { input } });
+    assert.equal(data.createUser.user, null);
+    return data.createUser.userErrors.map(({ code, field }) => `${field} ${code}`);
+  };
+  assert.deepEqual(await wrong({ username, password: PASSWORD }), ["username TAKEN"]);
+  assert.deepEqual(await wrong({ username: newName(), password: "short" }), [
+    "password TOO_SHORT",
+  ]);
+});
