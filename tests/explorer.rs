@@ -7,7 +7,7 @@ use std::process::Command;
 
 use reqwest::Method;
 
-use crate::support::{Answer, Server, TestApp};
+use crate::support::{Answer, Server, TestApp, node_in, succeed};
 
 /// What the page refers to, by address.
 fn addresses(page: &str) -> Vec<&str> {
@@ -85,21 +85,8 @@ async fn it_can_be_switched_off() {
 
 /// Runs a script of the browser tests against a server; what it printed.
 fn in_browser(server: &Server, script: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web/browser");
-    if !folder.join("node_modules").exists() {
-        let installed = Command::new("npm").arg("ci").current_dir(&folder).status();
-        assert!(installed.unwrap().success());
-    }
-    let output = Command::new("node")
-        .arg(script)
-        .env("SYMBOLON_URL", &server.base)
-        .current_dir(&folder)
-        .output()
-        .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{printed}{errors}");
-    printed
+    let mut node = node_in("tests/web/browser");
+    succeed(node.arg(script).env("SYMBOLON_URL", &server.base))
 }
 
 #[test]

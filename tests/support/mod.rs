@@ -1,9 +1,11 @@
 //! What all tests stand on.
 
 mod app;
+mod node;
 mod process;
 
 pub use app::{Answer, Operation, TestApp, start_of_time};
+pub use node::{node_in, succeed};
 pub use process::{Process, Server, finish, symbolon};
 
 /// The password of every account that a test does not give another one.

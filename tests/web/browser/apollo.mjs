@@ -11,7 +11,7 @@ import { after, afterEach, before, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 
 const { SYMBOLON_URL, ORIGIN } = process.env;
 assert(SYMBOLON_URL && ORIGIN, "SYMBOLON_URL and ORIGIN are not set");
@@ -84,19 +84,7 @@ before(async () => {
   );
   await register(NAME);
   for (let n = 1; n < USERS; n += 1) await register(`user-${randomUUID()}`);
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--headless=new",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  browser = await launch();
 });
 
 after(async () => {
