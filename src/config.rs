@@ -106,7 +106,8 @@ pub struct HttpConfig {
     )]
     pub body_limit: usize,
 
-    /// How long a client may take to send the head of a request, and then its body, in seconds.
+    /// How long a client may take to send the head of a request, and then its body, and how long it
+    /// may stop reading an answer, in seconds.
     #[arg(long, env = "SYMBOLON_READ_TIMEOUT", value_name = "SECONDS", default_value_t = 10,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub read_timeout: u64,

@@ -339,6 +339,29 @@ fn one_connection_too_many_waits_until_another_ends() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
+#[test]
+fn who_stops_reading_is_shown_out() {
+    let settings = [
+        ("SYMBOLON_MAX_CONNECTIONS", "1"),
+        ("SYMBOLON_READ_TIMEOUT", "1"),
+    ];
+    let (_folder, server) = configured(&settings);
+    let mut deaf = connect(&server);
+    // Far more answers than the buffers between the two of them hold.
+    let page = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(10_000);
+    let mut asking = deaf.try_clone().unwrap();
+    // Ends when the server does no longer read, or is done with this connection.
+    std::thread::spawn(move || asking.write_all(page.as_bytes()));
+    // The one connection that there may be is free again while the deaf client is still there.
+    let mut next = connect(&server);
+    next.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let answer = read_until(&mut next, "ok\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    // It had answers to read, all the time.
+    assert_eq!(deaf.read(&mut [0]).unwrap(), 1);
+}
+
 fn registration(username: &str) -> String {
     with_length(
         &json!({

@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 
 use crate::config::HttpConfig;
 
@@ -40,9 +41,10 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     let app = Arc::new(app);
     let local = listener.local_addr()?;
     let permits = Arc::new(Semaphore::new(most_connections(config)));
+    let patience = Duration::from_secs(config.read_timeout);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(config.read_timeout))
+        .header_read_timeout(patience)
         .max_buf_size(HEAD_LIMIT)
         // A client that has sent all it will is still answered, and what it sent is done.
         .half_close(true);
@@ -69,8 +71,11 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
                 Ok::<_, Infallible>(hyper::Response::from(response))
             }
         });
+        // Whoever stops reading would keep the connection, and what was to be sent, for ever.
+        let mut socket = TimeoutStream::new(socket);
+        socket.set_write_timeout(Some(patience));
         let connection = http
-            .serve_connection(TokioIo::new(socket), service)
+            .serve_connection(TokioIo::new(Box::pin(socket)), service)
             .with_upgrades();
         let mut stopping = stopping.clone();
         connections.spawn(async move {
