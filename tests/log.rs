@@ -170,7 +170,9 @@ async fn a_request_keeps_the_id_that_a_proxy_gave_it_if_it_is_one() {
     }
     let log = server.log();
     // None of these could be hexadecimal digits by chance.
-    for part in [&too_long, "words", "stop", "sum", "quoted", "other", "break"] {
+    for part in [
+        &too_long, "words", "stop", "sum", "quoted", "other", "break",
+    ] {
         assert!(!log.contains(part), "{part}: {log}");
     }
 }
