@@ -110,53 +110,53 @@ impl Error {
                     ),
                 };
                 let code = "UNAUTHENTICATED";
-                (code, Some(reason), 401, Level::INFO, text(message))
+                (code, Some(reason), 401, Level::DEBUG, text(message))
             }
             Self::Forbidden(Forbidden::CrossSite) => {
                 let message = text("Pages of this origin may not change anything here.");
                 let reason = Some("CROSS_SITE");
-                ("FORBIDDEN", reason, 403, Level::INFO, message)
+                ("FORBIDDEN", reason, 403, Level::DEBUG, message)
             }
             Self::BadUserInput(why) => {
                 let why = Cow::Owned(why.clone());
-                ("BAD_USER_INPUT", None, 400, Level::INFO, why)
+                ("BAD_USER_INPUT", None, 400, Level::DEBUG, why)
             }
             Self::BadRequest(why) => {
                 let why = Cow::Owned(why.clone());
-                ("BAD_REQUEST", None, 400, Level::INFO, why)
+                ("BAD_REQUEST", None, 400, Level::DEBUG, why)
             }
             Self::MethodNotAllowed(_) => {
                 let message = text("This path does not answer this method.");
-                ("METHOD_NOT_ALLOWED", None, 405, Level::INFO, message)
+                ("METHOD_NOT_ALLOWED", None, 405, Level::DEBUG, message)
             }
             Self::NotAcceptable => {
                 let message =
                     text("There is application/graphql-response+json and application/json here.");
-                ("NOT_ACCEPTABLE", None, 406, Level::INFO, message)
+                ("NOT_ACCEPTABLE", None, 406, Level::DEBUG, message)
             }
             Self::RequestTimeout => {
                 let message = text("The request did not arrive in time.");
-                ("REQUEST_TIMEOUT", None, 408, Level::INFO, message)
+                ("REQUEST_TIMEOUT", None, 408, Level::DEBUG, message)
             }
             Self::PayloadTooLarge => {
                 let message = text("The body is too large.");
-                ("PAYLOAD_TOO_LARGE", None, 413, Level::INFO, message)
+                ("PAYLOAD_TOO_LARGE", None, 413, Level::DEBUG, message)
             }
             Self::UnsupportedMediaType => {
                 let message = text("The body has to be sent as application/json.");
-                ("UNSUPPORTED_MEDIA_TYPE", None, 415, Level::INFO, message)
+                ("UNSUPPORTED_MEDIA_TYPE", None, 415, Level::DEBUG, message)
             }
             Self::GraphqlParseFailed(why) => {
                 let why = Cow::Owned(why.clone());
-                ("GRAPHQL_PARSE_FAILED", None, 400, Level::INFO, why)
+                ("GRAPHQL_PARSE_FAILED", None, 400, Level::DEBUG, why)
             }
             Self::GraphqlValidationFailed(why) => {
                 let why = Cow::Owned(why.clone());
-                ("GRAPHQL_VALIDATION_FAILED", None, 400, Level::INFO, why)
+                ("GRAPHQL_VALIDATION_FAILED", None, 400, Level::DEBUG, why)
             }
             Self::LimitExceeded(limit) => {
                 let message = Cow::Owned(format!("One request may not exceed the limit {limit}."));
-                ("LIMIT_EXCEEDED", None, 400, Level::INFO, message)
+                ("LIMIT_EXCEEDED", None, 400, Level::DEBUG, message)
             }
             Self::ServiceUnavailable { .. } => {
                 let message = text("Too busy at the moment. Try again shortly.");
@@ -192,17 +192,18 @@ impl Error {
 
     /// Writes the error to the log, with its cause where it has one.
     pub(crate) fn log(&self, request_id: &str) {
-        match (self, self.answer()) {
+        let Answer {
+            code,
+            reason,
+            level,
+            ..
+        } = self.answer();
+        match (self, level) {
             (Self::Internal(cause), _) => {
                 tracing::error!(request_id, cause = ?cause, "internal error");
             }
-            (_, answer) if answer.level == Level::WARN => {
-                tracing::warn!(request_id, code = answer.code, "request refused");
-            }
-            (_, answer) => {
-                let Answer { code, reason, .. } = answer;
-                tracing::debug!(request_id, code, reason, "request refused");
-            }
+            (_, Level::WARN) => tracing::warn!(request_id, code, "request refused"),
+            _ => tracing::debug!(request_id, code, reason, "request refused"),
         }
     }
 }

@@ -33,7 +33,8 @@ pub(crate) struct Prepared {
     pub(crate) name: Option<String>,
     /// The names, not the aliases, of what it asks the root for; not validated yet.
     pub(crate) root_fields: Vec<String>,
-    request: Request,
+    /// What [`Executor::execute`] takes.
+    pub(crate) request: Request,
 }
 
 /// What came of an operation.
@@ -81,9 +82,7 @@ where
         check_operation(&document, chosen, &self.limits)?;
         self.inputs.check(chosen, &operation.variables)?;
         let mut root_fields = Vec::new();
-        collect(&document, &chosen.selection_set.node, &mut |field| {
-            root_fields.push(field.to_owned());
-        });
+        collect(&document, &chosen.selection_set.node, &mut root_fields);
         let kind = chosen.ty;
         let mut request = Request::new(operation.document).variables(operation.variables);
         request.set_parsed_query(document);
@@ -99,12 +98,12 @@ where
     /// to its end; only the waiting ends.
     pub(crate) async fn execute(
         &self,
-        prepared: Prepared,
+        prepared: Request,
         authentication: Authentication,
         request_id: &str,
     ) -> Outcome {
         let schema = self.schema.clone();
-        let request = prepared.request.data(authentication);
+        let request = prepared.data(authentication);
         let work = async move { schema.execute(request).await };
         match to_its_end(self.timeout, work).await {
             Ok(mut response) => Outcome {
@@ -175,12 +174,12 @@ fn fragments_of(document: &ExecutableDocument, operation: &OperationDefinition) 
     used
 }
 
-/// Calls `found` with the name of each field that is not within another. Only for what
+/// Collects the name of each field that is not within another. Only for what
 /// [`check_operation`] let pass: it bounds how many there are.
-fn collect(document: &ExecutableDocument, set: &SelectionSet, found: &mut impl FnMut(&str)) {
+fn collect(document: &ExecutableDocument, set: &SelectionSet, found: &mut Vec<String>) {
     for selection in &set.items {
         match &selection.node {
-            Selection::Field(field) => found(field.node.name.node.as_str()),
+            Selection::Field(field) => found.push(field.node.name.node.to_string()),
             Selection::InlineFragment(inline) => {
                 collect(document, &inline.node.selection_set.node, found);
             }

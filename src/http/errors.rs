@@ -21,8 +21,9 @@ pub(super) enum Challenge {
 pub(super) fn refuse(error: &Error, challenge: Challenge, request_id: &str) -> Response {
     error.log(request_id);
     let answer = error.answer();
+    let status = status(error);
     let mut body = json!({
-        "error": status(error).canonical_reason(),
+        "error": status.canonical_reason(),
         "message": answer.message,
         "code": answer.code,
     });
@@ -33,7 +34,7 @@ pub(super) fn refuse(error: &Error, challenge: Challenge, request_id: &str) -> R
         body["requestId"] = request_id.into();
     }
     let mut response = Json(body)
-        .with_status(status(error))
+        .with_status(status)
         .with_header(header::CACHE_CONTROL, "no-store")
         .into_response();
     let headers = response.headers_mut();

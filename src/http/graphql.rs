@@ -58,12 +58,14 @@ where
         }
         let mut work = Work {
             kind: prepared.kind.to_string(),
-            name: prepared.name.clone(),
-            root_fields: prepared.root_fields.clone(),
+            name: prepared.name,
+            root_fields: prepared.root_fields,
             ok: true,
         };
         let authentication = context.authentication.clone();
-        let executed = self.executor.execute(prepared, authentication, &context.id);
+        let executed = self
+            .executor
+            .execute(prepared.request, authentication, &context.id);
         let outcome = executed.await;
         if outcome.refused.is_none() {
             work.ok = outcome.response.is_ok();
