@@ -6,35 +6,28 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, PASSWORD, Server};
 
-async fn register(client: &reqwest::Client, server: &Server, name: &str) {
-    let query = format!(
-        r#"mutation {{ createUser(input: {{username: "{name}", password: "12345678"}}) {{ user {{ id }} }} }}"#
-    );
-    let url = format!("{}/graphql", server.base);
-    let answer = Answer::of(client.post(url).json(&json!({ "query": query }))).await;
-    assert!(
-        answer.at("/data/createUser/user/id").is_string(),
-        "{answer:?}"
-    );
+async fn register(server: &Server, name: &str) {
+    let answer = server.registration(name).send().await;
+    let id = answer.at("/data/createUser/user/id");
+    assert!(id.is_string(), "{answer:?}");
 }
 
-async fn sign_in(client: &reqwest::Client, server: &Server, name: &str) -> String {
-    let url = format!("{}/tokens", server.base);
-    let answer = Answer::of(client.post(url).basic_auth(name, Some("12345678"))).await;
+async fn sign_in(server: &Server, name: &str) -> String {
+    let answer = Answer::of(server.sign_in(name)).await;
     let token = answer.at("/token").as_str();
     token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }
 
-/// The status that deleting the token would have, without deleting it: who it speaks for.
-async fn whose(client: &reqwest::Client, server: &Server, token: &str) -> Answer {
-    let url = format!("{}/graphql", server.base);
-    let me = json!({ "query": "{ me { username } }" });
-    Answer::of(client.post(url).bearer_auth(token).json(&me)).await
+/// Who the token speaks for.
+async fn whose(server: &Server, token: &str) -> Answer {
+    let me = server.operation("{ me { username } }");
+    me.bearer(token).send().await
 }
 
 #[tokio::test]
@@ -45,16 +38,16 @@ async fn what_was_acknowledged_survives_kill_9() {
     let mut alive = Vec::new();
     for round in 0..5 {
         let name = format!("user{round}");
-        register(&client, &server, &name).await;
-        let revoked = sign_in(&client, &server, &name).await;
-        let url = format!("{}/tokens", server.base);
-        let ended = Answer::of(client.delete(url).bearer_auth(&revoked)).await;
+        register(&server, &name).await;
+        let revoked = sign_in(&server, &name).await;
+        let end = server.request(Method::DELETE, "/tokens");
+        let ended = Answer::of(end.bearer_auth(&revoked)).await;
         assert_eq!(ended.status, 204);
         // More work is under way when the process is killed.
         let racing = (0..8).map(|n| {
             let (client, url) = (client.clone(), format!("{}/graphql", server.base));
             let query = format!(
-                r#"mutation {{ createUser(input: {{username: "r{round}-{n}", password: "12345678"}}) {{ user {{ id }} }} }}"#
+                r#"mutation {{ createUser(input: {{username: "r{round}-{n}", password: "{PASSWORD}"}}) {{ user {{ id }} }} }}"#
             );
             tokio::spawn(async move {
                 let request = client.post(url).json(&json!({ "query": query }));
@@ -63,26 +56,23 @@ async fn what_was_acknowledged_survives_kill_9() {
         });
         let racing: Vec<_> = racing.collect();
         let dead_name = format!("dead{round}");
-        register(&client, &server, &dead_name).await;
-        alive.push((
-            dead_name.clone(),
-            sign_in(&client, &server, &dead_name).await,
-        ));
+        register(&server, &dead_name).await;
+        alive.push((dead_name.clone(), sign_in(&server, &dead_name).await));
         server.process.signal("KILL");
         assert!(!server.process.wait(Duration::from_secs(10)).success());
         let acknowledged = futures_util::future::join_all(racing).await;
         server = Server::start(folder.path());
         for (n, acknowledged) in acknowledged.into_iter().enumerate() {
             if acknowledged.unwrap() {
-                sign_in(&client, &server, &format!("r{round}-{n}")).await;
+                sign_in(&server, &format!("r{round}-{n}")).await;
             }
         }
-        let answer = whose(&client, &server, &revoked).await;
+        let answer = whose(&server, &revoked).await;
         assert_eq!(answer.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
         for (name, token) in &alive {
-            let answer = whose(&client, &server, token).await;
+            let answer = whose(&server, token).await;
             assert_eq!(answer.at("/data/me/username"), name.as_str());
-            assert_eq!(&sign_in(&client, &server, name).await, token);
+            assert_eq!(&sign_in(&server, name).await, token);
         }
     }
 }
@@ -103,10 +93,9 @@ fn files(folder: &Path) -> Vec<u8> {
 #[tokio::test]
 async fn the_database_files_hold_no_token_and_no_password() {
     let folder = tempfile::tempdir().unwrap();
-    let client = reqwest::Client::new();
     let mut server = Server::start(folder.path());
-    register(&client, &server, "ada").await;
-    let token = sign_in(&client, &server, "ada").await;
+    register(&server, "ada").await;
+    let token = sign_in(&server, "ada").await;
     let bytes = STANDARD.decode(&token).unwrap();
     let key = fs::read_to_string(folder.path().join("symbolon.db.key")).unwrap();
     let key_bytes = STANDARD.decode(key.trim()).unwrap();
@@ -121,7 +110,7 @@ async fn the_database_files_hold_no_token_and_no_password() {
         for secret in [
             token.as_bytes(),
             &bytes,
-            b"12345678",
+            PASSWORD.as_bytes(),
             key.trim().as_bytes(),
             &key_bytes,
         ] {
@@ -133,9 +122,8 @@ async fn the_database_files_hold_no_token_and_no_password() {
 #[tokio::test]
 async fn the_journal_is_a_wal_that_a_stop_leaves_behind_empty() {
     let folder = tempfile::tempdir().unwrap();
-    let client = reqwest::Client::new();
     let mut server = Server::start(folder.path());
-    register(&client, &server, "ada").await;
+    register(&server, "ada").await;
     let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
     let database = sea_orm::Database::connect(url).await.unwrap();
     let pragma =

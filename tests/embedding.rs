@@ -3,37 +3,30 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Server};
+use crate::support::{Answer, Server};
 
 struct Notes {
-    client: reqwest::Client,
     server: Server,
 }
 
 impl Notes {
     async fn graphql(&self, token: Option<&str>, query: &str, variables: Value) -> Answer {
-        let url = format!("{}/graphql", self.server.base);
         let body = json!({ "query": query, "variables": variables });
-        let mut request = self.client.post(url).json(&body);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
+        let operation = self.server.post(&body);
+        match token {
+            Some(token) => operation.bearer(token).send().await,
+            None => operation.send().await,
         }
-        Answer::of(request).await
     }
 
     async fn sign_up(&self, name: &str) -> String {
-        let query = "mutation($n: String!, $p: String!) {
-            createUser(input: { username: $n, password: $p }) { user { id } } }";
-        self.graphql(None, query, json!({ "n": name, "p": PASSWORD }))
-            .await;
-        let url = format!("{}/tokens", self.server.base);
-        let created = Answer::of(self.client.post(url).basic_auth(name, Some(PASSWORD))).await;
+        self.server.registration(name).send().await;
+        let created = Answer::of(self.server.sign_in(name)).await;
         created.at("/token").as_str().unwrap().to_owned()
     }
 
     async fn whoami(&self, token: Option<&str>) -> Answer {
-        let url = format!("{}/whoami", self.server.base);
-        let mut request = self.client.request(Method::GET, url);
+        let mut request = self.server.request(Method::GET, "/whoami");
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
@@ -45,7 +38,6 @@ impl Notes {
 async fn an_app_of_ones_own_has_its_types_behind_the_guard() {
     let folder = tempfile::tempdir().unwrap();
     let notes = Notes {
-        client: reqwest::Client::new(),
         server: Server::embed_example(folder.path()),
     };
     let (ada, bob) = (notes.sign_up("ada").await, notes.sign_up("bob").await);

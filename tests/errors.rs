@@ -1,7 +1,6 @@
 //! What clients are told when something is wrong, and what they are not.
 
 use reqwest::Method;
-use serde_json::json;
 
 use crate::support::{Answer, Server, TestApp};
 
@@ -98,19 +97,14 @@ async fn an_internal_error_is_logged_with_the_request_id_and_not_sent() {
     sea_orm::ConnectionTrait::execute_raw(&database, drop)
         .await
         .unwrap();
-    let client = reqwest::Client::new();
-    let graphql = client
-        .post(format!("{}/graphql", server.base))
-        .bearer_auth("A".repeat(32))
-        .json(&json!({ "query": "{ me { id } }" }));
-    let graphql = Answer::of(graphql).await;
+    let unknown = "A".repeat(32);
+    let me = server.operation("{ me { id } }");
+    let graphql = me.bearer(&unknown).send().await;
     assert_eq!(graphql.error(), ("INTERNAL_SERVER_ERROR", ""));
     let id = graphql.header("x-request-id");
     assert_eq!(graphql.at("/errors/0/extensions/requestId"), id);
-    let rest = client
-        .delete(format!("{}/tokens", server.base))
-        .bearer_auth("A".repeat(32));
-    let rest = Answer::of(rest).await;
+    let rest = server.request(Method::DELETE, "/tokens");
+    let rest = Answer::of(rest.bearer_auth(&unknown)).await;
     assert_eq!(rest.status, 500);
     assert_eq!(rest.at("/code"), "INTERNAL_SERVER_ERROR");
     assert_eq!(rest.at("/requestId"), rest.header("x-request-id"));

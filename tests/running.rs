@@ -208,7 +208,7 @@ const BODY: &str = r#"{"query":"mutation { createToken { token } }"}"#;
 impl Held {
     /// Sends the head, and waits until the server asks for the body.
     fn start(server: &Server) -> Self {
-        let mut stream = TcpStream::connect(server.base.trim_start_matches("http://")).unwrap();
+        let mut stream = TcpStream::connect(server.address()).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
@@ -238,16 +238,8 @@ impl Held {
 async fn with_ada() -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
-    let query = format!(
-        r#"mutation {{ createUser(input: {{username: "ada", password: "{PASSWORD}"}}) {{ user {{ id }} }} }}"#
-    );
-    let request = reqwest::Client::new()
-        .post(format!("{}/graphql", server.base))
-        .json(&json!({ "query": query }));
-    assert_eq!(
-        Answer::of(request).await.at("/data/createUser/user/id"),
-        "1"
-    );
+    let registered = server.registration("ada").send().await;
+    assert_eq!(registered.at("/data/createUser/user/id"), "1");
     (folder, server)
 }
 
@@ -257,7 +249,7 @@ async fn a_signal_lets_the_requests_under_way_end() {
         let (_folder, mut server) = with_ada().await;
         let held = Held::start(&server);
         server.process.signal(signal);
-        let address = server.base.trim_start_matches("http://").to_owned();
+        let address = server.address().to_owned();
         eventually("no more connections are taken", async || {
             TcpStream::connect(&address).err()
         })
