@@ -2,25 +2,35 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use poem::endpoint::Endpoint;
 use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ThrottleConfig};
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
 use crate::http::{self, Door, Metrics, Middleware};
 use crate::model::token::Lifetime;
+use crate::operator::Operator;
 use crate::service::Services;
+use crate::service::accounts::Accounts;
+use crate::service::audit::Audit;
 use crate::service::passwords::Passwords;
 use crate::service::server_key::KeySource;
+use crate::service::sign_in::SignIn;
+use crate::service::throttle::{Rates, Throttle};
 use crate::service::tokens::Tokens;
 use crate::service::users::Users;
 use crate::store::Store;
+
+/// How often what says nothing any more is deleted, in seconds.
+const PURGE_EVERY: u64 = 600;
 
 /// Token authentication on one database: what an app of yours serves, or has beside its own.
 ///
@@ -59,14 +69,55 @@ impl Symbolon {
         let key = found
             .map_or_else(|| key.create(), Ok)
             .map_err(StartError::new)?;
+        let ThrottleConfig {
+            enabled,
+            account,
+            address,
+            registrations,
+        } = config.throttle;
+        let rates = enabled.then_some(Rates {
+            account,
+            address,
+            registration: registrations,
+        });
+        if rates.is_none() {
+            tracing::warn!("the throttle is off: passwords can be guessed without limit");
+        }
+        let keep = TimeDelta::days(config.audit_days.into());
+        let audit = Arc::new(Audit::new(Arc::clone(&store), keep));
         let services = Services {
-            tokens: Tokens::new(Arc::clone(&store), clock.clone(), key, lifetime),
-            users: Users::new(Arc::clone(&store), clock, Arc::clone(&passwords)),
-            passwords,
+            accounts: Accounts {
+                store: Arc::clone(&store),
+                clock: clock.clone(),
+                passwords: Arc::clone(&passwords),
+            },
+            sign_in: SignIn {
+                store: Arc::clone(&store),
+                clock: clock.clone(),
+                passwords: Arc::clone(&passwords),
+                throttle: Throttle::new(Arc::clone(&store), clock.clone(), rates),
+                audit: Arc::clone(&audit),
+            },
+            tokens: Tokens {
+                store: Arc::clone(&store),
+                clock: clock.clone(),
+                key,
+                lifetime,
+            },
+            users: Users {
+                store: Arc::clone(&store),
+                clock: clock.clone(),
+                passwords,
+                open: config.registration,
+            },
+            audit,
+            clock,
             store,
         };
+        let services = Arc::new(services);
+        tokio::spawn(housekeep(Arc::downgrade(&services)));
         let door = Door {
-            services: Arc::new(services),
+            services,
             http: config.http,
             limits: config.limits,
             metrics: Metrics::new(),
@@ -144,6 +195,13 @@ impl Symbolon {
         self.close().await.map_err(std::io::Error::other)
     }
 
+    /// What the operator may do, without credentials: for programs that run beside the server, as
+    /// `symbolon user` does.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        Operator::new(Arc::clone(&self.door.services))
+    }
+
     /// What Prometheus reads, to be mounted where only Prometheus comes.
     #[must_use]
     pub fn metrics(&self) -> impl Endpoint<Output = Response> + 'static {
@@ -162,13 +220,32 @@ impl Symbolon {
 
     /// Closes the database. [`Symbolon::serve`] does it at its end.
     pub async fn close(&self) -> Result<(), crate::Error> {
-        self.door.services.store.close().await
+        self.door.services.close().await
     }
 
     /// The database file.
     #[must_use]
     pub fn database(&self) -> &Path {
         self.door.services.store.path()
+    }
+}
+
+/// Does what is done behind everybody's back, until the services are dropped.
+async fn housekeep(services: Weak<Services>) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    for second in 1_u64.. {
+        every_second.tick().await;
+        let Some(services) = services.upgrade() else {
+            return;
+        };
+        let mut done = services.audit.flush().await;
+        if second % PURGE_EVERY == 0 {
+            done = done.and(services.purge().await);
+        }
+        if let Err(error) = done {
+            // There is another try in time.
+            error.log("housekeeping");
+        }
     }
 }
 

@@ -8,10 +8,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, FromArgMatches};
 use ipnet::IpNet;
 
 use crate::error::StartError;
+use crate::model::rate::Rate;
 use crate::model::token::Lifetime;
 
 /// What can be configured, by flag or environment.
@@ -84,6 +86,23 @@ pub struct Config {
     )]
     pub hash_queue: usize,
 
+    /// Whether anybody may register; admins may always.
+    #[arg(long, env = "SYMBOLON_REGISTRATION", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub registration: bool,
+
+    /// How long the audit trail is kept, in days.
+    #[arg(
+        long,
+        env = "SYMBOLON_AUDIT_DAYS",
+        value_name = "DAYS",
+        default_value_t = 90
+    )]
+    pub audit_days: u32,
+
+    /// How often passwords may be tried.
+    #[command(flatten)]
+    pub throttle: ThrottleConfig,
+
     /// What one HTTP request may take, and who may send it.
     #[command(flatten)]
     pub http: HttpConfig,
@@ -91,6 +110,45 @@ pub struct Config {
     /// What one GraphQL document may ask for.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// How often passwords may be tried, as BURST/HOUR: so many at once, and so many an hour in the long
+/// run. The counts are in the database.
+#[derive(Args, Clone, Debug)]
+#[non_exhaustive]
+pub struct ThrottleConfig {
+    /// Whether attempts are counted: `on`, or `off` for load tests.
+    #[arg(id = "throttle", long = "throttle", env = "SYMBOLON_THROTTLE", value_name = "ON|OFF",
+          default_value = "on", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub enabled: bool,
+
+    /// Wrong passwords of one account, whether or not it exists. An address that signed in to it in the
+    /// last 30 days is counted by itself.
+    #[arg(
+        long = "throttle-account",
+        env = "SYMBOLON_THROTTLE_ACCOUNT",
+        value_name = "BURST/HOUR",
+        default_value = "20/80"
+    )]
+    pub account: Rate,
+
+    /// Wrong passwords from one address; of IPv6, from one /64 network.
+    #[arg(
+        long = "throttle-address",
+        env = "SYMBOLON_THROTTLE_ADDRESS",
+        value_name = "BURST/HOUR",
+        default_value = "300/1000"
+    )]
+    pub address: Rate,
+
+    /// Registrations from one address.
+    #[arg(
+        long = "throttle-registration",
+        env = "SYMBOLON_THROTTLE_REGISTRATION",
+        value_name = "BURST/HOUR",
+        default_value = "100/100"
+    )]
+    pub registrations: Rate,
 }
 
 /// What one HTTP request may take, and who may send it.

@@ -34,6 +34,11 @@ pub enum Error {
     GraphqlValidationFailed(String),
     /// More was asked for than one request may have; the name of the limit.
     LimitExceeded(&'static str),
+    /// Too many attempts.
+    RateLimited {
+        /// In how many seconds the next one is allowed.
+        retry_after: u32,
+    },
     /// Not now: the hashing queue is full, or the database is away.
     ServiceUnavailable {
         /// In how many seconds it is worth another try.
@@ -64,6 +69,43 @@ pub enum Unauthenticated {
 pub enum Forbidden {
     /// A browser sent the request for a page of another site.
     CrossSite,
+    /// It takes another role.
+    RoleRequired,
+    /// Nobody may register but whom an admin registers.
+    RegistrationClosed,
+}
+
+impl Unauthenticated {
+    /// For programs, and for people.
+    fn reason(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Missing => ("MISSING", "Authentication is required."),
+            Self::InvalidCredentials => {
+                ("INVALID_CREDENTIALS", "The username or password is wrong.")
+            }
+            Self::TokenInvalid => ("TOKEN_INVALID", "The token is not valid."),
+            Self::TokenExpired => (
+                "TOKEN_EXPIRED",
+                "The token has expired or was revoked. Sign in again.",
+            ),
+        }
+    }
+}
+
+impl Forbidden {
+    /// For programs, and for people.
+    fn reason(self) -> (&'static str, &'static str) {
+        match self {
+            Self::CrossSite => (
+                "CROSS_SITE",
+                "Pages of this origin may not change anything here.",
+            ),
+            Self::RoleRequired => ("ROLE_REQUIRED", "Your role does not allow this."),
+            Self::RegistrationClosed => {
+                ("REGISTRATION_CLOSED", "Only admins may register accounts.")
+            }
+        }
+    }
 }
 
 /// How a door answers an [`Error`]: one line of the contract.
@@ -94,28 +136,16 @@ impl Error {
     /// The line of the contract for this error.
     #[must_use]
     pub(crate) fn answer(&self) -> Answer {
-        use Unauthenticated::{InvalidCredentials, Missing, TokenExpired, TokenInvalid};
         let text = |text: &'static str| Cow::Borrowed(text);
         let (code, reason, status, level, message) = match self {
             Self::Unauthenticated(why) => {
-                let (reason, message) = match why {
-                    Missing => ("MISSING", "Authentication is required."),
-                    InvalidCredentials => {
-                        ("INVALID_CREDENTIALS", "The username or password is wrong.")
-                    }
-                    TokenInvalid => ("TOKEN_INVALID", "The token is not valid."),
-                    TokenExpired => (
-                        "TOKEN_EXPIRED",
-                        "The token has expired or was revoked. Sign in again.",
-                    ),
-                };
+                let (reason, message) = why.reason();
                 let code = "UNAUTHENTICATED";
                 (code, Some(reason), 401, Level::DEBUG, text(message))
             }
-            Self::Forbidden(Forbidden::CrossSite) => {
-                let message = text("Pages of this origin may not change anything here.");
-                let reason = Some("CROSS_SITE");
-                ("FORBIDDEN", reason, 403, Level::DEBUG, message)
+            Self::Forbidden(why) => {
+                let (reason, message) = why.reason();
+                ("FORBIDDEN", Some(reason), 403, Level::DEBUG, text(message))
             }
             Self::BadUserInput(why) => {
                 let why = Cow::Owned(why.clone());
@@ -158,6 +188,11 @@ impl Error {
                 let message = Cow::Owned(format!("One request may not exceed the limit {limit}."));
                 ("LIMIT_EXCEEDED", None, 400, Level::DEBUG, message)
             }
+            Self::RateLimited { retry_after } => {
+                let message =
+                    format!("Too many attempts. The next one is allowed in {retry_after} s.");
+                ("RATE_LIMITED", None, 429, Level::DEBUG, Cow::Owned(message))
+            }
             Self::ServiceUnavailable { .. } => {
                 let message = text("Too busy at the moment. Try again shortly.");
                 ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
@@ -179,7 +214,9 @@ impl Error {
             level,
             message,
             retry_after: match self {
-                Self::ServiceUnavailable { retry_after } => Some(*retry_after),
+                Self::RateLimited { retry_after } | Self::ServiceUnavailable { retry_after } => {
+                    Some(*retry_after)
+                }
                 Self::TimedOut => Some(1),
                 _ => None,
             },

@@ -54,6 +54,7 @@
 //! | `service` | verbs, one file for each: authenticate, issue and revoke tokens, hash, register |
 //! | `graphql` | door: schema, guard, limits, the one way to execute, how errors are told |
 //! | `http` | door: connections, the `Authorization` header, GraphQL over HTTP, `/tokens`, health |
+//! | `operator` | door: [`Operator`], for programs of whoever runs the server |
 //! | `app` | puts the parts together: [`Symbolon`] |
 //! | `cli` | door of the binary: one file for each subcommand |
 //!
@@ -66,14 +67,21 @@ mod error;
 mod graphql;
 mod http;
 mod model;
+mod operator;
 mod service;
 mod store;
 
 pub use crate::app::Symbolon;
 pub use crate::clock::{Clock, MockClock};
-pub use crate::config::{Config, HttpConfig, Limits, Secret};
-pub use crate::error::{Error, StartError, Unauthenticated};
-pub use crate::graphql::{Authenticated, ContextExt, Mutation, Query, sdl};
+pub use crate::config::{Config, HttpConfig, Limits, Secret, ThrottleConfig};
+pub use crate::error::{Error, Forbidden, StartError, Unauthenticated};
+pub use crate::graphql::{Authenticated, ContextExt, Mutation, Query, RequireRole, sdl};
 pub use crate::http::Middleware;
+pub use crate::model::audit::{AuditEvent, AuditEventKind, EventFilter};
+pub use crate::model::form::{FieldError, Problem, Refused};
 pub use crate::model::identity::Identity;
+pub use crate::model::rate::Rate;
+pub use crate::model::token::LiveSession;
 pub use crate::model::user::{Role, User, UserId};
+pub use crate::operator::Operator;
+pub use crate::service::users::Registration;

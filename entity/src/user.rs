@@ -31,7 +31,7 @@ pub struct Model {
     pub disabled_at: Option<i64>,
     /// When the account was registered.
     pub created_at: i64,
-    /// When the password was last accepted, to the minute.
+    /// When the password was last accepted.
     pub last_sign_in_at: Option<i64>,
     /// 24 random bytes that the session token is derived from; `None` once it is revoked.
     pub token_nonce: Option<Vec<u8>>,

@@ -5,6 +5,8 @@ pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
 mod m20261123_000001_create_user;
+mod m20261123_000002_create_throttle;
+mod m20261123_000003_create_audit_event;
 
 /// Symbolon's migrations, recorded in a table of their own, so that an embedder's migrations in the
 /// same database keep theirs.
@@ -14,7 +16,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_create_user::Migration)]
+        vec![
+            Box::new(m20261123_000001_create_user::Migration),
+            Box::new(m20261123_000002_create_throttle::Migration),
+            Box::new(m20261123_000003_create_audit_event::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

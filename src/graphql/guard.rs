@@ -2,7 +2,8 @@
 
 use async_graphql::{Context, Guard, Result};
 
-use crate::graphql::context::ContextExt;
+use crate::graphql::context::{ContextExt, authentication};
+use crate::model::user::Role;
 
 /// Lets whoever shows a valid Bearer token pass: `#[graphql(guard = "Authenticated")]`. Everybody else
 /// gets UNAUTHENTICATED, with the reason.
@@ -12,5 +13,16 @@ pub struct Authenticated;
 impl Guard for Authenticated {
     async fn check(&self, ctx: &Context<'_>) -> Result<()> {
         ctx.identity().await.map(drop)
+    }
+}
+
+/// Lets whoever has this role, or one above it, pass: `#[graphql(guard = "RequireRole(Role::Admin)")]`.
+/// Other users get FORBIDDEN with the reason `ROLE_REQUIRED`, and whom nobody knows UNAUTHENTICATED.
+#[derive(Clone, Copy, Debug)]
+pub struct RequireRole(pub Role);
+
+impl Guard for RequireRole {
+    async fn check(&self, ctx: &Context<'_>) -> Result<()> {
+        Ok(authentication(ctx)?.require_role(self.0).await?)
     }
 }

@@ -1,8 +1,11 @@
 //! The GraphQL door: schema, guard, and how errors are told.
 
+mod audit;
+mod connection;
 mod context;
 pub(crate) mod errors;
 pub(crate) mod execute;
+mod forms;
 mod guard;
 mod limits;
 mod mutation;
@@ -19,7 +22,7 @@ use async_graphql::EmptySubscription;
 pub(crate) use async_graphql::{ObjectType, Schema, SchemaBuilder, SubscriptionType};
 
 pub use self::context::ContextExt;
-pub use self::guard::Authenticated;
+pub use self::guard::{Authenticated, RequireRole};
 pub use self::mutation::Mutation;
 pub use self::query::Query;
 use crate::config::Limits;

@@ -1,11 +1,21 @@
 //! The mutations.
 
-use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
+use async_graphql::{Context, ID, Object, Result};
 
+use crate::error::Error;
 use crate::graphql::context::{authentication, services};
-use crate::graphql::objects::{Token, User, UserError};
+use crate::graphql::forms::{
+    ChangePasswordInput, ChangePasswordPayload, CreateUserInput, CreateUserPayload,
+    DeleteUserInput, DeleteUserPayload, SetUserPasswordInput, UpdateUserInput, UserPayload,
+};
+use crate::graphql::guard::{Authenticated, RequireRole};
+use crate::graphql::objects::{Role, Token};
+use crate::model::audit::Actor;
+use crate::model::form::Refused;
 use crate::model::token::Lifetime;
-use crate::service::users::Registration;
+use crate::model::user::{self, UserId};
+use crate::service::Services;
+use crate::service::authentication::Authentication;
 
 /// Symbolon's mutations; merge it with your own root.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,26 +24,16 @@ pub struct Mutation;
 /// Symbolon's mutations.
 #[Object(name = "SymbolonMutation")]
 impl Mutation {
-    /// Registers an account. What is wrong with the input comes back as `userErrors`.
+    /// Registers an account. What is wrong with the input comes back as `userErrors`. Where
+    /// registration is closed, only admins may.
     async fn create_user(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The account to be.")] input: CreateUserInput,
     ) -> Result<CreateUserPayload> {
-        let registered = services(ctx)?
-            .users
-            .register(authentication(ctx)?, input.into())
-            .await?;
-        Ok(match registered {
-            Ok(user) => CreateUserPayload {
-                user: Some(User::own(user)),
-                user_errors: Vec::new(),
-            },
-            Err(errors) => CreateUserPayload {
-                user: None,
-                user_errors: errors.into_iter().map(UserError::from).collect(),
-            },
-        })
+        let users = &services(ctx)?.users;
+        let done = users.register(authentication(ctx)?, &input.into()).await;
+        Ok(CreateUserPayload::of(done)?)
     }
 
     /// Trades username and password, sent as HTTP Basic credentials (RFC 7617), for the session
@@ -66,34 +66,146 @@ impl Mutation {
     async fn revoke_token(&self, ctx: &Context<'_>) -> Result<bool> {
         Ok(authentication(ctx)?.revoke_token().await?)
     }
-}
 
-/// An account to be.
-#[derive(InputObject)]
-pub(crate) struct CreateUserInput {
-    /// 1 to 64 characters, without spaces and colons. Upper and lower case are the same name.
-    username: String,
-    /// Optional; no other account may have it.
-    email: Option<String>,
-    /// 8 to 128 characters.
-    password: String,
-}
+    /// Changes the password of whoever is asking. It ends every credential, the asking token too,
+    /// since copies of it may be elsewhere, and answers with a new session token.
+    #[graphql(guard = "Authenticated")]
+    async fn change_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The present and the new password.")] input: ChangePasswordInput,
+    ) -> Result<ChangePasswordPayload> {
+        let Services {
+            accounts, tokens, ..
+        } = services(ctx)?;
+        let ChangePasswordInput {
+            current_password,
+            new_password,
+        } = input;
+        let asking = authentication(ctx)?;
+        let done = accounts.change_password(asking, tokens, &current_password, &new_password);
+        Ok(ChangePasswordPayload::of(done.await)?)
+    }
 
-impl From<CreateUserInput> for Registration {
-    fn from(input: CreateUserInput) -> Self {
-        Self {
-            username: input.username,
-            email: input.email,
-            password: input.password,
+    /// Changes the name or the e-mail address of an account: one's own, or, for admins, any.
+    #[graphql(guard = "Authenticated")]
+    async fn update_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What it is changed to.")] input: UpdateUserInput,
+    ) -> Result<UserPayload> {
+        let (asking, actor, own) = asking(ctx).await?;
+        let id = input.id.as_ref().map_or(own, user_id);
+        let accounts = &services(ctx)?.accounts;
+        let done = accounts.update(&actor, id, input.into()).await;
+        asking.look_again().await;
+        Ok(UserPayload::of(done)?)
+    }
+
+    /// Deletes an account: one's own, with the password, or, for admins, any other. Its tokens are dead
+    /// at once.
+    #[graphql(guard = "Authenticated")]
+    async fn delete_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which, and the password.")] input: DeleteUserInput,
+    ) -> Result<DeleteUserPayload> {
+        let (asking, actor, own) = asking(ctx).await?;
+        let id = input.id.as_ref().map_or(own, user_id);
+        let accounts = &services(ctx)?.accounts;
+        let done = if id == own {
+            let password = input.password.unwrap_or_default();
+            accounts.delete_own(asking, &password).await
+        } else {
+            accounts.delete(&actor, id).await.map(|()| id)
+        };
+        Ok(DeleteUserPayload::of(done)?)
+    }
+
+    /// Gives an account another role. The last admin keeps theirs. For admins.
+    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    async fn set_user_role(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account's number.")] id: ID,
+        #[graphql(desc = "Its role from now on.")] role: Role,
+    ) -> Result<UserPayload> {
+        let (asking, actor, _) = asking(ctx).await?;
+        let accounts = &services(ctx)?.accounts;
+        let done = accounts.set_role(&actor, user_id(&id), role.into()).await;
+        asking.look_again().await;
+        Ok(UserPayload::of(done)?)
+    }
+
+    /// Gives another account another password, and ends its tokens. For admins.
+    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    async fn set_user_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account and the password.")] input: SetUserPasswordInput,
+    ) -> Result<UserPayload> {
+        let (asking, actor, _) = asking(ctx).await?;
+        asking.claim_new_hash()?;
+        let accounts = &services(ctx)?.accounts;
+        let done = accounts.set_password(&actor, user_id(&input.id), &input.new_password);
+        Ok(UserPayload::of(done.await)?)
+    }
+
+    /// Lets nobody sign in to an account any more, and ends its tokens. Not that of the last admin. For
+    /// admins.
+    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    async fn disable_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account's number.")] id: ID,
+    ) -> Result<UserPayload> {
+        let (asking, actor, _) = asking(ctx).await?;
+        let accounts = &services(ctx)?.accounts;
+        let done = accounts.disable(&actor, user_id(&id)).await;
+        asking.look_again().await;
+        Ok(UserPayload::of(done)?)
+    }
+
+    /// Lets people sign in to an account again. Tokens that it had stay dead. For admins.
+    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    async fn enable_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account's number.")] id: ID,
+    ) -> Result<UserPayload> {
+        let (_, actor, _) = asking(ctx).await?;
+        let accounts = &services(ctx)?.accounts;
+        let done = accounts.enable(&actor, user_id(&id)).await;
+        Ok(UserPayload::of(done)?)
+    }
+
+    /// Ends every token of an account; how many were live. For admins.
+    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    async fn revoke_user_tokens(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account's number.")] id: ID,
+    ) -> Result<u32> {
+        let (asking, actor, _) = asking(ctx).await?;
+        let accounts = &services(ctx)?.accounts;
+        let done = accounts.revoke_tokens(&actor, user_id(&id)).await;
+        asking.look_again().await;
+        match done {
+            Ok(ended) => Ok(ended),
+            Err(Refused::Error(error)) => Err(error.into()),
+            Err(refused) => Err(Error::BadUserInput(refused.to_string()).into()),
         }
     }
 }
 
-/// What became of a registration.
-#[derive(SimpleObject)]
-pub(crate) struct CreateUserPayload {
-    /// The account, if it was made.
-    user: Option<User>,
-    /// What is wrong with the input, if it was not.
-    user_errors: Vec<UserError>,
+/// Who is asking: the request, the account as a doer, and its number.
+async fn asking<'a>(ctx: &Context<'a>) -> Result<(&'a Authentication, Actor, UserId), Error> {
+    let asking = authentication(ctx)?;
+    let own = asking.identity().await?.user().id;
+    Ok((asking, asking.actor().await?, own))
+}
+
+/// What is no number is nobody's.
+fn user_id(id: &ID) -> UserId {
+    id.parse().unwrap_or(UserId(0))
 }

@@ -72,9 +72,15 @@ impl User {
         self.user.email.as_deref().filter(|_| self.shows_private)
     }
 
-    /// When its password was last accepted, to the minute. For the user and admins; null for others.
+    /// When its password was last accepted. For the user and admins; null for others.
     async fn last_sign_in_at(&self) -> Option<DateTime<Utc>> {
         self.user.last_sign_in_at.filter(|_| self.shows_private)
+    }
+
+    /// Since when nobody may sign in to it; null while its owner may. For the user and admins; null for
+    /// others.
+    async fn disabled_at(&self) -> Option<DateTime<Utc>> {
+        self.user.disabled_at.filter(|_| self.shows_private)
     }
 }
 
@@ -136,8 +142,12 @@ pub(crate) enum UserErrorCode {
     TooShort,
     /// The value has too many characters.
     TooLong,
-    /// The value has a form, or characters, that are not allowed.
+    /// The value has a form, or characters, that are not allowed, or is nobody's.
     Invalid,
+    /// The value is not the present password.
+    WrongPassword,
+    /// There would be no admin left.
+    LastAdmin,
 }
 
 impl From<FieldError> for UserError {

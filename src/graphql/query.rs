@@ -3,10 +3,14 @@
 use async_graphql::{Context, ID, Object, Result};
 
 use crate::error::Error;
+use crate::graphql::audit::{AuditEventConnection, AuditEventKind, audit_events};
+use crate::graphql::connection::{Arguments, page_size};
 use crate::graphql::context::{ContextExt, services};
-use crate::graphql::guard::Authenticated;
+use crate::graphql::guard::{Authenticated, RequireRole};
 use crate::graphql::objects::User;
-use crate::graphql::users::{UserConnection, page_size, users};
+use crate::graphql::users::{UserConnection, users};
+use crate::model::audit::EventFilter;
+use crate::model::user::{Role, UserId};
 
 /// Symbolon's queries; merge it with your own root.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +66,45 @@ impl Query {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<UserConnection> {
         let viewer = ctx.identity().await?;
-        let services = services(ctx)?;
-        Ok(users(services, &viewer, first, after, last, before).await?)
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        Ok(users(services(ctx)?, &viewer, arguments).await?)
+    }
+
+    /// The audit trail: what happened to accounts and tokens, the newest first, page by page (Relay's
+    /// connections): 20 a page unless `first` or `last` says otherwise, 100 at most. For admins.
+    #[graphql(
+        guard = "RequireRole(Role::Admin)",
+        complexity = "page_size(first, last) * child_complexity + 1"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "they are the field's")]
+    async fn audit_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only what happened to the account with this number.")] user_id: Option<
+            ID,
+        >,
+        #[graphql(desc = "Only events of this kind.")] kind: Option<AuditEventKind>,
+        #[graphql(desc = "This many from the newest on.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "This many up to the oldest.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> Result<AuditEventConnection> {
+        let filter = EventFilter {
+            // What is no number is nobody's.
+            user: user_id.map(|id| id.parse().unwrap_or(UserId(0))),
+            kind: kind.map(Into::into),
+        };
+        let arguments = Arguments {
+            first,
+            after,
+            last,
+            before,
+        };
+        Ok(audit_events(services(ctx)?, filter, arguments).await?)
     }
 }

@@ -1,20 +1,15 @@
-//! The connection of all accounts, after Relay's cursor connections specification.
+//! The connection of all accounts.
 
 use async_graphql::connection::PageInfo;
 use async_graphql::{Context, Object, Result, SimpleObject};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::Error;
+use crate::graphql::connection::{Arguments, cursor};
 use crate::graphql::context::services;
 use crate::graphql::objects::User;
 use crate::model;
 use crate::model::identity::Identity;
-use crate::model::user::{PageRequest, UserId};
 use crate::service::Services;
-
-const DEFAULT_PAGE: u64 = 20;
-const LARGEST_PAGE: u64 = 100;
 
 /// A page of accounts.
 #[derive(Debug)]
@@ -65,63 +60,16 @@ impl UserConnection {
 pub(super) async fn users(
     services: &Services,
     viewer: &Identity,
-    first: Option<i32>,
-    after: Option<String>,
-    last: Option<i32>,
-    before: Option<String>,
+    arguments: Arguments,
 ) -> Result<UserConnection, Error> {
-    let (backwards, limit) = match (first, last) {
-        (Some(_), Some(_)) => return Err(bad("Give first or last, not both.")),
-        (None, None) => (false, DEFAULT_PAGE),
-        (Some(first), None) => (false, checked(first)?),
-        (None, Some(last)) => (true, checked(last)?),
-    };
-    let page = PageRequest {
-        after: after.as_deref().map(decode).transpose()?,
-        before: before.as_deref().map(decode).transpose()?,
-        backwards,
-        limit,
-    };
-    let page = services.users.page(page).await?;
+    let page = services.users.page(arguments.page("user")?).await?;
     let edge = |user: model::user::User| UserEdge {
-        cursor: encode(user.id),
+        cursor: cursor("user", user.id.0),
         node: User::seen_by(viewer, user),
     };
     Ok(UserConnection {
-        edges: page.users.into_iter().map(edge).collect(),
+        edges: page.items.into_iter().map(edge).collect(),
         has_previous_page: page.has_previous,
         has_next_page: page.has_next,
     })
-}
-
-/// How many accounts a page has at most, for what it may cost.
-pub(super) fn page_size(first: Option<i32>, last: Option<i32>) -> usize {
-    let asked_for = first
-        .or(last)
-        .map_or(DEFAULT_PAGE, |size| checked(size).unwrap_or(0));
-    usize::try_from(asked_for).unwrap_or(0)
-}
-
-fn checked(asked_for: i32) -> Result<u64, Error> {
-    u64::try_from(asked_for)
-        .ok()
-        .filter(|size| *size <= LARGEST_PAGE)
-        .ok_or_else(|| bad("A page has 0 to 100 accounts."))
-}
-
-fn encode(id: UserId) -> String {
-    URL_SAFE_NO_PAD.encode(format!("user:{id}"))
-}
-
-fn decode(cursor: &str) -> Result<UserId, Error> {
-    let id = URL_SAFE_NO_PAD
-        .decode(cursor)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|text| text.strip_prefix("user:")?.parse().ok());
-    id.ok_or_else(|| bad("This cursor is not one of this connection's."))
-}
-
-fn bad(why: &str) -> Error {
-    Error::BadUserInput(why.to_owned())
 }

@@ -13,6 +13,7 @@ use crate::http::authorization::credentials;
 use crate::http::errors::{Challenge, refuse};
 use crate::http::request_log::{Arrival, Work};
 use crate::http::{Door, origin};
+use crate::model::audit::Origin;
 use crate::service::authentication::Authentication;
 
 /// A request's id and credentials.
@@ -104,9 +105,13 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
             (None, Err(error)) => refuse(&error, Challenge::Bearer, &id),
             (None, Ok(credentials)) => {
                 let services = Arc::clone(&self.door.services);
+                let from = Origin {
+                    address: arrival.client(),
+                    request_id: Some(Arc::clone(&id)),
+                };
                 let context = RequestContext {
                     id: Arc::clone(&id),
-                    authentication: Authentication::new(services, credentials),
+                    authentication: Authentication::new(services, credentials, from),
                     cross_site: origin.is_none() && origin::is_cross_site(request.headers()),
                     work: Arc::default(),
                 };

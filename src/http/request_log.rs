@@ -38,6 +38,11 @@ impl Arrival {
         }
     }
 
+    /// Where it comes from.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
     /// Logs and counts its answer. Nothing that a client wrote is in it but the path, the name of the
     /// operation, and an id that is one.
     pub(super) fn answered(

@@ -1,8 +1,13 @@
 //! What a form shows beside a field.
 
+use std::fmt;
+
+use crate::error::Error;
+
 /// Why a value that somebody typed is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Problem {
+#[non_exhaustive]
+pub enum Problem {
     /// Another account has it.
     Taken,
     /// Nothing was typed.
@@ -11,19 +16,24 @@ pub(crate) enum Problem {
     TooShort,
     /// More characters than allowed.
     TooLong,
-    /// Characters or a form that are not allowed.
+    /// Characters or a form that are not allowed, or nothing that exists.
     Invalid,
+    /// Not the present password.
+    WrongPassword,
+    /// There would be no admin left.
+    LastAdmin,
 }
 
 /// A [`Problem`], and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FieldError {
+#[non_exhaustive]
+pub struct FieldError {
     /// The name of the input's field.
-    pub(crate) field: &'static str,
+    pub field: &'static str,
     /// What is wrong with it.
-    pub(crate) problem: Problem,
+    pub problem: Problem,
     /// The same in words, to be shown as it is.
-    pub(crate) message: &'static str,
+    pub message: &'static str,
 }
 
 impl FieldError {
@@ -35,3 +45,48 @@ impl FieldError {
         }
     }
 }
+
+/// A part of a form that may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Change<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It becomes this.
+    To(T),
+}
+
+/// Why something that somebody typed was not done.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// For a form to show beside its fields.
+    Form(Vec<FieldError>),
+    /// Not for what was typed.
+    Error(Error),
+}
+
+impl From<FieldError> for Refused {
+    fn from(error: FieldError) -> Self {
+        Self::Form(vec![error])
+    }
+}
+
+impl<E: Into<Error>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form(errors) => {
+                let messages: Vec<_> = errors.iter().map(|error| error.message).collect();
+                f.write_str(&messages.join(" "))
+            }
+            Self::Error(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}

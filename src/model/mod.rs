@@ -1,8 +1,11 @@
 //! Nouns: what Symbolon talks about. Nothing here does I/O or knows a protocol.
 
+pub(crate) mod audit;
 pub(crate) mod credentials;
 pub(crate) mod form;
 pub(crate) mod identity;
+pub(crate) mod page;
 pub(crate) mod password;
+pub(crate) mod rate;
 pub(crate) mod token;
 pub(crate) mod user;

@@ -1,6 +1,7 @@
 //! The session token: plain, digest, and what it is derived from.
 
 use std::fmt;
+use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +12,7 @@ use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::model::user::UserId;
+use crate::model::user::{User, UserId};
 
 /// A token with this much left, or less, is replaced at the next sign-in.
 const REUSE_MARGIN: TimeDelta = TimeDelta::seconds(60);
@@ -82,6 +83,17 @@ impl fmt::Debug for SessionToken {
 /// SHA-256 of a token: what the database keeps and looks up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TokenDigest(pub(crate) [u8; 32]);
+
+impl TokenDigest {
+    /// Its first 12 hexadecimal digits: enough to tell tokens apart, and of no use to find one.
+    pub(crate) fn prefix(&self) -> String {
+        self.0[..6].iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
 
 /// 24 random bytes that make one session token differ from the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +171,18 @@ impl Session {
         let token = SessionToken::derive(key, user, self.nonce.as_ref()?);
         (token.digest() == self.digest).then_some(token)
     }
+}
+
+/// A session that is honoured, as the operator sees it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LiveSession {
+    /// Whose it is.
+    pub user: User,
+    /// The first 12 hexadecimal digits of the token's digest, as the audit trail has them.
+    pub token: String,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Error> {

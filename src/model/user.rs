@@ -32,8 +32,8 @@ impl FromStr for UserId {
     }
 }
 
-/// What an account may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an account may do; each may what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Whatever concerns the account itself.
     User,
@@ -43,6 +43,7 @@ pub enum Role {
 
 /// An account, without its secrets.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct User {
     /// Its number.
     pub id: UserId,
@@ -54,8 +55,10 @@ pub struct User {
     pub role: Role,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
-    /// When its password was last accepted, to the minute.
+    /// When its password was last accepted.
     pub last_sign_in_at: Option<DateTime<Utc>>,
+    /// Since when it may not sign in; `None` while it may.
+    pub disabled_at: Option<DateTime<Utc>>,
 }
 
 /// An account with what it takes to sign in.
@@ -65,21 +68,7 @@ pub(crate) struct Account {
     pub(crate) password_hash: PasswordHash,
     /// Counts the changes of the password.
     pub(crate) password_version: i64,
-    pub(crate) disabled: bool,
     pub(crate) session: Option<Session>,
-}
-
-/// A stretch of all accounts in the order of their ids.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct PageRequest {
-    /// Only accounts after this one.
-    pub(crate) after: Option<UserId>,
-    /// Only accounts before this one.
-    pub(crate) before: Option<UserId>,
-    /// The last `limit` of them instead of the first.
-    pub(crate) backwards: bool,
-    /// How many at most.
-    pub(crate) limit: u64,
 }
 
 /// A name that an account can have: 1 to 64 characters.

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::error::{Error, Unauthenticated};
-use crate::model::credentials::{BearerToken, Credentials, UserPass};
+use crate::error::{Error, Forbidden, Unauthenticated};
+use crate::model::audit::{Actor, Origin};
+use crate::model::credentials::{BearerToken, Credentials};
 use crate::model::identity::Identity;
-use crate::model::password::Password;
 use crate::model::token::Lifetime;
-use crate::model::user::{Account, UserId, Username};
+use crate::model::user::{Account, Role, UserId};
 use crate::service::Services;
-use crate::service::passwords::Verdict;
 use crate::service::tokens::IssuedToken;
 
 /// The credentials of one request. Nothing is looked up before somebody asks, and nothing costly is
@@ -26,16 +25,20 @@ struct Inner {
     credentials: Credentials,
     identity: Mutex<Option<Arc<Identity>>>,
     account: OnceCell<Result<Account, Error>>,
+    origin: Origin,
+    verification: AtomicBool,
     new_hash: AtomicBool,
 }
 
 impl Authentication {
-    pub(crate) fn new(services: Arc<Services>, credentials: Credentials) -> Self {
+    pub(crate) fn new(services: Arc<Services>, credentials: Credentials, origin: Origin) -> Self {
         Self(Arc::new(Inner {
             services,
             credentials,
             identity: Mutex::new(None),
             account: OnceCell::new(),
+            origin,
+            verification: AtomicBool::new(false),
             new_hash: AtomicBool::new(false),
         }))
     }
@@ -65,6 +68,27 @@ impl Authentication {
             .or_else(signed_in)
     }
 
+    /// Where the request comes from.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    /// Whoever the Bearer token speaks for, as the doer of something.
+    pub(crate) async fn actor(&self) -> Result<Actor, Error> {
+        Ok(Actor {
+            user: Some(self.identity().await?.user().id),
+            origin: self.origin().clone(),
+        })
+    }
+
+    /// Refuses whoever has a lower role, and whom nobody knows.
+    pub(crate) async fn require_role(&self, role: Role) -> Result<(), Error> {
+        if self.identity().await?.user().role < role {
+            return Err(Forbidden::RoleRequired.into());
+        }
+        Ok(())
+    }
+
     /// Trades the Basic credentials for the session token.
     pub(crate) async fn create_token(
         &self,
@@ -73,23 +97,32 @@ impl Authentication {
     ) -> Result<IssuedToken, Error> {
         let account = self.0.account.get_or_init(|| self.sign_in()).await;
         let account = account.as_ref().map_err(Clone::clone)?;
-        self.services().tokens.issue(account, lifetime, fresh).await
+        let tokens = &self.services().tokens;
+        tokens.issue(account, lifetime, fresh, self.origin()).await
     }
 
     /// Ends the Bearer token. True when this call ended a live one, false when it was already dead.
     pub(crate) async fn revoke_token(&self) -> Result<bool, Error> {
-        let ended = self.services().tokens.revoke(self.bearer()?).await?;
-        // The rest of this request is refused, too.
-        *self.0.identity.lock().await = None;
+        let tokens = &self.services().tokens;
+        let ended = tokens.revoke(self.bearer()?, self.origin()).await?;
+        self.look_again().await;
         Ok(ended)
+    }
+
+    /// Forgets who the Bearer token speaks for, after something changed: the rest of the request is
+    /// answered as the next one would be.
+    pub(crate) async fn look_again(&self) {
+        *self.0.identity.lock().await = None;
+    }
+
+    /// Takes the one verification of a password that a request may cost.
+    pub(crate) fn claim_verification(&self) -> Result<(), Error> {
+        claim(&self.0.verification, "verifiedPasswordsPerRequest")
     }
 
     /// Takes the one new hash that a request may cost.
     pub(crate) fn claim_new_hash(&self) -> Result<(), Error> {
-        if self.0.new_hash.swap(true, Ordering::Relaxed) {
-            return Err(Error::LimitExceeded("newPasswordsPerRequest"));
-        }
-        Ok(())
+        claim(&self.0.new_hash, "newPasswordsPerRequest")
     }
 
     fn bearer(&self) -> Result<&BearerToken, Error> {
@@ -99,36 +132,20 @@ impl Authentication {
         }
     }
 
-    /// Verifies the Basic credentials. Unknown user, wrong password and disabled user are the same
-    /// error after the same work.
     async fn sign_in(&self) -> Result<Account, Error> {
-        let Credentials::Basic(UserPass { username, password }) = &self.0.credentials else {
+        let Credentials::Basic(given) = &self.0.credentials else {
             return Err(Unauthenticated::Missing.into());
         };
-        let Services {
-            store, passwords, ..
-        } = self.services();
-        let account = match Username::parse(username) {
-            Ok(username) => store.account_by_username(&username).await?,
-            Err(_) => None,
-        };
-        let stored = account
-            .as_ref()
-            .map(|account| account.password_hash.clone());
-        let verdict = passwords
-            .verify(Password::attempt(password), stored)
-            .await?;
-        let account = account
-            .filter(|account| !account.disabled)
-            .ok_or(Unauthenticated::InvalidCredentials)?;
-        match verdict {
-            Verdict::Wrong => return Err(Unauthenticated::InvalidCredentials.into()),
-            Verdict::Right => {}
-            Verdict::Outdated(new) => {
-                let old = &account.password_hash;
-                store.rehash_password(account.user.id, old, &new).await?;
-            }
-        }
-        Ok(account)
+        self.services()
+            .sign_in
+            .by_password(given, self.origin())
+            .await
     }
+}
+
+fn claim(taken: &AtomicBool, limit: &'static str) -> Result<(), Error> {
+    if taken.swap(true, Ordering::Relaxed) {
+        return Err(Error::LimitExceeded(limit));
+    }
+    Ok(())
 }

@@ -1,9 +1,13 @@
 //! Verbs: what Symbolon does, one file for each. No protocol is named here.
 
+pub(crate) mod accounts;
+pub(crate) mod audit;
 pub(crate) mod authentication;
 mod hash_pool;
 pub(crate) mod passwords;
 pub(crate) mod server_key;
+pub(crate) mod sign_in;
+pub(crate) mod throttle;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
@@ -12,8 +16,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::clock::Clock;
 use crate::error::Error;
-use crate::service::passwords::Passwords;
+use crate::service::accounts::Accounts;
+use crate::service::audit::Audit;
+use crate::service::sign_in::SignIn;
 use crate::service::tokens::Tokens;
 use crate::service::users::Users;
 use crate::store::Store;
@@ -21,9 +28,12 @@ use crate::store::Store;
 /// Everything Symbolon can do; what the doors hold.
 #[derive(Debug)]
 pub(crate) struct Services {
+    pub(crate) accounts: Accounts,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) sign_in: SignIn,
     pub(crate) tokens: Tokens,
     pub(crate) users: Users,
-    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) clock: Clock,
     pub(crate) store: Arc<Store>,
 }
 
@@ -40,6 +50,24 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 }
 
 impl Services {
+    /// Forgets what says nothing any more: old events, drained buckets, addresses that nobody signed
+    /// in from for long.
+    pub(crate) async fn purge(&self) -> Result<(), Error> {
+        let now = self.clock.now();
+        self.audit.purge(now).await?;
+        let writing = self.store.write().await?;
+        writing
+            .forget_attempts(now, now - throttle::ADDRESS_KNOWN_FOR)
+            .await?;
+        writing.commit().await
+    }
+
+    /// Writes down what is only remembered, and closes the database.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        self.audit.flush().await?;
+        self.store.close().await
+    }
+
     /// Succeeds while requests that need the database can be served.
     pub(crate) async fn ready(&self) -> Result<(), Error> {
         self.store.ping().await

@@ -6,14 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
+use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
-use crate::model::token::{Lifetime, Nonce, ServerKey, Session, SessionToken};
-use crate::model::user::{Account, User};
+use crate::model::token::{Lifetime, LiveSession, Nonce, ServerKey, Session, SessionToken};
+use crate::model::user::{Account, User, UserId};
 use crate::store::{Replace, Store};
-
-/// Sign-ins that reuse a token are recorded this often at most: they need no write otherwise.
-const SIGN_IN_PRECISION: TimeDelta = TimeDelta::minutes(1);
 
 /// A token on its way to its bearer.
 #[derive(Debug)]
@@ -28,23 +26,14 @@ pub(crate) struct IssuedToken {
 /// The life of session tokens.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    store: Arc<Store>,
-    clock: Clock,
-    key: ServerKey,
-    lifetime: Lifetime,
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Clock,
+    pub(crate) key: ServerKey,
+    /// How long a new token lives, unless a sign-in asks for something else.
+    pub(crate) lifetime: Lifetime,
 }
 
 impl Tokens {
-    /// A new token lives for `lifetime`, unless a sign-in asks for another.
-    pub(crate) fn new(store: Arc<Store>, clock: Clock, key: ServerKey, lifetime: Lifetime) -> Self {
-        Self {
-            store,
-            clock,
-            key,
-            lifetime,
-        }
-    }
-
     /// Hands out the session token of an account whose password was verified: the one it has, while
     /// more than 60 s remain and `fresh` is not asked for, or else a new one that lives for
     /// `lifetime`.
@@ -56,14 +45,14 @@ impl Tokens {
         verified: &Account,
         lifetime: Option<Lifetime>,
         fresh: bool,
+        origin: &Origin,
     ) -> Result<IssuedToken, Error> {
-        let lifetime = lifetime.unwrap_or(self.lifetime);
         // Each round that is lost was won by another sign-in or a revocation.
         loop {
             let account = self.store.account_by_id(verified.user.id).await?;
             let account = account
                 .filter(|account| account.password_version == verified.password_version)
-                .filter(|account| !account.disabled)
+                .filter(|account| account.user.disabled_at.is_none())
                 .ok_or(Unauthenticated::InvalidCredentials)?;
             let id = account.user.id;
             let now = self.clock.now();
@@ -71,48 +60,90 @@ impl Tokens {
                 .filter(|_| !fresh)
                 .and_then(|session| Some((session.reusable(&self.key, id, now)?, session)));
             if let Some((token, session)) = reusable {
-                let recorded = account.user.last_sign_in_at;
-                if recorded.is_none_or(|at| (now - at).abs() >= SIGN_IN_PRECISION)
-                    && !self.store.record_sign_in(&account, now).await?
-                {
-                    continue;
-                }
                 return Ok(issued(token, session.expires_at, account.user, now));
             }
-            let nonce = Nonce::random()?;
-            let token = SessionToken::derive(&self.key, id, &nonce);
-            let session = Session {
-                digest: token.digest(),
-                nonce: Some(nonce),
-                expires_at: now + lifetime.duration(),
-            };
+            let (token, session) = self.new_session(id, lifetime, now)?;
             let replace = if fresh { Replace::Any } else { Replace::AsRead };
-            if self
-                .store
-                .replace_session(&account, replace, &session, now)
-                .await?
-            {
+            let mut writing = self.store.write().await?;
+            if writing.replace_session(&account, replace, &session).await? {
+                writing.record(issuing(id, &session, origin, now)).await?;
+                writing.commit().await?;
                 return Ok(issued(token, session.expires_at, account.user, now));
             }
         }
     }
 
+    /// A session to be, and its token.
+    pub(super) fn new_session(
+        &self,
+        user: UserId,
+        lifetime: Option<Lifetime>,
+        now: DateTime<Utc>,
+    ) -> Result<(SessionToken, Session), Error> {
+        let nonce = Nonce::random()?;
+        let token = SessionToken::derive(&self.key, user, &nonce);
+        let session = Session {
+            digest: token.digest(),
+            nonce: Some(nonce),
+            expires_at: now + lifetime.unwrap_or(self.lifetime).duration(),
+        };
+        Ok((token, session))
+    }
+
     /// Finds who the token speaks for.
     pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Identity, Error> {
         let (account, session) = self.find(token).await?;
-        if !session.is_live(self.clock.now()) || account.disabled {
+        if !session.is_live(self.clock.now()) || account.user.disabled_at.is_some() {
             return Err(Unauthenticated::TokenExpired.into());
         }
         Ok(Identity::new(account.user, session.expires_at))
     }
 
     /// Ends the token. True when this call ended a live one, false when it was already dead.
-    pub(crate) async fn revoke(&self, token: &BearerToken) -> Result<bool, Error> {
-        let (_, session) = self.find(token).await?;
+    pub(crate) async fn revoke(&self, token: &BearerToken, origin: &Origin) -> Result<bool, Error> {
+        let (account, session) = self.find(token).await?;
         let now = self.clock.now();
-        let expired_at = now - TimeDelta::seconds(1);
-        let ended = self.store.end_session(&session.digest, expired_at).await?;
-        Ok(ended && session.is_live(now))
+        let mut writing = self.store.write().await?;
+        if !writing.end_session(&session.digest, ended_at(now)).await? {
+            return Ok(false);
+        }
+        if session.is_live(now) {
+            let actor = Actor {
+                user: Some(account.user.id),
+                origin: origin.clone(),
+            };
+            let event = revocation(account.user.id, &session, actor, now);
+            writing.record(event).await?;
+        }
+        writing.commit().await?;
+        Ok(session.is_live(now))
+    }
+
+    /// The sessions that are honoured, of the accounts after this one, in the order of their ids.
+    pub(crate) async fn live(
+        &self,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<LiveSession>, Error> {
+        let now = self.clock.now();
+        let accounts = self.store.accounts_with_session(after, now, limit).await?;
+        let live = accounts.into_iter().filter_map(|account| {
+            let session = account.session.filter(|session| session.is_live(now))?;
+            Some(LiveSession {
+                user: account.user,
+                token: session.digest.prefix(),
+                expires_at: session.expires_at,
+            })
+        });
+        Ok(live.collect())
+    }
+
+    /// Forgets the sessions that have ended; how many.
+    pub(crate) async fn purge(&self) -> Result<u64, Error> {
+        let writing = self.store.write().await?;
+        let forgotten = writing.forget_sessions(self.clock.now()).await?;
+        writing.commit().await?;
+        Ok(forgotten)
     }
 
     async fn find(&self, token: &BearerToken) -> Result<(Account, Session), Error> {
@@ -125,7 +156,45 @@ impl Tokens {
     }
 }
 
-fn issued(
+/// What the expiration of a session is set to that is ended before its time.
+pub(super) fn ended_at(now: DateTime<Utc>) -> DateTime<Utc> {
+    now - TimeDelta::seconds(1)
+}
+
+pub(super) fn issuing(
+    user: UserId,
+    session: &Session,
+    origin: &Origin,
+    at: DateTime<Utc>,
+) -> NewEvent {
+    NewEvent {
+        kind: AuditEventKind::TokenIssued,
+        at,
+        user: Some(user),
+        actor: Actor {
+            user: Some(user),
+            origin: origin.clone(),
+        },
+        token: Some(session.digest),
+    }
+}
+
+pub(super) fn revocation(
+    user: UserId,
+    session: &Session,
+    actor: Actor,
+    at: DateTime<Utc>,
+) -> NewEvent {
+    NewEvent {
+        kind: AuditEventKind::TokenRevoked,
+        at,
+        user: Some(user),
+        actor,
+        token: Some(session.digest),
+    }
+}
+
+pub(super) fn issued(
     token: SessionToken,
     expires_at: DateTime<Utc>,
     mut user: User,

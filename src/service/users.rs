@@ -3,76 +3,112 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::error::Error;
-use crate::model::form::{FieldError, Problem};
+use crate::error::{Error, Forbidden};
+use crate::model::audit::{Actor, AuditEventKind, NewEvent};
+use crate::model::form::{FieldError, Problem, Refused};
+use crate::model::page::{Page, PageRequest};
 use crate::model::password::Password;
-use crate::model::user::{Email, PageRequest, User, UserId, Username};
+use crate::model::user::{Email, Role, User, UserId, Username};
 use crate::service::authentication::Authentication;
 use crate::service::passwords::Passwords;
-use crate::store::{NewUser, Store, TakenField};
+use crate::store::{NewAccount, Store, TakenField};
 
 /// What somebody typed to register.
-pub(crate) struct Registration {
-    pub(crate) username: String,
-    pub(crate) email: Option<String>,
-    pub(crate) password: String,
-}
-
-/// A page of accounts, in ascending order of their ids.
-#[derive(Debug)]
-pub(crate) struct Page {
-    pub(crate) users: Vec<User>,
-    pub(crate) has_previous: bool,
-    pub(crate) has_next: bool,
+#[derive(Clone)]
+pub struct Registration {
+    /// The name; 1 to 64 characters.
+    pub username: String,
+    /// Optional; not verified.
+    pub email: Option<String>,
+    /// The password in the clear; 8 to 128 characters.
+    pub password: String,
 }
 
 /// The accounts.
 #[derive(Debug)]
 pub(crate) struct Users {
-    store: Arc<Store>,
-    clock: Clock,
-    passwords: Arc<Passwords>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Clock,
+    pub(crate) passwords: Arc<Passwords>,
+    /// Whether anybody may register.
+    pub(crate) open: bool,
 }
 
 impl Users {
-    pub(crate) fn new(store: Arc<Store>, clock: Clock, passwords: Arc<Passwords>) -> Self {
-        Self {
-            store,
-            clock,
-            passwords,
-        }
-    }
-
-    /// Registers an account, or says what is wrong with each field.
+    /// Registers an account for somebody, who has to be an admin where registration is closed.
     pub(crate) async fn register(
         &self,
         asking: &Authentication,
-        registration: Registration,
-    ) -> Result<Result<User, Vec<FieldError>>, Error> {
-        let username = Username::parse(&registration.username);
-        let email = registration.email.as_deref().map(Email::parse).transpose();
-        let password = Password::choose(&registration.password, "password");
-        let (username, email, password) = match (username, email, password) {
-            (Ok(username), Ok(email), Ok(password)) => (username, email, password),
-            (username, email, password) => {
-                let errors = [username.err(), email.err(), password.err()];
-                return Ok(Err(errors.into_iter().flatten().collect()));
+        registration: &Registration,
+    ) -> Result<User, Refused> {
+        let actor = if self.open {
+            Actor {
+                user: None,
+                origin: asking.origin().clone(),
             }
+        } else {
+            let admin = asking.require_role(Role::Admin).await;
+            admin.map_err(|_| Forbidden::RegistrationClosed)?;
+            asking.actor().await?
         };
+        let checked = Checked::new(registration)?;
+        asking
+            .services()
+            .sign_in
+            .throttle
+            .registration(asking.origin())
+            .await?;
         // Asked before the costly hash; the insertion asks again.
-        let taken = self.store.taken(&username, email.as_ref()).await?;
-        if !taken.is_empty() {
-            return Ok(Err(taken.into_iter().map(FieldError::from).collect()));
-        }
+        self.refuse_taken(&checked).await?;
         asking.claim_new_hash()?;
-        let new = NewUser {
-            username,
-            email,
-            password_hash: self.passwords.hash(password).await?,
-            created_at: self.clock.now(),
+        self.insert(&actor, checked, Role::User).await
+    }
+
+    /// Adds an account, as the operator may.
+    pub(crate) async fn add(
+        &self,
+        registration: &Registration,
+        role: Role,
+    ) -> Result<User, Refused> {
+        let checked = Checked::new(registration)?;
+        self.refuse_taken(&checked).await?;
+        self.insert(&Actor::default(), checked, role).await
+    }
+
+    async fn insert(&self, actor: &Actor, new: Checked, role: Role) -> Result<User, Refused> {
+        let password = new.password.clone();
+        let password_hash = self.passwords.reserve()?.hash(password).await?;
+        let now = self.clock.now();
+        let account = NewAccount {
+            username: new.username.clone(),
+            email: new.email.clone(),
+            password_hash,
+            role,
+            created_at: now,
         };
-        let inserted = self.store.insert_user(new).await?;
-        Ok(inserted.map_err(|taken| taken.into_iter().map(FieldError::from).collect()))
+        let mut writing = self.store.write().await?;
+        let Some(id) = writing.insert_user(account).await? else {
+            drop(writing);
+            self.refuse_taken(&new).await?;
+            return Err(Error::internal("a value was taken, and is not any more").into());
+        };
+        let event = NewEvent {
+            kind: AuditEventKind::Registered,
+            at: now,
+            user: Some(id),
+            actor: actor.clone(),
+            token: None,
+        };
+        writing.record(event).await?;
+        writing.commit().await?;
+        let account = self.store.account_by_id(id).await?;
+        let gone = || Error::internal("an account was deleted while it was made");
+        Ok(account.ok_or_else(gone)?.user)
+    }
+
+    async fn refuse_taken(&self, new: &Checked) -> Result<(), Refused> {
+        let (username, email) = (Some(&new.username), new.email.as_ref());
+        refuse_taken(self.store.taken(username, email, None).await?)
     }
 
     pub(crate) async fn by_id(&self, id: UserId) -> Result<Option<User>, Error> {
@@ -89,51 +125,56 @@ impl Users {
         Ok(account.map(|account| account.user))
     }
 
-    /// The page that is asked for, and whether there are accounts on its two sides.
-    pub(crate) async fn page(&self, asked_for: PageRequest) -> Result<Page, Error> {
-        let PageRequest {
-            after,
-            before,
-            backwards,
-            limit,
-        } = asked_for;
-        let one_more = PageRequest {
-            limit: limit + 1,
-            ..asked_for
+    /// The page that is asked for, in the order of ids, which are the positions.
+    pub(crate) async fn page(&self, asked_for: PageRequest) -> Result<Page<User>, Error> {
+        let items = self.store.users(asked_for.with_one_more()).await?;
+        let behind = match asked_for.behind() {
+            Some(stretch) => self.store.users(stretch).await?,
+            None => Vec::new(),
         };
-        let mut users = self.store.users(one_more).await?;
-        let more = users.len() as u64 > limit;
-        if more {
-            users.remove(if backwards { 0 } else { users.len() - 1 });
-        }
-        // On the side that the page was not read towards, the cursor's own account is the nearest.
-        let behind = match (backwards, after, before) {
-            (false, Some(after), _) => Some(PageRequest {
-                before: Some(UserId(after.0.saturating_add(1))),
-                limit: 1,
-                ..PageRequest::default()
-            }),
-            (true, _, Some(before)) => Some(PageRequest {
-                after: Some(UserId(before.0.saturating_sub(1))),
-                limit: 1,
-                ..PageRequest::default()
-            }),
-            _ => None,
-        };
-        let behind = match behind {
-            Some(behind) => !self.store.users(behind).await?.is_empty(),
-            None => false,
-        };
-        Ok(Page {
-            users,
-            has_previous: if backwards { more } else { behind },
-            has_next: if backwards { behind } else { more },
-        })
+        Ok(asked_for.page(items, &behind))
     }
 
     pub(crate) async fn count(&self) -> Result<u64, Error> {
         self.store.count_users().await
     }
+}
+
+/// A registration whose parts each make sense.
+struct Checked {
+    username: Username,
+    email: Option<Email>,
+    password: Password,
+}
+
+impl Checked {
+    /// Says of all that is wrong.
+    fn new(typed: &Registration) -> Result<Self, Refused> {
+        let username = Username::parse(&typed.username);
+        let email = typed.email.as_deref().map(Email::parse).transpose();
+        let password = Password::choose(&typed.password, "password");
+        match (username, email, password) {
+            (Ok(username), Ok(email), Ok(password)) => Ok(Self {
+                username,
+                email,
+                password,
+            }),
+            (username, email, password) => {
+                let errors = [username.err(), email.err(), password.err()];
+                Err(Refused::Form(errors.into_iter().flatten().collect()))
+            }
+        }
+    }
+}
+
+/// Says which values other accounts have, if any.
+pub(super) fn refuse_taken(taken: Vec<TakenField>) -> Result<(), Refused> {
+    if taken.is_empty() {
+        return Ok(());
+    }
+    Err(Refused::Form(
+        taken.into_iter().map(FieldError::from).collect(),
+    ))
 }
 
 impl From<TakenField> for FieldError {

@@ -1,8 +1,12 @@
 //! Rows: the only room where SeaORM is spoken.
 
+mod accounts;
+mod audit;
 mod connect;
 mod sessions;
+mod throttle;
 mod users;
+mod writing;
 
 use std::path::Path;
 
@@ -11,8 +15,11 @@ use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
 
 use crate::error::Error;
 
+pub(crate) use self::accounts::ProfileChange;
 pub(crate) use self::sessions::Replace;
-pub(crate) use self::users::{NewUser, TakenField};
+pub(crate) use self::throttle::Bucket;
+pub(crate) use self::users::{NewAccount, TakenField};
+pub(crate) use self::writing::Writing;
 
 /// The database: one connection that writes, so that writers queue here and not in `SQLite`'s busy
 /// handler, and a pool that reads beside it.

@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use entity::user;
-use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, UpdateMany};
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use crate::error::Error;
+use crate::model::password::PasswordHash;
 use crate::model::token::{Session, TokenDigest};
-use crate::model::user::Account;
-use crate::store::Store;
+use crate::model::user::{Account, UserId};
+use crate::store::users::account;
+use crate::store::{Store, Writing};
 
 /// Which session a new one may take the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,42 @@ pub(crate) enum Replace {
 }
 
 impl Store {
+    /// The accounts after this one whose session has not ended by `now`, in the order of their ids.
+    pub(crate) async fn accounts_with_session(
+        &self,
+        after: Option<UserId>,
+        now: DateTime<Utc>,
+        limit: u64,
+    ) -> Result<Vec<Account>, Error> {
+        let rows = user::Entity::find()
+            .filter(user::Column::TokenNonce.is_not_null())
+            .filter(user::Column::TokenExpiration.gt(now.timestamp_millis()))
+            .filter(user::Column::Id.gt(after.map_or(0, |id| id.0)))
+            .order_by_asc(user::Column::Id)
+            .limit(limit)
+            .all(&self.readers)
+            .await?;
+        rows.into_iter().map(account).collect()
+    }
+}
+
+impl Writing {
+    /// Forgets the sessions that have ended by `now`; how many.
+    pub(crate) async fn forget_sessions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
+        let forgotten = user::ActiveModel {
+            token_digest: Set(None),
+            token_nonce: Set(None),
+            token_expiration: Set(None),
+            ..Default::default()
+        };
+        let done = user::Entity::update_many()
+            .set(forgotten)
+            .filter(user::Column::TokenExpiration.lte(now.timestamp_millis()))
+            .exec(&self.transaction)
+            .await?;
+        Ok(done.rows_affected)
+    }
+
     /// Gives `account` a new session. False, and nothing is changed, if the password is no longer
     /// the one that was verified, the account was disabled, or `replace` does not allow it.
     pub(crate) async fn replace_session(
@@ -27,7 +65,6 @@ impl Store {
         account: &Account,
         replace: Replace,
         new: &Session,
-        signed_in_at: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let replaced = match (replace, &account.session) {
             (Replace::Any, _) => Condition::all(),
@@ -37,28 +74,24 @@ impl Store {
                 .add(user::Column::TokenExpiration.eq(old.expires_at.timestamp_millis())),
         };
         let update = user::Entity::update_many()
-            .set(user::ActiveModel {
-                token_digest: Set(Some(new.digest.0.to_vec())),
-                token_nonce: Set(new.nonce.map(|nonce| nonce.0.to_vec())),
-                token_expiration: Set(Some(new.expires_at.timestamp_millis())),
-                last_sign_in_at: Set(Some(signed_in_at.timestamp_millis())),
-                ..Default::default()
-            })
+            .set(with_session(new))
             .filter(as_verified(account))
             .filter(replaced);
         self.changes_a_row(update).await
     }
 
-    /// Notes that the password was accepted. False if it is no longer the one that was verified, or
-    /// the account was disabled.
+    /// Notes that the password was accepted, and keeps the `rehashed` one if there is one. False, and
+    /// nothing is changed, if it is no longer the one that was verified, or the account was disabled.
     pub(crate) async fn record_sign_in(
         &self,
         account: &Account,
+        rehashed: Option<PasswordHash>,
         at: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let update = user::Entity::update_many()
             .set(user::ActiveModel {
                 last_sign_in_at: Set(Some(at.timestamp_millis())),
+                password_hash: rehashed.map_or(NotSet, |hash| Set(hash.0)),
                 ..Default::default()
             })
             .filter(as_verified(account));
@@ -73,22 +106,33 @@ impl Store {
         expired_at: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let update = user::Entity::update_many()
-            .set(user::ActiveModel {
-                token_nonce: Set(None),
-                token_expiration: Set(Some(expired_at.timestamp_millis())),
-                ..Default::default()
-            })
+            .set(ended(expired_at))
             .filter(user::Column::TokenDigest.eq(digest.0.to_vec()))
             .filter(user::Column::TokenNonce.is_not_null());
         self.changes_a_row(update).await
     }
+}
 
-    async fn changes_a_row(&self, update: UpdateMany<user::Entity>) -> Result<bool, Error> {
-        Ok(update.exec(&self.writer).await?.rows_affected > 0)
+/// The columns of a new session.
+pub(super) fn with_session(session: &Session) -> user::ActiveModel {
+    user::ActiveModel {
+        token_digest: Set(Some(session.digest.0.to_vec())),
+        token_nonce: Set(session.nonce.map(|nonce| nonce.0.to_vec())),
+        token_expiration: Set(Some(session.expires_at.timestamp_millis())),
+        ..Default::default()
     }
 }
 
-fn as_verified(account: &Account) -> Condition {
+/// The columns of a session that has ended.
+pub(super) fn ended(expired_at: DateTime<Utc>) -> user::ActiveModel {
+    user::ActiveModel {
+        token_nonce: Set(None),
+        token_expiration: Set(Some(expired_at.timestamp_millis())),
+        ..Default::default()
+    }
+}
+
+pub(super) fn as_verified(account: &Account) -> Condition {
     Condition::all()
         .add(user::Column::Id.eq(account.user.id.0))
         .add(user::Column::PasswordVersion.eq(account.password_version))

@@ -1,26 +1,29 @@
-//! Accounts: look up, insert, page through.
+//! Accounts: look up, page through, insert.
 
 use chrono::{DateTime, Utc};
 use entity::user;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
-    sea_query::Expr,
+    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    TryInsertResult,
+    sea_query::{Expr, OnConflict},
 };
 
 use crate::clock::at;
 use crate::error::Error;
+use crate::model::page::PageRequest;
 use crate::model::password::PasswordHash;
 use crate::model::token::{Nonce, Session, TokenDigest};
-use crate::model::user::{Account, Email, PageRequest, Role, User, UserId, Username};
-use crate::store::Store;
+use crate::model::user::{Account, Email, Role, User, UserId, Username};
+use crate::store::{Store, Writing};
 
 /// What it takes to insert an account.
-#[derive(Debug)]
-pub(crate) struct NewUser {
+#[derive(Clone, Debug)]
+pub(crate) struct NewAccount {
     pub(crate) username: Username,
     pub(crate) email: Option<Email>,
     pub(crate) password_hash: PasswordHash,
+    pub(crate) role: Role,
     pub(crate) created_at: DateTime<Utc>,
 }
 
@@ -60,85 +63,41 @@ impl Store {
         row.map(account).transpose()
     }
 
-    /// Which of the values other accounts have already.
+    /// Which of the values accounts other than `own` have already.
     pub(crate) async fn taken(
         &self,
-        username: &Username,
+        username: Option<&Username>,
         email: Option<&Email>,
+        own: Option<UserId>,
     ) -> Result<Vec<TakenField>, Error> {
+        let is_anothers = async |which| {
+            let account = self.account(which).await?;
+            Ok::<_, Error>(account.is_some_and(|account| Some(account.user.id) != own))
+        };
         let mut taken = Vec::new();
-        let name = user::Column::UsernameCanonical.eq(&username.canonical);
-        if self.account(name).await?.is_some() {
-            taken.push(TakenField::Username);
+        if let Some(username) = username {
+            let name = user::Column::UsernameCanonical.eq(&username.canonical);
+            if is_anothers(name).await? {
+                taken.push(TakenField::Username);
+            }
         }
         if let Some(email) = email {
             let email = user::Column::EmailCanonical.eq(&email.canonical);
-            if self.account(email).await?.is_some() {
+            if is_anothers(email).await? {
                 taken.push(TakenField::Email);
             }
         }
         Ok(taken)
     }
 
-    /// Inserts an account; the inner error says which of its values other accounts have.
-    pub(crate) async fn insert_user(
-        &self,
-        new: NewUser,
-    ) -> Result<Result<User, Vec<TakenField>>, Error> {
-        let row = user::ActiveModel {
-            username: Set(new.username.display.clone()),
-            username_canonical: Set(new.username.canonical.clone()),
-            email: Set(new.email.as_ref().map(|email| email.display.clone())),
-            email_canonical: Set(new.email.as_ref().map(|email| email.canonical.clone())),
-            password_hash: Set(new.password_hash.0),
-            password_version: Set(1),
-            role: Set(user::Role::User),
-            created_at: Set(new.created_at.timestamp_millis()),
-            ..Default::default()
-        };
-        let inserted = user::Entity::insert(row)
-            .exec_with_returning(&self.writer)
-            .await;
-        let error = match inserted {
-            Ok(row) => return Ok(Ok(account(row)?.user)),
-            Err(error) => error,
-        };
-        if let Some(SqlErr::UniqueConstraintViolation(_)) = error.sql_err() {
-            let taken = self.taken(&new.username, new.email.as_ref()).await?;
-            if !taken.is_empty() {
-                return Ok(Err(taken));
-            }
-        }
-        Err(error.into())
-    }
-
-    /// Puts a new hash of the same password in the place of `old`, if it is still there.
-    pub(crate) async fn rehash_password(
-        &self,
-        id: UserId,
-        old: &PasswordHash,
-        new: &PasswordHash,
-    ) -> Result<(), Error> {
-        user::Entity::update_many()
-            .set(user::ActiveModel {
-                password_hash: Set(new.0.clone()),
-                ..Default::default()
-            })
-            .filter(user::Column::Id.eq(id.0))
-            .filter(user::Column::PasswordHash.eq(&old.0))
-            .exec(&self.writer)
-            .await?;
-        Ok(())
-    }
-
-    /// The accounts of a page, in ascending order of their ids.
+    /// The accounts of a page, in ascending order of their ids, which are their positions.
     pub(crate) async fn users(&self, page: PageRequest) -> Result<Vec<User>, Error> {
         let mut query = user::Entity::find();
         if let Some(after) = page.after {
-            query = query.filter(user::Column::Id.gt(after.0));
+            query = query.filter(user::Column::Id.gt(after));
         }
         if let Some(before) = page.before {
-            query = query.filter(user::Column::Id.lt(before.0));
+            query = query.filter(user::Column::Id.lt(before));
         }
         query = if page.backwards {
             query.order_by_desc(user::Column::Id)
@@ -161,7 +120,40 @@ impl Store {
     }
 }
 
-fn account(row: user::Model) -> Result<Account, Error> {
+impl Writing {
+    /// Inserts an account; `None` if another one has its name or its e-mail address.
+    pub(crate) async fn insert_user(&self, new: NewAccount) -> Result<Option<UserId>, Error> {
+        let row = user::ActiveModel {
+            username: Set(new.username.display),
+            username_canonical: Set(new.username.canonical),
+            email: Set(new.email.as_ref().map(|email| email.display.clone())),
+            email_canonical: Set(new.email.map(|email| email.canonical)),
+            password_hash: Set(new.password_hash.0),
+            password_version: Set(1),
+            role: Set(stored(new.role)),
+            created_at: Set(new.created_at.timestamp_millis()),
+            ..Default::default()
+        };
+        let inserted = user::Entity::insert(row)
+            .on_conflict(OnConflict::new().do_nothing().to_owned())
+            .try_insert()
+            .exec(&self.transaction)
+            .await?;
+        Ok(match inserted {
+            TryInsertResult::Inserted(row) => Some(UserId(row.last_insert_id)),
+            TryInsertResult::Conflicted | TryInsertResult::Empty => None,
+        })
+    }
+}
+
+pub(super) fn stored(role: Role) -> user::Role {
+    match role {
+        Role::User => user::Role::User,
+        Role::Admin => user::Role::Admin,
+    }
+}
+
+pub(super) fn account(row: user::Model) -> Result<Account, Error> {
     let session = match (row.token_digest, row.token_expiration) {
         (Some(digest), Some(expires_at)) => Some(Session {
             digest: TokenDigest(bytes(digest)?),
@@ -181,10 +173,10 @@ fn account(row: user::Model) -> Result<Account, Error> {
             },
             created_at: at(row.created_at),
             last_sign_in_at: row.last_sign_in_at.map(at),
+            disabled_at: row.disabled_at.map(at),
         },
         password_hash: PasswordHash(row.password_hash),
         password_version: row.password_version,
-        disabled: row.disabled_at.is_some(),
         session,
     })
 }

@@ -1,0 +1,172 @@
+//! What mutations take and answer.
+
+use async_graphql::{ID, InputObject, MaybeUndefined, SimpleObject};
+
+use crate::error::Error;
+use crate::graphql::objects::{Token, User, UserError};
+use crate::model;
+use crate::model::form::{Change, Refused};
+use crate::model::user::UserId;
+use crate::service::accounts::Profile;
+use crate::service::tokens::IssuedToken;
+use crate::service::users::Registration;
+
+/// An account to be.
+#[derive(InputObject)]
+pub(crate) struct CreateUserInput {
+    /// 1 to 64 characters, without spaces and colons. Upper and lower case are the same name.
+    username: String,
+    /// Optional; no other account may have it.
+    email: Option<String>,
+    /// 8 to 128 characters, and none of the most common passwords.
+    password: String,
+}
+
+impl From<CreateUserInput> for Registration {
+    fn from(input: CreateUserInput) -> Self {
+        Self {
+            username: input.username,
+            email: input.email,
+            password: input.password,
+        }
+    }
+}
+
+/// What became of a registration.
+#[derive(SimpleObject)]
+pub(crate) struct CreateUserPayload {
+    /// The account, if it was made.
+    user: Option<User>,
+    /// What is wrong with the input, if it was not.
+    user_errors: Vec<UserError>,
+}
+
+impl CreateUserPayload {
+    pub(super) fn of(done: Result<model::user::User, Refused>) -> Result<Self, Error> {
+        let (user, user_errors) = apart(done)?;
+        Ok(Self {
+            user: user.map(User::own),
+            user_errors,
+        })
+    }
+}
+
+/// A new password, and the present one.
+#[derive(InputObject)]
+pub(crate) struct ChangePasswordInput {
+    /// The present password.
+    pub(super) current_password: String,
+    /// 8 to 128 characters, and none of the most common passwords.
+    pub(super) new_password: String,
+}
+
+/// What became of a change of one's own password.
+#[derive(SimpleObject)]
+pub(crate) struct ChangePasswordPayload {
+    /// A new session token, if the password was changed. Those before it are dead.
+    token: Option<Token>,
+    /// What is wrong with the input, if it was not.
+    user_errors: Vec<UserError>,
+}
+
+impl ChangePasswordPayload {
+    pub(super) fn of(done: Result<IssuedToken, Refused>) -> Result<Self, Error> {
+        let (issued, user_errors) = apart(done)?;
+        Ok(Self {
+            token: issued.map(Token),
+            user_errors,
+        })
+    }
+}
+
+/// What an account is changed to. What is left out stays as it is.
+#[derive(InputObject)]
+pub(crate) struct UpdateUserInput {
+    /// The account's number; whoever is asking changes their own without it. For admins only, where it
+    /// is another account's.
+    pub(super) id: Option<ID>,
+    /// Another name, or another spelling of the same.
+    username: Option<String>,
+    /// Another e-mail address; null removes it.
+    email: MaybeUndefined<String>,
+}
+
+impl From<UpdateUserInput> for Profile {
+    fn from(input: UpdateUserInput) -> Self {
+        Self {
+            username: input.username.map_or(Change::Keep, Change::To),
+            email: match input.email {
+                MaybeUndefined::Undefined => Change::Keep,
+                MaybeUndefined::Null => Change::To(None),
+                MaybeUndefined::Value(email) => Change::To(Some(email)),
+            },
+        }
+    }
+}
+
+/// An account, and another password for it.
+#[derive(InputObject)]
+pub(crate) struct SetUserPasswordInput {
+    /// The account's number.
+    pub(super) id: ID,
+    /// 8 to 128 characters, and none of the most common passwords.
+    pub(super) new_password: String,
+}
+
+/// What became of a change of an account.
+#[derive(SimpleObject)]
+pub(crate) struct UserPayload {
+    /// The account as it is now, if it was changed.
+    user: Option<User>,
+    /// Why it was not, if it was not.
+    user_errors: Vec<UserError>,
+}
+
+impl UserPayload {
+    pub(super) fn of(done: Result<model::user::User, Refused>) -> Result<Self, Error> {
+        let (user, user_errors) = apart(done)?;
+        // Only its owner and admins get as far as this.
+        Ok(Self {
+            user: user.map(User::own),
+            user_errors,
+        })
+    }
+}
+
+/// An account to be deleted.
+#[derive(InputObject)]
+pub(crate) struct DeleteUserInput {
+    /// The account's number; whoever is asking deletes their own without it. For admins only, where it
+    /// is another account's.
+    pub(super) id: Option<ID>,
+    /// The password; needed for one's own account.
+    pub(super) password: Option<String>,
+}
+
+/// What became of a deletion.
+#[derive(SimpleObject)]
+pub(crate) struct DeleteUserPayload {
+    /// The number that the account had, if it was deleted.
+    deleted_user_id: Option<ID>,
+    /// Why it was not, if it was not.
+    user_errors: Vec<UserError>,
+}
+
+impl DeleteUserPayload {
+    pub(super) fn of(done: Result<UserId, Refused>) -> Result<Self, Error> {
+        let (deleted, user_errors) = apart(done)?;
+        Ok(Self {
+            deleted_user_id: deleted.map(ID::from),
+            user_errors,
+        })
+    }
+}
+
+/// What a form shows is part of an answer; anything else is an error.
+fn apart<T>(done: Result<T, Refused>) -> Result<(Option<T>, Vec<UserError>), Error> {
+    match done {
+        Ok(value) => Ok((Some(value), Vec::new())),
+        Err(Refused::Form(errors)) => Ok((None, errors.into_iter().map(UserError::from).collect())),
+        Err(Refused::Error(error)) => Err(error),
+    }
+}

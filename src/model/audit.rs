@@ -1,0 +1,162 @@
+//! The audit trail: what happens to accounts and tokens, who did it, and from where.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::token::TokenDigest;
+use crate::model::user::UserId;
+
+/// What can happen to an account or a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AuditEventKind {
+    /// An account was made.
+    Registered,
+    /// A password was accepted.
+    SignedIn,
+    /// A password was not accepted. Counted for each account and hour.
+    SignInFailed,
+    /// An attempt was refused before the password was looked at. Counted for each account and hour.
+    Throttled,
+    /// A new token was handed out.
+    TokenIssued,
+    /// A token was ended before its time.
+    TokenRevoked,
+    /// An account has another password.
+    PasswordChanged,
+    /// An account has another name or e-mail address.
+    ProfileChanged,
+    /// An account has another role.
+    RoleChanged,
+    /// An account may not sign in any more.
+    Disabled,
+    /// An account may sign in again.
+    Enabled,
+    /// An account was deleted.
+    Deleted,
+}
+
+impl AuditEventKind {
+    const NAMES: [(Self, &str); 12] = [
+        (Self::Registered, "REGISTERED"),
+        (Self::SignedIn, "SIGNED_IN"),
+        (Self::SignInFailed, "SIGN_IN_FAILED"),
+        (Self::Throttled, "THROTTLED"),
+        (Self::TokenIssued, "TOKEN_ISSUED"),
+        (Self::TokenRevoked, "TOKEN_REVOKED"),
+        (Self::PasswordChanged, "PASSWORD_CHANGED"),
+        (Self::ProfileChanged, "PROFILE_CHANGED"),
+        (Self::RoleChanged, "ROLE_CHANGED"),
+        (Self::Disabled, "DISABLED"),
+        (Self::Enabled, "ENABLED"),
+        (Self::Deleted, "DELETED"),
+    ];
+
+    /// Its name at every door, `SIGNED_IN` for example.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let named = Self::NAMES.iter().find(|(kind, _)| *kind == self);
+        named.map_or("", |(_, name)| name)
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let named = Self::NAMES.iter().find(|(_, other)| *other == name);
+        named.map(|(kind, _)| *kind)
+    }
+}
+
+/// Where something is asked for from; nothing is known of what the operator does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) request_id: Option<Arc<str>>,
+}
+
+impl Origin {
+    /// What addresses are counted by: IPv6 hosts have a whole /64 network each (RFC 6177), so a
+    /// single address of it says nothing.
+    pub(crate) fn network(&self) -> Option<IpAddr> {
+        self.address.map(|address| match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(address) => {
+                let network = address.to_bits() >> 64 << 64;
+                Ipv6Addr::from_bits(network).into()
+            }
+        })
+    }
+}
+
+/// Who does something, and from where.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Actor {
+    /// `None` for the operator, and for whoever nobody knows.
+    pub(crate) user: Option<UserId>,
+    pub(crate) origin: Origin,
+}
+
+/// What happened to an account or a token; or, of a kind that is counted, happened several times
+/// within an hour.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AuditEvent {
+    /// Its number, in the order in which the events were recorded.
+    pub id: i64,
+    /// What happened.
+    pub kind: AuditEventKind,
+    /// When, or when first.
+    pub at: DateTime<Utc>,
+    /// When last; the same unless it was counted.
+    pub last_at: DateTime<Utc>,
+    /// How often.
+    pub count: i64,
+    /// The account that it happened to, which may be gone by now. `None` if there never was one.
+    pub user: Option<UserId>,
+    /// The account that did it. `None` for the operator, and for whoever failed to sign in.
+    pub actor: Option<UserId>,
+    /// The first 12 hexadecimal digits of the SHA-256 digest of the token that it happened to.
+    pub token: Option<String>,
+    /// The address that it, or the last of them, was asked for from.
+    pub address: Option<String>,
+    /// The id of the request that asked for it, or for the last of them.
+    pub request_id: Option<String>,
+}
+
+/// An event that is about to be recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct NewEvent {
+    pub(crate) kind: AuditEventKind,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) user: Option<UserId>,
+    pub(crate) actor: Actor,
+    pub(crate) token: Option<TokenDigest>,
+}
+
+impl NewEvent {
+    /// Writes the event to the log. Nothing in it is what a client typed.
+    pub(crate) fn log(&self) {
+        tracing::info!(
+            target: "symbolon::audit",
+            event = self.kind.name(),
+            at = self.at.to_rfc3339(),
+            user_id = self.user.map(tracing::field::display),
+            actor_id = self.actor.user.map(tracing::field::display),
+            token = self.token.map(|digest| digest.prefix()),
+            client = self.actor.origin.address.map(tracing::field::display),
+            request_id = self.actor.origin.request_id.as_deref(),
+            "audit"
+        );
+    }
+}
+
+/// Which events are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventFilter {
+    /// Only those that happened to this account.
+    pub user: Option<UserId>,
+    /// Only those of this kind.
+    pub kind: Option<AuditEventKind>,
+}

@@ -1,0 +1,126 @@
+//! Keep the audit trail: count what an attacker can repeat, read it, forget what is old.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::error::Error;
+use crate::model::audit::{Actor, AuditEvent, AuditEventKind, EventFilter, NewEvent, Origin};
+use crate::model::page::{Page, PageRequest};
+use crate::model::user::UserId;
+use crate::store::Store;
+
+/// So many accounts at once have refused attempts of their own; those of more are counted together.
+const THROTTLED_ACCOUNTS: usize = 1000;
+
+/// The audit trail. What changes an account or a token is recorded with the change itself.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    store: Arc<Store>,
+    keep: TimeDelta,
+    /// Refused attempts since they were last written down, by account: the latest, and how many.
+    throttled: Mutex<HashMap<Option<UserId>, (NewEvent, i64)>>,
+}
+
+impl Audit {
+    /// Events are kept for `keep`.
+    pub(crate) fn new(store: Arc<Store>, keep: TimeDelta) -> Self {
+        Self {
+            store,
+            keep,
+            throttled: Mutex::default(),
+        }
+    }
+
+    /// A password was not accepted.
+    pub(crate) async fn sign_in_failed(
+        &self,
+        account: Option<UserId>,
+        origin: &Origin,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let event = attempt(AuditEventKind::SignInFailed, account, origin, at);
+        event.log();
+        let mut writing = self.store.write().await?;
+        writing.tally(&event, 1).await?;
+        writing.commit().await
+    }
+
+    /// An attempt was refused. It is only remembered here: to be refused must not cost a write.
+    pub(crate) fn throttled(&self, account: Option<UserId>, origin: &Origin, at: DateTime<Utc>) {
+        let event = attempt(AuditEventKind::Throttled, account, origin, at);
+        event.log();
+        let mut throttled = self
+            .throttled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_full = throttled.len() >= THROTTLED_ACCOUNTS;
+        let account = account.filter(|_| !is_full || throttled.contains_key(&account));
+        let (latest, times) = throttled.entry(account).or_insert((event.clone(), 0));
+        *latest = NewEvent {
+            user: account,
+            ..event
+        };
+        *times += 1;
+    }
+
+    /// Writes down what was refused since the last time.
+    pub(crate) async fn flush(&self) -> Result<(), Error> {
+        let throttled = std::mem::take(
+            &mut *self
+                .throttled
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        if throttled.is_empty() {
+            return Ok(());
+        }
+        let mut writing = self.store.write().await?;
+        for (event, times) in throttled.values() {
+            writing.tally(event, *times).await?;
+        }
+        writing.commit().await
+    }
+
+    /// Forgets what happened too long ago; how many events.
+    pub(crate) async fn purge(&self, now: DateTime<Utc>) -> Result<u64, Error> {
+        let writing = self.store.write().await?;
+        let forgotten = writing.forget_events(now - self.keep).await?;
+        writing.commit().await?;
+        Ok(forgotten)
+    }
+
+    /// The events, the newest first.
+    pub(crate) async fn page(
+        &self,
+        filter: EventFilter,
+        asked_for: PageRequest,
+    ) -> Result<Page<AuditEvent>, Error> {
+        let events = |stretch| self.store.audit_events(filter, stretch);
+        let items = events(asked_for.with_one_more()).await?;
+        let behind = match asked_for.behind() {
+            Some(stretch) => events(stretch).await?,
+            None => Vec::new(),
+        };
+        Ok(asked_for.page(items, &behind))
+    }
+}
+
+fn attempt(
+    kind: AuditEventKind,
+    user: Option<UserId>,
+    origin: &Origin,
+    at: DateTime<Utc>,
+) -> NewEvent {
+    NewEvent {
+        kind,
+        at,
+        user,
+        actor: Actor {
+            user: None,
+            origin: origin.clone(),
+        },
+        token: None,
+    }
+}

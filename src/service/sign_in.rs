@@ -1,0 +1,146 @@
+//! Verify passwords: count the attempt, compute the hash, and note how it went.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::error::{Error, Unauthenticated};
+use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
+use crate::model::credentials::UserPass;
+use crate::model::form::{FieldError, Problem, Refused};
+use crate::model::password::{Password, PasswordHash};
+use crate::model::user::{Account, Username};
+use crate::service::audit::Audit;
+use crate::service::passwords::{Passwords, Slot, Verdict};
+use crate::service::throttle::{Counted, Throttle};
+use crate::store::Store;
+
+/// Guesses of passwords, right ones and wrong ones.
+#[derive(Debug)]
+pub(crate) struct SignIn {
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Clock,
+    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) throttle: Throttle,
+    pub(crate) audit: Arc<Audit>,
+}
+
+/// A password that was confirmed.
+pub(crate) struct Confirmed {
+    /// The attempt, to be taken back with whatever is done next.
+    pub(crate) counted: Counted,
+    /// A place in the pool, for the hash of another password.
+    pub(crate) slot: Slot,
+}
+
+impl SignIn {
+    /// Verifies a name and a password. Unknown user, wrong password and disabled user are the same
+    /// error after the same work.
+    pub(crate) async fn by_password(
+        &self,
+        given: &UserPass,
+        origin: &Origin,
+    ) -> Result<Account, Error> {
+        let username = Username::parse(&given.username);
+        let account = match &username {
+            Ok(username) => self.store.account_by_username(username).await?,
+            Err(_) => None,
+        };
+        let name = username.map_or_else(|_| given.username.clone(), |name| name.canonical);
+        let id = account.as_ref().map(|account| account.user.id);
+        let slot = self.passwords.reserve()?;
+        let counted = self.throttle.sign_in(&name, id, origin).await;
+        let counted = counted.inspect_err(|error| {
+            if matches!(error, Error::RateLimited { .. }) {
+                self.audit.throttled(id, origin, self.clock.now());
+            }
+        })?;
+        let stored = account.as_ref();
+        let stored = stored.map(|account| account.password_hash.clone());
+        let account = account.filter(|account| account.user.disabled_at.is_none());
+        let password = Password::attempt(&given.password);
+        let (verdict, _) = self
+            .verdict(password, stored, account.is_some(), slot, &counted)
+            .await?;
+        let rehashed = match verdict {
+            Verdict::Wrong => None,
+            Verdict::Right => Some(None),
+            Verdict::Outdated(new) => Some(Some(new)),
+        };
+        let now = self.clock.now();
+        if let (Some(account), Some(rehashed)) = (account, rehashed) {
+            let user = account.user.id;
+            let mut writing = self.store.write().await?;
+            if writing.record_sign_in(&account, rehashed, now).await? {
+                counted.give_back(&writing).await?;
+                if let Some(network) = origin.network() {
+                    writing.remember_address(user, network, now).await?;
+                }
+                let event = NewEvent {
+                    kind: AuditEventKind::SignedIn,
+                    at: now,
+                    user: Some(user),
+                    actor: Actor {
+                        user: Some(user),
+                        origin: origin.clone(),
+                    },
+                    token: None,
+                };
+                writing.record(event).await?;
+                writing.commit().await?;
+                return Ok(account);
+            }
+        }
+        self.audit.sign_in_failed(id, origin, now).await?;
+        Err(Unauthenticated::InvalidCredentials.into())
+    }
+
+    /// Verifies the password of an account whose own session asks; the error is for `field`.
+    pub(crate) async fn confirm(
+        &self,
+        account: &Account,
+        password: &str,
+        field: &'static str,
+        origin: &Origin,
+    ) -> Result<Confirmed, Refused> {
+        let id = account.user.id;
+        let slot = self.passwords.reserve()?;
+        let counted = self.throttle.confirmation(id).await;
+        let counted = counted.inspect_err(|error| {
+            if matches!(error, Error::RateLimited { .. }) {
+                self.audit.throttled(Some(id), origin, self.clock.now());
+            }
+        })?;
+        let stored = Some(account.password_hash.clone());
+        let password = Password::attempt(password);
+        let (verdict, slot) = self
+            .verdict(password, stored, false, slot, &counted)
+            .await?;
+        if matches!(verdict, Verdict::Wrong) {
+            let now = self.clock.now();
+            self.audit.sign_in_failed(Some(id), origin, now).await?;
+            let message = "This is not the present password.";
+            return Err(FieldError::new(field, Problem::WrongPassword, message).into());
+        }
+        Ok(Confirmed { counted, slot })
+    }
+
+    async fn verdict(
+        &self,
+        password: Password,
+        stored: Option<PasswordHash>,
+        rehash: bool,
+        mut slot: Slot,
+        counted: &Counted,
+    ) -> Result<(Verdict, Slot), Error> {
+        match slot.verify(password, stored, rehash).await {
+            Ok(verdict) => Ok((verdict, slot)),
+            Err(error) => {
+                // Nothing was guessed.
+                let writing = self.store.write().await?;
+                counted.give_back(&writing).await?;
+                writing.commit().await?;
+                Err(error)
+            }
+        }
+    }
+}

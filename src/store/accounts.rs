@@ -1,0 +1,155 @@
+//! What changes in the row of an account.
+
+use chrono::{DateTime, Utc};
+use entity::user;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, SqlErr};
+
+use crate::error::Error;
+use crate::model::form::Change;
+use crate::model::password::PasswordHash;
+use crate::model::token::Session;
+use crate::model::user::{Account, Email, Role, UserId, Username};
+use crate::store::Writing;
+use crate::store::sessions::{as_verified, ended, with_session};
+use crate::store::users::{account, stored};
+
+/// What a profile is changed to.
+#[derive(Debug)]
+pub(crate) struct ProfileChange {
+    pub(crate) username: Change<Username>,
+    /// `None` removes it.
+    pub(crate) email: Change<Option<Email>>,
+}
+
+impl Writing {
+    /// The account as it is, which nobody else changes before the end of this transaction.
+    pub(crate) async fn account(&self, id: UserId) -> Result<Option<Account>, Error> {
+        let row = user::Entity::find_by_id(id.0)
+            .one(&self.transaction)
+            .await?;
+        row.map(account).transpose()
+    }
+
+    /// Whether somebody other than `id` is an admin and may sign in.
+    pub(crate) async fn has_admin_beside(&self, id: UserId) -> Result<bool, Error> {
+        let others = user::Entity::find()
+            .filter(user::Column::Role.eq(user::Role::Admin))
+            .filter(user::Column::DisabledAt.is_null())
+            .filter(user::Column::Id.ne(id.0))
+            .count(&self.transaction)
+            .await?;
+        Ok(others > 0)
+    }
+
+    /// Gives the account another password and another session. False, and nothing is changed, if the
+    /// password is no longer the one that was verified, or the account was disabled.
+    pub(crate) async fn change_password(
+        &self,
+        verified: &Account,
+        new: &PasswordHash,
+        session: &Session,
+    ) -> Result<bool, Error> {
+        let update = user::Entity::update_many()
+            .set(with_session(session))
+            .col_expr(user::Column::PasswordHash, Expr::val(new.0.as_str()))
+            .col_expr(user::Column::PasswordVersion, next_version())
+            .filter(as_verified(verified));
+        self.changes_a_row(update).await
+    }
+
+    /// Gives an account another password, whatever it had.
+    pub(crate) async fn set_password(&self, id: UserId, new: &PasswordHash) -> Result<(), Error> {
+        let update = user::Entity::update_many()
+            .col_expr(user::Column::PasswordHash, Expr::val(new.0.as_str()))
+            .col_expr(user::Column::PasswordVersion, next_version())
+            .filter(user::Column::Id.eq(id.0));
+        self.changes_a_row(update).await.map(drop)
+    }
+
+    /// False, and nothing is changed, if another account has one of the values.
+    pub(crate) async fn set_profile(
+        &self,
+        id: UserId,
+        change: &ProfileChange,
+    ) -> Result<bool, Error> {
+        let mut row = user::ActiveModel::default();
+        if let Change::To(username) = &change.username {
+            row.username = Set(username.display.clone());
+            row.username_canonical = Set(username.canonical.clone());
+        }
+        if let Change::To(email) = &change.email {
+            row.email = Set(email.as_ref().map(|email| email.display.clone()));
+            row.email_canonical = Set(email.as_ref().map(|email| email.canonical.clone()));
+        }
+        // A statement has to set something.
+        row.id = Set(id.0);
+        let done = user::Entity::update_many()
+            .set(row)
+            .filter(user::Column::Id.eq(id.0))
+            .exec(&self.transaction)
+            .await;
+        match done {
+            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+                Ok(false)
+            }
+            done => Ok(done.map(|_| true)?),
+        }
+    }
+
+    pub(crate) async fn set_role(&self, id: UserId, role: Role) -> Result<(), Error> {
+        let role = user::ActiveModel {
+            role: Set(stored(role)),
+            ..Default::default()
+        };
+        self.update(id, role).await
+    }
+
+    /// Since when the account may not sign in; `None` if it may.
+    pub(crate) async fn set_disabled(
+        &self,
+        id: UserId,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<(), Error> {
+        let disabled = user::ActiveModel {
+            disabled_at: Set(since.map(|since| since.timestamp_millis())),
+            ..Default::default()
+        };
+        self.update(id, disabled).await
+    }
+
+    /// Drops the nonce of the account's session, whatever it is, and sets its expiration.
+    pub(crate) async fn end_session_of(
+        &self,
+        id: UserId,
+        expired_at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let update = user::Entity::update_many()
+            .set(ended(expired_at))
+            .filter(user::Column::Id.eq(id.0))
+            .filter(user::Column::TokenNonce.is_not_null());
+        self.changes_a_row(update).await.map(drop)
+    }
+
+    /// Deletes the account, and where it was signed in to from.
+    pub(crate) async fn delete_user(&self, id: UserId) -> Result<(), Error> {
+        self.forget_addresses(id).await?;
+        user::Entity::delete_by_id(id.0)
+            .exec(&self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    async fn update(&self, id: UserId, change: user::ActiveModel) -> Result<(), Error> {
+        let update = user::Entity::update_many()
+            .set(change)
+            .filter(user::Column::Id.eq(id.0));
+        self.changes_a_row(update).await.map(drop)
+    }
+}
+
+fn next_version() -> Expr {
+    use sea_orm::ExprTrait;
+    Expr::col(user::Column::PasswordVersion).add(1)
+}

@@ -1,0 +1,137 @@
+//! How often something was tried lately, and where accounts were signed in to from.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use entity::{known_address, throttle};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ColumnTrait, EntityTrait, ExprTrait, QueryFilter,
+    sea_query::{Expr, OnConflict},
+};
+
+use crate::clock::at;
+use crate::error::Error;
+use crate::model::rate::Rate;
+use crate::model::user::UserId;
+use crate::store::{Store, Writing};
+
+/// What is counted, and how much of it there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    pub(crate) key: [u8; 32],
+    pub(crate) rate: Rate,
+}
+
+impl Store {
+    /// When a bucket will have drained; `None` if it has.
+    pub(crate) async fn drained_at(&self, bucket: &Bucket) -> Result<Option<DateTime<Utc>>, Error> {
+        let row = throttle::Entity::find_by_id(bucket.key.to_vec())
+            .one(&self.readers)
+            .await?;
+        Ok(row.map(|row| at(row.drained_at)))
+    }
+
+    /// Whether the account was signed in to from there at `since` or later.
+    pub(crate) async fn knows_address(
+        &self,
+        user: UserId,
+        network: IpAddr,
+        since: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let row = known_address::Entity::find_by_id((user.0, network.to_string()))
+            .filter(known_address::Column::SignedInAt.gte(since.timestamp_millis()))
+            .one(&self.readers)
+            .await?;
+        Ok(row.is_some())
+    }
+}
+
+impl Writing {
+    /// Counts an attempt, unless the bucket is full. The generic cell rate algorithm: the row says
+    /// when the bucket will have drained, and each attempt takes its share of time to drain.
+    pub(crate) async fn count(&self, bucket: &Bucket, now: DateTime<Utc>) -> Result<bool, Error> {
+        let now = now.timestamp_millis();
+        let interval = bucket.rate.interval().num_milliseconds();
+        let full = now + bucket.rate.capacity().num_milliseconds();
+        let drained_at = || Expr::col((throttle::Entity, throttle::Column::DrainedAt));
+        // An instant before now counts for nothing, and so does one that is further ahead than a full
+        // bucket reaches: a clock was wrong when it was written.
+        let counts = drained_at().between(now, full);
+        let mut known = OnConflict::column(throttle::Column::Key);
+        known
+            .value(
+                throttle::Column::DrainedAt,
+                Expr::case(counts, drained_at().add(interval)).finally(now + interval),
+            )
+            .action_and_where(drained_at().between(full - interval + 1, full).not());
+        let attempt = throttle::ActiveModel {
+            key: Set(bucket.key.to_vec()),
+            drained_at: Set(now + interval),
+        };
+        self.inserts(throttle::Entity::insert(attempt).on_conflict(known))
+            .await
+    }
+
+    /// Takes a counted attempt back.
+    pub(crate) async fn give_back(&self, bucket: &Bucket) -> Result<(), Error> {
+        let interval = bucket.rate.interval().num_milliseconds();
+        throttle::Entity::update_many()
+            .col_expr(
+                throttle::Column::DrainedAt,
+                Expr::col(throttle::Column::DrainedAt).sub(interval),
+            )
+            .filter(throttle::Column::Key.eq(bucket.key.to_vec()))
+            .exec(&self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes that the account was signed in to from there.
+    pub(crate) async fn remember_address(
+        &self,
+        user: UserId,
+        network: IpAddr,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let row = known_address::ActiveModel {
+            user_id: Set(user.0),
+            address: Set(network.to_string()),
+            signed_in_at: Set(now.timestamp_millis()),
+        };
+        let mut known = OnConflict::columns([
+            known_address::Column::UserId,
+            known_address::Column::Address,
+        ]);
+        known.update_column(known_address::Column::SignedInAt);
+        self.inserts(known_address::Entity::insert(row).on_conflict(known))
+            .await?;
+        Ok(())
+    }
+
+    /// Deletes what says nothing any more: buckets that have drained by `now`, and addresses that
+    /// nobody signed in from since `since`.
+    pub(crate) async fn forget_attempts(
+        &self,
+        now: DateTime<Utc>,
+        since: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        throttle::Entity::delete_many()
+            .filter(throttle::Column::DrainedAt.lte(now.timestamp_millis()))
+            .exec(&self.transaction)
+            .await?;
+        known_address::Entity::delete_many()
+            .filter(known_address::Column::SignedInAt.lt(since.timestamp_millis()))
+            .exec(&self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn forget_addresses(&self, user: UserId) -> Result<(), Error> {
+        known_address::Entity::delete_many()
+            .filter(known_address::Column::UserId.eq(user.0))
+            .exec(&self.transaction)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! All that changes rows: in transactions, whose audit events are part of them.
+
+use entity::{audit_event, user};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryTrait,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait, UpdateMany,
+    sea_query::{Expr, OnConflict},
+};
+
+use crate::error::Error;
+use crate::model::audit::NewEvent;
+use crate::store::Store;
+
+/// Changes that are kept together once they are committed. Dropped before, nothing was changed.
+pub(crate) struct Writing {
+    pub(super) transaction: DatabaseTransaction,
+    events: Vec<NewEvent>,
+}
+
+impl Store {
+    /// Begins a transaction that no other one can come between.
+    pub(crate) async fn write(&self) -> Result<Writing, Error> {
+        // One that only reads at first could not write any more after somebody else did.
+        let immediate = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        Ok(Writing {
+            transaction: self.writer.begin_with_options(immediate).await?,
+            events: Vec::new(),
+        })
+    }
+}
+
+impl Writing {
+    /// Keeps the changes, and says so in the log.
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        self.transaction.commit().await?;
+        self.events.iter().for_each(NewEvent::log);
+        Ok(())
+    }
+
+    /// Records an event.
+    pub(crate) async fn record(&mut self, event: NewEvent) -> Result<(), Error> {
+        audit_event::Entity::insert(row(&event))
+            .exec_without_returning(&self.transaction)
+            .await?;
+        self.events.push(event);
+        Ok(())
+    }
+
+    /// Adds `times` events to the one row that counts those of its kind, account and hour.
+    pub(crate) async fn tally(&mut self, event: &NewEvent, times: i64) -> Result<(), Error> {
+        let hour = event.at.timestamp().div_euclid(3600);
+        let account = event.user.map(|user| user.to_string()).unwrap_or_default();
+        let tally = format!("{} {account} {hour}", event.kind.name());
+        let counted = audit_event::ActiveModel {
+            count: Set(times),
+            tally: Set(Some(tally)),
+            ..row(event)
+        };
+        let count = Expr::col((audit_event::Entity, audit_event::Column::Count));
+        let mut known = OnConflict::column(audit_event::Column::Tally);
+        known
+            .update_columns([
+                audit_event::Column::LastAt,
+                audit_event::Column::Address,
+                audit_event::Column::RequestId,
+            ])
+            .value(audit_event::Column::Count, count.add(times));
+        audit_event::Entity::insert(counted)
+            .on_conflict(known)
+            .exec_without_returning(&self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether there was a row to be changed.
+    pub(super) async fn changes_a_row(
+        &self,
+        update: UpdateMany<user::Entity>,
+    ) -> Result<bool, Error> {
+        Ok(update.exec(&self.transaction).await?.rows_affected > 0)
+    }
+
+    /// Runs an insertion that may leave the row that is already there as it is; whether it did not.
+    pub(super) async fn inserts<A>(&self, insertion: sea_orm::Insert<A>) -> Result<bool, Error>
+    where
+        A: sea_orm::ActiveModelTrait,
+    {
+        let done = self.transaction.execute(&insertion.into_query()).await?;
+        Ok(done.rows_affected() > 0)
+    }
+}
+
+fn row(event: &NewEvent) -> audit_event::ActiveModel {
+    let at = event.at.timestamp_millis();
+    let origin = &event.actor.origin;
+    audit_event::ActiveModel {
+        kind: Set(event.kind.name().to_owned()),
+        at: Set(at),
+        last_at: Set(at),
+        count: Set(1),
+        user_id: Set(event.user.map(|user| user.0)),
+        actor_id: Set(event.actor.user.map(|user| user.0)),
+        token: Set(event.token.map(|digest| digest.prefix())),
+        address: Set(origin.address.map(|address| address.to_string())),
+        request_id: Set(origin.request_id.as_deref().map(str::to_owned)),
+        ..Default::default()
+    }
+}
