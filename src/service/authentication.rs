@@ -115,8 +115,10 @@ impl Authentication {
         let stored = account
             .as_ref()
             .map(|account| account.password_hash.clone());
-        let verdict = passwords
-            .verify(Password::attempt(password), stored)
+        let enabled = account.as_ref().is_some_and(|account| !account.disabled);
+        let mut slot = passwords.reserve()?;
+        let verdict = slot
+            .verify(Password::attempt(password), stored, enabled)
             .await?;
         let account = account
             .filter(|account| !account.disabled)

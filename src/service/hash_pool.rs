@@ -4,12 +4,17 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{io, thread};
 
 use argon2::Block;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 
 use crate::error::Error;
+
+/// Not now, but soon.
+const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
 
 /// A fixed number of threads behind a bounded queue. Each thread keeps one buffer for all its jobs,
 /// so that memory is bounded by the threads and not by who asks, and a client that hangs up frees
@@ -17,16 +22,22 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(super) struct HashPool {
     queue: Sender<Job>,
-    /// One permit for each job that is under way or waits.
+    /// One permit for each place.
     permits: Arc<Semaphore>,
+    wait: Duration,
 }
 
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
 impl HashPool {
-    /// Starts the threads. `queue` jobs may wait beside those under way. A buffer that a job grew
-    /// beyond `blocks` is given back after it.
-    pub(super) fn start(threads: NonZeroUsize, queue: usize, blocks: usize) -> io::Result<Self> {
+    /// Starts the threads. `queue` jobs may wait beside those under way, none of them longer than
+    /// `wait`. A buffer that a job grew beyond `blocks` is given back after it.
+    pub(super) fn start(
+        threads: NonZeroUsize,
+        queue: usize,
+        wait: Duration,
+        blocks: usize,
+    ) -> io::Result<Self> {
         let permits = threads.get().saturating_add(queue);
         let permits = Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         let (sender, jobs) = channel();
@@ -40,28 +51,55 @@ impl HashPool {
         Ok(Self {
             queue: sender,
             permits,
+            wait,
         })
     }
 
-    /// Runs `job` on one of the threads; refuses at once when the queue is full.
+    /// Takes a place for jobs to come; refuses at once when none is free.
+    pub(super) fn reserve(&self) -> Result<Place, Error> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        Ok(Place {
+            permit: Some(permit.map_err(|_| BUSY)?),
+            queue: self.queue.clone(),
+            wait: self.wait,
+        })
+    }
+}
+
+/// A place in the pool, for one job after the other. It is free again once it is dropped and its
+/// last job is over.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Goes with a job and comes back with its answer.
+    permit: Option<OwnedSemaphorePermit>,
+    queue: Sender<Job>,
+    wait: Duration,
+}
+
+impl Place {
+    /// Runs `job` on one of the threads. One that none of them has come to in time is given up.
     pub(super) async fn run<T: Send + 'static>(
-        &self,
+        &mut self,
         job: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let permit = permit.map_err(|_| Error::ServiceUnavailable { retry_after: 1 })?;
+        // A job that was given up has it still.
+        let permit = self.permit.take().ok_or(BUSY)?;
+        let (start, started) = oneshot::channel();
         let (answer, result) = oneshot::channel();
         let job: Job = Box::new(move |memory| {
-            let done = job(memory);
-            // Whoever has the answer may ask again at once.
-            drop(permit);
-            // Fails only when nobody waits for the answer any more.
-            let _ = answer.send(done);
+            // Fails when nobody waits any more, neither for this nor for the answer.
+            if start.send(()).is_ok() {
+                let _ = answer.send((job(memory), permit));
+            }
         });
         self.queue
             .send(job)
             .map_err(|_| Error::internal("the hashing threads ended"))?;
-        result.await.map_err(Error::internal)
+        let started = timeout(self.wait, started).await.map_err(|_| BUSY)?;
+        started.map_err(Error::internal)?;
+        let (done, permit) = result.await.map_err(Error::internal)?;
+        self.permit = Some(permit);
+        Ok(done)
     }
 }
 
@@ -77,5 +115,103 @@ fn work(jobs: &Mutex<Receiver<Job>>, blocks: usize) {
             memory.truncate(blocks);
             memory.shrink_to_fit();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(queue: usize, wait: Duration) -> HashPool {
+        HashPool::start(NonZeroUsize::MIN, queue, wait, 0).unwrap()
+    }
+
+    /// Keeps a thread busy until the sender is dropped.
+    async fn occupy(pool: &HashPool) -> Sender<()> {
+        let mut place = pool.reserve().unwrap();
+        let (release, released) = channel::<()>();
+        let (start, started) = oneshot::channel();
+        tokio::spawn(async move {
+            let job = move |_: &mut Vec<Block>| {
+                start.send(()).unwrap();
+                let _ = released.recv();
+            };
+            place.run(job).await
+        });
+        started.await.unwrap();
+        release
+    }
+
+    fn is_busy<T>(result: &Result<T, Error>) -> bool {
+        matches!(result, Err(Error::ServiceUnavailable { retry_after: 1 }))
+    }
+
+    async fn until_free(pool: &HashPool) -> Place {
+        loop {
+            if let Ok(place) = pool.reserve() {
+                return place;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_for_one_job_after_the_other_and_free_when_it_is_dropped() {
+        let pool = pool(0, Duration::from_mins(1));
+        let mut place = pool.reserve().unwrap();
+        for number in 0..3 {
+            assert_eq!(place.run(move |_| number).await.unwrap(), number);
+            assert!(is_busy(&pool.reserve()));
+        }
+        drop(place);
+        assert!(pool.reserve().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_waited_too_long_is_given_up_and_never_computed() {
+        let pool = pool(1, Duration::from_millis(20));
+        let release = occupy(&pool).await;
+        let mut place = pool.reserve().unwrap();
+        let (computed, is_computed) = channel();
+        let late = place.run(move |_| computed.send(())).await;
+        assert!(is_busy(&late));
+        // The queue is as long as before, whoever left it.
+        assert!(is_busy(&place.run(|_| ()).await));
+        drop(place);
+        assert!(is_busy(&pool.reserve()));
+        drop(release);
+        until_free(&pool).await.run(|_| ()).await.unwrap();
+        assert!(is_computed.recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_job_under_way_keeps_the_place_of_whoever_left() {
+        let pool = pool(0, Duration::from_mins(1));
+        let mut place = pool.reserve().unwrap();
+        let (release, released) = channel::<()>();
+        let (start, started) = oneshot::channel();
+        let job = move |_: &mut Vec<Block>| {
+            start.send(()).unwrap();
+            let _ = released.recv();
+        };
+        tokio::select! {
+            _ = place.run(job) => panic!("the job is over"),
+            _ = started => {}
+        }
+        assert!(is_busy(&place.run(|_| ()).await));
+        drop(place);
+        assert!(is_busy(&pool.reserve()));
+        drop(release);
+        until_free(&pool).await;
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_frees_its_place_and_leaves_its_thread() {
+        let pool = pool(0, Duration::from_mins(1));
+        let mut place = pool.reserve().unwrap();
+        let answer = place.run(|_| panic!("on purpose")).await;
+        assert!(matches!(answer, Err(Error::Internal(_))));
+        drop(place);
+        until_free(&pool).await.run(|_| ()).await.unwrap();
     }
 }

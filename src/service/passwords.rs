@@ -1,6 +1,7 @@
 //! Hash passwords, and verify them against hashes.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, PasswordHash as Phc, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -8,7 +9,7 @@ use rand::rngs::SysRng;
 
 use crate::error::Error;
 use crate::model::password::{Password, PasswordHash};
-use crate::service::hash_pool::HashPool;
+use crate::service::hash_pool::{HashPool, Place};
 
 /// A stored hash that asks for more than this is refused: whoever can write one row must not be able
 /// to exhaust the machine. 256 MiB.
@@ -16,12 +17,16 @@ const MAX_MEMORY_KIB: u32 = 256 * 1024;
 const MAX_ITERATIONS: u32 = 16;
 const MAX_PARALLELISM: u32 = 16;
 
+/// How long a job may wait for a thread: whoever asked has lost patience by then, and what it would
+/// cost is better spent on somebody who still waits.
+const QUEUE_WAIT: Duration = Duration::from_secs(5);
+
 /// What a verification found.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// Not the password.
     Wrong,
-    /// The password, on a hash of the current parameters.
+    /// The password, and its hash can stay as it is for now.
     Right,
     /// The password, on a hash of other parameters; this is its hash with the current ones.
     Outdated(PasswordHash),
@@ -51,27 +56,48 @@ impl Passwords {
                  parallelism {MAX_PARALLELISM}"
             ));
         }
-        let pool = HashPool::start(threads, queue, params.block_count())
+        let pool = HashPool::start(threads, queue, QUEUE_WAIT, params.block_count())
             .map_err(|error| format!("the hashing threads do not start: {error}"))?;
         Ok(Self { params, pool })
     }
 
+    /// Takes one place in the pool, for what one request costs; refuses at once when none is free.
+    pub(crate) fn reserve(&self) -> Result<Slot, Error> {
+        Ok(Slot {
+            place: self.pool.reserve()?,
+            params: self.params.clone(),
+        })
+    }
+}
+
+/// One place in the pool: for a verification, a new hash, or the one and then the other.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    place: Place,
+    params: Params,
+}
+
+impl Slot {
     /// Hashes a new password, with a random salt.
-    pub(crate) async fn hash(&self, password: Password) -> Result<PasswordHash, Error> {
+    pub(crate) async fn hash(&mut self, password: Password) -> Result<PasswordHash, Error> {
         let params = self.params.clone();
-        self.pool
+        self.place
             .run(move |memory| hash(&password, &params, memory))
             .await?
     }
 
     /// Verifies `password` against a stored hash. Without one it fails after the same work.
+    ///
+    /// Only with `renew` is an outdated hash made anew: the time that takes would tell whose
+    /// password it is to somebody who may not sign in even with it.
     pub(crate) async fn verify(
-        &self,
+        &mut self,
         password: Password,
         stored: Option<PasswordHash>,
+        renew: bool,
     ) -> Result<Verdict, Error> {
         let params = self.params.clone();
-        self.pool
+        self.place
             .run(move |memory| {
                 let stored = match stored {
                     Some(stored) => Phc::new(&stored.0).map_err(Error::internal)?,
@@ -87,7 +113,7 @@ impl Passwords {
                 let current = stored.algorithm == Algorithm::Argon2id.ident()
                     && stored.version == Some(Version::V0x13.into())
                     && cost(&used) == cost(&params);
-                Ok(if current {
+                Ok(if current || !renew {
                     Verdict::Right
                 } else {
                     Verdict::Outdated(hash(&password, &params, memory)?)
@@ -172,4 +198,29 @@ fn phc(params: &Params, salt: Salt, output: Output) -> Result<Phc, Error> {
         salt: Some(salt),
         hash: Some(output),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passwords(iterations: u32) -> Passwords {
+        Passwords::start(8, iterations, 1, NonZeroUsize::MIN, 0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_outdated_hash_is_made_anew_only_where_it_is_wanted() {
+        let password = || Password::attempt("correct horse battery staple");
+        let mut slot = passwords(1).reserve().unwrap();
+        let old = slot.hash(password()).await.unwrap();
+        let mut slot = passwords(2).reserve().unwrap();
+        let verdict = slot.verify(password(), Some(old.clone()), false).await;
+        assert!(matches!(verdict, Ok(Verdict::Right)));
+        let verdict = slot.verify(password(), Some(old), true).await;
+        let Ok(Verdict::Outdated(new)) = verdict else {
+            panic!("{verdict:?}");
+        };
+        let verdict = slot.verify(password(), Some(new), true).await;
+        assert!(matches!(verdict, Ok(Verdict::Right)));
+    }
 }

@@ -68,7 +68,7 @@ impl Users {
         let new = NewUser {
             username,
             email,
-            password_hash: self.passwords.hash(password).await?,
+            password_hash: self.passwords.reserve()?.hash(password).await?,
             created_at: self.clock.now(),
         };
         let inserted = self.store.insert_user(new).await?;
