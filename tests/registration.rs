@@ -163,8 +163,8 @@ async fn a_request_may_choose_one_password() {
     let answer = app
         .operation(
             r#"mutation {
-                a: createUser(input: {username: "a", password: "12345678"}) { user { id } }
-                b: createUser(input: {username: "b", password: "12345678"}) { user { id } }
+                a: createUser(input: {username: "a", password: "correct horse"}) { user { id } }
+                b: createUser(input: {username: "b", password: "correct horse"}) { user { id } }
             }"#,
         )
         .send()
@@ -178,7 +178,7 @@ async fn a_request_may_choose_one_password() {
     // The other one was made all the same: an operation's fields stand for themselves.
     assert_eq!(
         app.operation("mutation { createToken { user { id } } }")
-            .basic("a", "12345678")
+            .basic("a", "correct horse")
             .send()
             .await
             .at("/data/createToken/user/id"),
