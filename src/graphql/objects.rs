@@ -138,6 +138,8 @@ pub(crate) enum UserErrorCode {
     TooLong,
     /// The value has a form, or characters, that are not allowed.
     Invalid,
+    /// The password is among the 100,000 most common ones, which are guessed first.
+    PasswordTooCommon,
 }
 
 impl From<FieldError> for UserError {

@@ -13,6 +13,8 @@ pub(crate) enum Problem {
     TooLong,
     /// Characters or a form that are not allowed.
     Invalid,
+    /// A password that many others have.
+    PasswordTooCommon,
 }
 
 /// A [`Problem`], and where it is.

@@ -1,5 +1,6 @@
 //! Nouns: what Symbolon talks about. Nothing here does I/O or knows a protocol.
 
+mod common_passwords;
 pub(crate) mod credentials;
 pub(crate) mod form;
 pub(crate) mod identity;
