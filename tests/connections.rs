@@ -143,7 +143,7 @@ fn allow_open_files(wanted: u64) {
 async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
     // For this program and, by inheritance, the server.
     allow_open_files(2_000);
-    let (_folder, server) = configured(&[]);
+    let (_folder, server) = configured(&[("SYMBOLON_THROTTLE", "off")]);
     let mut slow = JoinSet::new();
     for number in 0..500 {
         let (head, body) = (Slow::head(&server).await, Slow::body(&server).await);
@@ -194,7 +194,7 @@ async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
 #[test]
 fn a_crowd_that_comes_at_once_waits_its_turn() {
     allow_open_files(2_000);
-    let (_folder, server) = configured(&[]);
+    let (_folder, server) = configured(&[("SYMBOLON_THROTTLE", "off")]);
     let address = server.address().parse().unwrap();
     // Whoever comes now is in the hands of the system.
     server.process.signal("STOP");

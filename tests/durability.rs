@@ -10,7 +10,7 @@ use reqwest::Method;
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 
-use crate::support::{Answer, PASSWORD, Server};
+use crate::support::{Answer, PASSWORD, Server, unthrottled};
 
 async fn register(server: &Server, name: &str) {
     let answer = server.registration(name).send().await;
@@ -34,7 +34,7 @@ async fn whose(server: &Server, token: &str) -> Answer {
 async fn what_was_acknowledged_survives_kill_9() {
     let folder = tempfile::tempdir().unwrap();
     let client = reqwest::Client::new();
-    let mut server = Server::start(folder.path());
+    let mut server = Server::configured(folder.path(), unthrottled);
     let mut alive = Vec::new();
     for round in 0..5 {
         let name = format!("user{round}");
@@ -61,7 +61,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         server.process.signal("KILL");
         assert!(!server.process.wait(Duration::from_secs(10)).success());
         let acknowledged = futures_util::future::join_all(racing).await;
-        server = Server::start(folder.path());
+        server = Server::configured(folder.path(), unthrottled);
         for (n, acknowledged) in acknowledged.into_iter().enumerate() {
             if acknowledged.unwrap() {
                 sign_in(&server, &format!("r{round}-{n}")).await;
@@ -93,7 +93,7 @@ fn files(folder: &Path) -> Vec<u8> {
 #[tokio::test]
 async fn the_database_files_hold_no_token_and_no_password() {
     let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::start(folder.path());
+    let mut server = Server::configured(folder.path(), unthrottled);
     register(&server, "ada").await;
     let token = sign_in(&server, "ada").await;
     let bytes = STANDARD.decode(&token).unwrap();
@@ -122,7 +122,7 @@ async fn the_database_files_hold_no_token_and_no_password() {
 #[tokio::test]
 async fn the_journal_is_a_wal_that_a_stop_leaves_behind_empty() {
     let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::start(folder.path());
+    let mut server = Server::configured(folder.path(), unthrottled);
     register(&server, "ada").await;
     let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
     let database = sea_orm::Database::connect(url).await.unwrap();

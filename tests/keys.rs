@@ -87,12 +87,12 @@ fn the_same_key_from_a_file_or_the_environment_gives_the_same_token() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let client = reqwest::Client::new();
-            let create = r#"mutation { createUser(input: {username: "ada", password: "12345678"}) { user { id } } }"#;
+            let create = r#"mutation { createUser(input: {username: "ada", password: "correct horse"}) { user { id } } }"#;
             let create = serde_json::json!({ "query": create });
             let url = format!("{}/graphql", server.base);
             client.post(url).json(&create).send().await.unwrap();
             let url = format!("{}/tokens", server.base);
-            let request = client.post(url).basic_auth("ada", Some("12345678"));
+            let request = client.post(url).basic_auth("ada", Some("correct horse"));
             crate::support::Answer::of(request).await.at("/token").clone()
         })
     };

@@ -296,11 +296,11 @@ async fn values_of_variables_are_checked_before_anything_is_executed() {
         ("query($n: Role) { __typename }", json!({ "n": "EMPEROR" })),
         (user, json!({ "i": "ada" })),
         (user, json!({ "i": { "username": "ada" } })),
-        (user, json!({ "i": { "username": "ada", "password": "12345678", "wings": 2 } })),
-        (user, json!({ "i": { "username": 1, "password": "12345678" } })),
+        (user, json!({ "i": { "username": "ada", "password": "correct horse", "wings": 2 } })),
+        (user, json!({ "i": { "username": 1, "password": "correct horse" } })),
         // The second field's value is wrong: the first one must not have run.
         (
-            "mutation($e: Int) { createUser(input: {username: \"ada\", password: \"12345678\"}) { user { id } }
+            "mutation($e: Int) { createUser(input: {username: \"ada\", password: \"correct horse\"}) { user { id } }
                 createToken(expiresIn: $e) { token } }",
             json!({ "e": "soon" }),
         ),
@@ -323,7 +323,7 @@ async fn values_of_variables_are_checked_before_anything_is_executed() {
         ("query($n: Role) { __typename }", json!({ "n": "ADMIN" })),
         (
             user,
-            json!({ "i": { "username": "bob", "password": "12345678", "email": null } }),
+            json!({ "i": { "username": "bob", "password": "correct horse", "email": null } }),
         ),
     ] {
         let document = document.replace(

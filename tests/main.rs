@@ -12,6 +12,8 @@
 
 mod support;
 
+mod accounts;
+mod admins;
 mod architecture;
 mod audit;
 mod authorization;
@@ -33,5 +35,7 @@ mod registration;
 mod rest;
 mod running;
 mod schema;
+mod throttle;
 mod tokens;
+mod trail;
 mod users;

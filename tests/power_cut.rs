@@ -193,7 +193,7 @@ async fn what_was_acknowledged_survives_a_power_cut() {
     for number in 0..150 {
         let name = format!("user{number}");
         let query = format!(
-            r#"mutation {{ createUser(input: {{username: "{name}", password: "12345678"}}) {{ user {{ id }} }} }}"#
+            r#"mutation {{ createUser(input: {{username: "{name}", password: "correct horse"}}) {{ user {{ id }} }} }}"#
         );
         let request = client
             .post(format!("{base}/graphql"))
@@ -205,7 +205,9 @@ async fn what_was_acknowledged_survives_a_power_cut() {
                 .is_string()
         );
         promises.push((name.clone(), None));
-        let request = client.post(&tokens).basic_auth(&name, Some("12345678"));
+        let request = client
+            .post(&tokens)
+            .basic_auth(&name, Some("correct horse"));
         let token = Answer::of(request)
             .await
             .at("/token")

@@ -1,5 +1,8 @@
 //! `createUser`.
 
+use std::path::Path;
+use std::process::Command;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -77,6 +80,10 @@ async fn each_field_that_cannot_be_is_told_with_its_code() {
         (password("7 chars"), "password: TOO_SHORT"),
         (password(&"x".repeat(129)), "password: TOO_LONG"),
         (password("tab\tinside it"), "password: INVALID"),
+        (
+            password("passwordpassword"),
+            "password: PASSWORD_TOO_COMMON",
+        ),
         (email(""), "email: INVALID"),
         (email("nobody"), "email: INVALID"),
         (email("a@b@c"), "email: INVALID"),
@@ -112,6 +119,29 @@ async fn the_bounds_themselves_are_allowed() {
             .send()
             .await;
         assert!(token.at("/data/createToken/token").is_string(), "{token:?}");
+    }
+}
+
+#[tokio::test]
+async fn common_passwords_are_refused_however_they_are_capitalized() {
+    let app = TestApp::start().await;
+    for (username, common, uncommon) in [
+        ("a", "PasswordPassword", "PasswordPassphrase"),
+        ("b", "12345678", "1 2 3 4 5 6 7 8"),
+        ("c", "1q2w3e4r5t", "1q2w3e4r5t correct horse"),
+        ("d", "trustno1", "trust no one"),
+        // The last one of the hundred thousand, and the one that comes next.
+        ("e", "Smokey24", "Smokey212"),
+    ] {
+        let create = async |password| {
+            problems(&create(&app, json!({ "username": username, "password": password })).await)
+        };
+        assert_eq!(
+            create(common).await,
+            ["password: PASSWORD_TOO_COMMON"],
+            "{common}"
+        );
+        assert_eq!(create(uncommon).await, [""; 0], "{uncommon}");
     }
 }
 
@@ -163,8 +193,8 @@ async fn a_request_may_choose_one_password() {
     let answer = app
         .operation(
             r#"mutation {
-                a: createUser(input: {username: "a", password: "12345678"}) { user { id } }
-                b: createUser(input: {username: "b", password: "12345678"}) { user { id } }
+                a: createUser(input: {username: "a", password: "correct horse"}) { user { id } }
+                b: createUser(input: {username: "b", password: "correct horse"}) { user { id } }
             }"#,
         )
         .send()
@@ -178,10 +208,29 @@ async fn a_request_may_choose_one_password() {
     // The other one was made all the same: an operation's fields stand for themselves.
     assert_eq!(
         app.operation("mutation { createToken { user { id } } }")
-            .basic("a", "12345678")
+            .basic("a", "correct horse")
             .send()
             .await
             .at("/data/createToken/user/id"),
         "1"
+    );
+}
+
+#[test]
+#[ignore = "needs Node.js, which scripts/test installs"]
+fn the_filter_of_common_passwords_is_the_one_that_its_script_makes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let made = Command::new(root.join("scripts/common-passwords"))
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let committed = include_bytes!("../src/model/common_passwords.bin");
+    assert!(
+        made.stdout == committed,
+        "the filter is out of date: scripts/common-passwords > src/model/common_passwords.bin"
     );
 }

@@ -148,6 +148,8 @@ pub(crate) enum UserErrorCode {
     WrongPassword,
     /// There would be no admin left.
     LastAdmin,
+    /// The password is among the 100,000 most common ones, which are guessed first.
+    PasswordTooCommon,
 }
 
 impl From<FieldError> for UserError {

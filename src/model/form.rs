@@ -22,6 +22,8 @@ pub enum Problem {
     WrongPassword,
     /// There would be no admin left.
     LastAdmin,
+    /// A password that many others have.
+    PasswordTooCommon,
 }
 
 /// A [`Problem`], and where it is.

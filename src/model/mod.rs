@@ -1,6 +1,7 @@
 //! Nouns: what Symbolon talks about. Nothing here does I/O or knows a protocol.
 
 pub(crate) mod audit;
+mod common_passwords;
 pub(crate) mod credentials;
 pub(crate) mod form;
 pub(crate) mod identity;

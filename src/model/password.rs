@@ -5,6 +5,7 @@ use std::fmt;
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 
+use crate::model::common_passwords::is_common;
 use crate::model::form::{FieldError, Problem};
 
 /// A password in the clear, prepared with the PRECIS profile `OpaqueString` (RFC 8265, section 4),
@@ -13,7 +14,7 @@ use crate::model::form::{FieldError, Problem};
 pub(crate) struct Password(String);
 
 impl Password {
-    /// A password that somebody chooses: 8 to 128 characters.
+    /// A password that somebody chooses: 8 to 128 characters, and not a common one.
     pub(crate) fn choose(text: &str, field: &'static str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new(field, problem, message));
         if text.is_empty() {
@@ -27,6 +28,10 @@ impl Password {
         };
         match prepared.chars().count() {
             ..8 => refuse(Problem::TooShort, "A password has at least 8 characters."),
+            8..=128 if is_common(&prepared) => refuse(
+                Problem::PasswordTooCommon,
+                "This password is among the most common ones; choose another.",
+            ),
             8..=128 => Ok(Self(prepared.into_owned())),
             _ => refuse(Problem::TooLong, "A password has at most 128 characters."),
         }

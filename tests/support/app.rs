@@ -37,6 +37,11 @@ impl TestApp {
         Self::configured(|_| {}).await
     }
 
+    /// For clients that do in a moment what people do in hours.
+    pub async fn unthrottled() -> Self {
+        Self::configured(|config| config.throttle.enabled = false).await
+    }
+
     pub async fn configured(configure: impl FnOnce(&mut Config)) -> Self {
         Self::serving(configure, Symbolon::own_routes).await
     }

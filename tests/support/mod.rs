@@ -6,7 +6,7 @@ mod process;
 
 pub use app::{Answer, Operation, TestApp, start_of_time};
 pub use node::{node_in, succeed};
-pub use process::{Process, Server, finish, symbolon};
+pub use process::{Process, Server, finish, symbolon, unthrottled};
 
 /// The password of every account that a test does not give another one.
 pub const PASSWORD: &str = "correct horse battery staple";

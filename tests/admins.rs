@@ -1,0 +1,274 @@
+//! What admins do with the accounts of others, and how the last of them stays one.
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, PASSWORD, TestApp};
+
+/// An app with the admin `ada` (1) and the user `bob` (2), and their tokens.
+async fn ada_and_bob() -> (TestApp, String, String) {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    app.register("bob").await;
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
+        .await;
+    let (ada, bob) = (app.sign_in("ada").await, app.sign_in("bob").await);
+    (app, ada, bob)
+}
+
+/// A mutation that answers with a `UserPayload`.
+async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
+    let document = format!(
+        "mutation {{ done: {call} {{ user {{ role disabledAt }} userErrors {{ code field }} }} }}"
+    );
+    app.operation(&document).bearer(token).send().await
+}
+
+fn codes(answer: &Answer) -> Vec<&str> {
+    let errors = answer.at("/data/done/userErrors").as_array();
+    let errors = errors.unwrap_or_else(|| panic!("{answer:?}")).iter();
+    errors
+        .map(|error| error["code"].as_str().unwrap())
+        .collect()
+}
+
+fn calls(id: u32) -> [String; 4] {
+    [
+        format!("setUserRole(id: {id}, role: ADMIN)"),
+        format!("setUserPassword(input: {{ id: {id}, newPassword: \"another good password\" }})"),
+        format!("disableUser(id: {id})"),
+        format!("enableUser(id: {id})"),
+    ]
+}
+
+#[tokio::test]
+async fn they_are_for_admins_only() {
+    let (app, ada, bob) = ada_and_bob().await;
+    let revoke = "mutation { revokeUserTokens(id: 1) }";
+    for call in calls(1) {
+        let answer = mutate(&app, &bob, &call).await;
+        assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"), "{call}");
+        let document = format!("mutation {{ {call} {{ user {{ id }} }} }}");
+        let answer = app.operation(&document).send().await;
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{call}");
+    }
+    let answer = app.operation(revoke).bearer(&bob).send().await;
+    assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+    let events = "{ auditEvents { nodes { id } } }";
+    let answer = app.operation(events).bearer(&bob).send().await;
+    assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+    let answer = app.operation(events).bearer(&ada).send().await;
+    assert!(answer.at("/data/auditEvents/nodes/0/id").is_string());
+}
+
+#[tokio::test]
+async fn nobody_is_no_account() {
+    let (app, ada, _) = ada_and_bob().await;
+    for call in calls(99) {
+        assert_eq!(
+            codes(&mutate(&app, &ada, &call).await),
+            ["INVALID"],
+            "{call}"
+        );
+    }
+    let document =
+        r#"mutation { deleteUser(input: { id: "x" }) { deletedUserId userErrors { code } } }"#;
+    let answer = app.operation(document).bearer(&ada).send().await;
+    assert_eq!(answer.at("/data/deleteUser/userErrors/0/code"), "INVALID");
+    let document = "mutation { revokeUserTokens(id: 99) }";
+    let answer = app.operation(document).bearer(&ada).send().await;
+    assert_eq!(answer.error(), ("BAD_USER_INPUT", ""));
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_out_at_once_and_comes_back_with_a_new_token() {
+    let (app, ada, bob) = ada_and_bob().await;
+    let disabled = mutate(&app, &ada, "disableUser(id: 2)").await;
+    assert_eq!(
+        disabled.at("/data/done/user/disabledAt"),
+        "2026-01-01T00:00:00+00:00"
+    );
+    assert_eq!(
+        app.me(&bob).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+    let sign_in = || {
+        let create = app.operation("mutation { createToken { token } }");
+        create.basic("bob", PASSWORD).send()
+    };
+    assert_eq!(
+        sign_in().await.error(),
+        ("UNAUTHENTICATED", "INVALID_CREDENTIALS")
+    );
+    // Doing it twice is no error, and moves nothing.
+    app.advance(TimeDelta::minutes(30));
+    let again = mutate(&app, &ada, "disableUser(id: 2)").await;
+    assert_eq!(again.at("/data/done"), disabled.at("/data/done"));
+
+    let enabled = mutate(&app, &ada, "enableUser(id: 2)").await;
+    assert_eq!(enabled.at("/data/done/user/disabledAt"), &Value::Null);
+    assert_eq!(
+        app.me(&bob).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+    let token = app.sign_in("bob").await;
+    assert_ne!(token, bob);
+    assert_eq!(app.me(&token).await.at("/data/me/username"), "bob");
+}
+
+#[tokio::test]
+async fn a_password_that_an_admin_sets_ends_the_users_token() {
+    let (app, ada, bob) = ada_and_bob().await;
+    let call = r#"setUserPassword(input: { id: 2, newPassword: "another good password" })"#;
+    assert_eq!(codes(&mutate(&app, &ada, call).await), [""; 0]);
+    assert_eq!(
+        app.me(&bob).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+    let create = || app.operation("mutation { createToken { token } }");
+    let old = create().basic("bob", PASSWORD).send().await;
+    assert_eq!(old.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
+    let new = create().basic("bob", "another good password").send().await;
+    assert!(new.at("/data/createToken/token").is_string());
+    let short = r#"setUserPassword(input: { id: 2, newPassword: "short" })"#;
+    assert_eq!(codes(&mutate(&app, &ada, short).await), ["TOO_SHORT"]);
+    // Whoever stole an admin's token does not get the account with it.
+    let own = r#"setUserPassword(input: { id: 1, newPassword: "another good password" })"#;
+    let refused = mutate(&app, &ada, own).await;
+    assert_eq!(refused.error(), ("BAD_USER_INPUT", ""));
+}
+
+#[tokio::test]
+async fn a_role_counts_from_the_next_request_on() {
+    let (app, ada, bob) = ada_and_bob().await;
+    let made = mutate(&app, &ada, "setUserRole(id: 2, role: ADMIN)").await;
+    assert_eq!(made.at("/data/done/user/role"), "ADMIN");
+    let unmade = mutate(&app, &bob, "setUserRole(id: 1, role: USER)").await;
+    assert_eq!(unmade.at("/data/done/user/role"), "USER");
+    let refused = mutate(&app, &ada, "setUserRole(id: 1, role: ADMIN)").await;
+    assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+    // Also from the next field of the same request on.
+    let document = "mutation {
+        a: setUserRole(id: 1, role: ADMIN) { user { role } }
+        b: setUserRole(id: 2, role: USER) { user { role } }
+        c: setUserRole(id: 2, role: ADMIN) { user { role } }
+    }";
+    let answer = app.operation(document).bearer(&bob).send().await;
+    assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+    assert_eq!(answer.at("/errors/0/path/0"), "c");
+}
+
+#[tokio::test]
+async fn tokens_of_a_user_are_ended_and_counted() {
+    let (app, ada, bob) = ada_and_bob().await;
+    let document = "mutation { revokeUserTokens(id: 2) }";
+    let revoke = || app.operation(document).bearer(&ada).send();
+    assert_eq!(revoke().await.at("/data/revokeUserTokens"), 1);
+    assert_eq!(
+        app.me(&bob).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+    assert_eq!(revoke().await.at("/data/revokeUserTokens"), 0);
+    assert_ne!(app.sign_in("bob").await, bob);
+}
+
+#[tokio::test]
+async fn an_admin_changes_and_deletes_the_account_of_another_without_its_password() {
+    let (app, ada, bob) = ada_and_bob().await;
+    let call = r#"updateUser(input: { id: 2, username: "robert", email: "bob@example.org" })"#;
+    assert_eq!(codes(&mutate(&app, &ada, call).await), [""; 0]);
+    assert_eq!(app.me(&bob).await.at("/data/me/username"), "robert");
+    let document = "mutation { deleteUser(input: { id: 2 }) { deletedUserId } }";
+    let deleted = app.operation(document).bearer(&ada).send().await;
+    assert_eq!(deleted.at("/data/deleteUser/deletedUserId"), "2");
+    assert_eq!(
+        app.me(&bob).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_INVALID")
+    );
+    // Their own takes the password like anybody's.
+    let document = "mutation { deleteUser(input: { id: 1 }) { userErrors { code } } }";
+    let own = app.operation(document).bearer(&ada).send().await;
+    assert_eq!(
+        own.at("/data/deleteUser/userErrors/0/code"),
+        "WRONG_PASSWORD"
+    );
+}
+
+#[tokio::test]
+async fn the_last_admin_stays() {
+    let (app, ada, _) = ada_and_bob().await;
+    for call in ["setUserRole(id: 1, role: USER)", "disableUser(id: 1)"] {
+        assert_eq!(
+            codes(&mutate(&app, &ada, call).await),
+            ["LAST_ADMIN"],
+            "{call}"
+        );
+    }
+    let delete = json!({ "i": { "password": PASSWORD } });
+    let document =
+        "mutation($i: DeleteUserInput!) { done: deleteUser(input: $i) { userErrors { code } } }";
+    let answer = app
+        .operation_with(document, &delete)
+        .bearer(&ada)
+        .send()
+        .await;
+    assert_eq!(codes(&answer), ["LAST_ADMIN"]);
+    // One who may not sign in does not count.
+    app.sql("UPDATE symbolon_user SET role = 'admin', disabled_at = 0 WHERE id = 2")
+        .await;
+    let answer = mutate(&app, &ada, "setUserRole(id: 1, role: USER)").await;
+    assert_eq!(codes(&answer), ["LAST_ADMIN"]);
+    mutate(&app, &ada, "enableUser(id: 2)").await;
+    let answer = mutate(&app, &ada, "setUserRole(id: 1, role: USER)").await;
+    assert_eq!(answer.at("/data/done/user/role"), "USER");
+}
+
+#[tokio::test]
+async fn of_admins_who_turn_on_each_other_at_once_one_stays() {
+    let app = TestApp::unthrottled().await;
+    let names: Vec<_> = (1..=4).map(|number| format!("admin{number}")).collect();
+    for name in &names {
+        app.register(name).await;
+    }
+    for change in ["setUserRole(id: {}, role: USER)", "disableUser(id: {})"] {
+        app.sql("UPDATE symbolon_user SET role = 'admin', disabled_at = NULL")
+            .await;
+        let mut tokens = Vec::new();
+        for name in &names {
+            tokens.push(app.sign_in(name).await);
+        }
+        // Each on all others.
+        let attacks = tokens.iter().enumerate().flat_map(|(own, token)| {
+            (0..4).filter(move |other| *other != own).map(move |other| {
+                let call = change.replace("{}", &(other + 1).to_string());
+                (token, call)
+            })
+        });
+        join_all(attacks.map(async |(token, call)| mutate(&app, token, &call).await)).await;
+        let mut left = 0;
+        for id in 1..=4 {
+            let row = app.row(id).await;
+            let is_admin = row.role == entity::user::Role::Admin && row.disabled_at.is_none();
+            left += i32::from(is_admin);
+        }
+        assert_eq!(left, 1, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn where_registration_is_closed_admins_register() {
+    let (app, ..) = ada_and_bob().await;
+    let app = app.restart(|config| config.registration = false).await;
+    let (ada, bob) = (app.sign_in("ada").await, app.sign_in("bob").await);
+    let document = format!(
+        r#"mutation {{ createUser(input: {{ username: "eve", password: "{PASSWORD}" }}) {{ user {{ id }} }} }}"#
+    );
+    let anonymous = app.operation(&document).send().await;
+    assert_eq!(anonymous.error(), ("FORBIDDEN", "REGISTRATION_CLOSED"));
+    let user = app.operation(&document).bearer(&bob).send().await;
+    assert_eq!(user.error(), ("FORBIDDEN", "REGISTRATION_CLOSED"));
+    let admin = app.operation(&document).bearer(&ada).send().await;
+    assert_eq!(admin.at("/data/createUser/user/id"), "3");
+    app.sign_in("eve").await;
+}
