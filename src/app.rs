@@ -21,6 +21,7 @@ use crate::operator::Operator;
 use crate::service::Services;
 use crate::service::accounts::Accounts;
 use crate::service::audit::Audit;
+use crate::service::import::Import;
 use crate::service::passwords::Passwords;
 use crate::service::server_key::KeySource;
 use crate::service::sign_in::SignIn;
@@ -91,11 +92,21 @@ impl Symbolon {
                 clock: clock.clone(),
                 passwords: Arc::clone(&passwords),
             },
+            import: Import {
+                store: Arc::clone(&store),
+                clock: clock.clone(),
+                passwords: Arc::clone(&passwords),
+            },
             sign_in: SignIn {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
                 passwords: Arc::clone(&passwords),
-                throttle: Throttle::new(Arc::clone(&store), clock.clone(), rates),
+                throttle: Throttle {
+                    store: Arc::clone(&store),
+                    clock: clock.clone(),
+                    audit: Arc::clone(&audit),
+                    rates,
+                },
                 audit: Arc::clone(&audit),
             },
             tokens: Tokens {

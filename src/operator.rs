@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::model::audit::{Actor, AuditEvent, EventFilter};
 use crate::model::form::Refused;
+use crate::model::import::{Imported, ImportedAccount};
 use crate::model::page::PageRequest;
 use crate::model::token::LiveSession;
 use crate::model::user::{Role, User, UserId};
@@ -46,6 +47,17 @@ impl Operator {
             ..PageRequest::default()
         };
         Ok(self.services.users.page(stretch).await?.items)
+    }
+
+    /// Takes over accounts of another system, in one step; what became of each. Those that exist
+    /// are left as they are, so it can simply be done again. A dry run only says what would become
+    /// of them.
+    pub async fn import(
+        &self,
+        accounts: Vec<ImportedAccount>,
+        dry_run: bool,
+    ) -> Result<Vec<Imported>, Error> {
+        self.services.import.run(accounts, dry_run).await
     }
 
     /// Gives an account another password, and ends its tokens.

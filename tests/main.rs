@@ -35,6 +35,7 @@ mod registration;
 mod rest;
 mod running;
 mod schema;
+mod security;
 mod throttle;
 mod tokens;
 mod trail;

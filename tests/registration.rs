@@ -176,6 +176,45 @@ async fn names_and_addresses_that_only_look_different_are_taken() {
 }
 
 #[tokio::test]
+async fn a_name_has_no_invisible_characters() {
+    let app = TestApp::start().await;
+    for invisible in [
+        '\u{0}',
+        '\t',
+        '\n',
+        ' ',
+        '\u{7f}',
+        '\u{85}',
+        '\u{a0}',
+        '\u{ad}',
+        '\u{34f}',
+        '\u{61c}',
+        '\u{115f}',
+        '\u{180e}',
+        '\u{200b}',
+        '\u{200c}',
+        '\u{200d}',
+        '\u{200e}',
+        '\u{202e}',
+        '\u{2028}',
+        '\u{2060}',
+        '\u{2066}',
+        '\u{3164}',
+        '\u{fe0f}',
+        '\u{feff}',
+        '\u{ffa0}',
+        '\u{e0041}',
+        '\u{e000}',
+    ] {
+        for name in [format!("a{invisible}da"), format!("ada{invisible}")] {
+            let input = json!({ "username": name, "password": PASSWORD });
+            let answer = create(&app, input).await;
+            assert_eq!(problems(&answer), ["username: INVALID"], "{name:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn of_many_registrations_of_one_name_at_once_one_succeeds() {
     let app = TestApp::start().await;
     let input = json!({ "username": "ada", "password": PASSWORD });

@@ -4,7 +4,9 @@ pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod authentication;
 mod hash_pool;
+pub(crate) mod import;
 pub(crate) mod passwords;
+mod schemes;
 pub(crate) mod server_key;
 pub(crate) mod sign_in;
 pub(crate) mod throttle;
@@ -20,6 +22,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::service::accounts::Accounts;
 use crate::service::audit::Audit;
+use crate::service::import::Import;
 use crate::service::sign_in::SignIn;
 use crate::service::tokens::Tokens;
 use crate::service::users::Users;
@@ -30,6 +33,7 @@ use crate::store::Store;
 pub(crate) struct Services {
     pub(crate) accounts: Accounts,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) import: Import,
     pub(crate) sign_in: SignIn,
     pub(crate) tokens: Tokens,
     pub(crate) users: Users,

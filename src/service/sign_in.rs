@@ -7,7 +7,7 @@ use crate::error::{Error, Unauthenticated};
 use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
 use crate::model::credentials::UserPass;
 use crate::model::form::{FieldError, Problem, Refused};
-use crate::model::password::{Password, PasswordHash};
+use crate::model::password::{Attempt, PasswordHash};
 use crate::model::user::{Account, Username};
 use crate::service::audit::Audit;
 use crate::service::passwords::{Passwords, Slot, Verdict};
@@ -48,16 +48,11 @@ impl SignIn {
         let name = username.map_or_else(|_| given.username.clone(), |name| name.canonical);
         let id = account.as_ref().map(|account| account.user.id);
         let slot = self.passwords.reserve()?;
-        let counted = self.throttle.sign_in(&name, id, origin).await;
-        let counted = counted.inspect_err(|error| {
-            if matches!(error, Error::RateLimited { .. }) {
-                self.audit.throttled(id, origin, self.clock.now());
-            }
-        })?;
+        let counted = self.throttle.sign_in(&name, id, origin).await?;
         let stored = account.as_ref();
         let stored = stored.map(|account| account.password_hash.clone());
         let account = account.filter(|account| account.user.disabled_at.is_none());
-        let password = Password::attempt(&given.password);
+        let password = Attempt::new(&given.password);
         let (verdict, _) = self
             .verdict(password, stored, account.is_some(), slot, &counted)
             .await?;
@@ -104,14 +99,9 @@ impl SignIn {
     ) -> Result<Confirmed, Refused> {
         let id = account.user.id;
         let slot = self.passwords.reserve()?;
-        let counted = self.throttle.confirmation(id).await;
-        let counted = counted.inspect_err(|error| {
-            if matches!(error, Error::RateLimited { .. }) {
-                self.audit.throttled(Some(id), origin, self.clock.now());
-            }
-        })?;
+        let counted = self.throttle.confirmation(id, origin).await?;
         let stored = Some(account.password_hash.clone());
-        let password = Password::attempt(password);
+        let password = Attempt::new(password);
         let (verdict, slot) = self
             .verdict(password, stored, false, slot, &counted)
             .await?;
@@ -126,7 +116,7 @@ impl SignIn {
 
     async fn verdict(
         &self,
-        password: Password,
+        password: Attempt,
         stored: Option<PasswordHash>,
         rehash: bool,
         mut slot: Slot,

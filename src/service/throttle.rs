@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::model::audit::Origin;
 use crate::model::rate::Rate;
 use crate::model::user::UserId;
+use crate::service::audit::Audit;
 use crate::store::{Bucket, Store, Writing};
 
 /// For so long an address that an account was signed in to from has a bucket of its own there.
@@ -59,21 +60,14 @@ impl Counted {
 /// The counts, in the database: they survive a restart, and several processes share them.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    store: Arc<Store>,
-    clock: Clock,
-    rates: Option<Rates>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Clock,
+    pub(crate) audit: Arc<Audit>,
+    /// Without them nothing is counted.
+    pub(crate) rates: Option<Rates>,
 }
 
 impl Throttle {
-    /// Without rates nothing is counted.
-    pub(crate) fn new(store: Arc<Store>, clock: Clock, rates: Option<Rates>) -> Self {
-        Self {
-            store,
-            clock,
-            rates,
-        }
-    }
-
     /// Counts an attempt to sign in as `name`, which is the account's if there is one. An address
     /// that signed in to it lately has a bucket of its own, so that strangers who guess do not lock
     /// its owner out.
@@ -87,7 +81,8 @@ impl Throttle {
             return Ok(Counted::default());
         };
         let Some(address) = origin.network() else {
-            return self.count(&[rates.bucket(Subject::Name(name))]).await;
+            let bucket = rates.bucket(Subject::Name(name));
+            return self.count(&[bucket], account, origin).await;
         };
         // No account has this id; the question costs the same.
         let user = account.unwrap_or(UserId(0));
@@ -98,16 +93,21 @@ impl Throttle {
             Subject::Name(name)
         };
         let buckets = [subject, Subject::Address(address)].map(|subject| rates.bucket(subject));
-        self.count(&buckets).await
+        self.count(&buckets, account, origin).await
     }
 
     /// Counts an attempt to confirm the password of an account from one of its own sessions, which
     /// no stranger can use up.
-    pub(crate) async fn confirmation(&self, account: UserId) -> Result<Counted, Error> {
+    pub(crate) async fn confirmation(
+        &self,
+        account: UserId,
+        origin: &Origin,
+    ) -> Result<Counted, Error> {
         let Some(rates) = self.rates else {
             return Ok(Counted::default());
         };
-        self.count(&[rates.bucket(Subject::Session(account))]).await
+        let bucket = rates.bucket(Subject::Session(account));
+        self.count(&[bucket], Some(account), origin).await
     }
 
     /// Counts a registration.
@@ -116,26 +116,33 @@ impl Throttle {
             return Ok(());
         };
         let bucket = rates.bucket(Subject::Registration(address));
-        self.count(&[bucket]).await.map(drop)
+        self.count(&[bucket], None, origin).await.map(drop)
     }
 
     /// Counts in all of the buckets, or in none if one is full: a refusal writes nothing.
-    async fn count(&self, buckets: &[Bucket]) -> Result<Counted, Error> {
+    async fn count(
+        &self,
+        buckets: &[Bucket],
+        account: Option<UserId>,
+        origin: &Origin,
+    ) -> Result<Counted, Error> {
         let now = self.clock.now();
+        let refuse = |retry_after| {
+            self.audit.throttled(account, origin, now);
+            Err(Error::RateLimited { retry_after })
+        };
         // A flood is refused here, beside the one connection that writes.
         for bucket in buckets {
             let drained_at = self.store.drained_at(bucket).await?;
             if let Some(retry_after) = wait(bucket, drained_at, now) {
-                return Err(Error::RateLimited { retry_after });
+                return refuse(retry_after);
             }
         }
         let writing = self.store.write().await?;
         for bucket in buckets {
             if !writing.count(bucket, now).await? {
-                let retry_after = bucket.rate.interval().num_seconds() + 1;
-                return Err(Error::RateLimited {
-                    retry_after: u32::try_from(retry_after).unwrap_or(u32::MAX),
-                });
+                // Others were faster by a moment, and have filled it.
+                return refuse(seconds(bucket.rate.interval()));
             }
         }
         writing.commit().await?;
@@ -171,6 +178,11 @@ fn wait(bucket: &Bucket, drained_at: Option<DateTime<Utc>>, now: DateTime<Utc>) 
     if ahead <= room || ahead > full {
         return None;
     }
-    let millis = (ahead - room).num_milliseconds();
-    u32::try_from((millis + 999) / 1000).ok()
+    Some(seconds(ahead - room))
+}
+
+/// Rounded up.
+fn seconds(time: TimeDelta) -> u32 {
+    let seconds = (time.num_milliseconds() + 999) / 1000;
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }

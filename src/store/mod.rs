@@ -3,6 +3,8 @@
 mod accounts;
 mod audit;
 mod connect;
+mod flask;
+mod import;
 mod sessions;
 mod throttle;
 mod users;
@@ -16,6 +18,8 @@ use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
 use crate::error::Error;
 
 pub(crate) use self::accounts::ProfileChange;
+pub use self::flask::{FlaskDatabase, FlaskRow};
+pub(crate) use self::import::Taken;
 pub(crate) use self::sessions::Replace;
 pub(crate) use self::throttle::Bucket;
 pub(crate) use self::users::{NewAccount, TakenField};

@@ -123,18 +123,7 @@ impl Store {
 impl Writing {
     /// Inserts an account; `None` if another one has its name or its e-mail address.
     pub(crate) async fn insert_user(&self, new: NewAccount) -> Result<Option<UserId>, Error> {
-        let row = user::ActiveModel {
-            username: Set(new.username.display),
-            username_canonical: Set(new.username.canonical),
-            email: Set(new.email.as_ref().map(|email| email.display.clone())),
-            email_canonical: Set(new.email.map(|email| email.canonical)),
-            password_hash: Set(new.password_hash.0),
-            password_version: Set(1),
-            role: Set(stored(new.role)),
-            created_at: Set(new.created_at.timestamp_millis()),
-            ..Default::default()
-        };
-        let inserted = user::Entity::insert(row)
+        let inserted = user::Entity::insert(row(new))
             .on_conflict(OnConflict::new().do_nothing().to_owned())
             .try_insert()
             .exec(&self.transaction)
@@ -143,6 +132,21 @@ impl Writing {
             TryInsertResult::Inserted(row) => Some(UserId(row.last_insert_id)),
             TryInsertResult::Conflicted | TryInsertResult::Empty => None,
         })
+    }
+}
+
+/// The row of an account to be.
+pub(super) fn row(new: NewAccount) -> user::ActiveModel {
+    user::ActiveModel {
+        username: Set(new.username.display),
+        username_canonical: Set(new.username.canonical),
+        email: Set(new.email.as_ref().map(|email| email.display.clone())),
+        email_canonical: Set(new.email.map(|email| email.canonical)),
+        password_hash: Set(new.password_hash.0),
+        password_version: Set(1),
+        role: Set(stored(new.role)),
+        created_at: Set(new.created_at.timestamp_millis()),
+        ..Default::default()
     }
 }
 

@@ -1,0 +1,60 @@
+//! Many accounts at once.
+
+use std::collections::HashSet;
+
+use entity::user;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+
+use crate::error::Error;
+use crate::store::users::{NewAccount, row};
+use crate::store::{Store, Writing};
+
+/// Names and addresses that accounts have, as they are compared.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) usernames: HashSet<String>,
+    pub(crate) emails: HashSet<String>,
+}
+
+impl Store {
+    /// Which of these names and addresses accounts have.
+    pub(crate) async fn taken_of(&self, wanted: &Taken) -> Result<Taken, Error> {
+        taken_of(&self.readers, wanted).await
+    }
+}
+
+impl Writing {
+    /// Which of these names and addresses accounts have.
+    pub(crate) async fn taken_of(&self, wanted: &Taken) -> Result<Taken, Error> {
+        taken_of(&self.transaction, wanted).await
+    }
+
+    /// Inserts accounts whose names and addresses are free.
+    pub(crate) async fn insert_users(&self, new: Vec<NewAccount>) -> Result<(), Error> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        user::Entity::insert_many(new.into_iter().map(row))
+            .exec_without_returning(&self.transaction)
+            .await?;
+        Ok(())
+    }
+}
+
+async fn taken_of(database: &impl ConnectionTrait, wanted: &Taken) -> Result<Taken, Error> {
+    use user::Column::{EmailCanonical, UsernameCanonical};
+    let those = async |column: user::Column, values: &HashSet<String>| {
+        let found = user::Entity::find()
+            .select_only()
+            .column(column)
+            .filter(column.is_in(values))
+            .into_tuple::<String>()
+            .all(database)
+            .await?;
+        Ok::<HashSet<String>, Error>(found.into_iter().collect())
+    };
+    Ok(Taken {
+        usernames: those(UsernameCanonical, &wanted.usernames).await?,
+        emails: those(EmailCanonical, &wanted.emails).await?,
+    })
+}
