@@ -2,6 +2,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod form;
+pub(crate) mod hash_format;
 pub(crate) mod identity;
 pub(crate) mod password;
 pub(crate) mod token;

@@ -6,6 +6,7 @@ use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 
 use crate::model::form::{FieldError, Problem};
+use crate::model::hash_format::{self, Argon2, HashParts};
 
 /// A password in the clear, prepared with the PRECIS profile `OpaqueString` (RFC 8265, section 4),
 /// so that the same password typed on two keyboards is the same bytes.
@@ -32,12 +33,6 @@ impl Password {
         }
     }
 
-    /// A password that somebody signs in with. One that cannot be prepared matches no hash, and
-    /// costs what any other wrong one costs.
-    pub(crate) fn attempt(text: &str) -> Self {
-        Self(OpaqueString::enforce(text).map_or_else(|_| text.to_owned(), Into::into))
-    }
-
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
@@ -49,9 +44,62 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The hash of a password, as a PHC string.
+/// A password that somebody signs in with.
+pub(crate) struct Attempt {
+    pub(crate) password: Password,
+    /// Other systems hash what they are sent.
+    pub(crate) as_sent: String,
+}
+
+impl Attempt {
+    /// What cannot be prepared stays as it is: it may still be right for an imported hash, and costs
+    /// what any other password costs.
+    pub(crate) fn new(text: &str) -> Self {
+        let prepared = OpaqueString::enforce(text).map_or_else(|_| text.to_owned(), Into::into);
+        Self {
+            password: Password(prepared),
+            as_sent: text.to_owned(),
+        }
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Attempt(redacted)")
+    }
+}
+
+/// What stands before the hash of another system.
+const IMPORTED: &str = "imported:";
+
+/// The hash of a password, as the database keeps it: a PHC string, or `imported:` and the string
+/// that another system made. That one is replaced when its owner signs in.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PasswordHash(pub(crate) String);
+
+impl PasswordHash {
+    /// A hash of our own.
+    pub(crate) fn new(argon2: Argon2, salt: &[u8], output: &[u8]) -> Self {
+        Self(hash_format::phc(argon2, salt, output))
+    }
+
+    /// A hash that another system made; refused with a reason when nobody could sign in with it.
+    pub(crate) fn imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
+        HashParts::read(text, max_memory_kib)?;
+        Ok(Self(format!("{IMPORTED}{text}")))
+    }
+
+    /// Whether another system made it, of the password as it was sent.
+    pub(crate) fn is_imported(&self) -> bool {
+        self.0.starts_with(IMPORTED)
+    }
+
+    /// Fails with a reason when it is no hash, or asks for more than is computed.
+    pub(crate) fn parts(&self, max_memory_kib: u32) -> Result<HashParts, &'static str> {
+        let text = self.0.strip_prefix(IMPORTED).unwrap_or(&self.0);
+        HashParts::read(text, max_memory_kib)
+    }
+}
 
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

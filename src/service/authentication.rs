@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::error::{Error, Unauthenticated};
 use crate::model::credentials::{BearerToken, Credentials, UserPass};
 use crate::model::identity::Identity;
-use crate::model::password::Password;
+use crate::model::password::Attempt;
 use crate::model::token::Lifetime;
 use crate::model::user::{Account, UserId, Username};
 use crate::service::Services;
@@ -117,9 +117,7 @@ impl Authentication {
             .map(|account| account.password_hash.clone());
         let enabled = account.as_ref().is_some_and(|account| !account.disabled);
         let mut slot = passwords.reserve()?;
-        let verdict = slot
-            .verify(Password::attempt(password), stored, enabled)
-            .await?;
+        let verdict = slot.verify(Attempt::new(password), stored, enabled).await?;
         let account = account
             .filter(|account| !account.disabled)
             .ok_or(Unauthenticated::InvalidCredentials)?;

@@ -3,6 +3,7 @@
 pub(crate) mod authentication;
 mod hash_pool;
 pub(crate) mod passwords;
+mod schemes;
 pub(crate) mod server_key;
 pub(crate) mod tokens;
 pub(crate) mod users;

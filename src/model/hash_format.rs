@@ -1,0 +1,288 @@
+//! The strings that hashes of passwords are kept in, Symbolon's own and those of other systems.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::alphabet::BCRYPT;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{NO_PAD, STANDARD_NO_PAD};
+
+/// What a hash may ask for at most, in KiB, unless new hashes are configured to take more: whoever
+/// can write one row must not be able to exhaust the machine.
+pub(crate) const MAX_MEMORY_KIB: u32 = 64 * 1024;
+pub(crate) const MAX_ARGON2_ITERATIONS: u32 = 16;
+/// Of Argon2 and of scrypt.
+pub(crate) const MAX_PARALLELISM: u32 = 16;
+const MAX_BCRYPT_COST: u32 = 14;
+const MAX_PBKDF2_ITERATIONS: u32 = 2_000_000;
+/// Besides the memory that is counted, scrypt takes (p + 1)·r·128 bytes; this keeps them few.
+const MAX_SCRYPT_BLOCK_SIZE: u32 = 64;
+const MAX_LENGTH: usize = 512;
+
+const UNKNOWN: &str = "it is no Argon2, bcrypt, scrypt or PBKDF2 hash in a known form";
+const MALFORMED: &str = "it is malformed";
+const TOO_COSTLY: &str = "it takes more time than a sign-in may";
+const TOO_LARGE: &str = "it takes more memory than a sign-in may";
+
+/// Some generators of salts left bits behind the end that no implementation reads.
+const BCRYPT_BASE64: GeneralPurpose =
+    GeneralPurpose::new(&BCRYPT, NO_PAD.with_decode_allow_trailing_bits(true));
+
+/// What a hash was computed with, and what came out.
+pub(crate) struct HashParts {
+    pub(crate) scheme: Scheme,
+    pub(crate) salt: Vec<u8>,
+    pub(crate) output: Vec<u8>,
+}
+
+/// A way to hash passwords, with its parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Argon2(Argon2),
+    Bcrypt { cost: u32 },
+    Scrypt { log_n: u8, r: u32, p: u32 },
+    Pbkdf2 { sha: Sha, iterations: u32 },
+}
+
+/// The parameters of Argon2 (RFC 9106).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Argon2 {
+    pub(crate) variant: Variant,
+    pub(crate) version: Version,
+    pub(crate) memory_kib: u32,
+    pub(crate) iterations: u32,
+    pub(crate) parallelism: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    D,
+    I,
+    Id,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    V16,
+    V19,
+}
+
+/// The function below PBKDF2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sha {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+impl HashParts {
+    /// Reads a PHC string (Argon2, scrypt), a bcrypt string, or what Werkzeug writes. Refuses, and
+    /// says why, what no password could be verified against, and what takes more memory than
+    /// `max_memory_kib` or more time than anybody is to wait.
+    pub(crate) fn read(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
+        if text.len() > MAX_LENGTH {
+            return Err(MALFORMED);
+        }
+        let fields: Vec<&str> = text.split('$').collect();
+        match *fields.as_slice() {
+            ["", "argon2d", ref rest @ ..] => argon2(Variant::D, rest, max_memory_kib),
+            ["", "argon2i", ref rest @ ..] => argon2(Variant::I, rest, max_memory_kib),
+            ["", "argon2id", ref rest @ ..] => argon2(Variant::Id, rest, max_memory_kib),
+            ["", "2a" | "2b" | "2y", cost, rest] => bcrypt(cost, rest),
+            ["", "scrypt", settings, salt, output] => {
+                let [log_n, r, p] = named(settings, ["ln=", "r=", "p="]).ok_or(MALFORMED)?;
+                Self::new(
+                    scrypt(log_n, r, p, max_memory_kib)?,
+                    phc_base64(salt)?,
+                    phc_base64(output)?,
+                )
+            }
+            [method, salt, output] => Self::new(
+                werkzeug(method, max_memory_kib)?,
+                salt.as_bytes().to_vec(),
+                hex(output).ok_or(MALFORMED)?,
+            ),
+            _ => Err(UNKNOWN),
+        }
+    }
+
+    fn new(scheme: Scheme, salt: Vec<u8>, output: Vec<u8>) -> Result<Self, &'static str> {
+        let (shortest_salt, output_lengths) = match scheme {
+            Scheme::Argon2(_) => (8, 16..=64),
+            Scheme::Bcrypt { .. } => (16, 23..=23),
+            Scheme::Scrypt { .. } => (1, 16..=64),
+            Scheme::Pbkdf2 { sha, .. } => {
+                let length = match sha {
+                    Sha::Sha1 => 20,
+                    Sha::Sha256 => 32,
+                    Sha::Sha512 => 64,
+                };
+                (1, length..=length)
+            }
+        };
+        if salt.len() < shortest_salt || !output_lengths.contains(&output.len()) {
+            return Err(MALFORMED);
+        }
+        Ok(Self {
+            scheme,
+            salt,
+            output,
+        })
+    }
+}
+
+/// As a PHC string.
+impl fmt::Display for Argon2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self.variant {
+            Variant::D => "argon2d",
+            Variant::I => "argon2i",
+            Variant::Id => "argon2id",
+        };
+        let version = match self.version {
+            Version::V16 => 16,
+            Version::V19 => 19,
+        };
+        let (m, t, p) = (self.memory_kib, self.iterations, self.parallelism);
+        write!(f, "${variant}$v={version}$m={m},t={t},p={p}")
+    }
+}
+
+/// The PHC string of `argon2` with what came out of it.
+pub(crate) fn phc(argon2: Argon2, salt: &[u8], output: &[u8]) -> String {
+    let [salt, output] = [salt, output].map(|bytes| STANDARD_NO_PAD.encode(bytes));
+    format!("{argon2}${salt}${output}")
+}
+
+fn argon2(
+    variant: Variant,
+    fields: &[&str],
+    max_memory_kib: u32,
+) -> Result<HashParts, &'static str> {
+    let (version, settings, salt, output) = match *fields {
+        ["v=19", settings, salt, output] => (Version::V19, settings, salt, output),
+        // The first version wrote no number.
+        ["v=16", settings, salt, output] | [settings, salt, output] => {
+            (Version::V16, settings, salt, output)
+        }
+        _ => return Err(MALFORMED),
+    };
+    let settings = named(settings, ["m=", "t=", "p="]).ok_or(MALFORMED)?;
+    let [memory_kib, iterations, parallelism] = settings;
+    if iterations == 0 || parallelism == 0 || memory_kib / 8 < parallelism {
+        return Err(MALFORMED);
+    }
+    if memory_kib > max_memory_kib {
+        return Err(TOO_LARGE);
+    }
+    if iterations > MAX_ARGON2_ITERATIONS || parallelism > MAX_PARALLELISM {
+        return Err(TOO_COSTLY);
+    }
+    let argon2 = Argon2 {
+        variant,
+        version,
+        memory_kib,
+        iterations,
+        parallelism,
+    };
+    HashParts::new(
+        Scheme::Argon2(argon2),
+        phc_base64(salt)?,
+        phc_base64(output)?,
+    )
+}
+
+fn bcrypt(cost: &str, rest: &str) -> Result<HashParts, &'static str> {
+    let decode = |text| BCRYPT_BASE64.decode(text).map_err(|_| MALFORMED);
+    let (salt, output) = rest.split_at_checked(22).ok_or(MALFORMED)?;
+    let (salt, output) = (decode(salt)?, decode(output)?);
+    match (cost.len(), number(cost)) {
+        (2, Some(cost @ 4..=MAX_BCRYPT_COST)) => {
+            HashParts::new(Scheme::Bcrypt { cost }, salt, output)
+        }
+        (2, Some(15..=31)) => Err(TOO_COSTLY),
+        _ => Err(MALFORMED),
+    }
+}
+
+fn scrypt(log_n: u32, r: u32, p: u32, max_memory_kib: u32) -> Result<Scheme, &'static str> {
+    let log_n = match log_n {
+        0 => return Err(MALFORMED),
+        1..32 => u8::try_from(log_n).map_err(|_| MALFORMED)?,
+        _ => return Err(TOO_LARGE),
+    };
+    if r == 0 || p == 0 {
+        return Err(MALFORMED);
+    }
+    if r > MAX_SCRYPT_BLOCK_SIZE || u64::from(r) << log_n > u64::from(max_memory_kib) * 8 {
+        return Err(TOO_LARGE);
+    }
+    if p > MAX_PARALLELISM {
+        return Err(TOO_COSTLY);
+    }
+    Ok(Scheme::Scrypt { log_n, r, p })
+}
+
+/// What Werkzeug's `generate_password_hash` writes before the salt. It always wrote the parameters:
+/// what its defaults were at the time is not to be guessed.
+fn werkzeug(method: &str, max_memory_kib: u32) -> Result<Scheme, &'static str> {
+    let fields: Vec<&str> = method.split(':').collect();
+    match *fields.as_slice() {
+        ["scrypt", n, r, p] => {
+            let [n, r, p] = [n, r, p].map(number);
+            let n = n.filter(|n| n.is_power_of_two()).ok_or(MALFORMED)?;
+            let (r, p) = r.zip(p).ok_or(MALFORMED)?;
+            scrypt(n.ilog2(), r, p, max_memory_kib)
+        }
+        ["pbkdf2", sha, iterations] => {
+            let sha = match sha {
+                "sha1" => Sha::Sha1,
+                "sha256" => Sha::Sha256,
+                "sha512" => Sha::Sha512,
+                _ => return Err("its PBKDF2 is not with SHA-1, SHA-256 or SHA-512"),
+            };
+            match number(iterations) {
+                Some(0) | None => Err(MALFORMED),
+                Some(iterations @ 1..=MAX_PBKDF2_ITERATIONS) => {
+                    Ok(Scheme::Pbkdf2 { sha, iterations })
+                }
+                Some(_) => Err(TOO_COSTLY),
+            }
+        }
+        ["scrypt" | "pbkdf2", ..] => Err("it does not say all of its parameters"),
+        _ => Err(UNKNOWN),
+    }
+}
+
+/// `m=1,t=2,p=3`, in this order and nothing else.
+fn named<const N: usize>(text: &str, names: [&str; N]) -> Option<[u32; N]> {
+    let mut settings = text.split(',');
+    let mut values = [0; N];
+    for (value, name) in values.iter_mut().zip(names) {
+        *value = number(settings.next()?.strip_prefix(name)?)?;
+    }
+    settings.next().is_none().then_some(values)
+}
+
+fn number(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+fn phc_base64(text: &str) -> Result<Vec<u8>, &'static str> {
+    STANDARD_NO_PAD.decode(text).map_err(|_| MALFORMED)
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| match *pair {
+            [high, low] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+const SALT: &str = "LpUpe8wDNrDb9jCSXNqe1g";
+const OUTPUT: &str = "56wvh9a4uMeExFdaPhwBk/b7ev8X4yh/SeWsKegnr7Q";
+const BCRYPT: &str = "Cw1dZxAyy.cae2FJl4aBReb/gFh2e8iwcVqOEmfVTDjiXTJH2dcPK";
+const SHA1: &str = "a9a0b13af9a126482846226ab00fa323462566ef";
+
+fn refusal(text: &str) -> Option<&'static str> {
+    HashParts::read(text, MAX_MEMORY_KIB).err()
+}
+
+fn argon2(settings: &str) -> String {
+    format!("$argon2id${settings}${SALT}${OUTPUT}")
+}
+
+fn scrypt(settings: &str) -> String {
+    format!("$scrypt${settings}${SALT}${OUTPUT}")
+}
+
+fn werkzeug(method: &str) -> String {
+    format!("{method}$vEYIl57S${SHA1}")
+}
+
+#[test]
+fn what_is_in_no_known_form_is_refused() {
+    for text in [
+        String::new(),
+        "correct horse battery staple".to_owned(),
+        "5f4dcc3b5aa765d61d8327deb882cf99".to_owned(),
+        "$1$k53Knk9O$UzRlYXZlIG1lIGFsb25l".to_owned(),
+        "plain$$staple".to_owned(),
+        werkzeug("sha256"),
+        format!("$2x$04${BCRYPT}"),
+        format!("$bcrypt-sha256$v=2,t=2b,r=12${SALT}${OUTPUT}"),
+        format!("imported:$2b$04${BCRYPT}"),
+        format!(" $2b$04${BCRYPT}"),
+    ] {
+        assert_eq!(refusal(&text), Some(UNKNOWN), "{text}");
+    }
+}
+
+#[test]
+fn what_lacks_a_part_or_has_a_wrong_one_is_refused() {
+    for text in [
+        format!("$2b$04${BCRYPT}K"),
+        format!("$2b$04${}", &BCRYPT[1..]),
+        format!("$2b$04${}é", &BCRYPT[2..]),
+        format!("$2b$04${}", "é".repeat(20)),
+        format!("$2b$4${BCRYPT}"),
+        format!("$2b$03${BCRYPT}"),
+        format!("$2b$32${BCRYPT}"),
+        "$argon2id$".to_owned(),
+        argon2("v=18$m=64,t=2,p=2"),
+        argon2("v=19$m=64,t=2"),
+        argon2("v=19$m=64,t=2,p=2,data=YQ"),
+        argon2("v=19$m=+64,t=2,p=2"),
+        argon2("v=19$m=,t=2,p=2"),
+        argon2("v=19$m=64,t=0,p=2"),
+        argon2("v=19$m=64,t=2,p=0"),
+        argon2("v=19$m=15,t=2,p=2"),
+        argon2("v=19$m=4294967296,t=2,p=2"),
+        format!("$argon2id$v=19$m=64,t=2,p=2$LpUpe8w${OUTPUT}"),
+        format!("$argon2id$v=19$m=64,t=2,p=2${SALT}$LpUpe8w"),
+        format!("$argon2id$v=19$m=64,t=2,p=2${SALT}$"),
+        format!("$argon2id$v=19$m=64,t=2,p=2${SALT}"),
+        scrypt("ln=0,r=8,p=1"),
+        scrypt("ln=4,r=0,p=1"),
+        scrypt("ln=4,r=8,p=0"),
+        format!("$scrypt$ln=4,r=8,p=1$${OUTPUT}"),
+        format!("$scrypt$ln=4,r=8,p=1${SALT}$"),
+        werkzeug("scrypt:32767:8:1"),
+        werkzeug("scrypt:1:8:1"),
+        werkzeug("pbkdf2:sha1:0"),
+        // The output is as long as another hash function's.
+        werkzeug("pbkdf2:sha256:1000"),
+        format!("pbkdf2:sha1:1000$${SHA1}"),
+        format!("pbkdf2:sha1:1000$vEYIl57S${SHA1}0"),
+        format!("pbkdf2:sha1:1000$vEYIl57S${}0x", &SHA1[2..]),
+        format!("pbkdf2:sha1:1000${}${SHA1}", "s".repeat(500)),
+    ] {
+        assert_eq!(refusal(&text), Some(MALFORMED), "{text}");
+    }
+    let unsaid = Some("it does not say all of its parameters");
+    assert_eq!(refusal(&werkzeug("scrypt")), unsaid);
+    assert_eq!(refusal(&werkzeug("pbkdf2:sha1")), unsaid);
+    let sha = Some("its PBKDF2 is not with SHA-1, SHA-256 or SHA-512");
+    assert_eq!(refusal(&werkzeug("pbkdf2:md5:1000")), sha);
+}
+
+#[test]
+fn what_costs_too_much_is_refused_and_what_costs_as_much_as_may_be_is_not() {
+    for (most, more, why) in [
+        ("m=65536,t=16,p=16", "m=65537,t=16,p=16", TOO_LARGE),
+        ("m=65536,t=16,p=16", "m=65536,t=17,p=16", TOO_COSTLY),
+        ("m=65536,t=16,p=16", "m=65536,t=16,p=17", TOO_COSTLY),
+    ] {
+        assert_eq!(refusal(&argon2(&format!("v=19${most}"))), None);
+        assert_eq!(refusal(&argon2(&format!("v=19${more}"))), Some(why));
+    }
+    for (most, more, why) in [
+        ("ln=16,r=8,p=16", "ln=17,r=8,p=16", TOO_LARGE),
+        ("ln=16,r=8,p=16", "ln=16,r=9,p=16", TOO_LARGE),
+        ("ln=16,r=8,p=16", "ln=4294967295,r=8,p=16", TOO_LARGE),
+        ("ln=13,r=64,p=1", "ln=1,r=65,p=1", TOO_LARGE),
+        ("ln=16,r=8,p=16", "ln=16,r=8,p=17", TOO_COSTLY),
+    ] {
+        assert_eq!(refusal(&scrypt(most)), None);
+        assert_eq!(refusal(&scrypt(more)), Some(why));
+    }
+    for (most, more, why) in [
+        ("scrypt:65536:8:1", "scrypt:131072:8:1", TOO_LARGE),
+        ("pbkdf2:sha1:2000000", "pbkdf2:sha1:2000001", TOO_COSTLY),
+    ] {
+        assert_eq!(refusal(&werkzeug(most)), None);
+        assert_eq!(refusal(&werkzeug(more)), Some(why));
+    }
+    assert_eq!(refusal(&format!("$2b$14${BCRYPT}")), None);
+    for cost in [15, 31] {
+        let text = format!("$2b${cost}${BCRYPT}");
+        assert_eq!(refusal(&text), Some(TOO_COSTLY));
+    }
+}
+
+/// A hash of which one character is another, or is missing.
+fn almost_a_hash() -> impl Strategy<Value = String> {
+    let hashes = vec![
+        argon2("v=19$m=64,t=2,p=2"),
+        scrypt("ln=4,r=8,p=1"),
+        werkzeug("scrypt:16:8:1"),
+        werkzeug("pbkdf2:sha1:1000"),
+        format!("$2b$04${BCRYPT}"),
+    ];
+    (select(hashes), any::<prop::sample::Index>(), "\\PC?").prop_map(|(hash, at, by)| {
+        let at = at.index(hash.len());
+        [&hash[..at], &by, &hash[at + 1..]].concat()
+    })
+}
+
+/// The words of the forms, in any order.
+fn words() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        "[$:,]",
+        "argon2id?|scrypt|pbkdf2|sha(1|256|512)|2[abxy]|v=1[69]|ln=|[mtrp]=",
+        "[0-9]{1,11}",
+    ];
+    prop::collection::vec(word, 0..16).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_without_a_panic(
+        text in prop_oneof![almost_a_hash(), words(), any::<String>()],
+    ) {
+        let _ = refusal(&text);
+    }
+
+    #[test]
+    fn a_hash_of_our_own_is_read_as_it_was_written(
+        salt in prop::collection::vec(any::<u8>(), 8..=48),
+        output in prop::collection::vec(any::<u8>(), 16..=64),
+    ) {
+        let argon2 = Argon2 {
+            variant: Variant::Id,
+            version: Version::V19,
+            memory_kib: 19456,
+            iterations: 2,
+            parallelism: 1,
+        };
+        let parts = HashParts::read(&phc(argon2, &salt, &output), MAX_MEMORY_KIB);
+        let parts = parts.map_err(TestCaseError::fail)?;
+        prop_assert_eq!(parts.scheme, Scheme::Argon2(argon2));
+        prop_assert_eq!(parts.salt, salt);
+        prop_assert_eq!(parts.output, output);
+    }
+}

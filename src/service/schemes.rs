@@ -1,0 +1,100 @@
+//! Compute what a password becomes under a scheme.
+
+use argon2::{Block, Params};
+use pbkdf2::pbkdf2_hmac;
+use sha1::Sha1;
+use sha2::{Sha256, Sha512};
+use subtle::ConstantTimeEq;
+
+use crate::error::Error;
+use crate::model::hash_format::{Argon2, HashParts, Scheme, Sha, Variant, Version};
+
+/// bcrypt reads no further.
+const BCRYPT_KEY: usize = 72;
+/// It drops the last of the bytes it computes.
+const BCRYPT_OUTPUT: usize = 23;
+
+/// Whether `password` is the one that was hashed.
+pub(super) fn matches(
+    parts: &HashParts,
+    password: &[u8],
+    memory: &mut Vec<Block>,
+) -> Result<bool, Error> {
+    let HashParts {
+        scheme,
+        salt,
+        output,
+    } = parts;
+    let computed = compute(*scheme, password, salt, output.len(), memory)?;
+    Ok(computed.ct_eq(output).into())
+}
+
+fn compute(
+    scheme: Scheme,
+    password: &[u8],
+    salt: &[u8],
+    length: usize,
+    memory: &mut Vec<Block>,
+) -> Result<Vec<u8>, Error> {
+    let mut output = vec![0; length];
+    match scheme {
+        Scheme::Argon2(parameters) => {
+            argon2(parameters, password, salt, &mut output, memory)?;
+        }
+        Scheme::Bcrypt { cost } => {
+            let salt = salt.try_into().map_err(Error::internal)?;
+            // With the byte that ends it in C. What is longer was cut silently by all that made
+            // such hashes, until some began to refuse it.
+            let mut key = [password, &[0]].concat();
+            key.truncate(BCRYPT_KEY);
+            output = bcrypt::bcrypt(cost, salt, &key)[..BCRYPT_OUTPUT].to_vec();
+        }
+        Scheme::Scrypt { log_n, r, p } => {
+            let params = scrypt::Params::new(log_n, r, p).map_err(Error::internal)?;
+            scrypt::scrypt(password, salt, &params, &mut output).map_err(Error::internal)?;
+        }
+        Scheme::Pbkdf2 { sha, iterations } => {
+            let pbkdf2 = match sha {
+                Sha::Sha1 => pbkdf2_hmac::<Sha1>,
+                Sha::Sha256 => pbkdf2_hmac::<Sha256>,
+                Sha::Sha512 => pbkdf2_hmac::<Sha512>,
+            };
+            pbkdf2(password, salt, iterations, &mut output);
+        }
+    }
+    Ok(output)
+}
+
+/// Fills `output`.
+pub(super) fn argon2(
+    parameters: Argon2,
+    password: &[u8],
+    salt: &[u8],
+    output: &mut [u8],
+    memory: &mut Vec<Block>,
+) -> Result<(), Error> {
+    let variant = match parameters.variant {
+        Variant::D => argon2::Algorithm::Argon2d,
+        Variant::I => argon2::Algorithm::Argon2i,
+        Variant::Id => argon2::Algorithm::Argon2id,
+    };
+    let version = match parameters.version {
+        Version::V16 => argon2::Version::V0x10,
+        Version::V19 => argon2::Version::V0x13,
+    };
+    let Argon2 {
+        memory_kib,
+        iterations,
+        parallelism,
+        ..
+    } = parameters;
+    let params = Params::new(memory_kib, iterations, parallelism, Some(output.len()))
+        .map_err(Error::internal)?;
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    argon2::Argon2::new(variant, version, params)
+        .hash_password_into_with_memory(password, salt, output, &mut memory[..blocks])
+        .map_err(Error::internal)
+}
