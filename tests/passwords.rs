@@ -3,10 +3,16 @@
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
-use sea_orm::{ConnectionTrait, Statement};
+use futures_util::future::join_all;
+use sea_orm::{ConnectionTrait, Database, Statement};
 use symbolon::Config;
 
-use crate::support::{Answer, PASSWORD, TestApp, eventually};
+use crate::support::{Answer, PASSWORD, Server, TestApp, eventually};
+
+/// What Werkzeug 3.1.9 made of [`PASSWORD`], as the hash of every account.
+const IMPORTED: &str = "UPDATE symbolon_user SET password_hash = \
+    'imported:scrypt:32768:8:1$Sttm1Ddh3Gdi0D3d$9cd60f905c566dcf2b736148507223ab70140509b498dca5\
+    534a048cd26ccf68fdef962b9c4123c75a03db223405fca993ea0858d6aa4fc20160d40a73223f1a'";
 
 const CREATE: &str = "mutation { createToken { token } }";
 
@@ -143,7 +149,7 @@ async fn a_stored_hash_that_asks_for_too_much_is_not_computed() {
     let app = TestApp::start().await;
     let id = app.register("ada").await;
     let hash = app.row(id).await.password_hash;
-    for (cheap, costly) in [("m=8,", "m=262145,"), ("t=1,", "t=17,"), ("p=1$", "p=17$")] {
+    for (cheap, costly) in [("m=8,", "m=65537,"), ("t=1,", "t=17,"), ("p=1$", "p=17$")] {
         let database = app.database().await;
         let sql = "UPDATE symbolon_user SET password_hash = ?";
         let costly = hash
@@ -155,6 +161,50 @@ async fn a_stored_hash_that_asks_for_too_much_is_not_computed() {
         let answer = attempt(&app, "ada").await;
         assert_eq!(answer.error().0, "INTERNAL_SERVER_ERROR");
     }
+}
+
+#[tokio::test]
+async fn a_hash_of_another_system_is_verified_and_then_replaced() {
+    let app = TestApp::start().await;
+    let id = app.register("ada").await;
+    app.sql(IMPORTED).await;
+    let old = app.row(id).await;
+    let wrong = app.operation(CREATE).basic("ada", "wrong").send().await;
+    assert_eq!(wrong.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
+    assert_eq!(app.row(id).await, old);
+    app.sql("UPDATE symbolon_user SET disabled_at = 0").await;
+    assert_eq!(attempt(&app, "ada").await.body, wrong.body);
+    assert_eq!(app.row(id).await.password_hash, old.password_hash);
+    app.sql("UPDATE symbolon_user SET disabled_at = NULL").await;
+    let token = app.sign_in("ada").await;
+    let new = app.row(id).await;
+    assert!(new.password_hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
+    assert_eq!(new.password_version, old.password_version);
+    assert_eq!(app.sign_in("ada").await, token);
+    assert_eq!(app.row(id).await.password_hash, new.password_hash);
+}
+
+#[tokio::test]
+async fn hashes_of_another_system_take_memory_one_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), |command| {
+        command.env("SYMBOLON_HASH_THREADS", "8");
+    });
+    server.registration("ada").send().await;
+    let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
+    let database = Database::connect(url).await.unwrap();
+    database.execute_unprepared(IMPORTED).await.unwrap();
+    let before = server.process.peak_memory();
+    let attempts = (0..8).map(|_| {
+        let request = server.request(reqwest::Method::POST, "/tokens");
+        Answer::of(request.basic_auth("ada", Some("wrong")))
+    });
+    for answer in join_all(attempts).await {
+        assert_eq!(answer.status, 401);
+    }
+    // Each of them takes 32 MiB.
+    let taken = server.process.peak_memory() - before;
+    assert!((16..60).contains(&taken), "{taken} MiB");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub struct Model {
     /// The e-mail address as it is compared: in lower case.
     #[sea_orm(unique)]
     pub email_canonical: Option<String>,
-    /// A PHC string.
+    /// A PHC string, or `imported:` and the hash that another system made of the password.
     pub password_hash: String,
     /// Counts the changes of the password. A token is issued only on the version that was verified.
     pub password_version: i64,
