@@ -24,6 +24,7 @@ mod durability;
 mod embedding;
 mod errors;
 mod explorer;
+mod import;
 mod keys;
 mod limits;
 mod log;
