@@ -91,6 +91,7 @@ fn dependencies_between_rooms_point_one_way() {
             "http",
             &["config", "error", "model", "service", "graphql", "http"],
         ),
+        ("operator", &["error", "model", "service"]),
     ];
     for (name, code) in code() {
         let Some((_, allowed)) = rules.iter().find(|(about, _)| *about == room(&name)) else {
