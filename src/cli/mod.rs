@@ -1,6 +1,7 @@
 //! The command line, one file for each subcommand.
 #![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
+mod database;
 mod migrate;
 mod schema;
 mod serve;
@@ -8,6 +9,8 @@ mod serve;
 use std::error::Error;
 
 use clap::{Parser, Subcommand};
+
+use crate::telemetry;
 
 /// Token authentication for GraphQL: trade username and password for a temporary opaque token.
 ///
@@ -26,6 +29,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Command {
     /// Serve GraphQL and the token endpoints over HTTP
     Serve(serve::Serve),
@@ -41,6 +45,14 @@ pub(crate) fn parse() -> Cli {
 }
 
 impl Cli {
+    /// What its log holds unless the environment says otherwise.
+    pub(crate) fn log(&self) -> &'static str {
+        match self.command {
+            None | Some(Command::Serve(_)) => telemetry::OF_A_SERVER,
+            Some(_) => telemetry::OF_A_COMMAND,
+        }
+    }
+
     pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
         match self.command.unwrap_or(Command::Serve(self.serve)) {
             Command::Serve(serve) => serve.run().await,
