@@ -22,6 +22,7 @@ mod durability;
 mod embedding;
 mod errors;
 mod explorer;
+mod healthcheck;
 mod keys;
 mod limits;
 mod log;

@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
 mod database;
+mod healthcheck;
 mod migrate;
 mod schema;
 mod serve;
@@ -37,6 +38,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Print the GraphQL schema (SDL)
     Schema,
+    /// Ask the server whether it is ready, for containers and the like
+    Healthcheck(healthcheck::Healthcheck),
 }
 
 /// Reads the command line; explains and exits when it makes no sense.
@@ -58,6 +61,7 @@ impl Cli {
             Command::Serve(serve) => serve.run().await,
             Command::Migrate(migrate) => migrate.run().await,
             Command::Schema => schema::run(),
+            Command::Healthcheck(healthcheck) => healthcheck.run().await,
         }
     }
 }
