@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use clap::Args;
-use symbolon::{Config, Symbolon};
+use symbolon::{Config, Operator, Symbolon, User};
 
 /// The rest of the configuration comes from the environment alone: few of its flags would mean
 /// anything to a command, and a server on the same database has it there too.
@@ -34,4 +34,20 @@ impl Database {
         done?;
         Ok(closed?)
     }
+
+    /// The same, for what only the operator may do.
+    pub(super) async fn operate(
+        self,
+        work: impl AsyncFnOnce(&Operator) -> Result<(), Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        self.open(async |symbolon| work(&symbolon.operator()).await)
+            .await
+    }
+}
+
+/// Whoever has this name, however it is spelt.
+pub(super) async fn named(operator: &Operator, username: &str) -> Result<User, Box<dyn Error>> {
+    let user = operator.user(username).await?;
+    // In quotes, with what cannot be seen escaped: it is nobody's name.
+    user.ok_or_else(|| format!("there is no user {username:?}").into())
 }

@@ -4,12 +4,17 @@
 mod database;
 mod healthcheck;
 mod migrate;
+mod output;
+mod prompt;
 mod schema;
 mod serve;
+mod user;
 
 use std::error::Error;
+use std::io;
 
 use clap::{Parser, Subcommand};
+use symbolon::{FieldError, Refused};
 
 use crate::telemetry;
 
@@ -38,6 +43,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Print the GraphQL schema (SDL)
     Schema,
+    /// Add, list and change accounts, also while the server runs
+    User(user::Users),
     /// Ask the server whether it is ready, for containers and the like
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -57,11 +64,44 @@ impl Cli {
     }
 
     pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
-        match self.command.unwrap_or(Command::Serve(self.serve)) {
-            Command::Serve(serve) => serve.run().await,
+        let done = match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(serve) => return serve.run().await,
             Command::Migrate(migrate) => migrate.run().await,
             Command::Schema => schema::run(),
+            Command::User(user) => user.run().await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
+        };
+        done.or_else(told)
+    }
+}
+
+/// What the operator has to know of an error, which is more than clients do.
+fn told(error: Box<dyn Error>) -> Result<(), Box<dyn Error>> {
+    // Whoever reads standard output, as `head` does, may stop.
+    let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    if error.downcast_ref().is_some_and(is_closed) {
+        return Ok(());
+    }
+    let refused = error.downcast_ref::<Refused>();
+    let cause = match refused {
+        Some(Refused::Form(errors)) => {
+            let errors: Vec<_> = errors.iter().map(field).collect();
+            return Err(errors.join(" ").into());
         }
+        Some(Refused::Error(error)) => Some(error),
+        None => error.downcast_ref(),
+    };
+    Err(match cause {
+        Some(symbolon::Error::Internal(cause)) => cause.to_string().into(),
+        _ => error,
+    })
+}
+
+fn field(error: &FieldError) -> String {
+    match error.field {
+        // Nobody typed it.
+        "id" => error.message.to_owned(),
+        "newPassword" => format!("password: {}", error.message),
+        field => format!("{field}: {}", error.message),
     }
 }
