@@ -8,6 +8,7 @@ mod output;
 mod prompt;
 mod schema;
 mod serve;
+mod token;
 mod user;
 
 use std::error::Error;
@@ -45,6 +46,8 @@ enum Command {
     Schema,
     /// Add, list and change accounts, also while the server runs
     User(user::Users),
+    /// List and end tokens, also while the server runs
+    Token(token::Token),
     /// Ask the server whether it is ready, for containers and the like
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -69,6 +72,7 @@ impl Cli {
             Command::Migrate(migrate) => migrate.run().await,
             Command::Schema => schema::run(),
             Command::User(user) => user.run().await,
+            Command::Token(token) => token.run().await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
         };
         done.or_else(told)
