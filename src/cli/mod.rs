@@ -1,6 +1,7 @@
 //! The command line, one file for each subcommand.
 #![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
+mod audit;
 mod database;
 mod healthcheck;
 mod migrate;
@@ -48,6 +49,8 @@ enum Command {
     User(user::Users),
     /// List and end tokens, also while the server runs
     Token(token::Token),
+    /// Show what happened to accounts and tokens, the newest first
+    Audit(audit::Audit),
     /// Ask the server whether it is ready, for containers and the like
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -73,6 +76,7 @@ impl Cli {
             Command::Schema => schema::run(),
             Command::User(user) => user.run().await,
             Command::Token(token) => token.run().await,
+            Command::Audit(audit) => audit.run().await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
         };
         done.or_else(told)
