@@ -9,7 +9,7 @@ mod telemetry;
 #[tokio::main]
 async fn main() -> ExitCode {
     let command = cli::parse();
-    let done = match telemetry::start() {
+    let done = match telemetry::start(command.log()) {
         Ok(()) => command.run().await,
         Err(error) => Err(error),
     };

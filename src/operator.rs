@@ -39,6 +39,11 @@ impl Operator {
         self.services.users.by_username(username).await
     }
 
+    /// Whoever has this number; nobody, once the account is deleted.
+    pub async fn user_by_id(&self, id: UserId) -> Result<Option<User>, Error> {
+        self.services.users.by_id(id).await
+    }
+
     /// The accounts that come after this one, in the order of their ids; 1,000 at most.
     pub async fn users(&self, after: Option<UserId>) -> Result<Vec<User>, Error> {
         let stretch = PageRequest {

@@ -8,13 +8,16 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What the log holds unless `SYMBOLON_LOG` says otherwise.
-const DEFAULT: &str = "info,poem=warn,sea_orm_migration=warn,sqlx=warn";
+/// What the log of a server holds unless `SYMBOLON_LOG` says otherwise.
+pub(crate) const OF_A_SERVER: &str = "info,poem=warn,sea_orm_migration=warn,sqlx=warn";
+
+/// The same of a command, which says on standard output what it did.
+pub(crate) const OF_A_COMMAND: &str = "warn";
 
 /// Starts the log. `SYMBOLON_LOG` is a level, or several as `TARGET=LEVEL,…`; `SYMBOLON_LOG_FORMAT` is
 /// `text` or `json`.
-pub(crate) fn start() -> Result<(), Box<dyn Error>> {
-    let wanted = std::env::var("SYMBOLON_LOG").unwrap_or_else(|_| DEFAULT.to_owned());
+pub(crate) fn start(default: &str) -> Result<(), Box<dyn Error>> {
+    let wanted = std::env::var("SYMBOLON_LOG").unwrap_or_else(|_| default.to_owned());
     let targets: Targets = wanted
         .parse()
         .map_err(|error| format!("SYMBOLON_LOG={wanted:?} is not a log filter: {error}"))?;

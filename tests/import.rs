@@ -16,7 +16,9 @@ fn import(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
 /// What the database has of users, as `user list --json` prints it.
 fn users(folder: &Path) -> Vec<Value> {
     let listed = succeed(symbolon(folder).args(["user", "list", "--json"]));
-    let users = listed.lines().map(|line| serde_json::from_str(line).unwrap());
+    let users = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
     users.collect()
 }
 
@@ -37,7 +39,11 @@ async fn users_of_any_hash_sign_in_and_get_one_of_ours() {
     let (code, output, error) = import(folder.path(), &["users.csv"]);
     assert_eq!((code, error.as_str()), (Some(0), ""), "{output}");
     let server = Server::start(folder.path());
-    let names: Vec<_> = HASHES.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    let names: Vec<_> = HASHES
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
     assert!(names.len() >= 6);
     for name in names {
         assert!(!signs_in(&server, name, "wrong").await, "{name}");
@@ -48,16 +54,23 @@ async fn users_of_any_hash_sign_in_and_get_one_of_ours() {
     let database = Database::connect(url).await.unwrap();
     let rows = entity::user::Entity::find().all(&database).await.unwrap();
     database.close().await.unwrap();
-    assert!(rows.iter().all(|row| row.password_hash.starts_with("$argon2id$")));
+    assert!(
+        rows.iter()
+            .all(|row| row.password_hash.starts_with("$argon2id$"))
+    );
 }
 
 #[tokio::test]
 async fn plain_passwords_are_hashed() {
     let folder = tempfile::tempdir().unwrap();
-    let file = "username,email,password\nada,ada@example.org,\"a, \"\"quoted\"\" one\"\nbob,,tiny\n";
+    let file =
+        "username,email,password\nada,ada@example.org,\"a, \"\"quoted\"\" one\"\nbob,,tiny\n";
     fs::write(folder.path().join("users.csv"), file).unwrap();
     let (code, output, _) = import(folder.path(), &["users.csv"]);
-    assert_eq!((code, output.as_str()), (Some(0), "2 added, 0 skipped that exist, 0 refused\n"));
+    assert_eq!(
+        (code, output.as_str()),
+        (Some(0), "2 added, 0 skipped that exist, 0 refused\n")
+    );
     let users = users(folder.path());
     assert_eq!(users[0]["email"], "ada@example.org");
     assert_eq!(users[1]["email"], Value::Null);
@@ -78,7 +91,10 @@ fn it_can_simply_be_run_again() {
     file += "correct horse,ADA\ncorrect horse,eve\n";
     fs::write(&path, &file).unwrap();
     let (code, output, _) = import(folder.path(), &["users.csv"]);
-    assert_eq!((code, output.as_str()), (Some(0), "1 added, 3 skipped that exist, 0 refused\n"));
+    assert_eq!(
+        (code, output.as_str()),
+        (Some(0), "1 added, 3 skipped that exist, 0 refused\n")
+    );
     let after = users(folder.path());
     assert_eq!(after[..2], before);
     assert_eq!(after[2]["username"], "eve");
@@ -115,7 +131,9 @@ fn each_bad_row_is_told_by_its_line_and_the_good_ones_are_kept() {
         assert_eq!(output, counts);
         let lines: Vec<_> = error.lines().collect();
         for line in [3, 4, 5, 6, 7, 8, 9, 10, 11, 12] {
-            let told = lines.iter().find(|told| told.starts_with(&format!("line {line}: ")));
+            let told = lines
+                .iter()
+                .find(|told| told.starts_with(&format!("line {line}: ")));
             assert!(told.is_some(), "line {line}: {error}");
         }
         assert_eq!(lines.last(), Some(&"symbolon: 10 rows cannot be accounts"));
@@ -127,12 +145,22 @@ fn each_bad_row_is_told_by_its_line_and_the_good_ones_are_kept() {
 #[test]
 fn scripts_read_the_same_as_json() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("users.csv"), "username,password\nada,correct horse\na b,correct horse\n").unwrap();
+    fs::write(
+        folder.path().join("users.csv"),
+        "username,password\nada,correct horse\na b,correct horse\n",
+    )
+    .unwrap();
     let (code, output, _) = import(folder.path(), &["users.csv", "--json"]);
     assert_eq!(code, Some(1));
-    let lines: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(lines.len(), 2);
-    assert_eq!((&lines[0]["line"], &lines[0]["username"]), (&json!(3), &json!("a b")));
+    assert_eq!(
+        (&lines[0]["line"], &lines[0]["username"]),
+        (&json!(3), &json!("a b"))
+    );
     assert!(lines[0]["refused"].is_string());
     assert_eq!(
         lines[1],
@@ -164,10 +192,19 @@ fn a_file_that_is_neither_is_told_and_changes_nothing() {
 fn many_users_are_taken_over_with_plain_lines_where_nobody_watches() {
     let folder = tempfile::tempdir().unwrap();
     let hash = HASHES.lines().nth(1).unwrap().split_once(',').unwrap().1;
-    let rows: String = (0..20_500).map(|number| format!("user{number},{hash}\n")).collect();
-    fs::write(folder.path().join("users.csv"), format!("username,password_hash\n{rows}")).unwrap();
+    let rows: String = (0..20_500)
+        .map(|number| format!("user{number},{hash}\n"))
+        .collect();
+    fs::write(
+        folder.path().join("users.csv"),
+        format!("username,password_hash\n{rows}"),
+    )
+    .unwrap();
     let (code, output, error) = import(folder.path(), &["users.csv"]);
-    assert_eq!((code, output.as_str()), (Some(0), "20500 added, 0 skipped that exist, 0 refused\n"));
+    assert_eq!(
+        (code, output.as_str()),
+        (Some(0), "20500 added, 0 skipped that exist, 0 refused\n")
+    );
     assert_eq!(error, "10000 rows\n20000 rows\n");
     let (_, output, _) = import(folder.path(), &["users.csv"]);
     assert_eq!(output, "0 added, 20500 skipped that exist, 0 refused\n");
@@ -182,7 +219,12 @@ async fn the_users_of_the_flask_original_sign_in() {
     succeed(Command::new("python3").args(["-m", "venv"]).arg(&python));
     succeed(
         Command::new(python.join("bin/pip"))
-            .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .args([
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--requirement",
+            ])
             .arg(flask.join("requirements.txt")),
     );
     let database = folder.path().join("app.db");
@@ -193,8 +235,14 @@ async fn the_users_of_the_flask_original_sign_in() {
     );
     let before = fs::read(&database).unwrap();
     let (code, output, error) = import(folder.path(), &["app.db"]);
-    assert_eq!((code, output.as_str()), (Some(1), "3 added, 0 skipped that exist, 2 refused\n"));
-    assert!(error.contains("id 4: ") && error.contains("id 5: "), "{error}");
+    assert_eq!(
+        (code, output.as_str()),
+        (Some(1), "3 added, 0 skipped that exist, 2 refused\n")
+    );
+    assert!(
+        error.contains("id 4: ") && error.contains("id 5: "),
+        "{error}"
+    );
     assert_eq!(fs::read(&database).unwrap(), before);
     assert_eq!(users(folder.path())[0]["email"], "susan@example.org");
     let server = Server::start(folder.path());

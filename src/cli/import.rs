@@ -65,7 +65,10 @@ impl Import {
                         count.refused += 1;
                         let what = source.place();
                         let told = if output.json {
-                            output.tell(&json!({ what: place, "username": name, "refused": why }), "")
+                            output.tell(
+                                &json!({ what: place, "username": name, "refused": why }),
+                                "",
+                            )
                         } else {
                             progress.tell(&format!("{what} {place}: {why}"))
                         };
@@ -216,10 +219,7 @@ impl Source {
                 let page = database.page(*last).await?;
                 *last = page.last().map_or(*last, |(id, _)| *id);
                 *rows += page.len() as u64;
-                let row = |(id, account): (i64, _)| Row {
-                    place: id,
-                    account,
-                };
+                let row = |(id, account): (i64, _)| Row { place: id, account };
                 Ok(page.into_iter().map(row).collect())
             }
         }

@@ -4,20 +4,21 @@ use std::error::Error;
 use std::io::Write;
 
 use clap::Args;
-use symbolon::{Config, Symbolon};
+
+use super::database::Database;
 
 #[derive(Args, Debug)]
 pub(super) struct Migrate {
     #[command(flatten)]
-    config: Config,
+    database: Database,
 }
 
 impl Migrate {
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let symbolon = Symbolon::open(self.config).await?;
-        let database = symbolon.database().display();
-        writeln!(std::io::stdout(), "{database} is up to date")?;
-        symbolon.close().await?;
-        Ok(())
+        let work = async |symbolon: &symbolon::Symbolon| {
+            let file = symbolon.database().display();
+            Ok(writeln!(std::io::stdout(), "{file} is up to date")?)
+        };
+        self.database.open(work).await
     }
 }

@@ -1,13 +1,25 @@
 //! The command line, one file for each subcommand.
 #![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
+mod audit;
+mod database;
+mod healthcheck;
+mod import;
 mod migrate;
+mod output;
+mod prompt;
 mod schema;
 mod serve;
+mod token;
+mod user;
 
 use std::error::Error;
+use std::io;
 
 use clap::{Parser, Subcommand};
+use symbolon::{FieldError, Refused};
+
+use crate::telemetry;
 
 /// Token authentication for GraphQL: trade username and password for a temporary opaque token.
 ///
@@ -26,6 +38,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Command {
     /// Serve GraphQL and the token endpoints over HTTP
     Serve(serve::Serve),
@@ -33,6 +46,14 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Print the GraphQL schema (SDL)
     Schema,
+    /// Add, list and change accounts, also while the server runs
+    User(user::Users),
+    /// List and end tokens, also while the server runs
+    Token(token::Token),
+    /// Show what happened to accounts and tokens, the newest first
+    Audit(audit::Audit),
+    /// Ask the server whether it is ready, for containers and the like
+    Healthcheck(healthcheck::Healthcheck),
 }
 
 /// Reads the command line; explains and exits when it makes no sense.
@@ -41,11 +62,55 @@ pub(crate) fn parse() -> Cli {
 }
 
 impl Cli {
+    /// What its log holds unless the environment says otherwise.
+    pub(crate) fn log(&self) -> &'static str {
+        match self.command {
+            None | Some(Command::Serve(_)) => telemetry::OF_A_SERVER,
+            Some(_) => telemetry::OF_A_COMMAND,
+        }
+    }
+
     pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
-        match self.command.unwrap_or(Command::Serve(self.serve)) {
-            Command::Serve(serve) => serve.run().await,
+        let done = match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(serve) => return serve.run().await,
             Command::Migrate(migrate) => migrate.run().await,
             Command::Schema => schema::run(),
+            Command::User(user) => user.run().await,
+            Command::Token(token) => token.run().await,
+            Command::Audit(audit) => audit.run().await,
+            Command::Healthcheck(healthcheck) => healthcheck.run().await,
+        };
+        done.or_else(told)
+    }
+}
+
+/// What the operator has to know of an error, which is more than clients do.
+fn told(error: Box<dyn Error>) -> Result<(), Box<dyn Error>> {
+    // Whoever reads standard output, as `head` does, may stop.
+    let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    if error.downcast_ref().is_some_and(is_closed) {
+        return Ok(());
+    }
+    let refused = error.downcast_ref::<Refused>();
+    let cause = match refused {
+        Some(Refused::Form(errors)) => {
+            let errors: Vec<_> = errors.iter().map(field).collect();
+            return Err(errors.join(" ").into());
         }
+        Some(Refused::Error(error)) => Some(error),
+        None => error.downcast_ref(),
+    };
+    Err(match cause {
+        Some(symbolon::Error::Internal(cause)) => cause.to_string().into(),
+        _ => error,
+    })
+}
+
+fn field(error: &FieldError) -> String {
+    match error.field {
+        // Nobody typed it.
+        "id" => error.message.to_owned(),
+        "newPassword" => format!("password: {}", error.message),
+        field => format!("{field}: {}", error.message),
     }
 }

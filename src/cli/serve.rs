@@ -14,14 +14,18 @@ use tokio::signal::unix::{SignalKind, signal};
 /// the system drops or resets what is too many.
 const BACKLOG: u32 = 1024;
 
+/// Where it listens unless told otherwise.
+pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(super) const PORT: u16 = 8000;
+
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     /// The address to listen on
-    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    #[arg(long, env = "HOST", default_value_t = HOST)]
     host: IpAddr,
 
     /// The port to listen on; 0 for any that is free
-    #[arg(long, env = "PORT", default_value_t = 8000)]
+    #[arg(long, env = "PORT", default_value_t = PORT)]
     port: u16,
 
     /// Serve /metrics for Prometheus on this port of 127.0.0.1

@@ -54,6 +54,11 @@ impl AuditEventKind {
         (Self::Deleted, "DELETED"),
     ];
 
+    /// All that there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::NAMES.into_iter().map(|(kind, _)| kind)
+    }
+
     /// Its name at every door, `SIGNED_IN` for example.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -3,10 +3,12 @@
 mod app;
 mod node;
 mod process;
+mod shell;
 
 pub use app::{Answer, Operation, TestApp, start_of_time};
 pub use node::{node_in, succeed};
-pub use process::{Process, Server, finish, symbolon, unthrottled};
+pub use process::{Process, Server, finish, finish_with, symbolon, unthrottled};
+pub use shell::Shell;
 
 /// The password of every account that a test does not give another one.
 pub const PASSWORD: &str = "correct horse battery staple";

@@ -1,8 +1,8 @@
 //! The programs themselves, as an operator starts them.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub fn unthrottled(command: &mut Command) {
 }
 
 /// On a free port, with the cheapest Argon2.
-fn cheap(command: &mut Command) -> &mut Command {
+pub(super) fn cheap(command: &mut Command) -> &mut Command {
     command
         .env("PORT", "0")
         .env("SYMBOLON_ARGON2_MEMORY", "8")
@@ -45,6 +45,12 @@ impl Process {
         Self {
             child: command.spawn().unwrap(),
         }
+    }
+
+    /// Its standard input and output, where they are pipes.
+    pub fn pipes(&mut self) -> (ChildStdin, ChildStdout) {
+        let input = self.child.stdin.take().unwrap();
+        (input, self.child.stdout.take().unwrap())
     }
 
     pub fn signal(&self, name: &str) {
@@ -213,7 +219,23 @@ impl Server {
 
 /// Runs a program to its end: exit code, standard output, standard error.
 pub fn finish(command: &mut Command) -> (Option<i32>, String, String) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    finish_with(command, "")
+}
+
+/// The same, with something on its standard input.
+pub fn finish_with(command: &mut Command, input: &str) -> (Option<i32>, String, String) {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    match child.stdin.take().unwrap().write_all(input.as_bytes()) {
+        // It may end without having read.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => panic!("{error}"),
+        _ => {}
+    }
+    let output = child.wait_with_output().unwrap();
     (
         output.status.code(),
         String::from_utf8(output.stdout).unwrap(),

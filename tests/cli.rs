@@ -1,0 +1,475 @@
+//! The operator's commands, through the program itself, beside a server and without one.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, PASSWORD, Server, Shell, finish, finish_with};
+
+async fn token(server: &Server, username: &str) -> String {
+    let answer = Answer::of(server.sign_in(username)).await;
+    let token = answer.at("/token").as_str();
+    token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+}
+
+async fn me(server: &Server, token: &str) -> Answer {
+    let me = server.operation("{ me { username role } }");
+    me.bearer(token).send().await
+}
+
+#[tokio::test]
+async fn the_first_admin_is_made_before_the_server_ever_started() {
+    let shell = Shell::new();
+    let output = shell.prints_given("user add Ada --admin", &format!("{PASSWORD}\n"));
+    assert_eq!(output, "Ada is added\n");
+    let server = Server::start(shell.folder.path());
+    let answer = me(&server, &token(&server, "ada").await).await;
+    assert_eq!(
+        *answer.at("/data/me"),
+        json!({ "username": "Ada", "role": "ADMIN" })
+    );
+}
+
+#[tokio::test]
+async fn an_account_is_added_where_registration_is_closed_too() {
+    let shell = Shell::new();
+    let mut add = shell.command("user add ada --email ada@example.org --json");
+    add.env("SYMBOLON_REGISTRATION", "false");
+    let (code, output, _) = finish_with(&mut add, PASSWORD);
+    assert_eq!(code, Some(0));
+    let added: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(
+        [&added],
+        *shell.json("user list").iter().collect::<Vec<_>>()
+    );
+    assert_eq!(added["email"], "ada@example.org");
+}
+
+#[tokio::test]
+async fn accounts_are_listed_in_columns_and_in_json() {
+    let shell = Shell::with(&["Ada"]);
+    shell.prints_given("user add bob --email bob@example.org", PASSWORD);
+    shell.prints("user disable bob");
+    shell
+        .sql(
+            "UPDATE symbolon_user SET created_at = 0, last_sign_in_at = 1500 WHERE id = 1;
+             UPDATE symbolon_user SET created_at = 1000, disabled_at = 2000 WHERE id = 2",
+        )
+        .await;
+    assert_eq!(
+        shell.prints("user list"),
+        "id  username  role   state     created               last sign-in          email\n\
+         1   Ada       admin  active    1970-01-01T00:00:00Z  1970-01-01T00:00:01Z  -\n\
+         2   bob       user   disabled  1970-01-01T00:00:01Z  -                     bob@example.org\n"
+    );
+    assert_eq!(
+        shell.prints("user show BOB"),
+        "id            2\n\
+         username      bob\n\
+         role          user\n\
+         state         disabled\n\
+         created       1970-01-01T00:00:01Z\n\
+         last sign-in  -\n\
+         email         bob@example.org\n"
+    );
+    let ada = r#"{"id":"1","username":"Ada","email":null,"role":"ADMIN","createdAt":"1970-01-01T00:00:00.000Z","lastSignInAt":"1970-01-01T00:00:01.500Z","disabledAt":null}"#;
+    let bob = r#"{"id":"2","username":"bob","email":"bob@example.org","role":"USER","createdAt":"1970-01-01T00:00:01.000Z","lastSignInAt":null,"disabledAt":"1970-01-01T00:00:02.000Z"}"#;
+    assert_eq!(shell.prints("user list --json"), format!("{ada}\n{bob}\n"));
+    assert_eq!(shell.prints("user --json show ada"), format!("{ada}\n"));
+}
+
+#[tokio::test]
+async fn what_is_ended_is_dead_in_the_running_server_at_its_next_request() {
+    let shell = Shell::with(&["root"]);
+    let server = Server::start(shell.folder.path());
+    for (number, (command, input, says, reason)) in [
+        (
+            "token revoke",
+            "",
+            "live tokens of NAME revoked: 1",
+            "TOKEN_EXPIRED",
+        ),
+        (
+            "user disable",
+            "",
+            "NAME is disabled, and has no tokens any more",
+            "TOKEN_EXPIRED",
+        ),
+        (
+            "user set-password",
+            "another good one",
+            "NAME has another password, and no tokens any more",
+            "TOKEN_EXPIRED",
+        ),
+        ("user delete --yes", "", "NAME is deleted", "TOKEN_INVALID"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("user{number}");
+        server.registration(&name).send().await;
+        let token = token(&server, &name).await;
+        assert_eq!(me(&server, &token).await.at("/data/me/username"), &name);
+        let output = shell.prints_given(&format!("{command} {name}"), input);
+        assert_eq!(output, format!("{}\n", says.replace("NAME", &name)));
+        let answer = me(&server, &token).await;
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", reason), "{command}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_disabled_cannot_sign_in_until_enabled() {
+    let shell = Shell::with(&["root", "ada"]);
+    let server = Server::start(shell.folder.path());
+    let [disabled] = shell.json("user disable ADA").try_into().unwrap();
+    assert!(disabled["disabledAt"].is_string(), "{disabled}");
+    assert_eq!(Answer::of(server.sign_in("ada")).await.status, 401);
+    assert_eq!(shell.prints("user enable ada"), "ada may sign in\n");
+    assert_eq!(Answer::of(server.sign_in("ada")).await.status, 200);
+    let [enabled] = shell.json("user enable ada").try_into().unwrap();
+    assert_eq!(enabled["disabledAt"], Value::Null);
+}
+
+#[tokio::test]
+async fn another_role_holds_from_the_next_request_on() {
+    let shell = Shell::with(&["root", "ada"]);
+    let server = Server::start(shell.folder.path());
+    let token = token(&server, "ada").await;
+    for (role, says, answers) in [
+        ("admin", "ada is an admin\n", "ADMIN"),
+        ("USER", "ada is a user\n", "USER"),
+    ] {
+        let set = format!("user set-role ada {role}");
+        assert_eq!(shell.prints(&set), says);
+        assert_eq!(me(&server, &token).await.at("/data/me/role"), answers);
+        assert_eq!(shell.json(&set)[0]["role"], answers);
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_a_line_of_standard_input_without_its_end() {
+    let shell = Shell::with(&["ada"]);
+    let server = Server::start(shell.folder.path());
+    for (input, password) in [
+        ("ends with the input", "ends with the input"),
+        ("ends with a newline\n", "ends with a newline"),
+        ("ends as on Windows\r\n", "ends as on Windows"),
+        (" has spaces around \n", " has spaces around "),
+        ("is the first line\nof several\n", "is the first line"),
+    ] {
+        shell.prints_given("user set-password ada", input);
+        let tokens = server.request(reqwest::Method::POST, "/tokens");
+        let answer = Answer::of(tokens.basic_auth("ada", Some(password))).await;
+        assert_eq!(answer.status, 200, "{input:?}");
+    }
+    assert_eq!(Answer::of(server.sign_in("ada")).await.status, 401);
+    for command in ["user set-password ada", "user add bob"] {
+        let error = shell.refusal(command, "");
+        assert!(error.contains("standard input"), "{error}");
+        let error = shell.refusal(command, "short\n");
+        assert_eq!(error, "password: A password has at least 8 characters.");
+    }
+}
+
+#[test]
+fn no_password_is_taken_from_the_command_line_or_printed_however_loud_the_log() {
+    let shell = Shell::with(&["ada"]);
+    for line in [
+        "user add bob --password correct-horse",
+        "user add bob correct-horse",
+        "user set-password ada correct-horse",
+        "user set-password ada --password correct-horse",
+    ] {
+        let (code, ..) = finish(&mut shell.command(line));
+        assert_eq!(code, Some(2), "{line}");
+    }
+    for (line, event) in [
+        ("user add bob", "REGISTERED"),
+        ("user set-password ada --json", "PASSWORD_CHANGED"),
+    ] {
+        let mut command = shell.command(line);
+        command.env("SYMBOLON_LOG", "trace");
+        let (code, output, log) = finish_with(&mut command, "a secret that is nowhere else\n");
+        assert_eq!(code, Some(0));
+        assert!(log.contains(event), "{log}");
+        for secret in ["a secret that", "$argon2id$"] {
+            assert!(!output.contains(secret) && !log.contains(secret), "{line}");
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_is_told_in_one_line() {
+    let shell = Shell::with(&["ada", "bob"]);
+    shell.prints_given("user add carol --email carol@example.org", PASSWORD);
+    for (line, input, says) in [
+        (
+            "user add ADA --email CAROL@example.org",
+            PASSWORD,
+            "username: This username is taken. email: This e-mail address is taken.",
+        ),
+        (
+            "user add a:b --email nonsense",
+            "weak",
+            "username: A username has no colon. email: This is not an e-mail address. \
+             password: A password has at least 8 characters.",
+        ),
+        (
+            "user set-role ada user",
+            "",
+            "There would be no admin left.",
+        ),
+        ("user disable ada", "", "There would be no admin left."),
+        ("user delete ada --yes", "", "There would be no admin left."),
+        (
+            "user delete bob",
+            "y\n",
+            "nobody can be asked here; --yes deletes without asking",
+        ),
+    ] {
+        assert_eq!(shell.refusal(line, input), says, "{line}");
+    }
+    let accounts = shell.json("user list");
+    assert_eq!(accounts.len(), 3);
+    assert!(
+        accounts
+            .iter()
+            .all(|account| account["disabledAt"].is_null())
+    );
+    for line in [
+        "user set-role ada root",
+        "user set-role ada",
+        "user",
+        "token",
+        "audit --kind nonsense",
+        "audit --user ada --user-id 1",
+        "audit --limit some",
+    ] {
+        let (code, output, _) = finish(&mut shell.command(line));
+        assert_eq!((code, output.as_str()), (Some(2), ""), "{line}");
+    }
+}
+
+#[test]
+fn an_unknown_user_is_told_of_without_harm_to_the_terminal() {
+    let shell = Shell::with(&["ada"]);
+    for line in [
+        "user show nobody",
+        "user set-password nobody",
+        "user set-role nobody admin",
+        "user disable nobody",
+        "user enable nobody",
+        "user delete nobody",
+        "user delete nobody --yes",
+        "token revoke nobody",
+        "audit --user nobody",
+    ] {
+        assert_eq!(
+            shell.refusal(line, PASSWORD),
+            r#"there is no user "nobody""#
+        );
+    }
+    let error = shell.refusal("user show \u{1b}[31mred", "");
+    assert_eq!(error, r#"there is no user "\u{1b}[31mred""#);
+    // An e-mail address may have a tab between quotes.
+    let mut add = shell.command("user add bob --email");
+    add.arg("\"b\tb\"@example.org");
+    assert_eq!(finish_with(&mut add, PASSWORD).0, Some(0));
+    let list = shell.prints("user list");
+    assert!(list.contains("@example.org") && !list.contains('\t'));
+    assert_eq!(shell.json("user list")[1]["email"], "\"b\tb\"@example.org");
+}
+
+#[tokio::test]
+async fn live_tokens_are_listed_and_revoked_and_dead_ones_forgotten() {
+    let shell = Shell::with(&["ada", "bob"]);
+    let server = Server::start(shell.folder.path());
+    let token = token(&server, "ada").await;
+    let [session] = shell.json("token list").try_into().unwrap();
+    assert_eq!(
+        (&session["username"], &session["userId"]),
+        (&json!("ada"), &json!("1"))
+    );
+    let [issued] = shell.json("audit --kind token_issued").try_into().unwrap();
+    assert_eq!(session["token"], issued["token"]);
+    let expires = session["expiresAt"].as_str().unwrap();
+    let list = shell.prints("token list");
+    let words: Vec<_> = list.split_whitespace().collect();
+    assert_eq!(
+        words[..5],
+        [
+            "username",
+            "token",
+            "expires",
+            "ada",
+            issued["token"].as_str().unwrap()
+        ]
+    );
+    assert_eq!(words[5][..19], expires[..19]);
+    assert!(!list.contains(&token));
+
+    assert_eq!(shell.prints("token purge"), "dead tokens forgotten: 0\n");
+    assert_eq!(me(&server, &token).await.at("/data/me/username"), "ada");
+    let revoke = "token revoke Ada";
+    assert_eq!(
+        shell.json(revoke),
+        [json!({ "userId": "1", "username": "ada", "revoked": 1 })]
+    );
+    assert_eq!(shell.prints(revoke), "live tokens of ada revoked: 0\n");
+    assert_eq!(shell.prints("token list"), "username  token  expires\n");
+    assert_eq!(shell.prints("token list --json"), "");
+    let dead = |reason| ("UNAUTHENTICATED", reason);
+    assert_eq!(me(&server, &token).await.error(), dead("TOKEN_EXPIRED"));
+    assert_eq!(shell.json("token purge"), [json!({ "purged": 1 })]);
+    assert_eq!(me(&server, &token).await.error(), dead("TOKEN_INVALID"));
+    assert_eq!(shell.prints("token purge"), "dead tokens forgotten: 0\n");
+}
+
+#[tokio::test]
+async fn the_audit_trail_is_shown_newest_first_and_by_whom_and_what() {
+    let shell = Shell::with(&["ada", "bob"]);
+    let server = Server::start(shell.folder.path());
+    token(&server, "bob").await;
+    shell.prints("user disable bob");
+    shell.prints("user delete bob --yes");
+    let kinds = |line: &str| {
+        let events = shell.json(line).into_iter();
+        events
+            .map(|event| event["kind"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let of_bob = [
+        "DELETED",
+        "DISABLED",
+        "TOKEN_REVOKED",
+        "TOKEN_ISSUED",
+        "SIGNED_IN",
+        "REGISTERED",
+    ];
+    let all = kinds("audit");
+    assert_eq!(all[..6], of_bob);
+    assert_eq!(all[6..], ["REGISTERED"]);
+    assert_eq!(kinds("audit --user-id 2"), of_bob);
+    assert_eq!(kinds("audit --user ADA"), ["REGISTERED"]);
+    assert_eq!(kinds("audit --kind DISABLED"), ["DISABLED"]);
+    assert_eq!(kinds("audit --kind registered --user-id 2"), ["REGISTERED"]);
+    assert_eq!(kinds("audit --limit 2"), ["DELETED", "DISABLED"]);
+    assert_eq!(kinds("audit --limit 0"), [""; 0]);
+
+    let [revoked] = shell.json("audit --kind token_revoked").try_into().unwrap();
+    assert_eq!(revoked["userId"], "2");
+    for nothing in ["actorId", "address", "requestId"] {
+        assert_eq!(revoked.get(nothing), Some(&Value::Null), "{nothing}");
+    }
+    let [issued] = shell.json("audit --kind token_issued").try_into().unwrap();
+    assert_eq!(
+        (&issued["actorId"], &issued["address"]),
+        (&json!("2"), &json!("127.0.0.1"))
+    );
+    let lines = shell.prints("audit");
+    let lines: Vec<Vec<_>> = lines
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0],
+        [
+            "at", "kind", "user", "actor", "token", "address", "request", "repeated"
+        ]
+    );
+    assert_eq!(lines[1][1..], ["DELETED", "(2)", "-", "-", "-", "-", "-"]);
+    assert_eq!(lines[4][1..3], ["TOKEN_ISSUED", "(2)"]);
+    assert_eq!(lines[7][1..4], ["REGISTERED", "ada", "(1)"]);
+}
+
+#[tokio::test]
+async fn long_lists_are_whole_and_may_be_cut_off_by_their_reader() {
+    let shell = Shell::with(&["ada"]);
+    // A row for each number up to 2500, with a session, and an event for each.
+    let rows = "WITH RECURSIVE n(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)";
+    let live = "CAST(strftime('%s', 'now') AS INTEGER) * 1000 + 3600000";
+    shell
+        .sql(&format!(
+            "INSERT INTO symbolon_user (username, username_canonical, password_hash, password_version,
+                 role, created_at, token_nonce, token_digest, token_expiration)
+             {rows} SELECT 'user' || n, 'user' || n, 'x', 1, 'user', 0, randomblob(24), randomblob(32), {live} FROM n;
+             INSERT INTO symbolon_audit_event (kind, at, last_at, count, user_id)
+             {rows} SELECT 'SIGN_IN_FAILED', 0, 3600000, 25, n FROM n;"
+        ))
+        .await;
+    for (line, entries) in [
+        ("user list", 2500),
+        ("token list", 2499),
+        ("audit --limit 2100", 2100),
+        ("audit --limit 9999", 2500),
+        ("audit", 100),
+    ] {
+        assert_eq!(shell.json(line).len(), entries, "{line}");
+        assert_eq!(shell.prints(line).lines().count(), entries + 1, "{line}");
+    }
+    let audit = shell.prints("audit --limit 1");
+    assert!(
+        audit.contains("25 times until 1970-01-01T01:00:00Z"),
+        "{audit}"
+    );
+    for line in ["user list", "user list --json", "audit --limit 9999"] {
+        let mut command = shell.command(line);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut String::new()).unwrap();
+        drop(output);
+        let mut error = String::new();
+        let mut log = child.stderr.take().unwrap();
+        log.read_to_string(&mut error).unwrap();
+        assert!(
+            child.wait().unwrap().success() && error.is_empty(),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn commands_show_few_flags_and_log_only_what_is_asked_for() {
+    let shell = Shell::with(&["ada"]);
+    for line in ["user add", "user list", "token purge", "audit", "migrate"] {
+        let help = shell.prints(&format!("{line} --help"));
+        assert!(
+            help.contains("DATABASE_URL") && !help.contains("argon2"),
+            "{line}"
+        );
+    }
+    let mut add = shell.command("user add bob");
+    let (_, _, log) = finish_with(add.env("SYMBOLON_LOG", "info"), PASSWORD);
+    assert!(
+        log.contains("symbolon::audit") && log.contains("REGISTERED"),
+        "{log}"
+    );
+}
+
+#[test]
+fn the_database_is_that_of_flag_or_environment_and_the_rest_of_the_environment() {
+    let shell = Shell::new();
+    let flag = "--database-url sqlite://flag.db";
+    for line in [
+        format!("user {flag} add ada"),
+        format!("user add bob {flag}"),
+    ] {
+        let mut add = shell.command(&line);
+        add.env("DATABASE_URL", "sqlite://environment.db");
+        assert_eq!(finish_with(&mut add, PASSWORD).0, Some(0));
+    }
+    assert_eq!(shell.json(&format!("user list {flag}")).len(), 2);
+    assert!(!shell.folder.path().join("environment.db").exists());
+    let mut add = shell.command("user add ada");
+    add.env("DATABASE_URL", "sqlite://environment.db");
+    assert_eq!(finish_with(&mut add, PASSWORD).0, Some(0));
+    assert!(shell.folder.path().join("environment.db").exists());
+    let mut list = shell.command("user list");
+    list.env("SYMBOLON_ARGON2_MEMORY", "1");
+    let (code, _, error) = finish(&mut list);
+    assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("Argon2 parameters"), "{error}");
+    assert!(!shell.folder.path().join("symbolon.db").exists());
+}

@@ -1,0 +1,85 @@
+//! `symbolon healthcheck`
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use crate::support::{Server, finish, symbolon};
+
+/// Checks, in a folder of its own in which nothing is to be made: exit code, and what it says.
+fn check(environment: &[(&str, &str)], flags: &[&str]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = symbolon(folder.path());
+    command.arg("healthcheck").args(flags);
+    let (code, output, error) = finish(command.envs(environment.iter().copied()));
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+    (code, output + &error)
+}
+
+/// Why it is not healthy what listens on this port, in one line.
+fn complaint(port: &str) -> String {
+    let (code, says) = check(&[], &["--port", port]);
+    assert_eq!((code, says.lines().count()), (Some(1), 1), "{says}");
+    let start = format!("symbolon: http://127.0.0.1:{port}/readyz");
+    says.strip_prefix(&start).unwrap().to_owned()
+}
+
+fn port(listener: &TcpListener) -> String {
+    listener.local_addr().unwrap().port().to_string()
+}
+
+#[test]
+fn a_server_is_healthy_while_it_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::configured(folder.path(), |command| {
+        command.env("HOST", "0.0.0.0");
+    });
+    let port = server.address().rsplit(':').next().unwrap().to_owned();
+    let ready = (Some(0), "ready\n".to_owned());
+    assert_eq!(check(&[("PORT", &port)], &[]), ready);
+    assert_eq!(check(&[("HOST", "0.0.0.0"), ("PORT", &port)], &[]), ready);
+    assert_eq!(check(&[], &["--host", "0.0.0.0", "--port", &port]), ready);
+    server.process.signal("TERM");
+    assert!(server.process.wait(Duration::from_secs(25)).success());
+    let says = complaint(&port);
+    assert!(says.contains("refused"), "{says}");
+}
+
+#[test]
+fn what_is_no_healthy_server_is_told() {
+    for (answer, says) in [
+        (
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+            "answers 503",
+        ),
+        (
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            "answers 404",
+        ),
+        ("SSH-2.0-nonsense\r\n", "invalid HTTP"),
+        ("", "connection closed"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = port(&listener);
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+            let request = head.next().unwrap().unwrap();
+            // The line that is empty ends it.
+            while !head.next().unwrap().unwrap().is_empty() {}
+            stream.write_all(answer.as_bytes()).unwrap();
+            request
+        });
+        let complaint = complaint(&port);
+        assert!(complaint.contains(says), "{complaint}");
+        assert_eq!(serving.join().unwrap(), "GET /readyz HTTP/1.1");
+    }
+}
+
+#[test]
+fn a_server_that_takes_connections_and_never_answers_is_not_waited_for() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let complaint = complaint(&port(&silent));
+    assert_eq!(complaint, " does not answer within 5 s\n");
+}

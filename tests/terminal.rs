@@ -1,0 +1,124 @@
+//! What is asked on a terminal.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{Process, Shell, eventually, succeed};
+
+/// A terminal that a command runs on.
+struct Terminal {
+    process: Process,
+    device: String,
+    output: BufReader<ChildStdout>,
+    input: ChildStdin,
+}
+
+impl Terminal {
+    fn run(shell: &Shell, line: &str) -> Self {
+        let command = shell.command(line);
+        let program = command.get_program().display();
+        let script = format!("tty; '{program}' {line}; echo ended with $?");
+        let settings = command.get_envs();
+        let settings = settings.filter_map(|(name, value)| Some((name, value?)));
+        let mut terminal = Command::new("script");
+        terminal
+            .args(["--quiet", "--flush", "--echo", "always"])
+            .args(["--command", &script, "/dev/null"])
+            .current_dir(shell.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("SHELL", "/bin/sh")
+            .envs(settings)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut process = Process::start(&mut terminal);
+        let (input, output) = process.pipes();
+        let mut output = BufReader::new(output);
+        let mut device = String::new();
+        output.read_line(&mut device).unwrap();
+        Self {
+            process,
+            device: device.trim_end().to_owned(),
+            output,
+            input,
+        }
+    }
+
+    /// What is shown up to here.
+    fn shows(&mut self, last: &str) -> String {
+        let mut shown = Vec::new();
+        while !shown.ends_with(last.as_bytes()) {
+            let mut byte = [0];
+            let read = self.output.read(&mut byte).unwrap();
+            assert!(read > 0, "no {last:?}: {}", String::from_utf8_lossy(&shown));
+            shown.extend(byte);
+        }
+        String::from_utf8(shown).unwrap()
+    }
+
+    /// What is shown up to the end.
+    fn ends(mut self) -> String {
+        let mut shown = String::new();
+        self.output.read_to_string(&mut shown).unwrap();
+        assert!(self.process.wait(Duration::from_secs(30)).success());
+        shown
+    }
+
+    /// Whether what is typed is shown.
+    fn echoes(&self) -> bool {
+        let settings = succeed(Command::new("stty").args(["-a", "-F", &self.device]));
+        !settings
+            .split_whitespace()
+            .any(|setting| setting == "-echo")
+    }
+
+    async fn types(&mut self, shown: bool, keys: &str) {
+        eventually("the terminal is ready", async || {
+            (self.echoes() == shown).then_some(())
+        })
+        .await;
+        self.input.write_all(keys.as_bytes()).unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs script(1)"]
+async fn a_password_is_typed_twice_on_a_terminal_and_not_shown() {
+    let shell = Shell::with(&["root"]);
+    for (again, says, accounts) in [
+        (
+            "correct house\r",
+            "symbolon: the two passwords are not the same\r\nended with 1\r\n",
+            1,
+        ),
+        // Ctrl-C
+        ("\u{3}", "symbolon: interrupted\r\nended with 1\r\n", 1),
+        ("correct horse\r", "ada is added\r\nended with 0\r\n", 2),
+    ] {
+        let mut terminal = Terminal::run(&shell, "user add ada");
+        assert_eq!(terminal.shows("Password: "), "Password: ");
+        terminal.types(false, "correct horse\r").await;
+        assert_eq!(terminal.shows("again: "), "\r\nThe same again: ");
+        terminal.types(false, again).await;
+        assert_eq!(terminal.ends(), format!("\r\n{says}"));
+        assert_eq!(shell.json("user list").len(), accounts);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs script(1)"]
+async fn whoever_deletes_on_a_terminal_is_asked() {
+    let shell = Shell::with(&["root", "ada"]);
+    for (answer, says) in [
+        ("", "symbolon: nothing is deleted\r\nended with 1\r\n"),
+        ("no", "symbolon: nothing is deleted\r\nended with 1\r\n"),
+        ("y", "ada is deleted\r\nended with 0\r\n"),
+    ] {
+        let mut terminal = Terminal::run(&shell, "user delete ADA");
+        assert_eq!(terminal.shows("[y/N] "), "delete ada? [y/N] ");
+        terminal.types(true, &format!("{answer}\r")).await;
+        assert_eq!(terminal.ends(), format!("{answer}\r\n{says}"));
+    }
+    assert_eq!(shell.json("user list").len(), 1);
+}
