@@ -128,7 +128,9 @@ fn a_given_key_file_that_others_can_read_is_warned_about() {
     fs::write(&file, KEY).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     let mut migrate = symbolon(folder.path());
-    migrate.args(["migrate", "--secret-key-file", "given"]);
+    migrate
+        .arg("migrate")
+        .env("SYMBOLON_SECRET_KEY_FILE", "given");
     let (code, _, log) = finish(&mut migrate);
     assert_eq!(code, Some(0));
     assert_eq!(log.lines().count(), 1, "{log}");

@@ -5,6 +5,7 @@ mod audit;
 mod database;
 mod healthcheck;
 mod import;
+mod import;
 mod migrate;
 mod output;
 mod prompt;
