@@ -5,7 +5,6 @@ mod audit;
 mod database;
 mod healthcheck;
 mod import;
-mod import;
 mod migrate;
 mod output;
 mod prompt;

@@ -9,7 +9,6 @@ use symbolon::{Operator, Registration, Role, User};
 
 use super::database::{Database, named};
 use super::import::Import;
-use super::import::Import;
 use super::output::{Entry, Instant, Output, or_dash};
 use super::prompt;
 
@@ -36,8 +35,6 @@ enum Command {
     ///
     /// Those that exist are left as they are, so it can simply be run again. Rows that cannot be accounts
     /// are told, and the others kept.
-    Import(Import),
-    /// Take over the accounts of another system
     Import(Import),
     /// List all accounts
     List,
@@ -120,7 +117,6 @@ impl Command {
         let find = async |whom: Whom| named(operator, &whom.username).await;
         let (user, what) = match self {
             Self::Add(new) => (new.run(operator).await?, "is added"),
-            Self::Import(import) => return import.run(operator, output).await,
             Self::Import(import) => return import.run(operator, output).await,
             Self::List => return list(operator, output).await,
             Self::Show(whom) => return Ok(output.show(&Account::from(&find(whom).await?))?),

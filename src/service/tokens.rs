@@ -126,9 +126,10 @@ impl Tokens {
         limit: u64,
     ) -> Result<Vec<LiveSession>, Error> {
         let now = self.clock.now();
-        let accounts = self.store.accounts_with_session(after, now, limit).await?;
-        let live = accounts.into_iter().filter_map(|account| {
-            let session = account.session.filter(|session| session.is_live(now))?;
+        let latest = now + TimeDelta::seconds(Lifetime::MAX.into());
+        let accounts = self.store.accounts_with_session(after, now, latest, limit);
+        let live = accounts.await?.into_iter().filter_map(|account| {
+            let session = account.session?;
             Some(LiveSession {
                 user: account.user,
                 token: session.digest.prefix(),

@@ -22,16 +22,19 @@ pub(crate) enum Replace {
 }
 
 impl Store {
-    /// The accounts after this one whose session has not ended by `now`, in the order of their ids.
+    /// The accounts after this one whose session ends after `now` and by `latest`, in the order of their
+    /// ids.
     pub(crate) async fn accounts_with_session(
         &self,
         after: Option<UserId>,
         now: DateTime<Utc>,
+        latest: DateTime<Utc>,
         limit: u64,
     ) -> Result<Vec<Account>, Error> {
         let rows = user::Entity::find()
             .filter(user::Column::TokenNonce.is_not_null())
             .filter(user::Column::TokenExpiration.gt(now.timestamp_millis()))
+            .filter(user::Column::TokenExpiration.lte(latest.timestamp_millis()))
             .filter(user::Column::Id.gt(after.map_or(0, |id| id.0)))
             .order_by_asc(user::Column::Id)
             .limit(limit)
