@@ -25,6 +25,7 @@ mod durability;
 mod embedding;
 mod errors;
 mod explorer;
+mod flood;
 mod healthcheck;
 mod import;
 mod keys;
