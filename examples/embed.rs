@@ -4,8 +4,9 @@
 //! cargo run --example embed
 //! ```
 //!
-//! It listens on port 8000 unless told otherwise (`-- 127.0.0.1:9000`). `notesCount` is for everybody, `notes` and `addNote` are behind the guard, and `GET /whoami` is a
-//! plain poem route that asks who is calling. Everything of Symbolon's is there beside them.
+//! It listens on port 8000 unless told otherwise (`-- 127.0.0.1:9000`). `notesCount` is for everybody,
+//! `notes` and `addNote` are behind the guard, `clearNotes` is for admins, and `GET /whoami` is a plain
+//! poem route that asks who is calling. Everything of Symbolon's is there beside them.
 
 #![allow(clippy::print_stdout, clippy::unused_async)]
 
@@ -14,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_graphql::{Context, EmptySubscription, MergedObject, Object, Result};
 use poem::{get, handler};
-use symbolon::{Authenticated, Config, ContextExt, Identity, Symbolon, UserId};
+use symbolon::{Authenticated, Config, ContextExt, Identity, RequireRole, Role, Symbolon, UserId};
 use tokio::net::TcpListener;
 
 /// What this app keeps; yours will have a database.
@@ -52,6 +53,13 @@ struct NotesMutation;
 
 #[Object]
 impl NotesMutation {
+    /// Takes all notes away; answers with how many there were. For admins.
+    #[graphql(guard = "RequireRole(Role::Admin)")]
+    async fn clear_notes(&self, ctx: &Context<'_>) -> Result<usize> {
+        let notebook = ctx.data::<Notebook>()?;
+        Ok(notebook.with(|notes| notes.drain().map(|(_, own)| own.len()).sum()))
+    }
+
     /// Adds a note; answers with how many its owner has now.
     #[graphql(guard = "Authenticated")]
     async fn add_note(&self, ctx: &Context<'_>, text: String) -> Result<usize> {

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, succeed, symbolon};
 
 struct Notes {
     server: Server,
@@ -61,6 +61,15 @@ async fn an_app_of_ones_own_has_its_types_behind_the_guard() {
     assert_eq!(public.at("/data/notesCount"), 3);
     let guarded = notes.graphql(None, "{ notes }", json!({})).await;
     assert_eq!(guarded.error(), ("UNAUTHENTICATED", "MISSING"));
+
+    let clear = "mutation { clearNotes }";
+    let by_nobody = notes.graphql(None, clear, json!({})).await;
+    assert_eq!(by_nobody.error(), ("UNAUTHENTICATED", "MISSING"));
+    let by_a_user = notes.graphql(Some(&ada), clear, json!({})).await;
+    assert_eq!(by_a_user.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+    succeed(symbolon(folder.path()).args(["user", "set-role", "bob", "admin"]));
+    let by_an_admin = notes.graphql(Some(&bob), clear, json!({})).await;
+    assert_eq!(by_an_admin.at("/data/clearNotes"), 3);
 
     assert_eq!(notes.whoami(Some(&ada)).await.body, "You are ada.\n");
     assert_eq!(notes.whoami(None).await.body, "I do not know you.\n");

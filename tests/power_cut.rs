@@ -174,6 +174,7 @@ async fn what_was_acknowledged_survives_a_power_cut() {
         .current_dir(&folder)
         .env("PORT", "0")
         .env("SYMBOLON_ARGON2_MEMORY", "8")
+        .env("SYMBOLON_THROTTLE_REGISTRATION", "1000/1000")
         .stdout(fs::File::create(folder.join("greeting")).unwrap());
     let mut process = Process::start(&mut strace);
     let base = eventually("the server listens", async || {

@@ -41,11 +41,9 @@ impl SignIn {
         origin: &Origin,
     ) -> Result<Account, Error> {
         let username = Username::parse(&given.username);
-        let account = match &username {
-            Ok(username) => self.store.account_by_username(username).await?,
-            Err(_) => None,
-        };
+        // What is no name is nobody's, and costs the same.
         let name = username.map_or_else(|_| given.username.clone(), |name| name.canonical);
+        let account = self.store.account_by_name(&name).await?;
         let id = account.as_ref().map(|account| account.user.id);
         let slot = self.passwords.reserve()?;
         let counted = self.throttle.sign_in(&name, id, origin).await?;

@@ -121,7 +121,7 @@ impl Users {
         let Ok(username) = Username::parse(username) else {
             return Ok(None);
         };
-        let account = self.store.account_by_username(&username).await?;
+        let account = self.store.account_by_name(&username.canonical).await?;
         Ok(account.map(|account| account.user))
     }
 

@@ -35,11 +35,9 @@ pub(crate) enum TakenField {
 }
 
 impl Store {
-    pub(crate) async fn account_by_username(
-        &self,
-        username: &Username,
-    ) -> Result<Option<Account>, Error> {
-        self.account(user::Column::UsernameCanonical.eq(&username.canonical))
+    /// The account whose name has this canonical form.
+    pub(crate) async fn account_by_name(&self, canonical: &str) -> Result<Option<Account>, Error> {
+        self.account(user::Column::UsernameCanonical.eq(canonical))
             .await
     }
 

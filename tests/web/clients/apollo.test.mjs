@@ -194,3 +194,47 @@ test("what a form would show is no error", async () => {
     "password TOO_SHORT",
   ]);
 });
+
+test("what takes another role", async () => {
+  const { client } = await signedIn();
+  const disable = 'mutation { disableUser(id: "1") { user { id } } }';
+  await refused(mutate(client, disable), "FORBIDDEN", "ROLE_REQUIRED");
+});
+
+test("too many wrong passwords, while whoever is signed in goes on", async () => {
+  const own = await signedIn();
+  const guess = () => mutate(own.client, CREATE_TOKEN, as(basic(own.username, "wrong")));
+  for (let guesses = 0; guesses < 20; guesses += 1) {
+    await refused(guess(), "UNAUTHENTICATED", "INVALID_CREDENTIALS");
+  }
+  await assert.rejects(guess(), (error) => {
+    assert(CombinedGraphQLErrors.is(error), error);
+    const { code, retryAfter } = error.errors[0].extensions;
+    assert.equal(code, "RATE_LIMITED");
+    assert(retryAfter > 0 && retryAfter <= 45);
+    return true;
+  });
+  const { data } = await query(own.client, ME);
+  assert.equal(data.me.username, own.username);
+});
+
+test("a change of the password goes on with the token that it answers with", async () => {
+  const own = await signedIn();
+  const change = `mutation ($input: ChangePasswordInput!) {
+    changePassword(input: $input) { token { token } userErrors { code field } } }`;
+  const variables = (currentPassword) => ({
+    input: { currentPassword, newPassword: "another good password" },
+  });
+  const wrong = await mutate(own.client, change, { variables: variables("wrong") });
+  assert.deepEqual(wrong.data.changePassword.userErrors[0], {
+    __typename: "UserError",
+    code: "WRONG_PASSWORD",
+    field: "currentPassword",
+  });
+  // One guess a request, so the next one is free to try.
+  const right = await mutate(own.client, change, { variables: variables(PASSWORD) });
+  await refused(query(own.client, ME), "UNAUTHENTICATED", "TOKEN_INVALID");
+  own.session.token = right.data.changePassword.token.token;
+  const { data } = await query(own.client, ME);
+  assert.equal(data.me.username, own.username);
+});
