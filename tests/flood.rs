@@ -120,8 +120,8 @@ async fn guarded_queries_answer_during_a_flood_of_sign_ins_and_memory_stays_boun
     assert!(answers.busy > 0, "{answers:?}");
     assert_eq!(answers.throttled, 0);
     assert!(answered > 0);
-    let taken = server.process.peak_memory() - before;
-    assert!(taken <= THREADS * HASH_MIB + 32, "{taken} MiB");
+    let grown_by = server.process.peak_memory() - before;
+    assert!(grown_by <= THREADS * HASH_MIB + 32, "{grown_by} MiB");
 }
 
 #[tokio::test]
