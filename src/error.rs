@@ -71,6 +71,10 @@ pub enum Forbidden {
     CrossSite,
     /// It takes another role.
     RoleRequired,
+    /// The access token is not for this.
+    ScopeRequired,
+    /// It takes a session token, or username and password: an access token is never enough.
+    SessionRequired,
     /// Nobody may register but whom an admin registers.
     RegistrationClosed,
 }
@@ -101,6 +105,11 @@ impl Forbidden {
                 "Pages of this origin may not change anything here.",
             ),
             Self::RoleRequired => ("ROLE_REQUIRED", "Your role does not allow this."),
+            Self::ScopeRequired => ("SCOPE_REQUIRED", "The token's scopes do not include this."),
+            Self::SessionRequired => (
+                "SESSION_REQUIRED",
+                "An access token is not enough for this. Sign in.",
+            ),
             Self::RegistrationClosed => {
                 ("REGISTRATION_CLOSED", "Only admins may register accounts.")
             }

@@ -75,7 +75,9 @@ pub use crate::app::Symbolon;
 pub use crate::clock::{Clock, MockClock};
 pub use crate::config::{Config, HttpConfig, Limits, Secret, ThrottleConfig};
 pub use crate::error::{Error, Forbidden, StartError, Unauthenticated};
-pub use crate::graphql::{Authenticated, ContextExt, Mutation, Query, RequireRole, sdl};
+pub use crate::graphql::{
+    Authenticated, ContextExt, Mutation, Query, RequireRole, RequireScope, sdl,
+};
 pub use crate::http::Middleware;
 pub use crate::model::audit::{AuditEvent, AuditEventKind, EventFilter};
 pub use crate::model::form::{FieldError, Problem, Refused};

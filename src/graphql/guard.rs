@@ -26,3 +26,15 @@ impl Guard for RequireRole {
         Ok(authentication(ctx)?.require_role(self.0).await?)
     }
 }
+
+/// Lets tokens with this scope pass: `#[graphql(guard = "RequireScope(\"notes:read\")")]`. Session tokens
+/// and access tokens with the scope `*` have every scope. Other access tokens get FORBIDDEN with the
+/// reason `SCOPE_REQUIRED`, and whom nobody knows UNAUTHENTICATED.
+#[derive(Clone, Copy, Debug)]
+pub struct RequireScope(pub &'static str);
+
+impl Guard for RequireScope {
+    async fn check(&self, ctx: &Context<'_>) -> Result<()> {
+        Ok(authentication(ctx)?.require_scope(self.0).await?)
+    }
+}

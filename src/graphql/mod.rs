@@ -22,7 +22,7 @@ use async_graphql::EmptySubscription;
 pub(crate) use async_graphql::{ObjectType, Schema, SchemaBuilder, SubscriptionType};
 
 pub use self::context::ContextExt;
-pub use self::guard::{Authenticated, RequireRole};
+pub use self::guard::{Authenticated, RequireRole, RequireScope};
 pub use self::mutation::Mutation;
 pub use self::query::Query;
 use crate::config::Limits;

@@ -2,18 +2,41 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::model::scope::Scopes;
 use crate::model::user::User;
 
 /// Who a request speaks for, as its Bearer token shows.
 #[derive(Clone, Debug)]
 pub struct Identity {
     user: User,
-    expires_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    access: Option<Access>,
+}
+
+/// What a request's access token is.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) id: i64,
+    pub(crate) scopes: Scopes,
 }
 
 impl Identity {
-    pub(crate) fn new(user: User, expires_at: DateTime<Utc>) -> Self {
-        Self { user, expires_at }
+    /// By a session token, which may whatever its user may.
+    pub(crate) fn of_session(user: User, expires_at: DateTime<Utc>) -> Self {
+        Self {
+            user,
+            expires_at: Some(expires_at),
+            access: None,
+        }
+    }
+
+    /// By an access token.
+    pub(crate) fn of_access(user: User, expires_at: Option<DateTime<Utc>>, access: Access) -> Self {
+        Self {
+            user,
+            expires_at,
+            access: Some(access),
+        }
     }
 
     /// The user that the token belongs to.
@@ -22,9 +45,31 @@ impl Identity {
         &self.user
     }
 
-    /// When the token stops being valid.
+    /// When the token stops being valid; `None` for an access token that stays so until it is revoked.
     #[must_use]
-    pub fn expires_at(&self) -> DateTime<Utc> {
+    pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at
+    }
+
+    /// The number of the access token; `None` for a session token.
+    #[must_use]
+    pub fn access_token(&self) -> Option<i64> {
+        self.access.as_ref().map(|access| access.id)
+    }
+
+    /// What the token may be used for; `*` is everything. Scopes narrow what its user may do, and
+    /// never grant anything: authority is the role.
+    #[must_use]
+    pub fn scopes(&self) -> &[String] {
+        match &self.access {
+            Some(access) => access.scopes.as_slice(),
+            None => Scopes::all(),
+        }
+    }
+
+    /// Whether the token may be used for this.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes().iter().any(|own| own == "*" || own == scope)
     }
 }

@@ -89,6 +89,14 @@ impl Authentication {
         Ok(())
     }
 
+    /// Refuses a token whose scopes do not include this, and whom nobody knows.
+    pub(crate) async fn require_scope(&self, scope: &str) -> Result<(), Error> {
+        if !self.identity().await?.has_scope(scope) {
+            return Err(Forbidden::ScopeRequired.into());
+        }
+        Ok(())
+    }
+
     /// Trades the Basic credentials for the session token.
     pub(crate) async fn create_token(
         &self,

@@ -96,7 +96,7 @@ impl Tokens {
         if !session.is_live(self.clock.now()) || account.user.disabled_at.is_some() {
             return Err(Unauthenticated::TokenExpired.into());
         }
-        Ok(Identity::new(account.user, session.expires_at))
+        Ok(Identity::of_session(account.user, session.expires_at))
     }
 
     /// Ends the token. True when this call ended a live one, false when it was already dead.

@@ -1,0 +1,58 @@
+//! What an access token may be used for.
+
+use std::sync::LazyLock;
+
+use crate::model::form::{FieldError, Problem};
+
+/// The scope that Symbolon's own account mutations need.
+pub(crate) const ACCOUNT_WRITE: &str = "account:write";
+
+static ALL: LazyLock<[String; 1]> = LazyLock::new(|| ["*".to_owned()]);
+
+/// Scope tokens as OAuth has them (RFC 6749, section 3.3): up to 32, of up to 64 printable ASCII
+/// characters each, without spaces, quotes and backslashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scopes(Vec<String>);
+
+impl Scopes {
+    /// Everything.
+    pub(crate) fn all() -> &'static [String] {
+        ALL.as_slice()
+    }
+
+    /// Those that were asked for, each once; everything if none were.
+    pub(crate) fn parse(asked_for: Option<&[String]>) -> Result<Self, FieldError> {
+        let Some(asked_for) = asked_for else {
+            return Ok(Self(Self::all().to_vec()));
+        };
+        let is_token = |scope: &String| {
+            (1..=64).contains(&scope.len())
+                && scope
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+        };
+        let mut scopes = asked_for.to_vec();
+        scopes.sort();
+        scopes.dedup();
+        if scopes.is_empty() || scopes.len() > 32 || !scopes.iter().all(is_token) {
+            let message =
+                "1 to 32 scopes of 1 to 64 characters, without spaces, quotes and backslashes.";
+            return Err(FieldError::new("scopes", Problem::Invalid, message));
+        }
+        Ok(Self(scopes))
+    }
+
+    /// As a column has them.
+    pub(crate) fn read(column: &str) -> Self {
+        Self(column.split(' ').map(str::to_owned).collect())
+    }
+
+    /// For a column: with spaces in between.
+    pub(crate) fn write(&self) -> String {
+        self.0.join(" ")
+    }
+
+    pub(crate) fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+}
