@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::http::{self, Door, Metrics, Middleware};
 use crate::model::token::Lifetime;
 use crate::operator::Operator;
 use crate::service::Services;
+use crate::service::access_tokens::AccessTokens;
 use crate::service::accounts::Accounts;
 use crate::service::audit::Audit;
 use crate::service::import::Import;
@@ -87,6 +88,11 @@ impl Symbolon {
         let keep = TimeDelta::days(config.audit_days.into());
         let audit = Arc::new(Audit::new(Arc::clone(&store), keep));
         let services = Services {
+            access_tokens: AccessTokens {
+                store: Arc::clone(&store),
+                clock: clock.clone(),
+                used: Mutex::default(),
+            },
             accounts: Accounts {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
@@ -114,6 +120,8 @@ impl Symbolon {
                 clock: clock.clone(),
                 key,
                 lifetime,
+                reuse: config.reuse,
+                max_age: TimeDelta::days(config.session_max_age.into()),
             },
             users: Users {
                 store: Arc::clone(&store),
@@ -249,7 +257,7 @@ async fn housekeep(services: Weak<Services>) {
         let Some(services) = services.upgrade() else {
             return;
         };
-        let mut done = services.audit.flush().await;
+        let mut done = services.flush().await;
         if second % PURGE_EVERY == 0 {
             done = done.and(services.purge().await);
         }

@@ -46,6 +46,20 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(i64::from(Lifetime::MIN)..=i64::from(Lifetime::MAX)))]
     pub token_lifetime: u32,
 
+    /// Whether a sign-in hands the session token out again that there is. Without, each one replaces it.
+    #[arg(long, env = "SYMBOLON_REUSE", value_name = "ON|OFF", default_value = "on",
+          action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub reuse: bool,
+
+    /// How long after a sign-in its session token can be renewed, in days.
+    #[arg(
+        long,
+        env = "SYMBOLON_SESSION_MAX_AGE",
+        value_name = "DAYS",
+        default_value_t = 30
+    )]
+    pub session_max_age: u32,
+
     /// Memory that one password hash takes, in KiB.
     #[arg(
         long,

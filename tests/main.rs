@@ -12,6 +12,7 @@
 
 mod support;
 
+mod access_tokens;
 mod accounts;
 mod admins;
 mod architecture;
@@ -40,6 +41,7 @@ mod rest;
 mod running;
 mod schema;
 mod security;
+mod sessions;
 mod terminal;
 mod throttle;
 mod tokens;

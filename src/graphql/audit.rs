@@ -125,6 +125,8 @@ pub(crate) enum AuditEventKind {
     Throttled,
     /// A new token was handed out.
     TokenIssued,
+    /// A session token lives longer than it would have.
+    TokenRenewed,
     /// A token was ended before its time.
     TokenRevoked,
     /// An account has another password.

@@ -1,12 +1,15 @@
 //! What mutations take and answer.
 
 use async_graphql::{ID, InputObject, MaybeUndefined, SimpleObject};
+use chrono::{DateTime, Utc};
 
 use crate::error::Error;
-use crate::graphql::objects::{Token, User, UserError};
+use crate::graphql::objects::{AccessToken, Token, User, UserError};
 use crate::model;
+use crate::model::access_token::AccessSecret;
 use crate::model::form::{Change, Refused};
 use crate::model::user::UserId;
+use crate::service::access_tokens::AccessTokenForm;
 use crate::service::accounts::Profile;
 use crate::service::tokens::IssuedToken;
 use crate::service::users::Registration;
@@ -74,6 +77,58 @@ impl ChangePasswordPayload {
         let (issued, user_errors) = apart(done)?;
         Ok(Self {
             token: issued.map(Token),
+            user_errors,
+        })
+    }
+}
+
+/// An access token to be.
+#[derive(InputObject)]
+pub(crate) struct CreateAccessTokenInput {
+    /// What to call it, 1 to 64 characters; no other token of the same user may have this name.
+    name: String,
+    /// What it may be used for; `*`, everything, if it is left out. Scopes narrow what the token may do,
+    /// and never grant anything. Symbolon's own account mutations need `account:write`; what else there
+    /// is, the API says that Symbolon stands before.
+    scopes: Option<Vec<String>>,
+    /// In how many seconds it expires. Without this and `expiresAt` it does not.
+    expires_in: Option<i32>,
+    /// When it expires.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl From<CreateAccessTokenInput> for AccessTokenForm {
+    fn from(input: CreateAccessTokenInput) -> Self {
+        Self {
+            name: input.name,
+            scopes: input.scopes,
+            expires_in: input.expires_in.map(Into::into),
+            expires_at: input.expires_at,
+        }
+    }
+}
+
+/// What became of a request for an access token.
+#[derive(SimpleObject)]
+pub(crate) struct CreateAccessTokenPayload {
+    /// The token itself, which is never shown again: `sym_`, and 38 letters and digits, the last 6 of
+    /// which are a checksum. To be sent as `Authorization: Bearer …`.
+    token: Option<String>,
+    /// What is kept of it.
+    access_token: Option<AccessToken>,
+    /// What is wrong with the input, if there is no token.
+    user_errors: Vec<UserError>,
+}
+
+impl CreateAccessTokenPayload {
+    pub(super) fn of(
+        done: Result<(AccessSecret, model::access_token::AccessToken), Refused>,
+    ) -> Result<Self, Error> {
+        let (made, user_errors) = apart(done)?;
+        let (secret, access_token) = made.unzip();
+        Ok(Self {
+            token: secret.map(|secret| secret.reveal().to_owned()),
+            access_token: access_token.map(AccessToken),
             user_errors,
         })
     }

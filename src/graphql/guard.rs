@@ -38,3 +38,12 @@ impl Guard for RequireScope {
         Ok(authentication(ctx)?.require_scope(self.0).await?)
     }
 }
+
+/// Lets session tokens pass, and no access tokens.
+pub(super) struct SessionOnly;
+
+impl Guard for SessionOnly {
+    async fn check(&self, ctx: &Context<'_>) -> Result<()> {
+        Ok(authentication(ctx)?.require_session().await?)
+    }
+}

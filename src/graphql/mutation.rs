@@ -5,13 +5,15 @@ use async_graphql::{Context, ID, Object, Result};
 use crate::error::Error;
 use crate::graphql::context::{authentication, services};
 use crate::graphql::forms::{
-    ChangePasswordInput, ChangePasswordPayload, CreateUserInput, CreateUserPayload,
-    DeleteUserInput, DeleteUserPayload, SetUserPasswordInput, UpdateUserInput, UserPayload,
+    ChangePasswordInput, ChangePasswordPayload, CreateAccessTokenInput, CreateAccessTokenPayload,
+    CreateUserInput, CreateUserPayload, DeleteUserInput, DeleteUserPayload, SetUserPasswordInput,
+    UpdateUserInput, UserPayload,
 };
-use crate::graphql::guard::{Authenticated, RequireRole};
+use crate::graphql::guard::{RequireRole, RequireScope, SessionOnly};
 use crate::graphql::objects::{Role, Token};
 use crate::model::audit::Actor;
 use crate::model::form::Refused;
+use crate::model::scope::ACCOUNT_WRITE;
 use crate::model::token::Lifetime;
 use crate::model::user::{self, UserId};
 use crate::service::Services;
@@ -67,9 +69,52 @@ impl Mutation {
         Ok(authentication(ctx)?.revoke_token().await?)
     }
 
+    /// Lets the session token that is sent as Bearer live for a full lifetime from now, without a
+    /// password, up to a maximum age since the last sign-in (30 days unless configured otherwise).
+    async fn renew_token(&self, ctx: &Context<'_>) -> Result<Token> {
+        Ok(Token(authentication(ctx)?.renew_token().await?))
+    }
+
+    /// Ends every token of whoever shows one of them or the password: the session token and all access
+    /// tokens; how many were live.
+    async fn revoke_all_tokens(&self, ctx: &Context<'_>) -> Result<u32> {
+        let asking = authentication(ctx)?;
+        asking.require_scope_of_bearer(ACCOUNT_WRITE).await?;
+        let accounts = &services(ctx)?.accounts;
+        number(accounts.revoke_own_tokens(asking).await)
+    }
+
+    /// Makes an access token, for a device, a script or another service. It is shown here and never
+    /// again. Takes the password, sent as HTTP Basic credentials, or a session token.
+    async fn create_access_token(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What it is to be.")] input: CreateAccessTokenInput,
+    ) -> Result<CreateAccessTokenPayload> {
+        let asking = authentication(ctx)?;
+        let done = asking.create_access_token(input.into()).await;
+        Ok(CreateAccessTokenPayload::of(done)?)
+    }
+
+    /// Ends an access token of whoever is asking. True when this call ended a live one, false when
+    /// there is none of this number.
+    #[graphql(guard = "RequireScope(ACCOUNT_WRITE)")]
+    async fn revoke_access_token(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The token's number.")] id: ID,
+    ) -> Result<bool> {
+        let (asking, actor, own) = asking(ctx).await?;
+        // What is no number is none's.
+        let id = id.parse().unwrap_or(0);
+        let ended = services(ctx)?.access_tokens.end(own, id, actor).await?;
+        asking.look_again().await;
+        Ok(ended)
+    }
+
     /// Changes the password of whoever is asking. It ends every credential, the asking token too,
     /// since copies of it may be elsewhere, and answers with a new session token.
-    #[graphql(guard = "Authenticated")]
+    #[graphql(guard = "SessionOnly")]
     async fn change_password(
         &self,
         ctx: &Context<'_>,
@@ -88,7 +133,7 @@ impl Mutation {
     }
 
     /// Changes the name or the e-mail address of an account: one's own, or, for admins, any.
-    #[graphql(guard = "Authenticated")]
+    #[graphql(guard = "RequireScope(ACCOUNT_WRITE)")]
     async fn update_user(
         &self,
         ctx: &Context<'_>,
@@ -104,7 +149,7 @@ impl Mutation {
 
     /// Deletes an account: one's own, with the password, or, for admins, any other. Its tokens are dead
     /// at once.
-    #[graphql(guard = "Authenticated")]
+    #[graphql(guard = "RequireScope(ACCOUNT_WRITE)")]
     async fn delete_user(
         &self,
         ctx: &Context<'_>,
@@ -123,7 +168,7 @@ impl Mutation {
     }
 
     /// Gives an account another role. The last admin keeps theirs. For admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    #[graphql(guard = "RequireRole(user::Role::Admin).and(RequireScope(ACCOUNT_WRITE))")]
     async fn set_user_role(
         &self,
         ctx: &Context<'_>,
@@ -138,7 +183,7 @@ impl Mutation {
     }
 
     /// Gives another account another password, and ends its tokens. For admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    #[graphql(guard = "RequireRole(user::Role::Admin).and(SessionOnly)")]
     async fn set_user_password(
         &self,
         ctx: &Context<'_>,
@@ -153,7 +198,7 @@ impl Mutation {
 
     /// Lets nobody sign in to an account any more, and ends its tokens. Not that of the last admin. For
     /// admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    #[graphql(guard = "RequireRole(user::Role::Admin).and(RequireScope(ACCOUNT_WRITE))")]
     async fn disable_user(
         &self,
         ctx: &Context<'_>,
@@ -167,7 +212,7 @@ impl Mutation {
     }
 
     /// Lets people sign in to an account again. Tokens that it had stay dead. For admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    #[graphql(guard = "RequireRole(user::Role::Admin).and(RequireScope(ACCOUNT_WRITE))")]
     async fn enable_user(
         &self,
         ctx: &Context<'_>,
@@ -180,7 +225,7 @@ impl Mutation {
     }
 
     /// Ends every token of an account; how many were live. For admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin)")]
+    #[graphql(guard = "RequireRole(user::Role::Admin).and(RequireScope(ACCOUNT_WRITE))")]
     async fn revoke_user_tokens(
         &self,
         ctx: &Context<'_>,
@@ -190,12 +235,16 @@ impl Mutation {
         let accounts = &services(ctx)?.accounts;
         let done = accounts.revoke_tokens(&actor, user_id(&id)).await;
         asking.look_again().await;
-        match done {
-            Ok(ended) => Ok(ended),
-            Err(Refused::Error(error)) => Err(error.into()),
-            Err(refused) => Err(Error::BadUserInput(refused.to_string()).into()),
-        }
+        number(done)
     }
+}
+
+/// Where there is no form that could show what is wrong.
+fn number(done: Result<u32, Refused>) -> Result<u32> {
+    Ok(done.map_err(|refused| match refused {
+        Refused::Error(error) => error,
+        Refused::Form(_) => Error::BadUserInput(refused.to_string()),
+    })?)
 }
 
 /// Who is asking: the request, the account as a doer, and its number.

@@ -1,8 +1,9 @@
 //! The objects and enums of the schema.
 
-use async_graphql::{Enum, ID, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
+use crate::graphql::context::services;
 use crate::model::form::{FieldError, Problem};
 use crate::model::identity::Identity;
 use crate::model::{self, user};
@@ -77,6 +78,15 @@ impl User {
         self.user.last_sign_in_at.filter(|_| self.shows_private)
     }
 
+    /// Its access tokens, in the order in which they were made. For the user and admins; null for others.
+    async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
+        if !self.shows_private {
+            return Ok(None);
+        }
+        let tokens = services(ctx)?.access_tokens.of(self.user.id).await?;
+        Ok(Some(tokens.into_iter().map(AccessToken).collect()))
+    }
+
     /// Since when nobody may sign in to it; null while its owner may. For the user and admins; null for
     /// others.
     async fn disabled_at(&self) -> Option<DateTime<Utc>> {
@@ -119,6 +129,44 @@ impl Token {
     }
 }
 
+/// An access token, without itself.
+#[derive(Debug)]
+pub(crate) struct AccessToken(pub(super) model::access_token::AccessToken);
+
+/// An access token, without itself: named, long-lived, and narrowed by its scopes.
+#[Object]
+impl AccessToken {
+    /// Its number. Never used twice.
+    async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// What its owner calls it.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it may be used for; `*` is everything.
+    async fn scopes(&self) -> &[String] {
+        self.0.scopes.as_slice()
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When it expires; null if it does not.
+    async fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.0.expires_at
+    }
+
+    /// When it was last used, to the minute; null if it never was.
+    async fn last_used_at(&self) -> Option<DateTime<Utc>> {
+        self.0.last_used_at
+    }
+}
+
 /// What is wrong with a field of an input, for a form to show beside it.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct UserError {
@@ -148,6 +196,8 @@ pub(crate) enum UserErrorCode {
     WrongPassword,
     /// There would be no admin left.
     LastAdmin,
+    /// There are as many as there may be.
+    LimitReached,
     /// The password is among the 100,000 most common ones, which are guessed first.
     PasswordTooCommon,
 }

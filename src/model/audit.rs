@@ -22,6 +22,8 @@ pub enum AuditEventKind {
     Throttled,
     /// A new token was handed out.
     TokenIssued,
+    /// A session token lives longer than it would have.
+    TokenRenewed,
     /// A token was ended before its time.
     TokenRevoked,
     /// An account has another password.
@@ -39,12 +41,13 @@ pub enum AuditEventKind {
 }
 
 impl AuditEventKind {
-    const NAMES: [(Self, &str); 12] = [
+    const NAMES: [(Self, &str); 13] = [
         (Self::Registered, "REGISTERED"),
         (Self::SignedIn, "SIGNED_IN"),
         (Self::SignInFailed, "SIGN_IN_FAILED"),
         (Self::Throttled, "THROTTLED"),
         (Self::TokenIssued, "TOKEN_ISSUED"),
+        (Self::TokenRenewed, "TOKEN_RENEWED"),
         (Self::TokenRevoked, "TOKEN_REVOKED"),
         (Self::PasswordChanged, "PASSWORD_CHANGED"),
         (Self::ProfileChanged, "PROFILE_CHANGED"),

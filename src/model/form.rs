@@ -22,6 +22,8 @@ pub enum Problem {
     WrongPassword,
     /// There would be no admin left.
     LastAdmin,
+    /// There are as many as there may be.
+    LimitReached,
     /// A password that many others have.
     PasswordTooCommon,
 }

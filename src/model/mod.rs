@@ -1,5 +1,6 @@
 //! Nouns: what Symbolon talks about. Nothing here does I/O or knows a protocol.
 
+pub(crate) mod access_token;
 pub(crate) mod audit;
 mod common_passwords;
 pub(crate) mod credentials;

@@ -8,6 +8,7 @@ use crate::model::audit::{Actor, AuditEventKind, NewEvent};
 use crate::model::form::{Change, FieldError, Problem, Refused};
 use crate::model::password::Password;
 use crate::model::user::{Account, Email, Role, User, UserId, Username};
+use crate::service::access_tokens;
 use crate::service::authentication::Authentication;
 use crate::service::passwords::Passwords;
 use crate::service::sign_in::Confirmed;
@@ -41,7 +42,7 @@ impl Accounts {
         current: &str,
         new: &str,
     ) -> Result<IssuedToken, Refused> {
-        let account = self.own(asking).await?;
+        let account = asking.account().await?;
         let new = Password::choose(new, "newPassword")?;
         asking.claim_verification()?;
         asking.claim_new_hash()?;
@@ -58,6 +59,7 @@ impl Accounts {
         }
         counted.give_back(&writing).await?;
         let actor = asking.actor().await?;
+        access_tokens::end_all(&mut writing, id, &actor, now).await?;
         let changed = event(AuditEventKind::PasswordChanged, id, &actor, &self.clock);
         writing.record(changed).await?;
         let issuing = issuing(id, &session, asking.origin(), now);
@@ -73,7 +75,7 @@ impl Accounts {
         asking: &Authentication,
         password: &str,
     ) -> Result<UserId, Refused> {
-        let account = self.own(asking).await?;
+        let account = asking.account().await?;
         asking.claim_verification()?;
         let sign_in = &asking.services().sign_in;
         let confirmed = sign_in.confirm(&account, password, "password", asking.origin());
@@ -205,6 +207,20 @@ impl Accounts {
         Ok(ended)
     }
 
+    /// Ends every token of whoever is asking; how many were live.
+    pub(crate) async fn revoke_own_tokens(&self, asking: &Authentication) -> Result<u32, Refused> {
+        let account = asking.account().await?;
+        let actor = Actor {
+            user: Some(account.user.id),
+            origin: asking.origin().clone(),
+        };
+        let (mut writing, account) = self.begin_own(account.user.id).await?;
+        let ended = self.end_tokens(&mut writing, &account, &actor).await?;
+        writing.commit().await?;
+        asking.look_again().await;
+        Ok(ended)
+    }
+
     async fn refuse_taken(&self, change: &ProfileChange, own: UserId) -> Result<(), Refused> {
         let username = match &change.username {
             Change::To(username) => Some(username),
@@ -215,12 +231,6 @@ impl Accounts {
             Change::Keep => None,
         };
         refuse_taken(self.store.taken(username, email, Some(own)).await?)
-    }
-
-    async fn own(&self, asking: &Authentication) -> Result<Account, Error> {
-        let id = asking.identity().await?.user().id;
-        let account = self.store.account_by_id(id).await?;
-        account.ok_or_else(|| Unauthenticated::TokenInvalid.into())
     }
 
     /// Begins a change of an account, by the operator or by whoever still is an admin.
@@ -251,6 +261,7 @@ impl Accounts {
     ) -> Result<(), Refused> {
         leave_an_admin(&writing, account).await?;
         let id = account.user.id;
+        self.end_tokens(&mut writing, account, actor).await?;
         writing.delete_user(id).await?;
         let deleted = event(AuditEventKind::Deleted, id, actor, &self.clock);
         writing.record(deleted).await?;
@@ -280,14 +291,13 @@ impl Accounts {
         let now = self.clock.now();
         let id = account.user.id;
         writing.end_session_of(id, ended_at(now)).await?;
-        match account.session.filter(|session| session.is_live(now)) {
-            Some(session) => {
-                let event = revocation(id, &session, actor.clone(), now);
-                writing.record(event).await?;
-                Ok(1)
-            }
-            None => Ok(0),
+        let mut live = access_tokens::end_all(writing, id, actor, now).await?;
+        if let Some(session) = account.session.filter(|session| session.is_live(now)) {
+            let event = revocation(id, session.digest, actor.clone(), now);
+            writing.record(event).await?;
+            live += 1;
         }
+        Ok(live)
     }
 }
 

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::{Error, Forbidden, Unauthenticated};
+use crate::model::access_token::{AccessSecret, AccessToken};
 use crate::model::audit::{Actor, Origin};
 use crate::model::credentials::{BearerToken, Credentials};
+use crate::model::form::Refused;
 use crate::model::identity::Identity;
-use crate::model::token::Lifetime;
+use crate::model::token::{Lifetime, SessionToken};
 use crate::model::user::{Account, Role, UserId};
 use crate::service::Services;
+use crate::service::access_tokens::AccessTokenForm;
 use crate::service::tokens::IssuedToken;
 
 /// The credentials of one request. Nothing is looked up before somebody asks, and nothing costly is
@@ -53,7 +56,7 @@ impl Authentication {
         if let Some(identity) = &*known {
             return Ok(Arc::clone(identity));
         }
-        let identity = Arc::new(self.services().tokens.verify(self.bearer()?).await?);
+        let identity = Arc::new(self.services().verify(self.bearer()?).await?);
         *known = Some(Arc::clone(&identity));
         Ok(identity)
     }
@@ -97,12 +100,25 @@ impl Authentication {
         Ok(())
     }
 
+    /// The same, unless a password was sent instead of a token.
+    pub(crate) async fn require_scope_of_bearer(&self, scope: &str) -> Result<(), Error> {
+        match self.0.credentials {
+            Credentials::Basic(_) => Ok(()),
+            Credentials::None | Credentials::Bearer(_) => self.require_scope(scope).await,
+        }
+    }
+
     /// Trades the Basic credentials for the session token.
     pub(crate) async fn create_token(
         &self,
         lifetime: Option<Lifetime>,
         fresh: bool,
     ) -> Result<IssuedToken, Error> {
+        if let Credentials::Bearer(token) = &self.0.credentials
+            && AccessSecret::is_meant(&token.0)
+        {
+            self.require_session().await?;
+        }
         let account = self.0.account.get_or_init(|| self.sign_in()).await;
         let account = account.as_ref().map_err(Clone::clone)?;
         let tokens = &self.services().tokens;
@@ -111,10 +127,64 @@ impl Authentication {
 
     /// Ends the Bearer token. True when this call ended a live one, false when it was already dead.
     pub(crate) async fn revoke_token(&self) -> Result<bool, Error> {
-        let tokens = &self.services().tokens;
-        let ended = tokens.revoke(self.bearer()?, self.origin()).await?;
+        let (bearer, services) = (self.bearer()?, self.services());
+        let ended = if AccessSecret::is_meant(&bearer.0) {
+            let tokens = &services.access_tokens;
+            tokens.revoke_itself(bearer, self.origin()).await?
+        } else {
+            services.tokens.revoke(bearer, self.origin()).await?
+        };
         self.look_again().await;
         Ok(ended)
+    }
+
+    /// Lets the session token that is sent as Bearer live longer.
+    pub(crate) async fn renew_token(&self) -> Result<IssuedToken, Error> {
+        self.require_session().await?;
+        let tokens = &self.services().tokens;
+        let renewed = tokens.renew(self.bearer()?, self.origin()).await?;
+        self.look_again().await;
+        Ok(renewed)
+    }
+
+    /// The account that the credentials of either kind speak for, as it is now.
+    pub(crate) async fn account(&self) -> Result<Account, Error> {
+        if let Credentials::Basic(_) = &self.0.credentials {
+            let account = self.0.account.get_or_init(|| self.sign_in()).await;
+            return account.clone();
+        }
+        let id = self.identity().await?.user().id;
+        let account = self.services().store.account_by_id(id).await?;
+        account.ok_or_else(|| Unauthenticated::TokenInvalid.into())
+    }
+
+    /// Makes an access token for whoever shows a password or a session token.
+    pub(crate) async fn create_access_token(
+        &self,
+        form: AccessTokenForm,
+    ) -> Result<(AccessSecret, AccessToken), Refused> {
+        let session = match &self.0.credentials {
+            Credentials::Basic(_) => None,
+            Credentials::None | Credentials::Bearer(_) => {
+                self.require_session().await?;
+                SessionToken::parse(&self.bearer()?.0).map(|token| token.digest())
+            }
+        };
+        let owner = self.account().await?;
+        let actor = Actor {
+            user: Some(owner.user.id),
+            origin: self.origin().clone(),
+        };
+        let tokens = &self.services().access_tokens;
+        tokens.create(&actor, &owner, session, form).await
+    }
+
+    /// Refuses access tokens, and whom nobody knows.
+    pub(crate) async fn require_session(&self) -> Result<(), Error> {
+        if self.identity().await?.access_token().is_some() {
+            return Err(Forbidden::SessionRequired.into());
+        }
+        Ok(())
     }
 
     /// Forgets who the Bearer token speaks for, after something changed: the rest of the request is

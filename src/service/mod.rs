@@ -1,5 +1,6 @@
 //! Verbs: what Symbolon does, one file for each. No protocol is named here.
 
+pub(crate) mod access_tokens;
 pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod authentication;
@@ -16,10 +17,15 @@ pub(crate) mod users;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::model::access_token::AccessSecret;
+use crate::model::credentials::BearerToken;
+use crate::model::identity::Identity;
+use crate::service::access_tokens::AccessTokens;
 use crate::service::accounts::Accounts;
 use crate::service::audit::Audit;
 use crate::service::import::Import;
@@ -28,9 +34,13 @@ use crate::service::tokens::Tokens;
 use crate::service::users::Users;
 use crate::store::Store;
 
+/// For so long an expired access token is kept.
+const EXPIRED_KNOWN_FOR: TimeDelta = TimeDelta::days(30);
+
 /// Everything Symbolon can do; what the doors hold.
 #[derive(Debug)]
 pub(crate) struct Services {
+    pub(crate) access_tokens: AccessTokens,
     pub(crate) accounts: Accounts,
     pub(crate) audit: Arc<Audit>,
     pub(crate) import: Import,
@@ -54,6 +64,21 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 }
 
 impl Services {
+    /// Finds who a Bearer token of either kind speaks for.
+    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Identity, Error> {
+        if AccessSecret::is_meant(&token.0) {
+            self.access_tokens.verify(token).await
+        } else {
+            self.tokens.verify(token).await
+        }
+    }
+
+    /// Writes down what is only remembered: refused attempts, and uses of access tokens.
+    pub(crate) async fn flush(&self) -> Result<(), Error> {
+        self.audit.flush().await?;
+        self.access_tokens.flush().await
+    }
+
     /// Forgets what says nothing any more: old events, drained buckets, addresses that nobody signed
     /// in from for long.
     pub(crate) async fn purge(&self) -> Result<(), Error> {
@@ -63,12 +88,16 @@ impl Services {
         writing
             .forget_attempts(now, now - throttle::ADDRESS_KNOWN_FOR)
             .await?;
+        // For a while they are told from those that never were.
+        writing
+            .forget_access_tokens(now - EXPIRED_KNOWN_FOR)
+            .await?;
         writing.commit().await
     }
 
     /// Writes down what is only remembered, and closes the database.
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        self.audit.flush().await?;
+        self.flush().await?;
         self.store.close().await
     }
 

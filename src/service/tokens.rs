@@ -9,7 +9,9 @@ use crate::error::{Error, Unauthenticated};
 use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
-use crate::model::token::{Lifetime, LiveSession, Nonce, ServerKey, Session, SessionToken};
+use crate::model::token::{
+    Lifetime, LiveSession, Nonce, ServerKey, Session, SessionToken, TokenDigest,
+};
 use crate::model::user::{Account, User, UserId};
 use crate::store::{Replace, Store};
 
@@ -31,6 +33,10 @@ pub(crate) struct Tokens {
     pub(crate) key: ServerKey,
     /// How long a new token lives, unless a sign-in asks for something else.
     pub(crate) lifetime: Lifetime,
+    /// Whether a sign-in hands out the token that there is.
+    pub(crate) reuse: bool,
+    /// How long after a sign-in its token can be renewed.
+    pub(crate) max_age: TimeDelta,
 }
 
 impl Tokens {
@@ -57,13 +63,17 @@ impl Tokens {
             let id = account.user.id;
             let now = self.clock.now();
             let reusable = (account.session)
-                .filter(|_| !fresh)
+                .filter(|_| !fresh && self.reuse)
                 .and_then(|session| Some((session.reusable(&self.key, id, now)?, session)));
             if let Some((token, session)) = reusable {
                 return Ok(issued(token, session.expires_at, account.user, now));
             }
             let (token, session) = self.new_session(id, lifetime, now)?;
-            let replace = if fresh { Replace::Any } else { Replace::AsRead };
+            let replace = if fresh || !self.reuse {
+                Replace::Any
+            } else {
+                Replace::AsRead
+            };
             let mut writing = self.store.write().await?;
             if writing.replace_session(&account, replace, &session).await? {
                 writing.record(issuing(id, &session, origin, now)).await?;
@@ -99,6 +109,42 @@ impl Tokens {
         Ok(Identity::of_session(account.user, session.expires_at))
     }
 
+    /// Lets the same token live for a full lifetime from now, up to the maximum age since the last
+    /// sign-in; never shorter than it would have.
+    pub(crate) async fn renew(
+        &self,
+        token: &BearerToken,
+        origin: &Origin,
+    ) -> Result<IssuedToken, Error> {
+        // Each round that is lost was won by another renewal or a revocation.
+        loop {
+            let (account, session) = self.find(token).await?;
+            let now = self.clock.now();
+            if !session.is_live(now) || account.user.disabled_at.is_some() {
+                return Err(Unauthenticated::TokenExpired.into());
+            }
+            let latest = account.user.last_sign_in_at.map(|at| at + self.max_age);
+            let expires_at = (now + self.lifetime.duration())
+                .min(latest.unwrap_or(session.expires_at))
+                .max(session.expires_at);
+            let mut writing = self.store.write().await?;
+            if writing.extend_session(&session, expires_at).await? {
+                let mut event = issuing(account.user.id, &session, origin, now);
+                event.kind = AuditEventKind::TokenRenewed;
+                writing.record(event).await?;
+                writing.commit().await?;
+                let token = SessionToken::parse(&token.0).ok_or(Unauthenticated::TokenInvalid)?;
+                let (expires_in, user) = ((expires_at - now).num_seconds(), account.user);
+                return Ok(IssuedToken {
+                    token,
+                    expires_at,
+                    expires_in,
+                    user,
+                });
+            }
+        }
+    }
+
     /// Ends the token. True when this call ended a live one, false when it was already dead.
     pub(crate) async fn revoke(&self, token: &BearerToken, origin: &Origin) -> Result<bool, Error> {
         let (account, session) = self.find(token).await?;
@@ -112,7 +158,7 @@ impl Tokens {
                 user: Some(account.user.id),
                 origin: origin.clone(),
             };
-            let event = revocation(account.user.id, &session, actor, now);
+            let event = revocation(account.user.id, session.digest, actor, now);
             writing.record(event).await?;
         }
         writing.commit().await?;
@@ -182,7 +228,7 @@ pub(super) fn issuing(
 
 pub(super) fn revocation(
     user: UserId,
-    session: &Session,
+    token: TokenDigest,
     actor: Actor,
     at: DateTime<Utc>,
 ) -> NewEvent {
@@ -191,7 +237,7 @@ pub(super) fn revocation(
         at,
         user: Some(user),
         actor,
-        token: Some(session.digest),
+        token: Some(token),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::model::audit::{Actor, AuditEventKind, NewEvent};
 use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::page::{Page, PageRequest};
 use crate::model::password::Password;
+use crate::model::scope::ACCOUNT_WRITE;
 use crate::model::user::{Email, Role, User, UserId, Username};
 use crate::service::authentication::Authentication;
 use crate::service::passwords::Passwords;
@@ -49,6 +50,7 @@ impl Users {
         } else {
             let admin = asking.require_role(Role::Admin).await;
             admin.map_err(|_| Forbidden::RegistrationClosed)?;
+            asking.require_scope(ACCOUNT_WRITE).await?;
             asking.actor().await?
         };
         let checked = Checked::new(registration)?;

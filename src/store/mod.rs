@@ -1,5 +1,6 @@
 //! Rows: the only room where SeaORM is spoken.
 
+mod access_tokens;
 mod accounts;
 mod audit;
 mod connect;
@@ -17,6 +18,7 @@ use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
 
 use crate::error::Error;
 
+pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::accounts::ProfileChange;
 pub use self::flask::{FlaskDatabase, FlaskRow};
 pub(crate) use self::import::Taken;

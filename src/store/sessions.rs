@@ -101,6 +101,24 @@ impl Writing {
         self.changes_a_row(update).await
     }
 
+    /// Gives a session another expiration. False, and nothing is changed, if it is not as it was read.
+    pub(crate) async fn extend_session(
+        &self,
+        session: &Session,
+        expires_at: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let update = user::Entity::update_many()
+            .set(user::ActiveModel {
+                token_expiration: Set(Some(expires_at.timestamp_millis())),
+                ..Default::default()
+            })
+            .filter(user::Column::TokenDigest.eq(session.digest.0.to_vec()))
+            .filter(user::Column::TokenNonce.is_not_null())
+            .filter(user::Column::TokenExpiration.eq(session.expires_at.timestamp_millis()))
+            .filter(user::Column::DisabledAt.is_null());
+        self.changes_a_row(update).await
+    }
+
     /// Drops the nonce of the session with this digest, and sets its expiration to `expired_at`.
     /// False if it had no nonce any more.
     pub(crate) async fn end_session(

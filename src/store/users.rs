@@ -183,7 +183,7 @@ pub(super) fn account(row: user::Model) -> Result<Account, Error> {
     })
 }
 
-fn bytes<const N: usize>(column: Vec<u8>) -> Result<[u8; N], Error> {
+pub(super) fn bytes<const N: usize>(column: Vec<u8>) -> Result<[u8; N], Error> {
     column
         .try_into()
         .map_err(|_| Error::internal("a column has the wrong number of bytes"))

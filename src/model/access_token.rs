@@ -1,0 +1,158 @@
+//! Access tokens: named and long-lived, for devices, scripts and other services.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use precis_profiles::Nickname;
+use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+use crate::model::form::{FieldError, Problem};
+use crate::model::scope::Scopes;
+use crate::model::token::TokenDigest;
+use crate::model::user::UserId;
+
+const PREFIX: &str = "sym_";
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const RANDOM: usize = 32;
+const CHECKSUM: usize = 6;
+
+/// An access token in the clear: `sym_`, 32 random characters of base62, and 6 of the CRC-32 of those
+/// before them. Secret scanners know it by `sym_[0-9A-Za-z]{38}`, and a slip of the pen is refused
+/// without a look into the database. It is shown once, and kept nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct AccessSecret(String);
+
+impl AccessSecret {
+    pub(crate) fn random() -> Result<Self, Error> {
+        let mut text = PREFIX.to_owned();
+        while text.len() < PREFIX.len() + RANDOM {
+            let mut bytes = [0; RANDOM];
+            SysRng.try_fill_bytes(&mut bytes).map_err(Error::internal)?;
+            // 248 is the largest multiple of 62 in a byte: no character is likelier than another.
+            let fair = bytes.iter().filter(|byte| **byte < 248);
+            let characters = fair.map(|byte| char::from(BASE62[usize::from(byte % 62)]));
+            text.extend(characters.take(PREFIX.len() + RANDOM - text.len()));
+        }
+        text += &checksum(&text);
+        Ok(Self(text))
+    }
+
+    /// Whether this is to be an access token, well-formed or not.
+    pub(crate) fn is_meant(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
+    /// `None` for whatever cannot be an access token.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let body = text.strip_prefix(PREFIX)?;
+        let well_formed = body.len() == RANDOM + CHECKSUM
+            && body.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && checksum(&text[..PREFIX.len() + RANDOM]) == text[PREFIX.len() + RANDOM..];
+        well_formed.then(|| Self(text.to_owned()))
+    }
+
+    pub(crate) fn digest(&self) -> TokenDigest {
+        TokenDigest(Sha256::digest(&self.0).into())
+    }
+
+    /// The characters; for the answer to whoever just made it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessSecret(redacted)")
+    }
+}
+
+fn checksum(text: &str) -> String {
+    let mut rest = crc32fast::hash(text.as_bytes());
+    let mut digits = [b'0'; CHECKSUM];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE62[(rest % 62) as usize];
+        rest /= 62;
+    }
+    digits.iter().copied().map(char::from).collect()
+}
+
+/// What an owner calls an access token: 1 to 64 characters, PRECIS `Nickname` (RFC 8266).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenName(pub(crate) String);
+
+impl TokenName {
+    pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
+        let refuse = |problem, message| Err(FieldError::new("name", problem, message));
+        if text.trim().is_empty() {
+            return refuse(Problem::Blank, "Give the token a name.");
+        }
+        match Nickname::enforce(text) {
+            Ok(name) if name.chars().count() <= 64 => Ok(Self(name.into_owned())),
+            Ok(_) => refuse(Problem::TooLong, "A name has at most 64 characters."),
+            Err(_) => refuse(Problem::Invalid, "A name has no control characters."),
+        }
+    }
+}
+
+/// An access token, without itself.
+#[derive(Clone, Debug)]
+pub(crate) struct AccessToken {
+    pub(crate) id: i64,
+    pub(crate) user: UserId,
+    pub(crate) name: String,
+    pub(crate) digest: TokenDigest,
+    pub(crate) scopes: Scopes,
+    pub(crate) created_at: DateTime<Utc>,
+    /// `None` for one that does not expire by itself.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// To the minute.
+    pub(crate) last_used_at: Option<DateTime<Utc>>,
+}
+
+impl AccessToken {
+    pub(crate) fn is_live(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_none_or(|expires_at| expires_at > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_crc_32_in_base62() {
+        // Computed with another implementation (zlib's crc32), digit by digit.
+        let text = format!("sym_{}", "0".repeat(32));
+        assert_eq!(checksum(&text), "18DVzN");
+    }
+
+    #[test]
+    fn what_is_made_can_be_parsed() {
+        for _ in 0..100 {
+            let secret = AccessSecret::random().unwrap();
+            assert_eq!(AccessSecret::parse(secret.reveal()), Some(secret));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_slip_of_the_pen_is_noticed(at in 4_usize..42, other in "[0-9A-Za-z]") {
+            let secret = AccessSecret::random().unwrap();
+            let mut text = secret.reveal().to_owned();
+            text.replace_range(at..=at, &other);
+            prop_assert_eq!(AccessSecret::parse(&text).is_some(), text == secret.reveal());
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "(sym_)?\\PC{0,50}") {
+            prop_assert!(AccessSecret::parse(&text).is_none());
+        }
+    }
+}

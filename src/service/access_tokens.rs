@@ -1,0 +1,229 @@
+//! Make, verify and revoke access tokens, and note when they are used.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::clock::Clock;
+use crate::error::{Error, Unauthenticated};
+use crate::model::access_token::{AccessSecret, AccessToken, TokenName};
+use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
+use crate::model::credentials::BearerToken;
+use crate::model::form::{FieldError, Problem, Refused};
+use crate::model::identity::{Access, Identity};
+use crate::model::scope::Scopes;
+use crate::model::token::TokenDigest;
+use crate::model::user::{Account, UserId};
+use crate::service::tokens::revocation;
+use crate::store::{NewAccessToken, Store, Writing};
+
+/// So many live tokens an account may have.
+const MOST: u64 = 50;
+
+/// A use is recorded this often at most.
+const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
+
+/// What somebody typed to make an access token.
+#[derive(Debug)]
+pub(crate) struct AccessTokenForm {
+    pub(crate) name: String,
+    /// Everything if it is left out.
+    pub(crate) scopes: Option<Vec<String>>,
+    /// In so many seconds; never if neither this nor an instant is given.
+    pub(crate) expires_in: Option<i64>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+}
+
+/// The life of access tokens.
+#[derive(Debug)]
+pub(crate) struct AccessTokens {
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Clock,
+    /// Uses that are not written down yet.
+    pub(crate) used: Mutex<HashMap<i64, DateTime<Utc>>>,
+}
+
+impl AccessTokens {
+    /// Makes a token. It is given out here, and never again. If a `session` asks, it has to be live
+    /// still.
+    pub(crate) async fn create(
+        &self,
+        actor: &Actor,
+        owner: &Account,
+        session: Option<TokenDigest>,
+        form: AccessTokenForm,
+    ) -> Result<(AccessSecret, AccessToken), Refused> {
+        let now = self.clock.now();
+        let name = TokenName::parse(&form.name);
+        let scopes = Scopes::parse(form.scopes.as_deref());
+        let expires_at = expiration(&form, now);
+        let (name, scopes, expires_at) = match (name, scopes, expires_at) {
+            (Ok(name), Ok(scopes), Ok(expires_at)) => (name, scopes, expires_at),
+            (name, scopes, expires_at) => {
+                let errors = [name.err(), scopes.err(), expires_at.err()];
+                return Err(Refused::Form(errors.into_iter().flatten().collect()));
+            }
+        };
+        let secret = AccessSecret::random()?;
+        let user = owner.user.id;
+        let mut writing = self.store.write().await?;
+        // What the credentials that were shown are worth is looked at again, now that nobody else can
+        // change it.
+        let account = writing.account(user).await?.filter(|account| {
+            account.user.disabled_at.is_none() && account.password_version == owner.password_version
+        });
+        let account = account.ok_or(Unauthenticated::InvalidCredentials)?;
+        let is_live = |digest| {
+            let own = account.session.filter(|own| own.digest == digest);
+            own.is_some_and(|own| own.is_live(now))
+        };
+        if !session.is_none_or(is_live) {
+            return Err(Unauthenticated::TokenExpired.into());
+        }
+        if writing.count_access_tokens(user, now).await? >= MOST {
+            let message = "There are 50 live tokens already. Revoke one.";
+            return Err(FieldError::new("name", Problem::LimitReached, message).into());
+        }
+        let new = NewAccessToken {
+            user,
+            name,
+            digest: secret.digest(),
+            scopes,
+            created_at: now,
+            expires_at,
+        };
+        let Some(token) = writing.insert_access_token(new).await? else {
+            let message = "Another token of yours has this name.";
+            return Err(FieldError::new("name", Problem::Taken, message).into());
+        };
+        writing
+            .record(NewEvent {
+                kind: AuditEventKind::TokenIssued,
+                at: now,
+                user: Some(user),
+                actor: actor.clone(),
+                token: Some(token.digest),
+            })
+            .await?;
+        writing.commit().await?;
+        Ok((secret, token))
+    }
+
+    /// Finds who the token speaks for.
+    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Identity, Error> {
+        let (account, token) = self.find(token).await?;
+        let now = self.clock.now();
+        if !token.is_live(now) || account.user.disabled_at.is_some() {
+            return Err(Unauthenticated::TokenExpired.into());
+        }
+        if token
+            .last_used_at
+            .is_none_or(|at| (now - at).abs() >= USE_PRECISION)
+        {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            used.insert(token.id, now);
+        }
+        let access = Access {
+            id: token.id,
+            scopes: token.scopes,
+        };
+        Ok(Identity::of_access(account.user, token.expires_at, access))
+    }
+
+    /// Ends the token that is sent as Bearer. True when it was live.
+    pub(crate) async fn revoke_itself(
+        &self,
+        token: &BearerToken,
+        origin: &Origin,
+    ) -> Result<bool, Error> {
+        let (account, token) = self.find(token).await?;
+        let actor = Actor {
+            user: Some(account.user.id),
+            origin: origin.clone(),
+        };
+        self.end(account.user.id, token.id, actor).await
+    }
+
+    /// Ends a token of an account. True when this call ended a live one.
+    pub(crate) async fn end(&self, user: UserId, id: i64, actor: Actor) -> Result<bool, Error> {
+        let now = self.clock.now();
+        let mut writing = self.store.write().await?;
+        let tokens = writing.access_tokens(user).await?;
+        let Some(token) = tokens.iter().find(|token| token.id == id) else {
+            return Ok(false);
+        };
+        let ended = end_these(&mut writing, std::slice::from_ref(token), &actor, now).await?;
+        writing.commit().await?;
+        Ok(ended > 0)
+    }
+
+    /// The tokens of an account, in the order in which they were made.
+    pub(crate) async fn of(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
+        self.store.access_tokens(user).await
+    }
+
+    /// Writes down which tokens were used since the last time.
+    pub(crate) async fn flush(&self) -> Result<(), Error> {
+        let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
+        if used.is_empty() {
+            return Ok(());
+        }
+        let writing = self.store.write().await?;
+        for (id, at) in used {
+            writing.record_use(id, at).await?;
+        }
+        writing.commit().await
+    }
+
+    async fn find(&self, token: &BearerToken) -> Result<(Account, AccessToken), Error> {
+        let invalid = Unauthenticated::TokenInvalid;
+        let secret = AccessSecret::parse(&token.0).ok_or(invalid)?;
+        let found = self.store.access_by_digest(&secret.digest()).await?;
+        Ok(found.ok_or(invalid)?)
+    }
+}
+
+/// Ends every access token of an account, as part of something larger; how many were live.
+pub(super) async fn end_all(
+    writing: &mut Writing,
+    user: UserId,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<u32, Error> {
+    let tokens = writing.access_tokens(user).await?;
+    end_these(writing, &tokens, actor, now).await
+}
+
+async fn end_these(
+    writing: &mut Writing,
+    tokens: &[AccessToken],
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<u32, Error> {
+    let mut live = 0;
+    for token in tokens {
+        writing.delete_access_token(token.id).await?;
+        if token.is_live(now) {
+            let event = revocation(token.user, token.digest, actor.clone(), now);
+            writing.record(event).await?;
+            live += 1;
+        }
+    }
+    Ok(live)
+}
+
+fn expiration(
+    form: &AccessTokenForm,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, FieldError> {
+    let refuse = |field, message| Err(FieldError::new(field, Problem::Invalid, message));
+    match (form.expires_in, form.expires_at) {
+        (None, None) => Ok(None),
+        (Some(seconds @ 1..), None) => Ok(Some(now + TimeDelta::seconds(seconds))),
+        (None, Some(at)) if at > now => Ok(Some(at)),
+        (Some(_), None) => refuse("expiresIn", "A token lives for a second at least."),
+        (None, Some(_)) => refuse("expiresAt", "A token expires in the future."),
+        (Some(_), Some(_)) => refuse("expiresAt", "Give expiresIn or expiresAt, not both."),
+    }
+}

@@ -1,0 +1,156 @@
+//! Access tokens: look up, insert, delete.
+
+use chrono::{DateTime, Utc};
+use entity::access_token;
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, Select,
+    TryInsertResult, sea_query::OnConflict,
+};
+
+use crate::clock::at;
+use crate::error::Error;
+use crate::model::access_token::{AccessToken, TokenName};
+use crate::model::scope::Scopes;
+use crate::model::token::TokenDigest;
+use crate::model::user::{Account, UserId};
+use crate::store::users::bytes;
+use crate::store::{Store, Writing};
+
+/// What it takes to insert an access token.
+#[derive(Debug)]
+pub(crate) struct NewAccessToken {
+    pub(crate) user: UserId,
+    pub(crate) name: TokenName,
+    pub(crate) digest: TokenDigest,
+    pub(crate) scopes: Scopes,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// The token with this digest, and whose it is.
+    pub(crate) async fn access_by_digest(
+        &self,
+        digest: &TokenDigest,
+    ) -> Result<Option<(Account, AccessToken)>, Error> {
+        let row = access_token::Entity::find()
+            .filter(access_token::Column::Digest.eq(digest.0.to_vec()))
+            .one(&self.readers)
+            .await?;
+        let Some(token) = row.map(token).transpose()? else {
+            return Ok(None);
+        };
+        let account = self.account_by_id(token.user).await?;
+        Ok(account.map(|account| (account, token)))
+    }
+
+    /// The tokens of an account, in the order in which they were made.
+    pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
+        let rows = of(user).all(&self.readers).await?;
+        rows.into_iter().map(token).collect()
+    }
+}
+
+impl Writing {
+    /// The same, which nobody else changes before the end of this transaction.
+    pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
+        let rows = of(user).all(&self.transaction).await?;
+        rows.into_iter().map(token).collect()
+    }
+
+    /// How many tokens of an account have not expired.
+    pub(crate) async fn count_access_tokens(
+        &self,
+        user: UserId,
+        now: DateTime<Utc>,
+    ) -> Result<u64, Error> {
+        use access_token::Column::ExpiresAt;
+        let now = now.timestamp_millis();
+        let live = of(user).filter(ExpiresAt.is_null().or(ExpiresAt.gt(now)));
+        Ok(live.count(&self.transaction).await?)
+    }
+
+    /// Inserts a token; `None` if another of the same owner has its name.
+    pub(crate) async fn insert_access_token(
+        &self,
+        new: NewAccessToken,
+    ) -> Result<Option<AccessToken>, Error> {
+        let row = access_token::ActiveModel {
+            user_id: Set(new.user.0),
+            name: Set(new.name.0.clone()),
+            digest: Set(new.digest.0.to_vec()),
+            scopes: Set(new.scopes.write()),
+            created_at: Set(new.created_at.timestamp_millis()),
+            expires_at: Set(new.expires_at.map(|at| at.timestamp_millis())),
+            ..Default::default()
+        };
+        let inserted = access_token::Entity::insert(row)
+            .on_conflict(OnConflict::new().do_nothing().to_owned())
+            .try_insert()
+            .exec(&self.transaction)
+            .await?;
+        Ok(match inserted {
+            TryInsertResult::Inserted(row) => Some(AccessToken {
+                id: row.last_insert_id,
+                user: new.user,
+                name: new.name.0,
+                digest: new.digest,
+                scopes: new.scopes,
+                created_at: new.created_at,
+                expires_at: new.expires_at,
+                last_used_at: None,
+            }),
+            TryInsertResult::Conflicted | TryInsertResult::Empty => None,
+        })
+    }
+
+    /// Deletes a token; whether it was there.
+    pub(crate) async fn delete_access_token(&self, id: i64) -> Result<bool, Error> {
+        let deleted = access_token::Entity::delete_by_id(id)
+            .exec(&self.transaction)
+            .await?;
+        Ok(deleted.rows_affected > 0)
+    }
+
+    /// Notes when a token was last used.
+    pub(crate) async fn record_use(&self, id: i64, at: DateTime<Utc>) -> Result<(), Error> {
+        access_token::Entity::update_many()
+            .set(access_token::ActiveModel {
+                last_used_at: Set(Some(at.timestamp_millis())),
+                ..Default::default()
+            })
+            .filter(access_token::Column::Id.eq(id))
+            .exec(&self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    /// Deletes the tokens that expired before `end`; how many.
+    pub(crate) async fn forget_access_tokens(&self, end: DateTime<Utc>) -> Result<u64, Error> {
+        let deleted = access_token::Entity::delete_many()
+            .filter(access_token::Column::ExpiresAt.lt(end.timestamp_millis()))
+            .exec(&self.transaction)
+            .await?;
+        Ok(deleted.rows_affected)
+    }
+}
+
+fn of(user: UserId) -> Select<access_token::Entity> {
+    access_token::Entity::find()
+        .filter(access_token::Column::UserId.eq(user.0))
+        .order_by_asc(access_token::Column::Id)
+}
+
+fn token(row: access_token::Model) -> Result<AccessToken, Error> {
+    Ok(AccessToken {
+        id: row.id,
+        user: UserId(row.user_id),
+        name: row.name,
+        digest: TokenDigest(bytes(row.digest)?),
+        scopes: Scopes::read(&row.scopes),
+        created_at: at(row.created_at),
+        expires_at: row.expires_at.map(at),
+        last_used_at: row.last_used_at.map(at),
+    })
+}

@@ -1,0 +1,399 @@
+//! Access tokens: named, long-lived, narrowed by scopes, and never enough to get more.
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use sea_orm::EntityTrait;
+use serde_json::{Value, json};
+use sha2::Digest;
+
+use crate::support::{Answer, Operation, PASSWORD, TestApp, eventually};
+
+const CREATE: &str = "mutation($i: CreateAccessTokenInput!) { createAccessToken(input: $i) {
+    token accessToken { id name scopes createdAt expiresAt lastUsedAt } userErrors { code field } } }";
+
+async fn create(app: &TestApp, bearer: &str, input: Value) -> Answer {
+    let request = app.operation_with(CREATE, &json!({ "i": input }));
+    request.bearer(bearer).send().await
+}
+
+/// An access token of whoever has the session token.
+async fn made(app: &TestApp, session: &str, input: Value) -> String {
+    let answer = create(app, session, input).await;
+    let token = answer.at("/data/createAccessToken/token").as_str();
+    token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+}
+
+fn problems(answer: &Answer) -> Vec<String> {
+    let errors = answer.at("/data/createAccessToken/userErrors").as_array();
+    let errors = errors.unwrap_or_else(|| panic!("{answer:?}")).iter();
+    errors
+        .map(|error| format!("{}: {}", error["field"], error["code"]).replace('"', ""))
+        .collect()
+}
+
+async fn with_ada() -> (TestApp, String) {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let session = app.sign_in("ada").await;
+    (app, session)
+}
+
+#[tokio::test]
+async fn a_token_is_shown_once_and_only_its_digest_kept() {
+    let (app, session) = with_ada().await;
+    let input = json!({ "name": " My  laptop ", "scopes": ["notes:read", "a", "a"] });
+    let answer = create(&app, &session, input).await;
+    let token = answer.at("/data/createAccessToken/token").as_str().unwrap();
+    let random = token.strip_prefix("sym_").unwrap();
+    assert_eq!(random.len(), 38);
+    assert!(random.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    assert_eq!(
+        answer.at("/data/createAccessToken/accessToken"),
+        &json!({
+            "id": "1",
+            "name": "My laptop",
+            "scopes": ["a", "notes:read"],
+            "createdAt": "2026-01-01T00:00:00+00:00",
+            "expiresAt": null,
+            "lastUsedAt": null,
+        })
+    );
+    let database = app.database().await;
+    let row = entity::access_token::Entity::find().one(&database).await;
+    database.close().await.unwrap();
+    assert_eq!(
+        row.unwrap().unwrap().digest,
+        sha2::Sha256::digest(token).to_vec()
+    );
+    assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
+    // The session goes on beside it.
+    assert_eq!(app.me(&session).await.at("/data/me/username"), "ada");
+}
+
+#[tokio::test]
+async fn a_password_makes_one_too_which_no_sign_out_elsewhere_ends() {
+    let (app, session) = with_ada().await;
+    let request = app.operation_with(CREATE, &json!({ "i": { "name": "phone" } }));
+    let answer = request.basic("ada", PASSWORD).send().await;
+    let token = answer.at("/data/createAccessToken/token").as_str().unwrap();
+    app.revoke(&session).await;
+    assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
+    let request = app.operation_with(CREATE, &json!({ "i": { "name": "other" } }));
+    let refused = request.basic("ada", "wrong").send().await;
+    assert_eq!(refused.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
+    let request = app.operation_with(CREATE, &json!({ "i": { "name": "other" } }));
+    assert_eq!(request.send().await.error(), ("UNAUTHENTICATED", "MISSING"));
+}
+
+#[tokio::test]
+async fn what_will_not_do_is_told_for_each_field() {
+    let (app, session) = with_ada().await;
+    made(&app, &session, json!({ "name": "laptop" })).await;
+    let many: Vec<_> = (0..33).map(|number| format!("s{number}")).collect();
+    for (input, errors) in [
+        (json!({ "name": "laptop" }), vec!["name: TAKEN"]),
+        (json!({ "name": " " }), vec!["name: BLANK"]),
+        (json!({ "name": "x".repeat(65) }), vec!["name: TOO_LONG"]),
+        (json!({ "name": "a\u{7}" }), vec!["name: INVALID"]),
+        (
+            json!({ "name": "a", "scopes": [] }),
+            vec!["scopes: INVALID"],
+        ),
+        (
+            json!({ "name": "a", "scopes": ["a b"] }),
+            vec!["scopes: INVALID"],
+        ),
+        (
+            json!({ "name": "a", "scopes": [""] }),
+            vec!["scopes: INVALID"],
+        ),
+        (
+            json!({ "name": "a", "scopes": many }),
+            vec!["scopes: INVALID"],
+        ),
+        (
+            json!({ "name": "a", "expiresIn": 0 }),
+            vec!["expiresIn: INVALID"],
+        ),
+        (
+            json!({ "name": "a", "expiresAt": "2026-01-01T00:00:00Z" }),
+            vec!["expiresAt: INVALID"],
+        ),
+        (
+            json!({ "name": "a", "expiresIn": 60, "expiresAt": "2027-01-01T00:00:00Z" }),
+            vec!["expiresAt: INVALID"],
+        ),
+        (
+            json!({ "name": "", "scopes": ["é"], "expiresIn": -1 }),
+            vec!["name: BLANK", "scopes: INVALID", "expiresIn: INVALID"],
+        ),
+    ] {
+        let answer = create(&app, &session, input).await;
+        assert_eq!(problems(&answer), errors);
+        assert_eq!(answer.at("/data/createAccessToken/token"), &Value::Null);
+    }
+}
+
+#[tokio::test]
+async fn fifty_live_tokens_are_enough() {
+    let (app, session) = with_ada().await;
+    for number in 0..49 {
+        made(&app, &session, json!({ "name": format!("t{number}") })).await;
+    }
+    made(&app, &session, json!({ "name": "short", "expiresIn": 60 })).await;
+    let answer = create(&app, &session, json!({ "name": "more" })).await;
+    assert_eq!(problems(&answer), ["name: LIMIT_REACHED"]);
+    // One that has expired does not count.
+    app.advance(TimeDelta::seconds(61));
+    made(&app, &session, json!({ "name": "more" })).await;
+}
+
+#[tokio::test]
+async fn a_token_expires_when_it_was_to() {
+    let (app, session) = with_ada().await;
+    let relative = made(&app, &session, json!({ "name": "a", "expiresIn": 90 })).await;
+    let at = "2026-01-01T00:02:00Z";
+    let absolute = made(&app, &session, json!({ "name": "b", "expiresAt": at })).await;
+    for (seconds, alive) in [(89, [true, true]), (1, [false, true]), (30, [false, false])] {
+        app.advance(TimeDelta::seconds(seconds));
+        for (token, alive) in [&relative, &absolute].into_iter().zip(alive) {
+            let answer = app.me(token).await;
+            if alive {
+                assert_eq!(answer.at("/data/me/username"), "ada");
+            } else {
+                assert_eq!(answer.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
+            }
+        }
+    }
+    let dead = app.revoke(&relative).await;
+    assert_eq!(dead.at("/data/revokeToken"), false);
+}
+
+#[tokio::test]
+async fn what_is_no_access_token_is_invalid_without_a_look_into_the_database() {
+    let (app, session) = with_ada().await;
+    let token = made(&app, &session, json!({ "name": "laptop" })).await;
+    let (rest, last) = token.split_at(token.len() - 1);
+    let other = if last == "0" { "1" } else { "0" };
+    for wrong in [
+        format!("{rest}{other}"),
+        rest.to_owned(),
+        "sym_".to_owned(),
+        token.replace("sym_", "SYM_"),
+        format!("sym_{}", "0".repeat(38)),
+    ] {
+        let answer = app.me(&wrong).await;
+        assert_eq!(
+            answer.error(),
+            ("UNAUTHENTICATED", "TOKEN_INVALID"),
+            "{wrong}"
+        );
+    }
+}
+
+/// Every mutation of Symbolon's own that changes an account.
+fn account_mutations() -> Vec<(&'static str, String)> {
+    let password = "another good password";
+    [
+        (
+            "updateUser",
+            r#"updateUser(input: { email: "a@example.org" }) { user { id } }"#.to_owned(),
+        ),
+        (
+            "deleteUser",
+            format!(
+                r#"deleteUser(input: {{ id: 2, password: "{password}" }}) {{ deletedUserId }}"#
+            ),
+        ),
+        (
+            "setUserRole",
+            "setUserRole(id: 2, role: USER) { user { id } }".to_owned(),
+        ),
+        (
+            "disableUser",
+            "disableUser(id: 2) { user { id } }".to_owned(),
+        ),
+        ("enableUser", "enableUser(id: 2) { user { id } }".to_owned()),
+        ("revokeUserTokens", "revokeUserTokens(id: 2)".to_owned()),
+        ("revokeAccessToken", "revokeAccessToken(id: 99)".to_owned()),
+    ]
+    .into_iter()
+    .collect()
+}
+
+#[tokio::test]
+async fn account_mutations_need_their_scope_and_the_role_as_well() {
+    let (app, session) = with_ada().await;
+    app.register("bob").await;
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
+        .await;
+    let narrow = made(
+        &app,
+        &session,
+        json!({ "name": "a", "scopes": ["notes:read"] }),
+    )
+    .await;
+    let fitting = made(
+        &app,
+        &session,
+        json!({ "name": "b", "scopes": ["account:write"] }),
+    )
+    .await;
+    let bob = app.sign_in("bob").await;
+    let of_bob = made(&app, &bob, json!({ "name": "c" })).await;
+    let send = async |token: &str, call: &str| {
+        let document = format!("mutation {{ {call} }}");
+        app.operation(&document).bearer(token).send().await
+    };
+    for (name, call) in account_mutations() {
+        let refused = send(&narrow, &call).await;
+        assert_eq!(refused.error(), ("FORBIDDEN", "SCOPE_REQUIRED"), "{name}");
+        // Scopes never grant.
+        if call.contains("id: 2") && name != "deleteUser" {
+            let refused = send(&of_bob, &call).await;
+            assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"), "{name}");
+        }
+    }
+    for (name, call) in account_mutations() {
+        if name != "deleteUser" {
+            let done = send(&fitting, &call).await;
+            assert_eq!(done.at("/errors"), &Value::Null, "{name}");
+        }
+    }
+    let all = send(&narrow, "revokeAllTokens").await;
+    assert_eq!(all.error(), ("FORBIDDEN", "SCOPE_REQUIRED"));
+}
+
+#[tokio::test]
+async fn an_access_token_gets_no_tokens_and_no_password() {
+    let (app, session) = with_ada().await;
+    app.sql("UPDATE symbolon_user SET role = 'admin'").await;
+    app.register("bob").await;
+    let token = made(&app, &session, json!({ "name": "laptop" })).await;
+    let change = format!(
+        r#"changePassword(input: {{ currentPassword: "{PASSWORD}", newPassword: "another good password" }}) {{ token {{ token }} }}"#
+    );
+    for call in [
+        "createToken { token }",
+        "renewToken { token }",
+        r#"createAccessToken(input: { name: "more" }) { token }"#,
+        r#"setUserPassword(input: { id: 2, newPassword: "another good password" }) { user { id } }"#,
+        &change,
+    ] {
+        let document = format!("mutation {{ {call} }}");
+        let answer = app.operation(&document).bearer(&token).send().await;
+        assert_eq!(answer.error(), ("FORBIDDEN", "SESSION_REQUIRED"), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_listed_for_their_owner_and_admins() {
+    let (app, session) = with_ada().await;
+    app.register("bob").await;
+    made(&app, &session, json!({ "name": "laptop" })).await;
+    made(&app, &session, json!({ "name": "phone" })).await;
+    let bob = app.sign_in("bob").await;
+    let list = async |token: &str| {
+        let document = r#"{ user(username: "ada") { accessTokens { name } } }"#;
+        let answer = app.operation(document).bearer(token).send().await;
+        assert_eq!(answer.at("/errors"), &Value::Null);
+        answer.at("/data/user/accessTokens").clone()
+    };
+    let both = json!([{ "name": "laptop" }, { "name": "phone" }]);
+    assert_eq!(list(&session).await, both);
+    assert_eq!(list(&bob).await, Value::Null);
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 2")
+        .await;
+    assert_eq!(list(&bob).await, both);
+}
+
+#[tokio::test]
+async fn the_last_use_is_written_behind_and_once_a_minute_at_most() {
+    let (app, session) = with_ada().await;
+    let token = made(&app, &session, json!({ "name": "laptop" })).await;
+    let document = "{ me { accessTokens { lastUsedAt } } }";
+    let last_used = async |expected: Value| {
+        eventually("the use is written down", async || {
+            let answer = app.operation(document).bearer(&session).send().await;
+            let at = answer.at("/data/me/accessTokens/0/lastUsedAt").clone();
+            (at == expected).then_some(())
+        })
+        .await;
+    };
+    last_used(Value::Null).await;
+    app.me(&token).await;
+    last_used(json!("2026-01-01T00:00:00+00:00")).await;
+    app.advance(TimeDelta::seconds(59));
+    app.me(&token).await;
+    app.advance(TimeDelta::seconds(1));
+    app.me(&token).await;
+    last_used(json!("2026-01-01T00:01:00+00:00")).await;
+}
+
+#[tokio::test]
+async fn a_use_that_is_not_written_down_yet_is_at_the_end() {
+    let (app, session) = with_ada().await;
+    let token = made(&app, &session, json!({ "name": "laptop" })).await;
+    app.me(&token).await;
+    let app = app.restart(|_| {}).await;
+    let database = app.database().await;
+    let row = entity::access_token::Entity::find().one(&database).await;
+    database.close().await.unwrap();
+    assert!(row.unwrap().unwrap().last_used_at.is_some());
+}
+
+#[tokio::test]
+async fn of_many_tokens_of_one_name_at_once_one_is_made() {
+    let (app, session) = with_ada().await;
+    let input = json!({ "name": "laptop" });
+    let answers = join_all((0..8).map(|_| create(&app, &session, input.clone()))).await;
+    let taken = answers
+        .iter()
+        .filter(|answer| problems(answer) == ["name: TAKEN"]);
+    assert_eq!(taken.count(), 7);
+}
+
+#[tokio::test]
+async fn a_token_revokes_itself_through_either_door() {
+    let (app, session) = with_ada().await;
+    let token = made(&app, &session, json!({ "name": "a", "scopes": ["x"] })).await;
+    assert_eq!(app.revoke(&token).await.at("/data/revokeToken"), true);
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_INVALID")
+    );
+    let token = made(&app, &session, json!({ "name": "a" })).await;
+    let request = app.request(reqwest::Method::DELETE, "/tokens");
+    let gone = Answer::of(request.bearer_auth(&token)).await;
+    assert_eq!(gone.status, 204);
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_INVALID")
+    );
+    assert_eq!(app.me(&session).await.at("/data/me/username"), "ada");
+}
+
+#[tokio::test]
+async fn an_owner_ends_their_tokens_and_nobody_elses() {
+    let (app, session) = with_ada().await;
+    app.register("bob").await;
+    let bob = app.sign_in("bob").await;
+    let token = made(&app, &session, json!({ "name": "laptop" })).await;
+    let end = |bearer: &str| -> Operation {
+        app.operation("mutation { revokeAccessToken(id: 1) }")
+            .bearer(bearer)
+    };
+    let by_another = end(&bob).send().await;
+    assert_eq!(by_another.at("/data/revokeAccessToken"), false);
+    assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+    let by_owner = end(&session).send().await;
+    assert_eq!(by_owner.at("/data/revokeAccessToken"), true);
+    assert_eq!(
+        app.me(&token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_INVALID")
+    );
+    let again = end(&session).send().await;
+    assert_eq!(again.at("/data/revokeAccessToken"), false);
+    // The name is free again.
+    made(&app, &session, json!({ "name": "laptop" })).await;
+}
