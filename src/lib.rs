@@ -84,7 +84,7 @@ pub use crate::model::form::{FieldError, Problem, Refused};
 pub use crate::model::identity::Identity;
 pub use crate::model::import::{Imported, ImportedAccount, ImportedPassword};
 pub use crate::model::rate::Rate;
-pub use crate::model::token::LiveSession;
+pub use crate::model::token::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;
 pub use crate::service::users::Registration;

@@ -7,7 +7,7 @@ use crate::model::audit::{Actor, AuditEvent, EventFilter};
 use crate::model::form::Refused;
 use crate::model::import::{Imported, ImportedAccount};
 use crate::model::page::PageRequest;
-use crate::model::token::LiveSession;
+use crate::model::token::LiveToken;
 use crate::model::user::{Role, User, UserId};
 use crate::service::Services;
 use crate::service::users::Registration;
@@ -100,8 +100,14 @@ impl Operator {
 
     /// The live session tokens of the accounts that come after this one, in the order of the
     /// accounts' ids; 1,000 at most. The tokens themselves nobody knows but their bearers.
-    pub async fn sessions(&self, after: Option<UserId>) -> Result<Vec<LiveSession>, Error> {
+    pub async fn sessions(&self, after: Option<UserId>) -> Result<Vec<LiveToken>, Error> {
         self.services.tokens.live(after, PAGE).await
+    }
+
+    /// The live access tokens that come after the one of this number, in the order of their numbers;
+    /// 1,000 at most.
+    pub async fn access_tokens(&self, after: Option<i64>) -> Result<Vec<LiveToken>, Error> {
+        self.services.access_tokens.live(after, PAGE).await
     }
 
     /// Forgets the tokens that are dead, which then are unknown instead of expired; how many. And

@@ -297,30 +297,45 @@ async fn live_tokens_are_listed_and_revoked_and_dead_ones_forgotten() {
     let list = shell.prints("token list");
     let words: Vec<_> = list.split_whitespace().collect();
     assert_eq!(
-        words[..5],
+        words[..7],
         [
             "username",
+            "name",
             "token",
             "expires",
             "ada",
+            "-",
             issued["token"].as_str().unwrap()
         ]
     );
-    assert_eq!(words[5][..19], expires[..19]);
+    assert_eq!(words[7][..19], expires[..19]);
     assert!(!list.contains(&token));
+
+    let create = r#"mutation { createAccessToken(input: { name: "laptop" }) { token } }"#;
+    let made = server.operation(create).bearer(&token).send().await;
+    let access = made.at("/data/createAccessToken/token").as_str().unwrap();
+    let [_, listed] = shell.json("token list").try_into().unwrap();
+    assert_eq!(
+        (&listed["name"], &listed["expiresAt"]),
+        (&json!("laptop"), &json!(null))
+    );
 
     assert_eq!(shell.prints("token purge"), "dead tokens forgotten: 0\n");
     assert_eq!(me(&server, &token).await.at("/data/me/username"), "ada");
     let revoke = "token revoke Ada";
     assert_eq!(
         shell.json(revoke),
-        [json!({ "userId": "1", "username": "ada", "revoked": 1 })]
+        [json!({ "userId": "1", "username": "ada", "revoked": 2 })]
     );
     assert_eq!(shell.prints(revoke), "live tokens of ada revoked: 0\n");
-    assert_eq!(shell.prints("token list"), "username  token  expires\n");
+    assert_eq!(
+        shell.prints("token list"),
+        "username  name  token  expires\n"
+    );
     assert_eq!(shell.prints("token list --json"), "");
     let dead = |reason| ("UNAUTHENTICATED", reason);
     assert_eq!(me(&server, &token).await.error(), dead("TOKEN_EXPIRED"));
+    assert_eq!(me(&server, access).await.error(), dead("TOKEN_INVALID"));
     assert_eq!(shell.json("token purge"), [json!({ "purged": 1 })]);
     assert_eq!(me(&server, &token).await.error(), dead("TOKEN_INVALID"));
     assert_eq!(shell.prints("token purge"), "dead tokens forgotten: 0\n");

@@ -4,10 +4,10 @@ use std::error::Error;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use symbolon::{LiveSession, Operator};
+use symbolon::{LiveToken, Operator};
 
 use super::database::{Database, named};
-use super::output::{Entry, Instant, Output};
+use super::output::{Entry, Instant, Output, or_dash};
 
 #[derive(Args, Debug)]
 pub(super) struct Token {
@@ -23,7 +23,7 @@ pub(super) struct Token {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the session tokens that are live, each by the start of its digest
+    /// List the tokens that are live, session tokens before access tokens, each by the start of its digest
     List,
     /// End every token of a user; a running server refuses them from the next request on
     Revoke {
@@ -51,35 +51,38 @@ impl Token {
     }
 }
 
-/// A live session, as it is printed.
+/// A live token, as it is printed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Session<'a> {
+struct Live<'a> {
     user_id: String,
     username: &'a str,
+    name: Option<&'a str>,
     token: &'a str,
-    expires_at: Instant,
+    expires_at: Option<Instant>,
 }
 
-impl<'a> From<&'a LiveSession> for Session<'a> {
-    fn from(session: &'a LiveSession) -> Self {
+impl<'a> From<&'a LiveToken> for Live<'a> {
+    fn from(live: &'a LiveToken) -> Self {
         Self {
-            user_id: session.user.id.to_string(),
-            username: &session.user.username,
-            token: &session.token,
-            expires_at: Instant(session.expires_at),
+            user_id: live.user.id.to_string(),
+            username: &live.user.username,
+            name: live.name.as_deref(),
+            token: &live.token,
+            expires_at: live.expires_at.map(Instant),
         }
     }
 }
 
-impl Entry for Session<'_> {
-    const COLUMNS: &'static [&'static str] = &["username", "token", "expires"];
+impl Entry for Live<'_> {
+    const COLUMNS: &'static [&'static str] = &["username", "name", "token", "expires"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.username.to_owned(),
+            or_dash(self.name),
             self.token.to_owned(),
-            self.expires_at.to_string(),
+            or_dash(self.expires_at),
         ]
     }
 }
@@ -89,11 +92,20 @@ async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>
     let mut after = None;
     loop {
         let sessions = operator.sessions(after).await?;
-        lines.print(&sessions.iter().map(Session::from).collect::<Vec<_>>())?;
+        lines.print(&sessions.iter().map(Live::from).collect::<Vec<_>>())?;
         let Some(last) = sessions.last() else {
-            return Ok(());
+            break;
         };
         after = Some(last.user.id);
+    }
+    let mut after = None;
+    loop {
+        let tokens = operator.access_tokens(after).await?;
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        lines.print(&tokens.iter().map(Live::from).collect::<Vec<_>>())?;
+        after = tokens.last().and_then(|last| last.id);
     }
 }
 

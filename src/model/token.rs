@@ -173,16 +173,20 @@ impl Session {
     }
 }
 
-/// A session that is honoured, as the operator sees it.
+/// A token that is honoured, as the operator sees it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct LiveSession {
+pub struct LiveToken {
+    /// Its number, if it is an access token.
+    pub id: Option<i64>,
+    /// What its owner calls it, if it is an access token.
+    pub name: Option<String>,
     /// Whose it is.
     pub user: User,
     /// The first 12 hexadecimal digits of the token's digest, as the audit trail has them.
     pub token: String,
-    /// When it expires.
-    pub expires_at: DateTime<Utc>,
+    /// When it expires; `None` if it does not.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Error> {

@@ -13,7 +13,7 @@ use crate::model::credentials::BearerToken;
 use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::identity::{Access, Identity};
 use crate::model::scope::Scopes;
-use crate::model::token::TokenDigest;
+use crate::model::token::{LiveToken, TokenDigest};
 use crate::model::user::{Account, UserId};
 use crate::service::tokens::revocation;
 use crate::store::{NewAccessToken, Store, Writing};
@@ -161,6 +161,24 @@ impl AccessTokens {
     /// The tokens of an account, in the order in which they were made.
     pub(crate) async fn of(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
         self.store.access_tokens(user).await
+    }
+
+    /// The tokens that are honoured, after the one of this number, in the order of their numbers.
+    pub(crate) async fn live(
+        &self,
+        after: Option<i64>,
+        limit: u64,
+    ) -> Result<Vec<LiveToken>, Error> {
+        let now = self.clock.now();
+        let tokens = self.store.live_access_tokens(after, now, limit).await?;
+        let live = tokens.into_iter().map(|(account, token)| LiveToken {
+            id: Some(token.id),
+            name: Some(token.name),
+            user: account.user,
+            token: token.digest.prefix(),
+            expires_at: token.expires_at,
+        });
+        Ok(live.collect())
     }
 
     /// Writes down which tokens were used since the last time.

@@ -10,7 +10,7 @@ use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
 use crate::model::token::{
-    Lifetime, LiveSession, Nonce, ServerKey, Session, SessionToken, TokenDigest,
+    Lifetime, LiveToken, Nonce, ServerKey, Session, SessionToken, TokenDigest,
 };
 use crate::model::user::{Account, User, UserId};
 use crate::store::{Replace, Store};
@@ -170,16 +170,18 @@ impl Tokens {
         &self,
         after: Option<UserId>,
         limit: u64,
-    ) -> Result<Vec<LiveSession>, Error> {
+    ) -> Result<Vec<LiveToken>, Error> {
         let now = self.clock.now();
         let latest = now + TimeDelta::seconds(Lifetime::MAX.into());
         let accounts = self.store.accounts_with_session(after, now, latest, limit);
         let live = accounts.await?.into_iter().filter_map(|account| {
             let session = account.session?;
-            Some(LiveSession {
+            Some(LiveToken {
+                id: None,
+                name: None,
                 user: account.user,
                 token: session.digest.prefix(),
-                expires_at: session.expires_at,
+                expires_at: Some(session.expires_at),
             })
         });
         Ok(live.collect())

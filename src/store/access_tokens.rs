@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use entity::access_token;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, Select,
-    TryInsertResult, sea_query::OnConflict,
+    ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select, TryInsertResult,
+    sea_query::{Expr, OnConflict},
 };
 
 use crate::clock::at;
@@ -45,6 +46,30 @@ impl Store {
         Ok(account.map(|account| (account, token)))
     }
 
+    /// The tokens after the one of this number that have not expired by `now`, in the order of their
+    /// numbers, and whose they are.
+    pub(crate) async fn live_access_tokens(
+        &self,
+        after: Option<i64>,
+        now: DateTime<Utc>,
+        limit: u64,
+    ) -> Result<Vec<(Account, AccessToken)>, Error> {
+        let rows = access_token::Entity::find()
+            .filter(is_live(now))
+            .filter(access_token::Column::Id.gt(after.unwrap_or(0)))
+            .order_by_asc(access_token::Column::Id)
+            .limit(limit)
+            .all(&self.readers)
+            .await?;
+        let mut live = Vec::with_capacity(rows.len());
+        for row in rows {
+            let token = token(row)?;
+            let account = self.account_by_id(token.user).await?;
+            live.extend(account.map(|account| (account, token)));
+        }
+        Ok(live)
+    }
+
     /// The tokens of an account, in the order in which they were made.
     pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
         let rows = of(user).all(&self.readers).await?;
@@ -65,9 +90,7 @@ impl Writing {
         user: UserId,
         now: DateTime<Utc>,
     ) -> Result<u64, Error> {
-        use access_token::Column::ExpiresAt;
-        let now = now.timestamp_millis();
-        let live = of(user).filter(ExpiresAt.is_null().or(ExpiresAt.gt(now)));
+        let live = of(user).filter(is_live(now));
         Ok(live.count(&self.transaction).await?)
     }
 
@@ -134,6 +157,11 @@ impl Writing {
             .await?;
         Ok(deleted.rows_affected)
     }
+}
+
+fn is_live(now: DateTime<Utc>) -> Expr {
+    use access_token::Column::ExpiresAt;
+    ExpiresAt.is_null().or(ExpiresAt.gt(now.timestamp_millis()))
 }
 
 fn of(user: UserId) -> Select<access_token::Entity> {
