@@ -1,9 +1,10 @@
 //! The audit trail: what is recorded, who may read it, and how it does not grow without end.
 
 use chrono::TimeDelta;
+use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Server, TestApp, eventually};
+use crate::support::{Answer, PASSWORD, Server, TestApp, eventually, succeed, symbolon};
 
 const EVENTS: &str = "query($first: Int, $after: String, $last: Int, $before: String, $user: ID, $kind: AuditEventKind) {
     auditEvents(first: $first, after: $after, last: $last, before: $before, userId: $user, kind: $kind) {
@@ -233,6 +234,45 @@ async fn refused_attempts_are_written_down_before_the_end() {
     let root = app.sign_in("root").await;
     let answer = events(&app, &root, json!({ "kind": "THROTTLED" })).await;
     assert_eq!(answer.at("/data/auditEvents/nodes/0/count"), 1);
+}
+
+#[tokio::test]
+async fn what_is_old_is_forgotten() {
+    let (app, root) = with_an_admin().await;
+    let create = app.operation("mutation { createToken { token } }");
+    create.basic("nobody", "wrong").send().await;
+    let rows = async |table: &str| {
+        let database = app.database().await;
+        let count = Statement::from_string(
+            database.get_database_backend(),
+            format!("SELECT count(*) n FROM {table}"),
+        );
+        let row = database.query_one_raw(count).await.unwrap().unwrap();
+        database.close().await.unwrap();
+        row.try_get::<i64>("", "n").unwrap()
+    };
+    let tables = [
+        "symbolon_audit_event",
+        "symbolon_throttle",
+        "symbolon_known_address",
+    ];
+    // The command goes by the true time, at which all of this was long ago.
+    for (days, kept) in [("36500", 4), ("90", 0)] {
+        for table in tables {
+            assert!(rows(table).await > 0 || days == "90", "{table}");
+        }
+        let folder = app.file("");
+        let database = format!("sqlite://{}", app.file("test.db").display());
+        let mut purge = symbolon(&folder);
+        purge.args(["token", "purge", "--database-url", &database]);
+        succeed(purge.env("SYMBOLON_AUDIT_DAYS", days));
+        assert_eq!(rows("symbolon_audit_event").await, kept);
+        for table in &tables[1..] {
+            assert_eq!(rows(table).await, 0, "{table}");
+        }
+    }
+    let answer = app.me(&root).await;
+    assert_eq!(answer.error(), ("UNAUTHENTICATED", "TOKEN_INVALID"));
 }
 
 #[tokio::test]

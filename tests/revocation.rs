@@ -1,0 +1,175 @@
+//! What ends which access, and that it ends it at every door, at the very next request.
+
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{Answer, PASSWORD, Server, finish_with, succeed, symbolon};
+
+/// A user with both kinds of tokens.
+struct User {
+    id: String,
+    name: String,
+    session: String,
+    access: String,
+}
+
+/// Each way to end access: whether it ends the session token, and whether the access token.
+const WAYS: &[(&str, bool, bool)] = &[
+    ("revokeToken by the session", true, false),
+    ("revokeToken by the access token", false, true),
+    ("DELETE /tokens by the session", true, false),
+    ("DELETE /tokens by the access token", false, true),
+    ("createToken(fresh: true)", true, false),
+    ("revokeAccessToken", false, true),
+    ("revokeAllTokens", true, true),
+    ("changePassword", true, true),
+    ("deleteUser by the user", true, true),
+    ("deleteUser by an admin", true, true),
+    ("setUserPassword", true, true),
+    ("disableUser", true, true),
+    ("revokeUserTokens", true, true),
+    ("symbolon token revoke", true, true),
+    ("symbolon user set-password", true, true),
+    ("symbolon user disable", true, true),
+    ("symbolon user delete", true, true),
+    ("nothing", false, false),
+];
+
+async fn mutate(server: &Server, bearer: &str, call: &str) -> Answer {
+    let document = format!("mutation {{ {call} }}");
+    let answer = server.operation(&document).bearer(bearer).send().await;
+    assert_eq!(answer.at("/errors"), &Value::Null, "{call}: {answer:?}");
+    answer
+}
+
+async fn session(server: &Server, name: &str) -> String {
+    let answer = Answer::of(server.sign_in(name)).await;
+    answer.at("/token").as_str().unwrap().to_owned()
+}
+
+async fn user(server: &Server, name: &str) -> User {
+    let registered = server.registration(name).send().await;
+    let id = registered.at("/data/createUser/user/id").as_str().unwrap();
+    let session = session(server, name).await;
+    let create = r#"createAccessToken(input: { name: "laptop" }) { token }"#;
+    let made = mutate(server, &session, create).await;
+    User {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        access: made.at("/data/createAccessToken/token").as_str().unwrap().to_owned(),
+        session,
+    }
+}
+
+/// Ends access in one of the [`WAYS`].
+async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User) {
+    let User {
+        id,
+        name,
+        session,
+        access,
+    } = user;
+    let new = "another good password";
+    let (bearer, call) = match way {
+        "revokeToken by the session" => (session, "revokeToken".to_owned()),
+        "revokeToken by the access token" => (access, "revokeToken".to_owned()),
+        "revokeAccessToken" => {
+            let document = "{ me { accessTokens { id } } }";
+            let list = server.operation(document).bearer(session).send().await;
+            let id = list.at("/data/me/accessTokens/0/id").clone();
+            (session, format!("revokeAccessToken(id: {id})"))
+        }
+        "revokeAllTokens" => (session, "revokeAllTokens".to_owned()),
+        "changePassword" => {
+            let input = format!(r#"{{ currentPassword: "{PASSWORD}", newPassword: "{new}" }}"#);
+            (session, format!("changePassword(input: {input}) {{ token {{ token }} }}"))
+        }
+        "deleteUser by the user" => {
+            let input = format!(r#"{{ password: "{PASSWORD}" }}"#);
+            (session, format!("deleteUser(input: {input}) {{ deletedUserId }}"))
+        }
+        "deleteUser by an admin" => {
+            let call = format!("deleteUser(input: {{ id: {id} }}) {{ deletedUserId }}");
+            (&admin.to_owned(), call)
+        }
+        "setUserPassword" => {
+            let input = format!(r#"{{ id: {id}, newPassword: "{new}" }}"#);
+            let call = format!("setUserPassword(input: {input}) {{ user {{ id }} }}");
+            (&admin.to_owned(), call)
+        }
+        "disableUser" => {
+            let call = format!("disableUser(id: {id}) {{ user {{ id }} }}");
+            (&admin.to_owned(), call)
+        }
+        "revokeUserTokens" => (&admin.to_owned(), format!("revokeUserTokens(id: {id})")),
+        "DELETE /tokens by the session" | "DELETE /tokens by the access token" => {
+            let token = if way.contains("session") { session } else { access };
+            let request = server.request(Method::DELETE, "/tokens");
+            let answer = Answer::of(request.bearer_auth(token)).await;
+            assert_eq!(answer.status, 204);
+            return;
+        }
+        "createToken(fresh: true)" => {
+            let create = server.operation("mutation { createToken(fresh: true) { token } }");
+            let answer = create.basic(name, PASSWORD).send().await;
+            assert!(answer.at("/data/createToken/token").is_string());
+            return;
+        }
+        "nothing" => return,
+        command => {
+            let arguments = command.split_whitespace().skip(1);
+            let mut command = symbolon(folder);
+            command.args(arguments).arg(name);
+            if way.ends_with("delete") {
+                command.arg("--yes");
+            }
+            let (code, _, error) = finish_with(&mut command, &format!("{new}\n"));
+            assert_eq!(code, Some(0), "{way}: {error}");
+            return;
+        }
+    };
+    mutate(server, bearer, &call).await;
+}
+
+/// The doors that a token opens, and those that it is refused at.
+async fn doors(server: &Server, token: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+    let guarded = server.operation("{ notes }").bearer(token).send().await;
+    let me = server.operation("{ me { id } }").bearer(token).send().await;
+    let route = Answer::of(server.request(Method::GET, "/whoami").bearer_auth(token)).await;
+    let proxy = Answer::of(server.request(Method::GET, "/auth").bearer_auth(token)).await;
+    assert!([200, 401].contains(&proxy.status.as_u16()), "{proxy:?}");
+    let all = [
+        ("an own field", guarded.at("/data/notes").is_array()),
+        ("me", me.at("/data/me").is_object()),
+        ("a plain route", route.body.as_str().unwrap().starts_with("You are ")),
+        ("/auth", proxy.status == 200),
+    ];
+    let (open, closed): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, open)| *open);
+    let names = |doors: Vec<(&'static str, bool)>| doors.into_iter().map(|(name, _)| name).collect();
+    (names(open), names(closed))
+}
+
+#[tokio::test]
+async fn each_way_to_end_access_ends_it_at_every_door_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::embed_example(folder.path());
+    server.registration("root").send().await;
+    succeed(symbolon(folder.path()).args(["user", "set-role", "root", "admin"]));
+    let admin = session(&server, "root").await;
+    for (number, (way, ends_session, ends_access)) in WAYS.iter().enumerate() {
+        let user = user(&server, &format!("user{number}")).await;
+        end(&server, folder.path(), &admin, way, &user).await;
+        for (kind, token, ends) in [
+            ("session", &user.session, ends_session),
+            ("access token", &user.access, ends_access),
+        ] {
+            let (open, closed) = doors(&server, token).await;
+            let wrong = if *ends { open } else { closed };
+            assert_eq!(wrong, [""; 0], "{way}: the {kind}");
+        }
+    }
+    // What ended the others' ended nothing of hers.
+    assert_eq!(doors(&server, &admin).await.1, [""; 0]);
+}
