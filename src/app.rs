@@ -165,8 +165,8 @@ impl Symbolon {
         self.routes(graphql::own_schema(services, &self.door.limits).finish())
     }
 
-    /// Symbolon's paths: `/graphql` for the schema, `/tokens`, `/healthz`, `/readyz`, and `/` for a
-    /// browser. Add your own with `at`.
+    /// Symbolon's paths: `/graphql` for the schema, `/tokens`, `/auth`, `/healthz`, `/readyz`, and `/`
+    /// for a browser. Add your own with `at`.
     #[must_use]
     pub fn routes<Q, M, S>(&self, schema: Schema<Q, M, S>) -> Route
     where

@@ -53,7 +53,7 @@
 //! | `store` | rows: the only room where SeaORM is spoken, over the crates `entity` and `migration` |
 //! | `service` | verbs, one file for each: authenticate, issue and revoke tokens, hash, register |
 //! | `graphql` | door: schema, guard, limits, the one way to execute, how errors are told |
-//! | `http` | door: connections, the `Authorization` header, GraphQL over HTTP, `/tokens`, health |
+//! | `http` | door: connections, the `Authorization` header, GraphQL over HTTP, `/tokens`, `/auth`, health |
 //! | `operator` | door: [`Operator`], for programs of whoever runs the server |
 //! | `app` | puts the parts together: [`Symbolon`] |
 //! | `cli` | door of the binary: one file for each subcommand |

@@ -45,6 +45,7 @@ fn requests(app: &TestApp) -> Vec<RequestBuilder> {
         app.request(Method::POST, "/tokens"),
         app.request(Method::DELETE, "/tokens"),
         app.request(Method::GET, "/tokens"),
+        app.request(Method::GET, "/auth"),
         app.request(Method::GET, "/healthz"),
         app.request(Method::GET, "/readyz"),
         app.request(Method::GET, "/"),

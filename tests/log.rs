@@ -103,6 +103,7 @@ async fn every_request_is_a_line_of_its_own_whatever_becomes_of_it() {
         (Method::PUT, "/graphql", 405),
         (Method::POST, "/graphql", 415),
         (Method::DELETE, "/tokens", 401),
+        (Method::GET, "/auth", 401),
     ] {
         let answer = Answer::of(server.request(method.clone(), path)).await;
         assert_eq!(answer.status, status, "{path}");

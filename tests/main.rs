@@ -27,6 +27,7 @@ mod embedding;
 mod errors;
 mod explorer;
 mod flood;
+mod forward_auth;
 mod healthcheck;
 mod import;
 mod keys;

@@ -116,6 +116,7 @@ async fn other_methods_are_told_which_ones_there_are() {
     let app = TestApp::start().await;
     for (method, path, allow) in [
         (Method::GET, "/tokens", "POST, DELETE"),
+        (Method::POST, "/auth", "GET, HEAD"),
         (Method::POST, "/healthz", "GET, HEAD"),
         (Method::DELETE, "/readyz", "GET, HEAD"),
         (Method::POST, "/", "GET, HEAD"),

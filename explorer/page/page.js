@@ -39,8 +39,13 @@ mutation SignOut {
 }
 `;
 
-/** The session, or null: { username, token, expiresAt (milliseconds) }. */
+/** The session, or null: { username, token, expiresAt, lifetime }; both in milliseconds. */
 let session = null;
+
+// When somebody last touched the page, and when it last asked for a longer life.
+let usedAt = 0;
+let renewedAt = 0;
+const MINUTE = 60_000;
 
 const load = () => {
   try {
@@ -92,6 +97,12 @@ const ask = async (query, variables, headers) => {
   return answer.data;
 };
 
+/** How long a token lives that was just handed out, for `keep`. */
+const lives = ({ expiresIn }) => ({
+  expiresAt: Date.now() + expiresIn * 1000,
+  lifetime: expiresIn * 1000,
+});
+
 const signIn = async (username, password) => {
   const { createToken } = await ask(
     'mutation { createToken { token expiresIn user { username } } }',
@@ -101,8 +112,34 @@ const signIn = async (username, password) => {
   keep({
     username: createToken.user.username,
     token: createToken.token,
-    expiresAt: Date.now() + createToken.expiresIn * 1000,
+    ...lives(createToken),
   });
+};
+
+/** Lets the token live on. Whether it lives longer now: a session has a maximum age. */
+const renew = async () => {
+  const { token, expiresAt } = session;
+  renewedAt = Date.now();
+  const { renewToken } = await ask(
+    'mutation { renewToken { token expiresAt expiresIn } }',
+    {},
+    { authorization: `Bearer ${token}` },
+  );
+  // Whoever signed out or in meanwhile is not brought back.
+  if (session?.token !== token) return false;
+  keep({ ...session, token: renewToken.token, ...lives(renewToken) });
+  // Whole seconds are told, so the same instant seems to move a little.
+  return session.expiresAt - expiresAt > 2000;
+};
+
+/** Whoever works here is not to be interrupted, and a page that is left alone lets its token die. */
+const renewWhileUsed = () => {
+  const now = Date.now();
+  const due = session !== null && session.expiresAt - now < session.lifetime / 2;
+  const used = document.visibilityState === 'visible' && now - usedAt < 5 * MINUTE;
+  if (!due || !used || now - renewedAt < MINUTE) return;
+  // Where it fails, the countdown goes on to its end and says what to do then.
+  renew().then(show, () => {});
 };
 
 const register = async (username, password) => {
@@ -149,13 +186,14 @@ const show = () => {
 
 /** Does what a button stands for, once at a time, and says how it went. */
 const act = async (work, done) => {
+  const from = document.activeElement;
   const buttons = document.querySelectorAll('header button');
   buttons.forEach((button) => (button.disabled = true));
   say('');
   try {
-    await work();
+    const result = await work();
     $('password').value = '';
-    say(done());
+    say(done(result));
   } catch (error) {
     say(error.message, true);
   } finally {
@@ -164,7 +202,8 @@ const act = async (work, done) => {
     // Whoever used the keyboard goes on from where the bar is now.
     const { activeElement: at } = document;
     if (at === document.body || at.closest('[hidden]') !== null) {
-      $(session === null ? 'username' : 'sign-out').focus();
+      if (session === null) $('username').focus();
+      else (from.id === 'renew' ? from : $('sign-out')).focus();
     }
   }
 };
@@ -180,9 +219,21 @@ $('register').addEventListener('click', () => {
 });
 $('sign-out').addEventListener('click', () => act(signOut, () => 'Signed out.'));
 
+$('renew').addEventListener('click', () =>
+  act(renew, (longer) => (longer ? 'Renewed.' : 'It cannot live longer than that.')),
+);
+
+for (const touch of ['pointerdown', 'keydown', 'wheel']) {
+  // GraphiQL keeps some of them to itself.
+  addEventListener(touch, () => (usedAt = Date.now()), { capture: true, passive: true });
+}
+
 keep(load());
 show();
-setInterval(show, 1000);
+setInterval(() => {
+  show();
+  renewWhileUsed();
+}, 1000);
 
 if (window.GraphiQL) {
   // Whoever writes an Authorization header of their own in GraphiQL means it.

@@ -6,19 +6,21 @@ use poem::web::Json;
 use poem::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::error::{Error, Unauthenticated};
+use crate::error::{Error, Forbidden, Unauthenticated};
 
-/// What a 401 asks for (RFC 9110, section 11.6.1).
+/// What a refusal asks for (RFC 9110, section 11.6.1).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Challenge {
+pub(super) enum Challenge<'a> {
     /// RFC 7617. Browsers pop up a dialog at this.
     Basic,
     /// RFC 6750.
     Bearer,
+    /// The same, of a token with these scopes.
+    Scopes(&'a [String]),
 }
 
 /// The answer to a request that is refused whole.
-pub(super) fn refuse(error: &Error, challenge: Challenge, request_id: &str) -> Response {
+pub(super) fn refuse(error: &Error, challenge: Challenge<'_>, request_id: &str) -> Response {
     error.log(request_id);
     let answer = error.answer();
     let status = status(error);
@@ -29,6 +31,9 @@ pub(super) fn refuse(error: &Error, challenge: Challenge, request_id: &str) -> R
     });
     if let Some(reason) = answer.reason {
         body["reason"] = reason.into();
+    }
+    if let Some(retry_after) = answer.retry_after {
+        body["retryAfter"] = retry_after.into();
     }
     if let Error::Internal(_) = error {
         body["requestId"] = request_id.into();
@@ -41,15 +46,26 @@ pub(super) fn refuse(error: &Error, challenge: Challenge, request_id: &str) -> R
     if let Error::Unauthenticated(why) = error {
         let challenge = match (challenge, why) {
             (Challenge::Basic, _) => r#"Basic realm="symbolon", charset="UTF-8""#,
-            (Challenge::Bearer, Unauthenticated::TokenInvalid | Unauthenticated::TokenExpired) => {
+            (_, Unauthenticated::TokenInvalid | Unauthenticated::TokenExpired) => {
                 r#"Bearer realm="symbolon", error="invalid_token""#
             }
-            (Challenge::Bearer, _) => r#"Bearer realm="symbolon""#,
+            (_, _) => r#"Bearer realm="symbolon""#,
         };
         headers.insert(
             header::WWW_AUTHENTICATE,
             HeaderValue::from_static(challenge),
         );
+    }
+    if let (Error::Forbidden(Forbidden::ScopeRequired), Challenge::Scopes(scopes)) =
+        (error, challenge)
+    {
+        // RFC 6750, section 3.1.
+        let scopes = scopes.join(" ");
+        let challenge =
+            format!(r#"Bearer realm="symbolon", error="insufficient_scope", scope="{scopes}""#);
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
     }
     add_headers(error, headers);
     response
@@ -85,5 +101,28 @@ impl ResponseError for Error {
 
     fn as_response(&self) -> Response {
         refuse(self, Challenge::Bearer, "none")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_lacks_a_scope_reads_which_ones_it_takes() {
+        let scopes = ["notes:read".to_owned(), "notes:write".to_owned()];
+        let asked = |error: Error| {
+            let response = refuse(&error, Challenge::Scopes(&scopes), "id");
+            let header = response.headers().get(header::WWW_AUTHENTICATE).cloned();
+            (response.status().as_u16(), header)
+        };
+        let lacking = HeaderValue::from_static(
+            r#"Bearer realm="symbolon", error="insufficient_scope", scope="notes:read notes:write""#,
+        );
+        assert_eq!(asked(Forbidden::ScopeRequired.into()), (403, Some(lacking)));
+        // Another token of the same user would not help.
+        assert_eq!(asked(Forbidden::RoleRequired.into()), (403, None));
+        let anybody = HeaderValue::from_static(r#"Bearer realm="symbolon""#);
+        assert_eq!(asked(Unauthenticated::Missing.into()), (401, Some(anybody)));
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP door. Its paths: `/graphql`, `/tokens`, `/healthz`, `/readyz`, and `/` for a browser.
+//! The HTTP door. Its paths: `/graphql`, `/tokens`, `/auth`, `/healthz`, `/readyz`, and `/` for a browser.
 
 mod address;
 mod authorization;
@@ -7,6 +7,7 @@ mod context;
 mod errors;
 #[cfg(feature = "explorer")]
 mod explorer;
+mod forward_auth;
 mod graphql;
 mod health;
 mod identity;
@@ -73,6 +74,7 @@ where
             "/tokens",
             on("POST, DELETE", tokens).data(door.request_timeout()),
         )
+        .at("/auth", on("GET, HEAD", get(forward_auth::check)))
         .at("/healthz", on("GET, HEAD", get(health::alive)))
         .at("/readyz", on("GET, HEAD", get(health::ready)));
     #[cfg(feature = "explorer")]

@@ -14,6 +14,14 @@ static ALL: LazyLock<[String; 1]> = LazyLock::new(|| ["*".to_owned()]);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scopes(Vec<String>);
 
+/// Whether this is a scope that a token can have.
+pub(crate) fn is_scope(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+}
+
 impl Scopes {
     /// Everything.
     pub(crate) fn all() -> &'static [String] {
@@ -25,16 +33,10 @@ impl Scopes {
         let Some(asked_for) = asked_for else {
             return Ok(Self(Self::all().to_vec()));
         };
-        let is_token = |scope: &String| {
-            (1..=64).contains(&scope.len())
-                && scope
-                    .bytes()
-                    .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
-        };
         let mut scopes = asked_for.to_vec();
         scopes.sort();
         scopes.dedup();
-        if scopes.is_empty() || scopes.len() > 32 || !scopes.iter().all(is_token) {
+        if scopes.is_empty() || scopes.len() > 32 || !scopes.iter().all(|scope| is_scope(scope)) {
             let message =
                 "1 to 32 scopes of 1 to 64 characters, without spaces, quotes and backslashes.";
             return Err(FieldError::new("scopes", Problem::Invalid, message));

@@ -45,6 +45,9 @@ const run = async (page, operation) => {
   return page.locator('.result-window').innerText();
 };
 
+/** A countdown that has just begun. */
+const full = /^(1:00:00|59:\d\d)$/;
+
 const passed = [];
 const test = async (name, work) => {
   await work();
@@ -86,7 +89,7 @@ try {
     await page.fill('#password', 'pässwörd ☠ 1');
     await page.click('#register');
     await page.locator('#who', { hasText: 'zoë' }).waitFor();
-    assert.match(await page.locator('#left').innerText(), /^(1:00:00|59:\d\d)$/);
+    assert.match(await page.locator('#left').innerText(), full);
   });
 
   await test('the time that the token has left runs down', async () => {
@@ -134,6 +137,26 @@ try {
     assert.match(await run(page, '{ me { username } }'), /"username": "zoë"/);
   });
 
+  await test('the token is renewed at the press of a button', async () => {
+    await page.evaluate(() => {
+      const kept = JSON.parse(sessionStorage.symbolon);
+      kept.expiresAt -= 50 * 60_000;
+      sessionStorage.symbolon = JSON.stringify(kept);
+    });
+    await page.reload();
+    await page.locator('#left', { hasText: /^(10|9):/ }).waitFor();
+    await page.getByRole('button', { name: 'Renew' }).focus();
+    await page.keyboard.press('Enter');
+    await page.locator('#left', { hasText: full }).waitFor();
+    await page.getByRole('status').filter({ hasText: 'Renewed.' }).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'renew');
+    // Once more, there is nothing to be gained.
+    await page.click('#renew');
+    await page.getByRole('status').filter({ hasText: 'cannot live longer' }).waitFor();
+    await page.waitForSelector('.graphiql-query-editor .CodeMirror');
+    assert.match(await run(page, '{ me { username } }'), /"username": "zoë"/);
+  });
+
   await test('signing out ends the token on the server', async () => {
     const token = await page.evaluate(() => JSON.parse(sessionStorage.symbolon).token);
     await page.click('#sign-out');
@@ -172,6 +195,51 @@ try {
     if (shots) await page.screenshot({ path: `${shots}/explorer-phone.png` });
   });
   await context.close();
+
+  await test('a token is renewed while its page is used, and dies where it cannot be', async () => {
+    const { page, context } = await open();
+    await page.clock.install();
+    await page.reload();
+    const renews = (request) => request.postData()?.includes('renewToken') ?? false;
+    let renewals = 0;
+    page.on('request', (request) => (renewals += renews(request) ? 1 : 0));
+    await page.fill('#username', 'zoë');
+    await page.fill('#password', 'pässwörd ☠ 1');
+    await page.click('#sign-in');
+    await page.locator('#left', { hasText: full }).waitFor();
+    await page.clock.fastForward('20:00');
+    await page.keyboard.press('Shift');
+    await page.clock.runFor(5_000);
+    assert.equal(renewals, 0, 'more than half of the lifetime remains');
+    await page.clock.fastForward('20:00');
+    await page.clock.runFor(5_000);
+    assert.equal(renewals, 0, 'nobody is there');
+    assert.match(await page.locator('#left').innerText(), /^19:/);
+    await page.keyboard.press('Shift');
+    await page.clock.runFor(2_000);
+    await page.locator('#left', { hasText: full }).waitFor();
+    assert.equal(renewals, 1);
+
+    const refusal = { message: 'No.', extensions: { code: 'UNAUTHENTICATED' } };
+    await page.route('**/graphql', (route) => route.fulfill({ json: { errors: [refusal] } }));
+    const second = page.waitForRequest(renews);
+    await page.clock.fastForward('40:00');
+    await page.keyboard.press('Shift');
+    await page.clock.runFor(2_000);
+    await second;
+    const third = page.waitForRequest(renews);
+    await page.clock.runFor(40_000);
+    assert.equal(renewals, 2, 'once a minute is enough');
+    await page.clock.runFor(25_000);
+    await third;
+    assert.match(await page.locator('#left').innerText(), /^1[78]:/);
+    await page.click('#renew');
+    await page.getByRole('alert').filter({ hasText: 'No.' }).waitFor();
+    assert.match(await page.locator('#left').innerText(), /^1[78]:/);
+    await page.clock.fastForward('20:00');
+    await page.getByRole('status').filter({ hasText: 'Sign in again.' }).waitFor();
+    await context.close();
+  });
 
   if (shots) {
     for (const colorScheme of ['light', 'dark']) {

@@ -1,0 +1,374 @@
+//! `/auth`, as a reverse proxy asks it: by itself, and behind nginx as the README configures it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chrono::TimeDelta;
+use poem::listener::TcpAcceptor;
+use reqwest::header::HeaderValue;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::support::{Answer, PASSWORD, Process, TestApp, eventually};
+
+const IDENTITY: [&str; 4] = [
+    "x-auth-user-id",
+    "x-auth-username",
+    "x-auth-role",
+    "x-auth-scopes",
+];
+
+/// An app with the admin `ada` (1) and the user `Zoë` (2), and their tokens.
+async fn ada_and_zoe() -> (TestApp, String, String) {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    app.register("Zoë").await;
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
+        .await;
+    let (ada, zoe) = (app.sign_in("ada").await, app.sign_in("Zoë").await);
+    (app, ada, zoe)
+}
+
+async fn auth(app: &TestApp, query: &str, token: &str) -> Answer {
+    let request = app.request(Method::GET, &format!("/auth{query}"));
+    Answer::of(request.bearer_auth(token)).await
+}
+
+/// The identity that an answer tells, in UTF-8.
+fn identity(answer: &Answer) -> [&str; 4] {
+    IDENTITY.map(|name| {
+        let value = answer.headers.get(name).map(HeaderValue::as_bytes);
+        std::str::from_utf8(value.unwrap_or_default()).unwrap()
+    })
+}
+
+/// As whoever wants to be an admin would write it.
+fn spoofed(mut request: RequestBuilder) -> RequestBuilder {
+    for name in IDENTITY {
+        // WSGI does not tell the two apart.
+        request = request
+            .header(name, "spoofed")
+            .header(name.replace('-', "_"), "spoofed");
+    }
+    request
+}
+
+#[tokio::test]
+async fn it_tells_whom_the_token_speaks_for() {
+    let (app, ada, zoe) = ada_and_zoe().await;
+    let answer = auth(&app, "", &ada).await;
+    assert_eq!((answer.status.as_u16(), &answer.body), (200, &json!("")));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(identity(&answer), ["1", "ada", "ADMIN", "*"]);
+    let answer = auth(&app, "", &zoe).await;
+    assert_eq!(identity(&answer), ["2", "Zoë", "USER", "*"]);
+    let head = app.request(Method::HEAD, "/auth").bearer_auth(&zoe);
+    let head = Answer::of(head).await;
+    assert_eq!(head.status, 200);
+    assert_eq!(identity(&head), identity(&answer));
+}
+
+#[tokio::test]
+async fn identity_headers_that_arrive_change_nothing() {
+    let (app, _, zoe) = ada_and_zoe().await;
+    let request = app.request(Method::GET, "/auth").bearer_auth(&zoe);
+    let answer = Answer::of(spoofed(request)).await;
+    assert_eq!(identity(&answer), ["2", "Zoë", "USER", "*"]);
+    for name in IDENTITY {
+        assert_eq!(answer.headers.get_all(name).iter().count(), 1, "{name}");
+    }
+    let nobody = Answer::of(spoofed(app.request(Method::GET, "/auth"))).await;
+    assert_eq!(nobody.status, 401);
+    assert_eq!(identity(&nobody), [""; 4]);
+}
+
+#[tokio::test]
+async fn without_a_bearer_token_it_asks_for_one() {
+    let (app, ..) = ada_and_zoe().await;
+    let request = || app.request(Method::GET, "/auth");
+    for request in [
+        request(),
+        request().basic_auth("ada", Some(PASSWORD)),
+        request().bearer_auth("null"),
+        app.request(Method::GET, "/auth?role=admin"),
+    ] {
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, 401);
+        assert_eq!(
+            answer.header("www-authenticate"),
+            r#"Bearer realm="symbolon""#
+        );
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.at("/reason"), "MISSING");
+        assert_eq!(identity(&answer), [""; 4]);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_valid_any_more_is_refused_at_once() {
+    let (app, ada, zoe) = ada_and_zoe().await;
+    let refused = async |token: &str, reason: &str| {
+        let answer = auth(&app, "", token).await;
+        assert_eq!(answer.status, 401);
+        assert_eq!(
+            answer.header("www-authenticate"),
+            r#"Bearer realm="symbolon", error="invalid_token""#
+        );
+        assert_eq!(answer.at("/reason"), reason);
+        assert_eq!(identity(&answer), [""; 4]);
+    };
+    refused(&"A".repeat(32), "TOKEN_INVALID").await;
+    let disable = app.operation("mutation { disableUser(id: 2) { user { id } } }");
+    disable.bearer(&ada).send().await;
+    refused(&zoe, "TOKEN_EXPIRED").await;
+    app.revoke(&ada).await;
+    refused(&ada, "TOKEN_EXPIRED").await;
+    let ada = app.sign_in("ada").await;
+    assert_eq!(auth(&app, "", &ada).await.status, 200);
+    app.advance(TimeDelta::hours(1));
+    refused(&ada, "TOKEN_EXPIRED").await;
+}
+
+#[tokio::test]
+async fn who_may_is_told_from_who_may_not() {
+    let (app, ada, zoe) = ada_and_zoe().await;
+    for (query, to_ada, to_zoe) in [
+        ("?", 200, 200),
+        ("?role=user", 200, 200),
+        ("?role=admin", 200, 403),
+        ("?role=ADMIN", 200, 403),
+        ("?role=Admin&role=user", 200, 403),
+        ("?r%6fle=adm%69n", 200, 403),
+        ("?scope=notes:read", 200, 200),
+        ("?scope=notes:read&scope=notes%3Awrite", 200, 200),
+        ("?scope=notes:read&role=admin", 200, 403),
+    ] {
+        assert_eq!(auth(&app, query, &ada).await.status, to_ada, "{query}");
+        let answer = auth(&app, query, &zoe).await;
+        assert_eq!(answer.status, to_zoe, "{query}");
+        if to_zoe == 403 {
+            assert_eq!(answer.at("/reason"), "ROLE_REQUIRED");
+            assert_eq!(answer.header("cache-control"), "no-store");
+            assert_eq!(identity(&answer), [""; 4]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_gets_as_far_as_its_scopes() {
+    let (app, ada, _) = ada_and_zoe().await;
+    let create = r#"mutation { createAccessToken(input: { name: "a", scopes: ["notes:read", "notes:list"] }) { token } }"#;
+    let made = app.operation(create).bearer(&ada).send().await;
+    let token = made.at("/data/createAccessToken/token").as_str().unwrap();
+    let answer = auth(&app, "?scope=notes:read&scope=notes:list", token).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        identity(&answer),
+        ["1", "ada", "ADMIN", "notes:list notes:read"]
+    );
+    for (query, challenge) in [
+        ("?scope=notes:write", "notes:write"),
+        ("?scope=notes:read&scope=admin", "notes:read admin"),
+        ("?scope=*", "*"),
+    ] {
+        let answer = auth(&app, query, token).await;
+        assert_eq!(answer.status, 403);
+        assert_eq!(answer.at("/reason"), "SCOPE_REQUIRED");
+        let expected =
+            format!(r#"Bearer realm="symbolon", error="insufficient_scope", scope="{challenge}""#);
+        assert_eq!(answer.header("www-authenticate"), expected);
+        assert_eq!(identity(&answer), [""; 4]);
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_requirement_lets_nobody_in() {
+    let (app, ada, _) = ada_and_zoe().await;
+    for query in [
+        "?roles=admin",
+        "?Role=admin",
+        "?role",
+        "?role=",
+        "?role=root",
+        "?role=admin,user",
+        "?role=admin;",
+        "?admin",
+        "?scope",
+        "?scope=",
+        "?scope=notes:read+notes:write",
+        "?scope=%22",
+        "?scope=%0A",
+        "?scopes=notes:read",
+        "?role=admin&x=1",
+    ] {
+        let answer = auth(&app, query, &ada).await;
+        assert_eq!(answer.status, 400, "{query}");
+        assert_eq!(answer.at("/code"), "BAD_REQUEST", "{query}");
+        assert_eq!(identity(&answer), [""; 4], "{query}");
+    }
+}
+
+#[tokio::test]
+async fn it_only_ever_answers() {
+    let (app, ada, _) = ada_and_zoe().await;
+    for method in [Method::POST, Method::PUT, Method::DELETE] {
+        let request = app.request(method, "/auth").bearer_auth(&ada);
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, 405);
+        assert_eq!(answer.header("allow"), "GET, HEAD");
+        assert_eq!(identity(&answer), [""; 4]);
+    }
+}
+
+/// Answers with the headers that it received, and the length of the body.
+#[poem::handler]
+async fn echo(request: &poem::Request, body: poem::Body) -> String {
+    let headers: Vec<_> = (request.headers().iter())
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    let length = body.into_vec().await.unwrap().len();
+    json!({ "headers": headers, "length": length }).to_string()
+}
+
+/// nginx with a service behind it, killed when the test ends.
+struct Proxied {
+    _nginx: Process,
+    _folder: TempDir,
+    client: reqwest::Client,
+}
+
+impl Proxied {
+    /// The README's configuration, once it was edited.
+    async fn configured(app: &TestApp, edit: impl FnOnce(String) -> String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = listener.local_addr().unwrap().to_string();
+        let service_listener = TcpAcceptor::from_tokio(listener).unwrap();
+        tokio::spawn(poem::Server::new_with_acceptor(service_listener).run(echo));
+        let readme = include_str!("../README.md");
+        let (_, block) = readme.split_once("```nginx\n").unwrap();
+        let (block, _) = block.split_once("```").unwrap();
+        let symbolon = app.base.trim_start_matches("http://");
+        let block = block
+            .replace("127.0.0.1:9000", &service)
+            .replace("127.0.0.1:8000", symbolon);
+        assert!(block.contains(&service) && block.contains(symbolon));
+        let folder = tempfile::tempdir().unwrap();
+        // No port that another test may take meanwhile.
+        let socket = folder.path().join("nginx.sock");
+        let configuration = wrapped(&edit(block), &socket);
+        fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
+        let nginx = Process::start(
+            Command::new("nginx")
+                .args(["-e", "stderr", "-g", "daemon off;", "-c", "nginx.conf"])
+                .arg("-p")
+                .arg(folder.path()),
+        );
+        eventually("nginx listens", async || {
+            tokio::net::UnixStream::connect(&socket).await.ok()
+        })
+        .await;
+        Self {
+            _nginx: nginx,
+            _folder: folder,
+            client: reqwest::Client::builder()
+                .unix_socket(socket)
+                .build()
+                .unwrap(),
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("http://localhost{path}"))
+    }
+
+    async fn get(&self, token: &str) -> Answer {
+        let request = self.request(Method::GET, "/reports/");
+        Answer::of(request.bearer_auth(token)).await
+    }
+}
+
+/// What it takes around locations, with one process that stays whoever started it.
+fn wrapped(locations: &str, socket: &Path) -> String {
+    let temporary: PathBuf = socket.with_file_name("temporary");
+    let temporary = temporary.display();
+    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {temporary}-{kind};\n"))
+        .concat();
+    format!(
+        "master_process off;\npid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}\
+         server {{\nlisten unix:{};\n{locations}}}\n}}\n",
+        socket.display()
+    )
+}
+
+/// The values of a header that the service received.
+fn received<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
+    let headers = answer.at("/headers").as_array();
+    let headers = headers.unwrap_or_else(|| panic!("{answer:?}")).iter();
+    headers
+        .filter(|header| header[0] == name)
+        .filter_map(|header| header[1].as_str())
+        .collect()
+}
+
+#[tokio::test]
+#[ignore = "needs nginx, which scripts/test installs"]
+async fn nginx_lets_in_whom_it_says_and_tells_the_service_who_it_is() {
+    let (app, ada, zoe) = ada_and_zoe().await;
+    let proxied = Proxied::configured(&app, |readme| readme).await;
+
+    let nobody = Answer::of(spoofed(proxied.request(Method::GET, "/reports/"))).await;
+    assert_eq!(nobody.status, 401);
+    let challenges = nobody.headers.get_all("www-authenticate").iter();
+    assert_eq!(
+        challenges.collect::<Vec<_>>(),
+        [r#"Bearer realm="symbolon""#]
+    );
+    assert_eq!(proxied.get(&zoe).await.status, 403);
+
+    // What may be posted does not reach Symbolon.
+    let large = vec![b'x'; 500_000];
+    let post = proxied.request(Method::POST, "/reports/").body(large);
+    let answer = Answer::of(spoofed(post.bearer_auth(&ada))).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.at("/length"), 500_000);
+    let told = IDENTITY.map(|name| received(&answer, name));
+    assert_eq!(told, [["1"], ["ada"], ["ADMIN"], ["*"]]);
+    assert!(!answer.body.to_string().contains("spoofed"), "{answer:?}");
+    assert_eq!(received(&answer, "authorization"), [""; 0]);
+
+    // Only nginx asks.
+    let direct = proxied.request(Method::GET, "/symbolon").bearer_auth(&ada);
+    assert_eq!(Answer::of(direct).await.status, 404);
+
+    app.revoke(&ada).await;
+    let ended = proxied.get(&ada).await;
+    assert_eq!(ended.status, 401);
+    assert_eq!(
+        ended.header("www-authenticate"),
+        r#"Bearer realm="symbolon", error="invalid_token""#
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs nginx, which scripts/test installs"]
+async fn nginx_asks_for_a_scope_instead_and_a_misspelt_one_lets_nobody_in() {
+    let (app, ada, zoe) = ada_and_zoe().await;
+    let scope = |readme: String| readme.replace("role=admin", "scope=reports:read");
+    let proxied = Proxied::configured(&app, scope).await;
+    let request = proxied.request(Method::GET, "/reports/?scope=x&role=x");
+    let answer = Answer::of(spoofed(request.bearer_auth(&zoe))).await;
+    assert_eq!(answer.status, 200);
+    let told = IDENTITY.map(|name| received(&answer, name));
+    assert_eq!(told, [["2"], ["Zoë"], ["USER"], ["*"]]);
+
+    let misspelt = |readme: String| readme.replace("role=admin", "roles=admin");
+    let proxied = Proxied::configured(&app, misspelt).await;
+    let answer = proxied.get(&ada).await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.at("/headers"), &Value::Null);
+}
