@@ -40,6 +40,7 @@ mod rest;
 mod running;
 mod schema;
 mod security;
+mod subscriptions;
 mod terminal;
 mod throttle;
 mod tokens;

@@ -15,6 +15,7 @@ mod origin;
 mod request_log;
 mod server;
 mod tokens;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,6 +12,7 @@ pub(crate) mod sign_in;
 pub(crate) mod throttle;
 pub(crate) mod tokens;
 pub(crate) mod users;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit;
+mod changes;
 mod connect;
 mod flask;
 mod import;
@@ -11,6 +12,7 @@ mod users;
 mod writing;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
@@ -18,6 +20,8 @@ use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
 use crate::error::Error;
 
 pub(crate) use self::accounts::ProfileChange;
+use self::changes::Changes;
+pub(crate) use self::changes::Listener;
 pub use self::flask::{FlaskDatabase, FlaskRow};
 pub(crate) use self::import::Taken;
 pub(crate) use self::sessions::Replace;
@@ -32,6 +36,7 @@ pub(crate) struct Store {
     writer: DatabaseConnection,
     readers: DatabaseConnection,
     path: std::path::PathBuf,
+    changes: Arc<Changes>,
 }
 
 impl Store {
