@@ -5,26 +5,38 @@
 //! ```
 //!
 //! It listens on port 8000 unless told otherwise (`-- 127.0.0.1:9000`). `notesCount` is for everybody,
-//! `notes` and `addNote` are behind the guard, `clearNotes` is for admins, and `GET /whoami` is a plain
-//! poem route that asks who is calling. Everything of Symbolon's is there beside them.
+//! `notes`, `addNote` and the subscription `noteAdded` are behind the guard, `clearNotes` is for admins,
+//! and `GET /whoami` is a plain poem route that asks who is calling. Everything of Symbolon's is there
+//! beside them.
 
 #![allow(clippy::print_stdout, clippy::unused_async)]
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use async_graphql::{Context, EmptySubscription, MergedObject, Object, Result};
+use async_graphql::{Context, MergedObject, Object, Result, Subscription};
+use futures_util::{Stream, stream};
 use poem::{get, handler};
 use symbolon::{Authenticated, Config, ContextExt, Identity, RequireRole, Role, Symbolon, UserId};
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::{self, error::RecvError};
 
 /// What this app keeps; yours will have a database.
-#[derive(Default)]
-struct Notebook(Mutex<HashMap<UserId, Vec<String>>>);
+struct Notebook {
+    notes: Mutex<HashMap<UserId, Vec<String>>>,
+    added: broadcast::Sender<(UserId, String)>,
+}
 
 impl Notebook {
+    fn new() -> Self {
+        Self {
+            notes: Mutex::default(),
+            added: broadcast::Sender::new(64),
+        }
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<UserId, Vec<String>>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -65,10 +77,35 @@ impl NotesMutation {
     async fn add_note(&self, ctx: &Context<'_>, text: String) -> Result<usize> {
         let user = ctx.current_user().await?;
         let notebook = ctx.data::<Notebook>()?;
-        Ok(notebook.with(|notes| {
+        let own = notebook.with(|notes| {
             let own = notes.entry(user.id).or_default();
-            own.push(text);
+            own.push(text.clone());
             own.len()
+        });
+        // Maybe nobody listens.
+        let _ = notebook.added.send((user.id, text));
+        Ok(own)
+    }
+}
+
+struct NotesSubscription;
+
+#[Subscription]
+impl NotesSubscription {
+    /// Each new note of whoever is asking.
+    #[graphql(guard = "Authenticated")]
+    async fn note_added(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = String> + use<>> {
+        let id = ctx.current_user().await?.id;
+        let added = ctx.data::<Notebook>()?.added.subscribe();
+        Ok(stream::unfold(added, move |mut added| async move {
+            loop {
+                match added.recv().await {
+                    Ok((owner, text)) if owner == id => return Some((text, added)),
+                    // Of somebody else, or so many that this listener missed some.
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
         }))
     }
 }
@@ -91,8 +128,8 @@ fn whoami(identity: Option<Identity>) -> String {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let symbolon = Symbolon::open(Config::from_env()?).await?;
     let schema = symbolon
-        .schema(Query::default(), Mutation::default(), EmptySubscription)
-        .data(Notebook::default())
+        .schema(Query::default(), Mutation::default(), NotesSubscription)
+        .data(Notebook::new())
         .finish();
     let app = symbolon.routes(schema).at("/whoami", get(whoami));
     let address = std::env::args().nth(1);

@@ -56,7 +56,11 @@ fn each_crate_is_spoken_in_its_rooms_only() {
         ("entity", &["store/"]),
         ("migration", &["store/"]),
         ("poem", &["http/", "app.rs"]),
-        ("async_graphql", &["graphql/", "http/graphql.rs"]),
+        (
+            "async_graphql",
+            &["graphql/", "http/graphql.rs", "http/websocket/"],
+        ),
+        ("async_graphql_poem", &["http/websocket/"]),
         ("clap", &["cli/", "config.rs"]),
         ("tracing_subscriber", &["telemetry.rs"]),
         ("argon2", &["service/"]),

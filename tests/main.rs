@@ -43,6 +43,7 @@ mod running;
 mod schema;
 mod security;
 mod sessions;
+mod subscriptions;
 mod terminal;
 mod throttle;
 mod tokens;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Server, finish_with, succeed, symbolon};
+use crate::support::{Answer, PASSWORD, Server, Socket, finish_with, succeed, symbolon};
 
 /// A user with both kinds of tokens.
 struct User {
@@ -160,7 +160,20 @@ async fn each_way_to_end_access_ends_it_at_every_door_and_nothing_else() {
     let admin = session(&server, "root").await;
     for (number, (way, ends_session, ends_access)) in WAYS.iter().enumerate() {
         let user = user(&server, &format!("user{number}")).await;
+        let mut sockets = [
+            Socket::of(&server.base, Some(&user.session)).await,
+            Socket::of(&server.base, Some(&user.access)).await,
+        ];
         end(&server, folder.path(), &admin, way, &user).await;
+        for (socket, ends) in sockets.iter_mut().zip([*ends_session, *ends_access]) {
+            if ends {
+                // After which clients do not come back.
+                assert_eq!(socket.closed().await.0, 4401, "{way}");
+            } else {
+                socket.say(&json!({ "type": "ping" })).await;
+                assert_eq!(socket.hear().await, json!({ "type": "pong" }), "{way}");
+            }
+        }
         for (kind, token, ends) in [
             ("session", &user.session, ends_session),
             ("access token", &user.access, ends_access),

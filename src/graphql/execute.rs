@@ -1,6 +1,7 @@
 //! The one way into a schema: check, parse, check, execute.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::parser::types::{
@@ -9,6 +10,8 @@ use async_graphql::parser::types::{
 };
 use async_graphql::parser::{Error as ParserError, parse_query};
 use async_graphql::{Name, ObjectType, Request, Response, Schema, SubscriptionType, Variables};
+
+use futures_util::{Stream, StreamExt};
 
 use crate::config::Limits;
 use crate::error::Error;
@@ -115,6 +118,20 @@ where
                 refused: Some(error),
             },
         }
+    }
+
+    /// The events of a subscription, until it ends or is dropped.
+    pub(crate) fn subscribe(
+        &self,
+        prepared: Request,
+        authentication: Authentication,
+        request_id: Arc<str>,
+    ) -> impl Stream<Item = Response> + Send + use<Q, M, S> {
+        let events = self.schema.execute_stream(prepared.data(authentication));
+        events.map(move |mut event| {
+            apply_contract(&mut event, &request_id);
+            event
+        })
     }
 }
 

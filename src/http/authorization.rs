@@ -30,7 +30,8 @@ pub(super) fn credentials(headers: &HeaderMap) -> Result<Credentials, Error> {
     }
 }
 
-fn parse(value: &str) -> Credentials {
+/// The credentials in the value of such a header, wherever it stands.
+pub(super) fn parse(value: &str) -> Credentials {
     let Some((scheme, rest)) = value.trim().split_once(' ') else {
         return Credentials::None;
     };

@@ -14,13 +14,14 @@ use crate::error::Error;
 use crate::graphql::errors::refused;
 use crate::graphql::execute::{Executor, Operation, Outcome};
 use crate::http::context::RequestContext;
+use crate::http::errors::{Challenge, refuse};
 use crate::http::request_log::Work;
-use crate::http::{Door, body, errors};
+use crate::http::{Door, body, errors, websocket};
 
 /// Answers the operations of a schema.
 pub(super) struct GraphqlEndpoint<Q, M, S> {
     door: Arc<Door>,
-    executor: Executor<Q, M, S>,
+    executor: Arc<Executor<Q, M, S>>,
 }
 
 impl<Q, M, S> GraphqlEndpoint<Q, M, S>
@@ -31,7 +32,10 @@ where
 {
     pub(super) fn new(door: Arc<Door>, schema: Schema<Q, M, S>) -> Self {
         let executor = Executor::new(schema, door.limits.clone(), door.request_timeout());
-        Self { door, executor }
+        Self {
+            door,
+            executor: Arc::new(executor),
+        }
     }
 
     async fn answer(
@@ -103,6 +107,12 @@ where
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let mut no_body = RequestBody::default();
         let context = RequestContext::from_request(&request, &mut no_body).await?;
+        if !S::is_empty() && websocket::is_asked_for(&request) {
+            let upgraded = websocket::upgrade(&request, &context, &self.door, &self.executor).await;
+            return Ok(
+                upgraded.unwrap_or_else(|error| refuse(&error, Challenge::Bearer, &context.id))
+            );
+        }
         let accepted = MediaType::accepted_by(request.headers());
         let answered = match accepted {
             Some(_) => self.answer(&mut request, &context).await,

@@ -16,6 +16,7 @@ mod origin;
 mod request_log;
 mod server;
 mod tokens;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Duration;

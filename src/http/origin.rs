@@ -55,6 +55,26 @@ pub(super) fn allow(origin: Option<HeaderValue>, config: &HttpConfig, headers: &
     }
 }
 
+/// Whether a browser sends the request for a page of another origin than the one that it goes to.
+/// Not every browser says so of a WebSocket (Fetch Metadata), but each names the page's origin; a
+/// proxy may have changed the host.
+pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return false;
+    };
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site != "same-origin";
+    }
+    let page = origin.to_str().ok();
+    let page = page.and_then(|origin| Some(origin.split_once("://")?.1));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    !page
+        .zip(host)
+        .is_some_and(|(page, host)| page.eq_ignore_ascii_case(host))
+}
+
 /// Whether a browser sends the request on behalf of another site (Fetch Metadata, `Sec-Fetch-Site`).
 pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
     headers

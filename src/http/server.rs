@@ -31,6 +31,22 @@ const RESERVED_FILES: u64 = 64;
 /// After an error of the listener, for example for lack of files, until one may be free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a connection holds. A request has it too: one that becomes a socket holds it for as long as
+/// the socket lives.
+#[derive(Clone)]
+pub(super) struct Lease {
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+    stopping: watch::Receiver<()>,
+}
+
+impl Lease {
+    /// Waits until the server stops.
+    pub(super) async fn stopping(&mut self) {
+        // An error would say that the server is gone altogether.
+        let _ = self.stopping.changed().await;
+    }
+}
+
 /// Serves `app` on `listener` until `shutdown` ends, and then lets what is under way end.
 pub(crate) async fn serve<E: Endpoint + 'static>(
     app: E,
@@ -48,7 +64,6 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
         .max_buf_size(HEAD_LIMIT)
         // A client that has sent all it will is still answered, and what it sent is done.
         .half_close(true);
-    // Its end is the signal.
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -58,12 +73,19 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
             accepted = accept(&listener, &permits) => accepted,
         };
         let app = Arc::clone(&app);
+        let mut lease = Lease {
+            _permit: permit.map(Arc::new),
+            stopping: stopping.clone(),
+        };
+        let of_requests = lease.clone();
         let remote = socket.peer_addr().unwrap_or(local);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let app = Arc::clone(&app);
+            let lease = of_requests.clone();
             async move {
                 let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
-                let request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
+                let mut request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
+                request.extensions_mut().insert(lease);
                 let response: Response = match app.call(request).await {
                     Ok(response) => response.into_response(),
                     Err(error) => error.into_response(),
@@ -77,24 +99,27 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
         let connection = http
             .serve_connection(TokioIo::new(Box::pin(socket)), service)
             .with_upgrades();
-        let mut stopping = stopping.clone();
         connections.spawn(async move {
             let mut connection = pin!(connection);
             // How a client ends its connection is its own affair.
             tokio::select! {
                 _ = connection.as_mut() => {}
-                _ = stopping.changed() => {
+                () = lease.stopping() => {
                     connection.as_mut().graceful_shutdown();
                     let _ = connection.await;
                 }
             }
-            drop(permit);
         });
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    drop(stop);
-    let ended = async { while connections.join_next().await.is_some() {} };
+    drop(stopping);
+    stop.send_replace(());
+    let ended = async {
+        while connections.join_next().await.is_some() {}
+        // What became a socket is no connection any more, but still holds its lease.
+        stop.closed().await;
+    };
     if timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
         tracing::warn!("requests under way were cut off");
         connections.shutdown().await;

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::model::user::{User, UserId};
 
 /// A token with this much left, or less, is replaced at the next sign-in.
-const REUSE_MARGIN: TimeDelta = TimeDelta::seconds(60);
+pub(crate) const REUSE_MARGIN: TimeDelta = TimeDelta::seconds(60);
 
 /// How long a new token lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -131,6 +131,12 @@ impl AccessTokens {
         Ok(Identity::of_access(account.user, token.expires_at, access))
     }
 
+    /// Whether time alone has ended the token: nobody revoked it or disabled its user.
+    pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
+        let (account, token) = self.find(token).await?;
+        Ok(account.user.disabled_at.is_none() && !token.is_live(self.clock.now()))
+    }
+
     /// Ends the token that is sent as Bearer. True when it was live.
     pub(crate) async fn revoke_itself(
         &self,

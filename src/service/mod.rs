@@ -13,6 +13,7 @@ pub(crate) mod sign_in;
 pub(crate) mod throttle;
 pub(crate) mod tokens;
 pub(crate) mod users;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +71,15 @@ impl Services {
             self.access_tokens.verify(token).await
         } else {
             self.tokens.verify(token).await
+        }
+    }
+
+    /// Whether time alone has ended a Bearer token of either kind: nobody revoked it or disabled its user.
+    async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
+        if AccessSecret::is_meant(&token.0) {
+            self.access_tokens.has_expired(token).await
+        } else {
+            self.tokens.has_expired(token).await
         }
     }
 

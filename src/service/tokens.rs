@@ -145,6 +145,13 @@ impl Tokens {
         }
     }
 
+    /// Whether time alone has ended the token: nobody revoked it or disabled its user.
+    pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
+        let (account, session) = self.find(token).await?;
+        let kept = session.nonce.is_some() && account.user.disabled_at.is_none();
+        Ok(kept && session.expires_at <= self.clock.now())
+    }
+
     /// Ends the token. True when this call ended a live one, false when it was already dead.
     pub(crate) async fn revoke(&self, token: &BearerToken, origin: &Origin) -> Result<bool, Error> {
         let (account, session) = self.find(token).await?;

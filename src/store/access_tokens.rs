@@ -130,6 +130,7 @@ impl Writing {
 
     /// Deletes a token; whether it was there.
     pub(crate) async fn delete_access_token(&self, id: i64) -> Result<bool, Error> {
+        self.affects_credentials();
         let deleted = access_token::Entity::delete_by_id(id)
             .exec(&self.transaction)
             .await?;

@@ -56,6 +56,7 @@ impl Writing {
             .col_expr(user::Column::PasswordHash, Expr::val(new.0.as_str()))
             .col_expr(user::Column::PasswordVersion, next_version())
             .filter(as_verified(verified));
+        self.affects_credentials();
         self.changes_a_row(update).await
     }
 
@@ -65,6 +66,7 @@ impl Writing {
             .col_expr(user::Column::PasswordHash, Expr::val(new.0.as_str()))
             .col_expr(user::Column::PasswordVersion, next_version())
             .filter(user::Column::Id.eq(id.0));
+        self.affects_credentials();
         self.changes_a_row(update).await.map(drop)
     }
 
@@ -129,11 +131,13 @@ impl Writing {
             .set(ended(expired_at))
             .filter(user::Column::Id.eq(id.0))
             .filter(user::Column::TokenNonce.is_not_null());
+        self.affects_credentials();
         self.changes_a_row(update).await.map(drop)
     }
 
     /// Deletes the account, and where it was signed in to from.
     pub(crate) async fn delete_user(&self, id: UserId) -> Result<(), Error> {
+        self.affects_credentials();
         self.forget_addresses(id).await?;
         user::Entity::delete_by_id(id.0)
             .exec(&self.transaction)
@@ -145,6 +149,7 @@ impl Writing {
         let update = user::Entity::update_many()
             .set(change)
             .filter(user::Column::Id.eq(id.0));
+        self.affects_credentials();
         self.changes_a_row(update).await.map(drop)
     }
 }

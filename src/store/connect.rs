@@ -15,6 +15,7 @@ use sea_orm::{
 };
 
 use crate::store::Store;
+use crate::store::changes::Changes;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,7 @@ impl Store {
             writer,
             readers,
             path: path.to_owned(),
+            changes: Changes::new(),
         })
     }
 }

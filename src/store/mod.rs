@@ -3,6 +3,7 @@
 mod access_tokens;
 mod accounts;
 mod audit;
+mod changes;
 mod connect;
 mod flask;
 mod import;
@@ -12,6 +13,7 @@ mod users;
 mod writing;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
@@ -20,6 +22,8 @@ use crate::error::Error;
 
 pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::accounts::ProfileChange;
+use self::changes::Changes;
+pub(crate) use self::changes::Listener;
 pub use self::flask::{FlaskDatabase, FlaskRow};
 pub(crate) use self::import::Taken;
 pub(crate) use self::sessions::Replace;
@@ -34,6 +38,7 @@ pub(crate) struct Store {
     writer: DatabaseConnection,
     readers: DatabaseConnection,
     path: std::path::PathBuf,
+    changes: Arc<Changes>,
 }
 
 impl Store {

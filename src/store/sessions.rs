@@ -80,6 +80,7 @@ impl Writing {
             .set(with_session(new))
             .filter(as_verified(account))
             .filter(replaced);
+        self.affects_credentials();
         self.changes_a_row(update).await
     }
 
@@ -130,6 +131,7 @@ impl Writing {
             .set(ended(expired_at))
             .filter(user::Column::TokenDigest.eq(digest.0.to_vec()))
             .filter(user::Column::TokenNonce.is_not_null());
+        self.affects_credentials();
         self.changes_a_row(update).await
     }
 }

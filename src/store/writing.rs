@@ -1,5 +1,8 @@
 //! All that changes rows: in transactions, whose audit events are part of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use entity::{audit_event, user};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -11,11 +14,14 @@ use sea_orm::{
 use crate::error::Error;
 use crate::model::audit::NewEvent;
 use crate::store::Store;
+use crate::store::changes::Changes;
 
 /// Changes that are kept together once they are committed. Dropped before, nothing was changed.
 pub(crate) struct Writing {
     pub(super) transaction: DatabaseTransaction,
     events: Vec<NewEvent>,
+    changes: Arc<Changes>,
+    to_tell: AtomicBool,
 }
 
 impl Store {
@@ -29,6 +35,8 @@ impl Store {
         Ok(Writing {
             transaction: self.writer.begin_with_options(immediate).await?,
             events: Vec::new(),
+            changes: Arc::clone(&self.changes),
+            to_tell: AtomicBool::new(false),
         })
     }
 }
@@ -36,9 +44,19 @@ impl Store {
 impl Writing {
     /// Keeps the changes, and says so in the log.
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        self.transaction.commit().await?;
+        let committed = self.transaction.commit().await;
+        // One that failed may have been kept all the same.
+        if self.to_tell.into_inner() {
+            self.changes.tell();
+        }
+        committed?;
         self.events.iter().for_each(NewEvent::log);
         Ok(())
+    }
+
+    /// Notes that credentials end, or rights change: whoever relies on them is told once that is kept.
+    pub(super) fn affects_credentials(&self) {
+        self.to_tell.store(true, Ordering::Relaxed);
     }
 
     /// Records an event.

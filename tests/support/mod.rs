@@ -4,11 +4,13 @@ mod app;
 mod node;
 mod process;
 mod shell;
+mod socket;
 
 pub use app::{Answer, Operation, TestApp, start_of_time};
 pub use node::{node_in, succeed};
 pub use process::{Process, Server, finish, finish_with, symbolon, unthrottled};
 pub use shell::Shell;
+pub use socket::Socket;
 
 /// The password of every account that a test does not give another one.
 pub const PASSWORD: &str = "correct horse battery staple";

@@ -1,0 +1,495 @@
+//! Subscriptions: what is asked on a socket, and when it is closed.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use async_graphql::{Context, Result, Subscription};
+use chrono::TimeDelta;
+use futures_util::{SinkExt, Stream, StreamExt, stream};
+use poem::endpoint::make_sync;
+use reqwest::StatusCode;
+use serde_json::json;
+use symbolon::{Authenticated, Config, ContextExt, MockClock, Mutation, Query, RequireRole, Role};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{
+    PASSWORD, Server, Socket, TestApp, eventually, node_in, start_of_time, succeed, symbolon,
+};
+
+struct Subscriptions;
+
+/// One event, and then nothing more.
+fn one<T>(event: T) -> impl Stream<Item = T> {
+    stream::iter([event]).chain(stream::pending())
+}
+
+#[Subscription]
+impl Subscriptions {
+    async fn public(&self) -> impl Stream<Item = i32> {
+        one(1)
+    }
+
+    #[graphql(guard = "Authenticated")]
+    async fn mine(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = String> + use<>> {
+        Ok(one(ctx.current_user().await?.username))
+    }
+
+    #[graphql(guard = "RequireRole(Role::Admin)")]
+    async fn admins(&self) -> impl Stream<Item = i32> {
+        one(2)
+    }
+
+    async fn endless(&self) -> impl Stream<Item = String> {
+        stream::repeat("x".repeat(10_000))
+    }
+
+    async fn broken(&self) -> impl Stream<Item = i32> {
+        stream::iter([1]).map(|_| panic!("a resolver's own fault"))
+    }
+}
+
+async fn app() -> TestApp {
+    configured(|_| {}).await
+}
+
+async fn configured(configure: impl FnOnce(&mut Config)) -> TestApp {
+    TestApp::serving(configure, |symbolon| {
+        let schema = symbolon.schema(Query, Mutation, Subscriptions);
+        symbolon.routes(schema.finish())
+    })
+    .await
+}
+
+/// An app, and the token of somebody whose id is 1.
+async fn signed_in() -> (TestApp, String) {
+    let app = app().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    (app, token)
+}
+
+/// A socket of that token with a subscription under way.
+async fn subscribed(app: &TestApp, token: &str) -> Socket {
+    let mut socket = Socket::of(&app.base, Some(token)).await;
+    socket.subscribe("1", "subscription { mine }").await;
+    assert_eq!(socket.event("1").await["data"], json!({ "mine": "ada" }));
+    socket
+}
+
+/// The code that the socket is closed with, and how soon after now.
+async fn closed(mut socket: Socket) -> u16 {
+    let since = Instant::now();
+    let (code, reason) = socket.closed().await;
+    let lag = since.elapsed();
+    println!("closed with {code} after {lag:?}: {reason}");
+    assert!(lag < Duration::from_secs(2), "{lag:?}");
+    assert!(reason.ends_with('.'), "{reason}");
+    code
+}
+
+#[tokio::test]
+async fn nobody_sees_what_is_public_and_nothing_else() {
+    let app = app().await;
+    for payload in [
+        json!(null),
+        json!({}),
+        json!({ "authorization": "" }),
+        json!({ "authorization": 7 }),
+        json!({ "authorization": "Bearer undefined" }),
+        json!({ "token": "x" }),
+    ] {
+        let mut socket = Socket::silent(&app.base).await;
+        let init = json!({ "type": "connection_init", "payload": payload });
+        socket.say(&init).await;
+        assert_eq!(socket.hear().await["type"], "connection_ack", "{payload}");
+        socket.subscribe("1", "subscription { public }").await;
+        assert_eq!(socket.event("1").await, json!({ "data": { "public": 1 } }));
+        socket.subscribe("2", "subscription { mine }").await;
+        let refusal = socket.refusal("2").await;
+        assert_eq!(refusal, ("UNAUTHENTICATED".into(), "MISSING".into()));
+    }
+}
+
+#[tokio::test]
+async fn the_guard_knows_the_bearer_of_the_token() {
+    let (app, token) = signed_in().await;
+    let mut socket = subscribed(&app, &token).await;
+    socket.subscribe("2", "subscription { admins }").await;
+    let refusal = socket.refusal("2").await;
+    assert_eq!(refusal, ("FORBIDDEN".into(), "ROLE_REQUIRED".into()));
+
+    let mut capital = Socket::silent(&app.base).await;
+    let payload = json!({ "Authorization": format!("bearer {token}") });
+    let init = json!({ "type": "connection_init", "payload": payload });
+    capital.say(&init).await;
+    assert_eq!(capital.hear().await["type"], "connection_ack");
+    capital.subscribe("1", "subscription { mine }").await;
+    assert_eq!(capital.event("1").await["data"]["mine"], "ada");
+}
+
+#[tokio::test]
+async fn a_socket_begins_with_a_token_that_is_valid_or_with_none() {
+    let (app, token) = signed_in().await;
+    let begin = async |token: &str| {
+        let mut socket = Socket::silent(&app.base).await;
+        socket.initialise(Some(token)).await;
+        closed(socket).await
+    };
+    assert_eq!(begin("made-up").await, 4401);
+    assert_eq!(begin(&"A".repeat(32)).await, 4401);
+    app.advance(TimeDelta::hours(2));
+    assert_eq!(begin(&token).await, 4403);
+    let token = app.sign_in("ada").await;
+    app.revoke(&token).await;
+    assert_eq!(begin(&token).await, 4401);
+}
+
+#[tokio::test]
+async fn an_expired_token_closes_its_sockets_and_no_others() {
+    let (app, token) = signed_in().await;
+    let idle = Socket::of(&app.base, Some(&token)).await;
+    let busy = subscribed(&app, &token).await;
+    let mut nobodys = Socket::of(&app.base, None).await;
+    app.advance(TimeDelta::hours(2));
+    assert_eq!(closed(idle).await, 4403);
+    assert_eq!(closed(busy).await, 4403);
+    nobodys.subscribe("1", "subscription { public }").await;
+    assert_eq!(nobodys.event("1").await["data"]["public"], 1);
+    let token = app.sign_in("ada").await;
+    subscribed(&app, &token).await;
+}
+
+#[tokio::test]
+async fn a_token_that_ends_before_its_time_closes_its_sockets() {
+    let (app, token) = signed_in().await;
+    let (first, second) = (
+        subscribed(&app, &token).await,
+        Socket::of(&app.base, Some(&token)).await,
+    );
+    app.revoke(&token).await;
+    assert_eq!(closed(first).await, 4401);
+    assert_eq!(closed(second).await, 4401);
+
+    let token = app.sign_in("ada").await;
+    let socket = subscribed(&app, &token).await;
+    let fresh = app.operation("mutation { createToken(fresh: true) { token } }");
+    let answer = fresh.basic("ada", PASSWORD).send().await;
+    assert_eq!(closed(socket).await, 4401);
+
+    let token = answer.at("/data/createToken/token").as_str().unwrap();
+    let socket = subscribed(&app, token).await;
+    let change = "mutation($c: String!) {
+        changePassword(input: { currentPassword: $c, newPassword: \"another one, and long\" }) {
+            token { token } userErrors { code }
+        }
+    }";
+    let changed = app.operation_with(change, &json!({ "c": PASSWORD }));
+    let answer = changed.bearer(token).send().await;
+    assert_eq!(closed(socket).await, 4401);
+    let token = answer.at("/data/changePassword/token/token").as_str();
+    subscribed(&app, token.unwrap()).await;
+}
+
+#[tokio::test]
+async fn who_signs_in_again_in_the_last_minute_is_to_come_back() {
+    let (app, token) = signed_in().await;
+    let socket = subscribed(&app, &token).await;
+    app.advance(TimeDelta::minutes(59) + TimeDelta::seconds(30));
+    assert_ne!(app.sign_in("ada").await, token);
+    assert_eq!(closed(socket).await, 4403);
+}
+
+#[tokio::test]
+async fn what_another_process_does_to_a_token_counts_too() {
+    let (app, token) = signed_in().await;
+    let socket = subscribed(&app, &token).await;
+    let past = start_of_time().timestamp_millis() - 1;
+    app.sql(&format!(
+        "UPDATE symbolon_user SET token_expiration = {past}"
+    ))
+    .await;
+    assert_eq!(closed(socket).await, 4403);
+
+    let token = app.sign_in("ada").await;
+    let socket = subscribed(&app, &token).await;
+    app.sql("UPDATE symbolon_user SET token_nonce = NULL").await;
+    assert_eq!(closed(socket).await, 4401);
+
+    let token = app.sign_in("ada").await;
+    let socket = subscribed(&app, &token).await;
+    app.sql("UPDATE symbolon_user SET role = 'admin'").await;
+    assert_eq!(closed(socket).await, 4403);
+
+    let mut socket = subscribed(&app, &token).await;
+    socket.subscribe("2", "subscription { admins }").await;
+    assert_eq!(socket.event("2").await["data"]["admins"], 2);
+    app.sql("DELETE FROM symbolon_user").await;
+    assert_eq!(closed(socket).await, 4401);
+}
+
+#[tokio::test]
+async fn other_changes_leave_a_socket_alone() {
+    let (app, token) = signed_in().await;
+    let mut socket = subscribed(&app, &token).await;
+    app.register("bob").await;
+    let other = app.sign_in("bob").await;
+    app.revoke(&other).await;
+    app.sql("UPDATE symbolon_user SET email = 'ada@example.org' WHERE id = 1")
+        .await;
+    socket.subscribe("2", "subscription { mine }").await;
+    assert_eq!(socket.event("2").await["data"]["mine"], "ada");
+}
+
+#[tokio::test]
+async fn a_socket_has_the_limits_of_every_other_way_in() {
+    let app = app().await;
+    let mut socket = Socket::of(&app.base, None).await;
+    for (document, code, limit) in [
+        ("{ __typename }", "GRAPHQL_VALIDATION_FAILED", ""),
+        ("mutation { revokeToken }", "GRAPHQL_VALIDATION_FAILED", ""),
+        ("subscription {", "GRAPHQL_PARSE_FAILED", ""),
+        ("subscription { none }", "GRAPHQL_VALIDATION_FAILED", ""),
+        ("", "GRAPHQL_PARSE_FAILED", ""),
+        (
+            &format!("subscription {{ {} }}", "public ".repeat(100)),
+            "LIMIT_EXCEEDED",
+            "rootFields",
+        ),
+        (
+            &format!("subscription {{ public }}{}", " ".repeat(33_000)),
+            "LIMIT_EXCEEDED",
+            "documentBytes",
+        ),
+    ] {
+        socket.subscribe("1", document).await;
+        let refusal = socket.refusal("1").await;
+        assert_eq!(refusal, (code.into(), limit.into()), "{document:.60}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_carries_twenty_subscriptions_at_once() {
+    let app = app().await;
+    let mut socket = Socket::of(&app.base, None).await;
+    for id in 0..20 {
+        let id = id.to_string();
+        socket.subscribe(&id, "subscription { public }").await;
+        socket.event(&id).await;
+    }
+    // Sent without waiting for an answer in between.
+    for id in 20..2020 {
+        let id = id.to_string();
+        socket.subscribe(&id, "subscription { public }").await;
+    }
+    for id in 20..2020 {
+        let refusal = socket.refusal(&id.to_string()).await;
+        let limit = ("LIMIT_EXCEEDED".into(), "subscriptionsPerSocket".into());
+        assert_eq!(refusal, limit);
+    }
+    socket.say(&json!({ "type": "complete", "id": "7" })).await;
+    assert_eq!(socket.hear().await["type"], "complete");
+    socket.subscribe("one", "subscription { public }").await;
+    assert_eq!(socket.event("one").await["data"]["public"], 1);
+}
+
+#[tokio::test]
+async fn who_breaks_the_protocol_is_told_how() {
+    let app = configured(|config| config.http.read_timeout = 1).await;
+    let late = Socket::silent(&app.base).await;
+    let mut early = Socket::silent(&app.base).await;
+    early.subscribe("1", "subscription { public }").await;
+    assert_eq!(closed(early).await, 4401);
+    let mut twice = Socket::of(&app.base, None).await;
+    twice.initialise(None).await;
+    assert_eq!(closed(twice).await, 4429);
+    for message in ["no JSON", "[]", r#"{"type":"shout"}"#] {
+        let mut socket = Socket::of(&app.base, None).await;
+        socket.0.send(Message::text(message)).await.unwrap();
+        assert_eq!(closed(socket).await, 4400);
+    }
+    assert_eq!(closed(late).await, 4408);
+}
+
+#[tokio::test]
+async fn a_message_has_the_limit_of_a_body() {
+    let app = app().await;
+    for bytes in [65_537, 4_000_000] {
+        let mut socket = Socket::of(&app.base, None).await;
+        // It may be closed before it is sent.
+        let _ = socket.0.send(Message::text("x".repeat(bytes))).await;
+        assert_eq!(closed(socket).await, 1009);
+    }
+}
+
+#[tokio::test]
+async fn a_resolver_that_panics_closes_its_socket_only() {
+    let app = app().await;
+    let mut other = Socket::of(&app.base, None).await;
+    let mut socket = Socket::of(&app.base, None).await;
+    socket.subscribe("1", "subscription { broken }").await;
+    assert_eq!(closed(socket).await, 1011);
+    other.subscribe("1", "subscription { public }").await;
+    assert_eq!(other.event("1").await["data"]["public"], 1);
+}
+
+#[tokio::test]
+async fn an_idle_socket_outlives_the_time_limits_of_requests() {
+    let app = configured(|config| {
+        config.http.read_timeout = 1;
+        config.http.request_timeout = 1;
+    })
+    .await;
+    let mut socket = Socket::of(&app.base, None).await;
+    let since = Instant::now();
+    eventually("three seconds", async || {
+        (since.elapsed() > Duration::from_secs(3)).then_some(())
+    })
+    .await;
+    socket.subscribe("1", "subscription { public }").await;
+    assert_eq!(socket.event("1").await["data"]["public"], 1);
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_opens_no_socket() {
+    let app = configured(|config| {
+        config.http.cors_origins = vec!["https://listed.example".to_owned()];
+    })
+    .await;
+    let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
+    let open = async |headers: &[(&'static str, &str)]| {
+        let headers = [&[protocol], headers].concat();
+        Socket::open(&app.base, &headers).await.map(drop).err()
+    };
+    let forbidden = Some(StatusCode::FORBIDDEN);
+    let own = app.base.as_str();
+    assert_eq!(open(&[]).await, None);
+    assert_eq!(open(&[("origin", own)]).await, None);
+    assert_eq!(open(&[("origin", "https://listed.example")]).await, None);
+    let listed = [
+        ("origin", "https://listed.example"),
+        ("sec-fetch-site", "cross-site"),
+    ];
+    assert_eq!(open(&listed).await, None);
+    // A proxy that names its own host.
+    let proxied = [
+        ("origin", "https://app.example"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    assert_eq!(open(&proxied).await, None);
+    for origin in ["https://other.example", "null", "https://listed.example:1"] {
+        assert_eq!(open(&[("origin", origin)]).await, forbidden, "{origin}");
+    }
+    let site = [("origin", own), ("sec-fetch-site", "cross-site")];
+    assert_eq!(open(&site).await, forbidden);
+}
+
+#[tokio::test]
+async fn there_are_sockets_of_one_protocol_and_for_schemas_with_subscriptions() {
+    let app = app().await;
+    let open = async |app: &TestApp, protocol| {
+        let headers = [("sec-websocket-protocol", protocol)];
+        Socket::open(&app.base, &headers).await.map(drop).err()
+    };
+    let bad_request = Some(StatusCode::BAD_REQUEST);
+    assert_eq!(open(&app, "graphql-transport-ws").await, None);
+    assert_eq!(open(&app, "graphql-ws, graphql-transport-ws").await, None);
+    assert_eq!(open(&app, "graphql-ws").await, bad_request);
+    assert_eq!(
+        Socket::open(&app.base, &[]).await.map(drop).err(),
+        bad_request
+    );
+    let own = TestApp::start().await;
+    assert_eq!(open(&own, "graphql-transport-ws").await, bad_request);
+    let over_http = app.operation("subscription { public }").send().await;
+    assert_eq!(over_http.error().0, "GRAPHQL_VALIDATION_FAILED");
+}
+
+#[tokio::test]
+async fn who_does_not_read_gets_no_more() {
+    let app = configured(|config| config.http.read_timeout = 1).await;
+    let mut socket = Socket::of(&app.base, None).await;
+    socket.subscribe("1", "subscription { endless }").await;
+    // What fits into the buffers of both systems, at the most; then the server gave up.
+    let mut heard = 0_usize;
+    let since = Instant::now();
+    eventually("three seconds", async || {
+        (since.elapsed() > Duration::from_secs(3)).then_some(())
+    })
+    .await;
+    while let Some(Ok(message)) = socket.0.next().await {
+        heard += message.len();
+    }
+    println!("{heard} bytes were under way");
+    assert!(heard < 32 * 1024 * 1024, "{heard}");
+}
+
+#[tokio::test]
+async fn a_subscription_that_never_pauses_ends_with_its_token() {
+    let (app, token) = signed_in().await;
+    let mut socket = Socket::of(&app.base, Some(&token)).await;
+    socket.subscribe("1", "subscription { endless }").await;
+    socket.event("1").await;
+    let reading = tokio::spawn(async move {
+        loop {
+            if let Message::Close(frame) = socket.0.next().await.unwrap().unwrap() {
+                return (frame.map(|frame| u16::from(frame.code)), Instant::now());
+            }
+        }
+    });
+    app.revoke(&token).await;
+    let acknowledged = Instant::now();
+    let (code, at) = reading.await.unwrap();
+    let lag = at.saturating_duration_since(acknowledged);
+    println!("closed after {lag:?}");
+    assert_eq!(code, Some(4401));
+    assert!(lag < Duration::from_secs(2), "{lag:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_says_so_on_its_sockets() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::embed_example(folder.path());
+    let socket = Socket::of(&server.base, None).await;
+    server.process.signal("INT");
+    assert_eq!(closed(socket).await, 1001);
+    let ended = server.process.wait(Duration::from_secs(5));
+    assert!(ended.success());
+}
+
+#[tokio::test]
+#[ignore = "needs Node.js, which scripts/test installs"]
+async fn graphql_ws_goes_on_with_a_new_token_when_the_old_one_has_expired() {
+    let clock = Arc::new(OnceLock::<MockClock>::new());
+    let hands = Arc::clone(&clock);
+    let app = TestApp::serving(
+        |_| {},
+        |symbolon| {
+            let schema = symbolon.schema(Query, Mutation, Subscriptions).finish();
+            let later = make_sync(move |_| hands.get().unwrap().advance(TimeDelta::hours(2)));
+            symbolon.routes(schema).at("/later", later)
+        },
+    )
+    .await;
+    clock.set(app.clock.clone()).unwrap();
+    let mut suite = node_in("tests/web/subscriptions");
+    suite
+        .args(["--test", "--test-timeout", "60000", "expiry.test.mjs"])
+        .env("SYMBOLON_URL", &app.base);
+    let said = tokio::task::spawn_blocking(move || succeed(&mut suite));
+    println!("{}", said.await.unwrap());
+}
+
+#[test]
+#[ignore = "needs Node.js, which scripts/test installs"]
+fn graphql_ws_comes_back_or_stops_as_it_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::embed_example(folder.path());
+    let program = symbolon(folder.path());
+    let mut suite = node_in("tests/web/subscriptions");
+    suite
+        .args(["--test", "--test-timeout", "60000", "graphql-ws.test.mjs"])
+        .env("SYMBOLON_URL", &server.base)
+        .env("SYMBOLON_PROGRAM", program.get_program())
+        .env("SYMBOLON_FOLDER", folder.path());
+    println!("{}", succeed(&mut suite));
+}

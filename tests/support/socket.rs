@@ -1,0 +1,114 @@
+//! A WebSocket client that speaks graphql-transport-ws no better than a test wants it to.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// How long anybody waits for a message.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An open socket.
+pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    /// Opens one with these headers; the status if there is none.
+    pub async fn open(base: &str, headers: &[(&'static str, &str)]) -> Result<Self, StatusCode> {
+        let url = format!("{}/graphql", base.replace("http://", "ws://"));
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).unwrap();
+            request.headers_mut().insert(*name, value);
+        }
+        match connect_async(request).await {
+            Ok((socket, _)) => Ok(Self(socket)),
+            Err(Error::Http(response)) => Err(response.status()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Opens one that has said nothing yet.
+    pub async fn silent(base: &str) -> Self {
+        let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
+        Self::open(base, &[protocol]).await.unwrap()
+    }
+
+    /// Opens one, and shows this token, if any.
+    pub async fn of(base: &str, token: Option<&str>) -> Self {
+        let mut socket = Self::silent(base).await;
+        socket.initialise(token).await;
+        assert_eq!(socket.hear().await, json!({ "type": "connection_ack" }));
+        socket
+    }
+
+    pub async fn initialise(&mut self, token: Option<&str>) {
+        let payload = token.map(|token| json!({ "authorization": format!("Bearer {token}") }));
+        let message = json!({ "type": "connection_init", "payload": payload });
+        self.say(&message).await;
+    }
+
+    pub async fn say(&mut self, message: &Value) {
+        let message = Message::text(message.to_string());
+        self.0.send(message).await.unwrap();
+    }
+
+    pub async fn subscribe(&mut self, id: &str, document: &str) {
+        let payload = json!({ "query": document });
+        let message = json!({ "type": "subscribe", "id": id, "payload": payload });
+        self.say(&message).await;
+    }
+
+    /// The next message of the protocol.
+    pub async fn hear(&mut self) -> Value {
+        match self.next().await {
+            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The payload of the next event of this operation.
+    pub async fn event(&mut self, id: &str) -> Value {
+        let mut heard = self.hear().await;
+        assert_eq!((&heard["type"], &heard["id"]), (&json!("next"), &json!(id)));
+        heard["payload"].take()
+    }
+
+    /// `code` and `reason`, or `limit`, of the one error that is all this operation comes to.
+    pub async fn refusal(&mut self, id: &str) -> (String, String) {
+        let event = self.event(id).await;
+        let complete = json!({ "type": "complete", "id": id });
+        assert_eq!(self.hear().await, complete, "{event}");
+        assert_eq!(event["errors"].as_array().map(Vec::len), Some(1), "{event}");
+        let extensions = &event["errors"][0]["extensions"];
+        let text = |name: &str| extensions[name].as_str().map(str::to_owned);
+        let reason = text("reason").or_else(|| text("limit"));
+        (text("code").unwrap_or_default(), reason.unwrap_or_default())
+    }
+
+    /// What the server closes the socket with; nothing else may come before.
+    pub async fn closed(&mut self) -> (u16, String) {
+        match self.next().await {
+            Message::Close(Some(frame)) => (frame.code.into(), frame.reason.to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn next(&mut self) -> Message {
+        // Pings do not prolong it.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let message = timeout_at(deadline, self.0.next()).await.unwrap();
+            match message.unwrap().unwrap() {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
+        }
+    }
+}
