@@ -17,7 +17,9 @@ use std::sync::{Mutex, PoisonError};
 use async_graphql::{Context, MergedObject, Object, Result, Subscription};
 use futures_util::{Stream, stream};
 use poem::{get, handler};
-use symbolon::{Authenticated, Config, ContextExt, Identity, RequireRole, Role, Symbolon, UserId};
+use symbolon::{
+    Authenticated, Config, ContextExt, Identity, RequireRole, RequireScope, Role, Symbolon, UserId,
+};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -51,8 +53,8 @@ impl Notes {
         Ok(notebook.with(|notes| notes.values().map(Vec::len).sum()))
     }
 
-    /// The notes of whoever is asking.
-    #[graphql(guard = "Authenticated")]
+    /// The notes of whoever is asking; an access token needs the scope.
+    #[graphql(guard = "RequireScope(\"notes:read\")")]
     async fn notes(&self, ctx: &Context<'_>) -> Result<Vec<String>> {
         let user = ctx.current_user().await?;
         let notebook = ctx.data::<Notebook>()?;

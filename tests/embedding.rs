@@ -62,6 +62,22 @@ async fn an_app_of_ones_own_has_its_types_behind_the_guard() {
     let guarded = notes.graphql(None, "{ notes }", json!({})).await;
     assert_eq!(guarded.error(), ("UNAUTHENTICATED", "MISSING"));
 
+    for (scope, error) in [
+        ("notes:read", None),
+        ("notes:write", Some("SCOPE_REQUIRED")),
+    ] {
+        let create = "mutation($s: String!) { createAccessToken(input: { name: $s, scopes: [$s] }) { token } }";
+        let made = notes
+            .graphql(Some(&ada), create, json!({ "s": scope }))
+            .await;
+        let token = made.at("/data/createAccessToken/token").as_str().unwrap();
+        let answer = notes.graphql(Some(token), "{ notes }", json!({})).await;
+        match error {
+            Some(reason) => assert_eq!(answer.error(), ("FORBIDDEN", reason)),
+            None => assert_eq!(answer.at("/data/notes"), &json!(["one", "two"])),
+        }
+    }
+
     let clear = "mutation { clearNotes }";
     let by_nobody = notes.graphql(None, clear, json!({})).await;
     assert_eq!(by_nobody.error(), ("UNAUTHENTICATED", "MISSING"));

@@ -241,6 +241,8 @@ async fn what_is_old_is_forgotten() {
     let (app, root) = with_an_admin().await;
     let create = app.operation("mutation { createToken { token } }");
     create.basic("nobody", "wrong").send().await;
+    let create = r#"createAccessToken(input: { name: "short", expiresIn: 60 }) { token }"#;
+    mutate(&app, &root, create).await;
     let rows = async |table: &str| {
         let database = app.database().await;
         let count = Statement::from_string(
@@ -255,9 +257,10 @@ async fn what_is_old_is_forgotten() {
         "symbolon_audit_event",
         "symbolon_throttle",
         "symbolon_known_address",
+        "symbolon_access_token",
     ];
     // The command goes by the true time, at which all of this was long ago.
-    for (days, kept) in [("36500", 4), ("90", 0)] {
+    for (days, kept) in [("36500", 5), ("90", 0)] {
         for table in tables {
             assert!(rows(table).await > 0 || days == "90", "{table}");
         }
