@@ -52,9 +52,15 @@ async fn client(server: &Server, number: usize, sign_ins: usize) -> Answers {
         let answer = Answer::of(request).await;
         match answer.status.as_u16() {
             200 => answers.tokens += 1,
-            401 => answers.refused += 1,
+            401 => {
+                assert_eq!(answer.at("/reason"), "INVALID_CREDENTIALS");
+                answers.refused += 1;
+            }
             429 => answers.throttled += 1,
-            503 => answers.busy += 1,
+            503 => {
+                assert_eq!(answer.at("/code"), "SERVICE_UNAVAILABLE");
+                answers.busy += 1;
+            }
             _ => panic!("{answer:?}"),
         }
         if [429, 503].contains(&answer.status.as_u16()) {

@@ -41,9 +41,10 @@ impl SignIn {
         origin: &Origin,
     ) -> Result<Account, Error> {
         let username = Username::parse(&given.username);
-        // What is no name is nobody's, and costs the same.
+        // No account has the empty name; the question costs the same.
+        let canonical = username.as_ref().map_or("", |name| &name.canonical);
+        let account = self.store.account_by_name(canonical).await?;
         let name = username.map_or_else(|_| given.username.clone(), |name| name.canonical);
-        let account = self.store.account_by_name(&name).await?;
         let id = account.as_ref().map(|account| account.user.id);
         let slot = self.passwords.reserve()?;
         let counted = self.throttle.sign_in(&name, id, origin).await?;

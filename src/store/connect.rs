@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
@@ -13,9 +13,13 @@ use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
 };
+use tokio::time::sleep;
 
-use crate::store::Store;
 use crate::store::changes::Changes;
+use crate::store::{Store, is_busy};
+
+/// How long anybody waits for the database.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -88,15 +92,29 @@ fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Connects, with patience: to switch a new file to its journal, or to remove the journal of one that
+/// nobody uses any more, takes the file alone for a moment, for which `SQLite` does not wait by itself.
+async fn connect(path: &Path, writes: bool) -> Result<DatabaseConnection, DbErr> {
+    let started = Instant::now();
+    loop {
+        match try_to_connect(path, writes).await {
+            Err(error) if is_busy(&error) && started.elapsed() < PATIENCE => {
+                sleep(Duration::from_millis(10)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// The whole configuration of a connection is in its options, so that each one that the pool opens
 /// later has it too.
-async fn connect(path: &Path, writes: bool) -> Result<DatabaseConnection, DbErr> {
+async fn try_to_connect(path: &Path, writes: bool) -> Result<DatabaseConnection, DbErr> {
     let path = path.to_owned();
     let mut options = ConnectOptions::new("sqlite:");
     options
         .max_connections(if writes { 1 } else { 8 })
         .min_connections(1)
-        .acquire_timeout(Duration::from_secs(5))
+        .acquire_timeout(PATIENCE)
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(move |options| {
             options
@@ -104,7 +122,7 @@ async fn connect(path: &Path, writes: bool) -> Result<DatabaseConnection, DbErr>
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
-                .busy_timeout(Duration::from_secs(5))
+                .busy_timeout(PATIENCE)
                 .pragma("query_only", if writes { "off" } else { "on" })
         });
     Database::connect(options).await

@@ -62,23 +62,25 @@ impl Store {
 /// A database that is busy or away is worth another try; anything else is a fault.
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        let busy = match &error {
-            DbErr::ConnectionAcquire(_) => true,
-            DbErr::Exec(RuntimeErr::SqlxError(cause))
-            | DbErr::Query(RuntimeErr::SqlxError(cause))
-            | DbErr::Conn(RuntimeErr::SqlxError(cause)) => {
-                // SQLITE_BUSY and its extended codes have 5 in their lowest byte.
-                let code = cause.as_database_error().and_then(DatabaseError::code);
-                code.and_then(|code| code.parse::<u32>().ok())
-                    .is_some_and(|code| code & 0xff == 5)
-            }
-            _ => false,
-        };
-        if busy {
+        if matches!(error, DbErr::ConnectionAcquire(_)) || is_busy(&error) {
             tracing::warn!(%error, "the database is busy");
             Self::ServiceUnavailable { retry_after: 1 }
         } else {
             Self::internal(error)
         }
     }
+}
+
+/// Whether others have the database to themselves for the moment.
+fn is_busy(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause))
+    | DbErr::Query(RuntimeErr::SqlxError(cause))
+    | DbErr::Conn(RuntimeErr::SqlxError(cause))) = error
+    else {
+        return false;
+    };
+    // SQLITE_BUSY and its extended codes have 5 in their lowest byte.
+    let code = cause.as_database_error().and_then(DatabaseError::code);
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
 }
