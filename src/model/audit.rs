@@ -106,6 +106,23 @@ pub(crate) struct Actor {
     pub(crate) origin: Origin,
 }
 
+impl Actor {
+    pub(crate) fn new(user: UserId, origin: &Origin) -> Self {
+        Self {
+            user: Some(user),
+            origin: origin.clone(),
+        }
+    }
+
+    /// Whoever nobody knows.
+    pub(crate) fn nobody(origin: &Origin) -> Self {
+        Self {
+            user: None,
+            origin: origin.clone(),
+        }
+    }
+}
+
 /// What happened to an account or a token; or, of a kind that is counted, happened several times
 /// within an hour.
 #[derive(Clone, Debug)]
@@ -144,6 +161,29 @@ pub(crate) struct NewEvent {
 }
 
 impl NewEvent {
+    pub(crate) fn new(
+        kind: AuditEventKind,
+        user: impl Into<Option<UserId>>,
+        actor: Actor,
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            kind,
+            at,
+            user: user.into(),
+            actor,
+            token: None,
+        }
+    }
+
+    /// The same, which happened to a token.
+    pub(crate) fn of_token(self, token: TokenDigest) -> Self {
+        Self {
+            token: Some(token),
+            ..self
+        }
+    }
+
     /// Writes the event to the log. Nothing in it is what a client typed.
     pub(crate) fn log(&self) {
         tracing::info!(

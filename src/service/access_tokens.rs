@@ -15,7 +15,6 @@ use crate::model::identity::{Access, Identity};
 use crate::model::scope::Scopes;
 use crate::model::token::{LiveToken, TokenDigest};
 use crate::model::user::{Account, UserId};
-use crate::service::tokens::revocation;
 use crate::store::{NewAccessToken, Store, Writing};
 
 /// So many live tokens an account may have.
@@ -97,15 +96,8 @@ impl AccessTokens {
             let message = "Another token of yours has this name.";
             return Err(FieldError::new("name", Problem::Taken, message).into());
         };
-        writing
-            .record(NewEvent {
-                kind: AuditEventKind::TokenIssued,
-                at: now,
-                user: Some(user),
-                actor: actor.clone(),
-                token: Some(token.digest),
-            })
-            .await?;
+        let event = NewEvent::new(AuditEventKind::TokenIssued, user, actor.clone(), now);
+        writing.record(event.of_token(token.digest)).await?;
         writing.commit().await?;
         Ok((secret, token))
     }
@@ -144,11 +136,8 @@ impl AccessTokens {
         origin: &Origin,
     ) -> Result<bool, Error> {
         let (account, token) = self.find(token).await?;
-        let actor = Actor {
-            user: Some(account.user.id),
-            origin: origin.clone(),
-        };
-        self.end(account.user.id, token.id, actor).await
+        let id = account.user.id;
+        self.end(id, token.id, Actor::new(id, origin)).await
     }
 
     /// Ends a token of an account. True when this call ended a live one.
@@ -229,8 +218,9 @@ async fn end_these(
     for token in tokens {
         writing.delete_access_token(token.id).await?;
         if token.is_live(now) {
-            let event = revocation(token.user, token.digest, actor.clone(), now);
-            writing.record(event).await?;
+            let kind = AuditEventKind::TokenRevoked;
+            let event = NewEvent::new(kind, token.user, actor.clone(), now);
+            writing.record(event.of_token(token.digest)).await?;
             live += 1;
         }
     }

@@ -12,7 +12,7 @@ use crate::service::access_tokens;
 use crate::service::authentication::Authentication;
 use crate::service::passwords::Passwords;
 use crate::service::sign_in::Confirmed;
-use crate::service::tokens::{IssuedToken, Tokens, ended_at, issued, issuing, revocation};
+use crate::service::tokens::{IssuedToken, Tokens, ended_at, issued};
 use crate::service::users::refuse_taken;
 use crate::store::{ProfileChange, Store, Writing};
 
@@ -60,10 +60,10 @@ impl Accounts {
         counted.give_back(&writing).await?;
         let actor = asking.actor().await?;
         access_tokens::end_all(&mut writing, id, &actor, now).await?;
-        let changed = event(AuditEventKind::PasswordChanged, id, &actor, &self.clock);
+        let changed = NewEvent::new(AuditEventKind::PasswordChanged, id, actor.clone(), now);
         writing.record(changed).await?;
-        let issuing = issuing(id, &session, asking.origin(), now);
-        writing.record(issuing).await?;
+        let issued_to = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
+        writing.record(issued_to.of_token(session.digest)).await?;
         writing.commit().await?;
         asking.look_again().await;
         Ok(issued(token, session.expires_at, account.user, now))
@@ -210,10 +210,7 @@ impl Accounts {
     /// Ends every token of whoever is asking; how many were live.
     pub(crate) async fn revoke_own_tokens(&self, asking: &Authentication) -> Result<u32, Refused> {
         let account = asking.account().await?;
-        let actor = Actor {
-            user: Some(account.user.id),
-            origin: asking.origin().clone(),
-        };
+        let actor = Actor::new(account.user.id, asking.origin());
         let (mut writing, account) = self.begin_own(account.user.id).await?;
         let ended = self.end_tokens(&mut writing, &account, &actor).await?;
         writing.commit().await?;
@@ -263,7 +260,8 @@ impl Accounts {
         let id = account.user.id;
         self.end_tokens(&mut writing, account, actor).await?;
         writing.delete_user(id).await?;
-        let deleted = event(AuditEventKind::Deleted, id, actor, &self.clock);
+        let now = self.clock.now();
+        let deleted = NewEvent::new(AuditEventKind::Deleted, id, actor.clone(), now);
         writing.record(deleted).await?;
         Ok(writing.commit().await?)
     }
@@ -275,7 +273,8 @@ impl Accounts {
         id: UserId,
         actor: &Actor,
     ) -> Result<User, Refused> {
-        writing.record(event(kind, id, actor, &self.clock)).await?;
+        let event = NewEvent::new(kind, id, actor.clone(), self.clock.now());
+        writing.record(event).await?;
         let account = writing.account(id).await?.ok_or_else(nobody)?;
         writing.commit().await?;
         Ok(account.user)
@@ -293,8 +292,8 @@ impl Accounts {
         writing.end_session_of(id, ended_at(now)).await?;
         let mut live = access_tokens::end_all(writing, id, actor, now).await?;
         if let Some(session) = account.session.filter(|session| session.is_live(now)) {
-            let event = revocation(id, session.digest, actor.clone(), now);
-            writing.record(event).await?;
+            let event = NewEvent::new(AuditEventKind::TokenRevoked, id, actor.clone(), now);
+            writing.record(event.of_token(session.digest)).await?;
             live += 1;
         }
         Ok(live)
@@ -319,14 +318,4 @@ async fn leave_an_admin(writing: &Writing, account: &Account) -> Result<(), Refu
 
 fn nobody() -> Refused {
     FieldError::new("id", Problem::Invalid, "There is no such account.").into()
-}
-
-fn event(kind: AuditEventKind, user: UserId, actor: &Actor, clock: &Clock) -> NewEvent {
-    NewEvent {
-        kind,
-        at: clock.now(),
-        user: Some(user),
-        actor: actor.clone(),
-        token: None,
-    }
 }

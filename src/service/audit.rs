@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::model::audit::{Actor, AuditEvent, AuditEventKind, EventFilter, NewEvent, Origin};
 use crate::model::page::{Page, PageRequest};
 use crate::model::user::UserId;
-use crate::store::Store;
+use crate::store::{Store, Writing};
 
 /// So many accounts at once have refused attempts of their own; those of more are counted together.
 const THROTTLED_ACCOUNTS: usize = 1000;
@@ -40,7 +40,8 @@ impl Audit {
         origin: &Origin,
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        let event = attempt(AuditEventKind::SignInFailed, account, origin, at);
+        let actor = Actor::nobody(origin);
+        let event = NewEvent::new(AuditEventKind::SignInFailed, account, actor, at);
         event.log();
         let mut writing = self.store.write().await?;
         writing.tally(&event, 1).await?;
@@ -49,7 +50,8 @@ impl Audit {
 
     /// An attempt was refused. It is only remembered here: to be refused must not cost a write.
     pub(crate) fn throttled(&self, account: Option<UserId>, origin: &Origin, at: DateTime<Utc>) {
-        let event = attempt(AuditEventKind::Throttled, account, origin, at);
+        let actor = Actor::nobody(origin);
+        let event = NewEvent::new(AuditEventKind::Throttled, account, actor, at);
         event.log();
         let mut throttled = self
             .throttled
@@ -83,12 +85,9 @@ impl Audit {
         writing.commit().await
     }
 
-    /// Forgets what happened too long ago; how many events.
-    pub(crate) async fn purge(&self, now: DateTime<Utc>) -> Result<u64, Error> {
-        let writing = self.store.write().await?;
-        let forgotten = writing.forget_events(now - self.keep).await?;
-        writing.commit().await?;
-        Ok(forgotten)
+    /// Forgets what happened too long ago.
+    pub(super) async fn forget(&self, writing: &Writing, now: DateTime<Utc>) -> Result<(), Error> {
+        writing.forget_events(now - self.keep).await
     }
 
     /// The events, the newest first.
@@ -104,23 +103,5 @@ impl Audit {
             None => Vec::new(),
         };
         Ok(asked_for.page(items, &behind))
-    }
-}
-
-fn attempt(
-    kind: AuditEventKind,
-    user: Option<UserId>,
-    origin: &Origin,
-    at: DateTime<Utc>,
-) -> NewEvent {
-    NewEvent {
-        kind,
-        at,
-        user,
-        actor: Actor {
-            user: None,
-            origin: origin.clone(),
-        },
-        token: None,
     }
 }

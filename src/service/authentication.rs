@@ -78,10 +78,8 @@ impl Authentication {
 
     /// Whoever the Bearer token speaks for, as the doer of something.
     pub(crate) async fn actor(&self) -> Result<Actor, Error> {
-        Ok(Actor {
-            user: Some(self.identity().await?.user().id),
-            origin: self.origin().clone(),
-        })
+        let user = self.identity().await?.user().id;
+        Ok(Actor::new(user, self.origin()))
     }
 
     /// Refuses whoever has a lower role, and whom nobody knows.
@@ -171,10 +169,7 @@ impl Authentication {
             }
         };
         let owner = self.account().await?;
-        let actor = Actor {
-            user: Some(owner.user.id),
-            origin: self.origin().clone(),
-        };
+        let actor = Actor::new(owner.user.id, self.origin());
         let tokens = &self.services().access_tokens;
         tokens.create(&actor, &owner, session, form).await
     }

@@ -112,13 +112,7 @@ impl Import {
         };
         writing.insert_users(new).await?;
         // One row for all of them: each account says by itself when it was made.
-        let event = NewEvent {
-            kind: AuditEventKind::Registered,
-            at: now,
-            user: None,
-            actor: Actor::default(),
-            token: None,
-        };
+        let event = NewEvent::new(AuditEventKind::Registered, None, Actor::default(), now);
         writing.tally(&event, added).await?;
         writing.commit().await
     }

@@ -93,8 +93,8 @@ impl Services {
     /// in from for long.
     pub(crate) async fn purge(&self) -> Result<(), Error> {
         let now = self.clock.now();
-        self.audit.purge(now).await?;
         let writing = self.store.write().await?;
+        self.audit.forget(&writing, now).await?;
         writing
             .forget_attempts(now, now - throttle::ADDRESS_KNOWN_FOR)
             .await?;

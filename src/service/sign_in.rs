@@ -69,16 +69,8 @@ impl SignIn {
                 if let Some(network) = origin.network() {
                     writing.remember_address(user, network, now).await?;
                 }
-                let event = NewEvent {
-                    kind: AuditEventKind::SignedIn,
-                    at: now,
-                    user: Some(user),
-                    actor: Actor {
-                        user: Some(user),
-                        origin: origin.clone(),
-                    },
-                    token: None,
-                };
+                let actor = Actor::new(user, origin);
+                let event = NewEvent::new(AuditEventKind::SignedIn, user, actor, now);
                 writing.record(event).await?;
                 writing.commit().await?;
                 return Ok(account);

@@ -9,9 +9,7 @@ use crate::error::{Error, Unauthenticated};
 use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
-use crate::model::token::{
-    Lifetime, LiveToken, Nonce, ServerKey, Session, SessionToken, TokenDigest,
-};
+use crate::model::token::{Lifetime, LiveToken, Nonce, ServerKey, Session, SessionToken};
 use crate::model::user::{Account, User, UserId};
 use crate::store::{Replace, Store};
 
@@ -76,7 +74,9 @@ impl Tokens {
             };
             let mut writing = self.store.write().await?;
             if writing.replace_session(&account, replace, &session).await? {
-                writing.record(issuing(id, &session, origin, now)).await?;
+                let actor = Actor::new(id, origin);
+                let event = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
+                writing.record(event.of_token(session.digest)).await?;
                 writing.commit().await?;
                 return Ok(issued(token, session.expires_at, account.user, now));
             }
@@ -129,9 +129,9 @@ impl Tokens {
                 .max(session.expires_at);
             let mut writing = self.store.write().await?;
             if writing.extend_session(&session, expires_at).await? {
-                let mut event = issuing(account.user.id, &session, origin, now);
-                event.kind = AuditEventKind::TokenRenewed;
-                writing.record(event).await?;
+                let (id, kind) = (account.user.id, AuditEventKind::TokenRenewed);
+                let event = NewEvent::new(kind, id, Actor::new(id, origin), now);
+                writing.record(event.of_token(session.digest)).await?;
                 writing.commit().await?;
                 let token = SessionToken::parse(&token.0).ok_or(Unauthenticated::TokenInvalid)?;
                 let (expires_in, user) = ((expires_at - now).num_seconds(), account.user);
@@ -161,12 +161,9 @@ impl Tokens {
             return Ok(false);
         }
         if session.is_live(now) {
-            let actor = Actor {
-                user: Some(account.user.id),
-                origin: origin.clone(),
-            };
-            let event = revocation(account.user.id, session.digest, actor, now);
-            writing.record(event).await?;
+            let (id, kind) = (account.user.id, AuditEventKind::TokenRevoked);
+            let event = NewEvent::new(kind, id, Actor::new(id, origin), now);
+            writing.record(event.of_token(session.digest)).await?;
         }
         writing.commit().await?;
         Ok(session.is_live(now))
@@ -215,39 +212,6 @@ impl Tokens {
 /// What the expiration of a session is set to that is ended before its time.
 pub(super) fn ended_at(now: DateTime<Utc>) -> DateTime<Utc> {
     now - TimeDelta::seconds(1)
-}
-
-pub(super) fn issuing(
-    user: UserId,
-    session: &Session,
-    origin: &Origin,
-    at: DateTime<Utc>,
-) -> NewEvent {
-    NewEvent {
-        kind: AuditEventKind::TokenIssued,
-        at,
-        user: Some(user),
-        actor: Actor {
-            user: Some(user),
-            origin: origin.clone(),
-        },
-        token: Some(session.digest),
-    }
-}
-
-pub(super) fn revocation(
-    user: UserId,
-    token: TokenDigest,
-    actor: Actor,
-    at: DateTime<Utc>,
-) -> NewEvent {
-    NewEvent {
-        kind: AuditEventKind::TokenRevoked,
-        at,
-        user: Some(user),
-        actor,
-        token: Some(token),
-    }
 }
 
 pub(super) fn issued(

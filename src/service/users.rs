@@ -43,10 +43,7 @@ impl Users {
         registration: &Registration,
     ) -> Result<User, Refused> {
         let actor = if self.open {
-            Actor {
-                user: None,
-                origin: asking.origin().clone(),
-            }
+            Actor::nobody(asking.origin())
         } else {
             let admin = asking.require_role(Role::Admin).await;
             admin.map_err(|_| Forbidden::RegistrationClosed)?;
@@ -94,13 +91,7 @@ impl Users {
             self.refuse_taken(&new).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         };
-        let event = NewEvent {
-            kind: AuditEventKind::Registered,
-            at: now,
-            user: Some(id),
-            actor: actor.clone(),
-            token: None,
-        };
+        let event = NewEvent::new(AuditEventKind::Registered, id, actor.clone(), now);
         writing.record(event).await?;
         writing.commit().await?;
         let account = self.store.account_by_id(id).await?;

@@ -128,13 +128,13 @@ impl Writing {
         })
     }
 
-    /// Deletes a token; whether it was there.
-    pub(crate) async fn delete_access_token(&self, id: i64) -> Result<bool, Error> {
+    /// Deletes a token.
+    pub(crate) async fn delete_access_token(&self, id: i64) -> Result<(), Error> {
         self.affects_credentials();
-        let deleted = access_token::Entity::delete_by_id(id)
+        access_token::Entity::delete_by_id(id)
             .exec(&self.transaction)
             .await?;
-        Ok(deleted.rows_affected > 0)
+        Ok(())
     }
 
     /// Notes when a token was last used.
@@ -150,13 +150,13 @@ impl Writing {
         Ok(())
     }
 
-    /// Deletes the tokens that expired before `end`; how many.
-    pub(crate) async fn forget_access_tokens(&self, end: DateTime<Utc>) -> Result<u64, Error> {
-        let deleted = access_token::Entity::delete_many()
+    /// Deletes the tokens that expired before `end`.
+    pub(crate) async fn forget_access_tokens(&self, end: DateTime<Utc>) -> Result<(), Error> {
+        access_token::Entity::delete_many()
             .filter(access_token::Column::ExpiresAt.lt(end.timestamp_millis()))
             .exec(&self.transaction)
             .await?;
-        Ok(deleted.rows_affected)
+        Ok(())
     }
 }
 

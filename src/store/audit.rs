@@ -50,13 +50,13 @@ impl Store {
 }
 
 impl Writing {
-    /// Deletes the events that last happened before `end`; how many.
-    pub(crate) async fn forget_events(&self, end: DateTime<Utc>) -> Result<u64, Error> {
-        let deleted = audit_event::Entity::delete_many()
+    /// Deletes the events that last happened before `end`.
+    pub(crate) async fn forget_events(&self, end: DateTime<Utc>) -> Result<(), Error> {
+        audit_event::Entity::delete_many()
             .filter(audit_event::Column::LastAt.lt(end.timestamp_millis()))
             .exec(&self.transaction)
             .await?;
-        Ok(deleted.rows_affected)
+        Ok(())
     }
 }
 
