@@ -1,5 +1,6 @@
 //! What people do with their own account: password, profile, deletion.
 
+use chrono::TimeDelta;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ const OTHER: &str = "a staple of horse batteries";
 async fn change(app: &TestApp, token: &str, current: &str, new: &str) -> Answer {
     app.operation_with(
         "mutation($i: ChangePasswordInput!) { changePassword(input: $i) {
-            token { token tokenType expiresIn user { username } } userErrors { code field } } }",
+            token { token tokenType expiresIn user { username lastSignInAt } } userErrors { code field } } }",
         &json!({ "i": { "currentPassword": current, "newPassword": new } }),
     )
     .bearer(token)
@@ -66,12 +67,24 @@ async fn a_change_of_the_password_ends_the_session_and_gives_a_new_one() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let old = app.sign_in("ada").await;
+    app.advance(TimeDelta::minutes(10));
     let changed = change(&app, &old, PASSWORD, OTHER).await;
     let token = changed.at("/data/changePassword/token");
     assert_eq!(token["tokenType"], "Bearer");
     assert_eq!(token["expiresIn"], 3600);
     assert_eq!(token["user"]["username"], "ada");
     let new = token["token"].as_str().unwrap();
+    let me = app.operation("{ me { lastSignInAt } }").bearer(new).send();
+    assert_eq!(
+        (
+            &token["user"]["lastSignInAt"],
+            me.await.at("/data/me/lastSignInAt")
+        ),
+        (
+            &json!("2026-01-01T00:10:00+00:00"),
+            &json!("2026-01-01T00:10:00+00:00")
+        )
+    );
     assert_eq!(
         app.me(&old).await.error(),
         ("UNAUTHENTICATED", "TOKEN_INVALID")

@@ -264,3 +264,30 @@ async fn a_change_of_the_password_or_a_disabling_during_the_hash_wins() {
         assert_eq!(app.row(1).await.token_digest, None, "{change}");
     }
 }
+
+#[tokio::test]
+async fn a_change_of_the_password_while_a_deletion_is_confirmed_wins() {
+    let app = TestApp::configured(one_slow_hash_at_a_time).await;
+    let id = app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let document = format!(
+        r#"mutation {{ deleteUser(input: {{ password: "{PASSWORD}" }}) {{ deletedUserId }} }}"#
+    );
+    let is_busy = async || attempt(&app, "nobody").await.error().0 == "SERVICE_UNAVAILABLE";
+    let deletion = eventually("this one gets the thread", async || {
+        let answer = app.operation(&document).bearer(&token).send().await;
+        (answer.error().0 != "SERVICE_UNAVAILABLE").then_some(answer)
+    });
+    let meanwhile = async {
+        eventually("the hash is under way", async || {
+            is_busy().await.then_some(())
+        })
+        .await;
+        app.sql("UPDATE symbolon_user SET password_version = password_version + 1")
+            .await;
+        assert!(is_busy().await, "the hash was over before the change");
+    };
+    let (answer, ()) = tokio::join!(deletion, meanwhile);
+    assert_eq!(answer.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
+    assert_eq!(app.row(id).await.username, "ada");
+}

@@ -63,8 +63,8 @@ impl Mutation {
         Ok(Token(issued))
     }
 
-    /// Ends the session token that is sent as Bearer. True when this call ended a live token, false
-    /// when it was already dead.
+    /// Ends the token that is sent as Bearer, a session token or an access token. True when this call
+    /// ended a live token, false when it was already dead.
     async fn revoke_token(&self, ctx: &Context<'_>) -> Result<bool> {
         Ok(authentication(ctx)?.revoke_token().await?)
     }

@@ -53,7 +53,10 @@ impl Accounts {
         let (id, now) = (account.user.id, self.clock.now());
         let (token, session) = tokens.new_session(id, None, now)?;
         let mut writing = self.store.write().await?;
-        if !writing.change_password(&account, &new, &session).await? {
+        if !writing
+            .change_password(&account, &new, &session, now)
+            .await?
+        {
             // Somebody else changed it, or disabled the account; both ended the token.
             return Err(Unauthenticated::TokenExpired.into());
         }
@@ -81,7 +84,12 @@ impl Accounts {
         let confirmed = sign_in.confirm(&account, password, "password", asking.origin());
         let Confirmed { counted, .. } = confirmed.await?;
         let (id, actor) = (account.user.id, asking.actor().await?);
+        let confirmed = account.password_version;
         let (writing, account) = self.begin_own(id).await?;
+        if account.password_version != confirmed {
+            // Somebody else changed it, which ended the token.
+            return Err(Unauthenticated::TokenExpired.into());
+        }
         counted.give_back(&writing).await?;
         self.finish_deletion(writing, &account, &actor).await?;
         asking.look_again().await;

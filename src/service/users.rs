@@ -46,7 +46,12 @@ impl Users {
             Actor::nobody(asking.origin())
         } else {
             let admin = asking.require_role(Role::Admin).await;
-            admin.map_err(|_| Forbidden::RegistrationClosed)?;
+            admin.map_err(|error| match error {
+                Error::Unauthenticated(_) | Error::Forbidden(_) => {
+                    Forbidden::RegistrationClosed.into()
+                }
+                fault => fault,
+            })?;
             asking.require_scope(ACCOUNT_WRITE).await?;
             asking.actor().await?
         };

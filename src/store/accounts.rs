@@ -43,16 +43,21 @@ impl Writing {
         Ok(others > 0)
     }
 
-    /// Gives the account another password and another session. False, and nothing is changed, if the
+    /// Gives the account another password and another session, as whoever knows the present one does
+    /// who signs in. False, and nothing is changed, if the
     /// password is no longer the one that was verified, or the account was disabled.
     pub(crate) async fn change_password(
         &self,
         verified: &Account,
         new: &PasswordHash,
         session: &Session,
+        at: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let update = user::Entity::update_many()
-            .set(with_session(session))
+            .set(user::ActiveModel {
+                last_sign_in_at: Set(Some(at.timestamp_millis())),
+                ..with_session(session)
+            })
             .col_expr(user::Column::PasswordHash, Expr::val(new.0.as_str()))
             .col_expr(user::Column::PasswordVersion, next_version())
             .filter(as_verified(verified));
