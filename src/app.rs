@@ -22,6 +22,7 @@ use crate::service::Services;
 use crate::service::access_tokens::AccessTokens;
 use crate::service::accounts::Accounts;
 use crate::service::audit::Audit;
+use crate::service::cache::IdentityCache;
 use crate::service::import::Import;
 use crate::service::passwords::Passwords;
 use crate::service::server_key::KeySource;
@@ -130,6 +131,7 @@ impl Symbolon {
                 open: config.registration,
             },
             audit,
+            identities: IdentityCache::new(mebibytes(config.identity_cache), Arc::clone(&store)),
             clock,
             store,
         };
@@ -139,6 +141,7 @@ impl Symbolon {
             services,
             http: config.http,
             limits: config.limits,
+            document_cache: mebibytes(config.document_cache),
             metrics: Metrics::new(),
         };
         Ok(Self {
@@ -266,6 +269,10 @@ async fn housekeep(services: Weak<Services>) {
             error.log("housekeeping");
         }
     }
+}
+
+fn mebibytes(count: u32) -> u64 {
+    u64::from(count) * 1024 * 1024
 }
 
 /// Where `config` has the server key.

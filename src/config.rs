@@ -100,6 +100,24 @@ pub struct Config {
     )]
     pub hash_queue: usize,
 
+    /// Memory for whom tokens speak for, in MiB. Without any, every request asks the database.
+    #[arg(
+        long,
+        env = "SYMBOLON_IDENTITY_CACHE",
+        value_name = "MIB",
+        default_value_t = 64
+    )]
+    pub identity_cache: u32,
+
+    /// Memory for documents that were parsed and checked, in MiB.
+    #[arg(
+        long,
+        env = "SYMBOLON_DOCUMENT_CACHE",
+        value_name = "MIB",
+        default_value_t = 16
+    )]
+    pub document_cache: u32,
+
     /// Whether anybody may register; admins may always.
     #[arg(long, env = "SYMBOLON_REGISTRATION", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub registration: bool,

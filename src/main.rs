@@ -1,18 +1,21 @@
 //! The server: parse the command line, start telemetry, run, and say with the exit code how it went.
 
+use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
+
+use tokio::runtime::Builder;
 
 mod cli;
 mod telemetry;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let command = cli::parse();
-    let done = match telemetry::start(command.log()) {
-        Ok(()) => command.run().await,
-        Err(error) => Err(error),
-    };
+/// A request takes some hundred small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let done = run(cli::parse());
+    telemetry::flush();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -21,4 +24,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(command: cli::Cli) -> Result<(), Box<dyn Error>> {
+    telemetry::start(command.log())?;
+    Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_park(telemetry::flush)
+        .build()?
+        .block_on(command.run())
 }

@@ -132,3 +132,15 @@ fn instants_come_from_the_clock() {
         assert!(!asks || name == "clock.rs", "{name}");
     }
 }
+
+#[test]
+fn each_file_of_tests_is_run() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let main = fs::read_to_string(tests.join("main.rs")).unwrap();
+    for entry in fs::read_dir(tests).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if let Some(module) = name.strip_suffix(".rs").filter(|name| *name != "main") {
+            assert!(main.contains(&format!("mod {module};")), "{name}");
+        }
+    }
+}

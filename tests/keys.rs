@@ -57,6 +57,7 @@ fn the_key_and_the_database_are_their_owners_alone() {
     let expected = [
         "log",
         "symbolon.db",
+        "symbolon.db-changes",
         "symbolon.db-shm",
         "symbolon.db-wal",
         "symbolon.db.key",

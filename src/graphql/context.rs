@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Result};
 
 use crate::error::Error;
+use crate::graphql::documents::Document;
 use crate::model::identity::Identity;
 use crate::model::user::User;
 use crate::service::Services;
@@ -33,9 +34,16 @@ impl ContextExt for Context<'_> {
     }
 }
 
+/// What a request has for its resolvers and hooks.
+pub(super) struct Call {
+    pub(super) authentication: Authentication,
+    pub(super) document: Arc<Document>,
+}
+
 /// The credentials of the request.
 pub(super) fn authentication<'a>(ctx: &Context<'a>) -> Result<&'a Authentication, Error> {
-    ctx.data().map_err(|error| Error::internal(error.message))
+    let call: &Call = ctx.data().map_err(|error| Error::internal(error.message))?;
+    Ok(&call.authentication)
 }
 
 /// What Symbolon can do.

@@ -16,6 +16,9 @@ pub(crate) fn apply_contract(response: &mut Response, request_id: &str) -> Optio
     for error in &mut response.errors {
         if let Some(ours) = error.source::<Error>().cloned() {
             tell(error, &ours, request_id);
+            if error.path.is_empty() {
+                refused.get_or_insert(ours);
+            }
         } else if error.source.is_some() {
             let cause = std::mem::take(&mut error.message);
             tell(error, &Error::internal(cause), request_id);

@@ -11,8 +11,9 @@ use async_graphql::{Name, Value, Variables};
 use crate::config::Limits;
 use crate::error::Error;
 
-/// Checks bytes, tokens and nesting of a text in one pass, however little it is GraphQL.
-pub(super) fn check_text(text: &str, limits: &Limits) -> Result<(), Error> {
+/// Checks bytes, tokens and nesting of a text in one pass, however little it is GraphQL; how many
+/// tokens it has.
+pub(super) fn check_text(text: &str, limits: &Limits) -> Result<usize, Error> {
     within("documentBytes", text.len(), limits.document_bytes)?;
     let bytes = text.as_bytes();
     let (mut at, mut tokens, mut open) = (0, 0, 0_usize);
@@ -47,7 +48,7 @@ pub(super) fn check_text(text: &str, limits: &Limits) -> Result<(), Error> {
         tokens += 1;
         within("tokens", tokens, limits.tokens)?;
     }
-    Ok(())
+    Ok(tokens)
 }
 
 fn is_word(byte: u8) -> bool {

@@ -3,13 +3,14 @@
 mod audit;
 mod connection;
 mod context;
+pub(crate) mod documents;
 pub(crate) mod errors;
 pub(crate) mod execute;
 mod forms;
 mod guard;
+mod hooks;
 mod limits;
 mod mutation;
-mod nullable;
 mod objects;
 mod query;
 mod users;
@@ -43,7 +44,7 @@ where
 {
     let builder = Schema::build(query, mutation, subscription)
         .data(services)
-        .extension(nullable::NullableFields)
+        .extension(hooks::Hooks)
         .limit_complexity(limits.complexity)
         .limit_recursive_depth(limits.nesting);
     if limits.introspection {

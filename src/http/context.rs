@@ -1,6 +1,7 @@
 //! What every request has before anything else, an id and its credentials, and every answer after it.
 
 use std::fmt::Write;
+use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
@@ -16,14 +17,25 @@ use crate::http::{Door, origin};
 use crate::model::audit::Origin;
 use crate::service::authentication::Authentication;
 
-/// A request's id and credentials.
+/// A request's id and credentials. Its clones are the same request's.
 #[derive(Clone, Debug)]
-pub(super) struct RequestContext {
+pub(super) struct RequestContext(Arc<Parts>);
+
+#[derive(Debug)]
+pub(super) struct Parts {
     pub(super) id: Arc<str>,
     pub(super) authentication: Authentication,
     /// A browser sends it for a page that may not use the API.
     cross_site: bool,
-    work: Arc<OnceLock<Work>>,
+    work: OnceLock<Work>,
+}
+
+impl Deref for RequestContext {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl RequestContext {
@@ -109,12 +121,12 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
                     address: arrival.client(),
                     request_id: Some(Arc::clone(&id)),
                 };
-                let context = RequestContext {
+                let context = RequestContext(Arc::new(Parts {
                     id: Arc::clone(&id),
                     authentication: Authentication::new(services, credentials, from),
                     cross_site: origin.is_none() && origin::is_cross_site(request.headers()),
-                    work: Arc::default(),
-                };
+                    work: OnceLock::new(),
+                }));
                 known = Some(context.clone());
                 request.extensions_mut().insert(context);
                 self.respond(request, &id).await

@@ -11,6 +11,7 @@ use poem::{Endpoint, FromRequest, Request, RequestBody, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::graphql::documents::Documents;
 use crate::graphql::errors::refused;
 use crate::graphql::execute::{Executor, Operation, Outcome};
 use crate::http::context::RequestContext;
@@ -31,7 +32,10 @@ where
     S: SubscriptionType + 'static,
 {
     pub(super) fn new(door: Arc<Door>, schema: Schema<Q, M, S>) -> Self {
-        let executor = Executor::new(schema, door.limits.clone(), door.request_timeout());
+        let documents = Arc::new(Documents::new(door.document_cache));
+        door.metrics.show(&documents);
+        let limits = door.limits.clone();
+        let executor = Executor::new(schema, documents, limits, door.request_timeout());
         Self {
             door,
             executor: Arc::new(executor),
@@ -49,7 +53,7 @@ where
             _ => return Err(Error::MethodNotAllowed("GET, POST")),
         };
         let prepared = self.executor.prepare(operation)?;
-        match prepared.kind {
+        match prepared.document.operation_type {
             OperationType::Query => {}
             OperationType::Mutation if request.method() == Method::GET => {
                 return Err(Error::MethodNotAllowed("POST"));
@@ -60,20 +64,14 @@ where
                 return Err(Error::GraphqlValidationFailed(why));
             }
         }
-        let mut work = Work {
-            kind: prepared.kind.to_string(),
-            name: prepared.name,
-            root_fields: prepared.root_fields,
-            ok: true,
-        };
+        let document = Arc::clone(&prepared.document);
         let authentication = context.authentication.clone();
-        let executed = self
-            .executor
-            .execute(prepared.request, authentication, &context.id);
-        let outcome = executed.await;
+        let outcome = (self.executor)
+            .execute(prepared, authentication, &context.id)
+            .await;
         if outcome.refused.is_none() {
-            work.ok = outcome.response.is_ok();
-            context.worked_on(work);
+            let ok = outcome.response.is_ok();
+            context.worked_on(Work { document, ok });
         }
         Ok(outcome)
     }
@@ -108,7 +106,9 @@ where
         let mut no_body = RequestBody::default();
         let context = RequestContext::from_request(&request, &mut no_body).await?;
         if !S::is_empty() && websocket::is_asked_for(&request) {
-            let upgraded = websocket::upgrade(&request, &context, &self.door, &self.executor).await;
+            let upgraded = websocket::upgrade(&request, &context, &self.door, &self.executor);
+            // Few requests are such, and all others would carry it along.
+            let upgraded = Box::pin(upgraded).await;
             return Ok(
                 upgraded.unwrap_or_else(|error| refuse(&error, Challenge::Bearer, &context.id))
             );

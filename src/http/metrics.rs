@@ -1,5 +1,6 @@
 //! What Prometheus reads. Labels are names of the schema and of the contract, never a client's.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use poem::{IntoResponse, Response};
@@ -7,21 +8,28 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::error::Error;
+use crate::graphql::documents::Documents;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FieldLabels {
-    operation: String,
-    field: String,
+    operation: &'static str,
+    field: Arc<str>,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StatusLabels {
     status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CacheLabels {
+    cache: &'static str,
 }
 
 /// The counters of one app.
@@ -31,6 +39,8 @@ pub(crate) struct Metrics {
     fields: Family<FieldLabels, Counter>,
     responses: Family<StatusLabels, Counter>,
     seconds: Histogram,
+    caches: Family<CacheLabels, Gauge>,
+    documents: Mutex<Vec<Weak<Documents>>>,
 }
 
 impl Metrics {
@@ -45,12 +55,23 @@ impl Metrics {
         let seconds = Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
         let help = "Seconds from the head of a request to its response";
         registry.register("request_duration_seconds", help, seconds.clone());
+        let caches = Family::<CacheLabels, Gauge>::default();
+        let help = "Bytes that caches take, as they count them";
+        registry.register("cache_bytes", help, caches.clone());
         Self {
             registry,
             fields,
             responses,
             seconds,
+            caches,
+            documents: Mutex::default(),
         }
+    }
+
+    /// Shows what the documents of one more schema take.
+    pub(super) fn show(&self, documents: &Arc<Documents>) {
+        let mut all = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(Arc::downgrade(documents));
     }
 
     /// Counts a response.
@@ -60,17 +81,24 @@ impl Metrics {
     }
 
     /// Counts a root field that was executed.
-    pub(super) fn executed(&self, operation: &str, field: &str, ok: bool) {
+    pub(super) fn executed(&self, operation: &'static str, field: &Arc<str>, ok: bool) {
         let labels = FieldLabels {
-            operation: operation.to_owned(),
-            field: field.to_owned(),
+            operation,
+            field: Arc::clone(field),
             outcome: if ok { "ok" } else { "error" },
         };
         self.fields.get_or_create(&labels).inc();
     }
 
-    /// The text that Prometheus reads.
-    pub(super) fn response(&self) -> Result<Response, Error> {
+    /// The text that Prometheus reads. The identities have so many bytes.
+    pub(super) fn response(&self, identities: u64) -> Result<Response, Error> {
+        let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let documents = documents.iter().filter_map(Weak::upgrade);
+        let documents = documents.map(|documents| documents.bytes()).sum();
+        for (cache, bytes) in [("identities", identities), ("documents", documents)] {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.caches.get_or_create(&CacheLabels { cache }).set(bytes);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry).map_err(Error::internal)?;
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";

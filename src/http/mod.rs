@@ -38,6 +38,8 @@ pub(crate) struct Door {
     pub(crate) services: Arc<Services>,
     pub(crate) http: HttpConfig,
     pub(crate) limits: Limits,
+    /// For the documents of one schema, in bytes.
+    pub(crate) document_cache: u64,
     pub(crate) metrics: Metrics,
 }
 
@@ -90,7 +92,8 @@ where
 /// What Prometheus reads, at any path.
 pub(crate) fn metrics(door: &Arc<Door>) -> impl Endpoint<Output = Response> + 'static {
     let door = Arc::clone(door);
-    poem::endpoint::make_sync(move |_| door.metrics.response()).map_to_response()
+    let response = move |_| door.metrics.response(door.services.identities.bytes());
+    poem::endpoint::make_sync(response).map_to_response()
 }
 
 /// Says which methods there are when another is tried (RFC 9110, section 15.5.6).

@@ -1,20 +1,20 @@
 //! One line and one count for each request.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use poem::Request;
 use poem::http::{Method, StatusCode};
 
+use crate::graphql::documents::Document;
 use crate::http::{Door, address};
 use crate::model::user::UserId;
 
 /// What an executed operation asked for: names of the schema, and its own.
 #[derive(Clone, Debug)]
 pub(super) struct Work {
-    pub(super) kind: String,
-    pub(super) name: Option<String>,
-    pub(super) root_fields: Vec<String>,
+    pub(super) document: Arc<Document>,
     /// Whether all of it succeeded.
     pub(super) ok: bool,
 }
@@ -56,8 +56,8 @@ impl Arrival {
         let after = self.at.elapsed();
         door.metrics.responded(status.as_u16(), after);
         if let Some(work) = work {
-            for field in &work.root_fields {
-                door.metrics.executed(&work.kind, field, work.ok);
+            for field in &work.document.root_fields {
+                (door.metrics).executed(work.document.kind(), field, work.ok);
             }
         }
         tracing::info!(
@@ -68,9 +68,9 @@ impl Arrival {
             path = self.path,
             status = status.as_u16(),
             duration_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
-            operation = work.map(|work| work.kind.as_str()),
-            name = work.and_then(|work| work.name.as_deref()),
-            fields = work.map(|work| work.root_fields.join(",")),
+            operation = work.map(|work| work.document.kind()),
+            name = work.and_then(|work| work.document.name.as_deref()),
+            fields = work.map(|work| work.document.root_fields.join(",")),
             user_id = user.map(tracing::field::display),
             "request"
         );

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use poem::http::{StatusCode, header};
 use poem::web::{Data, Json};
 use poem::{IntoResponse, Response, handler};
@@ -49,5 +50,6 @@ where
     F: Future<Output = Result<T, Error>> + Send + 'static,
 {
     context.refuse_cross_site()?;
-    to_its_end(limit, change(context.authentication.clone())).await?
+    let change = change(context.authentication.clone());
+    to_its_end(limit, change.boxed()).await?
 }

@@ -7,7 +7,6 @@ use precis_profiles::Nickname;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::model::form::{FieldError, Problem};
@@ -56,7 +55,7 @@ impl AccessSecret {
     }
 
     pub(crate) fn digest(&self) -> TokenDigest {
-        TokenDigest(Sha256::digest(&self.0).into())
+        TokenDigest::of(&self.0)
     }
 
     /// The characters; for the answer to whoever just made it.

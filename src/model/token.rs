@@ -65,7 +65,7 @@ impl SessionToken {
     }
 
     pub(crate) fn digest(&self) -> TokenDigest {
-        TokenDigest(Sha256::digest(&self.0).into())
+        TokenDigest::of(&self.0)
     }
 
     /// The characters; for the answer to whoever just proved to be its owner.
@@ -81,10 +81,15 @@ impl fmt::Debug for SessionToken {
 }
 
 /// SHA-256 of a token: what the database keeps and looks up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TokenDigest(pub(crate) [u8; 32]);
 
 impl TokenDigest {
+    /// That of a token of either kind.
+    pub(crate) fn of(text: &str) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+
     /// Its first 12 hexadecimal digits: enough to tell tokens apart, and of no use to find one.
     pub(crate) fn prefix(&self) -> String {
         self.0[..6].iter().fold(String::new(), |mut text, byte| {

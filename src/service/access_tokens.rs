@@ -15,6 +15,7 @@ use crate::model::identity::{Access, Identity};
 use crate::model::scope::Scopes;
 use crate::model::token::{LiveToken, TokenDigest};
 use crate::model::user::{Account, UserId};
+use crate::service::cache::Found;
 use crate::store::{NewAccessToken, Store, Writing};
 
 /// So many live tokens an account may have.
@@ -103,24 +104,29 @@ impl AccessTokens {
     }
 
     /// Finds who the token speaks for.
-    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Identity, Error> {
+    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Found, Error> {
         let (account, token) = self.find(token).await?;
         let now = self.clock.now();
         if !token.is_live(now) || account.user.disabled_at.is_some() {
             return Err(Unauthenticated::TokenExpired.into());
         }
-        if token
+        let recorded = token
             .last_used_at
-            .is_none_or(|at| (now - at).abs() >= USE_PRECISION)
-        {
+            .filter(|at| (now - *at).abs() < USE_PRECISION);
+        if recorded.is_none() {
             let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
             used.insert(token.id, now);
         }
+        // Then it is to be recorded again.
+        let until = recorded.unwrap_or(now) + USE_PRECISION;
         let access = Access {
             id: token.id,
             scopes: token.scopes,
         };
-        Ok(Identity::of_access(account.user, token.expires_at, access))
+        Ok(Found {
+            identity: Identity::of_access(account.user, token.expires_at, access),
+            until: token.expires_at.map_or(until, |at| at.min(until)),
+        })
     }
 
     /// Whether time alone has ended the token: nobody revoked it or disabled its user.
@@ -216,7 +222,7 @@ async fn end_these(
 ) -> Result<u32, Error> {
     let mut live = 0;
     for token in tokens {
-        writing.delete_access_token(token.id).await?;
+        writing.delete_access_token(token).await?;
         if token.is_live(now) {
             let kind = AuditEventKind::TokenRevoked;
             let event = NewEvent::new(kind, token.user, actor.clone(), now);

@@ -56,7 +56,7 @@ impl Authentication {
         if let Some(identity) = &*known {
             return Ok(Arc::clone(identity));
         }
-        let identity = Arc::new(self.services().verify(self.bearer()?).await?);
+        let identity = self.services().verify(self.bearer()?).await?;
         *known = Some(Arc::clone(&identity));
         Ok(identity)
     }

@@ -4,6 +4,7 @@ pub(crate) mod access_tokens;
 pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod authentication;
+pub(crate) mod cache;
 mod hash_pool;
 pub(crate) mod import;
 pub(crate) mod passwords;
@@ -15,10 +16,15 @@ pub(crate) mod tokens;
 pub(crate) mod users;
 pub(crate) mod watch;
 
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
@@ -26,9 +32,11 @@ use crate::error::Error;
 use crate::model::access_token::AccessSecret;
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
+use crate::model::token::TokenDigest;
 use crate::service::access_tokens::AccessTokens;
 use crate::service::accounts::Accounts;
 use crate::service::audit::Audit;
+use crate::service::cache::IdentityCache;
 use crate::service::import::Import;
 use crate::service::sign_in::SignIn;
 use crate::service::tokens::Tokens;
@@ -44,6 +52,7 @@ pub(crate) struct Services {
     pub(crate) access_tokens: AccessTokens,
     pub(crate) accounts: Accounts,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) identities: IdentityCache,
     pub(crate) import: Import,
     pub(crate) sign_in: SignIn,
     pub(crate) tokens: Tokens,
@@ -52,26 +61,39 @@ pub(crate) struct Services {
     pub(crate) store: Arc<Store>,
 }
 
-/// Runs `work` in a task of its own, which goes on to its end even when the client hangs up or
-/// `limit` is over. A panic in it is an internal error.
+/// Runs `work`, unless it needs to wait for nothing, in a task of its own, which goes on to its end
+/// even when the client hangs up or `limit` is over. A panic in it is an internal error.
 pub(crate) async fn to_its_end<T: Send + 'static>(
     limit: Duration,
-    work: impl Future<Output = T> + Send + 'static,
+    work: BoxFuture<'static, T>,
 ) -> Result<T, Error> {
-    match timeout(limit, tokio::spawn(work)).await {
-        Ok(done) => done.map_err(Error::internal),
-        Err(_) => Err(Error::TimedOut),
-    }
+    let mut work = AssertUnwindSafe(work).catch_unwind();
+    let done = match poll_fn(|cx| Poll::Ready(work.poll_unpin(cx))).await {
+        Poll::Ready(done) => done,
+        Poll::Pending => match timeout(limit, tokio::spawn(work)).await {
+            Ok(done) => done.map_err(Error::internal)?,
+            Err(_) => return Err(Error::TimedOut),
+        },
+    };
+    done.map_err(|_| Error::internal("a resolver panicked"))
 }
 
 impl Services {
     /// Finds who a Bearer token of either kind speaks for.
-    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Identity, Error> {
-        if AccessSecret::is_meant(&token.0) {
-            self.access_tokens.verify(token).await
-        } else {
-            self.tokens.verify(token).await
+    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
+        let digest = TokenDigest::of(&token.0);
+        // Before anything is looked for: what happens in the meantime is no part of it.
+        let since = self.store.now();
+        let now = self.clock.now();
+        if let Some(identity) = self.identities.get(&digest, now) {
+            return Ok(identity);
         }
+        let found = if AccessSecret::is_meant(&token.0) {
+            self.access_tokens.verify(token).await?
+        } else {
+            self.tokens.verify(token).await?
+        };
+        Ok(self.identities.keep(digest, found, since, now))
     }
 
     /// Whether time alone has ended a Bearer token of either kind: nobody revoked it or disabled its user.

@@ -11,6 +11,7 @@ use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
 use crate::model::token::{Lifetime, LiveToken, Nonce, ServerKey, Session, SessionToken};
 use crate::model::user::{Account, User, UserId};
+use crate::service::cache::Found;
 use crate::store::{Replace, Store};
 
 /// A token on its way to its bearer.
@@ -101,12 +102,15 @@ impl Tokens {
     }
 
     /// Finds who the token speaks for.
-    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Identity, Error> {
+    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Found, Error> {
         let (account, session) = self.find(token).await?;
         if !session.is_live(self.clock.now()) || account.user.disabled_at.is_some() {
             return Err(Unauthenticated::TokenExpired.into());
         }
-        Ok(Identity::of_session(account.user, session.expires_at))
+        Ok(Found {
+            identity: Identity::of_session(account.user, session.expires_at),
+            until: session.expires_at,
+        })
     }
 
     /// Lets the same token live for a full lifetime from now, up to the maximum age since the last
@@ -127,9 +131,9 @@ impl Tokens {
             let expires_at = (now + self.lifetime.duration())
                 .min(latest.unwrap_or(session.expires_at))
                 .max(session.expires_at);
+            let (id, kind) = (account.user.id, AuditEventKind::TokenRenewed);
             let mut writing = self.store.write().await?;
-            if writing.extend_session(&session, expires_at).await? {
-                let (id, kind) = (account.user.id, AuditEventKind::TokenRenewed);
+            if writing.extend_session(id, &session, expires_at).await? {
                 let event = NewEvent::new(kind, id, Actor::new(id, origin), now);
                 writing.record(event.of_token(session.digest)).await?;
                 writing.commit().await?;
@@ -156,12 +160,15 @@ impl Tokens {
     pub(crate) async fn revoke(&self, token: &BearerToken, origin: &Origin) -> Result<bool, Error> {
         let (account, session) = self.find(token).await?;
         let now = self.clock.now();
+        let (id, kind) = (account.user.id, AuditEventKind::TokenRevoked);
         let mut writing = self.store.write().await?;
-        if !writing.end_session(&session.digest, ended_at(now)).await? {
+        if !writing
+            .end_session(id, &session.digest, ended_at(now))
+            .await?
+        {
             return Ok(false);
         }
         if session.is_live(now) {
-            let (id, kind) = (account.user.id, AuditEventKind::TokenRevoked);
             let event = NewEvent::new(kind, id, Actor::new(id, origin), now);
             writing.record(event.of_token(session.digest)).await?;
         }

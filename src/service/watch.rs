@@ -31,7 +31,7 @@ pub(crate) enum Ended {
 pub(crate) struct TokenWatch {
     services: Arc<Services>,
     token: BearerToken,
-    identity: Identity,
+    identity: Arc<Identity>,
     changes: Listener,
 }
 

@@ -129,9 +129,9 @@ impl Writing {
     }
 
     /// Deletes a token.
-    pub(crate) async fn delete_access_token(&self, id: i64) -> Result<(), Error> {
-        self.affects_credentials();
-        access_token::Entity::delete_by_id(id)
+    pub(crate) async fn delete_access_token(&self, token: &AccessToken) -> Result<(), Error> {
+        self.affects(token.user);
+        access_token::Entity::delete_by_id(token.id)
             .exec(&self.transaction)
             .await?;
         Ok(())

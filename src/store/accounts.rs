@@ -61,7 +61,7 @@ impl Writing {
             .col_expr(user::Column::PasswordHash, Expr::val(new.0.as_str()))
             .col_expr(user::Column::PasswordVersion, next_version())
             .filter(as_verified(verified));
-        self.affects_credentials();
+        self.affects(verified.user.id);
         self.changes_a_row(update).await
     }
 
@@ -71,7 +71,7 @@ impl Writing {
             .col_expr(user::Column::PasswordHash, Expr::val(new.0.as_str()))
             .col_expr(user::Column::PasswordVersion, next_version())
             .filter(user::Column::Id.eq(id.0));
-        self.affects_credentials();
+        self.affects(id);
         self.changes_a_row(update).await.map(drop)
     }
 
@@ -92,6 +92,7 @@ impl Writing {
         }
         // A statement has to set something.
         row.id = Set(id.0);
+        self.affects(id);
         let done = user::Entity::update_many()
             .set(row)
             .filter(user::Column::Id.eq(id.0))
@@ -136,13 +137,13 @@ impl Writing {
             .set(ended(expired_at))
             .filter(user::Column::Id.eq(id.0))
             .filter(user::Column::TokenNonce.is_not_null());
-        self.affects_credentials();
+        self.affects(id);
         self.changes_a_row(update).await.map(drop)
     }
 
     /// Deletes the account, and where it was signed in to from.
     pub(crate) async fn delete_user(&self, id: UserId) -> Result<(), Error> {
-        self.affects_credentials();
+        self.affects(id);
         self.forget_addresses(id).await?;
         user::Entity::delete_by_id(id.0)
             .exec(&self.transaction)
@@ -154,7 +155,7 @@ impl Writing {
         let update = user::Entity::update_many()
             .set(change)
             .filter(user::Column::Id.eq(id.0));
-        self.affects_credentials();
+        self.affects(id);
         self.changes_a_row(update).await.map(drop)
     }
 }

@@ -1,38 +1,199 @@
-//! Notice when somebody's credentials end, or their rights change: by this process at once, and by
-//! another one, such as the command line, soon after.
+//! Know since when nobody's credentials ended and nobody's rights changed: by this process, and by
+//! another one on the same file, such as the command line.
 
-use std::path::{Path, PathBuf};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sea_orm::sqlx::{self, ConnectOptions};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::model::user::UserId;
 use crate::store::Store;
 
-/// How often the file is asked whether another process changed it.
-const ASK_EVERY: Duration = Duration::from_millis(100);
+/// How often whoever waits for changes looks whether another process made one.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Tells whoever listens that something changed, and not what: they look for themselves.
+/// Accounts that share one entry: a change of the one counts as a change of all of them.
+const ENTRIES: usize = 4096;
+
+/// A point in the order of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+/// Whose credentials end, or who is changed.
+#[derive(Debug, Default)]
+pub(super) enum Affected {
+    #[default]
+    None,
+    These(Vec<UserId>),
+    Any,
+}
+
+/// The last changes, each with its moment; whoever listens is told of each, and looks for themselves.
 #[derive(Debug)]
 pub(super) struct Changes {
+    /// The moment of the last change.
+    last: AtomicU64,
+    of_accounts: Box<[AtomicU64]>,
+    /// The last change that may be of any account.
+    of_any: AtomicU64,
+    others: Others,
     told: watch::Sender<()>,
-    /// Whether a task asks the file.
-    asking: Mutex<bool>,
+    /// Whether a task looks out for other processes.
+    looking: Mutex<bool>,
 }
 
 impl Changes {
-    pub(super) fn new() -> Arc<Self> {
-        let told = watch::Sender::new(());
-        let asking = Mutex::new(false);
-        Arc::new(Self { told, asking })
+    /// `file` is the database's.
+    pub(super) fn of(file: &Path) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            last: AtomicU64::new(0),
+            of_accounts: (0..ENTRIES).map(|_| AtomicU64::new(0)).collect(),
+            of_any: AtomicU64::new(0),
+            others: Others::beside(file)?,
+            told: watch::Sender::new(()),
+            looking: Mutex::new(false),
+        }))
     }
 
-    pub(super) fn tell(&self) {
+    /// To be called once changes are kept, and before anybody is told that they are.
+    pub(super) fn are_kept(&self, affected: &Affected) {
+        match affected {
+            Affected::None => return,
+            Affected::These(accounts) => {
+                let moment = self.next();
+                for account in accounts {
+                    self.entry(*account).fetch_max(moment, Ordering::SeqCst);
+                }
+            }
+            Affected::Any => self.anything_may_have_changed(),
+        }
+        if let Err(error) = self.others.tell(|| self.anything_may_have_changed()) {
+            tracing::error!(%error, "other processes on this database cannot be told of a change");
+        }
         self.told.send_replace(());
     }
+
+    /// What is read from the database after this is as new as that moment.
+    fn now(&self) -> Moment {
+        match self.others.have_told() {
+            Ok(None) => {}
+            Ok(Some(count)) => {
+                self.anything_may_have_changed();
+                self.others.heard(count);
+                self.told.send_replace(());
+            }
+            // Who does not know whether something changed has to take it for granted.
+            Err(_) => self.anything_may_have_changed(),
+        }
+        Moment(self.last.load(Ordering::SeqCst))
+    }
+
+    fn none_since(&self, moment: Moment, account: UserId) -> bool {
+        let of_account = self.entry(account).load(Ordering::SeqCst);
+        of_account.max(self.of_any.load(Ordering::SeqCst)) <= moment.0
+    }
+
+    fn anything_may_have_changed(&self) {
+        self.of_any.fetch_max(self.next(), Ordering::SeqCst);
+    }
+
+    fn next(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    fn entry(&self, account: UserId) -> &AtomicU64 {
+        // The remainder is less than the length.
+        let index = account.0.unsigned_abs() % ENTRIES as u64;
+        &self.of_accounts[usize::try_from(index).unwrap_or(0)]
+    }
+}
+
+/// The other processes on the same database: a file beside it counts the changes that each makes. To
+/// look at it is much cheaper than to ask the database.
+#[derive(Debug)]
+struct Others {
+    file: File,
+    /// The count that is known.
+    known: AtomicU64,
+    /// The count that this process is about to write, or wrote last.
+    own: AtomicU64,
+    /// Held by whoever writes; other processes are kept away by a lock on the file.
+    writing: Mutex<()>,
+}
+
+impl Others {
+    fn beside(database: &Path) -> io::Result<Self> {
+        let mut path = database.as_os_str().to_owned();
+        path.push("-changes");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        let count = read(&file)?;
+        Ok(Self {
+            file,
+            known: AtomicU64::new(count),
+            own: AtomicU64::new(count),
+            writing: Mutex::new(()),
+        })
+    }
+
+    /// The count, if it is another one than is known.
+    fn have_told(&self) -> io::Result<Option<u64>> {
+        let count = read(&self.file)?;
+        let known = count == self.known.load(Ordering::SeqCst);
+        let own = || count == self.own.load(Ordering::SeqCst);
+        Ok((!known && !own()).then_some(count))
+    }
+
+    fn heard(&self, count: u64) {
+        self.known.store(count, Ordering::SeqCst);
+    }
+
+    /// Counts one more change; calls `unheard` first if others made one that is not known yet.
+    fn tell(&self, unheard: impl FnOnce()) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.file.lock()?;
+        let told = self.count(unheard);
+        self.file.unlock()?;
+        told
+    }
+
+    fn count(&self, unheard: impl FnOnce()) -> io::Result<()> {
+        let count = read(&self.file)?;
+        if count != self.known.load(Ordering::SeqCst) {
+            unheard();
+        }
+        // Whoever looks meanwhile finds the one number or the other.
+        self.heard(count);
+        self.own.store(count.wrapping_add(1), Ordering::SeqCst);
+        let written = (self.file).write_all_at(&count.wrapping_add(1).to_ne_bytes(), 0);
+        match written {
+            Ok(()) => self.heard(count.wrapping_add(1)),
+            // The number is another process's to write.
+            Err(_) => self.own.store(count, Ordering::SeqCst),
+        }
+        written
+    }
+}
+
+/// A new file counts from zero.
+fn read(file: &File) -> io::Result<u64> {
+    let mut count = [0; 8];
+    let length = file.read_at(&mut count, 0)?;
+    if length == 0 || length == count.len() {
+        return Ok(u64::from_ne_bytes(count));
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
 }
 
 /// News of changes. Several that come at once are one.
@@ -49,75 +210,44 @@ impl Listener {
 }
 
 impl Store {
+    /// What is read after this is as new as that moment.
+    pub(crate) fn now(&self) -> Moment {
+        self.changes.now()
+    }
+
+    /// Whether nothing has happened since that may have ended credentials of the account, or changed
+    /// what it is. To be asked of a moment that is past, after [`Store::now`].
+    pub(crate) fn unchanged_since(&self, moment: Moment, account: UserId) -> bool {
+        self.changes.none_since(moment, account)
+    }
+
     /// Listens from now on. What is read afterwards is as new as the last change, or the listener will
     /// hear of one.
     pub(crate) fn listen(&self) -> Listener {
         let changes = &self.changes;
-        let mut asking = (changes.asking.lock()).unwrap_or_else(PoisonError::into_inner);
+        let mut looking = (changes.looking.lock()).unwrap_or_else(PoisonError::into_inner);
         let listener = Listener(changes.told.subscribe());
-        if !*asking {
-            *asking = true;
-            tokio::spawn(ask(Arc::clone(changes), self.path.clone()));
+        if !*looking {
+            *looking = true;
+            tokio::spawn(look(Arc::clone(changes)));
         }
         listener
     }
 }
 
-/// Asks the file while anybody listens.
-///
-/// `PRAGMA data_version` changes when another connection commits, so it takes one that lives on and
-/// changes nothing itself: each of a pool's has a count of its own. This process's own commits are
-/// among those it sees.
-async fn ask(changes: Arc<Changes>, path: PathBuf) {
-    let mut connection = None;
-    let mut last = None;
-    let mut failing = false;
-    let mut ticks = interval(ASK_EVERY);
+/// Looks out for other processes while anybody listens.
+async fn look(changes: Arc<Changes>) {
+    let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         {
-            let mut asking = (changes.asking.lock()).unwrap_or_else(PoisonError::into_inner);
+            let mut looking = (changes.looking.lock()).unwrap_or_else(PoisonError::into_inner);
             if changes.told.receiver_count() == 0 {
-                *asking = false;
+                *looking = false;
                 return;
             }
         }
-        let version = match data_version(&mut connection, &path).await {
-            Ok(version) => {
-                failing = false;
-                Some(version)
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "the database cannot be watched");
-                }
-                connection = None;
-                None
-            }
-        };
-        // Who does not know whether something changed says so.
-        if version.is_none() || version != last {
-            changes.tell();
-        }
-        last = version;
+        changes.now();
     }
-}
-
-async fn data_version(
-    connection: &mut Option<SqliteConnection>,
-    path: &Path,
-) -> Result<i64, sqlx::Error> {
-    let connection = if let Some(connection) = connection {
-        connection
-    } else {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .pragma("query_only", "on")
-            .disable_statement_logging();
-        connection.insert(options.connect().await?)
-    };
-    sqlx::query_scalar("PRAGMA data_version")
-        .fetch_one(connection)
-        .await
 }

@@ -30,6 +30,8 @@ pub(crate) enum OpenError {
     NoFolder(PathBuf),
     #[error("the database file {0} cannot be made: {1}")]
     Create(PathBuf, io::Error),
+    #[error("the file {0}-changes, which counts changes, cannot be used: {1}")]
+    Changes(PathBuf, io::Error),
     #[error("the database file {0} cannot be opened: {1}")]
     Connect(PathBuf, DbErr),
     #[error(
@@ -69,11 +71,13 @@ impl Store {
         let writer = connect(path, true).await.map_err(connected)?;
         migrate(&writer, path).await?;
         let readers = connect(path, false).await.map_err(connected)?;
+        let changes =
+            Changes::of(path).map_err(|error| OpenError::Changes(path.to_owned(), error))?;
         Ok(Self {
             writer,
             readers,
             path: path.to_owned(),
-            changes: Changes::new(),
+            changes,
         })
     }
 }

@@ -23,7 +23,7 @@ use crate::error::Error;
 pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::accounts::ProfileChange;
 use self::changes::Changes;
-pub(crate) use self::changes::Listener;
+pub(crate) use self::changes::{Listener, Moment};
 pub use self::flask::{FlaskDatabase, FlaskRow};
 pub(crate) use self::import::Taken;
 pub(crate) use self::sessions::Replace;

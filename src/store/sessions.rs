@@ -58,6 +58,10 @@ impl Writing {
             .filter(user::Column::TokenExpiration.lte(now.timestamp_millis()))
             .exec(&self.transaction)
             .await?;
+        // To a process with another clock they may be live.
+        if done.rows_affected > 0 {
+            self.affects_any();
+        }
         Ok(done.rows_affected)
     }
 
@@ -80,7 +84,7 @@ impl Writing {
             .set(with_session(new))
             .filter(as_verified(account))
             .filter(replaced);
-        self.affects_credentials();
+        self.affects(account.user.id);
         self.changes_a_row(update).await
     }
 
@@ -99,12 +103,15 @@ impl Writing {
                 ..Default::default()
             })
             .filter(as_verified(account));
+        self.affects(account.user.id);
         self.changes_a_row(update).await
     }
 
-    /// Gives a session another expiration. False, and nothing is changed, if it is not as it was read.
+    /// Gives the session of `user` another expiration. False, and nothing is changed, if it is not as it
+    /// was read.
     pub(crate) async fn extend_session(
         &self,
+        user: UserId,
         session: &Session,
         expires_at: DateTime<Utc>,
     ) -> Result<bool, Error> {
@@ -117,13 +124,15 @@ impl Writing {
             .filter(user::Column::TokenNonce.is_not_null())
             .filter(user::Column::TokenExpiration.eq(session.expires_at.timestamp_millis()))
             .filter(user::Column::DisabledAt.is_null());
+        self.affects(user);
         self.changes_a_row(update).await
     }
 
-    /// Drops the nonce of the session with this digest, and sets its expiration to `expired_at`.
-    /// False if it had no nonce any more.
+    /// Drops the nonce of the session of `user` with this digest, and sets its expiration to
+    /// `expired_at`. False if it had no nonce any more.
     pub(crate) async fn end_session(
         &self,
+        user: UserId,
         digest: &TokenDigest,
         expired_at: DateTime<Utc>,
     ) -> Result<bool, Error> {
@@ -131,7 +140,7 @@ impl Writing {
             .set(ended(expired_at))
             .filter(user::Column::TokenDigest.eq(digest.0.to_vec()))
             .filter(user::Column::TokenNonce.is_not_null());
-        self.affects_credentials();
+        self.affects(user);
         self.changes_a_row(update).await
     }
 }

@@ -1,7 +1,6 @@
 //! All that changes rows: in transactions, whose audit events are part of them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use entity::{audit_event, user};
 use sea_orm::ActiveValue::Set;
@@ -13,15 +12,16 @@ use sea_orm::{
 
 use crate::error::Error;
 use crate::model::audit::NewEvent;
+use crate::model::user::UserId;
 use crate::store::Store;
-use crate::store::changes::Changes;
+use crate::store::changes::{Affected, Changes};
 
 /// Changes that are kept together once they are committed. Dropped before, nothing was changed.
 pub(crate) struct Writing {
     pub(super) transaction: DatabaseTransaction,
     events: Vec<NewEvent>,
     changes: Arc<Changes>,
-    to_tell: AtomicBool,
+    affected: Mutex<Affected>,
 }
 
 impl Store {
@@ -36,7 +36,7 @@ impl Store {
             transaction: self.writer.begin_with_options(immediate).await?,
             events: Vec::new(),
             changes: Arc::clone(&self.changes),
-            to_tell: AtomicBool::new(false),
+            affected: Mutex::default(),
         })
     }
 }
@@ -44,19 +44,44 @@ impl Store {
 impl Writing {
     /// Keeps the changes, and says so in the log.
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        let committed = self.transaction.commit().await;
-        // One that failed may have been kept all the same.
-        if self.to_tell.into_inner() {
-            self.changes.tell();
-        }
-        committed?;
-        self.events.iter().for_each(NewEvent::log);
+        let Self {
+            transaction,
+            events,
+            changes,
+            affected,
+        } = self;
+        let affected = affected.into_inner();
+        let affected = affected.unwrap_or_else(PoisonError::into_inner);
+        // In a task of its own: the commit goes on to its end even when nobody waits for it any more,
+        // and is told then.
+        let commit = async move {
+            let committed = transaction.commit().await;
+            // One that failed may have been kept all the same.
+            changes.are_kept(&affected);
+            committed
+        };
+        tokio::spawn(commit).await.map_err(Error::internal)??;
+        events.iter().for_each(NewEvent::log);
         Ok(())
     }
 
-    /// Notes that credentials end, or rights change: whoever relies on them is told once that is kept.
-    pub(super) fn affects_credentials(&self) {
-        self.to_tell.store(true, Ordering::Relaxed);
+    /// Notes that credentials of an account end, or that what it is changes: whoever relies on them is
+    /// told once that is kept.
+    pub(super) fn affects(&self, account: UserId) {
+        match &mut *self.affected() {
+            Affected::Any => {}
+            Affected::These(accounts) => accounts.push(account),
+            none @ Affected::None => *none = Affected::These(vec![account]),
+        }
+    }
+
+    /// Notes the same of nobody knows which accounts.
+    pub(super) fn affects_any(&self) {
+        *self.affected() = Affected::Any;
+    }
+
+    fn affected(&self) -> MutexGuard<'_, Affected> {
+        self.affected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records an event.

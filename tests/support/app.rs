@@ -122,12 +122,16 @@ impl TestApp {
             .unwrap()
     }
 
-    /// Runs SQL behind the app's back.
+    /// Runs SQL behind the app's back, and counts the change, as other processes do.
     pub async fn sql(&self, sql: &str) {
         let database = self.database().await;
         let statement = Statement::from_string(database.get_database_backend(), sql);
         database.execute_raw(statement).await.unwrap();
         database.close().await.unwrap();
+        let counter = self.file("test.db-changes");
+        let count = std::fs::read(&counter).unwrap();
+        let count = count.try_into().map_or(0, u64::from_ne_bytes);
+        std::fs::write(&counter, (count + 1).to_ne_bytes()).unwrap();
     }
 
     /// The row of an account.

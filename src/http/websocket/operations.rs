@@ -128,7 +128,7 @@ where
             name: request.operation_name,
             variables: request.variables,
         })?;
-        if prepared.kind != OperationType::Subscription {
+        if prepared.document.operation_type != OperationType::Subscription {
             let why = "There are only subscriptions on the socket. Send this over HTTP.";
             return Err(Error::GraphqlValidationFailed(why.to_owned()));
         }
@@ -136,7 +136,7 @@ where
         let request_id = Arc::clone(&self.socket.request_id);
         let events = self
             .executor
-            .subscribe(prepared.request, authentication, request_id);
+            .subscribe(prepared, authentication, request_id);
         Ok(holding(permit, events.boxed()))
     }
 

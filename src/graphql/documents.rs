@@ -1,0 +1,299 @@
+//! Documents that were parsed and checked, to be executed again without either.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::Hash;
+use std::mem::size_of;
+use std::sync::{Arc, OnceLock};
+
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
+    SelectionSet,
+};
+use async_graphql::parser::{Error as ParserError, parse_query};
+use async_graphql::registry::{MetaType, Registry};
+use async_graphql::{Name, Positioned, ValidationResult};
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
+
+use crate::config::Limits;
+use crate::error::Error;
+use crate::graphql::limits::{check_operation, check_text};
+
+/// What an entry takes beside the document: its places in tables and lists, and what the allocator
+/// rounds up.
+const OVERHEAD: usize = 1024;
+
+/// One operation of a document, with the fragments that it uses.
+pub(crate) struct Document {
+    pub(crate) operation_type: OperationType,
+    /// The operation's own, if it has one.
+    pub(crate) name: Option<String>,
+    /// The names, not the aliases, of what it asks the root for.
+    pub(crate) root_fields: Vec<Arc<str>>,
+    parsed: ExecutableDocument,
+    /// Set once validation found nothing wrong: what it found, if it will find the same whatever the
+    /// variables are.
+    valid: OnceLock<Option<ValidationResult>>,
+    bytes: usize,
+}
+
+impl Document {
+    /// Parses a text, and checks the operation against the limits.
+    fn read(text: &str, name: Option<&str>, limits: &Limits) -> Result<Self, Error> {
+        let tokens = check_text(text, limits)?;
+        let mut parsed = parse_query(text).map_err(|error| parse_error(&error))?;
+        let name = choose(&mut parsed, name)?;
+        let DocumentOperations::Single(chosen) = &parsed.operations else {
+            return Err(Error::internal("no operation was chosen"));
+        };
+        let chosen = &chosen.node;
+        check_operation(&parsed, chosen, limits)?;
+        let mut root_fields = Vec::new();
+        collect(&parsed, &chosen.selection_set.node, &mut root_fields);
+        Ok(Self {
+            operation_type: chosen.ty,
+            name,
+            root_fields,
+            // The largest node for each token, in lists that are half empty.
+            bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
+            parsed,
+            valid: OnceLock::new(),
+        })
+    }
+
+    /// What kind of operation it is, in GraphQL's word for it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.operation_type {
+            OperationType::Query => "query",
+            OperationType::Mutation => "mutation",
+            OperationType::Subscription => "subscription",
+        }
+    }
+
+    /// What the library executes: it takes a document apart.
+    pub(super) fn parsed(&self) -> ExecutableDocument {
+        self.parsed.clone()
+    }
+
+    pub(super) fn operation(&self) -> Option<&OperationDefinition> {
+        match &self.parsed.operations {
+            DocumentOperations::Single(operation) => Some(&operation.node),
+            DocumentOperations::Multiple(_) => None,
+        }
+    }
+
+    /// What validation finds, if that is known.
+    pub(super) fn validation(&self) -> Option<ValidationResult> {
+        self.valid.get().copied().flatten()
+    }
+
+    /// Notes that validation found nothing wrong. It may yet find something else with other variables:
+    /// their values are checked with each request, but what a field costs may hang on them.
+    pub(super) fn is_valid(&self, found: ValidationResult, registry: &Registry) {
+        self.valid
+            .get_or_init(|| (!self.costs_hang_on_variables(registry)).then_some(found));
+    }
+
+    fn costs_hang_on_variables(&self, registry: &Registry) -> bool {
+        let has_own_costs = |name: &str| {
+            registry.types.values().any(|defined| match defined {
+                MetaType::Object { fields, .. } => fields
+                    .get(name)
+                    .is_some_and(|field| field.compute_complexity.is_some()),
+                _ => false,
+            })
+        };
+        let is_given_variables = |field: &Field| {
+            let values = field.arguments.iter().map(|(_, value)| &value.node);
+            values.into_iter().any(|value| value.clone().into_const().is_none())
+        };
+        let fragments = self.parsed.fragments.values();
+        let mut sets: Vec<&SelectionSet> = fragments
+            .map(|fragment| &fragment.node.selection_set.node)
+            .chain(self.operation().map(|operation| &operation.selection_set.node))
+            .collect();
+        while let Some(set) = sets.pop() {
+            for selection in &set.items {
+                match &selection.node {
+                    Selection::Field(field) => {
+                        let field = &field.node;
+                        if is_given_variables(field) && has_own_costs(&field.name.node) {
+                            return true;
+                        }
+                        sets.push(&field.selection_set.node);
+                    }
+                    Selection::InlineFragment(inline) => sets.push(&inline.node.selection_set.node),
+                    Selection::FragmentSpread(_) => {}
+                }
+            }
+        }
+        false
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, fields) = (self.kind(), &self.root_fields);
+        write!(f, "Document({kind} {:?} of {fields:?})", self.name)
+    }
+}
+
+/// A text, and the name of the operation that is asked for.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    text: String,
+    name: Option<String>,
+}
+
+/// The same, of somebody else.
+#[derive(Hash)]
+struct Asked<'a> {
+    text: &'a str,
+    name: Option<&'a str>,
+}
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.text == key.text && self.name == key.name.as_deref()
+    }
+}
+
+/// The documents that were valid, bounded in bytes. Nothing of who asked is in them, nor of the values of
+/// variables.
+pub(crate) struct Documents(Cache<Key, Arc<Document>, Bytes>);
+
+impl Documents {
+    /// With room for so many bytes; for nothing if there are none.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let most = usize::try_from(bytes).unwrap_or(usize::MAX) / OVERHEAD;
+        Self(Cache::with_weighter(most, bytes, Bytes))
+    }
+
+    /// The document, and what to keep it by if it is a new one that turns out to be valid.
+    pub(super) fn find(
+        &self,
+        text: &str,
+        name: Option<&str>,
+        limits: &Limits,
+    ) -> Result<(Arc<Document>, Option<Key>), Error> {
+        if let Some(known) = self.0.get(&Asked { text, name }) {
+            return Ok((known, None));
+        }
+        let document = Document::read(text, name, limits)?;
+        let key = Key {
+            text: text.to_owned(),
+            name: name.map(str::to_owned),
+        };
+        Ok((Arc::new(document), Some(key)))
+    }
+
+    /// Keeps a document, if it turned out to be valid.
+    pub(super) fn keep(&self, key: Key, document: &Arc<Document>) {
+        if document.valid.get().is_some() {
+            self.0.insert(key, Arc::clone(document));
+        }
+    }
+
+    /// The bytes that are taken.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.weight()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Bytes;
+
+impl Weighter<Key, Arc<Document>> for Bytes {
+    fn weight(&self, _: &Key, document: &Arc<Document>) -> u64 {
+        document.bytes as u64
+    }
+}
+
+/// Leaves the operation that is asked for, and the fragments that it uses, in the document. The
+/// library's validation mixes up the variables of several operations.
+fn choose(document: &mut ExecutableDocument, name: Option<&str>) -> Result<Option<String>, Error> {
+    let refuse = |why: String| Err(Error::GraphqlValidationFailed(why));
+    let several = match (&mut document.operations, name) {
+        (DocumentOperations::Single(_), None) => return Ok(None),
+        (DocumentOperations::Single(_), Some(_)) => {
+            return refuse("The operation has no name, but one is asked for.".to_owned());
+        }
+        (DocumentOperations::Multiple(several), _) => several,
+    };
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None if several.len() == 1 => several
+            .keys()
+            .next()
+            .map(Name::to_string)
+            .unwrap_or_default(),
+        None => return refuse("Several operations: say which by operationName.".to_owned()),
+    };
+    let only = several.len() == 1;
+    let Some(chosen) = several.remove(name.as_str()) else {
+        return refuse("There is no operation of this name.".to_owned());
+    };
+    if !only {
+        let used = fragments_of(document, &chosen.node);
+        document
+            .fragments
+            .retain(|name, _| used.contains(name.as_str()));
+    }
+    document.operations = DocumentOperations::Single(chosen);
+    Ok(Some(name))
+}
+
+/// The names of the fragments that an operation spreads, however far down.
+fn fragments_of(document: &ExecutableDocument, operation: &OperationDefinition) -> HashSet<String> {
+    let mut used = HashSet::new();
+    let mut sets = vec![&operation.selection_set.node];
+    while let Some(set) = sets.pop() {
+        for selection in &set.items {
+            match &selection.node {
+                Selection::Field(field) => sets.push(&field.node.selection_set.node),
+                Selection::InlineFragment(inline) => sets.push(&inline.node.selection_set.node),
+                Selection::FragmentSpread(spread) => {
+                    let name = &spread.node.fragment_name.node;
+                    if used.insert(name.to_string()) {
+                        let fragment = document.fragments.get(name);
+                        sets.extend(fragment.map(|fragment| &fragment.node.selection_set.node));
+                    }
+                }
+            }
+        }
+    }
+    used
+}
+
+/// Collects the name of each field that is not within another. Only for what
+/// [`check_operation`] let pass: it bounds how many there are.
+fn collect(document: &ExecutableDocument, set: &SelectionSet, found: &mut Vec<Arc<str>>) {
+    for selection in &set.items {
+        match &selection.node {
+            Selection::Field(field) => found.push(field.node.name.node.as_str().into()),
+            Selection::InlineFragment(inline) => {
+                collect(document, &inline.node.selection_set.node, found);
+            }
+            Selection::FragmentSpread(spread) => {
+                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                    collect(document, &fragment.node.selection_set.node, found);
+                }
+            }
+        }
+    }
+}
+
+/// The parser explains over several lines; where it stopped is enough.
+fn parse_error(error: &ParserError) -> Error {
+    let at = error.positions().next();
+    Error::GraphqlParseFailed(at.map_or_else(
+        || "The document is not GraphQL.".to_owned(),
+        |at| {
+            format!(
+                "The document is not GraphQL at line {}, column {}.",
+                at.line, at.column
+            )
+        },
+    ))
+}

@@ -1,0 +1,96 @@
+//! What is done within the library's way through a request: coerce variables before anything is
+//! executed, validate no document twice, and keep what stands beside a nullable field that errs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_graphql::async_trait::async_trait;
+use async_graphql::extensions::{
+    Extension, ExtensionContext, ExtensionFactory, NextExecute, NextParseQuery, NextResolve,
+    NextValidation, ResolveInfo,
+};
+use async_graphql::parser::types::ExecutableDocument;
+use async_graphql::{
+    Error as GraphqlError, Pos, Response, ServerError, ServerResult, ValidationResult, Value,
+    Variables,
+};
+
+use crate::graphql::context::Call;
+use crate::graphql::variables;
+
+/// Makes one [`OfRequest`] for each request.
+pub(super) struct Hooks;
+
+impl ExtensionFactory for Hooks {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(OfRequest::default())
+    }
+}
+
+/// The errors of a request's nullable fields. Such a field is null, and what stands beside it stays
+/// (GraphQL specification, section 6.4.4). The library does so when the value errs, but not when the
+/// resolver or its guard does: then the parent is lost.
+#[derive(Default)]
+struct OfRequest(Mutex<Vec<ServerError>>);
+
+#[async_trait]
+impl Extension for OfRequest {
+    async fn parse_query(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        query: &str,
+        variables: &Variables,
+        next: NextParseQuery<'_>,
+    ) -> ServerResult<ExecutableDocument> {
+        let call = ctx.data_opt::<Call>();
+        if let Some(operation) = call.and_then(|call| call.document.operation()) {
+            variables::check(&ctx.schema_env.registry, operation, variables)
+                .map_err(|why| GraphqlError::new_with_source(why).into_server_error(Pos::default()))?;
+        }
+        next.run(ctx, query, variables).await
+    }
+
+    async fn validation(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        next: NextValidation<'_>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        let Some(call) = ctx.data_opt::<Call>() else {
+            return next.run(ctx).await;
+        };
+        if let Some(known) = call.document.validation() {
+            return Ok(known);
+        }
+        let found = next.run(ctx).await?;
+        call.document.is_valid(found, &ctx.schema_env.registry);
+        Ok(found)
+    }
+
+    async fn execute(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        operation_name: Option<&str>,
+        next: NextExecute<'_>,
+    ) -> Response {
+        let mut response = next.run(ctx, operation_name).await;
+        let mut caught = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        response.errors.append(&mut caught);
+        response
+    }
+
+    async fn resolve(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        info: ResolveInfo<'_>,
+        next: NextResolve<'_>,
+    ) -> ServerResult<Option<Value>> {
+        let nullable = !info.return_type.ends_with('!');
+        match next.run(ctx, info).await {
+            Err(error) if nullable => {
+                let mut caught = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                caught.push(error);
+                Ok(Some(Value::Null))
+            }
+            resolved => resolved,
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! What is remembered from one request to the next: documents and identities, and nothing of who asked,
+//! with what variables, or what has changed since.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_graphql::{
+    EmptySubscription, Enum, InputObject, InputValueError, InputValueResult, MergedObject, Object,
+    OneofObject, Scalar, ScalarType, Value as GraphqlValue,
+};
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use symbolon::{Authenticated, RequireScope};
+
+use crate::support::{Answer, PASSWORD, Server, TestApp, unthrottled};
+
+async fn ask(app: &TestApp, token: &str, document: &str, variables: Value) -> Answer {
+    let operation = app.operation_with(document, &variables);
+    operation.bearer(token).send().await
+}
+
+#[tokio::test]
+async fn a_known_document_is_answered_to_each_who_asks() {
+    let app = TestApp::start().await;
+    let (mut tokens, mut names) = (Vec::new(), Vec::new());
+    for name in ["ada", "bob", "eve"] {
+        app.register(name).await;
+        tokens.push(app.sign_in(name).await);
+        names.push(name);
+    }
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE username = 'ada'")
+        .await;
+    let document = "{ me { username } auditEvents(first: 1) { nodes { kind } } __typename }";
+    for _ in 0..3 {
+        for (name, token) in names.iter().zip(&tokens) {
+            let answer = ask(&app, token, "{ me { username } }", json!({})).await;
+            assert_eq!(answer.at("/data/me/username"), name, "{answer:?}");
+            let answer = ask(&app, token, document, json!({})).await;
+            if *name == "ada" {
+                assert_eq!(answer.at("/data/me/username"), name, "{answer:?}");
+            } else {
+                assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+            }
+        }
+        for document in [document, "{ me { username } }"] {
+            let nobody = app.operation(document).send().await;
+            assert_eq!(nobody.at("/data"), &Value::Null);
+            let code = nobody.at("/errors/0/extensions/code");
+            assert_eq!(code, "UNAUTHENTICATED", "{nobody:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_text_with_several_operations_is_a_document_for_each() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let document = "query Name { me { username } } query Id { me { ...own } }
+        mutation End { revokeToken } fragment own on User { id }";
+    let ask = async |name: Value| {
+        let body = json!({ "query": document, "operationName": name });
+        let request = app.request(Method::POST, "/graphql").json(&body);
+        Answer::of(request.bearer_auth(&token)).await
+    };
+    for _ in 0..3 {
+        let name = ask(json!("Name")).await;
+        assert_eq!(name.at("/data"), &json!({ "me": { "username": "ada" } }));
+        let id = ask(json!("Id")).await;
+        assert_eq!(id.at("/data"), &json!({ "me": { "id": "1" } }));
+        for unknown in [json!("Nobody"), json!(""), json!(null)] {
+            assert_eq!(ask(unknown).await.error().0, "GRAPHQL_VALIDATION_FAILED");
+        }
+    }
+    assert_eq!(ask(json!("End")).await.at("/data/revokeToken"), true);
+    let after = ask(json!("Name")).await;
+    assert_eq!(after.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
+}
+
+#[tokio::test]
+async fn directives_follow_the_variables_of_each_request() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let document = "query($with: Boolean!, $without: Boolean = false) {
+        me { id @include(if: $with) ...name @skip(if: $without) } }
+        fragment name on User { username role @include(if: $with) }";
+    for _ in 0..2 {
+        for (variables, expected) in [
+            (
+                json!({ "with": true }),
+                json!({ "id": "1", "username": "ada", "role": "USER" }),
+            ),
+            (json!({ "with": false }), json!({ "username": "ada" })),
+            (
+                json!({ "with": true, "without": true }),
+                json!({ "id": "1" }),
+            ),
+        ] {
+            let answer = ask(&app, &token, document, variables).await;
+            assert_eq!(answer.at("/data/me"), &expected, "{answer:?}");
+        }
+        let missing = ask(&app, &token, document, json!({})).await;
+        assert_eq!(missing.error().0, "BAD_USER_INPUT");
+    }
+}
+
+#[tokio::test]
+async fn what_a_document_costs_follows_the_variables_of_each_request() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let pages: String = (0..12)
+        .map(|n| format!("p{n}: users(first: $n) {{ nodes {{ id username role email }} }} "))
+        .collect();
+    let pages = format!("query($n: Int) {{ {pages} }}");
+    let limit = |answer: &Answer| answer.at("/errors/0/extensions/limit").clone();
+    for n in [1, 100, 2, 100] {
+        let answer = ask(&app, &token, &pages, json!({ "n": n })).await;
+        let expected = if n == 100 { json!("complexity") } else { Value::Null };
+        assert_eq!(limit(&answer), expected, "{n}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_known_document_does_nothing_before_its_variables_fit() {
+    let app = TestApp::start().await;
+    let document = "mutation($name: String!, $password: String!, $life: Int) {
+        createUser(input: { username: $name, password: $password }) { user { id } }
+        createToken(expiresIn: $life) { token } }";
+    let send = async |name: &str, life: Value| {
+        let variables = json!({ "name": name, "password": PASSWORD, "life": life });
+        let operation = app.operation_with(document, &variables);
+        operation.basic("ada", PASSWORD).send().await
+    };
+    app.register("ada").await;
+    for (round, name) in ["bob", "eve"].into_iter().enumerate() {
+        let answer = send(name, json!(600)).await;
+        let id = (2 + round).to_string();
+        assert_eq!(answer.at("/data/createUser/user/id"), &json!(id), "{answer:?}");
+        for wrong in [json!("soon"), json!(1.5), json!([1]), json!({}), json!(true)] {
+            let answer = send("never", wrong.clone()).await;
+            assert_eq!(answer.error().0, "BAD_USER_INPUT", "{wrong}: {answer:?}");
+        }
+    }
+    assert_eq!(app.register("last").await, 4);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_refused_again() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    for document in [
+        "{ me { username wings } }",
+        "{ me { username }",
+        "query($unused: Int) { me { username } }",
+        "{ me { ...nobody } }",
+        "{ me }",
+        "{ me { username } me: user(id: 1) { username } }",
+    ] {
+        let first = ask(&app, &token, document, json!({})).await;
+        let code = first.error().0;
+        assert!(code.starts_with("GRAPHQL_"), "{document}: {first:?}");
+        for _ in 0..2 {
+            let again = ask(&app, &token, document, json!({})).await;
+            assert_eq!(again.body, first.body, "{document}");
+        }
+    }
+}
+
+/// An even number, written as a text.
+#[derive(Clone)]
+struct Even(i64);
+
+#[Scalar]
+impl ScalarType for Even {
+    fn parse(value: GraphqlValue) -> InputValueResult<Self> {
+        let GraphqlValue::String(text) = &value else {
+            return Err(InputValueError::expected_type(value));
+        };
+        Ok(Self(text.parse()?))
+    }
+
+    fn is_valid(value: &GraphqlValue) -> bool {
+        matches!(value, GraphqlValue::String(text) if text.parse::<i64>().is_ok_and(|n| n % 2 == 0))
+    }
+
+    fn to_value(&self) -> GraphqlValue {
+        GraphqlValue::String(self.0.to_string())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+enum Colour {
+    Red,
+    Blue,
+}
+
+#[derive(OneofObject)]
+enum Which {
+    Number(Even),
+    Colour(Colour),
+}
+
+#[derive(InputObject)]
+struct Wish {
+    which: Which,
+    #[graphql(default = 1)]
+    times: i32,
+}
+
+/// Counts what is executed.
+#[derive(Default)]
+struct Wishes(std::sync::atomic::AtomicU32);
+
+#[Object]
+impl Wishes {
+    #[graphql(guard = "RequireScope(\"wishes\")")]
+    async fn wish(&self, wish: Wish) -> String {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let which = match wish.which {
+            Which::Number(Even(number)) => number.to_string(),
+            Which::Colour(Colour::Red) => "red".to_owned(),
+            Which::Colour(Colour::Blue) => "blue".to_owned(),
+        };
+        which.repeat(usize::try_from(wish.times).unwrap_or(0))
+    }
+
+    #[graphql(guard = "Authenticated")]
+    async fn wishes(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(MergedObject)]
+struct Query(symbolon::Query, Wishes);
+
+#[tokio::test]
+async fn values_of_an_embedders_types_are_checked_with_each_request() {
+    let app = TestApp::serving(
+        |_| {},
+        |symbolon| {
+            let query = Query(symbolon::Query, Wishes::default());
+            let schema = symbolon.schema(query, symbolon::Mutation, EmptySubscription);
+            symbolon.routes(schema.finish())
+        },
+    )
+    .await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let make = r#"mutation { createAccessToken(input: { name: "x", scopes: ["other"] }) { token } }"#;
+    let narrow = ask(&app, &token, make, json!({})).await;
+    let narrow = narrow.at("/data/createAccessToken/token").as_str().unwrap();
+    let document = "query($w: Wish!) { wish(wish: $w) }";
+    for round in 1..=3 {
+        let right = json!({ "w": { "which": { "number": "4" }, "times": 2 } });
+        let answer = ask(&app, &token, document, right.clone()).await;
+        assert_eq!(answer.at("/data/wish"), "44", "{answer:?}");
+        let colour = json!({ "w": { "which": { "colour": "BLUE" } } });
+        let answer = ask(&app, &token, document, colour).await;
+        assert_eq!(answer.at("/data/wish"), "blue", "{answer:?}");
+        let answer = ask(&app, narrow, document, right).await;
+        assert_eq!(answer.error(), ("FORBIDDEN", "SCOPE_REQUIRED"));
+        for wrong in [
+            json!({ "which": { "number": "3" } }),
+            json!({ "which": { "number": 4 } }),
+            json!({ "which": { "colour": "GREEN" } }),
+            json!({ "which": { "colour": "RED", "number": "4" } }),
+            json!({ "which": { "colour": null } }),
+            json!({ "which": {} }),
+            json!({ "which": { "colour": "RED" }, "times": null }),
+            json!({ "times": 1 }),
+            json!(null),
+        ] {
+            let answer = ask(&app, &token, document, json!({ "w": wrong })).await;
+            assert_eq!(answer.error().0, "BAD_USER_INPUT", "{wrong}: {answer:?}");
+        }
+        let count = ask(&app, &token, "{ wishes }", json!({})).await;
+        assert_eq!(count.at("/data/wishes"), 2 * round);
+    }
+}
+
+async fn cache_bytes(port: u16, cache: &str) -> u64 {
+    let url = format!("http://127.0.0.1:{port}/metrics");
+    let metrics = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let line = format!("symbolon_cache_bytes{{cache=\"{cache}\"}} ");
+    let value = metrics.lines().find_map(|have| have.strip_prefix(&line));
+    value.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
+}
+
+/// A server with room for one mebibyte of each, and where its counters are.
+fn small(folder: &std::path::Path) -> (Server, u16) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let server = Server::configured(folder, |command: &mut Command| {
+        unthrottled(command);
+        command
+            .env("SYMBOLON_IDENTITY_CACHE", "1")
+            .env("SYMBOLON_DOCUMENT_CACHE", "1")
+            .env("SYMBOLON_METRICS_PORT", port.to_string());
+    });
+    (server, port)
+}
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+#[tokio::test]
+async fn documents_take_no_more_than_they_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, port) = small(folder.path());
+    assert_eq!(cache_bytes(port, "documents").await, 0);
+    let refused = server.operation("{ nothing }").send().await;
+    assert_eq!(refused.error().0, "GRAPHQL_VALIDATION_FAILED");
+    assert_eq!(cache_bytes(port, "documents").await, 0);
+    let mut most = 0;
+    for batch in 0..20 {
+        let documents = (0..50).map(|n| format!("{{ a{batch}b{n}: __typename }}"));
+        let documents: Vec<_> = documents.collect();
+        let sent = documents.iter().map(|text| server.operation(text).send());
+        for answer in join_all(sent).await {
+            assert_eq!(answer.at("/errors"), &Value::Null);
+        }
+        most = most.max(cache_bytes(port, "documents").await);
+    }
+    assert!((MEBIBYTE / 2..=MEBIBYTE).contains(&most), "{most}");
+}
+
+#[tokio::test]
+async fn identities_take_no_more_than_they_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, port) = small(folder.path());
+    server.registration("ada").send().await;
+    let session = Answer::of(server.sign_in("ada")).await;
+    let session = session.at("/token").as_str().unwrap();
+    let me = async |token: &str| {
+        let operation = server.operation("{ me { username } }");
+        operation.bearer(token).send().await
+    };
+    assert_eq!(cache_bytes(port, "identities").await, 0);
+    assert_eq!(me("nobody").await.error().1, "TOKEN_INVALID");
+    assert_eq!(cache_bytes(port, "identities").await, 0);
+    me(session).await;
+    let one = cache_bytes(port, "identities").await;
+    assert!((200..2000).contains(&one), "{one}");
+    me(session).await;
+    assert_eq!(cache_bytes(port, "identities").await, one);
+    // Each with 32 scopes of 64 characters: some hundred fill the cache, and an account has 50.
+    let scopes: Vec<_> = (0..32).map(|n| format!("{n:064}")).collect();
+    let mut most = 0;
+    for owner in 0..10 {
+        let name = format!("owner{owner}");
+        server.registration(&name).send().await;
+        let session = Answer::of(server.sign_in(&name)).await;
+        let session = session.at("/token").as_str().unwrap();
+        for number in 0..50 {
+            let body = json!({
+                "query": "mutation($n: String!, $s: [String!]!) { createAccessToken(input: { name: $n, scopes: $s }) { token } }",
+                "variables": { "n": format!("n{number}"), "s": scopes },
+            });
+            let made = server.post(&body).bearer(session).send().await;
+            let token = made.at("/data/createAccessToken/token").as_str().unwrap();
+            assert_eq!(me(token).await.at("/data/me/username"), &json!(name));
+        }
+        most = most.max(cache_bytes(port, "identities").await);
+    }
+    assert!((MEBIBYTE / 2..=MEBIBYTE).contains(&most), "{most}");
+}
+
+#[tokio::test]
+async fn without_caches_all_is_as_with_them() {
+    let app = TestApp::configured(|config| {
+        config.identity_cache = 0;
+        config.document_cache = 0;
+    })
+    .await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    for _ in 0..3 {
+        assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+    }
+    app.revoke(&token).await;
+    let after = app.me(&token).await;
+    assert_eq!(after.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
+}
+
+#[tokio::test]
+async fn no_request_that_begins_after_a_revocation_is_let_in_however_many_are_under_way() {
+    const CLIENTS: usize = 16;
+    let app = TestApp::unthrottled().await;
+    app.register("ada").await;
+    for round in 0..25 {
+        let token = app.sign_in("ada").await;
+        let revoked = AtomicBool::new(false);
+        let clients = (0..CLIENTS).map(async |_| {
+            let mut let_in = 0;
+            loop {
+                let over = revoked.load(Ordering::SeqCst);
+                let answer = app.me(&token).await;
+                let ok = answer.at("/data/me/username") == "ada";
+                assert!(!(over && ok), "round {round}: let in by a revoked token");
+                let_in += u32::from(ok);
+                if over {
+                    assert_eq!(answer.error().1, "TOKEN_EXPIRED");
+                    return let_in;
+                }
+            }
+        });
+        let revoke = async {
+            // Until the token is known to everybody.
+            for _ in 0..=round {
+                app.me(&token).await;
+            }
+            assert_eq!(app.revoke(&token).await.at("/data/revokeToken"), true);
+            revoked.store(true, Ordering::SeqCst);
+        };
+        let (let_in, ()) = tokio::join!(join_all(clients), revoke);
+        assert!(let_in.iter().sum::<u32>() > 0);
+    }
+}
+
+#[tokio::test]
+async fn two_servers_on_one_database_know_at_once_what_the_other_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let one = Server::configured(folder.path(), unthrottled);
+    let two = Server::configured(other.path(), |command| {
+        let database = folder.path().join("symbolon.db");
+        unthrottled(command);
+        command.env("DATABASE_URL", format!("sqlite://{}", database.display()));
+    });
+    one.registration("ada").send().await;
+    let me = async |server: &Server, token: &str| {
+        let operation = server.operation("{ me { username email } }");
+        operation.bearer(token).send().await
+    };
+    for round in 0..20 {
+        let (here, there) = if round % 2 == 0 { (&one, &two) } else { (&two, &one) };
+        let token = Answer::of(here.sign_in("ada")).await;
+        let token = token.at("/token").as_str().unwrap();
+        for server in [here, there, here, there] {
+            let answer = me(server, token).await;
+            assert_eq!(answer.at("/data/me/username"), "ada", "{answer:?}");
+        }
+        let email = format!("ada{round}@example.org");
+        let change = format!(r#"mutation {{ updateUser(input: {{ email: "{email}" }}) {{ user {{ id }} }} }}"#);
+        let changed = here.operation(&change).bearer(token).send().await;
+        assert_eq!(changed.at("/errors"), &Value::Null, "{changed:?}");
+        assert_eq!(me(there, token).await.at("/data/me/email"), &json!(email));
+        let revoke = here.operation("mutation { revokeToken }");
+        let revoked = revoke.bearer(token).send().await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+        for server in [there, here] {
+            assert_eq!(me(server, token).await.error().1, "TOKEN_EXPIRED");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_remembered_token_ends_with_its_time_and_a_clock_set_back_revives_nothing() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    for minutes in [0, 30, 29] {
+        app.advance(TimeDelta::minutes(minutes));
+        assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+    }
+    app.advance(TimeDelta::minutes(1));
+    assert_eq!(app.me(&token).await.error().1, "TOKEN_EXPIRED");
+    // So far back that nobody can have given it out.
+    app.advance(TimeDelta::days(-40));
+    assert_eq!(app.me(&token).await.error().1, "TOKEN_EXPIRED");
+}
+
+#[tokio::test]
+async fn a_change_of_one_account_leaves_the_others_as_they_are() {
+    let app = Arc::new(TestApp::unthrottled().await);
+    let mut tokens = Vec::new();
+    for name in ["ada", "bob", "eve"] {
+        app.register(name).await;
+        tokens.push((name, app.sign_in(name).await));
+    }
+    for _ in 0..5 {
+        for (name, token) in &tokens {
+            assert_eq!(app.me(token).await.at("/data/me/username"), name);
+        }
+        app.revoke(&tokens[0].1).await;
+        assert_eq!(app.me(&tokens[0].1).await.error().1, "TOKEN_EXPIRED");
+        for (name, token) in &tokens[1..] {
+            assert_eq!(app.me(token).await.at("/data/me/username"), name);
+        }
+        tokens[0].1 = app.sign_in("ada").await;
+    }
+}
