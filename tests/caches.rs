@@ -120,7 +120,11 @@ async fn what_a_document_costs_follows_the_variables_of_each_request() {
     let limit = |answer: &Answer| answer.at("/errors/0/extensions/limit").clone();
     for n in [1, 100, 2, 100] {
         let answer = ask(&app, &token, &pages, json!({ "n": n })).await;
-        let expected = if n == 100 { json!("complexity") } else { Value::Null };
+        let expected = if n == 100 {
+            json!("complexity")
+        } else {
+            Value::Null
+        };
         assert_eq!(limit(&answer), expected, "{n}: {answer:?}");
     }
 }
@@ -140,8 +144,18 @@ async fn a_known_document_does_nothing_before_its_variables_fit() {
     for (round, name) in ["bob", "eve"].into_iter().enumerate() {
         let answer = send(name, json!(600)).await;
         let id = (2 + round).to_string();
-        assert_eq!(answer.at("/data/createUser/user/id"), &json!(id), "{answer:?}");
-        for wrong in [json!("soon"), json!(1.5), json!([1]), json!({}), json!(true)] {
+        assert_eq!(
+            answer.at("/data/createUser/user/id"),
+            &json!(id),
+            "{answer:?}"
+        );
+        for wrong in [
+            json!("soon"),
+            json!(1.5),
+            json!([1]),
+            json!({}),
+            json!(true),
+        ] {
             let answer = send("never", wrong.clone()).await;
             assert_eq!(answer.error().0, "BAD_USER_INPUT", "{wrong}: {answer:?}");
         }
@@ -252,7 +266,8 @@ async fn values_of_an_embedders_types_are_checked_with_each_request() {
     .await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
-    let make = r#"mutation { createAccessToken(input: { name: "x", scopes: ["other"] }) { token } }"#;
+    let make =
+        r#"mutation { createAccessToken(input: { name: "x", scopes: ["other"] }) { token } }"#;
     let narrow = ask(&app, &token, make, json!({})).await;
     let narrow = narrow.at("/data/createAccessToken/token").as_str().unwrap();
     let document = "query($w: Wish!) { wish(wish: $w) }";
@@ -289,7 +304,10 @@ async fn cache_bytes(port: u16, cache: &str) -> u64 {
     let metrics = reqwest::get(url).await.unwrap().text().await.unwrap();
     let line = format!("symbolon_cache_bytes{{cache=\"{cache}\"}} ");
     let value = metrics.lines().find_map(|have| have.strip_prefix(&line));
-    value.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
+    value
+        .unwrap_or_else(|| panic!("{metrics}"))
+        .parse()
+        .unwrap()
 }
 
 /// A server with room for one mebibyte of each, and where its counters are.
@@ -439,7 +457,11 @@ async fn two_servers_on_one_database_know_at_once_what_the_other_ended() {
         operation.bearer(token).send().await
     };
     for round in 0..20 {
-        let (here, there) = if round % 2 == 0 { (&one, &two) } else { (&two, &one) };
+        let (here, there) = if round % 2 == 0 {
+            (&one, &two)
+        } else {
+            (&two, &one)
+        };
         let token = Answer::of(here.sign_in("ada")).await;
         let token = token.at("/token").as_str().unwrap();
         for server in [here, there, here, there] {
@@ -447,7 +469,9 @@ async fn two_servers_on_one_database_know_at_once_what_the_other_ended() {
             assert_eq!(answer.at("/data/me/username"), "ada", "{answer:?}");
         }
         let email = format!("ada{round}@example.org");
-        let change = format!(r#"mutation {{ updateUser(input: {{ email: "{email}" }}) {{ user {{ id }} }} }}"#);
+        let change = format!(
+            r#"mutation {{ updateUser(input: {{ email: "{email}" }}) {{ user {{ id }} }} }}"#
+        );
         let changed = here.operation(&change).bearer(token).send().await;
         assert_eq!(changed.at("/errors"), &Value::Null, "{changed:?}");
         assert_eq!(me(there, token).await.at("/data/me/email"), &json!(email));

@@ -58,7 +58,11 @@ async fn user(server: &Server, name: &str) -> User {
     User {
         id: id.to_owned(),
         name: name.to_owned(),
-        access: made.at("/data/createAccessToken/token").as_str().unwrap().to_owned(),
+        access: made
+            .at("/data/createAccessToken/token")
+            .as_str()
+            .unwrap()
+            .to_owned(),
         session,
     }
 }
@@ -84,11 +88,17 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
         "revokeAllTokens" => (session, "revokeAllTokens".to_owned()),
         "changePassword" => {
             let input = format!(r#"{{ currentPassword: "{PASSWORD}", newPassword: "{new}" }}"#);
-            (session, format!("changePassword(input: {input}) {{ token {{ token }} }}"))
+            (
+                session,
+                format!("changePassword(input: {input}) {{ token {{ token }} }}"),
+            )
         }
         "deleteUser by the user" => {
             let input = format!(r#"{{ password: "{PASSWORD}" }}"#);
-            (session, format!("deleteUser(input: {input}) {{ deletedUserId }}"))
+            (
+                session,
+                format!("deleteUser(input: {input}) {{ deletedUserId }}"),
+            )
         }
         "deleteUser by an admin" => {
             let call = format!("deleteUser(input: {{ id: {id} }}) {{ deletedUserId }}");
@@ -105,7 +115,11 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
         }
         "revokeUserTokens" => (&admin.to_owned(), format!("revokeUserTokens(id: {id})")),
         "DELETE /tokens by the session" | "DELETE /tokens by the access token" => {
-            let token = if way.contains("session") { session } else { access };
+            let token = if way.contains("session") {
+                session
+            } else {
+                access
+            };
             let request = server.request(Method::DELETE, "/tokens");
             let answer = Answer::of(request.bearer_auth(token)).await;
             assert_eq!(answer.status, 204);
@@ -143,11 +157,15 @@ async fn doors(server: &Server, token: &str) -> (Vec<&'static str>, Vec<&'static
     let all = [
         ("an own field", guarded.at("/data/notes").is_array()),
         ("me", me.at("/data/me").is_object()),
-        ("a plain route", route.body.as_str().unwrap().starts_with("You are ")),
+        (
+            "a plain route",
+            route.body.as_str().unwrap().starts_with("You are "),
+        ),
         ("/auth", proxy.status == 200),
     ];
     let (open, closed): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, open)| *open);
-    let names = |doors: Vec<(&'static str, bool)>| doors.into_iter().map(|(name, _)| name).collect();
+    let names =
+        |doors: Vec<(&'static str, bool)>| doors.into_iter().map(|(name, _)| name).collect();
     (names(open), names(closed))
 }
 

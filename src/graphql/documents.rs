@@ -106,12 +106,17 @@ impl Document {
         };
         let is_given_variables = |field: &Field| {
             let values = field.arguments.iter().map(|(_, value)| &value.node);
-            values.into_iter().any(|value| value.clone().into_const().is_none())
+            values
+                .into_iter()
+                .any(|value| value.clone().into_const().is_none())
         };
         let fragments = self.parsed.fragments.values();
         let mut sets: Vec<&SelectionSet> = fragments
             .map(|fragment| &fragment.node.selection_set.node)
-            .chain(self.operation().map(|operation| &operation.selection_set.node))
+            .chain(
+                self.operation()
+                    .map(|operation| &operation.selection_set.node),
+            )
             .collect();
         while let Some(set) = sets.pop() {
             for selection in &set.items {

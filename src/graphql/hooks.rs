@@ -43,8 +43,9 @@ impl Extension for OfRequest {
     ) -> ServerResult<ExecutableDocument> {
         let call = ctx.data_opt::<Call>();
         if let Some(operation) = call.and_then(|call| call.document.operation()) {
-            variables::check(&ctx.schema_env.registry, operation, variables)
-                .map_err(|why| GraphqlError::new_with_source(why).into_server_error(Pos::default()))?;
+            variables::check(&ctx.schema_env.registry, operation, variables).map_err(|why| {
+                GraphqlError::new_with_source(why).into_server_error(Pos::default())
+            })?;
         }
         next.run(ctx, query, variables).await
     }

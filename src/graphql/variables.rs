@@ -77,7 +77,9 @@ fn matches_defined(registry: &Registry, name: &str, value: &Value) -> Result<(),
             }),
             Value::Object(object),
         ) => {
-            if let Some(unknown) = object.keys().find(|key| !input_fields.contains_key(key.as_str()))
+            if let Some(unknown) = object
+                .keys()
+                .find(|key| !input_fields.contains_key(key.as_str()))
             {
                 return Err(Some(format!(
                     "has the field {unknown}, which {name} has not"

@@ -42,8 +42,8 @@ where
 {
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
-        let chunk = chunk
-            .map_err(|_| Error::BadRequest("The body did not arrive whole.".to_owned()))?;
+        let chunk =
+            chunk.map_err(|_| Error::BadRequest("The body did not arrive whole.".to_owned()))?;
         if bytes.len() + chunk.as_ref().len() > limit {
             return Ok(None);
         }

@@ -70,7 +70,10 @@ impl Metrics {
 
     /// Shows what the documents of one more schema take.
     pub(super) fn show(&self, documents: &Arc<Documents>) {
-        let mut all = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .documents
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.push(Arc::downgrade(documents));
     }
 
@@ -92,7 +95,10 @@ impl Metrics {
 
     /// The text that Prometheus reads. The identities have so many bytes.
     pub(super) fn response(&self, identities: u64) -> Result<Response, Error> {
-        let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let documents = self
+            .documents
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let documents = documents.iter().filter_map(Weak::upgrade);
         let documents = documents.map(|documents| documents.bytes()).sum();
         for (cache, bytes) in [("identities", identities), ("documents", documents)] {

@@ -102,9 +102,7 @@ impl Weighter<TokenDigest, Arc<Entry>> for Bytes {
         let user = entry.identity.user();
         let texts = user.username.len() + user.email.as_ref().map_or(0, String::len);
         let scopes = entry.identity.scopes().iter();
-        let scopes: usize = scopes
-            .map(|scope| size_of::<String>() + scope.len())
-            .sum();
+        let scopes: usize = scopes.map(|scope| size_of::<String>() + scope.len()).sum();
         let fixed = size_of::<TokenDigest>() + size_of::<Entry>() + size_of::<Identity>();
         (fixed + texts + scopes + OVERHEAD) as u64
     }
