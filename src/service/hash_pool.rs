@@ -21,7 +21,8 @@ const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
 /// How much lower the priority of the threads is than that of the others.
 const NICENESS: i32 = 10;
 
-/// A pipe holds 64 KiB, so that there is room for the numbers of so many jobs.
+/// A pipe holds 64 KiB, and so there is room for the numbers of so many jobs: handing one in never
+/// waits.
 const MOST_PLACES: usize = 64 * 1024 / size_of::<usize>();
 
 /// A fixed number of threads behind a bounded queue. Each thread keeps one buffer for all its jobs,
@@ -31,11 +32,11 @@ const MOST_PLACES: usize = 64 * 1024 / size_of::<usize>();
 /// Jobs that need more than such a buffer are for one thread beside the others, which keeps nothing:
 /// there is only one of them at a time, and none of them keeps the others from their work.
 ///
-/// The threads have a low priority: whenever others have work, they may be off the processor for
-/// long. They would keep requests from theirs if they held a lock of a channel, of the runtime or
-/// of the allocator then. So jobs lie in slots that are never contended, only their numbers travel,
-/// through pipes of the kernel, and what is allocated and freed, and who is woken, is for another
-/// thread to do, of the usual priority.
+/// The threads have a low priority: while others have work, they may be off the processor for long,
+/// and whatever lock they held would be held for as long. So they take none that a request needs, be
+/// it of a channel, of the runtime or of the allocator: jobs lie in slots that are never contended,
+/// only their numbers travel, through pipes of the kernel, and allocating, freeing and waking are for
+/// another thread, of the usual priority.
 #[derive(Debug)]
 pub(super) struct HashPool {
     desk: Arc<Desk>,
