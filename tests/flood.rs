@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
-use crate::support::{Answer, PASSWORD, Server};
+use crate::support::{Answer, PASSWORD, Server, eventually};
 
 const CONNECTIONS: usize = 64;
 const THREADS: u64 = 2;
@@ -128,6 +128,24 @@ async fn guarded_queries_answer_during_a_flood_of_sign_ins_and_memory_stays_boun
     assert!(answered > 0);
     let grown_by = server.process.peak_memory() - before;
     assert!(grown_by <= THREADS * HASH_MIB + 32, "{grown_by} MiB");
+}
+
+#[tokio::test]
+async fn threads_that_hash_give_way_to_all_others() {
+    let (_folder, server, _) = start(|_| {}).await;
+    let hashing = |name: &str| name.starts_with("hash-") && name != "hash-answers";
+    eventually("each has set its priority", async || {
+        let (theirs, others): (Vec<_>, Vec<_>) = server
+            .process
+            .threads()
+            .into_iter()
+            .partition(|(name, _)| hashing(name));
+        let highest = theirs.iter().map(|(_, nice)| nice).min()?;
+        let lowest = others.iter().map(|(_, nice)| nice).max()?;
+        // One more is for large hashes.
+        (theirs.len() == 3 && highest > lowest).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use futures_util::future::join_all;
+use reqwest::StatusCode;
 use sea_orm::{ConnectionTrait, Database, Statement};
 use symbolon::Config;
 
@@ -199,9 +200,13 @@ async fn hashes_of_another_system_take_memory_one_at_a_time() {
         let request = server.request(reqwest::Method::POST, "/tokens");
         Answer::of(request.basic_auth("ada", Some("wrong")))
     });
-    for answer in join_all(attempts).await {
-        assert_eq!(answer.status, 401);
-    }
+    let answers = join_all(attempts).await;
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    // Whoever computes at a low priority on a busy machine does not come to all of them in time.
+    assert!(statuses.contains(&StatusCode::UNAUTHORIZED), "{statuses:?}");
+    let expected = [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE];
+    let others = statuses.iter().find(|status| !expected.contains(status));
+    assert_eq!(others, None);
     // Each of them takes 32 MiB.
     let taken = server.process.peak_memory() - before;
     assert!((16..60).contains(&taken), "{taken} MiB");

@@ -1,14 +1,16 @@
 //! The threads that hash passwords.
 
+use std::fmt;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
-use std::{io, thread};
 
 use argon2::Block;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::error::Error;
@@ -16,24 +18,57 @@ use crate::error::Error;
 /// Not now, but soon.
 const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
 
+/// How much lower the priority of the threads is than that of the others.
+const NICENESS: i32 = 10;
+
+/// A pipe holds 64 KiB, and so there is room for the numbers of so many jobs: handing one in never
+/// waits.
+const MOST_PLACES: usize = 64 * 1024 / size_of::<usize>();
+
 /// A fixed number of threads behind a bounded queue. Each thread keeps one buffer for all its jobs,
 /// so that memory is bounded by the threads and not by who asks, and a client that hangs up frees
 /// no place before its job is done.
 ///
 /// Jobs that need more than such a buffer are for one thread beside the others, which keeps nothing:
 /// there is only one of them at a time, and none of them keeps the others from their work.
+///
+/// The threads have a low priority: while others have work, they may be off the processor for long,
+/// and whatever lock they held would be held for as long. So they take none that a request needs, be
+/// it of a channel, of the runtime or of the allocator: jobs lie in slots that are never contended,
+/// only their numbers travel, through pipes of the kernel, and allocating, freeing and waking are for
+/// another thread, of the usual priority.
 #[derive(Debug)]
 pub(super) struct HashPool {
-    queues: Queues,
-    /// One permit for each place.
-    permits: Arc<Semaphore>,
+    desk: Arc<Desk>,
+    free: Free,
     wait: Duration,
 }
 
-#[derive(Clone, Debug)]
-struct Queues {
-    usual: Sender<Job>,
-    large: Sender<Job>,
+/// Where jobs are handed in. The threads end once it is gone.
+#[derive(Debug)]
+struct Desk {
+    slots: Arc<[Slot]>,
+    usual: PipeWriter,
+    large: PipeWriter,
+}
+
+/// Room for one job, which one side has at a time: whoever hands it in until its number is sent, a
+/// thread until that sends the number on, and then whoever hands out the answer.
+#[derive(Default)]
+struct Slot {
+    job: Mutex<Option<Box<dyn Job>>>,
+    /// Set by the thread that begins with the job or by whoever gives it up, for the other to see.
+    is_taken: AtomicBool,
+}
+
+/// The numbers of the slots that nobody has.
+type Free = Arc<Mutex<Vec<usize>>>;
+
+/// The number of a slot that nobody else has; free again once this is dropped.
+#[derive(Debug)]
+struct Number {
+    index: usize,
+    free: Free,
 }
 
 /// Which memory a job works in.
@@ -45,37 +80,46 @@ pub(super) enum Memory {
     Large,
 }
 
-type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
-
 impl HashPool {
     /// Starts the threads. `queue` jobs may wait beside as many as there are `threads`, none of them
     /// longer than `wait`.
     pub(super) fn start(threads: NonZeroUsize, queue: usize, wait: Duration) -> io::Result<Self> {
-        let permits = threads.get().saturating_add(queue);
-        let permits = Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-        let (usual, jobs) = channel();
-        let jobs = Arc::new(Mutex::new(jobs));
+        let places = threads.get().saturating_add(queue).min(MOST_PLACES);
+        let slots: Arc<[Slot]> = (0..places).map(|_| Slot::default()).collect();
+        let (done, done_writer) = io::pipe()?;
+        let done_writer = Arc::new(done_writer);
+        let (jobs, usual) = io::pipe()?;
+        let jobs = Arc::new(jobs);
         for number in 0..threads.get() {
-            let jobs = Arc::clone(&jobs);
+            let (slots, jobs) = (Arc::clone(&slots), Arc::clone(&jobs));
+            let done = Arc::clone(&done_writer);
             let name = format!("hash-{number}");
-            spawn(name, move || work(&jobs, Memory::Usual))?;
+            spawn(name, move || work(&slots, &jobs, &done, Memory::Usual))?;
         }
-        let (large, jobs) = channel();
-        let work = move || work(&Mutex::new(jobs), Memory::Large);
+        let (jobs, large) = io::pipe()?;
+        let these = Arc::clone(&slots);
+        let work = move || work(&these, &jobs, &done_writer, Memory::Large);
         spawn("hash-large".to_owned(), work)?;
+        let these = Arc::clone(&slots);
+        spawn("hash-answers".to_owned(), move || answer(&these, &done))?;
         Ok(Self {
-            queues: Queues { usual, large },
-            permits,
+            desk: Arc::new(Desk {
+                slots,
+                usual,
+                large,
+            }),
+            free: Arc::new(Mutex::new((0..places).collect())),
             wait,
         })
     }
 
     /// Takes a place for jobs to come; refuses at once when none is free.
     pub(super) fn reserve(&self) -> Result<Place, Error> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let index = lock(&self.free).pop().ok_or(BUSY)?;
+        let free = Arc::clone(&self.free);
         Ok(Place {
-            permit: Some(permit.map_err(|_| BUSY)?),
-            queues: self.queues.clone(),
+            number: Some(Number { index, free }),
+            desk: Arc::clone(&self.desk),
             wait: self.wait,
         })
     }
@@ -86,41 +130,96 @@ impl HashPool {
 #[derive(Debug)]
 pub(super) struct Place {
     /// Goes with a job and comes back with its answer.
-    permit: Option<OwnedSemaphorePermit>,
-    queues: Queues,
+    number: Option<Number>,
+    desk: Arc<Desk>,
     wait: Duration,
 }
 
 impl Place {
-    /// Runs `job` on one of the threads. One that none of them has come to in time is given up.
+    /// Runs `work` on one of the threads. What none of them has come to in time is given up.
+    ///
+    /// What `work` owns is freed where it came from, and so it should allocate nothing either.
     pub(super) async fn run<T: Send + 'static>(
         &mut self,
         memory: Memory,
-        job: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
+        work: impl FnMut(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T, Error> {
         // A job that was given up has it still.
-        let permit = self.permit.take().ok_or(BUSY)?;
-        let (start, started) = oneshot::channel();
-        let (answer, result) = oneshot::channel();
-        let job: Job = Box::new(move |memory| {
-            // Fails when nobody waits any more, neither for this nor for the answer.
-            if start.send(()).is_ok() {
-                let _ = answer.send((job(memory), permit));
-            }
-        });
-        let queue = match memory {
-            Memory::Usual => &self.queues.usual,
-            Memory::Large => &self.queues.large,
+        let number = self.number.take().ok_or(BUSY)?;
+        let index = number.index;
+        let slot = &self.desk.slots[index];
+        let (answer, mut result) = oneshot::channel();
+        slot.is_taken.store(false, Ordering::Relaxed);
+        *lock(&slot.job) = Some(Box::new(Task {
+            work,
+            done: None,
+            answer,
+            number,
+        }));
+        let mut queue = match memory {
+            Memory::Usual => &self.desk.usual,
+            Memory::Large => &self.desk.large,
         };
         queue
-            .send(job)
-            .map_err(|_| Error::internal("the hashing threads ended"))?;
-        let started = timeout(self.wait, started).await.map_err(|_| BUSY)?;
-        started.map_err(Error::internal)?;
-        let (done, permit) = result.await.map_err(Error::internal)?;
-        self.permit = Some(permit);
+            .write_all(&index.to_ne_bytes())
+            .map_err(Error::internal)?;
+        let result = match timeout(self.wait, &mut result).await {
+            Ok(result) => result,
+            Err(_) if slot.is_taken.swap(true, Ordering::Relaxed) => result.await,
+            Err(_) => return Err(BUSY),
+        };
+        let (done, number) = result.map_err(Error::internal)?;
+        self.number = Some(number);
         Ok(done)
     }
+}
+
+/// A job, whatever its answer is.
+trait Job: Send {
+    /// On one of the threads, unless nobody waits any more.
+    fn run(&mut self, memory: &mut Vec<Block>);
+
+    /// Elsewhere, once it ran.
+    fn finish(self: Box<Self>);
+}
+
+struct Task<W, T> {
+    work: W,
+    done: Option<T>,
+    answer: oneshot::Sender<(T, Number)>,
+    number: Number,
+}
+
+impl<T: Send, W: FnMut(&mut Vec<Block>) -> T + Send> Job for Task<W, T> {
+    fn run(&mut self, memory: &mut Vec<Block>) {
+        if !self.answer.is_closed() {
+            self.done = Some((self.work)(memory));
+        }
+    }
+
+    fn finish(self: Box<Self>) {
+        // Of a job that panicked there is nothing; whoever waits for it gets an internal error.
+        if let Some(done) = self.done {
+            // Fails when nobody waits any more.
+            let _ = self.answer.send((done, self.number));
+        }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Slot")
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        lock(&self.free).push(self.index);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -128,22 +227,56 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
+/// The next number out of a pipe, until nobody can send one any more. They are all of one length, so
+/// that each reader gets a whole one.
+fn next(mut numbers: &PipeReader) -> Option<usize> {
+    let mut index = [0; size_of::<usize>()];
+    numbers.read_exact(&mut index).ok()?;
+    Some(usize::from_ne_bytes(index))
+}
+
 /// Takes jobs until the pool is dropped.
-fn work(jobs: &Mutex<Receiver<Job>>, memory: Memory) {
+fn work(slots: &[Slot], jobs: &PipeReader, mut done: &PipeWriter, memory: Memory) {
+    // Only on Linux is it the priority of the thread rather than of the process.
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::nice(NICENESS)
+    {
+        tracing::debug!(%error, "a hashing thread keeps its priority");
+    }
     let mut buffer = Vec::new();
-    loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        // A job that panics drops its answer; whoever waits for it gets an internal error.
-        let _ = catch_unwind(AssertUnwindSafe(|| job(&mut buffer)));
+    while let Some(index) = next(jobs) {
+        let slot = &slots[index];
+        if let Some(job) = lock(&slot.job).as_mut()
+            && !slot.is_taken.swap(true, Ordering::Relaxed)
+        {
+            let _ = catch_unwind(AssertUnwindSafe(|| job.run(&mut buffer)));
+        }
         if memory == Memory::Large {
             buffer = Vec::new();
+        }
+        if done.write_all(&index.to_ne_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands out answers until the threads ended.
+fn answer(slots: &[Slot], done: &PipeReader) {
+    while let Some(index) = next(done) {
+        let job = lock(&slots[index].job).take();
+        if let Some(job) = job {
+            job.finish();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+    use std::sync::mpsc::{Sender, channel};
+
+    use tokio::sync::Notify;
+
     use super::*;
 
     /// Long enough for an idle thread to wake up on a busy machine.
@@ -157,15 +290,16 @@ mod tests {
     async fn occupy(pool: &HashPool, memory: Memory) -> Sender<()> {
         let mut place = pool.reserve().unwrap();
         let (release, released) = channel::<()>();
-        let (start, started) = oneshot::channel();
+        let started = Arc::new(Notify::new());
+        let start = Arc::clone(&started);
         tokio::spawn(async move {
             let job = move |_: &mut Vec<Block>| {
-                start.send(()).unwrap();
+                start.notify_one();
                 let _ = released.recv();
             };
             place.run(memory, job).await
         });
-        started.await.unwrap();
+        started.notified().await;
         release
     }
 
@@ -226,14 +360,15 @@ mod tests {
         let pool = pool(0, Duration::from_mins(1));
         let mut place = pool.reserve().unwrap();
         let (release, released) = channel::<()>();
-        let (start, started) = oneshot::channel();
+        let started = Arc::new(Notify::new());
+        let start = Arc::clone(&started);
         let job = move |_: &mut Vec<Block>| {
-            start.send(()).unwrap();
+            start.notify_one();
             let _ = released.recv();
         };
         tokio::select! {
             _ = place.run(Memory::Usual, job) => panic!("the job is over"),
-            _ = started => {}
+            () = started.notified() => {}
         }
         assert!(is_busy(&place.run(Memory::Usual, |_| ()).await));
         drop(place);
@@ -285,6 +420,94 @@ mod tests {
                 found
             };
             assert_eq!(place.run(memory, job).await.unwrap(), found);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_waiter_left_the_queue_is_never_computed() {
+        let pool = pool(1, Duration::from_mins(1));
+        let release = occupy(&pool, Memory::Usual).await;
+        let mut place = pool.reserve().unwrap();
+        let (computed, is_computed) = channel();
+        let work = move |_: &mut Vec<Block>| computed.send(());
+        assert!(
+            timeout(SHORT, place.run(Memory::Usual, work))
+                .await
+                .is_err()
+        );
+        drop(place);
+        assert!(is_busy(&pool.reserve()));
+        drop(release);
+        until_free(&pool).await;
+        assert!(is_computed.recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn jobs_run_at_a_lower_priority_than_whoever_waits_for_them() {
+        /// The 19th field, of which the second is a name in parentheses.
+        fn niceness() -> i32 {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let (_, fields) = stat.rsplit_once(") ").unwrap();
+            fields.split(' ').nth(16).unwrap().parse().unwrap()
+        }
+        let pool = pool(0, Duration::from_mins(1));
+        let mut place = pool.reserve().unwrap();
+        for memory in [Memory::Usual, Memory::Large] {
+            let theirs = place.run(memory, |_| niceness()).await.unwrap();
+            assert_eq!(theirs, (niceness() + NICENESS).min(19));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_job_owns_is_freed_by_no_hashing_thread() {
+        struct Owned(Sender<String>);
+        impl Drop for Owned {
+            fn drop(&mut self) {
+                let name = thread::current().name().unwrap().to_owned();
+                self.0.send(name).unwrap();
+            }
+        }
+        let pool = pool(0, Duration::from_mins(1));
+        let mut place = pool.reserve().unwrap();
+        let (dropped, is_dropped) = channel();
+        let owned = Owned(dropped);
+        let work = move |_: &mut Vec<Block>| drop(owned.0.send("computed".to_owned()));
+        place.run(Memory::Usual, work).await.unwrap();
+        let names: Vec<_> = is_dropped.iter().collect();
+        assert_eq!(names, ["computed", "hash-answers"]);
+    }
+
+    #[tokio::test]
+    async fn the_threads_end_with_the_pool_after_the_last_job() {
+        let pool = pool(1, Duration::from_mins(1));
+        let threads: Weak<[Slot]> = Arc::downgrade(&pool.desk.slots);
+        let release = occupy(&pool, Memory::Usual).await;
+        let mut place = pool.reserve().unwrap();
+        drop(pool);
+        let last = place.run(Memory::Usual, |_| ());
+        drop(release);
+        last.await.unwrap();
+        drop(place);
+        let ended = async {
+            while threads.strong_count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(30), ended).await.unwrap();
+    }
+
+    #[test]
+    fn a_pool_outlives_the_runtime_that_asked_it() {
+        let pool = pool(0, Duration::from_mins(1));
+        for _ in 0..2 {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let mut place = until_free(&pool).await;
+                place.run(Memory::Usual, |_| ()).await.unwrap();
+            });
         }
     }
 }

@@ -118,9 +118,15 @@ impl Slot {
     /// Hashes a new password, with a random salt.
     pub(crate) async fn hash(&mut self, password: Password) -> Result<PasswordHash, Error> {
         let argon2 = self.argon2;
-        self.place
-            .run(Memory::Usual, move |memory| hash(&password, argon2, memory))
-            .await?
+        let mut salt = [0; SALT_LENGTH];
+        SysRng.try_fill_bytes(&mut salt).map_err(Error::internal)?;
+        let hash = move |memory: &mut Vec<Block>| {
+            let mut output = [0; OUTPUT_LENGTH];
+            schemes::argon2(argon2, password.as_bytes(), &salt, &mut output, memory)?;
+            Ok::<_, Error>(output)
+        };
+        let output = self.place.run(Memory::Usual, hash).await??;
+        Ok(PasswordHash::new(argon2, &salt, &output))
     }
 
     /// Verifies an attempt against a stored hash. Without one it fails after the same work as
@@ -182,18 +188,6 @@ fn nobodys_hash(scheme: Scheme) -> HashParts {
         salt: vec![0; SALT_LENGTH],
         output: vec![0; OUTPUT_LENGTH],
     }
-}
-
-fn hash(
-    password: &Password,
-    argon2: Argon2,
-    memory: &mut Vec<Block>,
-) -> Result<PasswordHash, Error> {
-    let mut salt = [0; SALT_LENGTH];
-    SysRng.try_fill_bytes(&mut salt).map_err(Error::internal)?;
-    let mut output = [0; OUTPUT_LENGTH];
-    schemes::argon2(argon2, password.as_bytes(), &salt, &mut output, memory)?;
-    Ok(PasswordHash::new(argon2, &salt, &output))
 }
 
 #[cfg(test)]

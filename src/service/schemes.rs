@@ -13,6 +13,8 @@ use crate::model::hash_format::{Argon2, HashParts, Scheme, Sha, Variant, Version
 const BCRYPT_KEY: usize = 72;
 /// It drops the last of the bytes it computes.
 const BCRYPT_OUTPUT: usize = 23;
+/// No hash that is read has a longer one.
+const MAX_OUTPUT: usize = 64;
 
 /// Whether `password` is the one that was hashed.
 pub(super) fn matches(
@@ -25,33 +27,38 @@ pub(super) fn matches(
         salt,
         output,
     } = parts;
-    let computed = compute(*scheme, password, salt, output.len(), memory)?;
+    let mut computed = [0; MAX_OUTPUT];
+    let computed = computed
+        .get_mut(..output.len())
+        .ok_or_else(|| Error::internal("a hash is longer than any is"))?;
+    compute(*scheme, password, salt, computed, memory)?;
     Ok(computed.ct_eq(output).into())
 }
 
+/// Fills `output`. Only scrypt allocates memory, besides that of the first Argon2: the thread that
+/// computes may be off the processor when others need the allocator.
 fn compute(
     scheme: Scheme,
     password: &[u8],
     salt: &[u8],
-    length: usize,
+    output: &mut [u8],
     memory: &mut Vec<Block>,
-) -> Result<Vec<u8>, Error> {
-    let mut output = vec![0; length];
+) -> Result<(), Error> {
     match scheme {
-        Scheme::Argon2(parameters) => {
-            argon2(parameters, password, salt, &mut output, memory)?;
-        }
+        Scheme::Argon2(parameters) => argon2(parameters, password, salt, output, memory)?,
         Scheme::Bcrypt { cost } => {
             let salt = salt.try_into().map_err(Error::internal)?;
             // With the byte that ends it in C. What is longer was cut silently by all that made
             // such hashes, until some began to refuse it.
-            let mut key = [password, &[0]].concat();
-            key.truncate(BCRYPT_KEY);
-            output = bcrypt::bcrypt(cost, salt, &key)[..BCRYPT_OUTPUT].to_vec();
+            let mut key = [0; BCRYPT_KEY];
+            let length = password.len().min(BCRYPT_KEY);
+            key[..length].copy_from_slice(&password[..length]);
+            let key = &key[..BCRYPT_KEY.min(length + 1)];
+            output.copy_from_slice(&bcrypt::bcrypt(cost, salt, key)[..BCRYPT_OUTPUT]);
         }
         Scheme::Scrypt { log_n, r, p } => {
             let params = scrypt::Params::new(log_n, r, p).map_err(Error::internal)?;
-            scrypt::scrypt(password, salt, &params, &mut output).map_err(Error::internal)?;
+            scrypt::scrypt(password, salt, &params, output).map_err(Error::internal)?;
         }
         Scheme::Pbkdf2 { sha, iterations } => {
             let pbkdf2 = match sha {
@@ -59,10 +66,10 @@ fn compute(
                 Sha::Sha256 => pbkdf2_hmac::<Sha256>,
                 Sha::Sha512 => pbkdf2_hmac::<Sha512>,
             };
-            pbkdf2(password, salt, iterations, &mut output);
+            pbkdf2(password, salt, iterations, output);
         }
     }
-    Ok(output)
+    Ok(())
 }
 
 /// Fills `output`.

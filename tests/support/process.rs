@@ -74,6 +74,23 @@ impl Process {
         kib.parse::<u64>().unwrap() / 1024
     }
 
+    /// The names of its threads, each with how far it gives way to others.
+    pub fn threads(&self) -> Vec<(String, i32)> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stats = std::fs::read_dir(tasks).unwrap().filter_map(|task| {
+            // A thread may have ended since.
+            std::fs::read_to_string(task.unwrap().path().join("stat")).ok()
+        });
+        stats
+            .map(|stat| {
+                let (name, fields) = stat.rsplit_once(") ").unwrap();
+                let (_, name) = name.split_once('(').unwrap();
+                let nice = fields.split(' ').nth(16).unwrap();
+                (name.to_owned(), nice.parse().unwrap())
+            })
+            .collect()
+    }
+
     /// Waits for the end; fails the test after `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let deadline = Instant::now() + limit;
