@@ -2,7 +2,7 @@
 
 from html import escape
 
-WIDTH, LEFT, RIGHT, BAR, STEP, TOP = 860, 240, 190, 22, 34, 64
+WIDTH, LEFT, RIGHT, BAR, STEP, TOP = 900, 270, 220, 22, 34, 64
 STYLE = """
     text { font: 14px system-ui, sans-serif; fill: #1f2328 }
     .title { font-size: 17px; font-weight: 600 }

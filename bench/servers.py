@@ -1,6 +1,6 @@
 """The servers that are measured: what they need, what they serve, and how they are asked."""
 
-import base64, contextlib, csv, dataclasses, datetime, http.client, json, os, re, shutil, signal, socket, sqlite3, subprocess, time
+import base64, concurrent.futures, contextlib, csv, dataclasses, datetime, http.client, json, os, re, shutil, signal, socket, sqlite3, subprocess, time
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -204,11 +204,11 @@ def accounts(folder, database, count, wanted, profile="release"):
             writer.writerow([f"user{number}", f"user{number}@example.org", hash])
     sign_ins = graphql("mutation { createToken { token } }", basic(wanted))
     peer = symbolon(database, {"probe": graphql("{ __typename }", [None])}, profile, **CHEAP)
-    environment = {"PATH": os.environ["PATH"], **peer.environment}
-    run(*peer.command, "user", "import", rows, env=environment, stdout=subprocess.DEVNULL)
+    environment = {"PATH": os.environ["PATH"], "SYMBOLON_LOG": "error", **peer.environment}
+    run(*peer.command, "user", "import", rows, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     rows.unlink()
-    with peer.on(None).started() as server, server.connect() as connection:
-        return [json.loads(ask(connection, one))["data"]["createToken"]["token"] for one in sign_ins]
+    with peer.on(None).started() as server, concurrent.futures.ThreadPoolExecutor(16) as pool:
+        return [json.loads(answer)["data"]["createToken"]["token"] for answer in pool.map(server.ask, sign_ins)]
 
 
 def tutorial_table(database, count):

@@ -33,7 +33,8 @@ async function seed(users, hash) {
   const { runMigrations } = await getMigrations(auth.options);
   await runMigrations();
   const now = new Date().toISOString();
-  const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+  // As long as a new one has, lest it be renewed at its first use.
+  const expiry = new Date(Date.now() + 7 * 86_400_000).toISOString();
   const user = database.prepare(
     "INSERT INTO user (id, name, email, emailVerified, createdAt, updatedAt, username, displayUsername) VALUES (?, ?, ?, 0, ?, ?, ?, ?)",
   );
@@ -49,7 +50,7 @@ async function seed(users, hash) {
       const name = `user${number}`;
       user.run(id, name, `${name}@example.org`, now, now, name, name);
       account.run(id, id, id, hash, now, now);
-      session.run(id, tomorrow, id.padStart(32, "0"), now, now, id);
+      session.run(id, expiry, id.padStart(32, "0"), now, now, id);
     }
   })();
 }
