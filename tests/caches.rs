@@ -177,8 +177,9 @@ async fn what_was_refused_is_refused_again() {
         "{ me { username } me: user(id: 1) { username } }",
     ] {
         let first = ask(&app, &token, document, json!({})).await;
-        let code = first.error().0;
+        let code = first.at("/errors/0/extensions/code").as_str().unwrap();
         assert!(code.starts_with("GRAPHQL_"), "{document}: {first:?}");
+        assert_eq!(first.at("/data"), &Value::Null);
         for _ in 0..2 {
             let again = ask(&app, &token, document, json!({})).await;
             assert_eq!(again.body, first.body, "{document}");

@@ -301,9 +301,10 @@ async fn no_log_however_loud_holds_a_secret() {
     let wrong = client
         .post(format!("{}/tokens", server.base))
         .basic_auth("ada", Some(format!("{secret}!")));
-    assert_eq!(Answer::of(wrong).await.status, 401);
+    let wrong = Answer::of(wrong).await;
+    assert_eq!(wrong.status, 401);
     let key = fs::read_to_string(folder.path().join("symbolon.db.key")).unwrap();
-    let log = server.log();
+    let log = server.log_once(|log| log.contains(wrong.header("x-request-id")));
     assert!(log.contains("DEBUG"), "{log}");
     let credentials = STANDARD.encode(format!("ada:{secret}"));
     for secret in [secret, &token, key.trim(), &credentials, "$argon2id$"] {

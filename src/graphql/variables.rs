@@ -68,7 +68,6 @@ fn matches_defined(registry: &Registry, name: &str, value: &Value) -> Result<(),
                 Err(None)
             }
         }
-        (Some(MetaType::Enum { .. }), _) => Err(None),
         (
             Some(MetaType::InputObject {
                 input_fields,
@@ -93,7 +92,7 @@ fn matches_defined(registry: &Registry, name: &str, value: &Value) -> Result<(),
             }
             Ok(())
         }
-        (Some(MetaType::InputObject { .. }), _) => Err(None),
+        (Some(MetaType::Enum { .. } | MetaType::InputObject { .. }), _) => Err(None),
         (
             Some(MetaType::Scalar {
                 is_valid: Some(is_valid),

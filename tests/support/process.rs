@@ -221,16 +221,35 @@ impl Server {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// What it has logged of the request with this id, in JSON. It logs before it answers.
+    /// What it has logged of the request with this id, in JSON.
     pub fn logged(&self, request_id: &str) -> Value {
-        let log = self.log();
-        let lines: Vec<Value> = log
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .filter(|line: &Value| line["message"] == "request" && line["request_id"] == request_id)
-            .collect();
+        let of_request = |log: &str| -> Vec<Value> {
+            log.lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .filter(|line: &Value| {
+                    line["message"] == "request" && line["request_id"] == request_id
+                })
+                .collect()
+        };
+        let log = self.log_once(|log| !of_request(log).is_empty());
+        let lines = of_request(&log);
         assert_eq!(lines.len(), 1, "{request_id}: {log}");
         lines.into_iter().next().unwrap()
+    }
+
+    /// The log, once it is as expected: the server answers first and writes when it has nothing else to
+    /// do.
+    pub fn log_once(&self, is_as_expected: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let log = self.log();
+            // Not a line that is being written.
+            if (log.is_empty() || log.ends_with('\n')) && is_as_expected(&log) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "{log}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
