@@ -1,0 +1,517 @@
+//! What is of PostgreSQL alone: several instances, and a server that goes away.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use serde_json::{Value, json};
+use symbolon::{Config, Registration, Role, Symbolon};
+use tempfile::TempDir;
+
+use crate::support::{
+    Answer, DATABASE_PASSWORD, HEARD_WITHIN, Instance, PASSWORD, Postgres, Proxy, Server, Socket,
+    common_key, eventually, finish, shared_postgres, symbolon_on_sqlite,
+};
+
+/// A program on this database, in a folder of its own.
+fn on(url: &str, folder: &TempDir) -> Command {
+    let mut command = symbolon_on_sqlite(folder.path());
+    command
+        .env("DATABASE_URL", url)
+        .env("SYMBOLON_SECRET_KEY_FILE", common_key());
+    command
+}
+
+async fn connect(url: &str) -> DatabaseConnection {
+    Database::connect(url).await.unwrap()
+}
+
+async fn number(database: &DatabaseConnection, sql: &str) -> i64 {
+    let ask = Statement::from_string(database.get_database_backend(), sql);
+    let row = database.query_one_raw(ask).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
+}
+
+#[test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+fn without_a_server_key_it_is_told_how_to_make_one() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
+    let mut migrate = symbolon_on_sqlite(folder.path());
+    let (code, _, error) = finish(migrate.arg("migrate").env("DATABASE_URL", &url));
+    assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("`openssl rand -base64 32`"), "{error}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+fn the_password_of_the_database_is_shown_nowhere() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
+    let mut said = Vec::new();
+    for arguments in [&["--help"][..], &["user", "list", "--help"], &["migrate"]] {
+        said.push(finish(on(&url, &folder).args(arguments)));
+    }
+    // Nobody is there, nobody lets it in, and what it asks for makes no sense.
+    let nobody = url.replace("127.0.0.1:", "127.0.0.1:1");
+    let nothing = format!("{url}-is-not-there");
+    let senseless = format!("{url}?sslmode=perhaps");
+    let misspelt = format!("{url}?ssl_mode=verify-full");
+    let unknown = url.replace("postgres://", "oracle://");
+    for url in [nobody, nothing, senseless, misspelt, unknown] {
+        let (code, output, error) = finish(on(&url, &folder).arg("migrate"));
+        assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+        said.push((code, output, error));
+    }
+    for (_, output, error) in &said {
+        assert!(!output.contains(DATABASE_PASSWORD), "{output}");
+        assert!(!error.contains(DATABASE_PASSWORD), "{error}");
+    }
+    assert!(
+        said[2].1.contains("postgres://symbolon@127.0.0.1:"),
+        "{said:?}"
+    );
+    let mut config = Config::from_env().unwrap();
+    config.database_url = url.into();
+    assert!(!format!("{config:?}").contains(DATABASE_PASSWORD));
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn ten_instances_may_start_at_once() {
+    let url = shared_postgres().create();
+    let folder = tempfile::tempdir().unwrap();
+    let mut starts = Vec::new();
+    for _ in 0..10 {
+        let mut start = on(&url, &folder);
+        let start = start.arg("migrate").stdout(Stdio::null());
+        starts.push(start.stderr(Stdio::piped()).spawn().unwrap());
+    }
+    for start in starts {
+        let done = start.wait_with_output().unwrap();
+        let error = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success() && error.is_empty(), "{error}");
+    }
+    let database = connect(&url).await;
+    let done = number(&database, "SELECT count(*) FROM symbolon_migration").await;
+    assert!(done >= 4);
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn who_runs_goes_on_when_a_newer_version_adds_to_the_tables() {
+    let url = shared_postgres().create();
+    let running = Instance::start(&url);
+    running.user("ada").await;
+    let token = running.token("ada").await;
+    let database = connect(&url).await;
+    for change in [
+        "ALTER TABLE symbolon_user ADD COLUMN wings bigint NOT NULL DEFAULT 2",
+        "ALTER TABLE symbolon_access_token ADD COLUMN colour text",
+        "CREATE INDEX symbolon_user_wings ON symbolon_user (wings)",
+        "INSERT INTO symbolon_migration VALUES ('m20990101_000001_wings', 0)",
+    ] {
+        database.execute_unprepared(change).await.unwrap();
+    }
+    assert!(running.lets_in(&token).await);
+    running.user("bob").await;
+    let bob = running.token("bob").await;
+    let made = r#"createAccessToken(input: { name: "x" }) { token }"#;
+    let made = running.mutate(&bob, made).await;
+    let access = made.at("/data/createAccessToken/token").as_str().unwrap();
+    assert!(running.lets_in(access).await);
+    let revoked = running.mutate(&bob, "revokeAllTokens").await;
+    assert_eq!(revoked.at("/data/revokeAllTokens"), 2);
+    // Who starts now does not know what it might break.
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, error) = finish(on(&url, &folder).arg("migrate"));
+    assert_eq!(code, Some(1));
+    assert!(error.contains("newer version"), "{error}");
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn whoever_signs_in_through_several_instances_at_once_gets_one_token() {
+    let url = shared_postgres().create();
+    let instances = [Instance::start(&url), Instance::start(&url)];
+    instances[0].user("ada").await;
+    for _ in 0..5 {
+        let sign_ins = (0..24).map(|n| instances[n % 2].token("ada"));
+        let tokens = join_all(sign_ins).await;
+        assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
+        let revoked = instances[0].mutate(&tokens[0], "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn limits_hold_for_all_instances_together() {
+    let url = shared_postgres().create();
+    let limit = |command: &mut Command| {
+        command.env("SYMBOLON_THROTTLE", "on");
+    };
+    let instances = [
+        Instance::configured(&url, limit),
+        Instance::configured(&url, limit),
+    ];
+    instances[0].user("ada").await;
+    let token = instances[0].token("ada").await;
+    let create = (0..60).map(async |n| {
+        let input = format!(
+            r#"createAccessToken(input: {{ name: "n{n}" }}) {{ token userErrors {{ code }} }}"#
+        );
+        let answer = instances[n % 2].mutate(&token, &input).await;
+        let refused = answer.at("/data/createAccessToken/userErrors/0/code");
+        match refused.as_str() {
+            None => assert!(
+                answer.at("/data/createAccessToken/token").is_string(),
+                "{answer:?}"
+            ),
+            Some(code) => assert_eq!(code, "LIMIT_REACHED"),
+        }
+        u32::from(refused.is_null())
+    });
+    assert_eq!(join_all(create).await.iter().sum::<u32>(), 50);
+    // This address has a bucket of its own: 20 at once.
+    let guess = (0..60).map(async |n| {
+        let guess = instances[n % 2].request(Method::POST, "/tokens");
+        Answer::of(guess.basic_auth("ada", Some("wrong")))
+            .await
+            .status
+    });
+    let statuses = join_all(guess).await;
+    assert!(
+        statuses
+            .iter()
+            .all(|status| [401, 429].contains(&status.as_u16()))
+    );
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 20);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn of_admins_who_turn_on_each_other_through_two_instances_one_stays() {
+    let url = shared_postgres().create();
+    let instances = [Instance::start(&url), Instance::start(&url)];
+    let database = connect(&url).await;
+    for round in 0..10 {
+        let names = [format!("a{round}"), format!("b{round}")];
+        let mut admins = Vec::new();
+        for name in &names {
+            let id = instances[0].user(name).await;
+            admins.push((id, instances[0].token(name).await));
+        }
+        let names = names.map(|name| format!("'{name}'")).join(",");
+        let these = format!("username IN ({names})");
+        for change in [
+            "UPDATE symbolon_user SET role = 'user'",
+            &format!("UPDATE symbolon_user SET role = 'admin' WHERE {these}"),
+            "NOTIFY symbolon, 'any'",
+        ] {
+            database.execute_unprepared(change).await.unwrap();
+        }
+        for (instance, (_, token)) in instances.iter().zip(&admins) {
+            eventually("the admin is known", async || {
+                let nobody = "setUserRole(id: 0, role: USER) { userErrors { code } }";
+                let answer = instance.mutate(token, nobody).await;
+                answer.at("/data/setUserRole").is_object().then_some(())
+            })
+            .await;
+        }
+        // Each the other; or each themselves.
+        let turn = (0..8).map(async |n| {
+            let target = if round % 2 == 0 { (n + 1) % 2 } else { n % 2 };
+            let id = &admins[target].0;
+            let call = if n < 4 {
+                format!("setUserRole(id: {id}, role: USER) {{ userErrors {{ code }} }}")
+            } else {
+                format!("disableUser(id: {id}) {{ userErrors {{ code }} }}")
+            };
+            instances[n % 2].mutate(&admins[n % 2].1, &call).await
+        });
+        for answer in join_all(turn).await {
+            let code = answer.at("/errors/0/extensions/code");
+            assert!(
+                [&Value::Null, &json!("FORBIDDEN"), &json!("UNAUTHENTICATED")].contains(&code),
+                "{answer:?}"
+            );
+        }
+        let left =
+            "SELECT count(*) FROM symbolon_user WHERE role = 'admin' AND disabled_at IS NULL";
+        assert_eq!(number(&database, left).await, 1, "round {round}");
+    }
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn whoever_stops_waiting_half_way_leaves_no_connection_in_a_transaction() {
+    let url = shared_postgres().create();
+    let mut config = Config::from_env().unwrap();
+    config.database_url = url.clone().into();
+    config.secret_key_file = Some(common_key().to_owned());
+    config.argon2_memory = 8;
+    config.argon2_iterations = 1;
+    config.postgres.writers = 3;
+    config.postgres.acquire_timeout = 20_000;
+    let symbolon = Symbolon::open(config).await.unwrap();
+    let operator = symbolon.operator();
+    let registration = |number: u32| Registration {
+        username: format!("u{number}"),
+        email: None,
+        password: PASSWORD.to_owned(),
+    };
+    let user = operator
+        .add_user(&registration(0), Role::User)
+        .await
+        .unwrap();
+    for micros in (0..6000).step_by(15) {
+        let work = operator.revoke_tokens(user.id);
+        let _ = tokio::time::timeout(Duration::from_micros(micros), work).await;
+    }
+    let database = connect(&url).await;
+    eventually("nobody is in a transaction", async || {
+        let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND state LIKE 'idle in transaction%'";
+        (number(&database, idle).await == 0).then_some(())
+    })
+    .await;
+    for number in 1..20 {
+        operator
+            .add_user(&registration(number), Role::User)
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        number(&database, "SELECT count(*) FROM symbolon_user").await,
+        20
+    );
+    database.close().await.unwrap();
+    symbolon.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn what_one_instance_ended_the_others_refuse() {
+    let url = shared_postgres().create();
+    let (one, two) = (Instance::start(&url), Instance::start(&url));
+    one.user("ada").await;
+    let mut longest = Duration::ZERO;
+    for round in 0..20 {
+        let (here, there) = if round % 2 == 0 {
+            (&one, &two)
+        } else {
+            (&two, &one)
+        };
+        let token = here.token("ada").await;
+        // Known in both.
+        for instance in [here, there, here, there] {
+            assert!(instance.lets_in(&token).await);
+        }
+        let revoked = here.mutate(&token, "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+        let ended = Instant::now();
+        assert!(!here.lets_in(&token).await);
+        while there.lets_in(&token).await {
+            assert!(ended.elapsed() < HEARD_WITHIN);
+        }
+        longest = longest.max(ended.elapsed());
+    }
+    println!("the longest of 20 took {longest:?}, a refused request included");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn without_a_cache_what_another_instance_ended_is_refused_at_once() {
+    let url = shared_postgres().create();
+    let strict = |command: &mut Command| {
+        command.env("SYMBOLON_IDENTITY_CACHE", "0");
+    };
+    let one = Instance::configured(&url, strict);
+    let two = Instance::configured(&url, strict);
+    one.user("ada").await;
+    for _ in 0..30 {
+        let token = one.token("ada").await;
+        assert!(two.lets_in(&token).await);
+        let revoked = one.mutate(&token, "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+        assert!(!two.lets_in(&token).await);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn a_socket_is_closed_when_another_instance_ends_its_token() {
+    let url = shared_postgres().create();
+    let folder = tempfile::tempdir().unwrap();
+    let embedder = Server::embed_example_configured(folder.path(), |command| {
+        command
+            .env("DATABASE_URL", &url)
+            .env("SYMBOLON_SECRET_KEY_FILE", common_key());
+    });
+    let other = Instance::start(&url);
+    other.user("ada").await;
+    for _ in 0..3 {
+        let token = other.token("ada").await;
+        let mut socket = Socket::of(&embedder.base, Some(&token)).await;
+        let ended = Instant::now();
+        other.mutate(&token, "revokeToken").await;
+        assert_eq!(socket.closed().await.0, 4401);
+        assert!(ended.elapsed() < HEARD_WITHIN, "{:?}", ended.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn an_instance_that_hears_nothing_any_more_lets_nobody_in_by_heart() {
+    let server = shared_postgres();
+    let url = server.create();
+    let proxy = Proxy::before(server.port()).await;
+    let silenced = url.replace(&server.port().to_string(), &proxy.port.to_string());
+    let (one, two) = (Instance::start(&url), Instance::start(&silenced));
+    one.user("ada").await;
+    for round in 0..2 {
+        let token = one.token("ada").await;
+        eventually("the other one knows it", async || {
+            two.lets_in(&token).await.then_some(())
+        })
+        .await;
+        assert!(two.lets_in(&token).await);
+        proxy.silence();
+        let revoked = one.mutate(&token, "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+        let ended = Instant::now();
+        let mut last_let_in = Duration::ZERO;
+        while ended.elapsed() < Duration::from_secs(3) {
+            let (since, asked) = (ended.elapsed(), Instant::now());
+            let answer = two.me(&token).await;
+            let took = asked.elapsed();
+            if answer.at("/data/me/username").is_string() {
+                last_let_in = since;
+            } else {
+                assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
+                assert!(answer.at("/errors/0/extensions/retryAfter").is_u64());
+                assert!(took < Duration::from_secs(2), "{took:?}");
+            }
+        }
+        println!("round {round}: let in by heart for {last_let_in:?}");
+        assert!(last_let_in < HEARD_WITHIN, "{last_let_in:?}");
+        proxy.speak();
+        let back = Instant::now();
+        eventually("it is back", async || {
+            (two.me(&token).await.error().1 == "TOKEN_EXPIRED").then_some(())
+        })
+        .await;
+        assert!(
+            back.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            back.elapsed()
+        );
+        let again = one.token("ada").await;
+        assert!(two.lets_in(&again).await);
+        one.mutate(&again, "revokeToken").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn where_notifications_get_lost_every_request_asks_the_database() {
+    let server = shared_postgres();
+    let url = server.create();
+    let proxy = Proxy::before(server.port()).await;
+    proxy.lose_notifications(true);
+    let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
+    let (one, two) = (Instance::start(&url), Instance::start(&behind));
+    one.user("ada").await;
+    let warnings = || {
+        let log = two.log();
+        log.matches("does not deliver notifications").count()
+    };
+    eventually("it is warned about", async || {
+        (warnings() > 0).then_some(())
+    })
+    .await;
+    for _ in 0..30 {
+        let token = one.token("ada").await;
+        assert!(two.lets_in(&token).await && two.lets_in(&token).await);
+        one.mutate(&token, "revokeToken").await;
+        assert!(!two.lets_in(&token).await);
+    }
+    assert_eq!(warnings(), 1);
+    assert!(two.is_ready().await);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn a_first_token_is_told_to_nobody_and_its_end_to_all() {
+    let url = shared_postgres().create();
+    let one = Instance::start(&url);
+    let id = one.user("ada").await;
+    let mut listener = sea_orm::sqlx::postgres::PgListener::connect(&url)
+        .await
+        .unwrap();
+    listener.listen("symbolon").await.unwrap();
+    let mut told = async || {
+        loop {
+            let heard = listener.recv().await.unwrap();
+            if !heard.payload().starts_with("beat ") {
+                return heard.payload().to_owned();
+            }
+        }
+    };
+    let token = one.token("ada").await;
+    one.user("bob").await;
+    one.token("bob").await;
+    // Nothing came before it.
+    one.mutate(&token, "revokeToken").await;
+    assert_eq!(told().await, id);
+    // Nobody has a token of hers any more.
+    let token = one.token("ada").await;
+    let change = r#"updateUser(input: { email: "ada@example.org" }) { user { id } }"#;
+    one.mutate(&token, change).await;
+    assert_eq!(told().await, id);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn while_the_database_is_away_nothing_is_promised_and_then_all_goes_on() {
+    let server = Postgres::start(&[]);
+    let one = Instance::start(&server.create());
+    one.user("ada").await;
+    let token = one.token("ada").await;
+    for signal in ["INT", "KILL", "QUIT"] {
+        assert!(one.lets_in(&token).await && one.is_ready().await);
+        server.end(signal);
+        // What is known by heart may still be let in for a second.
+        let away = Instant::now();
+        while away.elapsed() < HEARD_WITHIN {
+            one.me(&token).await;
+        }
+        for _ in 0..2 {
+            let asked = Instant::now();
+            let sign_in = Answer::of(one.sign_in("ada")).await;
+            assert_eq!(sign_in.status, 503);
+            assert_eq!(sign_in.at("/code"), "SERVICE_UNAVAILABLE");
+            assert_eq!(sign_in.header("retry-after"), "1");
+            let me = one.me(&token).await;
+            assert_eq!(me.error(), ("SERVICE_UNAVAILABLE", ""));
+            let revoke = one.mutate(&token, "revokeToken").await;
+            assert_eq!(revoke.error(), ("SERVICE_UNAVAILABLE", ""));
+            assert!(!one.is_ready().await);
+            assert!(
+                asked.elapsed() < Duration::from_secs(2),
+                "{:?}",
+                asked.elapsed()
+            );
+        }
+        server.start_again();
+        let back = Instant::now();
+        while !(one.is_ready().await && one.lets_in(&token).await) {
+            assert!(back.elapsed() < Duration::from_secs(3));
+        }
+        assert_eq!(one.token("ada").await, token);
+    }
+}
