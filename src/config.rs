@@ -166,7 +166,8 @@ pub struct PostgresConfig {
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub writers: u32,
 
-    /// How long a request waits for one of these connections, in milliseconds.
+    /// How long a request waits for one of these connections, in milliseconds. A server that does not
+    /// answer for half a second longer is taken to be away.
     #[arg(long = "postgres-acquire-timeout", env = "SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT", value_name = "MS",
           default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=600_000))]
     pub acquire_timeout: u32,

@@ -35,6 +35,7 @@ mod import;
 mod keys;
 mod limits;
 mod log;
+mod migrations;
 mod partial_failure;
 mod passwords;
 mod postgres;

@@ -3,16 +3,17 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use chrono::DateTime;
 use futures_util::future::join_all;
 use reqwest::Method;
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
 use serde_json::{Value, json};
 use symbolon::{Config, Registration, Role, Symbolon};
 use tempfile::TempDir;
 
 use crate::support::{
     Answer, DATABASE_PASSWORD, HEARD_WITHIN, Instance, PASSWORD, Postgres, Proxy, Server, Socket,
-    common_key, eventually, finish, shared_postgres, symbolon_on_sqlite,
+    common_key, eventually, finish, shared_postgres, succeed, symbolon_on_sqlite,
 };
 
 /// A program on this database, in a folder of its own.
@@ -371,7 +372,7 @@ async fn an_instance_that_hears_nothing_any_more_lets_nobody_in_by_heart() {
     let url = server.create();
     let proxy = Proxy::before(server.port()).await;
     let silenced = url.replace(&server.port().to_string(), &proxy.port.to_string());
-    let (one, two) = (Instance::start(&url), Instance::start(&silenced));
+    let (one, two) = (Instance::start(&url), Instance::impatient(&silenced));
     one.user("ada").await;
     for round in 0..2 {
         let token = one.token("ada").await;
@@ -479,7 +480,7 @@ async fn a_first_token_is_told_to_nobody_and_its_end_to_all() {
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
 async fn while_the_database_is_away_nothing_is_promised_and_then_all_goes_on() {
     let server = Postgres::start(&[]);
-    let one = Instance::start(&server.create());
+    let one = Instance::impatient(&server.create());
     one.user("ada").await;
     let token = one.token("ada").await;
     for signal in ["INT", "KILL", "QUIT"] {
@@ -514,4 +515,157 @@ async fn while_the_database_is_away_nothing_is_promised_and_then_all_goes_on() {
         }
         assert_eq!(one.token("ada").await, token);
     }
+}
+
+/// Runs openssl in a folder.
+fn openssl(folder: &TempDir, arguments: &str) {
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args(arguments.split(' '))
+        .current_dir(folder.path());
+    succeed(openssl.stderr(Stdio::null()));
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL and openssl, which scripts/test installs"]
+async fn the_server_is_who_the_url_says_or_nobody_is_spoken_to() {
+    let files = tempfile::tempdir().unwrap();
+    std::fs::write(files.path().join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
+    for name in ["ca", "other"] {
+        let authority = format!(
+            "req -x509 -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.crt -subj /CN={name} -days 2"
+        );
+        openssl(&files, &authority);
+    }
+    for step in [
+        "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=server",
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
+            -out server.crt -extfile names",
+    ] {
+        let words: Vec<_> = step.split_whitespace().collect();
+        openssl(&files, &words.join(" "));
+    }
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let server = Postgres::with_files(
+        &["ssl=on"],
+        &[
+            ("ssl_cert_file", &files.path().join("server.crt")),
+            ("ssl_key_file", &files.path().join("server.key")),
+        ],
+    );
+    let url = server.create();
+    let named = url.replace("127.0.0.1", "localhost");
+    let (ca, other) = (path("ca.crt"), path("other.crt"));
+    let folder = tempfile::tempdir().unwrap();
+    for (url, is_right) in [
+        (format!("{url}?sslmode=verify-full&sslrootcert={ca}"), true),
+        (
+            format!("{url}?sslmode=verify-full&sslrootcert={other}"),
+            false,
+        ),
+        // Nobody on the list of the well-known vouches for it.
+        (format!("{url}?sslmode=verify-full"), false),
+        (
+            format!("{named}?sslmode=verify-full&sslrootcert={ca}"),
+            false,
+        ),
+        (format!("{named}?sslmode=verify-ca&sslrootcert={ca}"), true),
+        (format!("{url}?sslmode=require"), true),
+    ] {
+        let (code, _, error) = finish(on(&url, &folder).arg("migrate"));
+        assert_eq!(code, Some(i32::from(!is_right)), "{url}: {error}");
+    }
+    let instance = Instance::start(&format!("{url}?sslmode=verify-full&sslrootcert={ca}"));
+    instance.user("ada").await;
+    assert!(instance.lets_in(&instance.token("ada").await).await);
+    let database = connect(&url).await;
+    let open = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+        WHERE application_name = 'symbolon' AND NOT ssl";
+    assert_eq!(number(&database, open).await, 0);
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL and faketime, which scripts/test installs"]
+async fn instants_are_those_of_the_database_whatever_the_clock_of_an_instance_says() {
+    let url = shared_postgres().create();
+    let library = |folder: std::fs::DirEntry| {
+        let library = folder.path().join("faketime/libfaketimeMT.so.1");
+        library.exists().then_some(library)
+    };
+    let mut folders = std::fs::read_dir("/usr/lib").unwrap();
+    let library = folders.find_map(|folder| library(folder.unwrap())).unwrap();
+    let by = |hours: &str| {
+        Instance::configured(&url, |command| {
+            command
+                .env("LD_PRELOAD", &library)
+                .env("DONT_FAKE_MONOTONIC", "1")
+                .env("FAKETIME", hours);
+        })
+    };
+    let instances = [by("+3h"), Instance::start(&url), by("-3h")];
+    // Its clock is wrong indeed.
+    let answer = instances[0]
+        .request(Method::GET, "/healthz")
+        .send()
+        .await
+        .unwrap();
+    let date = answer.headers()["date"].to_str().unwrap();
+    let date = DateTime::parse_from_rfc2822(date).unwrap();
+    let database = connect(&url).await;
+    let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let off = date.timestamp_millis() - number(&database, now).await;
+    assert!((off - 3 * 3_600_000).abs() < 60_000, "{off}");
+    for (number_of, instance) in instances.iter().enumerate() {
+        let name = format!("u{number_of}");
+        instance.user(&name).await;
+        let answer = Answer::of(instance.sign_in(&name)).await;
+        let now = number(&database, now).await;
+        let expires_at = answer.at("/expires_at").as_str();
+        let expires_at = expires_at.unwrap_or_else(|| panic!("{answer:?} {}", instance.log()));
+        let expires_at = DateTime::parse_from_rfc3339(expires_at).unwrap();
+        let ahead = expires_at.timestamp_millis() - now;
+        assert!((3_590_000..3_600_100).contains(&ahead), "{ahead}");
+        let token = answer.at("/token").as_str().unwrap();
+        for instance in &instances {
+            assert!(instance.lets_in(token).await);
+        }
+    }
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn who_waits_for_a_row_too_long_is_told_to_come_back_and_others_go_on() {
+    let url = shared_postgres().create();
+    let one = Instance::configured(&url, |command| {
+        command.env("SYMBOLON_POSTGRES_STATEMENT_TIMEOUT", "500");
+    });
+    one.user("ada").await;
+    one.user("bob").await;
+    let (ada, bob) = (one.token("ada").await, one.token("bob").await);
+    let database = connect(&url).await;
+    let holding = database.begin().await.unwrap();
+    holding
+        .execute_unprepared("SELECT * FROM symbolon_user WHERE username = 'ada' FOR UPDATE")
+        .await
+        .unwrap();
+    let asked = Instant::now();
+    let (revoked, others) = tokio::join!(one.mutate(&ada, "revokeToken"), async {
+        for _ in 0..10 {
+            assert!(one.lets_in(&ada).await && one.lets_in(&bob).await);
+        }
+        one.mutate(&bob, "revokeToken").await
+    });
+    assert_eq!(others.at("/data/revokeToken"), true);
+    assert_eq!(revoked.error(), ("SERVICE_UNAVAILABLE", ""));
+    assert!(
+        asked.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        asked.elapsed()
+    );
+    holding.rollback().await.unwrap();
+    let revoked = one.mutate(&ada, "revokeToken").await;
+    assert_eq!(revoked.at("/data/revokeToken"), true);
+    database.close().await.unwrap();
 }

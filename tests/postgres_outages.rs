@@ -85,7 +85,7 @@ async fn keeps(instance: &Instance, promises: &Promises) {
 async fn what_was_acknowledged_survives_every_way_to_lose_the_server() {
     let server = Postgres::start(&[]);
     let url = server.create();
-    let instance = Instance::start(&url);
+    let instance = Instance::impatient(&url);
     let (mut kept, mut longest) = (0, Duration::ZERO);
     for round in 0..rounds() {
         for (way, number) in [("a backend", 0), ("INT", 1), ("QUIT", 2), ("KILL", 3)] {

@@ -24,6 +24,10 @@ use crate::store::{Store, is_busy};
 /// How long anybody waits for SQLite, and at the start for a server.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A server is taken to be away when it answers no heartbeat for as long as anybody waits for a
+/// connection, and for so much longer.
+const A_BEAT: Duration = Duration::from_millis(500);
+
 /// How long a connection may take to be cleaned after its use, and to show that it is alive.
 const TO_BE_CLEAN: Duration = Duration::from_secs(1);
 
@@ -119,7 +123,7 @@ impl Store {
             // Whoever went away half-way must not keep others from rows for long.
             ("idle_in_transaction_session_timeout", &limit),
         ]);
-        let pulse = Pulse::new();
+        let pulse = Pulse::new(connections.acquire_timeout + A_BEAT);
         let started = timeout(PATIENCE, pulse.start(&options)).await;
         started
             .unwrap_or(Err(SqlxError::PoolTimedOut))

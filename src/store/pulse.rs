@@ -32,9 +32,6 @@ const BEAT_EVERY: Duration = Duration::from_millis(300);
 /// For so long after a heartbeat was sent that came back, what is remembered is relied on.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// A server that has not answered for so long is taken to be away.
-const SILENT_AFTER: Duration = Duration::from_millis(1500);
-
 /// A connection that has told nothing for so long, although heartbeats are sent, is given up.
 const DEAF_AFTER: Duration = Duration::from_secs(2);
 
@@ -53,6 +50,8 @@ pub(super) struct Pulse {
     /// none, and once the connection is lost that they come back through.
     heard: AtomicU64,
     silent: watch::Sender<bool>,
+    /// A server that has not answered for so long is taken to be away.
+    patience: Duration,
     /// When the server answered again after it was silent, in microseconds since the beginning; 0 if it
     /// never was.
     revived: AtomicU64,
@@ -60,13 +59,14 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    /// Of a server that answers right now.
-    pub(super) fn new() -> Arc<Self> {
+    /// Of a server that answers right now, and is taken to be away when it has not for so long.
+    pub(super) fn new(patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             instance: rand::random(),
             began: Instant::now(),
             heard: AtomicU64::new(0),
             silent: watch::Sender::new(false),
+            patience,
             revived: AtomicU64::new(0),
             clock: DatabaseClock::default(),
         })
@@ -128,7 +128,7 @@ impl Pulse {
             ticks.tick().await;
             let is_new = connection.is_none();
             let mut own = connection.take();
-            let sent = timeout(SILENT_AFTER, async {
+            let sent = timeout(self.patience, async {
                 let own = match &mut own {
                     Some(own) => own,
                     none => none.insert(options.connect().await?),
@@ -239,7 +239,7 @@ impl Pulse {
             listener.listen(CHANNEL).await?;
             Ok::<_, Error>(listener)
         };
-        let Ok(Ok(mut listener)) = timeout(SILENT_AFTER, connect).await else {
+        let Ok(Ok(mut listener)) = timeout(self.patience, connect).await else {
             return false;
         };
         // From here on everything is heard of; what happened before is not known.

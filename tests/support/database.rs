@@ -107,6 +107,11 @@ pub struct Postgres {
 
 impl Postgres {
     pub fn start(settings: &[&str]) -> Self {
+        Self::with_files(settings, &[])
+    }
+
+    /// With settings that are files, which it gets copies of.
+    pub fn with_files(settings: &[&str], files: &[(&str, &Path)]) -> Self {
         let bin = installed();
         let folder = tempfile::tempdir().unwrap();
         // It does not run as root.
@@ -117,7 +122,7 @@ impl Postgres {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let server = Self {
+        let mut server = Self {
             bin,
             folder,
             port,
@@ -136,6 +141,16 @@ impl Postgres {
             .args(["--encoding=UTF8", "--pgdata"])
             .arg(server.data());
         succeed(&mut initdb);
+        for (setting, file) in files {
+            let copy = server.data().join(setting);
+            fs::copy(file, &copy).unwrap();
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                succeed(Command::new("chown").arg("postgres:").arg(&copy));
+            }
+            let setting = format!("{setting}={}", copy.display());
+            server.settings.push(setting);
+        }
         server.start_again();
         server
     }

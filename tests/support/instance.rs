@@ -26,6 +26,13 @@ impl Instance {
         Self::configured(url, |_| {})
     }
 
+    /// With the patience that there is unless configured, which a busy machine can try.
+    pub fn impatient(url: &str) -> Self {
+        Self::configured(url, |command| {
+            command.env_remove("SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT");
+        })
+    }
+
     pub fn configured(url: &str, configure: impl FnOnce(&mut Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::configured(folder.path(), |command| {
