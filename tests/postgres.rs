@@ -194,6 +194,36 @@ async fn limits_hold_for_all_instances_together() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn of_many_who_revoke_an_access_token_through_two_instances_one_ended_it() {
+    let url = shared_postgres().create();
+    let instances = [Instance::start(&url), Instance::start(&url)];
+    instances[0].user("ada").await;
+    let session = instances[0].token("ada").await;
+    let database = connect(&url).await;
+    for round in 1..=5 {
+        let create = format!(
+            r#"createAccessToken(input: {{ name: "n{round}" }}) {{ accessToken {{ id }} }}"#
+        );
+        let made = instances[0].mutate(&session, &create).await;
+        let id = made
+            .at("/data/createAccessToken/accessToken/id")
+            .as_str()
+            .unwrap();
+        let revoke = format!("revokeAccessToken(id: {id})");
+        let revocations = (0..12).map(|n| instances[n % 2].mutate(&session, &revoke));
+        let answers = join_all(revocations).await;
+        let ended = answers
+            .iter()
+            .filter(|answer| answer.at("/data/revokeAccessToken") == true);
+        assert_eq!(ended.count(), 1, "{answers:?}");
+        let events = "SELECT count(*) FROM symbolon_audit_event WHERE kind = 'TOKEN_REVOKED'";
+        assert_eq!(number(&database, events).await, round);
+    }
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
 async fn of_admins_who_turn_on_each_other_through_two_instances_one_stays() {
     let url = shared_postgres().create();
     let instances = [Instance::start(&url), Instance::start(&url)];
@@ -258,6 +288,8 @@ async fn whoever_stops_waiting_half_way_leaves_no_connection_in_a_transaction() 
     config.argon2_iterations = 1;
     config.postgres.writers = 3;
     config.postgres.acquire_timeout = 20_000;
+    // The server would end it after that.
+    config.postgres.statement_timeout = 600_000;
     let symbolon = Symbolon::open(config).await.unwrap();
     let operator = symbolon.operator();
     let registration = |number: u32| Registration {
@@ -381,6 +413,10 @@ async fn an_instance_that_hears_nothing_any_more_lets_nobody_in_by_heart() {
         })
         .await;
         assert!(two.lets_in(&token).await);
+        // Connections that will be of no use any more.
+        let nobody = "A".repeat(32);
+        let refused = join_all((0..16).map(|_| two.lets_in(&nobody))).await;
+        assert!(!refused.contains(&true));
         proxy.silence();
         let revoked = one.mutate(&token, "revokeToken").await;
         assert_eq!(revoked.at("/data/revokeToken"), true);
