@@ -286,7 +286,6 @@ async fn whoever_stops_waiting_half_way_leaves_no_connection_in_a_transaction() 
     config.secret_key_file = Some(common_key().to_owned());
     config.argon2_memory = 8;
     config.argon2_iterations = 1;
-    config.postgres.writers = 3;
     config.postgres.acquire_timeout = 20_000;
     // The server would end it after that.
     config.postgres.statement_timeout = 600_000;
@@ -301,17 +300,17 @@ async fn whoever_stops_waiting_half_way_leaves_no_connection_in_a_transaction() 
         .add_user(&registration(0), Role::User)
         .await
         .unwrap();
-    for micros in (0..6000).step_by(15) {
+    let database = connect(&url).await;
+    for micros in (0..3000).step_by(10) {
         let work = operator.revoke_tokens(user.id);
         let _ = tokio::time::timeout(Duration::from_micros(micros), work).await;
+        eventually("nobody is in a transaction", async || {
+            let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND state LIKE 'idle in transaction%'";
+            (number(&database, idle).await == 0).then_some(())
+        })
+        .await;
     }
-    let database = connect(&url).await;
-    eventually("nobody is in a transaction", async || {
-        let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-            AND state LIKE 'idle in transaction%'";
-        (number(&database, idle).await == 0).then_some(())
-    })
-    .await;
     for number in 1..20 {
         operator
             .add_user(&registration(number), Role::User)
@@ -493,7 +492,8 @@ async fn a_first_token_is_told_to_nobody_and_its_end_to_all() {
     listener.listen("symbolon").await.unwrap();
     let mut told = async || {
         loop {
-            let heard = listener.recv().await.unwrap();
+            let heard = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await;
+            let heard = heard.unwrap().unwrap();
             if !heard.payload().starts_with("beat ") {
                 return heard.payload().to_owned();
             }
