@@ -15,7 +15,7 @@ use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::{
     PgConnectOptions, PgConnection, PgListener, PgNotification, PgPoolOptions,
 };
-use sea_orm::sqlx::{ConnectOptions, Error, query_scalar};
+use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_scalar};
 use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -114,7 +114,7 @@ impl Pulse {
         for _ in 0..3 {
             self.send(&mut connection).await?;
         }
-        Ok(())
+        connection.close().await
     }
 
     /// Sends heartbeats for ever.
