@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::DateTime;
 use futures_util::future::join_all;
 use reqwest::Method;
+use sea_orm::sqlx::postgres::PgListener;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
 use serde_json::{Value, json};
 use symbolon::{Config, Registration, Role, Symbolon};
@@ -452,6 +453,43 @@ async fn an_instance_that_hears_nothing_any_more_lets_nobody_in_by_heart() {
     }
 }
 
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn what_was_ended_while_an_instance_did_not_listen_is_refused_once_it_does() {
+    let url = shared_postgres().create();
+    let (one, two) = (Instance::start(&url), Instance::start(&url));
+    one.user("ada").await;
+    let database = connect(&url).await;
+    let mut beats = PgListener::connect(&url).await.unwrap();
+    beats.listen("symbolon").await.unwrap();
+    for _ in 0..5 {
+        let token = one.token("ada").await;
+        eventually("it is let in", async || {
+            two.lets_in(&token).await.then_some(())
+        })
+        .await;
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+            WHERE datname = current_database() AND query LIKE 'LISTEN%' AND application_name = 'symbolon'";
+        assert_eq!(number(&database, end).await, 2);
+        // It is remembered, and then told to nobody that it ended.
+        assert!(two.lets_in(&token).await);
+        let revoked = one.mutate(&token, "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+        // Until both listen again, and rely on what they hear.
+        eventually("they listen", async || {
+            let again = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND query LIKE 'LISTEN%' AND application_name = 'symbolon'";
+            (number(&database, again).await == 2).then_some(())
+        })
+        .await;
+        for _ in 0..6 {
+            while !beats.recv().await.unwrap().payload().starts_with("beat ") {}
+        }
+        assert!(!two.lets_in(&token).await);
+    }
+    database.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
 async fn where_notifications_get_lost_every_request_asks_the_database() {
@@ -486,9 +524,7 @@ async fn a_first_token_is_told_to_nobody_and_its_end_to_all() {
     let url = shared_postgres().create();
     let one = Instance::start(&url);
     let id = one.user("ada").await;
-    let mut listener = sea_orm::sqlx::postgres::PgListener::connect(&url)
-        .await
-        .unwrap();
+    let mut listener = PgListener::connect(&url).await.unwrap();
     listener.listen("symbolon").await.unwrap();
     let mut told = async || {
         loop {
