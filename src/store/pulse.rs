@@ -123,7 +123,7 @@ impl Pulse {
         let options = options.options([("synchronous_commit", "off")]);
         let mut ticks = interval(BEAT_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut connection = None;
+        let (mut connection, mut is_refused) = (None, false);
         loop {
             ticks.tick().await;
             let is_new = connection.is_none();
@@ -138,13 +138,17 @@ impl Pulse {
             match sent.await {
                 Ok(Ok(())) => {
                     connection = own;
+                    is_refused = false;
                     self.is_silent(false);
                 }
                 // Somebody ended the connection; another one will do.
                 Ok(Err(_)) if !is_new => ticks.reset_immediately(),
                 // There are too many connections, perhaps; those that there are may do.
                 Ok(Err(error)) if !is_away(&error) => {
-                    tracing::warn!(%error, "the database takes no heartbeat");
+                    if !is_refused {
+                        tracing::warn!(%error, "the database takes no heartbeat");
+                    }
+                    is_refused = true;
                     self.is_silent(false);
                 }
                 Ok(Err(_)) | Err(_) => self.is_silent(true),
