@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use async_graphql::Variables;
 use async_graphql::parser::types::OperationType;
-use async_graphql::{ObjectType, Response as Answer, Schema, ServerError, SubscriptionType, Value};
+use async_graphql::{ObjectType, Response as Answer, ServerError, SubscriptionType, Value};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, FromRequest, Request, RequestBody, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::graphql::Schema;
 use crate::graphql::documents::Documents;
 use crate::graphql::errors::refused;
 use crate::graphql::execute::{Executor, Operation, Outcome};
