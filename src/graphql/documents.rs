@@ -32,6 +32,8 @@ pub(crate) struct Document {
     pub(crate) name: Option<String>,
     /// The names, not the aliases, of what it asks the root for.
     pub(crate) root_fields: Vec<Arc<str>>,
+    /// The same, as the log has them.
+    pub(crate) fields: String,
     parsed: ExecutableDocument,
     /// Set once validation found nothing wrong; with nothing in it if it may yet find something else
     /// with other variables.
@@ -75,6 +77,7 @@ impl Document {
         Ok(Self {
             operation_type: chosen.ty,
             name,
+            fields: root_fields.join(","),
             root_fields,
             // The largest node for each token, in lists that are half empty.
             bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,

@@ -96,14 +96,14 @@ where
     /// Adds an input type that nothing else in the schema mentions.
     #[must_use]
     pub fn register_input_type<T: InputType>(self) -> Self {
-        self.with(|builder| builder.register_input_type::<T>())
+        self.with(async_graphql::SchemaBuilder::register_input_type::<T>)
     }
 
     /// Adds an output type that nothing else in the schema mentions, such as what implements an
     /// interface.
     #[must_use]
     pub fn register_output_type<T: OutputType>(self) -> Self {
-        self.with(|builder| builder.register_output_type::<T>())
+        self.with(async_graphql::SchemaBuilder::register_output_type::<T>)
     }
 
     /// The schema.
