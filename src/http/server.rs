@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use poem::http::header;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Endpoint, IntoResponse, Request, Response};
@@ -31,8 +32,8 @@ const RESERVED_FILES: u64 = 64;
 /// After an error of the listener, for example for lack of files, until one may be free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a connection holds. A request has it too: one that becomes a socket holds it for as long as
-/// the socket lives.
+/// What a connection holds. A request that asks to become a socket has it too, and then holds it for as
+/// long as the socket lives.
 #[derive(Clone)]
 pub(super) struct Lease {
     _permit: Option<Arc<OwnedSemaphorePermit>>,
@@ -84,8 +85,11 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
             let lease = of_requests.clone();
             async move {
                 let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
+                let is_to_upgrade = request.headers().contains_key(header::UPGRADE);
                 let mut request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
-                request.extensions_mut().insert(lease);
+                if is_to_upgrade {
+                    request.extensions_mut().insert(lease);
+                }
                 let response: Response = match app.call(request).await {
                     Ok(response) => response.into_response(),
                     Err(error) => error.into_response(),
