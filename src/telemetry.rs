@@ -5,9 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, BufWriter, Stderr, Write};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
-use chrono::DateTime;
+use symbolon::Clock;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
@@ -148,25 +147,21 @@ impl Visit for Fields<'_, '_> {
     }
 }
 
-/// Writes the time in UTC, to the microsecond.
+/// Writes the time in UTC, to the millisecond.
 fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
     thread_local! {
         /// The last second, and how it is written: the next line is most often of the same.
-        static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
-    #[expect(clippy::disallowed_methods, reason = "the log tells the machine's time")]
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.unwrap_or(Duration::ZERO);
+    let now = Clock::System.now();
     SECOND.with_borrow_mut(|(second, text)| {
-        if *second != now.as_secs() || text.is_empty() {
-            *second = now.as_secs();
-            let date = i64::try_from(*second).ok();
-            let date = date.and_then(|second| DateTime::from_timestamp(second, 0));
-            *text = date.unwrap_or_default().format("%FT%T").to_string();
+        if *second != now.timestamp() {
+            *second = now.timestamp();
+            *text = now.format("%FT%T").to_string();
         }
         writer.write_str(text)
     })?;
-    write!(writer, ".{:06}Z", now.subsec_micros())
+    write!(writer, ".{:03}Z", now.timestamp_subsec_millis())
 }
 
 /// Starts the log. `SYMBOLON_LOG` is a level, or several as `TARGET=LEVEL,…`; `SYMBOLON_LOG_FORMAT` is

@@ -68,15 +68,17 @@ impl<Q: ObjectType> Direct<Q> {
             errors: Mutex::default(),
         });
         let context = env.create_context(&known.schema, None, selected, None);
-        let mut response = match resolve_container(&context, &*self.query).await {
+        let resolved = resolve_container(&context, &*self.query).await;
+        let errors = taken(&env.errors);
+        if known.has_nullable && (resolved.is_err() || !errors.is_empty()) {
+            known.has_erred();
+            return None;
+        }
+        let mut response = match resolved {
             Ok(value) => Response::new(value),
-            Err(_) if known.has_nullable => {
-                known.has_erred();
-                return None;
-            }
             Err(error) => Response::from_errors(vec![error]),
         };
-        response.errors.append(&mut taken(&env.errors));
+        response.errors.extend(errors);
         response.http_headers = taken(&env.http_headers);
         Some(response)
     }

@@ -63,6 +63,8 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     http.timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(HEAD_LIMIT)
+        // Head and body of an answer are small enough to be put together.
+        .writev(false)
         // A client that has sent all it will is still answered, and what it sent is done.
         .half_close(true);
     let (stop, stopping) = watch::channel(());
