@@ -1,7 +1,7 @@
 //! The composition root: put the parts together, serve, and stop.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
-use crate::config::{Config, ThrottleConfig};
+use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
 use crate::http::{self, Door, Metrics, Middleware};
@@ -30,7 +30,7 @@ use crate::service::sign_in::SignIn;
 use crate::service::throttle::{Rates, Throttle};
 use crate::service::tokens::Tokens;
 use crate::service::users::Users;
-use crate::store::Store;
+use crate::store::{Connections, Location, Store};
 
 /// How often what says nothing any more is deleted, in seconds.
 const PURGE_EVERY: u64 = 600;
@@ -51,8 +51,8 @@ impl Symbolon {
 
     /// The same, by another clock: for tests.
     pub async fn open_with_clock(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let path = Store::file(&config.database_url).map_err(StartError::new)?;
-        let key = key_source(&config, &path);
+        let location = Location::parse(&config.database_url.0).map_err(StartError::new)?;
+        let key = key_source(&config, &location)?;
         let lifetime =
             Lifetime::from_seconds(config.token_lifetime.into()).map_err(StartError::new)?;
         let cores = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -68,24 +68,16 @@ impl Symbolon {
         // A key that cannot be used is found out before a database is made, and a key is made only
         // for a database that can be used.
         let found = key.find().map_err(StartError::new)?;
-        let store = Arc::new(Store::open(&path).await.map_err(StartError::new)?);
+        let store = Store::open(location, connections(&config.postgres));
+        let store = Arc::new(store.await.map_err(StartError::new)?);
+        let clock = match (clock, store.clock()) {
+            (Clock::System, Some(common)) => Clock::Database(common.clone()),
+            (clock, _) => clock,
+        };
         let key = found
             .map_or_else(|| key.create(), Ok)
             .map_err(StartError::new)?;
-        let ThrottleConfig {
-            enabled,
-            account,
-            address,
-            registrations,
-        } = config.throttle;
-        let rates = enabled.then_some(Rates {
-            account,
-            address,
-            registration: registrations,
-        });
-        if rates.is_none() {
-            tracing::warn!("the throttle is off: passwords can be guessed without limit");
-        }
+        let rates = rates(&config.throttle);
         let keep = TimeDelta::days(config.audit_days.into());
         let audit = Arc::new(Audit::new(Arc::clone(&store), keep));
         let services = Services {
@@ -245,10 +237,22 @@ impl Symbolon {
         self.door.services.close().await
     }
 
-    /// The database file.
+    /// How long ago the last heartbeat was sent that came back through PostgreSQL's notifications: every
+    /// change that was committed before is known here. `None` on SQLite, and while there is none.
+    /// Beyond a second, every request asks the database whom its token speaks for.
     #[must_use]
-    pub fn database(&self) -> &Path {
-        self.door.services.store.path()
+    pub fn heartbeat_age(&self) -> Option<Duration> {
+        self.door.services.store.heartbeat_age()
+    }
+
+    /// Where the data is, for people: the path of the file, or the URL without the password.
+    #[must_use]
+    pub fn database(&self) -> String {
+        let location = self.door.services.store.location();
+        let file = location
+            .file()
+            .and_then(|file| std::path::absolute(file).ok());
+        file.map_or_else(|| location.to_string(), |file| file.display().to_string())
     }
 }
 
@@ -275,15 +279,44 @@ fn mebibytes(count: u32) -> u64 {
     u64::from(count) * 1024 * 1024
 }
 
+fn rates(config: &ThrottleConfig) -> Option<Rates> {
+    if !config.enabled {
+        tracing::warn!("the throttle is off: passwords can be guessed without limit");
+        return None;
+    }
+    Some(Rates {
+        account: config.account,
+        address: config.address,
+        registration: config.registrations,
+    })
+}
+
+fn connections(config: &PostgresConfig) -> Connections {
+    let millis = |millis: u32| Duration::from_millis(millis.into());
+    Connections {
+        readers: config.readers,
+        writers: config.writers,
+        acquire_timeout: millis(config.acquire_timeout),
+        statement_timeout: millis(config.statement_timeout),
+    }
+}
+
 /// Where `config` has the server key.
-fn key_source(config: &Config, database: &Path) -> KeySource {
+fn key_source(config: &Config, database: &Location) -> Result<KeySource, StartError> {
     if let Some(key) = &config.secret_key {
-        return KeySource::Given(key.0.clone());
+        return Ok(KeySource::Given(key.0.clone()));
     }
     if let Some(file) = &config.secret_key_file {
-        return KeySource::GivenFile(file.clone());
+        return Ok(KeySource::GivenFile(file.clone()));
     }
-    let mut own = database.as_os_str().to_owned();
+    let Some(file) = database.file() else {
+        return Err(StartError::new(
+            "with PostgreSQL the server key has to be given in SYMBOLON_SECRET_KEY, or a file with it \
+             in SYMBOLON_SECRET_KEY_FILE, the same for every instance; make one with \
+             `openssl rand -base64 32`",
+        ));
+    };
+    let mut own = file.as_os_str().to_owned();
     own.push(".key");
-    KeySource::OwnFile(PathBuf::from(own))
+    Ok(KeySource::OwnFile(PathBuf::from(own)))
 }

@@ -1,7 +1,8 @@
 //! The one source of instants.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -11,6 +12,9 @@ pub enum Clock {
     /// The system's clock.
     #[default]
     System,
+    /// The system's clock, corrected by how far it is from that of the database: the one that several
+    /// instances have in common.
+    Database(DatabaseClock),
     /// A clock that moves only when it is told to.
     Mock(MockClock),
 }
@@ -22,6 +26,10 @@ impl Clock {
         match self {
             #[expect(clippy::disallowed_methods, reason = "this is the one Clock")]
             Self::System => at(Utc::now().timestamp_millis()),
+            Self::Database(clock) => {
+                let system = Self::System.now().timestamp_millis();
+                at(system.saturating_add(clock.0.offset.load(Ordering::Relaxed)))
+            }
             Self::Mock(mock) => at(mock.0.load(Ordering::SeqCst)),
         }
     }
@@ -44,6 +52,46 @@ impl MockClock {
     }
 }
 
+/// How far the system's clock is from the database's, as it was measured last; its clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseClock(Arc<Measured>);
+
+#[derive(Debug, Default)]
+struct Measured {
+    /// In milliseconds, to be added to what the system's clock says.
+    offset: AtomicI64,
+    /// When that was measured, and how wrong it may be.
+    quality: Mutex<Option<(Instant, Duration)>>,
+}
+
+impl DatabaseClock {
+    /// Learns from an answer: it was asked for at the instant `asked` of the system's clock, took
+    /// `time`, and has the instant `millis` of the database's clock in it.
+    ///
+    /// The answer may have been written at any time in between, so a quick one says more than a slow
+    /// one; but what was measured grows old, and clocks are set.
+    pub(crate) fn learn(&self, asked: DateTime<Utc>, time: Duration, millis: i64) {
+        let half = time / 2;
+        let middle = asked.timestamp_millis() + i64::try_from(half.as_millis()).unwrap_or(0);
+        let offset = millis - middle;
+        let present = self.0.offset.load(Ordering::Relaxed);
+        let mut quality = self
+            .0
+            .quality
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Clocks drift apart by some 100 ms in 1000 s at the most; and both count whole milliseconds.
+        let known = quality.map(|(since, bound)| bound + since.elapsed() / 10_000);
+        let is_better = known.is_none_or(|bound| half <= bound);
+        let differ = Duration::from_millis(offset.abs_diff(present));
+        let was_set = known.is_some_and(|bound| differ > half + bound + Duration::from_millis(2));
+        if is_better || was_set {
+            *quality = Some((Instant::now(), half));
+            self.0.offset.store(offset, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The instant `millis` milliseconds after the Unix epoch; instants beyond what chrono can
 /// represent, which no row of ours holds, become the nearest end of its range.
 #[must_use]
@@ -53,4 +101,25 @@ pub(crate) fn at(millis: i64) -> DateTime<Utc> {
     } else {
         DateTime::<Utc>::MAX_UTC
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_answer_says_less_than_a_quick_one_and_a_clock_that_was_set_is_followed() {
+        let clock = DatabaseClock::default();
+        let offset = || clock.0.offset.load(Ordering::Relaxed);
+        let millis = Duration::from_millis;
+        clock.learn(at(1_000_000), millis(40), 1_000_120);
+        assert_eq!(offset(), 100);
+        clock.learn(at(1_000_300), millis(2), 1_000_391);
+        assert_eq!(offset(), 90);
+        // Somewhere between 60 and 120, which is known better.
+        clock.learn(at(1_000_600), millis(60), 1_000_720);
+        assert_eq!(offset(), 90);
+        clock.learn(at(1_000_900), millis(60), 2_000_930);
+        assert_eq!(offset(), 1_000_000);
+    }
 }

@@ -23,21 +23,28 @@ use crate::model::token::Lifetime;
 #[derive(Args, Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// The database: `sqlite://FILE`. The file is made if it is missing.
+    /// The database: `sqlite://FILE`, which is made if it is missing, or
+    /// `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE`.
     #[arg(
         long,
         env = "DATABASE_URL",
         value_name = "URL",
-        default_value = "sqlite://symbolon.db"
+        default_value = "sqlite://symbolon.db",
+        hide_env_values = true
     )]
-    pub database_url: String,
+    pub database_url: Secret,
+
+    /// How PostgreSQL is spoken to.
+    #[command(flatten)]
+    pub postgres: PostgresConfig,
 
     /// The server key, base64 of 32 bytes.
     #[arg(skip = std::env::var("SYMBOLON_SECRET_KEY").ok().map(Secret))]
     pub secret_key: Option<Secret>,
 
     /// A file with the server key: base64 of 32 bytes. With neither this nor the key itself in
-    /// SYMBOLON_SECRET_KEY, a key file is made beside the database.
+    /// SYMBOLON_SECRET_KEY, a key file is made beside the database. With PostgreSQL one of them must be
+    /// given, and be the same for all instances.
     #[arg(long, env = "SYMBOLON_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
 
@@ -100,7 +107,8 @@ pub struct Config {
     )]
     pub hash_queue: usize,
 
-    /// Memory for whom tokens speak for, in MiB. Without any, every request asks the database.
+    /// Memory for whom tokens speak for, in MiB. Without any, every request asks the database, and what
+    /// another instance ended is refused at once.
     #[arg(
         long,
         env = "SYMBOLON_IDENTITY_CACHE",
@@ -142,6 +150,32 @@ pub struct Config {
     /// What one GraphQL document may ask for.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// How PostgreSQL is spoken to.
+#[derive(Args, Clone, Debug)]
+#[non_exhaustive]
+pub struct PostgresConfig {
+    /// Connections to PostgreSQL that read, at most.
+    #[arg(long = "postgres-readers", env = "SYMBOLON_POSTGRES_READERS", value_name = "N", default_value_t = 8,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub readers: u32,
+
+    /// Connections to PostgreSQL that write, at most. Two more keep up the pulse.
+    #[arg(long = "postgres-writers", env = "SYMBOLON_POSTGRES_WRITERS", value_name = "N", default_value_t = 8,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub writers: u32,
+
+    /// How long a request waits for one of these connections, in milliseconds. A server that does not
+    /// answer for half a second longer is taken to be away.
+    #[arg(long = "postgres-acquire-timeout", env = "SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT", value_name = "MS",
+          default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    pub acquire_timeout: u32,
+
+    /// How long one statement may take, in milliseconds.
+    #[arg(long = "postgres-statement-timeout", env = "SYMBOLON_POSTGRES_STATEMENT_TIMEOUT", value_name = "MS",
+          default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    pub statement_timeout: u32,
 }
 
 /// How often passwords may be tried, as BURST/HOUR: so many at once, and so many an hour in the long
@@ -362,6 +396,12 @@ impl FromStr for Secret {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 

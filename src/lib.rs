@@ -72,8 +72,8 @@ mod service;
 mod store;
 
 pub use crate::app::Symbolon;
-pub use crate::clock::{Clock, MockClock};
-pub use crate::config::{Config, HttpConfig, Limits, Secret, ThrottleConfig};
+pub use crate::clock::{Clock, DatabaseClock, MockClock};
+pub use crate::config::{Config, HttpConfig, Limits, PostgresConfig, Secret, ThrottleConfig};
 pub use crate::error::{Error, Forbidden, StartError, Unauthenticated};
 pub use crate::graphql::{
     Authenticated, ContextExt, Mutation, Query, RequireRole, RequireScope, Schema, SchemaBuilder,

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sea_orm::{Database, EntityTrait};
+use sea_orm::EntityTrait;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-use crate::support::{Answer, PASSWORD, Server, eventually};
+use crate::support::{Answer, PASSWORD, Server, database_in, eventually};
 
 const HEAD: &str =
     "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
@@ -415,10 +415,7 @@ async fn the_time_limit_ends_the_waiting_and_not_the_work() {
     assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
     assert_eq!(answer.header("retry-after"), "1");
     assert_eq!(answer.body.get("data"), None);
-    let file = folder.path().join("symbolon.db");
-    let database = Database::connect(format!("sqlite://{}", file.display()))
-        .await
-        .unwrap();
+    let database = database_in(folder.path()).await;
     let user = entity::user::Entity::find_by_id(1);
     let made = eventually("the account is there", async || {
         user.clone().one(&database).await.unwrap()

@@ -91,9 +91,9 @@ fn files(folder: &Path) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_database_files_hold_no_token_and_no_password() {
+async fn the_files_of_sqlite_hold_no_token_and_no_password() {
     let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::configured(folder.path(), unthrottled);
+    let mut server = Server::on_sqlite(folder.path());
     register(&server, "ada").await;
     let token = sign_in(&server, "ada").await;
     let bytes = STANDARD.decode(&token).unwrap();
@@ -120,9 +120,9 @@ async fn the_database_files_hold_no_token_and_no_password() {
 }
 
 #[tokio::test]
-async fn the_journal_is_a_wal_that_a_stop_leaves_behind_empty() {
+async fn the_journal_of_sqlite_is_a_wal_that_a_stop_leaves_behind_empty() {
     let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::configured(folder.path(), unthrottled);
+    let mut server = Server::on_sqlite(folder.path());
     register(&server, "ada").await;
     let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
     let database = sea_orm::Database::connect(url).await.unwrap();

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sea_orm::{Database, EntityTrait};
+use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, finish, succeed, symbolon};
+use crate::support::{Answer, Server, database_in, finish, succeed, symbolon};
 
 fn import(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     finish(symbolon(folder).args(["user", "import"]).args(arguments))
@@ -50,8 +50,7 @@ async fn users_of_any_hash_sign_in_and_get_one_of_ours() {
         assert!(signs_in(&server, name, "correct horse").await, "{name}");
         assert!(signs_in(&server, name, "correct horse").await, "{name}");
     }
-    let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
-    let database = Database::connect(url).await.unwrap();
+    let database = database_in(folder.path()).await;
     let rows = entity::user::Entity::find().all(&database).await.unwrap();
     database.close().await.unwrap();
     assert!(

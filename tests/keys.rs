@@ -4,21 +4,24 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::support::{Server, TestApp, finish, symbolon};
+use crate::support::{Server, TestApp, finish, symbolon, symbolon_on_sqlite};
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const KEY: &str = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn with_another_key(config: &mut symbolon::Config) {
+    config.secret_key = Some(KEY.to_owned().into());
+}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 #[tokio::test]
-async fn losing_the_key_costs_a_new_sign_in_and_no_more() {
+async fn another_key_costs_a_new_sign_in_and_no_more() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
-    fs::remove_file(app.file("test.db.key")).unwrap();
-    let app = app.restart(|_| {}).await;
+    let app = app.restart(with_another_key).await;
     assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
     let next = app.sign_in("ada").await;
     assert_ne!(next, token);
@@ -34,17 +37,16 @@ async fn sign_ins_at_once_agree_after_a_change_of_the_key() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let old = app.sign_in("ada").await;
-    fs::remove_file(app.file("test.db.key")).unwrap();
-    let app = app.restart(|_| {}).await;
+    let app = app.restart(with_another_key).await;
     let tokens = futures_util::future::join_all((0..16).map(|_| app.sign_in("ada"))).await;
     assert_ne!(tokens[0], old);
     assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
 }
 
 #[test]
-fn the_key_and_the_database_are_their_owners_alone() {
+fn the_key_and_the_sqlite_database_are_their_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let _server = Server::start(folder.path());
+    let _server = Server::on_sqlite(folder.path());
     for name in ["symbolon.db", "symbolon.db-wal", "symbolon.db.key"] {
         assert_eq!(mode(&folder.path().join(name)), 0o600, "{name}");
     }
@@ -66,9 +68,23 @@ fn the_key_and_the_database_are_their_owners_alone() {
 }
 
 #[test]
-fn a_given_key_makes_no_file() {
+fn a_lost_key_file_of_sqlite_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
-    let given = symbolon(folder.path())
+    let file = folder.path().join("symbolon.db.key");
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let (code, ..) = finish(symbolon_on_sqlite(folder.path()).arg("migrate"));
+        assert_eq!(code, Some(0));
+        keys.push(fs::read_to_string(&file).unwrap());
+        fs::remove_file(&file).unwrap();
+    }
+    assert_ne!(keys[0], keys[1]);
+}
+
+#[test]
+fn a_given_key_makes_no_file_beside_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = symbolon_on_sqlite(folder.path())
         .arg("migrate")
         .env("SYMBOLON_SECRET_KEY", KEY)
         .output()
@@ -108,12 +124,12 @@ fn the_same_key_from_a_file_or_the_environment_gives_the_same_token() {
 }
 
 #[test]
-fn a_key_file_of_our_own_that_others_can_read_is_refused() {
+fn a_key_file_beside_sqlite_that_others_can_read_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("symbolon.db.key");
     fs::write(&file, KEY).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-    let (code, _, error) = finish(&mut symbolon(folder.path()));
+    let (code, _, error) = finish(&mut symbolon_on_sqlite(folder.path()));
     assert_eq!(code, Some(1));
     assert_eq!(
         error,

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 use reqwest::StatusCode;
-use sea_orm::{ConnectionTrait, Database, Statement};
+use sea_orm::{ConnectionTrait, Statement};
 use symbolon::Config;
 
-use crate::support::{Answer, PASSWORD, Server, TestApp, eventually};
+use crate::support::{Answer, PASSWORD, Server, TestApp, database_in, eventually};
 
 /// What Werkzeug 3.1.9 made of [`PASSWORD`], as the hash of every account.
 const IMPORTED: &str = "UPDATE symbolon_user SET password_hash = \
@@ -152,7 +152,7 @@ async fn a_stored_hash_that_asks_for_too_much_is_not_computed() {
     let hash = app.row(id).await.password_hash;
     for (cheap, costly) in [("m=8,", "m=65537,"), ("t=1,", "t=17,"), ("p=1$", "p=17$")] {
         let database = app.database().await;
-        let sql = "UPDATE symbolon_user SET password_hash = ?";
+        let sql = "UPDATE symbolon_user SET password_hash = $1";
         let costly = hash
             .replace(cheap, costly)
             .replace("m=8,t=1,p=17", "m=136,t=1,p=17");
@@ -192,8 +192,7 @@ async fn hashes_of_another_system_take_memory_one_at_a_time() {
         command.env("SYMBOLON_HASH_THREADS", "8");
     });
     server.registration("ada").send().await;
-    let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
-    let database = Database::connect(url).await.unwrap();
+    let database = database_in(folder.path()).await;
     database.execute_unprepared(IMPORTED).await.unwrap();
     let before = server.process.peak_memory();
     let attempts = (0..8).map(|_| {

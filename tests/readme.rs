@@ -64,7 +64,7 @@ fn the_table_names_every_setting() {
     let mut help = crate::support::symbolon(folder.path());
     let (_, help, _) = crate::support::finish(help.arg("--help"));
     for setting in help.split("[env: ").skip(1) {
-        let name = setting.split('=').next().unwrap();
+        let name = setting.split(['=', ']']).next().unwrap();
         assert!(
             README.contains(&format!("`{name}`")),
             "{name} is not in the README"

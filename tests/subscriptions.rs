@@ -491,5 +491,8 @@ fn graphql_ws_comes_back_or_stops_as_it_should() {
         .env("SYMBOLON_URL", &server.base)
         .env("SYMBOLON_PROGRAM", program.get_program())
         .env("SYMBOLON_FOLDER", folder.path());
+    for (name, value) in program.get_envs() {
+        suite.env(name, value.unwrap());
+    }
     println!("{}", succeed(&mut suite));
 }

@@ -265,9 +265,8 @@ async fn what_is_old_is_forgotten() {
             assert!(rows(table).await > 0 || days == "90", "{table}");
         }
         let folder = app.file("");
-        let database = format!("sqlite://{}", app.file("test.db").display());
         let mut purge = symbolon(&folder);
-        purge.args(["token", "purge", "--database-url", &database]);
+        purge.args(["token", "purge", "--database-url", &app.database_url()]);
         succeed(purge.env("SYMBOLON_AUDIT_DAYS", days));
         assert_eq!(rows("symbolon_audit_event").await, kept);
         for table in &tables[1..] {

@@ -1,5 +1,12 @@
 //! The history of Symbolon's tables. A migration is frozen once it is released, and never looks at
 //! the live entities.
+//!
+//! The instances of the version before go on while the first one of this version migrates. So a
+//! migration only adds what they need not know of: tables, indexes, columns that may be null or have
+//! a default. What nobody uses any more is dropped, and what has another meaning gets another name,
+//! by a migration of the version after the first one that does without. It takes no lock for long:
+//! an index on a large table is made `CONCURRENTLY`, by a migration that uses no transaction, before
+//! there is a version that needs it.
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;

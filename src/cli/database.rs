@@ -3,21 +3,22 @@
 use std::error::Error;
 
 use clap::Args;
-use symbolon::{Config, Operator, Symbolon, User};
+use symbolon::{Config, Operator, Secret, Symbolon, User};
 
 /// The rest of the configuration comes from the environment alone: few of its flags would mean
 /// anything to a command, and a server on the same database has it there too.
 #[derive(Args, Debug)]
 pub(super) struct Database {
-    /// The database: `sqlite://FILE`. The file is made if it is missing
+    /// The database: `sqlite://FILE`, which is made if it is missing, or `postgres://…`
     #[arg(
         long,
         env = "DATABASE_URL",
         value_name = "URL",
         default_value = "sqlite://symbolon.db",
-        global = true
+        global = true,
+        hide_env_values = true
     )]
-    database_url: String,
+    database_url: Secret,
 }
 
 impl Database {

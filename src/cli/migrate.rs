@@ -16,8 +16,8 @@ pub(super) struct Migrate {
 impl Migrate {
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
         let work = async |symbolon: &symbolon::Symbolon| {
-            let file = symbolon.database().display();
-            Ok(writeln!(std::io::stdout(), "{file} is up to date")?)
+            let database = symbolon.database();
+            Ok(writeln!(std::io::stdout(), "{database} is up to date")?)
         };
         self.database.open(work).await
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
 mod audit;
+mod backup;
 mod database;
 mod healthcheck;
 mod import;
@@ -52,6 +53,8 @@ enum Command {
     Token(token::Token),
     /// Show what happened to accounts and tokens, the newest first
     Audit(audit::Audit),
+    /// Copy the SQLite database into a new file, also while the server runs
+    Backup(backup::Backup),
     /// Ask the server whether it is ready, for containers and the like
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -78,6 +81,7 @@ impl Cli {
             Command::User(user) => user.run().await,
             Command::Token(token) => token.run().await,
             Command::Audit(audit) => audit.run().await,
+            Command::Backup(backup) => backup.run().await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
         };
         done.or_else(told)

@@ -59,7 +59,7 @@ impl Serve {
              try first  open http://{address}/ in a browser, or\n  \
              curl http://{address}/graphql -H 'Content-Type: application/json' -d '{{\"query\":\"{{ __typename }}\"}}'",
             version = env!("CARGO_PKG_VERSION"),
-            database = std::path::absolute(symbolon.database())?.display(),
+            database = symbolon.database(),
         )?;
         if !host.is_loopback() {
             tracing::warn!(

@@ -188,6 +188,9 @@ impl AccessTokens {
         if used.is_empty() {
             return Ok(());
         }
+        // In an order: instances that write the same rows at once would wait for each other otherwise.
+        let mut used: Vec<_> = used.into_iter().collect();
+        used.sort_unstable();
         let writing = self.store.write().await?;
         for (id, at) in used {
             writing.record_use(id, at).await?;

@@ -240,13 +240,21 @@ impl Accounts {
 
     /// Begins a change of an account, by the operator or by whoever still is an admin.
     async fn begin(&self, actor: &Actor, id: UserId) -> Result<(Writing, Account), Refused> {
-        let (writing, account) = self.begin_own(id).await?;
-        if let Some(user) = actor.user {
+        let Some(user) = actor.user else {
+            return self.begin_own(id).await;
+        };
+        let writing = self.store.write().await?;
+        let (account, actor) = if id < user {
+            let account = writing.account(id).await?;
+            (account, writing.account(user).await?)
+        } else {
             let actor = writing.account(user).await?;
-            let is_admin = |user: User| user.role == Role::Admin && user.disabled_at.is_none();
-            if !actor.is_some_and(|actor| is_admin(actor.user)) {
-                return Err(Forbidden::RoleRequired.into());
-            }
+            (writing.account(id).await?, actor)
+        };
+        let account = account.ok_or_else(nobody)?;
+        let is_admin = |user: User| user.role == Role::Admin && user.disabled_at.is_none();
+        if !actor.is_some_and(|actor| is_admin(actor.user)) {
+            return Err(Forbidden::RoleRequired.into());
         }
         Ok((writing, account))
     }

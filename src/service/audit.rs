@@ -78,11 +78,26 @@ impl Audit {
         if throttled.is_empty() {
             return Ok(());
         }
-        let mut writing = self.store.write().await?;
-        for (event, times) in throttled.values() {
-            writing.tally(event, *times).await?;
+        // In an order: instances that write the same rows at once would wait for each other otherwise.
+        let mut events: Vec<_> = throttled.into_values().collect();
+        events.sort_by_key(|(event, _)| event.user);
+        let written = async {
+            let mut writing = self.store.write().await?;
+            for (event, times) in &events {
+                writing.tally(event, *times).await?;
+            }
+            writing.commit().await
+        };
+        let written = written.await;
+        if written.is_err() {
+            // The next time they are written with what comes until then.
+            let mut throttled = (self.throttled.lock()).unwrap_or_else(PoisonError::into_inner);
+            for (event, times) in events {
+                let (_, total) = throttled.entry(event.user).or_insert((event, 0));
+                *total += times;
+            }
         }
-        writing.commit().await
+        written
     }
 
     /// Forgets what happened too long ago.

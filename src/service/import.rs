@@ -101,32 +101,38 @@ impl Import {
         became: &mut [Imported],
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        let mut writing = self.store.write().await?;
-        let taken = writing.taken_of(&names(&candidates)).await?;
-        let new: Vec<_> = keep_free(candidates, taken, became)
-            .into_iter()
-            .filter_map(|candidate| candidate.account(now))
-            .collect();
-        let Ok(added @ 1..) = i64::try_from(new.len()) else {
-            return Ok(());
-        };
-        writing.insert_users(new).await?;
-        // One row for all of them: each account says by itself when it was made.
-        let event = NewEvent::new(AuditEventKind::Registered, None, Actor::default(), now);
-        writing.tally(&event, added).await?;
-        writing.commit().await
+        let mut candidates = candidates;
+        // Each round that is lost was won by somebody who registered in the meantime.
+        loop {
+            let mut writing = self.store.write().await?;
+            let taken = writing.taken_of(&names(&candidates)).await?;
+            candidates = keep_free(candidates, taken, became);
+            let new: Vec<_> = candidates
+                .iter()
+                .filter_map(|one| one.account(now))
+                .collect();
+            let Ok(added @ 1..) = i64::try_from(new.len()) else {
+                return Ok(());
+            };
+            if writing.insert_users(new).await? {
+                // One row for all of them: each account says by itself when it was made.
+                let event = NewEvent::new(AuditEventKind::Registered, None, Actor::default(), now);
+                writing.tally(&event, added).await?;
+                return writing.commit().await;
+            }
+        }
     }
 }
 
 impl Candidate {
-    fn account(self, created_at: DateTime<Utc>) -> Option<NewAccount> {
-        let Prepared::Hash(password_hash) = self.password else {
+    fn account(&self, created_at: DateTime<Utc>) -> Option<NewAccount> {
+        let Prepared::Hash(password_hash) = &self.password else {
             return None;
         };
         Some(NewAccount {
-            username: self.username,
-            email: self.email,
-            password_hash,
+            username: self.username.clone(),
+            email: self.email.clone(),
+            password_hash: password_hash.clone(),
             role: Role::User,
             created_at,
         })

@@ -74,7 +74,10 @@ impl Tokens {
                 Replace::AsRead
             };
             let mut writing = self.store.write().await?;
-            if writing.replace_session(&account, replace, &session).await? {
+            if writing
+                .replace_session(&account, replace, &session, now)
+                .await?
+            {
                 let actor = Actor::new(id, origin);
                 let event = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
                 writing.record(event.of_token(session.digest)).await?;

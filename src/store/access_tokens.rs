@@ -80,7 +80,7 @@ impl Store {
 impl Writing {
     /// The same, which nobody else changes before the end of this transaction.
     pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
-        let rows = of(user).all(&self.transaction).await?;
+        let rows = of(user).lock_exclusive().all(&self.transaction).await?;
         rows.into_iter().map(token).collect()
     }
 

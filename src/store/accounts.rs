@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use entity::user;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, SqlErr};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+    SqlErr,
+};
 
 use crate::error::Error;
 use crate::model::form::Change;
@@ -15,6 +18,9 @@ use crate::store::Writing;
 use crate::store::sessions::{as_verified, ended, with_session};
 use crate::store::users::{account, stored};
 
+/// What PostgreSQL locks while the number of admins may sink.
+const LAST_ADMIN: i64 = i64::from_be_bytes(*b"symb-adm");
+
 /// What a profile is changed to.
 #[derive(Debug)]
 pub(crate) struct ProfileChange {
@@ -24,16 +30,23 @@ pub(crate) struct ProfileChange {
 }
 
 impl Writing {
-    /// The account as it is, which nobody else changes before the end of this transaction.
+    /// The account as it is, which nobody else changes before the end of this transaction. Whoever
+    /// needs several takes them in the order of their ids: otherwise two would wait for each other.
     pub(crate) async fn account(&self, id: UserId) -> Result<Option<Account>, Error> {
         let row = user::Entity::find_by_id(id.0)
+            .lock_exclusive()
             .one(&self.transaction)
             .await?;
         row.map(account).transpose()
     }
 
-    /// Whether somebody other than `id` is an admin and may sign in.
+    /// Whether somebody other than `id` is an admin and may sign in. Nobody else asks before the end of
+    /// this transaction, or two could go who each saw the other stay.
     pub(crate) async fn has_admin_beside(&self, id: UserId) -> Result<bool, Error> {
+        if self.transaction.get_database_backend() == DbBackend::Postgres {
+            let lock = format!("SELECT pg_advisory_xact_lock({LAST_ADMIN})");
+            self.transaction.execute_unprepared(&lock).await?;
+        }
         let others = user::Entity::find()
             .filter(user::Column::Role.eq(user::Role::Admin))
             .filter(user::Column::DisabledAt.is_null())

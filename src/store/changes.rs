@@ -1,5 +1,5 @@
 //! Know since when nobody's credentials ended and nobody's rights changed: by this process, and by
-//! another one on the same file, such as the command line.
+//! another one on the same database: another instance, or the command line.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,13 +10,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::model::user::UserId;
 use crate::store::Store;
+use crate::store::pulse::Pulse;
 
 /// How often whoever waits for changes looks whether another process made one.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How often whoever waits for changes looks for themselves where nobody tells of them.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest notification that is sent; PostgreSQL takes less than 8000 bytes.
+const LONGEST_PAYLOAD: usize = 7000;
 
 /// Accounts that share one entry: a change of the one counts as a change of all of them.
 const ENTRIES: usize = 4096;
@@ -34,6 +41,32 @@ pub(super) enum Affected {
     Any,
 }
 
+impl Affected {
+    /// What other instances are notified of; nothing where nobody needs to know.
+    pub(super) fn payload(&self) -> Option<String> {
+        let accounts = match self {
+            Self::None => return None,
+            Self::These(accounts) => accounts.iter().map(UserId::to_string).collect::<Vec<_>>(),
+            Self::Any => Vec::new(),
+        };
+        let accounts = accounts.join(",");
+        let are_these = !accounts.is_empty() && accounts.len() <= LONGEST_PAYLOAD;
+        Some(if are_these {
+            accounts
+        } else {
+            "any".to_owned()
+        })
+    }
+
+    /// What is not understood may be of anybody.
+    pub(super) fn from_payload(payload: &str) -> Self {
+        let accounts = payload.split(',').map(|id| id.parse().map(UserId));
+        accounts
+            .collect::<Result<Vec<_>, _>>()
+            .map_or(Self::Any, Self::These)
+    }
+}
+
 /// The last changes, each with its moment; whoever listens is told of each, and looks for themselves.
 #[derive(Debug)]
 pub(super) struct Changes {
@@ -48,23 +81,68 @@ pub(super) struct Changes {
     looking: Mutex<bool>,
 }
 
+/// How other processes on the same database are heard of.
+#[derive(Debug)]
+enum Others {
+    Counted(Counter),
+    /// By notifications that are part of each change; for as long as there is a pulse.
+    Notified(Arc<Pulse>),
+}
+
 impl Changes {
-    /// `file` is the database's.
-    pub(super) fn of(file: &Path) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+    /// Of the database in this file.
+    pub(super) fn of_file(file: &Path) -> io::Result<Arc<Self>> {
+        Ok(Self::new(Others::Counted(Counter::beside(file)?)))
+    }
+
+    /// Of the database of the server with this pulse.
+    pub(super) fn of_server(pulse: &Arc<Pulse>) -> Arc<Self> {
+        Self::new(Others::Notified(Arc::clone(pulse)))
+    }
+
+    fn new(others: Others) -> Arc<Self> {
+        Arc::new(Self {
             last: AtomicU64::new(0),
             of_accounts: (0..ENTRIES).map(|_| AtomicU64::new(0)).collect(),
             of_any: AtomicU64::new(0),
-            others: Others::beside(file)?,
+            others,
             told: watch::Sender::new(()),
             looking: Mutex::new(false),
-        }))
+        })
+    }
+
+    /// What other instances are to be notified of with a change, as part of it.
+    pub(super) fn notice(&self, affected: &Affected) -> Option<String> {
+        match self.others {
+            Others::Counted(_) => None,
+            Others::Notified(_) => affected.payload(),
+        }
     }
 
     /// To be called once changes are kept, and before anybody is told that they are.
     pub(super) fn are_kept(&self, affected: &Affected) {
+        if matches!(affected, Affected::None) {
+            return;
+        }
+        self.mark(affected);
+        if let Others::Counted(counter) = &self.others
+            && let Err(error) = counter.tell(|| self.anything_may_have_changed())
+        {
+            tracing::error!(%error, "other processes on this database cannot be told of a change");
+        }
+        self.told.send_replace(());
+    }
+
+    /// To be called when somebody tells of changes. Our own come back, too: one whose outcome nobody
+    /// knew is kept, then.
+    pub(super) fn are_told(&self, affected: &Affected) {
+        self.mark(affected);
+        self.told.send_replace(());
+    }
+
+    fn mark(&self, affected: &Affected) {
         match affected {
-            Affected::None => return,
+            Affected::None => {}
             Affected::These(accounts) => {
                 let moment = self.next();
                 for account in accounts {
@@ -73,23 +151,23 @@ impl Changes {
             }
             Affected::Any => self.anything_may_have_changed(),
         }
-        if let Err(error) = self.others.tell(|| self.anything_may_have_changed()) {
-            tracing::error!(%error, "other processes on this database cannot be told of a change");
-        }
-        self.told.send_replace(());
     }
 
     /// What is read from the database after this is as new as that moment.
     fn now(&self) -> Moment {
-        match self.others.have_told() {
-            Ok(None) => {}
-            Ok(Some(count)) => {
-                self.anything_may_have_changed();
-                self.others.heard(count);
-                self.told.send_replace(());
-            }
-            // Who does not know whether something changed has to take it for granted.
-            Err(_) => self.anything_may_have_changed(),
+        match &self.others {
+            Others::Counted(counter) => match counter.have_told() {
+                Ok(None) => {}
+                Ok(Some(count)) => {
+                    self.anything_may_have_changed();
+                    counter.heard(count);
+                    self.told.send_replace(());
+                }
+                // Who does not know whether something changed has to take it for granted.
+                Err(_) => self.anything_may_have_changed(),
+            },
+            Others::Notified(pulse) if pulse.is_heard() => {}
+            Others::Notified(_) => self.anything_may_have_changed(),
         }
         Moment(self.last.load(Ordering::SeqCst))
     }
@@ -114,10 +192,10 @@ impl Changes {
     }
 }
 
-/// The other processes on the same database: a file beside it counts the changes that each makes. To
+/// The other processes on the same file: another one beside it counts the changes that each makes. To
 /// look at it is much cheaper than to ask the database.
 #[derive(Debug)]
-struct Others {
+struct Counter {
     file: File,
     /// The count that is known.
     known: AtomicU64,
@@ -127,7 +205,7 @@ struct Others {
     writing: Mutex<()>,
 }
 
-impl Others {
+impl Counter {
     fn beside(database: &Path) -> io::Result<Self> {
         let mut path = database.as_os_str().to_owned();
         path.push("-changes");
@@ -239,8 +317,9 @@ impl Store {
 async fn look(changes: Arc<Changes>) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = None;
     loop {
-        ticks.tick().await;
+        let now = ticks.tick().await;
         {
             let mut looking = (changes.looking.lock()).unwrap_or_else(PoisonError::into_inner);
             if changes.told.receiver_count() == 0 {
@@ -249,5 +328,12 @@ async fn look(changes: Arc<Changes>) {
             }
         }
         changes.now();
+        if let Others::Notified(pulse) = &changes.others
+            && !pulse.is_heard()
+            && told.is_none_or(|told: Instant| now - told >= TELL_EVERY)
+        {
+            told = Some(now);
+            changes.told.send_replace(());
+        }
     }
 }

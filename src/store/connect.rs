@@ -1,64 +1,91 @@
 //! Open the database and bring its tables up to date.
 
-use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use migration::{Migrator, MigratorTrait};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
-};
-use tokio::time::sleep;
+use sea_orm::sqlx::{Connection, Error as SqlxError};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqlxPostgresConnector};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
+use crate::store::attended::Attended;
 use crate::store::changes::Changes;
+use crate::store::location::Location;
+use crate::store::migrate::{MigrateError, migrate};
+use crate::store::pulse::Pulse;
 use crate::store::{Store, is_busy};
 
-/// How long anybody waits for the database.
+/// How long anybody waits for SQLite, and at the start for a server.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A server is taken to be away when it answers no heartbeat for as long as anybody waits for a
+/// connection, and for so much longer.
+const A_BEAT: Duration = Duration::from_millis(500);
+
+/// How long a connection may take to be cleaned after its use, and to show that it is alive.
+const TO_BE_CLEAN: Duration = Duration::from_secs(1);
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("{0:?} is not a database URL that Symbolon knows; it takes sqlite://FILE")]
-    Url(String),
     #[error("{0} does not exist, so no database can be made in it")]
     NoFolder(PathBuf),
     #[error("the database file {0} cannot be made: {1}")]
     Create(PathBuf, io::Error),
     #[error("the file {0}-changes, which counts changes, cannot be used: {1}")]
     Changes(PathBuf, io::Error),
-    #[error("the database file {0} cannot be opened: {1}")]
-    Connect(PathBuf, DbErr),
+    #[error("the database {0} cannot be opened: {1}")]
+    Connect(Location, DbErr),
+    #[error("the database {0} cannot be opened: {1}")]
+    Server(Location, SqlxError),
     #[error(
-        "the database file {0} was written by a newer version of Symbolon (it has the migration \
-         {1}, which this version does not know); upgrade Symbolon"
+        "the database {0} was written by a newer version of Symbolon (it has the migration {1}, \
+         which this version does not know); upgrade Symbolon"
     )]
-    Newer(PathBuf, String),
+    Newer(Location, String),
     #[error("the tables in {0} cannot be brought up to date: {1}")]
-    Migrate(PathBuf, DbErr),
+    Migrate(Location, DbErr),
+}
+
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connections {
+    /// So many connections that read, at most.
+    pub(crate) readers: u32,
+    /// So many that write.
+    pub(crate) writers: u32,
+    /// How long anybody waits for one of them.
+    pub(crate) acquire_timeout: Duration,
+    /// How long one statement may take, and how long the server waits for the next one of a
+    /// transaction.
+    pub(crate) statement_timeout: Duration,
 }
 
 impl Store {
-    /// The file that `url` names. Nothing is opened or made.
-    pub(crate) fn file(url: &str) -> Result<PathBuf, OpenError> {
-        let refuse = || OpenError::Url(url.to_owned());
-        let rest = url.strip_prefix("sqlite:").ok_or_else(refuse)?;
-        let path = rest.strip_prefix("//").unwrap_or(rest);
-        // An in-memory database is lost whenever its connection is, and is another one for each
-        // connection; the parameters would undo what durability rests on.
-        if path.is_empty() || path.contains(['?', '#']) || path.starts_with(":memory:") {
-            return Err(refuse());
+    /// Opens the database, makes it where it is a file that is missing, and migrates it.
+    pub(crate) async fn open(
+        location: Location,
+        connections: Connections,
+    ) -> Result<Self, OpenError> {
+        match &location {
+            Location::File(path) => {
+                let path = path.clone();
+                Self::open_file(location, &path).await
+            }
+            Location::Server(options) => {
+                let options = options.as_ref().clone();
+                Self::open_server(location, options, connections).await
+            }
         }
-        Ok(PathBuf::from(path))
     }
 
-    /// Opens the database, makes it where it is missing, and migrates it.
-    pub(crate) async fn open(path: &Path) -> Result<Self, OpenError> {
+    async fn open_file(location: Location, path: &Path) -> Result<Self, OpenError> {
         if let Some(folder) = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
@@ -66,20 +93,97 @@ impl Store {
         {
             return Err(OpenError::NoFolder(folder.to_owned()));
         }
-        let connected = |error| OpenError::Connect(path.to_owned(), error);
+        let connected = |error| OpenError::Connect(location.clone(), error);
         make_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         let writer = connect(path, true).await.map_err(connected)?;
-        migrate(&writer, path).await?;
+        migrated(&writer, &location).await?;
         let readers = connect(path, false).await.map_err(connected)?;
         let changes =
-            Changes::of(path).map_err(|error| OpenError::Changes(path.to_owned(), error))?;
+            Changes::of_file(path).map_err(|error| OpenError::Changes(path.to_owned(), error))?;
         Ok(Self {
             writer,
-            readers,
-            path: path.to_owned(),
+            readers: Attended::new(readers, None),
+            location,
             changes,
+            pulse: None,
+            tasks: Mutex::default(),
         })
     }
+
+    async fn open_server(
+        location: Location,
+        options: PgConnectOptions,
+        connections: Connections,
+    ) -> Result<Self, OpenError> {
+        let connected = |error| OpenError::Server(location.clone(), error);
+        let limit = connections.statement_timeout.as_millis().to_string();
+        let options = options.options([
+            ("synchronous_commit", "on"),
+            ("statement_timeout", &limit),
+            // Whoever went away half-way must not keep others from rows for long.
+            ("idle_in_transaction_session_timeout", &limit),
+        ]);
+        let pulse = Pulse::new(connections.acquire_timeout + A_BEAT);
+        let started = timeout(PATIENCE, pulse.start(&options)).await;
+        started
+            .unwrap_or(Err(SqlxError::PoolTimedOut))
+            .map_err(connected)?;
+        let pool = |size| pool(&options, size, connections.acquire_timeout, &pulse);
+        let writer = SqlxPostgresConnector::from_sqlx_postgres_pool(pool(connections.writers));
+        migrated(&writer, &location).await?;
+        let readers = SqlxPostgresConnector::from_sqlx_postgres_pool(pool(connections.readers));
+        let changes = Changes::of_server(&pulse);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&pulse).beat(options.clone()));
+        tasks.spawn(Arc::clone(&pulse).listen(options, Arc::clone(&changes)));
+        Ok(Self {
+            writer,
+            readers: Attended::new(readers, Some(Arc::clone(&pulse))),
+            location,
+            changes,
+            pulse: Some(pulse),
+            tasks: Mutex::new(tasks),
+        })
+    }
+}
+
+async fn migrated(writer: &DatabaseConnection, location: &Location) -> Result<(), OpenError> {
+    migrate(writer).await.map_err(|error| match error {
+        MigrateError::Newer(migration) => OpenError::Newer(location.clone(), migration),
+        MigrateError::Failed(error) => OpenError::Migrate(location.clone(), error),
+    })
+}
+
+/// Connections to a server. One that is used again was either alive a second ago or shows that it is;
+/// one that somebody stopped to wait for is cleaned first, or else closed.
+fn pool(
+    options: &PgConnectOptions,
+    size: u32,
+    acquire_timeout: Duration,
+    pulse: &Arc<Pulse>,
+) -> PgPool {
+    let pulse = Arc::clone(pulse);
+    PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, used| {
+            let outlived = pulse.outlived(used.idle_for);
+            Box::pin(async move {
+                if !outlived && used.idle_for >= TO_BE_CLEAN {
+                    connection.ping().await?;
+                }
+                Ok(!outlived)
+            })
+        })
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let alive = timeout(TO_BE_CLEAN, connection.ping()).await;
+                alive.map_err(|_| SqlxError::PoolTimedOut)??;
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options.clone())
 }
 
 /// Makes the file where it is missing, for its owner alone: it holds password hashes. SQLite gives
@@ -97,7 +201,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 /// Connects, with patience: to switch a new file to its journal, or to remove the journal of one that
-/// nobody uses any more, takes the file alone for a moment, for which `SQLite` does not wait by itself.
+/// nobody uses any more, takes the file alone for a moment, for which SQLite does not wait by itself.
 async fn connect(path: &Path, writes: bool) -> Result<DatabaseConnection, DbErr> {
     let started = Instant::now();
     loop {
@@ -130,30 +234,4 @@ async fn try_to_connect(path: &Path, writes: bool) -> Result<DatabaseConnection,
                 .pragma("query_only", if writes { "off" } else { "on" })
         });
     Database::connect(options).await
-}
-
-/// One transaction that has the write lock from its start: of several processes that start at once,
-/// one migrates and the others find it done; and one that fails leaves nothing half-made.
-async fn migrate(writer: &DatabaseConnection, path: &Path) -> Result<(), OpenError> {
-    let failed = |error| OpenError::Migrate(path.to_owned(), error);
-    let immediate = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..Default::default()
-    };
-    let transaction = writer.begin_with_options(immediate).await.map_err(failed)?;
-    let known: HashSet<String> = Migrator::migrations()
-        .iter()
-        .map(|migration| migration.name().to_owned())
-        .collect();
-    let applied = Migrator::get_migration_models(&transaction)
-        .await
-        .map_err(failed)?;
-    if let Some(unknown) = applied
-        .into_iter()
-        .find(|row| !known.contains(&row.version))
-    {
-        return Err(OpenError::Newer(path.to_owned(), unknown.version));
-    }
-    Migrator::up(&transaction, None).await.map_err(failed)?;
-    transaction.commit().await.map_err(failed)
 }

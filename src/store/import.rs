@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use entity::user;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, SqlErr};
 
 use crate::error::Error;
 use crate::store::users::{NewAccount, row};
@@ -29,15 +29,21 @@ impl Writing {
         taken_of(&self.transaction, wanted).await
     }
 
-    /// Inserts accounts whose names and addresses are free.
-    pub(crate) async fn insert_users(&self, new: Vec<NewAccount>) -> Result<(), Error> {
+    /// Inserts accounts whose names and addresses are free. False if one is not any more; nothing else
+    /// can be done in this transaction then.
+    pub(crate) async fn insert_users(&self, new: Vec<NewAccount>) -> Result<bool, Error> {
         if new.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        user::Entity::insert_many(new.into_iter().map(row))
+        let done = user::Entity::insert_many(new.into_iter().map(row))
             .exec_without_returning(&self.transaction)
-            .await?;
-        Ok(())
+            .await;
+        match done {
+            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+                Ok(false)
+            }
+            done => Ok(done.map(|_| true)?),
+        }
     }
 }
 

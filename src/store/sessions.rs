@@ -1,9 +1,13 @@
 //! The session token of an account: three columns of the user entity.
 
-use chrono::{DateTime, Utc};
-use entity::user;
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::{access_token, user};
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Expr, LockBehavior, LockType};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait,
+};
 
 use crate::error::Error;
 use crate::model::password::PasswordHash;
@@ -11,6 +15,10 @@ use crate::model::token::{Session, TokenDigest};
 use crate::model::user::{Account, UserId};
 use crate::store::users::account;
 use crate::store::{Store, Writing};
+
+/// For so long after its end a session may still be live to another instance, whose clock is not quite
+/// the same.
+const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::minutes(1);
 
 /// Which session a new one may take the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +61,16 @@ impl Writing {
             token_expiration: Set(None),
             ..Default::default()
         };
+        let have_ended = user::Entity::find()
+            .select_only()
+            .column(user::Column::Id)
+            .filter(user::Column::TokenExpiration.lte(now.timestamp_millis()))
+            // Whoever has several rows locked may be waiting for one of these.
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .into_query();
         let done = user::Entity::update_many()
             .set(forgotten)
-            .filter(user::Column::TokenExpiration.lte(now.timestamp_millis()))
+            .filter(user::Column::Id.in_subquery(have_ended))
             .exec(&self.transaction)
             .await?;
         // To a process with another clock they may be live.
@@ -72,6 +87,7 @@ impl Writing {
         account: &Account,
         replace: Replace,
         new: &Session,
+        now: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let replaced = match (replace, &account.session) {
             (Replace::Any, _) => Condition::all(),
@@ -84,7 +100,13 @@ impl Writing {
             .set(with_session(new))
             .filter(as_verified(account))
             .filter(replaced);
-        self.affects(account.user.id);
+        // A first session, or one after another that is dead, is nobody's loss. To tell others of it
+        // would cost more than to issue it.
+        let latest = now - CLOCKS_DIFFER_BY;
+        let was_live = |session: &Session| session.nonce.is_some() && session.expires_at > latest;
+        if replace == Replace::Any || account.session.as_ref().is_some_and(was_live) {
+            self.affects(account.user.id);
+        }
         self.changes_a_row(update).await
     }
 
@@ -103,8 +125,30 @@ impl Writing {
                 ..Default::default()
             })
             .filter(as_verified(account));
-        self.affects(account.user.id);
-        self.changes_a_row(update).await
+        let is_kept = self.changes_a_row(update).await?;
+        // Who has no token is nobody whom anybody remembers.
+        if is_kept && self.has_tokens(account.user.id, at).await? {
+            self.affects(account.user.id);
+        }
+        Ok(is_kept)
+    }
+
+    /// Whether any token speaks for the account.
+    async fn has_tokens(&self, id: UserId, now: DateTime<Utc>) -> Result<bool, Error> {
+        let latest = (now - CLOCKS_DIFFER_BY).timestamp_millis();
+        let session = user::Column::TokenNonce
+            .is_not_null()
+            .and(user::Column::TokenExpiration.gt(latest));
+        let access_token = access_token::Entity::find()
+            .select_only()
+            .column(access_token::Column::Id)
+            .filter(access_token::Column::UserId.eq(id.0))
+            .into_query();
+        let found = user::Entity::find_by_id(id.0)
+            .filter(session.or(Expr::exists(access_token)))
+            .count(&self.transaction)
+            .await?;
+        Ok(found > 0)
     }
 
     /// Gives the session of `user` another expiration. False, and nothing is changed, if it is not as it

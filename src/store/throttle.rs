@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use entity::{known_address, throttle};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ColumnTrait, EntityTrait, ExprTrait, QueryFilter,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait,
+    sea_query::{Expr, LockBehavior, LockType, OnConflict},
 };
 
 use crate::clock::at;
@@ -15,6 +15,10 @@ use crate::error::Error;
 use crate::model::rate::Rate;
 use crate::model::user::UserId;
 use crate::store::{Store, Writing};
+
+/// By so much the instant of an attempt may be older than that of another one that was counted before
+/// it: who waits for a row is overtaken, and the clocks of several instances are not quite the same.
+pub(crate) const LATE: TimeDelta = TimeDelta::minutes(1);
 
 /// What is counted, and how much of it there may be.
 #[derive(Clone, Copy, Debug)]
@@ -54,17 +58,19 @@ impl Writing {
         let now = now.timestamp_millis();
         let interval = bucket.rate.interval().num_milliseconds();
         let full = now + bucket.rate.capacity().num_milliseconds();
+        let late = full + LATE.num_milliseconds();
         let drained_at = || Expr::col((throttle::Entity, throttle::Column::DrainedAt));
         // An instant before now counts for nothing, and so does one that is further ahead than a full
-        // bucket reaches: a clock was wrong when it was written.
-        let counts = drained_at().between(now, full);
+        // bucket reaches, even by the instant of an attempt that overtook this one: a clock was wrong
+        // when it was written.
+        let counts = drained_at().between(now, late);
         let mut known = OnConflict::column(throttle::Column::Key);
         known
             .value(
                 throttle::Column::DrainedAt,
                 Expr::case(counts, drained_at().add(interval)).finally(now + interval),
             )
-            .action_and_where(drained_at().between(full - interval + 1, full).not());
+            .action_and_where(drained_at().between(full - interval + 1, late).not());
         let attempt = throttle::ActiveModel {
             key: Set(bucket.key.to_vec()),
             drained_at: Set(now + interval),
@@ -116,8 +122,15 @@ impl Writing {
         now: DateTime<Utc>,
         since: DateTime<Utc>,
     ) -> Result<(), Error> {
-        throttle::Entity::delete_many()
+        let have_drained = throttle::Entity::find()
+            .select_only()
+            .column(throttle::Column::Key)
             .filter(throttle::Column::DrainedAt.lte(now.timestamp_millis()))
+            // Whoever counts in several of them may be waiting for one of these.
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .into_query();
+        throttle::Entity::delete_many()
+            .filter(throttle::Column::Key.in_subquery(have_drained))
             .exec(&self.transaction)
             .await?;
         known_address::Entity::delete_many()

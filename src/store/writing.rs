@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use entity::{audit_event, user};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryTrait,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait, UpdateMany,
+    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryTrait,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, UpdateMany,
     sea_query::{Expr, OnConflict},
 };
 
@@ -14,26 +14,43 @@ use crate::error::Error;
 use crate::model::audit::NewEvent;
 use crate::model::user::UserId;
 use crate::store::Store;
+use crate::store::attended::Attended;
 use crate::store::changes::{Affected, Changes};
+use crate::store::pulse::CHANNEL;
 
 /// Changes that are kept together once they are committed. Dropped before, nothing was changed.
 pub(crate) struct Writing {
-    pub(super) transaction: DatabaseTransaction,
+    pub(super) transaction: Attended<DatabaseTransaction>,
     events: Vec<NewEvent>,
     changes: Arc<Changes>,
     affected: Mutex<Affected>,
 }
 
 impl Store {
-    /// Begins a transaction that no other one can come between.
+    /// Begins a transaction. SQLite lets no other one come between; on PostgreSQL what is read here is
+    /// locked, and what is changed is looked at again by the statement that changes it.
     pub(crate) async fn write(&self) -> Result<Writing, Error> {
-        // One that only reads at first could not write any more after somebody else did.
-        let immediate = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
+        let (writer, pulse) = (self.writer.clone(), self.pulse.clone());
+        // In a task of its own: a connection on which the beginning is given up half-way would be in
+        // a transaction when the next one takes it.
+        let begin = async move {
+            // One that only reads at first could not write any more after somebody else did.
+            let immediate = TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..Default::default()
+            };
+            writer.begin_with_options(immediate).await
+        };
+        let begin = async {
+            let task = tokio::spawn(begin).await;
+            task.map_err(|ended| DbErr::Custom(ended.to_string()))?
+        };
+        let transaction = match &self.pulse {
+            Some(pulse) => pulse.attend(begin).await?,
+            None => begin.await?,
         };
         Ok(Writing {
-            transaction: self.writer.begin_with_options(immediate).await?,
+            transaction: Attended::new(transaction, pulse),
             events: Vec::new(),
             changes: Arc::clone(&self.changes),
             affected: Mutex::default(),
@@ -55,7 +72,13 @@ impl Writing {
         // In a task of its own: the commit goes on to its end even when nobody waits for it any more,
         // and is told then.
         let commit = async move {
-            let committed = transaction.commit().await;
+            let committed = match changes.notice(&affected) {
+                Some(notice) => match notify(&transaction, notice).await {
+                    Ok(()) => transaction.commit().await,
+                    refused => refused,
+                },
+                None => transaction.commit().await,
+            };
             // One that failed may have been kept all the same.
             changes.are_kept(&affected);
             committed
@@ -135,6 +158,16 @@ impl Writing {
         let done = self.transaction.execute(&insertion.into_query()).await?;
         Ok(done.rows_affected() > 0)
     }
+}
+
+/// Others hear of it once the transaction is committed, and not otherwise.
+async fn notify(transaction: &impl ConnectionTrait, notice: String) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "SELECT pg_notify($1, $2)",
+        [CHANNEL.into(), notice.into()],
+    );
+    transaction.execute_raw(statement).await.map(drop)
 }
 
 fn row(event: &NewEvent) -> audit_event::ActiveModel {

@@ -1,7 +1,8 @@
-//! An app in this process: real SQLite, real HTTP, a mock clock and cheap Argon2.
+//! An app in this process: a real database, real HTTP, a mock clock and cheap Argon2.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::Route;
@@ -15,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::PASSWORD;
+use super::{PASSWORD, common_key, database_url, eventually, on_postgres};
 
 /// Where every test's clock starts.
 pub fn start_of_time() -> DateTime<Utc> {
@@ -26,6 +27,7 @@ pub fn start_of_time() -> DateTime<Utc> {
 pub struct TestApp {
     pub base: String,
     pub clock: MockClock,
+    symbolon: Symbolon,
     folder: Arc<TempDir>,
     client: reqwest::Client,
     stop: oneshot::Sender<()>,
@@ -63,7 +65,12 @@ impl TestApp {
         routes: impl FnOnce(&Symbolon) -> Route,
     ) -> Self {
         let mut config = Config::from_env().unwrap();
-        config.database_url = format!("sqlite://{}", folder.path().join("test.db").display());
+        config.database_url = database_url(folder.path(), "test.db").into();
+        if on_postgres() {
+            config.secret_key_file = Some(common_key().to_owned());
+            // The machine is busy with other tests.
+            config.postgres.acquire_timeout = 20_000;
+        }
         config.argon2_memory = 8;
         config.argon2_iterations = 1;
         configure(&mut config);
@@ -73,16 +80,18 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = routes(&symbolon);
+        let served = symbolon.clone();
         let (stop, stopping) = oneshot::channel();
         let stopped = tokio::spawn(async move {
             let shutdown = async {
                 let _ = stopping.await;
             };
-            symbolon.serve(app, listener, shutdown).await.unwrap();
+            served.serve(app, listener, shutdown).await.unwrap();
         });
         Self {
             base,
             clock,
+            symbolon,
             folder,
             client: reqwest::Client::new(),
             stop,
@@ -114,12 +123,13 @@ impl TestApp {
         self.folder.path().join(name)
     }
 
+    pub fn database_url(&self) -> String {
+        database_url(self.folder.path(), "test.db")
+    }
+
     /// A connection beside the app's own.
     pub async fn database(&self) -> DatabaseConnection {
-        let file = self.file("test.db");
-        Database::connect(format!("sqlite://{}", file.display()))
-            .await
-            .unwrap()
+        Database::connect(self.database_url()).await.unwrap()
     }
 
     /// Runs SQL behind the app's back, and counts the change, as other processes do.
@@ -127,7 +137,19 @@ impl TestApp {
         let database = self.database().await;
         let statement = Statement::from_string(database.get_database_backend(), sql);
         database.execute_raw(statement).await.unwrap();
+        if on_postgres() {
+            let notify = "NOTIFY symbolon, 'any'";
+            database.execute_unprepared(notify).await.unwrap();
+        }
         database.close().await.unwrap();
+        if on_postgres() {
+            let told = Instant::now();
+            return eventually("the app has heard", async || {
+                let age = self.symbolon.heartbeat_age();
+                age.filter(|age| *age < told.elapsed()).map(drop)
+            })
+            .await;
+        }
         let counter = self.file("test.db-changes");
         let count = std::fs::read(&counter).unwrap();
         let count = count.try_into().map_or(0, u64::from_ne_bytes);

@@ -1,16 +1,30 @@
 //! What all tests stand on.
 
 mod app;
+mod database;
+mod instance;
 mod node;
 mod process;
+mod proxy;
 mod shell;
 mod socket;
 
 pub use app::{Answer, Operation, TestApp, start_of_time};
+pub use database::{
+    DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, on_postgres,
+    shared_postgres,
+};
+pub use instance::Instance;
 pub use node::{node_in, succeed};
-pub use process::{Process, Server, finish, finish_with, symbolon, unthrottled};
+pub use process::{
+    Process, Server, finish, finish_with, symbolon, symbolon_on_sqlite, unthrottled,
+};
+pub use proxy::Proxy;
 pub use shell::Shell;
 pub use socket::Socket;
+
+/// How long it takes at most until an instance has heard what another one changed.
+pub const HEARD_WITHIN: std::time::Duration = std::time::Duration::from_millis(1250);
 
 /// The password of every account that a test does not give another one.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -24,5 +38,20 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
         }
         assert!(std::time::Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+/// Asks until the answer is as expected of a process that another one on the same database did
+/// something to: on SQLite at once, on PostgreSQL within the time that it may take to hear of it.
+pub async fn once_heard(
+    mut ask: impl AsyncFnMut() -> Answer,
+    is_expected: impl Fn(&Answer) -> bool,
+) -> Answer {
+    let started = std::time::Instant::now();
+    loop {
+        let answer = ask().await;
+        if is_expected(&answer) || !on_postgres() || started.elapsed() > HEARD_WITHIN {
+            return answer;
+        }
     }
 }

@@ -9,11 +9,19 @@ use std::time::{Duration, Instant};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::{Operation, PASSWORD};
+use super::{Operation, PASSWORD, common_key, database_url, on_postgres};
 
-/// The server's program, in a folder of its own, with nothing configured.
+/// The server's program, in a folder of its own, with nothing configured but PostgreSQL where the tests
+/// run on that.
 pub fn symbolon(folder: &Path) -> Command {
     program(Path::new(env!("CARGO_BIN_EXE_symbolon")), folder)
+}
+
+/// The same on SQLite, whatever the tests run on.
+pub fn symbolon_on_sqlite(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_symbolon"));
+    command.current_dir(folder).env_clear();
+    command
 }
 
 /// For clients that do in a moment what people do in hours.
@@ -32,6 +40,13 @@ pub(super) fn cheap(command: &mut Command) -> &mut Command {
 fn program(path: &Path, folder: &Path) -> Command {
     let mut command = Command::new(path);
     command.current_dir(folder).env_clear();
+    if on_postgres() {
+        command
+            .env("DATABASE_URL", database_url(folder, "symbolon.db"))
+            .env("SYMBOLON_SECRET_KEY_FILE", common_key())
+            // The machine is busy with other tests.
+            .env("SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT", "20000");
+    }
     command
 }
 
@@ -139,6 +154,12 @@ impl Server {
         Self::listening(&mut command, folder, "try first")
     }
 
+    /// Starts the server on SQLite, whatever the tests run on.
+    pub fn on_sqlite(folder: &Path) -> Self {
+        let mut command = symbolon_on_sqlite(folder);
+        Self::listening(cheap(&mut command), folder, "try first")
+    }
+
     /// A server of another build.
     pub fn of(build: &Path, folder: &Path) -> Self {
         let mut command = program(build, folder);
@@ -147,9 +168,14 @@ impl Server {
 
     /// The example, which listens on a port of its own choice.
     pub fn embed_example(folder: &Path) -> Self {
+        Self::embed_example_configured(folder, |_| {})
+    }
+
+    pub fn embed_example_configured(folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let built = Path::new(env!("CARGO_BIN_EXE_symbolon")).with_file_name("examples");
         let mut command = program(&built.join("embed"), folder);
         command.arg("127.0.0.1:0");
+        configure(&mut command);
         Self::listening(cheap(&mut command), folder, "listens on")
     }
 

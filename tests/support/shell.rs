@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::ConnectionTrait;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::process::cheap;
-use super::{PASSWORD, finish_with, symbolon};
+use super::{PASSWORD, database_in, finish_with, symbolon};
 
 /// A folder with a database, and somebody who types there.
 pub struct Shell {
@@ -66,9 +66,7 @@ impl Shell {
     }
 
     pub async fn sql(&self, sql: &str) {
-        let file = self.folder.path().join("symbolon.db");
-        let database = Database::connect(format!("sqlite://{}", file.display()));
-        let database = database.await.unwrap();
+        let database = database_in(self.folder.path()).await;
         database.execute_unprepared(sql).await.unwrap();
         database.close().await.unwrap();
     }

@@ -6,14 +6,16 @@ import { test } from "node:test";
 
 import { bearer, client, graphql, PASSWORD, register, signIn, subscribe } from "./support.mjs";
 
-const { SYMBOLON_PROGRAM, SYMBOLON_FOLDER } = process.env;
+const { SYMBOLON_PROGRAM, SYMBOLON_FOLDER, DATABASE_URL, SYMBOLON_SECRET_KEY_FILE } = process.env;
+// Where the server has its database, if not in the folder.
+const env = DATABASE_URL ? { DATABASE_URL, SYMBOLON_SECRET_KEY_FILE } : {};
 const NOTE_ADDED = "subscription { noteAdded }";
 /** What is promised is 250 ms; a busy machine has more. */
 const LAG = 2_000;
 
 /** What an operator types. */
 const symbolon = (...args) =>
-  execFileSync(SYMBOLON_PROGRAM, args, { cwd: SYMBOLON_FOLDER, env: {}, encoding: "utf8" });
+  execFileSync(SYMBOLON_PROGRAM, args, { cwd: SYMBOLON_FOLDER, env, encoding: "utf8" });
 
 const addNote = (token, text) =>
   graphql("mutation ($text: String!) { addNote(text: $text) }", { text }, bearer(token));

@@ -1,0 +1,26 @@
+# Symbolon in a container: its data on the volume /data, or on PostgreSQL with DATABASE_URL.
+#
+#   docker build -t symbolon .
+#   docker run -p 8000:8000 -v symbolon:/data symbolon
+
+FROM rust:1.95-bookworm AS build
+# The explorer's files come through npm at build time.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends npm \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /symbolon
+COPY . .
+RUN cargo build --release --locked --bin symbolon
+
+FROM debian:bookworm-slim
+RUN useradd --system --uid 10001 --home-dir /data symbolon \
+ && install --directory --owner=symbolon --group=symbolon --mode=0700 /data
+COPY --from=build /symbolon/target/release/symbolon /usr/local/bin/symbolon
+USER 10001
+WORKDIR /data
+VOLUME /data
+ENV HOST=0.0.0.0
+EXPOSE 8000
+# Asks /readyz: the database has to answer, too.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=30s CMD ["symbolon", "healthcheck"]
+ENTRYPOINT ["symbolon"]

@@ -1,0 +1,49 @@
+//! The way of the tables back and forth.
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+
+use crate::support::{Answer, Server, database_in, symbolon};
+
+/// What tables, columns and indexes there are.
+async fn schema(database: &DatabaseConnection) -> Vec<String> {
+    let sql = match database.get_database_backend() {
+        DbBackend::Sqlite => "SELECT coalesce(sql, name) FROM sqlite_master ORDER BY name",
+        _ => {
+            "SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default)
+                 FROM information_schema.columns WHERE table_schema = 'public'
+             UNION SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+        }
+    };
+    let ask = Statement::from_string(database.get_database_backend(), sql);
+    let rows = database.query_all_raw(ask).await.unwrap();
+    rows.iter()
+        .map(|row| row.try_get_by_index(0).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn each_migration_can_be_taken_back_and_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    // Makes the database, where it is a file.
+    symbolon(folder.path()).arg("migrate").output().unwrap();
+    let database = database_in(folder.path()).await;
+    let made = schema(&database).await;
+    assert!(made.iter().any(|line| line.contains("symbolon_user")));
+    let count = Migrator::migrations().len();
+    for steps in 1..=count {
+        let steps = Some(u32::try_from(steps).unwrap());
+        Migrator::down(&database, steps).await.unwrap();
+        Migrator::up(&database, None).await.unwrap();
+        assert_eq!(schema(&database).await, made, "{steps:?}");
+    }
+    Migrator::down(&database, None).await.unwrap();
+    let left = schema(&database).await;
+    let is_ours =
+        |line: &&String| line.contains("symbolon_") && !line.contains("symbolon_migration");
+    assert_eq!(left.iter().find(is_ours), None);
+    database.close().await.unwrap();
+    let server = Server::start(folder.path());
+    server.registration("ada").send().await;
+    assert_eq!(Answer::of(server.sign_in("ada")).await.status, 200);
+}

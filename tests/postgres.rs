@@ -1,0 +1,743 @@
+//! What is of PostgreSQL alone: several instances, and a server that goes away.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chrono::DateTime;
+use futures_util::future::join_all;
+use reqwest::Method;
+use sea_orm::sqlx::postgres::PgListener;
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, Statement, TransactionTrait};
+use serde_json::{Value, json};
+use symbolon::{Config, Registration, Role, Symbolon};
+use tempfile::TempDir;
+
+use crate::support::{
+    Answer, DATABASE_PASSWORD, HEARD_WITHIN, Instance, PASSWORD, Postgres, Proxy, Server, Socket,
+    common_key, eventually, finish, shared_postgres, succeed, symbolon_on_sqlite,
+};
+
+/// A program on this database, in a folder of its own.
+fn on(url: &str, folder: &TempDir) -> Command {
+    let mut command = symbolon_on_sqlite(folder.path());
+    command
+        .env("DATABASE_URL", url)
+        .env("SYMBOLON_SECRET_KEY_FILE", common_key());
+    command
+}
+
+async fn connect(url: &str) -> DatabaseConnection {
+    Database::connect(url).await.unwrap()
+}
+
+async fn number(database: &DatabaseConnection, sql: &str) -> i64 {
+    let ask = Statement::from_string(database.get_database_backend(), sql);
+    let row = database.query_one_raw(ask).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
+}
+
+#[test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+fn without_a_server_key_it_is_told_how_to_make_one() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
+    let mut migrate = symbolon_on_sqlite(folder.path());
+    let (code, _, error) = finish(migrate.arg("migrate").env("DATABASE_URL", &url));
+    assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("`openssl rand -base64 32`"), "{error}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+fn the_password_of_the_database_is_shown_nowhere() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
+    let mut said = Vec::new();
+    for arguments in [&["--help"][..], &["user", "list", "--help"], &["migrate"]] {
+        said.push(finish(on(&url, &folder).args(arguments)));
+    }
+    // Nobody is there, nobody lets it in, and what it asks for makes no sense.
+    let nobody = url.replace("127.0.0.1:", "127.0.0.1:1");
+    let nothing = format!("{url}-is-not-there");
+    let senseless = format!("{url}?sslmode=perhaps");
+    let misspelt = format!("{url}?ssl_mode=verify-full");
+    let unknown = url.replace("postgres://", "oracle://");
+    for url in [nobody, nothing, senseless, misspelt, unknown] {
+        let (code, output, error) = finish(on(&url, &folder).arg("migrate"));
+        assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+        said.push((code, output, error));
+    }
+    for (_, output, error) in &said {
+        assert!(!output.contains(DATABASE_PASSWORD), "{output}");
+        assert!(!error.contains(DATABASE_PASSWORD), "{error}");
+    }
+    assert!(
+        said[2].1.contains("postgres://symbolon@127.0.0.1:"),
+        "{said:?}"
+    );
+    let mut config = Config::from_env().unwrap();
+    config.database_url = url.into();
+    assert!(!format!("{config:?}").contains(DATABASE_PASSWORD));
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn ten_instances_may_start_at_once() {
+    let url = shared_postgres().create();
+    let folder = tempfile::tempdir().unwrap();
+    let mut starts = Vec::new();
+    for _ in 0..10 {
+        let mut start = on(&url, &folder);
+        let start = start.arg("migrate").stdout(Stdio::null());
+        starts.push(start.stderr(Stdio::piped()).spawn().unwrap());
+    }
+    for start in starts {
+        let done = start.wait_with_output().unwrap();
+        let error = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success() && error.is_empty(), "{error}");
+    }
+    let database = connect(&url).await;
+    let done = number(&database, "SELECT count(*) FROM symbolon_migration").await;
+    assert!(done >= 4);
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn who_runs_goes_on_when_a_newer_version_adds_to_the_tables() {
+    let url = shared_postgres().create();
+    let running = Instance::start(&url);
+    running.user("ada").await;
+    let token = running.token("ada").await;
+    let database = connect(&url).await;
+    for change in [
+        "ALTER TABLE symbolon_user ADD COLUMN wings bigint NOT NULL DEFAULT 2",
+        "ALTER TABLE symbolon_access_token ADD COLUMN colour text",
+        "CREATE INDEX symbolon_user_wings ON symbolon_user (wings)",
+        "INSERT INTO symbolon_migration VALUES ('m20990101_000001_wings', 0)",
+    ] {
+        database.execute_unprepared(change).await.unwrap();
+    }
+    assert!(running.lets_in(&token).await);
+    running.user("bob").await;
+    let bob = running.token("bob").await;
+    let made = r#"createAccessToken(input: { name: "x" }) { token }"#;
+    let made = running.mutate(&bob, made).await;
+    let access = made.at("/data/createAccessToken/token").as_str().unwrap();
+    assert!(running.lets_in(access).await);
+    let revoked = running.mutate(&bob, "revokeAllTokens").await;
+    assert_eq!(revoked.at("/data/revokeAllTokens"), 2);
+    // Who starts now does not know what it might break.
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, error) = finish(on(&url, &folder).arg("migrate"));
+    assert_eq!(code, Some(1));
+    assert!(error.contains("newer version"), "{error}");
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn whoever_signs_in_through_several_instances_at_once_gets_one_token() {
+    let url = shared_postgres().create();
+    let instances = [Instance::start(&url), Instance::start(&url)];
+    instances[0].user("ada").await;
+    for _ in 0..5 {
+        let sign_ins = (0..24).map(|n| instances[n % 2].token("ada"));
+        let tokens = join_all(sign_ins).await;
+        assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
+        let revoked = instances[0].mutate(&tokens[0], "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn limits_hold_for_all_instances_together() {
+    let url = shared_postgres().create();
+    let limit = |command: &mut Command| {
+        command.env("SYMBOLON_THROTTLE", "on");
+    };
+    let instances = [
+        Instance::configured(&url, limit),
+        Instance::configured(&url, limit),
+    ];
+    instances[0].user("ada").await;
+    let token = instances[0].token("ada").await;
+    let create = (0..60).map(async |n| {
+        let input = format!(
+            r#"createAccessToken(input: {{ name: "n{n}" }}) {{ token userErrors {{ code }} }}"#
+        );
+        let answer = instances[n % 2].mutate(&token, &input).await;
+        let refused = answer.at("/data/createAccessToken/userErrors/0/code");
+        match refused.as_str() {
+            None => assert!(
+                answer.at("/data/createAccessToken/token").is_string(),
+                "{answer:?}"
+            ),
+            Some(code) => assert_eq!(code, "LIMIT_REACHED"),
+        }
+        u32::from(refused.is_null())
+    });
+    assert_eq!(join_all(create).await.iter().sum::<u32>(), 50);
+    // This address has a bucket of its own: 20 at once.
+    let guess = (0..60).map(async |n| {
+        let guess = instances[n % 2].request(Method::POST, "/tokens");
+        Answer::of(guess.basic_auth("ada", Some("wrong")))
+            .await
+            .status
+    });
+    let statuses = join_all(guess).await;
+    assert!(
+        statuses
+            .iter()
+            .all(|status| [401, 429].contains(&status.as_u16()))
+    );
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 20);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn of_many_who_revoke_an_access_token_through_two_instances_one_ended_it() {
+    let url = shared_postgres().create();
+    let instances = [Instance::start(&url), Instance::start(&url)];
+    instances[0].user("ada").await;
+    let session = instances[0].token("ada").await;
+    let database = connect(&url).await;
+    for round in 1..=5 {
+        let create = format!(
+            r#"createAccessToken(input: {{ name: "n{round}" }}) {{ accessToken {{ id }} }}"#
+        );
+        let made = instances[0].mutate(&session, &create).await;
+        let id = made
+            .at("/data/createAccessToken/accessToken/id")
+            .as_str()
+            .unwrap();
+        let revoke = format!("revokeAccessToken(id: {id})");
+        let revocations = (0..12).map(|n| instances[n % 2].mutate(&session, &revoke));
+        let answers = join_all(revocations).await;
+        let ended = answers
+            .iter()
+            .filter(|answer| answer.at("/data/revokeAccessToken") == true);
+        assert_eq!(ended.count(), 1, "{answers:?}");
+        let events = "SELECT count(*) FROM symbolon_audit_event WHERE kind = 'TOKEN_REVOKED'";
+        assert_eq!(number(&database, events).await, round);
+    }
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn of_admins_who_turn_on_each_other_through_two_instances_one_stays() {
+    let url = shared_postgres().create();
+    let instances = [Instance::start(&url), Instance::start(&url)];
+    let database = connect(&url).await;
+    for round in 0..10 {
+        let names = [format!("a{round}"), format!("b{round}")];
+        let mut admins = Vec::new();
+        for name in &names {
+            let id = instances[0].user(name).await;
+            admins.push((id, instances[0].token(name).await));
+        }
+        let names = names.map(|name| format!("'{name}'")).join(",");
+        let these = format!("username IN ({names})");
+        for change in [
+            "UPDATE symbolon_user SET role = 'user'",
+            &format!("UPDATE symbolon_user SET role = 'admin' WHERE {these}"),
+            "NOTIFY symbolon, 'any'",
+        ] {
+            database.execute_unprepared(change).await.unwrap();
+        }
+        for (instance, (_, token)) in instances.iter().zip(&admins) {
+            eventually("the admin is known", async || {
+                let nobody = "setUserRole(id: 0, role: USER) { userErrors { code } }";
+                let answer = instance.mutate(token, nobody).await;
+                answer.at("/data/setUserRole").is_object().then_some(())
+            })
+            .await;
+        }
+        // Each the other; or each themselves.
+        let turn = (0..8).map(async |n| {
+            let target = if round % 2 == 0 { (n + 1) % 2 } else { n % 2 };
+            let id = &admins[target].0;
+            let call = if n < 4 {
+                format!("setUserRole(id: {id}, role: USER) {{ userErrors {{ code }} }}")
+            } else {
+                format!("disableUser(id: {id}) {{ userErrors {{ code }} }}")
+            };
+            instances[n % 2].mutate(&admins[n % 2].1, &call).await
+        });
+        for answer in join_all(turn).await {
+            let code = answer.at("/errors/0/extensions/code");
+            assert!(
+                [&Value::Null, &json!("FORBIDDEN"), &json!("UNAUTHENTICATED")].contains(&code),
+                "{answer:?}"
+            );
+        }
+        let left =
+            "SELECT count(*) FROM symbolon_user WHERE role = 'admin' AND disabled_at IS NULL";
+        assert_eq!(number(&database, left).await, 1, "round {round}");
+    }
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn whoever_stops_waiting_half_way_leaves_no_connection_in_a_transaction() {
+    let url = shared_postgres().create();
+    let mut config = Config::from_env().unwrap();
+    config.database_url = url.clone().into();
+    config.secret_key_file = Some(common_key().to_owned());
+    config.argon2_memory = 8;
+    config.argon2_iterations = 1;
+    config.postgres.acquire_timeout = 20_000;
+    // The server would end it after that.
+    config.postgres.statement_timeout = 600_000;
+    let symbolon = Symbolon::open(config).await.unwrap();
+    let operator = symbolon.operator();
+    let registration = |number: u32| Registration {
+        username: format!("u{number}"),
+        email: None,
+        password: PASSWORD.to_owned(),
+    };
+    let user = operator
+        .add_user(&registration(0), Role::User)
+        .await
+        .unwrap();
+    let database = connect(&url).await;
+    for micros in (0..3000).step_by(10) {
+        let work = operator.revoke_tokens(user.id);
+        let _ = tokio::time::timeout(Duration::from_micros(micros), work).await;
+        eventually("nobody is in a transaction", async || {
+            let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND state LIKE 'idle in transaction%'";
+            (number(&database, idle).await == 0).then_some(())
+        })
+        .await;
+    }
+    for number in 1..20 {
+        operator
+            .add_user(&registration(number), Role::User)
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        number(&database, "SELECT count(*) FROM symbolon_user").await,
+        20
+    );
+    database.close().await.unwrap();
+    symbolon.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn what_one_instance_ended_the_others_refuse() {
+    let url = shared_postgres().create();
+    let (one, two) = (Instance::start(&url), Instance::start(&url));
+    one.user("ada").await;
+    let mut longest = Duration::ZERO;
+    for round in 0..20 {
+        let (here, there) = if round % 2 == 0 {
+            (&one, &two)
+        } else {
+            (&two, &one)
+        };
+        let token = here.token("ada").await;
+        // Known in both.
+        for instance in [here, there, here, there] {
+            assert!(instance.lets_in(&token).await);
+        }
+        let revoked = here.mutate(&token, "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+        let ended = Instant::now();
+        assert!(!here.lets_in(&token).await);
+        while there.lets_in(&token).await {
+            assert!(ended.elapsed() < HEARD_WITHIN);
+        }
+        longest = longest.max(ended.elapsed());
+    }
+    println!("the longest of 20 took {longest:?}, a refused request included");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn without_a_cache_what_another_instance_ended_is_refused_at_once() {
+    let url = shared_postgres().create();
+    let strict = |command: &mut Command| {
+        command.env("SYMBOLON_IDENTITY_CACHE", "0");
+    };
+    let one = Instance::configured(&url, strict);
+    let two = Instance::configured(&url, strict);
+    one.user("ada").await;
+    for _ in 0..30 {
+        let token = one.token("ada").await;
+        assert!(two.lets_in(&token).await);
+        let revoked = one.mutate(&token, "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+        assert!(!two.lets_in(&token).await);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn a_socket_is_closed_when_another_instance_ends_its_token() {
+    let url = shared_postgres().create();
+    let folder = tempfile::tempdir().unwrap();
+    let embedder = Server::embed_example_configured(folder.path(), |command| {
+        command
+            .env("DATABASE_URL", &url)
+            .env("SYMBOLON_SECRET_KEY_FILE", common_key());
+    });
+    let other = Instance::start(&url);
+    other.user("ada").await;
+    for _ in 0..3 {
+        let token = other.token("ada").await;
+        let mut socket = Socket::of(&embedder.base, Some(&token)).await;
+        let ended = Instant::now();
+        other.mutate(&token, "revokeToken").await;
+        assert_eq!(socket.closed().await.0, 4401);
+        assert!(ended.elapsed() < HEARD_WITHIN, "{:?}", ended.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn an_instance_that_hears_nothing_any_more_lets_nobody_in_by_heart() {
+    let server = shared_postgres();
+    let url = server.create();
+    let proxy = Proxy::before(server.port()).await;
+    let silenced = url.replace(&server.port().to_string(), &proxy.port.to_string());
+    let (one, two) = (Instance::start(&url), Instance::impatient(&silenced));
+    one.user("ada").await;
+    for round in 0..2 {
+        let token = one.token("ada").await;
+        eventually("the other one knows it", async || {
+            two.lets_in(&token).await.then_some(())
+        })
+        .await;
+        assert!(two.lets_in(&token).await);
+        // Connections that will be of no use any more.
+        let nobody = "A".repeat(32);
+        let refused = join_all((0..16).map(|_| two.lets_in(&nobody))).await;
+        assert!(!refused.contains(&true));
+        proxy.silence();
+        let revoked = one.mutate(&token, "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+        let ended = Instant::now();
+        let mut last_let_in = Duration::ZERO;
+        while ended.elapsed() < Duration::from_secs(3) {
+            let (since, asked) = (ended.elapsed(), Instant::now());
+            let answer = two.me(&token).await;
+            let took = asked.elapsed();
+            if answer.at("/data/me/username").is_string() {
+                last_let_in = since;
+            } else {
+                assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
+                assert!(answer.at("/errors/0/extensions/retryAfter").is_u64());
+                assert!(took < Duration::from_secs(2), "{took:?}");
+            }
+        }
+        println!("round {round}: let in by heart for {last_let_in:?}");
+        assert!(last_let_in < HEARD_WITHIN, "{last_let_in:?}");
+        proxy.speak();
+        let back = Instant::now();
+        eventually("it is back", async || {
+            (two.me(&token).await.error().1 == "TOKEN_EXPIRED").then_some(())
+        })
+        .await;
+        assert!(
+            back.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            back.elapsed()
+        );
+        let again = one.token("ada").await;
+        assert!(two.lets_in(&again).await);
+        one.mutate(&again, "revokeToken").await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn what_was_ended_while_an_instance_did_not_listen_is_refused_once_it_does() {
+    let url = shared_postgres().create();
+    let (one, two) = (Instance::start(&url), Instance::start(&url));
+    one.user("ada").await;
+    let database = connect(&url).await;
+    let mut beats = PgListener::connect(&url).await.unwrap();
+    beats.listen("symbolon").await.unwrap();
+    for _ in 0..5 {
+        let token = one.token("ada").await;
+        eventually("it is let in", async || {
+            two.lets_in(&token).await.then_some(())
+        })
+        .await;
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+            WHERE datname = current_database() AND query LIKE 'LISTEN%' AND application_name = 'symbolon'";
+        assert_eq!(number(&database, end).await, 2);
+        // It is remembered, and then told to nobody that it ended.
+        assert!(two.lets_in(&token).await);
+        let revoked = one.mutate(&token, "revokeToken").await;
+        assert_eq!(revoked.at("/data/revokeToken"), true);
+        // Until both listen again, and rely on what they hear.
+        eventually("they listen", async || {
+            let again = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND query LIKE 'LISTEN%' AND application_name = 'symbolon'";
+            (number(&database, again).await == 2).then_some(())
+        })
+        .await;
+        for _ in 0..6 {
+            while !beats.recv().await.unwrap().payload().starts_with("beat ") {}
+        }
+        assert!(!two.lets_in(&token).await);
+    }
+    database.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn where_notifications_get_lost_every_request_asks_the_database() {
+    let server = shared_postgres();
+    let url = server.create();
+    let proxy = Proxy::before(server.port()).await;
+    proxy.lose_notifications(true);
+    let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
+    let (one, two) = (Instance::start(&url), Instance::start(&behind));
+    one.user("ada").await;
+    let warnings = || {
+        let log = two.log();
+        log.matches("does not deliver notifications").count()
+    };
+    eventually("it is warned about", async || {
+        (warnings() > 0).then_some(())
+    })
+    .await;
+    for _ in 0..30 {
+        let token = one.token("ada").await;
+        assert!(two.lets_in(&token).await && two.lets_in(&token).await);
+        one.mutate(&token, "revokeToken").await;
+        assert!(!two.lets_in(&token).await);
+    }
+    assert_eq!(warnings(), 1);
+    assert!(two.is_ready().await);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn a_first_token_is_told_to_nobody_and_its_end_to_all() {
+    let url = shared_postgres().create();
+    let one = Instance::start(&url);
+    let id = one.user("ada").await;
+    let mut listener = PgListener::connect(&url).await.unwrap();
+    listener.listen("symbolon").await.unwrap();
+    let mut told = async || {
+        loop {
+            let heard = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await;
+            let heard = heard.unwrap().unwrap();
+            if !heard.payload().starts_with("beat ") {
+                return heard.payload().to_owned();
+            }
+        }
+    };
+    let token = one.token("ada").await;
+    one.user("bob").await;
+    one.token("bob").await;
+    // Nothing came before it.
+    one.mutate(&token, "revokeToken").await;
+    assert_eq!(told().await, id);
+    // Nobody has a token of hers any more.
+    let token = one.token("ada").await;
+    let change = r#"updateUser(input: { email: "ada@example.org" }) { user { id } }"#;
+    one.mutate(&token, change).await;
+    assert_eq!(told().await, id);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn while_the_database_is_away_nothing_is_promised_and_then_all_goes_on() {
+    let server = Postgres::start(&[]);
+    let one = Instance::impatient(&server.create());
+    one.user("ada").await;
+    let token = one.token("ada").await;
+    for signal in ["INT", "KILL", "QUIT"] {
+        assert!(one.lets_in(&token).await && one.is_ready().await);
+        server.end(signal);
+        // What is known by heart may still be let in for a second.
+        let away = Instant::now();
+        while away.elapsed() < HEARD_WITHIN {
+            one.me(&token).await;
+        }
+        for _ in 0..2 {
+            let asked = Instant::now();
+            let sign_in = Answer::of(one.sign_in("ada")).await;
+            assert_eq!(sign_in.status, 503);
+            assert_eq!(sign_in.at("/code"), "SERVICE_UNAVAILABLE");
+            assert_eq!(sign_in.header("retry-after"), "1");
+            let me = one.me(&token).await;
+            assert_eq!(me.error(), ("SERVICE_UNAVAILABLE", ""));
+            let revoke = one.mutate(&token, "revokeToken").await;
+            assert_eq!(revoke.error(), ("SERVICE_UNAVAILABLE", ""));
+            assert!(!one.is_ready().await);
+            assert!(
+                asked.elapsed() < Duration::from_secs(2),
+                "{:?}",
+                asked.elapsed()
+            );
+        }
+        server.start_again();
+        let back = Instant::now();
+        while !(one.is_ready().await && one.lets_in(&token).await) {
+            assert!(back.elapsed() < Duration::from_secs(3));
+        }
+        assert_eq!(one.token("ada").await, token);
+    }
+}
+
+/// Runs openssl in a folder.
+fn openssl(folder: &TempDir, arguments: &str) {
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args(arguments.split(' '))
+        .current_dir(folder.path());
+    succeed(openssl.stderr(Stdio::null()));
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL and openssl, which scripts/test installs"]
+async fn the_server_is_who_the_url_says_or_nobody_is_spoken_to() {
+    let files = tempfile::tempdir().unwrap();
+    std::fs::write(files.path().join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
+    for name in ["ca", "other"] {
+        let authority = format!(
+            "req -x509 -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.crt -subj /CN={name} -days 2"
+        );
+        openssl(&files, &authority);
+    }
+    for step in [
+        "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=server",
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
+            -out server.crt -extfile names",
+    ] {
+        let words: Vec<_> = step.split_whitespace().collect();
+        openssl(&files, &words.join(" "));
+    }
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let server = Postgres::with_files(
+        &["ssl=on"],
+        &[
+            ("ssl_cert_file", &files.path().join("server.crt")),
+            ("ssl_key_file", &files.path().join("server.key")),
+        ],
+    );
+    let url = server.create();
+    let named = url.replace("127.0.0.1", "localhost");
+    let (ca, other) = (path("ca.crt"), path("other.crt"));
+    let folder = tempfile::tempdir().unwrap();
+    for (url, is_right) in [
+        (format!("{url}?sslmode=verify-full&sslrootcert={ca}"), true),
+        (
+            format!("{url}?sslmode=verify-full&sslrootcert={other}"),
+            false,
+        ),
+        // Nobody on the list of the well-known vouches for it.
+        (format!("{url}?sslmode=verify-full"), false),
+        (
+            format!("{named}?sslmode=verify-full&sslrootcert={ca}"),
+            false,
+        ),
+        (format!("{named}?sslmode=verify-ca&sslrootcert={ca}"), true),
+        (format!("{url}?sslmode=require"), true),
+    ] {
+        let (code, _, error) = finish(on(&url, &folder).arg("migrate"));
+        assert_eq!(code, Some(i32::from(!is_right)), "{url}: {error}");
+    }
+    let instance = Instance::start(&format!("{url}?sslmode=verify-full&sslrootcert={ca}"));
+    instance.user("ada").await;
+    assert!(instance.lets_in(&instance.token("ada").await).await);
+    let database = connect(&url).await;
+    let open = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+        WHERE application_name = 'symbolon' AND NOT ssl";
+    assert_eq!(number(&database, open).await, 0);
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL and faketime, which scripts/test installs"]
+async fn instants_are_those_of_the_database_whatever_the_clock_of_an_instance_says() {
+    let url = shared_postgres().create();
+    let library = |folder: std::fs::DirEntry| {
+        let library = folder.path().join("faketime/libfaketimeMT.so.1");
+        library.exists().then_some(library)
+    };
+    let mut folders = std::fs::read_dir("/usr/lib").unwrap();
+    let library = folders.find_map(|folder| library(folder.unwrap())).unwrap();
+    let by = |hours: &str| {
+        Instance::configured(&url, |command| {
+            command
+                .env("LD_PRELOAD", &library)
+                .env("DONT_FAKE_MONOTONIC", "1")
+                .env("FAKETIME", hours);
+        })
+    };
+    let instances = [by("+3h"), Instance::start(&url), by("-3h")];
+    // Its clock is wrong indeed.
+    let answer = instances[0]
+        .request(Method::GET, "/healthz")
+        .send()
+        .await
+        .unwrap();
+    let date = answer.headers()["date"].to_str().unwrap();
+    let date = DateTime::parse_from_rfc2822(date).unwrap();
+    let database = connect(&url).await;
+    let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let off = date.timestamp_millis() - number(&database, now).await;
+    assert!((off - 3 * 3_600_000).abs() < 60_000, "{off}");
+    for (number_of, instance) in instances.iter().enumerate() {
+        let name = format!("u{number_of}");
+        instance.user(&name).await;
+        let answer = Answer::of(instance.sign_in(&name)).await;
+        let now = number(&database, now).await;
+        let expires_at = answer.at("/expires_at").as_str();
+        let expires_at = expires_at.unwrap_or_else(|| panic!("{answer:?} {}", instance.log()));
+        let expires_at = DateTime::parse_from_rfc3339(expires_at).unwrap();
+        let ahead = expires_at.timestamp_millis() - now;
+        assert!((3_590_000..3_600_100).contains(&ahead), "{ahead}");
+        let token = answer.at("/token").as_str().unwrap();
+        for instance in &instances {
+            assert!(instance.lets_in(token).await);
+        }
+    }
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn who_waits_for_a_row_too_long_is_told_to_come_back_and_others_go_on() {
+    let url = shared_postgres().create();
+    let one = Instance::configured(&url, |command| {
+        command.env("SYMBOLON_POSTGRES_STATEMENT_TIMEOUT", "500");
+    });
+    one.user("ada").await;
+    one.user("bob").await;
+    let (ada, bob) = (one.token("ada").await, one.token("bob").await);
+    let database = connect(&url).await;
+    let holding = database.begin().await.unwrap();
+    holding
+        .execute_unprepared("SELECT * FROM symbolon_user WHERE username = 'ada' FOR UPDATE")
+        .await
+        .unwrap();
+    let asked = Instant::now();
+    let (revoked, others) = tokio::join!(one.mutate(&ada, "revokeToken"), async {
+        for _ in 0..10 {
+            assert!(one.lets_in(&ada).await && one.lets_in(&bob).await);
+        }
+        one.mutate(&bob, "revokeToken").await
+    });
+    assert_eq!(others.at("/data/revokeToken"), true);
+    assert_eq!(revoked.error(), ("SERVICE_UNAVAILABLE", ""));
+    assert!(
+        asked.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        asked.elapsed()
+    );
+    holding.rollback().await.unwrap();
+    let revoked = one.mutate(&ada, "revokeToken").await;
+    assert_eq!(revoked.at("/data/revokeToken"), true);
+    database.close().await.unwrap();
+}

@@ -1,0 +1,291 @@
+//! What clients see through two instances at once, held against what a single correct server could have
+//! answered.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{Answer, HEARD_WITHIN, Instance, PASSWORD, shared_postgres};
+
+const CLIENTS: usize = 12;
+const ACCOUNTS: usize = 4;
+
+/// What a client asked for, and what came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Did {
+    /// Signed in, whatever token there was; and got this one.
+    SignedIn(String),
+    /// Signed in with `fresh`; and got this one, or nobody knows.
+    Replaced(Option<String>),
+    /// Used a token: whether it was let in.
+    Used(String, bool),
+    /// Revoked a token: whether it was live; or nobody knows.
+    Revoked(String, Option<bool>),
+}
+
+/// One request, from before it was sent until after it was answered.
+#[derive(Clone, Debug)]
+struct Asked {
+    account: usize,
+    instance: usize,
+    began: Instant,
+    ended: Instant,
+    did: Did,
+}
+
+impl Asked {
+    /// Whether the token may have ended because of this.
+    fn may_end(&self, token: &str) -> bool {
+        match &self.did {
+            Did::Revoked(revoked, _) => revoked == token,
+            Did::Replaced(new) => new.as_deref() != Some(token),
+            Did::SignedIn(_) | Did::Used(..) => false,
+        }
+    }
+}
+
+/// What no single correct server could have answered, where another instance may lag behind in whom it
+/// lets in.
+fn violations(history: &[Asked]) -> Vec<String> {
+    let mut found = Vec::new();
+    for account in 0..ACCOUNTS {
+        let history: Vec<_> = history
+            .iter()
+            .filter(|one| one.account == account)
+            .collect();
+        let mut tokens: HashMap<&str, Life> = HashMap::new();
+        for one in &history {
+            if let Did::SignedIn(token) | Did::Replaced(Some(token)) = &one.did {
+                let life = tokens.entry(token).or_default();
+                life.given_out = life.given_out.min(Some(one.ended)).or(Some(one.ended));
+            }
+        }
+        for one in &history {
+            match &one.did {
+                Did::Revoked(token, Some(was_live)) => {
+                    let life = tokens.entry(token).or_default();
+                    life.ends.push(one);
+                    life.revocations += u32::from(*was_live);
+                }
+                Did::SignedIn(new) | Did::Replaced(Some(new)) => {
+                    // Whatever others were given out before this began are no more.
+                    for (token, life) in &mut tokens {
+                        if token != new && life.given_out.is_some_and(|at| at < one.began) {
+                            life.ends.push(one);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (token, life) in &tokens {
+            if life.revocations > 1 {
+                found.push(format!("{token} was ended {} times", life.revocations));
+            }
+        }
+        for one in &history {
+            let (token, lag) = match &one.did {
+                Did::Used(token, true) => (token, true),
+                // The database decides.
+                Did::SignedIn(token) | Did::Revoked(token, Some(true)) => (token, false),
+                Did::Used(token, false) => {
+                    let life = &tokens[token.as_str()];
+                    let excused = history
+                        .iter()
+                        .any(|end| end.may_end(token) && end.began < one.ended);
+                    if life.given_out.is_some_and(|at| at < one.began) && !excused {
+                        found.push(format!("nobody ended what was refused: {one:?}"));
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            for end in &tokens[token.as_str()].ends {
+                let lag = if lag && end.instance != one.instance {
+                    HEARD_WITHIN
+                } else {
+                    Duration::ZERO
+                };
+                if end.ended + lag < one.began {
+                    found.push(format!("{one:?} comes after {end:?}"));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What is known of a token.
+#[derive(Default)]
+struct Life<'a> {
+    /// When it was first known to be given out.
+    given_out: Option<Instant>,
+    /// Requests after whose answer it was dead.
+    ends: Vec<&'a Asked>,
+    /// How many of them say that it was they who ended it.
+    revocations: u32,
+}
+
+/// The tokens of each account that are known, the newest last.
+type Known = [Mutex<Vec<String>>; ACCOUNTS];
+
+async fn client(
+    number: usize,
+    instances: &[Instance; 2],
+    known: &Known,
+    until: Instant,
+) -> Vec<Asked> {
+    let mut random = StdRng::seed_from_u64(number as u64);
+    let mut history = Vec::new();
+    while Instant::now() < until {
+        let account = random.random_range(0..ACCOUNTS);
+        let instance = random.random_range(0..2);
+        let asks = &instances[instance];
+        let token = {
+            let known = known[account].lock().unwrap();
+            // Mostly one of the newest.
+            let back = random.random_range(0..4) * random.random_range(0..3);
+            known.iter().rev().nth(back).cloned()
+        };
+        let began = Instant::now();
+        let did = match (random.random_range(0..20), token) {
+            (0..14, Some(token)) => {
+                let answer = asks.me(&token).await;
+                let let_in = answer.at("/data/me/username").is_string();
+                let refused = answer.at("/errors/0/extensions/code") == "UNAUTHENTICATED";
+                assert!(let_in || refused, "{answer:?}");
+                Did::Used(token, let_in)
+            }
+            (14..16, Some(token)) => {
+                let answer = asks.mutate(&token, "revokeToken").await;
+                match answer.at("/data/revokeToken") {
+                    Value::Bool(was_live) => Did::Revoked(token, Some(*was_live)),
+                    // Replaced; whoever did it says so.
+                    _ if answer.at("/errors/0/extensions/reason") == "TOKEN_INVALID" => continue,
+                    _ => Did::Revoked(token, None),
+                }
+            }
+            (16, _) => {
+                let request = asks.operation("mutation { createToken(fresh: true) { token } }");
+                let answer = request.basic(&format!("u{account}"), PASSWORD).send().await;
+                let token = answer.at("/data/createToken/token").as_str();
+                Did::Replaced(token.map(str::to_owned))
+            }
+            _ => {
+                let request = asks.request(Method::POST, "/tokens");
+                let request = request.basic_auth(format!("u{account}"), Some(PASSWORD));
+                match Answer::of(request).await.at("/token").as_str() {
+                    Some(token) => Did::SignedIn(token.to_owned()),
+                    None => continue,
+                }
+            }
+        };
+        if let Did::SignedIn(token) | Did::Replaced(Some(token)) = &did {
+            let mut known = known[account].lock().unwrap();
+            if !known.contains(token) {
+                known.push(token.clone());
+            }
+        }
+        let ended = Instant::now();
+        history.push(Asked {
+            account,
+            instance,
+            began,
+            ended,
+            did,
+        });
+    }
+    history
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn clients_of_two_instances_see_what_one_server_could_have_answered() {
+    let url = shared_postgres().create();
+    let instances = [Instance::start(&url), Instance::start(&url)];
+    for account in 0..ACCOUNTS {
+        instances[0].user(&format!("u{account}")).await;
+    }
+    let (known, until) = (Known::default(), Instant::now() + Duration::from_secs(8));
+    let clients = (0..CLIENTS).map(|number| client(number, &instances, &known, until));
+    let history: Vec<_> = join_all(clients).await.into_iter().flatten().collect();
+    let count = |is: fn(&Did) -> bool| history.iter().filter(|one| is(&one.did)).count();
+    let let_in = count(|did| matches!(did, Did::Used(_, true)));
+    let refused = count(|did| matches!(did, Did::Used(_, false)));
+    let revoked = count(|did| matches!(did, Did::Revoked(_, Some(true))));
+    println!(
+        "{} requests: {let_in} let in, {refused} refused, {revoked} ended a token",
+        history.len()
+    );
+    assert!(let_in > 100 && refused > 100 && revoked > 20);
+    assert_eq!(violations(&history), [""; 0]);
+}
+
+#[test]
+fn the_checker_of_histories_finds_what_cannot_be() {
+    let start = Instant::now();
+    let asked = |instance, from: u64, to: u64, did| Asked {
+        account: 0,
+        instance,
+        began: start + Duration::from_millis(from),
+        ended: start + Duration::from_millis(to),
+        did,
+    };
+    let token = |name: &str| name.to_owned();
+    let issued = || asked(0, 0, 10, Did::SignedIn(token("a")));
+    let used =
+        |instance, from, let_in| asked(instance, from, from + 5, Did::Used(token("a"), let_in));
+    let revoked = |from| asked(0, from, from + 10, Did::Revoked(token("a"), Some(true)));
+    for (expected, history) in [
+        (
+            0,
+            vec![issued(), used(1, 20, true), revoked(30), used(0, 50, false)],
+        ),
+        // While it is revoked, both can be.
+        (
+            0,
+            vec![issued(), revoked(30), used(0, 35, true), used(1, 35, false)],
+        ),
+        // The other instance may lag behind, and not for ever.
+        (0, vec![issued(), revoked(30), used(1, 1200, true)]),
+        (1, vec![issued(), revoked(30), used(1, 1300, true)]),
+        (1, vec![issued(), revoked(30), used(0, 41, true)]),
+        // Nobody ended it.
+        (1, vec![issued(), used(1, 20, false)]),
+        (1, vec![issued(), used(1, 20, false), revoked(30)]),
+        (2, vec![issued(), revoked(30), revoked(50)]),
+        (
+            1,
+            vec![
+                issued(),
+                revoked(30),
+                asked(1, 50, 60, Did::SignedIn(token("a"))),
+            ],
+        ),
+        // Another one took its place, of which nobody knows whether it is kept.
+        (
+            0,
+            vec![
+                issued(),
+                asked(1, 20, 30, Did::Replaced(None)),
+                used(0, 40, false),
+            ],
+        ),
+        (
+            1,
+            vec![
+                issued(),
+                asked(1, 20, 30, Did::Replaced(Some(token("b")))),
+                used(1, 40, true),
+            ],
+        ),
+    ] {
+        assert_eq!(violations(&history).len(), expected, "{history:#?}");
+    }
+}

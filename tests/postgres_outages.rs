@@ -1,0 +1,133 @@
+//! The server is killed in every way there is while clients are at work: what was acknowledged is there
+//! afterwards, and service goes on without a restart.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use sea_orm::{ConnectionTrait, Database};
+
+use crate::support::{Answer, Instance, Postgres, eventually};
+
+const CLIENTS: usize = 4;
+
+/// How often each way is tried: `scripts/outages` does it hundreds of times.
+fn rounds() -> u32 {
+    let rounds = std::env::var("SYMBOLON_TEST_OUTAGES");
+    rounds.map_or(3, |rounds| rounds.parse().unwrap())
+}
+
+/// What answers promised: the token of each name, and whether it is alive; nothing where the last request
+/// was not answered.
+type Promises = HashMap<String, Option<(String, bool)>>;
+
+/// Registers, signs in and revokes for as long as it may.
+async fn client(number: u32, instance: &Instance, stop: &AtomicBool) -> Promises {
+    let mut promises = Promises::new();
+    for turn in 0.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let name = format!("u{number}x{turn}");
+        let answer = instance.registration(&name).send().await;
+        if !answer.at("/data/createUser/user/id").is_string() {
+            refused(&answer);
+            continue;
+        }
+        promises.insert(name.clone(), None);
+        let answer = Answer::of(instance.sign_in(&name)).await;
+        let Some(token) = answer.at("/token").as_str().map(str::to_owned) else {
+            refused(&answer);
+            continue;
+        };
+        let mut promise = Some((token.clone(), true));
+        if turn % 2 == 0 {
+            let answer = instance.mutate(&token, "revokeToken").await;
+            promise = if answer.at("/data/revokeToken") == true {
+                Some((token, false))
+            } else {
+                refused(&answer);
+                None
+            };
+        }
+        promises.insert(name, promise);
+    }
+    promises
+}
+
+/// Whoever is not served is told to come back, and nothing else.
+fn refused(answer: &Answer) {
+    let code = answer.at("/errors/0/extensions/code");
+    let is_unavailable = code == "SERVICE_UNAVAILABLE" || answer.status == 503;
+    assert!(is_unavailable, "{answer:?}");
+}
+
+async fn keeps(instance: &Instance, promises: &Promises) {
+    for (name, promise) in promises {
+        match promise {
+            Some((token, true)) => assert!(instance.lets_in(token).await, "{name}"),
+            Some((token, false)) => assert!(!instance.lets_in(token).await, "{name}"),
+            None => {}
+        }
+        let again = Answer::of(instance.sign_in(name)).await;
+        let token = again.at("/token").as_str();
+        match promise {
+            Some((old, true)) => assert_eq!(token, Some(old.as_str()), "{name}"),
+            Some((old, false)) => assert!(token.is_some_and(|new| new != old), "{name}"),
+            None => assert!(token.is_some(), "{name}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn what_was_acknowledged_survives_every_way_to_lose_the_server() {
+    let server = Postgres::start(&[]);
+    let url = server.create();
+    let instance = Instance::impatient(&url);
+    let (mut kept, mut longest) = (0, Duration::ZERO);
+    for round in 0..rounds() {
+        for (way, number) in [("a backend", 0), ("INT", 1), ("QUIT", 2), ("KILL", 3)] {
+            let stop = AtomicBool::new(false);
+            let first = (round * 4 + number) * 100;
+            let clients = (first..).take(CLIENTS);
+            let clients = clients.map(|number| client(number, &instance, &stop));
+            let revoked = || instance.log().matches("TOKEN_REVOKED").count();
+            let before = revoked();
+            let outage = async {
+                eventually("they are at work", async || {
+                    (revoked() > before + 3).then_some(())
+                })
+                .await;
+                let mut away = Instant::now();
+                if way == "a backend" {
+                    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                    let operator = Database::connect(&url).await.unwrap();
+                    operator.execute_unprepared(others).await.unwrap();
+                    operator.close().await.unwrap();
+                } else {
+                    tokio::task::block_in_place(|| server.end(way));
+                    assert!(!instance.is_ready().await);
+                    tokio::task::block_in_place(|| server.start_again());
+                    away = Instant::now();
+                }
+                eventually("it is back", async || {
+                    instance.is_ready().await.then_some(())
+                })
+                .await;
+                longest = longest.max(away.elapsed());
+                stop.store(true, Ordering::SeqCst);
+            };
+            let (promises, ()) = tokio::join!(join_all(clients), outage);
+            for promises in promises {
+                kept += promises.len();
+                keeps(&instance, &promises).await;
+            }
+        }
+    }
+    println!("{kept} promises kept; ready {longest:?} after the server at the latest");
+    assert!(longest < Duration::from_secs(3), "{longest:?}");
+    assert!(!instance.log().contains("ERROR"), "{}", instance.log());
+}

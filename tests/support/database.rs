@@ -1,0 +1,322 @@
+//! The database that a test runs on: SQLite, or, where `SYMBOLON_TEST_DATABASE` is `postgres`, a
+//! PostgreSQL server of this test process.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sea_orm::{Database, DatabaseConnection};
+use tempfile::TempDir;
+
+use super::succeed;
+
+/// Of every account of the servers that tests start. They ask nobody for it.
+pub const DATABASE_PASSWORD: &str = "a-secret-of-the-database";
+
+/// Whether the tests that run on either database run on PostgreSQL.
+pub fn on_postgres() -> bool {
+    match std::env::var("SYMBOLON_TEST_DATABASE").as_deref() {
+        Err(_) | Ok("sqlite") => false,
+        Ok("postgres") => true,
+        Ok(other) => panic!("SYMBOLON_TEST_DATABASE is sqlite or postgres, not {other}"),
+    }
+}
+
+/// The URL of the database that belongs to a folder, which is made with its first mention: the file
+/// with that name, or one of the server's databases.
+pub fn database_url(folder: &Path, file: &str) -> String {
+    if on_postgres() {
+        SHARED.server.url(&SHARED.database_of(folder))
+    } else {
+        format!("sqlite://{}", folder.join(file).display())
+    }
+}
+
+/// A connection to the database of a program that runs in a folder, beside the program's own.
+pub async fn database_in(folder: &Path) -> DatabaseConnection {
+    let url = database_url(folder, "symbolon.db");
+    Database::connect(url).await.unwrap()
+}
+
+/// Where the server key is that all instances on PostgreSQL have.
+pub fn common_key() -> &'static Path {
+    &SHARED.key
+}
+
+/// The server that all tests share which do not harm it.
+pub fn shared_postgres() -> &'static Postgres {
+    &SHARED.server
+}
+
+struct Shared {
+    server: Postgres,
+    key: PathBuf,
+    databases: Mutex<HashMap<PathBuf, String>>,
+}
+
+static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+    let server = Postgres::start(&["fsync=off", "full_page_writes=off"]);
+    let key = std::env::temp_dir().join(format!("symbolon-test-{}.key", std::process::id()));
+    fs::write(&key, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    Shared {
+        server,
+        key,
+        databases: Mutex::default(),
+    }
+});
+
+impl Shared {
+    fn database_of(&self, folder: &Path) -> String {
+        let mut databases = self
+            .databases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = databases.get(folder) {
+            return name.clone();
+        }
+        // Those whose folders are gone are of no use any more, and take some megabytes each.
+        let gone = databases.extract_if(|folder, _| !folder.exists());
+        let drop = gone.map(|(_, name)| format!("DROP DATABASE {name} WITH (FORCE)"));
+        let mut statements: Vec<_> = drop.collect();
+        let name = self.server.new_name();
+        statements.push(format!("CREATE DATABASE {name}"));
+        self.server.run(&statements);
+        databases.insert(folder.to_owned(), name.clone());
+        name
+    }
+}
+
+/// A PostgreSQL server on loopback, in a folder of its own. It ends with whoever holds it, or with this
+/// process.
+pub struct Postgres {
+    bin: PathBuf,
+    folder: TempDir,
+    port: u16,
+    settings: Vec<String>,
+    /// Ends the server when its standard input is closed.
+    keeper: Mutex<Option<Child>>,
+    databases: Mutex<u32>,
+}
+
+impl Postgres {
+    pub fn start(settings: &[&str]) -> Self {
+        Self::with_files(settings, &[])
+    }
+
+    /// With settings that are files, which it gets copies of.
+    pub fn with_files(settings: &[&str], files: &[(&str, &Path)]) -> Self {
+        let bin = installed();
+        let folder = tempfile::tempdir().unwrap();
+        // It does not run as root.
+        if is_root() {
+            succeed(Command::new("chown").arg("postgres:").arg(folder.path()));
+        }
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut server = Self {
+            bin,
+            folder,
+            port,
+            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
+            keeper: Mutex::default(),
+            databases: Mutex::default(),
+        };
+        let mut initdb = server.as_its_user(&server.bin.join("initdb"));
+        initdb
+            .args([
+                "--auth=trust",
+                "--username=symbolon",
+                "--no-sync",
+                "--no-locale",
+            ])
+            .args(["--encoding=UTF8", "--pgdata"])
+            .arg(server.data());
+        succeed(&mut initdb);
+        for (setting, file) in files {
+            let copy = server.data().join(setting);
+            fs::copy(file, &copy).unwrap();
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                succeed(Command::new("chown").arg("postgres:").arg(&copy));
+            }
+            let setting = format!("{setting}={}", copy.display());
+            server.settings.push(setting);
+        }
+        server.start_again();
+        server
+    }
+
+    /// Starts it after it ended, with what it had.
+    pub fn start_again(&self) {
+        // The last one must not take the data with it.
+        if let Some(mut last) = self.keeper.lock().unwrap().take() {
+            last.kill().unwrap();
+            last.wait().unwrap();
+        }
+        // What is left of a server sees that its postmaster is gone, and goes, too.
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let mut keeper = self.keep();
+            if self.is_ready(&mut keeper, deadline) {
+                *self.keeper.lock().unwrap() = Some(keeper);
+                return;
+            }
+            assert!(Instant::now() < deadline, "{}", self.log());
+            let _ = keeper.kill();
+            keeper.wait().unwrap();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn keep(&self) -> Child {
+        let mut script = self.as_its_user(Path::new("/bin/sh"));
+        let server = r#"log=$1 data=$2; shift 2; "$@" >> "$log" 2>&1 & server=$!
+            cat > /dev/null; kill -QUIT $server; wait $server; rm -rf "$data""#;
+        let log = self.folder.path().join("log");
+        script.args(["-c", server, "sh"]).arg(log).arg(self.data());
+        script
+            .arg(self.bin.join("postgres"))
+            .arg("-D")
+            .arg(self.data());
+        let port = format!("port={}", self.port);
+        let sockets = format!("unix_socket_directories={}", self.folder.path().display());
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            &port,
+            &sockets,
+            "max_connections=400",
+            "shared_buffers=64MB",
+        ] {
+            script.args(["-c", setting]);
+        }
+        for setting in &self.settings {
+            script.args(["-c", setting]);
+        }
+        script.stdin(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn is_ready(&self, keeper: &mut Child, deadline: Instant) -> bool {
+        let refused = || {
+            self.log()
+                .contains("lock file \"postmaster.pid\" already exists")
+        };
+        while Instant::now() < deadline && keeper.try_wait().unwrap().is_none() && !refused() {
+            let mut psql = self.psql();
+            let asked = psql.args(["--command", "SELECT 1"]).output().unwrap();
+            if asked.status.success() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    /// A new database; its URL.
+    pub fn create(&self) -> String {
+        let name = self.new_name();
+        self.run(&[format!("CREATE DATABASE {name}")]);
+        self.url(&name)
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        let port = self.port;
+        format!("postgres://symbolon:{DATABASE_PASSWORD}@127.0.0.1:{port}/{database}")
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs statements, each by itself.
+    pub fn run(&self, statements: &[String]) {
+        let mut psql = self.psql();
+        for statement in statements {
+            psql.args(["--command", statement]);
+        }
+        succeed(&mut psql);
+    }
+
+    /// Ends it with a signal to the postmaster.
+    pub fn end(&self, signal: &str) {
+        let id = fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let id = id.lines().next().unwrap().to_owned();
+        succeed(Command::new("kill").args(["-s", signal, &id]));
+        let state = || fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let deadline = Instant::now() + Duration::from_mins(1);
+        // Its keeper waits for it much later.
+        while !(state().is_empty() || state().contains(") Z ")) {
+            assert!(Instant::now() < deadline, "{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn new_name(&self) -> String {
+        let mut databases = self.databases.lock().unwrap();
+        *databases += 1;
+        format!("test{databases}")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn psql(&self) -> Command {
+        let mut psql = Command::new(self.bin.join("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"])
+            .arg(self.url("postgres"));
+        psql
+    }
+
+    fn as_its_user(&self, program: &Path) -> Command {
+        let mut command = if is_root() {
+            let mut setpriv = Command::new("setpriv");
+            setpriv.args([
+                "--reuid=postgres",
+                "--regid=postgres",
+                "--init-groups",
+                "--",
+            ]);
+            setpriv.arg(program);
+            setpriv
+        } else {
+            Command::new(program)
+        };
+        command.current_dir(self.folder.path());
+        command
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(mut keeper) = self.keeper.lock().unwrap().take() {
+            // Closes its standard input.
+            let _ = keeper.stdin.take().map(|mut input| input.flush());
+            let _ = keeper.wait();
+        }
+    }
+}
+
+/// Where Debian has the programs, which are not on the path.
+fn installed() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let bin = versions.map(|version| version.unwrap().path().join("bin"));
+    let newest = bin.filter(|bin| bin.join("initdb").exists()).max();
+    newest.unwrap_or_else(|| panic!("needs PostgreSQL, which scripts/test installs"))
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}

@@ -1,0 +1,83 @@
+//! A TCP proxy that can go silent: what comes through it stays away, and nobody is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Between a client and a PostgreSQL server on loopback.
+pub struct Proxy {
+    pub port: u16,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Moves with each silence: connections from before it stay silent for ever.
+    silences: AtomicU32,
+    is_silent: AtomicBool,
+    is_deaf: AtomicBool,
+}
+
+impl Proxy {
+    pub async fn before(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let server = TcpStream::connect(("127.0.0.1", port)).await;
+                if let Ok(server) = server {
+                    forward(client, server, &shared);
+                }
+            }
+        });
+        Self { port: own, state }
+    }
+
+    /// From now on nothing comes through, and no connection ends.
+    pub fn silence(&self) {
+        self.state.silences.fetch_add(1, Ordering::SeqCst);
+        self.state.is_silent.store(true, Ordering::SeqCst);
+    }
+
+    /// New connections get through again. Those that there were do not.
+    pub fn speak(&self) {
+        self.state.is_silent.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether notifications get lost, as behind a pooler.
+    pub fn lose_notifications(&self, lose: bool) {
+        self.state.is_deaf.store(lose, Ordering::SeqCst);
+    }
+}
+
+fn forward(client: TcpStream, server: TcpStream, state: &Arc<State>) {
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let began = state.silences.load(Ordering::SeqCst);
+    for (from, to) in [(from_client, to_server), (from_server, to_client)] {
+        tokio::spawn(copy(from, to, Arc::clone(state), began));
+    }
+}
+
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: Arc<State>, began: u32) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await.unwrap_or(0);
+        let is_silent = state.is_silent.load(Ordering::SeqCst);
+        if is_silent || state.silences.load(Ordering::SeqCst) != began {
+            // Keeps the sockets open.
+            std::future::pending::<()>().await;
+        }
+        // A notification comes by itself: its kind, its length, and whom it is from.
+        let is_lost = state.is_deaf.load(Ordering::SeqCst) && buffer[0] == b'A';
+        if read == 0 || (!is_lost && to.write_all(&buffer[..read]).await.is_err()) {
+            return;
+        }
+    }
+}
