@@ -76,7 +76,8 @@ pub use crate::clock::{Clock, DatabaseClock, MockClock};
 pub use crate::config::{Config, HttpConfig, Limits, PostgresConfig, Secret, ThrottleConfig};
 pub use crate::error::{Error, Forbidden, StartError, Unauthenticated};
 pub use crate::graphql::{
-    Authenticated, ContextExt, Mutation, Query, RequireRole, RequireScope, sdl,
+    Authenticated, ContextExt, Mutation, Query, RequireRole, RequireScope, Schema, SchemaBuilder,
+    sdl,
 };
 pub use crate::http::Middleware;
 pub use crate::model::audit::{AuditEvent, AuditEventKind, EventFilter};

@@ -3,11 +3,16 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use async_graphql::async_trait::async_trait;
+use async_graphql::extensions::{
+    Extension, ExtensionContext, ExtensionFactory, NextExecute, ResolveFut,
+};
 use async_graphql::{
-    EmptySubscription, Enum, InputObject, InputValueError, InputValueResult, MergedObject, Object,
-    OneofObject, Scalar, ScalarType, Value as GraphqlValue,
+    Context, CustomDirective, Directive, EmptySubscription, Enum, InputObject, InputValueError,
+    InputValueResult, MergedObject, Object, OneofObject, Response, Scalar, ScalarType, ServerError,
+    ServerResult, Value as GraphqlValue,
 };
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -230,7 +235,7 @@ struct Wish {
 
 /// Counts what is executed.
 #[derive(Default)]
-struct Wishes(std::sync::atomic::AtomicU32);
+struct Wishes(AtomicU32);
 
 #[Object]
 impl Wishes {
@@ -297,6 +302,124 @@ async fn values_of_an_embedders_types_are_checked_with_each_request() {
         }
         let count = ask(&app, &token, "{ wishes }", json!({})).await;
         assert_eq!(count.at("/data/wishes"), 2 * round);
+    }
+}
+
+/// Notes how often each query was executed.
+#[derive(Clone, Default)]
+struct Executions(Arc<AtomicU32>);
+
+impl ExtensionFactory for Executions {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Extension for Executions {
+    async fn execute(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        name: Option<&str>,
+        next: NextExecute<'_>,
+    ) -> Response {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        next.run(ctx, name).await
+    }
+}
+
+/// Answers in capital letters.
+struct Shout;
+
+#[async_trait]
+impl CustomDirective for Shout {
+    async fn resolve_field(
+        &self,
+        _: &Context<'_>,
+        resolve: ResolveFut<'_>,
+    ) -> ServerResult<Option<GraphqlValue>> {
+        Ok(resolve.await?.map(|value| match value {
+            GraphqlValue::String(text) => text.to_uppercase().into(),
+            other => other,
+        }))
+    }
+}
+
+#[Directive(location = "Field")]
+fn shout() -> impl CustomDirective {
+    Shout
+}
+
+#[derive(Clone, Copy)]
+struct Motto(&'static str);
+
+#[derive(Default)]
+struct Notices;
+
+#[Object]
+impl Notices {
+    async fn notice(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<bool>,
+    ) -> async_graphql::Result<String> {
+        ctx.append_http_header("x-notice", "seen");
+        ctx.add_error(ServerError::new("An aside.", None));
+        let motto = ctx.data::<Motto>()?.0;
+        Ok(format!("{motto} {}", first.unwrap_or(true)))
+    }
+}
+
+#[derive(MergedObject)]
+struct Board(symbolon::Query, Notices);
+
+#[tokio::test]
+async fn what_an_embedder_adds_to_the_schema_works_with_known_documents_too() {
+    for extended in [true, false] {
+        let executions = Executions::default();
+        let app = TestApp::serving(
+            |_| {},
+            |symbolon| {
+                let schema = symbolon
+                    .schema(
+                        Board(symbolon::Query, Notices),
+                        symbolon::Mutation,
+                        EmptySubscription,
+                    )
+                    .data(Motto("Onwards"))
+                    .directive(shout);
+                let schema = if extended {
+                    schema.extension(executions.clone())
+                } else {
+                    schema
+                };
+                symbolon.routes(schema.finish())
+            },
+        )
+        .await;
+        for round in 1..=3 {
+            for (document, notice) in [
+                ("query($f: Boolean) { notice(first: $f) }", "Onwards false"),
+                (
+                    "query($f: Boolean) { ...N } fragment N on Board { notice(first: $f) }",
+                    "Onwards false",
+                ),
+                (
+                    "query($f: Boolean = true) { notice(first: $f) @shout }",
+                    "ONWARDS FALSE",
+                ),
+            ] {
+                let answer = app
+                    .operation_with(document, &json!({ "f": false }))
+                    .send()
+                    .await;
+                assert_eq!(answer.at("/data/notice"), notice, "{answer:?}");
+                assert_eq!(answer.header("x-notice"), "seen");
+                assert_eq!(answer.at("/errors/0/message"), "An aside.");
+            }
+            let executed = if extended { 3 * round } else { 0 };
+            assert_eq!(executions.0.load(Ordering::SeqCst), executed);
+        }
     }
 }
 

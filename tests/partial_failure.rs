@@ -186,14 +186,17 @@ async fn a_null_goes_up_to_the_next_field_that_may_be_null() {
         ),
         ("{ me { id } fine }", json!(null), json!([["me"]])),
     ] {
-        let answer = app.operation(document).send().await;
-        assert_eq!(answer.status, 200, "{document}");
-        assert_eq!(answer.at("/data"), &data, "{document}: {answer:?}");
-        assert!(
-            answer.body.as_object().unwrap().contains_key("data"),
-            "{document}"
-        );
-        assert_eq!(paths(&answer), failed, "{document}: {answer:?}");
+        // The second time, it is a document that is known.
+        for _ in 0..3 {
+            let answer = app.operation(document).send().await;
+            assert_eq!(answer.status, 200, "{document}");
+            assert_eq!(answer.at("/data"), &data, "{document}: {answer:?}");
+            assert!(
+                answer.body.as_object().unwrap().contains_key("data"),
+                "{document}"
+            );
+            assert_eq!(paths(&answer), failed, "{document}: {answer:?}");
+        }
     }
     let one = app.operation("{ fine listMust { must } }").send().await;
     assert_eq!(one.at("/data"), &json!({ "fine": 1, "listMust": null }));

@@ -1,18 +1,19 @@
 //! Documents that were parsed and checked, to be executed again without either.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
 use std::mem::size_of;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
-    SelectionSet,
+    DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType,
+    Selection, SelectionSet,
 };
 use async_graphql::parser::{Error as ParserError, parse_query};
-use async_graphql::registry::{MetaType, Registry};
-use async_graphql::{Name, Positioned, ValidationResult};
+use async_graphql::registry::Registry;
+use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
@@ -31,11 +32,33 @@ pub(crate) struct Document {
     pub(crate) name: Option<String>,
     /// The names, not the aliases, of what it asks the root for.
     pub(crate) root_fields: Vec<Arc<str>>,
+    /// The same, as the log has them.
+    pub(crate) fields: String,
     parsed: ExecutableDocument,
-    /// Set once validation found nothing wrong: what it found, if it will find the same whatever the
-    /// variables are.
-    valid: OnceLock<Option<ValidationResult>>,
+    /// Set once validation found nothing wrong; with nothing in it if it may yet find something else
+    /// with other variables.
+    valid: OnceLock<Option<Known>>,
     bytes: usize,
+}
+
+/// What is known of a document that is valid in a schema, whatever its variables are.
+pub(super) struct Known {
+    pub(super) found: ValidationResult,
+    pub(super) schema: SchemaEnv,
+    /// The operation without its selections, if it is a query that needs nothing of the library but the
+    /// resolvers: no directives, and no introspection.
+    pub(super) direct: Option<Positioned<OperationDefinition>>,
+    /// Whether a field in it may be null.
+    pub(super) has_nullable: bool,
+    /// Whether such a field has erred.
+    erred: AtomicBool,
+}
+
+impl Known {
+    /// Notes that a field erred: another that may be null may hold the error back, which takes the hooks.
+    pub(super) fn has_erred(&self) {
+        self.erred.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Document {
@@ -54,6 +77,7 @@ impl Document {
         Ok(Self {
             operation_type: chosen.ty,
             name,
+            fields: root_fields.join(","),
             root_fields,
             // The largest node for each token, in lists that are half empty.
             bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
@@ -83,57 +107,102 @@ impl Document {
         }
     }
 
-    /// What validation finds, if that is known.
-    pub(super) fn validation(&self) -> Option<ValidationResult> {
-        self.valid.get().copied().flatten()
+    pub(super) fn selection_set(&self) -> Option<&Positioned<SelectionSet>> {
+        self.operation().map(|operation| &operation.selection_set)
+    }
+
+    pub(super) fn fragments(&self) -> &HashMap<Name, Positioned<FragmentDefinition>> {
+        &self.parsed.fragments
+    }
+
+    /// What is known of it once it was executed.
+    pub(super) fn known(&self) -> Option<&Known> {
+        self.valid.get()?.as_ref()
+    }
+
+    /// The same, and how to begin, if it can be executed without the library's detours.
+    pub(super) fn direct(&self) -> Option<(&Known, &Positioned<OperationDefinition>)> {
+        let known = self.known()?;
+        let operation = known.direct.as_ref()?;
+        (!known.erred.load(Ordering::Relaxed)).then_some((known, operation))
     }
 
     /// Notes that validation found nothing wrong. It may yet find something else with other variables:
     /// their values are checked with each request, but what a field costs may hang on them.
-    pub(super) fn is_valid(&self, found: ValidationResult, registry: &Registry) {
-        self.valid
-            .get_or_init(|| (!self.costs_hang_on_variables(registry)).then_some(found));
+    pub(super) fn is_valid(&self, found: ValidationResult, schema: &SchemaEnv) {
+        self.valid.get_or_init(|| {
+            let registry = &schema.registry;
+            let (costs_hang_on_variables, has_nullable) = self.look_at_fields(registry);
+            (!costs_hang_on_variables).then(|| Known {
+                found,
+                schema: schema.clone(),
+                direct: self.without_selections(),
+                has_nullable,
+                erred: AtomicBool::new(false),
+            })
+        });
     }
 
-    fn costs_hang_on_variables(&self, registry: &Registry) -> bool {
-        let has_own_costs = |name: &str| {
-            registry.types.values().any(|defined| match defined {
-                MetaType::Object { fields, .. } => fields
-                    .get(name)
-                    .is_some_and(|field| field.compute_complexity.is_some()),
-                _ => false,
-            })
-        };
-        let is_given_variables = |field: &Field| {
-            let values = field.arguments.iter().map(|(_, value)| &value.node);
-            values
-                .into_iter()
-                .any(|value| value.clone().into_const().is_none())
-        };
+    fn selections(&self) -> impl Iterator<Item = &Selection> {
         let fragments = self.parsed.fragments.values();
-        let mut sets: Vec<&SelectionSet> = fragments
-            .map(|fragment| &fragment.node.selection_set.node)
-            .chain(
-                self.operation()
-                    .map(|operation| &operation.selection_set.node),
-            )
-            .collect();
-        while let Some(set) = sets.pop() {
-            for selection in &set.items {
-                match &selection.node {
-                    Selection::Field(field) => {
-                        let field = &field.node;
-                        if is_given_variables(field) && has_own_costs(&field.name.node) {
-                            return true;
-                        }
-                        sets.push(&field.selection_set.node);
-                    }
-                    Selection::InlineFragment(inline) => sets.push(&inline.node.selection_set.node),
-                    Selection::FragmentSpread(_) => {}
-                }
+        let sets = fragments.map(|fragment| &fragment.node.selection_set.node);
+        let own = self.operation();
+        sets.chain(own.map(|operation| &operation.selection_set.node))
+            .flat_map(below)
+    }
+
+    /// Whether the costs of a field hang on variables, and whether a field may be null. A field of
+    /// another type that has the same name counts as well.
+    fn look_at_fields(&self, registry: &Registry) -> (bool, bool) {
+        let (mut costs_hang_on_variables, mut has_nullable) = (false, false);
+        for selection in self.selections() {
+            let Selection::Field(field) = selection else {
+                continue;
+            };
+            let field = &field.node;
+            let values = field.arguments.iter().map(|(_, value)| &value.node);
+            let has_variables = values
+                .into_iter()
+                .any(|value| value.clone().into_const().is_none());
+            let types = registry.types.iter();
+            let types = types.filter(|(name, _)| !name.starts_with("__"));
+            for defined in types.filter_map(|(_, defined)| defined.field_by_name(&field.name.node))
+            {
+                costs_hang_on_variables |= has_variables && defined.compute_complexity.is_some();
+                // Neither it nor what is in its lists may be, if there is a mark for each of them.
+                let of = |mark| defined.ty.matches(mark).count();
+                has_nullable |= of('!') <= of('[');
             }
         }
-        false
+        (costs_hang_on_variables, has_nullable)
+    }
+
+    fn without_selections(&self) -> Option<Positioned<OperationDefinition>> {
+        let has_directives = |selection: &Selection| !selection.directives().is_empty();
+        let is_the_librarys =
+            |field: &Arc<str>| field.starts_with('_') && field.as_ref() != "__typename";
+        if self.operation_type != OperationType::Query
+            || self.selections().any(has_directives)
+            || self.root_fields.iter().any(is_the_librarys)
+        {
+            return None;
+        }
+        let DocumentOperations::Single(operation) = &self.parsed.operations else {
+            return None;
+        };
+        let OperationDefinition {
+            ty,
+            variable_definitions,
+            directives,
+            ..
+        } = &operation.node;
+        let bare = OperationDefinition {
+            ty: *ty,
+            variable_definitions: variable_definitions.clone(),
+            directives: directives.clone(),
+            selection_set: Positioned::default(),
+        };
+        Some(Positioned::new(bare, operation.pos))
     }
 }
 
@@ -254,21 +323,33 @@ fn fragments_of(document: &ExecutableDocument, operation: &OperationDefinition) 
     let mut used = HashSet::new();
     let mut sets = vec![&operation.selection_set.node];
     while let Some(set) = sets.pop() {
-        for selection in &set.items {
-            match &selection.node {
-                Selection::Field(field) => sets.push(&field.node.selection_set.node),
-                Selection::InlineFragment(inline) => sets.push(&inline.node.selection_set.node),
-                Selection::FragmentSpread(spread) => {
-                    let name = &spread.node.fragment_name.node;
-                    if used.insert(name.to_string()) {
-                        let fragment = document.fragments.get(name);
-                        sets.extend(fragment.map(|fragment| &fragment.node.selection_set.node));
-                    }
+        for selection in below(set) {
+            if let Selection::FragmentSpread(spread) = selection {
+                let name = &spread.node.fragment_name.node;
+                if used.insert(name.to_string()) {
+                    let fragment = document.fragments.get(name);
+                    sets.extend(fragment.map(|fragment| &fragment.node.selection_set.node));
                 }
             }
         }
     }
     used
+}
+
+/// All selections of a set, however far down; what fragments spread is not in it.
+fn below(set: &SelectionSet) -> Vec<&Selection> {
+    let (mut found, mut sets) = (Vec::new(), vec![set]);
+    while let Some(set) = sets.pop() {
+        for selection in &set.items {
+            found.push(&selection.node);
+            match &selection.node {
+                Selection::Field(field) => sets.push(&field.node.selection_set.node),
+                Selection::InlineFragment(inline) => sets.push(&inline.node.selection_set.node),
+                Selection::FragmentSpread(_) => {}
+            }
+        }
+    }
+    found
 }
 
 /// Collects the name of each field that is not within another. Only for what

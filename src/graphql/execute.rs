@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{ObjectType, Request, Response, Schema, SubscriptionType, Variables};
+use async_graphql::{ObjectType, Request, Response, SubscriptionType, Variables};
 use futures_util::{FutureExt, Stream, StreamExt};
 
 use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::context::Call;
+use crate::graphql::direct::Direct;
 use crate::graphql::documents::{Document, Documents, Key};
 use crate::graphql::errors::{apply_contract, refused};
 use crate::graphql::limits::check_variables;
+use crate::graphql::schema::Schema;
 use crate::service::authentication::Authentication;
 use crate::service::to_its_end;
 
@@ -29,13 +31,17 @@ pub(crate) struct Prepared {
     pub(crate) document: Arc<Document>,
     /// For a document that is new.
     key: Option<Key>,
-    request: Request,
+    text: String,
+    pub(super) variables: Variables,
 }
 
 impl Prepared {
+    /// For the library to execute.
     fn request(self, authentication: Authentication) -> Request {
         let document = self.document;
-        self.request.data(Call {
+        let mut request = Request::new(self.text).variables(self.variables);
+        request.set_parsed_query(document.parsed());
+        request.data(Call {
             authentication,
             document,
         })
@@ -52,7 +58,8 @@ pub(crate) struct Outcome {
 
 /// A schema behind its limits.
 pub(crate) struct Executor<Q, M, S> {
-    schema: Schema<Q, M, S>,
+    schema: async_graphql::Schema<Arc<Q>, M, S>,
+    direct: Option<Arc<Direct<Q>>>,
     documents: Arc<Documents>,
     limits: Limits,
     timeout: Duration,
@@ -71,7 +78,8 @@ where
         timeout: Duration,
     ) -> Self {
         Self {
-            schema,
+            schema: schema.library,
+            direct: schema.query.and_then(Direct::new).map(Arc::new),
             documents,
             limits,
             timeout,
@@ -80,15 +88,18 @@ where
 
     /// Parses an operation, unless it is known, and checks it against the limits.
     pub(crate) fn prepare(&self, operation: Operation) -> Result<Prepared, Error> {
-        check_variables(&operation.variables, &self.limits)?;
-        let name = operation.name.as_deref();
-        let (document, key) = (self.documents).find(&operation.document, name, &self.limits)?;
-        let mut request = Request::new(operation.document).variables(operation.variables);
-        request.set_parsed_query(document.parsed());
+        let Operation {
+            document: text,
+            name,
+            variables,
+        } = operation;
+        check_variables(&variables, &self.limits)?;
+        let (document, key) = (self.documents).find(&text, name.as_deref(), &self.limits)?;
         Ok(Prepared {
             document,
             key,
-            request,
+            text,
+            variables,
         })
     }
 
@@ -102,9 +113,17 @@ where
     ) -> Outcome {
         let new = prepared.key.take();
         let document = Arc::clone(&prepared.document);
+        let direct = self.direct.clone();
         let schema = self.schema.clone();
-        let request = prepared.request(authentication);
-        let work = async move { schema.execute(request).await };
+        let work = async move {
+            if let Some(direct) = direct
+                && let Some(response) = direct.execute(&prepared, &authentication).await
+            {
+                return response;
+            }
+            // A new document is rare, and whatever else comes here takes its time.
+            Box::pin(schema.execute(prepared.request(authentication))).await
+        };
         let executed = to_its_end(self.timeout, work.boxed()).await;
         if let Some(key) = new {
             self.documents.keep(key, &document);

@@ -9,10 +9,7 @@ use async_graphql::extensions::{
     NextValidation, ResolveInfo,
 };
 use async_graphql::parser::types::ExecutableDocument;
-use async_graphql::{
-    Error as GraphqlError, Pos, Response, ServerError, ServerResult, ValidationResult, Value,
-    Variables,
-};
+use async_graphql::{Response, ServerError, ServerResult, ValidationResult, Value, Variables};
 
 use crate::graphql::context::Call;
 use crate::graphql::variables;
@@ -43,9 +40,7 @@ impl Extension for OfRequest {
     ) -> ServerResult<ExecutableDocument> {
         let call = ctx.data_opt::<Call>();
         if let Some(operation) = call.and_then(|call| call.document.operation()) {
-            variables::check(&ctx.schema_env.registry, operation, variables).map_err(|why| {
-                GraphqlError::new_with_source(why).into_server_error(Pos::default())
-            })?;
+            variables::check(&ctx.schema_env.registry, operation, variables)?;
         }
         next.run(ctx, query, variables).await
     }
@@ -58,11 +53,11 @@ impl Extension for OfRequest {
         let Some(call) = ctx.data_opt::<Call>() else {
             return next.run(ctx).await;
         };
-        if let Some(known) = call.document.validation() {
-            return Ok(known);
+        if let Some(known) = call.document.known() {
+            return Ok(known.found);
         }
         let found = next.run(ctx).await?;
-        call.document.is_valid(found, &ctx.schema_env.registry);
+        call.document.is_valid(found, ctx.schema_env);
         Ok(found)
     }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod connection;
 mod context;
+mod direct;
 pub(crate) mod documents;
 pub(crate) mod errors;
 pub(crate) mod execute;
@@ -13,6 +14,7 @@ mod limits;
 mod mutation;
 mod objects;
 mod query;
+mod schema;
 mod users;
 mod variables;
 
@@ -20,12 +22,13 @@ use std::sync::Arc;
 
 use async_graphql::EmptySubscription;
 // The other doors and the app pass a schema on, whatever its roots.
-pub(crate) use async_graphql::{ObjectType, Schema, SchemaBuilder, SubscriptionType};
+pub(crate) use async_graphql::{ObjectType, SubscriptionType};
 
 pub use self::context::ContextExt;
 pub use self::guard::{Authenticated, RequireRole, RequireScope};
 pub use self::mutation::Mutation;
 pub use self::query::Query;
+pub use self::schema::{Schema, SchemaBuilder};
 use crate::config::Limits;
 use crate::service::Services;
 
@@ -42,20 +45,8 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    let builder = Schema::build(query, mutation, subscription)
-        .data(services)
-        .extension(hooks::Hooks)
-        .limit_complexity(limits.complexity)
-        .limit_recursive_depth(limits.nesting);
-    if limits.introspection {
-        builder
-    } else {
-        builder.disable_introspection().disable_suggestions()
-    }
+    SchemaBuilder::new(services, limits, query, mutation, subscription)
 }
-
-/// A schema of nothing but Symbolon's own types.
-pub(crate) type OwnSchema = Schema<own::Query, own::Mutation, EmptySubscription>;
 
 /// Symbolon's roots under the names that roots have. Those to be merged have other names, since two
 /// types of one schema may not share one.
@@ -71,7 +62,7 @@ pub(crate) mod own {
     pub(crate) struct Mutation(super::Mutation);
 }
 
-/// The builder of the [`OwnSchema`].
+/// The same of nothing but Symbolon's own types.
 pub(crate) fn own_schema(
     services: Arc<Services>,
     limits: &Limits,
@@ -88,7 +79,7 @@ pub(crate) fn own_schema(
 /// Symbolon's own schema, as SDL.
 #[must_use]
 pub fn sdl() -> String {
-    OwnSchema::new(
+    async_graphql::Schema::new(
         own::Query::default(),
         own::Mutation::default(),
         EmptySubscription,

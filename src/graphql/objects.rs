@@ -83,7 +83,8 @@ impl User {
         if !self.shows_private {
             return Ok(None);
         }
-        let tokens = services(ctx)?.access_tokens.of(self.user.id).await?;
+        // In a box, or each field of a user would be as large.
+        let tokens = Box::pin(services(ctx)?.access_tokens.of(self.user.id)).await?;
         Ok(Some(tokens.into_iter().map(AccessToken).collect()))
     }
 

@@ -1,4 +1,5 @@
-//! The queries.
+//! The queries. What waits for the database is in a box: each field of a type takes as much memory,
+//! and as long to be moved about, as the largest one of that type.
 
 use async_graphql::{Context, ID, Object, Result};
 
@@ -38,10 +39,10 @@ impl Query {
         let user = match (id, username) {
             // What is no number is nobody's id.
             (Some(id), None) => match id.parse() {
-                Ok(id) => users.by_id(id).await?,
+                Ok(id) => Box::pin(users.by_id(id)).await?,
                 Err(_) => None,
             },
-            (None, Some(username)) => users.by_username(&username).await?,
+            (None, Some(username)) => Box::pin(users.by_username(&username)).await?,
             _ => {
                 let why = "Give exactly one of id and username.".to_owned();
                 return Err(Error::BadUserInput(why).into());
@@ -72,7 +73,7 @@ impl Query {
             last,
             before,
         };
-        Ok(users(services(ctx)?, &viewer, arguments).await?)
+        Ok(Box::pin(users(services(ctx)?, &viewer, arguments)).await?)
     }
 
     /// The audit trail: what happened to accounts and tokens, the newest first, page by page (Relay's
@@ -105,6 +106,6 @@ impl Query {
             last,
             before,
         };
-        Ok(audit_events(services(ctx)?, filter, arguments).await?)
+        Ok(Box::pin(audit_events(services(ctx)?, filter, arguments)).await?)
     }
 }

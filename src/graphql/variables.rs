@@ -4,7 +4,7 @@
 
 use async_graphql::parser::types::{BaseType, OperationDefinition, Type};
 use async_graphql::registry::{MetaInputValue, MetaType, Registry};
-use async_graphql::{Value, Variables};
+use async_graphql::{Error as GraphqlError, Pos, ServerResult, Value, Variables};
 
 use crate::error::Error;
 
@@ -13,7 +13,7 @@ pub(super) fn check(
     registry: &Registry,
     operation: &OperationDefinition,
     variables: &Variables,
-) -> Result<(), Error> {
+) -> ServerResult<()> {
     for definition in &operation.variable_definitions {
         let definition = &definition.node;
         let name = &definition.name.node;
@@ -23,7 +23,10 @@ pub(super) fn check(
             None => Err(format!("of the type {declared} is not given")),
             Some(value) => matches(registry, declared, value),
         };
-        checked.map_err(|why| Error::BadUserInput(format!("The variable ${name} {why}.")))?;
+        checked.map_err(|why| {
+            let why = Error::BadUserInput(format!("The variable ${name} {why}."));
+            GraphqlError::new_with_source(why).into_server_error(Pos::default())
+        })?;
     }
     Ok(())
 }

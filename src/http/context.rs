@@ -1,12 +1,11 @@
 //! What every request has before anything else, an id and its credentials, and every answer after it.
 
-use std::fmt::Write;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
-use poem::http::{HeaderMap, HeaderValue, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, header};
 use poem::{Endpoint, FromRequest, IntoResponse, Request, RequestBody, Response};
 
 use crate::error::{Error, Forbidden};
@@ -16,6 +15,8 @@ use crate::http::request_log::{Arrival, Work};
 use crate::http::{Door, origin};
 use crate::model::audit::Origin;
 use crate::service::authentication::Authentication;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A request's id and credentials. Its clones are the same request's.
 #[derive(Clone, Debug)]
@@ -96,14 +97,18 @@ pub struct WithContext<E> {
 impl<E: Endpoint> Endpoint for WithContext<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+    async fn call(&self, request: Request) -> poem::Result<Response> {
         if request.extensions().get::<RequestContext>().is_some() {
-            return self
-                .next
-                .call(request)
-                .await
-                .map(IntoResponse::into_response);
+            let response = self.next.call(request).await;
+            return response.map(IntoResponse::into_response);
         }
+        // A request has one middleware around all others: these do not carry along what it takes.
+        Ok(Box::pin(self.begin(request)).await)
+    }
+}
+
+impl<E: Endpoint> WithContext<E> {
+    async fn begin(&self, mut request: Request) -> Response {
         let arrival = Arrival::of(&request, &self.door);
         let config = &self.door.http;
         let id = request_id(request.headers());
@@ -134,7 +139,7 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
         };
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&id) {
-            headers.insert("x-request-id", id);
+            headers.insert(X_REQUEST_ID, id);
         }
         headers.insert(
             header::X_CONTENT_TYPE_OPTIONS,
@@ -145,11 +150,9 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
         let work = known.and_then(|context| context.work.get());
         let user = known.and_then(|context| context.authentication.known_user());
         arrival.answered(&self.door, &id, response.status(), work, user);
-        Ok(response)
+        response
     }
-}
 
-impl<E: Endpoint> WithContext<E> {
     /// The endpoint's response, whatever becomes of it.
     async fn respond(&self, request: Request, id: &str) -> Response {
         let called = AssertUnwindSafe(self.next.call(request)).catch_unwind();
@@ -170,7 +173,7 @@ impl<E: Endpoint> WithContext<E> {
 /// The id that a proxy gave the request, if it is one, or 16 random hexadecimal digits: enough to
 /// find a request in a log.
 fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    let given = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
     let is_id = |id: &&str| {
         (1..=64).contains(&id.len())
             && id
@@ -179,10 +182,12 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     };
     given.filter(is_id).map_or_else(
         || {
-            let mut id = String::with_capacity(16);
-            // Writing to a string does not fail.
-            let _ = write!(id, "{:016x}", rand::random::<u64>());
-            id.into()
+            let random: [u8; 8] = rand::random();
+            let digits: [u8; 16] = std::array::from_fn(|at| {
+                let half = random[at / 2] >> (4 * (at % 2)) & 0xf;
+                b"0123456789abcdef"[usize::from(half)]
+            });
+            String::from_utf8_lossy(&digits).into()
         },
         Into::into,
     )

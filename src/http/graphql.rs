@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use async_graphql::Variables;
 use async_graphql::parser::types::OperationType;
-use async_graphql::{ObjectType, Response as Answer, Schema, ServerError, SubscriptionType, Value};
+use async_graphql::{ObjectType, Response as Answer, ServerError, SubscriptionType, Value};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, FromRequest, Request, RequestBody, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::graphql::Schema;
 use crate::graphql::documents::Documents;
 use crate::graphql::errors::refused;
 use crate::graphql::execute::{Executor, Operation, Outcome};
@@ -122,7 +123,7 @@ where
             response: refused(&error, &context.id),
             refused: Some(error),
         });
-        Ok(respond(accepted.unwrap_or(MediaType::Json), &outcome))
+        Ok(respond(accepted.unwrap_or(MediaType::Json), outcome))
     }
 }
 
@@ -257,18 +258,18 @@ struct Body<'a> {
     extensions: &'a BTreeMap<String, Value>,
 }
 
-fn respond(media_type: MediaType, outcome: &Outcome) -> Response {
+fn respond(media_type: MediaType, outcome: Outcome) -> Response {
     let Answer {
         data,
         errors,
         extensions,
         http_headers,
         ..
-    } = &outcome.response;
+    } = outcome.response;
     let body = Body {
-        data: outcome.refused.is_none().then_some(data),
-        errors,
-        extensions,
+        data: outcome.refused.is_none().then_some(&data),
+        errors: &errors,
+        extensions: &extensions,
     };
     let status = match &outcome.refused {
         Some(error) => media_type.status(error),
@@ -282,7 +283,7 @@ fn respond(media_type: MediaType, outcome: &Outcome) -> Response {
         }
     };
     let headers = response.headers_mut();
-    headers.extend(http_headers.clone());
+    headers.extend(http_headers);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(media_type.name()),

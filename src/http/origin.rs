@@ -1,10 +1,12 @@
 //! Browsers: which other origins' pages may use the API (Fetch standard, "CORS protocol").
 
 use poem::Request;
-use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{IntoResponse, Response};
 
 use crate::config::HttpConfig;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What a page may send: our own, and what Apollo Client and tracing add.
 const REQUEST_HEADERS: &str = "accept, authorization, content-type, x-request-id, \
@@ -62,7 +64,7 @@ pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return false;
     };
-    if let Some(site) = headers.get("sec-fetch-site") {
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site != "same-origin";
     }
     let page = origin.to_str().ok();
@@ -78,6 +80,6 @@ pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
 /// Whether a browser sends the request on behalf of another site (Fetch Metadata, `Sec-Fetch-Site`).
 pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
     headers
-        .get("sec-fetch-site")
+        .get(SEC_FETCH_SITE)
         .is_some_and(|site| site == "cross-site")
 }

@@ -70,7 +70,7 @@ impl Arrival {
             duration_us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
             operation = work.map(|work| work.document.kind()),
             name = work.and_then(|work| work.document.name.as_deref()),
-            fields = work.map(|work| work.document.root_fields.join(",")),
+            fields = work.map(|work| work.document.fields.as_str()),
             user_id = user.map(tracing::field::display),
             "request"
         );

@@ -10,13 +10,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use poem::http::header;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Endpoint, IntoResponse, Request, Response};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 
@@ -31,8 +32,8 @@ const RESERVED_FILES: u64 = 64;
 /// After an error of the listener, for example for lack of files, until one may be free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a connection holds. A request has it too: one that becomes a socket holds it for as long as
-/// the socket lives.
+/// What a connection holds. A request that asks to become a socket has it too, and then holds it for as
+/// long as the socket lives.
 #[derive(Clone)]
 pub(super) struct Lease {
     _permit: Option<Arc<OwnedSemaphorePermit>>,
@@ -62,6 +63,8 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     http.timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(HEAD_LIMIT)
+        // Head and body of an answer are small enough to be put together.
+        .writev(false)
         // A client that has sent all it will is still answered, and what it sent is done.
         .half_close(true);
     let (stop, stopping) = watch::channel(());
@@ -84,12 +87,19 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
             let lease = of_requests.clone();
             async move {
                 let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
+                let is_to_upgrade = request.headers().contains_key(header::UPGRADE);
                 let mut request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
-                request.extensions_mut().insert(lease);
+                if is_to_upgrade {
+                    request.extensions_mut().insert(lease);
+                }
                 let response: Response = match app.call(request).await {
                     Ok(response) => response.into_response(),
                     Err(error) => error.into_response(),
                 };
+                // All answers that can be had now are made first, and then written one after the other:
+                // a processor does the same thing many times faster than many things by turns, and
+                // whoever reads the first one is awake for the rest.
+                yield_now().await;
                 Ok::<_, Infallible>(hyper::Response::from(response))
             }
         });

@@ -108,6 +108,14 @@ impl PasswordHash {
         Ok(Self(format!("{IMPORTED}{text}")))
     }
 
+    /// The same of this system, which it is if it was made of the prepared password.
+    pub(crate) fn into_own(self) -> Self {
+        match self.0.strip_prefix(IMPORTED) {
+            Some(own) => Self(own.to_owned()),
+            None => self,
+        }
+    }
+
     /// Whether another system made it, of the password as it was sent.
     pub(crate) fn is_imported(&self) -> bool {
         self.0.starts_with(IMPORTED)

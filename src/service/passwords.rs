@@ -30,8 +30,8 @@ pub(crate) enum Verdict {
     Wrong,
     /// The password, and its hash can stay as it is for now.
     Right,
-    /// The password, on a hash of other parameters or of another system; this is its hash with the
-    /// current ones.
+    /// The password, on a hash of other parameters or of another system; this hash is to take its
+    /// place.
     Outdated(PasswordHash),
 }
 
@@ -142,7 +142,7 @@ impl Slot {
     ) -> Result<Verdict, Error> {
         let Attempt { password, as_sent } = attempt;
         let current = Scheme::Argon2(self.argon2);
-        let (parts, imported) = match stored {
+        let (parts, imported) = match &stored {
             Some(stored) => {
                 let parts = stored.parts(max_memory_kib(self.argon2));
                 (parts.map_err(Error::internal)?, stored.is_imported())
@@ -150,6 +150,11 @@ impl Slot {
             None => (nobodys_hash(current), false),
         };
         let renew = renew && (imported || parts.scheme != current);
+        // What others made just as it would be made here is as good.
+        let is_as_own = parts.scheme == current
+            && (parts.salt.len(), parts.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
+            && password.as_bytes() == as_sent.as_bytes();
+        let own = stored.filter(|_| is_as_own).map(PasswordHash::into_own);
         let memory = memory(parts.scheme, self.argon2);
         let typed = password.clone();
         let matches = move |memory: &mut Vec<Block>| {
@@ -162,7 +167,10 @@ impl Slot {
         };
         Ok(match self.place.run(memory, matches).await?? {
             false => Verdict::Wrong,
-            true if renew => Verdict::Outdated(self.hash(password).await?),
+            true if renew => Verdict::Outdated(match own {
+                Some(own) => own,
+                None => self.hash(password).await?,
+            }),
             true => Verdict::Right,
         })
     }
@@ -268,6 +276,26 @@ mod tests {
                 let verdict = verify(&mut slot, right, &new).await;
                 assert!(matches!(verdict, Verdict::Right), "{hash}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_others_made_as_it_would_be_made_here_is_taken_over() {
+        let passwords = passwords(1);
+        let mut slot = passwords.reserve().unwrap();
+        for (password, is_taken) in [(PREPARED, true), (SENT, false)] {
+            let sent = Attempt::new(password).as_sent;
+            let memory = &mut Vec::new();
+            let (salt, mut output) = ([7; SALT_LENGTH], [0; OUTPUT_LENGTH]);
+            schemes::argon2(slot.argon2, sent.as_bytes(), &salt, &mut output, memory).unwrap();
+            let theirs = PasswordHash::new(slot.argon2, &salt, &output);
+            let imported = passwords.import(&theirs.0).unwrap();
+            let Verdict::Outdated(new) = verify(&mut slot, password, &imported).await else {
+                panic!("it is not imported any more");
+            };
+            assert_eq!(new == theirs, is_taken);
+            let verdict = verify(&mut slot, PREPARED, &new).await;
+            assert!(matches!(verdict, Verdict::Right));
         }
     }
 

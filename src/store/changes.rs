@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 
 use crate::model::user::UserId;
 use crate::store::Store;
@@ -27,6 +28,9 @@ const LONGEST_PAYLOAD: usize = 7000;
 
 /// Accounts that share one entry: a change of the one counts as a change of all of them.
 const ENTRIES: usize = 4096;
+
+/// The bytes of the file that counts changes.
+const LENGTH: usize = size_of::<u64>();
 
 /// A point in the order of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -197,6 +201,8 @@ impl Changes {
 #[derive(Debug)]
 struct Counter {
     file: File,
+    /// The same, in memory that all processes share: every request looks at it.
+    shared: MmapRegion,
     /// The count that is known.
     known: AtomicU64,
     /// The count that this process is about to write, or wrote last.
@@ -216,9 +222,16 @@ impl Counter {
             .truncate(false)
             .mode(0o600)
             .open(path)?;
-        let count = read(&file)?;
+        // A new file counts from zero.
+        if file.metadata()?.len() < LENGTH as u64 {
+            file.set_len(LENGTH as u64)?;
+        }
+        let whole = FileOffset::new(file.try_clone()?, 0);
+        let shared = MmapRegion::from_file(whole, LENGTH).map_err(io::Error::other)?;
+        let count = read(&shared)?;
         Ok(Self {
             file,
+            shared,
             known: AtomicU64::new(count),
             own: AtomicU64::new(count),
             writing: Mutex::new(()),
@@ -227,7 +240,7 @@ impl Counter {
 
     /// The count, if it is another one than is known.
     fn have_told(&self) -> io::Result<Option<u64>> {
-        let count = read(&self.file)?;
+        let count = read(&self.shared)?;
         let known = count == self.known.load(Ordering::SeqCst);
         let own = || count == self.own.load(Ordering::SeqCst);
         Ok((!known && !own()).then_some(count))
@@ -247,7 +260,7 @@ impl Counter {
     }
 
     fn count(&self, unheard: impl FnOnce()) -> io::Result<()> {
-        let count = read(&self.file)?;
+        let count = read(&self.shared)?;
         if count != self.known.load(Ordering::SeqCst) {
             unheard();
         }
@@ -264,14 +277,9 @@ impl Counter {
     }
 }
 
-/// A new file counts from zero.
-fn read(file: &File) -> io::Result<u64> {
-    let mut count = [0; 8];
-    let length = file.read_at(&mut count, 0)?;
-    if length == 0 || length == count.len() {
-        return Ok(u64::from_ne_bytes(count));
-    }
-    Err(io::ErrorKind::UnexpectedEof.into())
+fn read(shared: &MmapRegion) -> io::Result<u64> {
+    let count = shared.get_atomic_ref::<AtomicU64>(0);
+    Ok(count.map_err(io::Error::other)?.load(Ordering::SeqCst))
 }
 
 /// News of changes. Several that come at once are one.

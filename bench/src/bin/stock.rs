@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let schema = symbolon
         .schema(Query::default(), Mutation::default(), EmptySubscription)
         .finish();
-    let app = Route::new().at("/graphql", post(GraphQL::new(schema)));
+    let app = Route::new().at("/graphql", post(GraphQL::new((*schema).clone())));
     Server::new(TcpListener::bind(address)).run(app).await?;
     Ok(())
 }
