@@ -1,5 +1,7 @@
 //! An app in this process: a real database, real HTTP, a mock clock and cheap Argon2.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -153,7 +155,9 @@ impl TestApp {
         let counter = self.file("test.db-changes");
         let count = std::fs::read(&counter).unwrap();
         let count = count.try_into().map_or(0, u64::from_ne_bytes);
-        std::fs::write(&counter, (count + 1).to_ne_bytes()).unwrap();
+        // In its place: the app has it in its memory, which must not be cut off even for a moment.
+        let counter = File::options().write(true).open(&counter).unwrap();
+        counter.write_all_at(&(count + 1).to_ne_bytes(), 0).unwrap();
     }
 
     /// The row of an account.
