@@ -19,7 +19,7 @@ use crate::error::Error;
 const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
 
 /// How much lower the priority of the threads is than that of the others.
-const NICENESS: i32 = 19;
+const NICENESS: i32 = 10;
 
 /// A pipe holds 64 KiB, and so there is room for the numbers of so many jobs: handing one in never
 /// waits.
