@@ -18,16 +18,27 @@ pub(super) struct Attended<C> {
     pulse: Option<Arc<Pulse>>,
 }
 
+/// Does what needs the server, unless it is away or goes away.
+pub(super) async fn attend<T>(
+    pulse: Option<&Pulse>,
+    work: impl Future<Output = Result<T, DbErr>>,
+) -> Result<T, DbErr> {
+    match pulse {
+        Some(pulse) => pulse.attend(work).await,
+        None => work.await,
+    }
+}
+
 impl<C> Attended<C> {
     pub(super) fn new(connection: C, pulse: Option<Arc<Pulse>>) -> Self {
         Self { connection, pulse }
     }
 
-    async fn attend<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        match &self.pulse {
-            Some(pulse) => pulse.attend(work).await,
-            None => work.await,
-        }
+    fn attend<T>(
+        &self,
+        work: impl Future<Output = Result<T, DbErr>>,
+    ) -> impl Future<Output = Result<T, DbErr>> {
+        attend(self.pulse.as_deref(), work)
     }
 }
 
@@ -44,11 +55,7 @@ impl Attended<DatabaseConnection> {
 impl Attended<DatabaseTransaction> {
     /// What became of a commit that fails is not known.
     pub(super) async fn commit(self) -> Result<(), DbErr> {
-        let commit = self.connection.commit();
-        match &self.pulse {
-            Some(pulse) => pulse.attend(commit).await,
-            None => commit.await,
-        }
+        attend(self.pulse.as_deref(), self.connection.commit()).await
     }
 }
 

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::model::audit::NewEvent;
 use crate::model::user::UserId;
 use crate::store::Store;
-use crate::store::attended::Attended;
+use crate::store::attended::{Attended, attend};
 use crate::store::changes::{Affected, Changes};
 use crate::store::pulse::CHANNEL;
 
@@ -45,10 +45,7 @@ impl Store {
             let task = tokio::spawn(begin).await;
             task.map_err(|ended| DbErr::Custom(ended.to_string()))?
         };
-        let transaction = match &self.pulse {
-            Some(pulse) => pulse.attend(begin).await?,
-            None => begin.await?,
-        };
+        let transaction = attend(self.pulse.as_deref(), begin).await?;
         Ok(Writing {
             transaction: Attended::new(transaction, pulse),
             events: Vec::new(),
