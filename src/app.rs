@@ -80,6 +80,14 @@ impl Symbolon {
         let rates = rates(&config.throttle);
         let keep = TimeDelta::days(config.audit_days.into());
         let audit = Arc::new(Audit::new(Arc::clone(&store), keep));
+        let tokens = Arc::new(Tokens {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            key,
+            lifetime,
+            reuse: config.reuse,
+            max_age: TimeDelta::days(config.session_max_age.into()),
+        });
         let services = Services {
             access_tokens: AccessTokens {
                 store: Arc::clone(&store),
@@ -107,15 +115,9 @@ impl Symbolon {
                     rates,
                 },
                 audit: Arc::clone(&audit),
+                tokens: Arc::clone(&tokens),
             },
-            tokens: Tokens {
-                store: Arc::clone(&store),
-                clock: clock.clone(),
-                key,
-                lifetime,
-                reuse: config.reuse,
-                max_age: TimeDelta::days(config.session_max_age.into()),
-            },
+            tokens,
             users: Users {
                 store: Arc::clone(&store),
                 clock: clock.clone(),

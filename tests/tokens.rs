@@ -134,6 +134,27 @@ async fn a_fresh_token_replaces_the_present_one() {
 }
 
 #[tokio::test]
+async fn who_asks_for_tokens_several_times_at_once_gets_what_several_requests_would() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let before = app.sign_in("ada").await;
+    let document = "mutation { same: createToken { token } first: createToken(fresh: true) { token } \
+        second: createToken(fresh: true) { token } again: createToken { token } }";
+    let answer = app.operation(document).basic("ada", PASSWORD).send().await;
+    let token = |name: &str| answer.at(&format!("/data/{name}/token")).as_str().unwrap();
+    assert_eq!(token("same"), before);
+    for dead in [&before, token("first")] {
+        assert_eq!(
+            app.me(dead).await.error(),
+            ("UNAUTHENTICATED", "TOKEN_INVALID")
+        );
+    }
+    assert_ne!(token("second"), token("first"));
+    assert_eq!(token("again"), token("second"));
+    assert_eq!(app.me(token("again")).await.at("/data/me/username"), "ada");
+}
+
+#[tokio::test]
 async fn a_revoked_token_is_refused_at_once_and_a_new_one_is_made() {
     let app = TestApp::start().await;
     app.register("ada").await;

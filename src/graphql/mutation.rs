@@ -18,6 +18,7 @@ use crate::model::token::Lifetime;
 use crate::model::user::{self, UserId};
 use crate::service::Services;
 use crate::service::authentication::Authentication;
+use crate::service::tokens::Wanted;
 
 /// Symbolon's mutations; merge it with your own root.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,10 +58,9 @@ impl Mutation {
         let lifetime = expires_in
             .map(|seconds| Lifetime::from_seconds(seconds.into()))
             .transpose()?;
-        let issued = authentication(ctx)?
-            .create_token(lifetime, fresh.unwrap_or_default())
-            .await?;
-        Ok(Token(issued))
+        let fresh = fresh.unwrap_or_default();
+        let wanted = Wanted { lifetime, fresh };
+        Ok(Token(authentication(ctx)?.create_token(wanted).await?))
     }
 
     /// Ends the token that is sent as Bearer, a session token or an access token. True when this call

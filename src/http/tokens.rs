@@ -13,11 +13,12 @@ use crate::http::context::RequestContext;
 use crate::http::errors::{Challenge, refuse};
 use crate::service::authentication::Authentication;
 use crate::service::to_its_end;
+use crate::service::tokens::Wanted;
 
 /// `POST /tokens`: trades Basic credentials for the session token.
 #[handler]
 pub(super) async fn create(context: RequestContext, Data(limit): Data<&Duration>) -> Response {
-    let create = |own: Authentication| async move { own.create_token(None, false).await };
+    let create = |own: Authentication| async move { own.create_token(Wanted::default()).await };
     match changes(&context, *limit, create).await {
         Ok(issued) => Json(json!({
             "token": issued.token.reveal(),

@@ -64,9 +64,9 @@ impl Accounts {
         let actor = asking.actor().await?;
         access_tokens::end_all(&mut writing, id, &actor, now).await?;
         let changed = NewEvent::new(AuditEventKind::PasswordChanged, id, actor.clone(), now);
-        writing.record(changed).await?;
+        writing.record(changed);
         let issued_to = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
-        writing.record(issued_to.of_token(session.digest)).await?;
+        writing.record(issued_to.of_token(session.digest));
         writing.commit().await?;
         asking.look_again().await;
         Ok(issued(token, session.expires_at, account.user, now))
@@ -278,7 +278,7 @@ impl Accounts {
         writing.delete_user(id).await?;
         let now = self.clock.now();
         let deleted = NewEvent::new(AuditEventKind::Deleted, id, actor.clone(), now);
-        writing.record(deleted).await?;
+        writing.record(deleted);
         Ok(writing.commit().await?)
     }
 
@@ -290,7 +290,7 @@ impl Accounts {
         actor: &Actor,
     ) -> Result<User, Refused> {
         let event = NewEvent::new(kind, id, actor.clone(), self.clock.now());
-        writing.record(event).await?;
+        writing.record(event);
         let account = writing.account(id).await?.ok_or_else(nobody)?;
         writing.commit().await?;
         Ok(account.user)
@@ -309,7 +309,7 @@ impl Accounts {
         let mut live = access_tokens::end_all(writing, id, actor, now).await?;
         if let Some(session) = account.session.filter(|session| session.is_live(now)) {
             let event = NewEvent::new(AuditEventKind::TokenRevoked, id, actor.clone(), now);
-            writing.record(event.of_token(session.digest)).await?;
+            writing.record(event.of_token(session.digest));
             live += 1;
         }
         Ok(live)

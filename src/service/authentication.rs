@@ -11,11 +11,11 @@ use crate::model::audit::{Actor, Origin};
 use crate::model::credentials::{BearerToken, Credentials};
 use crate::model::form::Refused;
 use crate::model::identity::Identity;
-use crate::model::token::{Lifetime, SessionToken};
+use crate::model::token::SessionToken;
 use crate::model::user::{Account, Role, UserId};
 use crate::service::Services;
 use crate::service::access_tokens::AccessTokenForm;
-use crate::service::tokens::IssuedToken;
+use crate::service::tokens::{IssuedToken, Wanted};
 
 /// The credentials of one request. Nothing is looked up before somebody asks, and nothing costly is
 /// done twice, however many fields ask. Its clones are the same request.
@@ -107,20 +107,25 @@ impl Authentication {
     }
 
     /// Trades the Basic credentials for the session token.
-    pub(crate) async fn create_token(
-        &self,
-        lifetime: Option<Lifetime>,
-        fresh: bool,
-    ) -> Result<IssuedToken, Error> {
+    pub(crate) async fn create_token(&self, wanted: Wanted) -> Result<IssuedToken, Error> {
         if let Credentials::Bearer(token) = &self.0.credentials
             && AccessSecret::is_meant(&token.0)
         {
             self.require_session().await?;
         }
-        let account = self.0.account.get_or_init(|| self.sign_in()).await;
+        let mut issued = None;
+        let sign_in = async || {
+            let (account, token) = self.sign_in(Some(wanted)).await?;
+            issued = token;
+            Ok(account)
+        };
+        let account = self.0.account.get_or_init(sign_in).await;
         let account = account.as_ref().map_err(Clone::clone)?;
+        if let Some(issued) = issued {
+            return Ok(issued);
+        }
         let tokens = &self.services().tokens;
-        tokens.issue(account, lifetime, fresh, self.origin()).await
+        tokens.issue_another(account, wanted, self.origin()).await
     }
 
     /// Ends the Bearer token. True when this call ended a live one, false when it was already dead.
@@ -148,8 +153,8 @@ impl Authentication {
     /// The account that the credentials of either kind speak for, as it is now.
     pub(crate) async fn account(&self) -> Result<Account, Error> {
         if let Credentials::Basic(_) = &self.0.credentials {
-            let account = self.0.account.get_or_init(|| self.sign_in()).await;
-            return account.clone();
+            let sign_in = async || Ok(self.sign_in(None).await?.0);
+            return self.0.account.get_or_init(sign_in).await.clone();
         }
         let id = self.identity().await?.user().id;
         let account = self.services().store.account_by_id(id).await?;
@@ -205,13 +210,16 @@ impl Authentication {
         }
     }
 
-    async fn sign_in(&self) -> Result<Account, Error> {
+    async fn sign_in(
+        &self,
+        wanted: Option<Wanted>,
+    ) -> Result<(Account, Option<IssuedToken>), Error> {
         let Credentials::Basic(given) = &self.0.credentials else {
             return Err(Unauthenticated::Missing.into());
         };
         self.services()
             .sign_in
-            .by_password(given, self.origin())
+            .by_password(given, wanted, self.origin())
             .await
     }
 }

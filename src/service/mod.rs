@@ -55,7 +55,7 @@ pub(crate) struct Services {
     pub(crate) identities: IdentityCache,
     pub(crate) import: Import,
     pub(crate) sign_in: SignIn,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) users: Users,
     pub(crate) clock: Clock,
     pub(crate) store: Arc<Store>,

@@ -12,6 +12,7 @@ use crate::model::user::{Account, Username};
 use crate::service::audit::Audit;
 use crate::service::passwords::{Passwords, Slot, Verdict};
 use crate::service::throttle::{Counted, Throttle};
+use crate::service::tokens::{IssuedToken, Tokens, Wanted};
 use crate::store::Store;
 
 /// Guesses of passwords, right ones and wrong ones.
@@ -22,6 +23,7 @@ pub(crate) struct SignIn {
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) throttle: Throttle,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) tokens: Arc<Tokens>,
 }
 
 /// A password that was confirmed.
@@ -33,13 +35,14 @@ pub(crate) struct Confirmed {
 }
 
 impl SignIn {
-    /// Verifies a name and a password. Unknown user, wrong password and disabled user are the same
-    /// error after the same work.
+    /// Verifies a name and a password, and hands out a token if one is wanted. Unknown user, wrong
+    /// password and disabled user are the same error after the same work.
     pub(crate) async fn by_password(
         &self,
         given: &UserPass,
+        wanted: Option<Wanted>,
         origin: &Origin,
-    ) -> Result<Account, Error> {
+    ) -> Result<(Account, Option<IssuedToken>), Error> {
         let username = Username::parse(&given.username);
         // No account has the empty name; the question costs the same.
         let canonical = username.as_ref().map_or("", |name| &name.canonical);
@@ -60,22 +63,32 @@ impl SignIn {
             Verdict::Right => Some(None),
             Verdict::Outdated(new) => Some(Some(new)),
         };
-        let now = self.clock.now();
         if let (Some(account), Some(rehashed)) = (account, rehashed) {
             let user = account.user.id;
             let mut writing = self.store.write().await?;
-            if writing.record_sign_in(&account, rehashed, now).await? {
+            let now = self.clock.now();
+            let signed_in = writing.record_sign_in(&account, rehashed, now);
+            if let Some(account) = signed_in.await? {
                 counted.give_back(&writing).await?;
                 if let Some(network) = origin.network() {
                     writing.remember_address(user, network, now).await?;
                 }
                 let actor = Actor::new(user, origin);
                 let event = NewEvent::new(AuditEventKind::SignedIn, user, actor, now);
-                writing.record(event).await?;
+                writing.record(event);
+                let mut issued = None;
+                if let Some(wanted) = wanted {
+                    let account = account.clone();
+                    let issue = self
+                        .tokens
+                        .issue(&mut writing, account, wanted, origin, now);
+                    issued = Some(issue.await?);
+                }
                 writing.commit().await?;
-                return Ok(account);
+                return Ok((account, issued));
             }
         }
+        let now = self.clock.now();
         self.audit.sign_in_failed(id, origin, now).await?;
         Err(Unauthenticated::InvalidCredentials.into())
     }

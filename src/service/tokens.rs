@@ -12,7 +12,7 @@ use crate::model::identity::Identity;
 use crate::model::token::{Lifetime, LiveToken, Nonce, ServerKey, Session, SessionToken};
 use crate::model::user::{Account, User, UserId};
 use crate::service::cache::Found;
-use crate::store::{Replace, Store};
+use crate::store::{Store, Writing};
 
 /// A token on its way to its bearer.
 #[derive(Debug)]
@@ -22,6 +22,15 @@ pub(crate) struct IssuedToken {
     /// Seconds from the answer to `expires_at`.
     pub(crate) expires_in: i64,
     pub(crate) user: User,
+}
+
+/// What kind of token a sign-in asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// How long a new one lives, where not as long as is configured.
+    pub(crate) lifetime: Option<Lifetime>,
+    /// Whether the present one is replaced.
+    pub(crate) fresh: bool,
 }
 
 /// The life of session tokens.
@@ -39,52 +48,51 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Hands out the session token of an account whose password was verified: the one it has, while
-    /// more than 60 s remain and `fresh` is not asked for, or else a new one that lives for
-    /// `lifetime`.
+    /// Hands out the session token of an account that signs in with `writing`: the one it has, while
+    /// more than 60 s remain and no fresh one is asked for, or else a new one.
     ///
-    /// Each step is conditional on what it is based on, so any number of sign-ins at once agree on
-    /// one token, and a change of the password or a disabling in between wins.
-    pub(crate) async fn issue(
+    /// Nobody else changes the account meanwhile, so any number of sign-ins at once agree on one token.
+    pub(super) async fn issue(
+        &self,
+        writing: &mut Writing,
+        account: Account,
+        wanted: Wanted,
+        origin: &Origin,
+        now: DateTime<Utc>,
+    ) -> Result<IssuedToken, Error> {
+        let id = account.user.id;
+        let reusable = (account.session.as_ref())
+            .filter(|_| !wanted.fresh && self.reuse)
+            .and_then(|session| Some((session.reusable(&self.key, id, now)?, session)));
+        if let Some((token, session)) = reusable {
+            return Ok(issued(token, session.expires_at, account.user, now));
+        }
+        let (token, session) = self.new_session(id, wanted.lifetime, now)?;
+        writing.set_session(&account, &session, now).await?;
+        let event = NewEvent::new(AuditEventKind::TokenIssued, id, Actor::new(id, origin), now);
+        writing.record(event.of_token(session.digest));
+        Ok(issued(token, session.expires_at, account.user, now))
+    }
+
+    /// The same for an account that signed in earlier in the same request. A change of the password or
+    /// a disabling in between wins.
+    pub(crate) async fn issue_another(
         &self,
         verified: &Account,
-        lifetime: Option<Lifetime>,
-        fresh: bool,
+        wanted: Wanted,
         origin: &Origin,
     ) -> Result<IssuedToken, Error> {
-        // Each round that is lost was won by another sign-in or a revocation.
-        loop {
-            let account = self.store.account_by_id(verified.user.id).await?;
-            let account = account
-                .filter(|account| account.password_version == verified.password_version)
-                .filter(|account| account.user.disabled_at.is_none())
-                .ok_or(Unauthenticated::InvalidCredentials)?;
-            let id = account.user.id;
-            let now = self.clock.now();
-            let reusable = (account.session)
-                .filter(|_| !fresh && self.reuse)
-                .and_then(|session| Some((session.reusable(&self.key, id, now)?, session)));
-            if let Some((token, session)) = reusable {
-                return Ok(issued(token, session.expires_at, account.user, now));
-            }
-            let (token, session) = self.new_session(id, lifetime, now)?;
-            let replace = if fresh || !self.reuse {
-                Replace::Any
-            } else {
-                Replace::AsRead
-            };
-            let mut writing = self.store.write().await?;
-            if writing
-                .replace_session(&account, replace, &session, now)
-                .await?
-            {
-                let actor = Actor::new(id, origin);
-                let event = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
-                writing.record(event.of_token(session.digest)).await?;
-                writing.commit().await?;
-                return Ok(issued(token, session.expires_at, account.user, now));
-            }
-        }
+        let mut writing = self.store.write().await?;
+        let account = writing.account(verified.user.id).await?;
+        let account = account
+            .filter(|account| account.password_version == verified.password_version)
+            .filter(|account| account.user.disabled_at.is_none())
+            .ok_or(Unauthenticated::InvalidCredentials)?;
+        let now = self.clock.now();
+        let issued = self.issue(&mut writing, account, wanted, origin, now);
+        let issued = issued.await?;
+        writing.commit().await?;
+        Ok(issued)
     }
 
     /// A session to be, and its token.
@@ -138,7 +146,7 @@ impl Tokens {
             let mut writing = self.store.write().await?;
             if writing.extend_session(id, &session, expires_at).await? {
                 let event = NewEvent::new(kind, id, Actor::new(id, origin), now);
-                writing.record(event.of_token(session.digest)).await?;
+                writing.record(event.of_token(session.digest));
                 writing.commit().await?;
                 let token = SessionToken::parse(&token.0).ok_or(Unauthenticated::TokenInvalid)?;
                 let (expires_in, user) = ((expires_at - now).num_seconds(), account.user);
@@ -173,7 +181,7 @@ impl Tokens {
         }
         if session.is_live(now) {
             let event = NewEvent::new(kind, id, Actor::new(id, origin), now);
-            writing.record(event.of_token(session.digest)).await?;
+            writing.record(event.of_token(session.digest));
         }
         writing.commit().await?;
         Ok(session.is_live(now))

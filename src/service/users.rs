@@ -97,7 +97,7 @@ impl Users {
             return Err(Error::internal("a value was taken, and is not any more").into());
         };
         let event = NewEvent::new(AuditEventKind::Registered, id, actor.clone(), now);
-        writing.record(event).await?;
+        writing.record(event);
         writing.commit().await?;
         let account = self.store.account_by_id(id).await?;
         let gone = || Error::internal("an account was deleted while it was made");

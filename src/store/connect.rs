@@ -168,12 +168,12 @@ fn pool(
         .acquire_timeout(acquire_timeout)
         .test_before_acquire(false)
         .before_acquire(move |connection, used| {
-            let outlived = pulse.outlived(used.idle_for);
+            let doubtful = pulse.is_doubtful(used.idle_for);
             Box::pin(async move {
-                if !outlived && used.idle_for >= TO_BE_CLEAN {
+                if !doubtful && used.idle_for >= TO_BE_CLEAN {
                     connection.ping().await?;
                 }
-                Ok(!outlived)
+                Ok(!doubtful)
             })
         })
         .after_release(|connection, _| {

@@ -39,7 +39,6 @@ pub use self::flask::{FlaskDatabase, FlaskRow};
 pub(crate) use self::import::Taken;
 pub(crate) use self::location::Location;
 use self::pulse::Pulse;
-pub(crate) use self::sessions::Replace;
 pub(crate) use self::throttle::{Bucket, LATE};
 pub(crate) use self::users::{NewAccount, TakenField};
 pub(crate) use self::writing::Writing;
@@ -107,6 +106,15 @@ fn cause(error: &DbErr) -> Option<&SqlxError> {
         | DbErr::Conn(RuntimeErr::SqlxError(cause)) => Some(cause),
         _ => None,
     }
+}
+
+/// Whether it was found that there is no connection any more: nothing comes through it, or the server
+/// shut down, crashed, or was told to end it.
+fn is_lost(error: &DbErr) -> bool {
+    cause(error).is_some_and(|cause| match cause.as_database_error() {
+        Some(told) => told.code().is_some_and(|code| code.starts_with("57P")),
+        None => matches!(cause, SqlxError::Io(_)),
+    })
 }
 
 /// Whether there is no connection, or there is none any more, or it is not one that can do this now.

@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::clock::{Clock, DatabaseClock};
 use crate::store::changes::{Affected, Changes};
+use crate::store::is_lost;
 
 /// What notifications are sent through.
 pub(super) const CHANNEL: &str = "symbolon";
@@ -52,9 +53,8 @@ pub(super) struct Pulse {
     silent: watch::Sender<bool>,
     /// A server that has not answered for so long is taken to be away.
     patience: Duration,
-    /// When the server answered again after it was silent, in microseconds since the beginning; 0 if it
-    /// never was.
-    revived: AtomicU64,
+    /// When a connection was last found to be lost, in microseconds since the beginning; 0 if none was.
+    lost: AtomicU64,
     clock: DatabaseClock,
 }
 
@@ -67,7 +67,7 @@ impl Pulse {
             heard: AtomicU64::new(0),
             silent: watch::Sender::new(false),
             patience,
-            revived: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             clock: DatabaseClock::default(),
         })
     }
@@ -101,7 +101,12 @@ impl Pulse {
         if !is_silent {
             tokio::select! {
                 biased;
-                done = work => return done,
+                done = work => {
+                    if done.as_ref().is_err_and(is_lost) {
+                        self.lost();
+                    }
+                    return done;
+                }
                 _ = silent.wait_for(|silent| *silent) => {}
             }
         }
@@ -137,6 +142,9 @@ impl Pulse {
             });
             match sent.await {
                 Ok(Ok(())) => {
+                    if is_new {
+                        self.lost();
+                    }
                     connection = own;
                     is_refused = false;
                     self.is_silent(false);
@@ -156,17 +164,19 @@ impl Pulse {
         }
     }
 
-    /// Whether a connection that has been idle for so long is from before the server was silent. Nobody
+    /// Whether a connection that has been idle for so long was so when another one was lost. Nobody
     /// knows whether anything comes through it any more.
-    pub(super) fn outlived(&self, idle: Duration) -> bool {
-        let revived = self.revived.load(Ordering::SeqCst);
-        revived > 0 && Duration::from_micros(revived) + idle >= self.began.elapsed()
+    pub(super) fn is_doubtful(&self, idle: Duration) -> bool {
+        let lost = self.lost.load(Ordering::SeqCst);
+        lost > 0 && Duration::from_micros(lost) + idle >= self.began.elapsed()
+    }
+
+    /// Notes that a connection was lost.
+    fn lost(&self) {
+        self.lost.store(self.micros(), Ordering::SeqCst);
     }
 
     fn is_silent(&self, silent: bool) {
-        if !silent && *self.silent.borrow() {
-            self.revived.store(self.micros(), Ordering::SeqCst);
-        }
         if self.silent.send_replace(silent) == silent {
             return;
         }

@@ -3,10 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{access_token, user};
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::sea_query::{Expr, LockBehavior, LockType};
+use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait,
+    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
 };
 
 use crate::error::Error;
@@ -19,15 +19,6 @@ use crate::store::{Store, Writing};
 /// For so long after its end a session may still be live to another instance, whose clock is not quite
 /// the same.
 const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::minutes(1);
-
-/// Which session a new one may take the place of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replace {
-    /// Only the one, or none, that the account was read with.
-    AsRead,
-    /// Whatever is there.
-    Any,
-}
 
 impl Store {
     /// The accounts after this one whose session ends after `now` and by `latest`, in the order of their
@@ -80,75 +71,58 @@ impl Writing {
         Ok(done.rows_affected)
     }
 
-    /// Gives `account` a new session. False, and nothing is changed, if the password is no longer
-    /// the one that was verified, the account was disabled, or `replace` does not allow it.
-    pub(crate) async fn replace_session(
-        &self,
-        account: &Account,
-        replace: Replace,
-        new: &Session,
-        now: DateTime<Utc>,
-    ) -> Result<bool, Error> {
-        let replaced = match (replace, &account.session) {
-            (Replace::Any, _) => Condition::all(),
-            (Replace::AsRead, None) => Condition::all().add(user::Column::TokenDigest.is_null()),
-            (Replace::AsRead, Some(old)) => Condition::all()
-                .add(user::Column::TokenDigest.eq(old.digest.0.to_vec()))
-                .add(user::Column::TokenExpiration.eq(old.expires_at.timestamp_millis())),
-        };
-        let update = user::Entity::update_many()
-            .set(with_session(new))
-            .filter(as_verified(account))
-            .filter(replaced);
-        // A first session, or one after another that is dead, is nobody's loss. To tell others of it
-        // would cost more than to issue it.
-        let latest = now - CLOCKS_DIFFER_BY;
-        let was_live = |session: &Session| session.nonce.is_some() && session.expires_at > latest;
-        if replace == Replace::Any || account.session.as_ref().is_some_and(was_live) {
-            self.affects(account.user.id);
-        }
-        self.changes_a_row(update).await
-    }
-
-    /// Notes that the password was accepted, and keeps the `rehashed` one if there is one. False, and
-    /// nothing is changed, if it is no longer the one that was verified, or the account was disabled.
+    /// Notes that the password was accepted, and keeps the `rehashed` one if there is one. The account
+    /// as it is then, which nobody else changes before the end of this transaction; `None`, and nothing
+    /// is changed, if the password is no longer the one that was verified, or the account was disabled.
     pub(crate) async fn record_sign_in(
         &self,
-        account: &Account,
+        verified: &Account,
         rehashed: Option<PasswordHash>,
         at: DateTime<Utc>,
-    ) -> Result<bool, Error> {
-        let update = user::Entity::update_many()
+    ) -> Result<Option<Account>, Error> {
+        let rows = user::Entity::update_many()
             .set(user::ActiveModel {
                 last_sign_in_at: Set(Some(at.timestamp_millis())),
                 password_hash: rehashed.map_or(NotSet, |hash| Set(hash.0)),
                 ..Default::default()
             })
-            .filter(as_verified(account));
-        let is_kept = self.changes_a_row(update).await?;
+            .filter(as_verified(verified))
+            .exec_with_returning(&self.transaction)
+            .await?;
+        let Some(account) = rows.into_iter().next().map(account).transpose()? else {
+            return Ok(None);
+        };
         // Who has no token is nobody whom anybody remembers.
-        if is_kept && self.has_tokens(account.user.id, at).await? {
+        if has_session(&account, at) || self.has_access_tokens(account.user.id).await? {
             self.affects(account.user.id);
         }
-        Ok(is_kept)
+        Ok(Some(account))
     }
 
-    /// Whether any token speaks for the account.
-    async fn has_tokens(&self, id: UserId, now: DateTime<Utc>) -> Result<bool, Error> {
-        let latest = (now - CLOCKS_DIFFER_BY).timestamp_millis();
-        let session = user::Column::TokenNonce
-            .is_not_null()
-            .and(user::Column::TokenExpiration.gt(latest));
-        let access_token = access_token::Entity::find()
-            .select_only()
-            .column(access_token::Column::Id)
+    async fn has_access_tokens(&self, id: UserId) -> Result<bool, Error> {
+        let found = access_token::Entity::find()
             .filter(access_token::Column::UserId.eq(id.0))
-            .into_query();
-        let found = user::Entity::find_by_id(id.0)
-            .filter(session.or(Expr::exists(access_token)))
             .count(&self.transaction)
             .await?;
         Ok(found > 0)
+    }
+
+    /// Gives an account another session, as it was read in this transaction.
+    pub(crate) async fn set_session(
+        &self,
+        account: &Account,
+        new: &Session,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        // A first session, or one after another that is dead, is nobody's loss. To tell others of it
+        // would cost more than to issue it.
+        if has_session(account, now) {
+            self.affects(account.user.id);
+        }
+        let update = user::Entity::update_many()
+            .set(with_session(new))
+            .filter(user::Column::Id.eq(account.user.id.0));
+        self.changes_a_row(update).await.map(drop)
     }
 
     /// Gives the session of `user` another expiration. False, and nothing is changed, if it is not as it
@@ -187,6 +161,13 @@ impl Writing {
         self.affects(user);
         self.changes_a_row(update).await
     }
+}
+
+/// Whether the session of the account may be live to anybody.
+fn has_session(account: &Account, now: DateTime<Utc>) -> bool {
+    let latest = now - CLOCKS_DIFFER_BY;
+    let session = account.session.as_ref();
+    session.is_some_and(|session| session.nonce.is_some() && session.expires_at > latest)
 }
 
 /// The columns of a new session.

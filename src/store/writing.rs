@@ -69,18 +69,12 @@ impl Writing {
         // In a task of its own: the commit goes on to its end even when nobody waits for it any more,
         // and is told then.
         let commit = async move {
-            let committed = match changes.notice(&affected) {
-                Some(notice) => match notify(&transaction, notice).await {
-                    Ok(()) => transaction.commit().await,
-                    refused => refused,
-                },
-                None => transaction.commit().await,
-            };
+            let committed = finish(transaction, &events, changes.notice(&affected)).await;
             // One that failed may have been kept all the same.
             changes.are_kept(&affected);
-            committed
+            committed.map(|()| events)
         };
-        tokio::spawn(commit).await.map_err(Error::internal)??;
+        let events = tokio::spawn(commit).await.map_err(Error::internal)??;
         events.iter().for_each(NewEvent::log);
         Ok(())
     }
@@ -90,6 +84,7 @@ impl Writing {
     pub(super) fn affects(&self, account: UserId) {
         match &mut *self.affected() {
             Affected::Any => {}
+            Affected::These(accounts) if accounts.contains(&account) => {}
             Affected::These(accounts) => accounts.push(account),
             none @ Affected::None => *none = Affected::These(vec![account]),
         }
@@ -104,13 +99,9 @@ impl Writing {
         self.affected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records an event.
-    pub(crate) async fn record(&mut self, event: NewEvent) -> Result<(), Error> {
-        audit_event::Entity::insert(row(&event))
-            .exec_without_returning(&self.transaction)
-            .await?;
+    /// Records an event together with the changes.
+    pub(crate) fn record(&mut self, event: NewEvent) {
         self.events.push(event);
-        Ok(())
     }
 
     /// Adds `times` events to the one row that counts those of its kind, account and hour.
@@ -157,14 +148,26 @@ impl Writing {
     }
 }
 
-/// Others hear of it once the transaction is committed, and not otherwise.
-async fn notify(transaction: &impl ConnectionTrait, notice: String) -> Result<(), DbErr> {
-    let statement = Statement::from_sql_and_values(
-        transaction.get_database_backend(),
-        "SELECT pg_notify($1, $2)",
-        [CHANNEL.into(), notice.into()],
-    );
-    transaction.execute_raw(statement).await.map(drop)
+/// Others hear the notice once the transaction is committed, and not otherwise.
+async fn finish(
+    transaction: Attended<DatabaseTransaction>,
+    events: &[NewEvent],
+    notice: Option<String>,
+) -> Result<(), DbErr> {
+    if !events.is_empty() {
+        audit_event::Entity::insert_many(events.iter().map(row))
+            .exec_without_returning(&transaction)
+            .await?;
+    }
+    if let Some(notice) = notice {
+        let notify = Statement::from_sql_and_values(
+            transaction.get_database_backend(),
+            "SELECT pg_notify($1, $2)",
+            [CHANNEL.into(), notice.into()],
+        );
+        transaction.execute_raw(notify).await?;
+    }
+    transaction.commit().await
 }
 
 fn row(event: &NewEvent) -> audit_event::ActiveModel {
