@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter, Stderr, Write};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -74,6 +74,9 @@ impl Write for Log {
 /// The lines of requests. There are so many that it shows how long one takes to be written.
 const REQUESTS: &str = "symbolon::request";
 
+/// A line of a request is seldom longer than so many bytes.
+const LINE: usize = 384;
+
 /// Text as the library writes it; the lines of requests in a third of the time.
 #[derive(Default)]
 struct Text(Format);
@@ -92,63 +95,55 @@ where
         if event.metadata().target() != REQUESTS || writer.has_ansi_escapes() {
             return self.0.format_event(ctx, writer, event);
         }
-        write_time(&mut writer)?;
-        writer.write_str("  INFO symbolon::request:")?;
-        let mut fields = Fields {
-            writer: &mut writer,
-            done: Ok(()),
-        };
-        event.record(&mut fields);
-        fields.done?;
-        writer.write_char('\n')
+        // In one piece: each that goes through the library's writer costs as much as its text.
+        let mut line = String::with_capacity(LINE);
+        add_time(&mut line);
+        line.push_str("  INFO symbolon::request:");
+        event.record(&mut Fields(&mut line));
+        line.push('\n');
+        writer.write_str(&line)
     }
 }
 
-struct Fields<'a, 'w> {
-    writer: &'a mut Writer<'w>,
-    done: fmt::Result,
-}
+/// Fields, added to a line.
+struct Fields<'a>(&'a mut String);
 
-impl Fields<'_, '_> {
-    fn add(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
-        let add = || {
-            self.writer.write_char(' ')?;
-            if field.name() != "message" {
-                self.writer.write_str(field.name())?;
-                self.writer.write_char('=')?;
-            }
-            value(self.writer)
-        };
-        if self.done.is_ok() {
-            self.done = add();
+impl Fields<'_> {
+    fn begin(&mut self, field: &Field) {
+        self.0.push(' ');
+        if field.name() != "message" {
+            self.0.push_str(field.name());
+            self.0.push('=');
         }
     }
 }
 
-impl Visit for Fields<'_, '_> {
+impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, |writer| write!(writer, "{value:?}"));
+        self.begin(field);
+        // A string takes whatever is written to it.
+        let _ = write!(self.0, "{value:?}");
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, |writer| write!(writer, "{value}"));
+        self.begin(field);
+        self.0.push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-        self.add(field, |writer| {
-            if !value.bytes().all(is_plain) {
-                return write!(writer, "{value:?}");
-            }
-            writer.write_char('"')?;
-            writer.write_str(value)?;
-            writer.write_char('"')
-        });
+        if !value.bytes().all(is_plain) {
+            return self.record_debug(field, &value);
+        }
+        self.begin(field);
+        self.0.push('"');
+        self.0.push_str(value);
+        self.0.push('"');
     }
 }
 
-/// Writes the time in UTC, to the millisecond.
-fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
+/// Adds the time in UTC, to the millisecond.
+fn add_time(line: &mut String) {
     thread_local! {
         /// The last second, and how it is written: the next line is most often of the same.
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
@@ -157,11 +152,14 @@ fn write_time(writer: &mut Writer<'_>) -> fmt::Result {
     SECOND.with_borrow_mut(|(second, text)| {
         if *second != now.timestamp() {
             *second = now.timestamp();
-            *text = now.format("%FT%T").to_string();
+            *text = now.format("%FT%T.").to_string();
         }
-        writer.write_str(text)
-    })?;
-    write!(writer, ".{:03}Z", now.timestamp_subsec_millis())
+        line.push_str(text);
+    });
+    // The first digit keeps the zeros behind it.
+    let mut millis = itoa::Buffer::new();
+    line.push_str(&millis.format(1000 + now.timestamp_subsec_millis() % 1000)[1..]);
+    line.push('Z');
 }
 
 /// Starts the log. `SYMBOLON_LOG` is a level, or several as `TARGET=LEVEL,…`; `SYMBOLON_LOG_FORMAT` is

@@ -108,7 +108,7 @@ impl Mutation {
         // What is no number is none's.
         let id = id.parse().unwrap_or(0);
         let ended = services(ctx)?.access_tokens.end(own, id, actor).await?;
-        asking.look_again().await;
+        asking.look_again();
         Ok(ended)
     }
 
@@ -143,7 +143,7 @@ impl Mutation {
         let id = input.id.as_ref().map_or(own, user_id);
         let accounts = &services(ctx)?.accounts;
         let done = accounts.update(&actor, id, input.into()).await;
-        asking.look_again().await;
+        asking.look_again();
         Ok(UserPayload::of(done)?)
     }
 
@@ -178,7 +178,7 @@ impl Mutation {
         let (asking, actor, _) = asking(ctx).await?;
         let accounts = &services(ctx)?.accounts;
         let done = accounts.set_role(&actor, user_id(&id), role.into()).await;
-        asking.look_again().await;
+        asking.look_again();
         Ok(UserPayload::of(done)?)
     }
 
@@ -207,7 +207,7 @@ impl Mutation {
         let (asking, actor, _) = asking(ctx).await?;
         let accounts = &services(ctx)?.accounts;
         let done = accounts.disable(&actor, user_id(&id)).await;
-        asking.look_again().await;
+        asking.look_again();
         Ok(UserPayload::of(done)?)
     }
 
@@ -234,7 +234,7 @@ impl Mutation {
         let (asking, actor, _) = asking(ctx).await?;
         let accounts = &services(ctx)?.accounts;
         let done = accounts.revoke_tokens(&actor, user_id(&id)).await;
-        asking.look_again().await;
+        asking.look_again();
         number(done)
     }
 }

@@ -68,7 +68,7 @@ impl Accounts {
         let issued_to = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
         writing.record(issued_to.of_token(session.digest));
         writing.commit().await?;
-        asking.look_again().await;
+        asking.look_again();
         Ok(issued(token, session.expires_at, account.user, now))
     }
 
@@ -92,7 +92,7 @@ impl Accounts {
         }
         counted.give_back(&writing).await?;
         self.finish_deletion(writing, &account, &actor).await?;
-        asking.look_again().await;
+        asking.look_again();
         Ok(id)
     }
 
@@ -222,7 +222,7 @@ impl Accounts {
         let (mut writing, account) = self.begin_own(account.user.id).await?;
         let ended = self.end_tokens(&mut writing, &account, &actor).await?;
         writing.commit().await?;
-        asking.look_again().await;
+        asking.look_again();
         Ok(ended)
     }
 

@@ -1,9 +1,9 @@
 //! Find out who a request speaks for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::error::{Error, Forbidden, Unauthenticated};
 use crate::model::access_token::{AccessSecret, AccessToken};
@@ -27,6 +27,8 @@ struct Inner {
     services: Arc<Services>,
     credentials: Credentials,
     identity: Mutex<Option<Arc<Identity>>>,
+    /// Held while nobody else needs to look for the identity.
+    looking: tokio::sync::Mutex<()>,
     account: OnceCell<Result<Account, Error>>,
     origin: Origin,
     verification: AtomicBool,
@@ -38,7 +40,8 @@ impl Authentication {
         Self(Arc::new(Inner {
             services,
             credentials,
-            identity: Mutex::new(None),
+            identity: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
             account: OnceCell::new(),
             origin,
             verification: AtomicBool::new(false),
@@ -52,23 +55,27 @@ impl Authentication {
 
     /// Who the Bearer token speaks for.
     pub(crate) async fn identity(&self) -> Result<Arc<Identity>, Error> {
-        let mut known = self.0.identity.lock().await;
-        if let Some(identity) = &*known {
+        if let Some(identity) = &*self.known() {
+            return Ok(Arc::clone(identity));
+        }
+        let _looking = self.0.looking.lock().await;
+        if let Some(identity) = &*self.known() {
             return Ok(Arc::clone(identity));
         }
         let identity = self.services().verify(self.bearer()?).await?;
-        *known = Some(Arc::clone(&identity));
+        *self.known() = Some(Arc::clone(&identity));
         Ok(identity)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Arc<Identity>>> {
+        let known = self.0.identity.lock();
+        known.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose request it is, as far as it was found out by now.
     pub(crate) fn known_user(&self) -> Option<UserId> {
-        let identity = self.0.identity.try_lock().ok();
-        let identity = identity.as_deref().and_then(Option::as_ref);
-        let signed_in = || Some(self.0.account.get()?.as_ref().ok()?.user.id);
-        identity
-            .map(|identity| identity.user().id)
-            .or_else(signed_in)
+        let identified = self.known().as_ref().map(|identity| identity.user().id);
+        identified.or_else(|| Some(self.0.account.get()?.as_ref().ok()?.user.id))
     }
 
     /// Where the request comes from.
@@ -137,7 +144,7 @@ impl Authentication {
         } else {
             services.tokens.revoke(bearer, self.origin()).await?
         };
-        self.look_again().await;
+        self.look_again();
         Ok(ended)
     }
 
@@ -146,7 +153,7 @@ impl Authentication {
         self.require_session().await?;
         let tokens = &self.services().tokens;
         let renewed = tokens.renew(self.bearer()?, self.origin()).await?;
-        self.look_again().await;
+        self.look_again();
         Ok(renewed)
     }
 
@@ -189,8 +196,8 @@ impl Authentication {
 
     /// Forgets who the Bearer token speaks for, after something changed: the rest of the request is
     /// answered as the next one would be.
-    pub(crate) async fn look_again(&self) {
-        *self.0.identity.lock().await = None;
+    pub(crate) fn look_again(&self) {
+        *self.known() = None;
     }
 
     /// Takes the one verification of a password that a request may cost.
