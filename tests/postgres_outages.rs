@@ -88,6 +88,35 @@ async fn keeps(instance: &Instance, promises: &Promises, returned: Instant) {
     }
 }
 
+/// Ends every connection to the database but its own.
+async fn end_connections(url: &str) {
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let operator = Database::connect(url).await.unwrap();
+    operator.execute_unprepared(others).await.unwrap();
+    operator.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn once_it_is_ready_no_connection_is_used_that_was_lost() {
+    let server = Postgres::start(&[]);
+    let url = server.create();
+    let instance = Instance::start(&url);
+    instance.user("ada").await;
+    for _ in 0..5 {
+        // Those that write and those that read were in use a moment ago, so nobody looks whether they live.
+        instance.token("ada").await;
+        end_connections(&url).await;
+        eventually("it is ready", async || {
+            instance.is_ready().await.then_some(())
+        })
+        .await;
+        let answer = Answer::of(instance.sign_in("ada")).await;
+        assert!(answer.at("/token").is_string(), "{answer:?} {}", instance.log());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
 async fn what_was_acknowledged_survives_every_way_to_lose_the_server() {
@@ -110,11 +139,7 @@ async fn what_was_acknowledged_survives_every_way_to_lose_the_server() {
                 .await;
                 let mut returned = Instant::now();
                 if way == "a backend" {
-                    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                        WHERE datname = current_database() AND pid <> pg_backend_pid()";
-                    let operator = Database::connect(&url).await.unwrap();
-                    operator.execute_unprepared(others).await.unwrap();
-                    operator.close().await.unwrap();
+                    end_connections(&url).await;
                 } else {
                     tokio::task::block_in_place(|| server.end(way));
                     assert!(!instance.is_ready().await);
