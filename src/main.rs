@@ -14,6 +14,9 @@ mod telemetry;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // But for the memory of hashes, which sees to its own, most of each would be empty.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let done = run(cli::parse());
     telemetry::flush();
     match done {

@@ -113,7 +113,11 @@ async fn once_it_is_ready_no_connection_is_used_that_was_lost() {
         })
         .await;
         let answer = Answer::of(instance.sign_in("ada")).await;
-        assert!(answer.at("/token").is_string(), "{answer:?} {}", instance.log());
+        assert!(
+            answer.at("/token").is_string(),
+            "{answer:?} {}",
+            instance.log()
+        );
     }
 }
 

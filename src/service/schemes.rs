@@ -1,5 +1,7 @@
 //! Compute what a password becomes under a scheme.
 
+use std::sync::Mutex;
+
 use argon2::{Block, Params};
 use pbkdf2::pbkdf2_hmac;
 use sha1::Sha1;
@@ -72,6 +74,26 @@ fn compute(
     Ok(())
 }
 
+/// Takes memory in huge pages if the system has them, also in a process that does without them else: a
+/// hash goes all over its memory, and is quicker by up to a tenth.
+#[cfg(target_os = "linux")]
+fn in_huge_pages(take: impl FnOnce()) {
+    use rustix::thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled};
+    static OF_THE_PROCESS: Mutex<()> = Mutex::new(());
+    let _turn = OF_THE_PROCESS.lock();
+    let is_without = transparent_huge_pages_are_disabled().unwrap_or(false)
+        && disable_transparent_huge_pages(false).is_ok();
+    take();
+    if is_without {
+        let _ = disable_transparent_huge_pages(true);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn in_huge_pages(take: impl FnOnce()) {
+    take();
+}
+
 /// Fills `output`.
 pub(super) fn argon2(
     parameters: Argon2,
@@ -99,7 +121,7 @@ pub(super) fn argon2(
         .map_err(Error::internal)?;
     let blocks = params.block_count();
     if memory.len() < blocks {
-        memory.resize(blocks, Block::default());
+        in_huge_pages(|| memory.resize(blocks, Block::default()));
     }
     argon2::Argon2::new(variant, version, params)
         .hash_password_into_with_memory(password, salt, output, &mut memory[..blocks])
