@@ -124,8 +124,10 @@ class Peer:
         environment = {"PATH": os.environ["PATH"], "PORT": port, **self.environment}
         with open(os.devnull if MEMORY is None else f"{MEMORY}/symbolon-bench-{port}.log", "ab") as log:
             start = time.perf_counter()
+            # In the session of the load generator: Linux gives each session the same share of a processor,
+            # and only within one counts how nice a thread is.
             process = subprocess.Popen(
-                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, process_group=0
             )
             try:
                 server = Server(self, process, int(port), log.name)
