@@ -14,7 +14,7 @@ mod telemetry;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // But for the memory of hashes, which sees to its own, most of each would be empty.
+    // Most of a huge page would stay empty; the memory of hashes, which fills them, takes them all the same.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let done = run(cli::parse());

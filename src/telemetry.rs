@@ -77,7 +77,7 @@ const REQUESTS: &str = "symbolon::request";
 /// A line of a request is seldom longer than so many bytes.
 const LINE: usize = 384;
 
-/// Text as the library writes it; the lines of requests in a third of the time.
+/// Text as the library writes it; the lines of requests in a fourth of the time.
 #[derive(Default)]
 struct Text(Format);
 

@@ -27,7 +27,7 @@ struct Inner {
     services: Arc<Services>,
     credentials: Credentials,
     identity: Mutex<Option<Arc<Identity>>>,
-    /// Held while nobody else needs to look for the identity.
+    /// Held by whoever looks for the identity, so that the others find it.
     looking: tokio::sync::Mutex<()>,
     account: OnceCell<Result<Account, Error>>,
     origin: Origin,
