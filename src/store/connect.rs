@@ -24,6 +24,10 @@ use crate::store::{Store, is_busy};
 /// How long anybody waits for SQLite, and at the start for a server.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What each connection to a file keeps of it at most, in KiB. The system keeps it as well, for all of
+/// them together.
+const CACHE_KIB: u32 = 512;
+
 /// A server is taken to be away when it answers no heartbeat for as long as anybody waits for a
 /// connection, and for so much longer.
 const A_BEAT: Duration = Duration::from_millis(500);
@@ -231,6 +235,7 @@ async fn try_to_connect(path: &Path, writes: bool) -> Result<DatabaseConnection,
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
                 .busy_timeout(PATIENCE)
+                .pragma("cache_size", format!("-{CACHE_KIB}"))
                 .pragma("query_only", if writes { "off" } else { "on" })
         });
     Database::connect(options).await
