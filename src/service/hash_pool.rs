@@ -18,8 +18,10 @@ use crate::error::Error;
 /// Not now, but soon.
 const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
 
-/// How much lower the priority of the threads is than that of the others.
-const NICENESS: i32 = 10;
+/// How much lower the priority of the threads is than that of the others: enough for a request to take the
+/// processor from them at once nearly always, and where there is never an end of requests, a thirtieth of
+/// it is still theirs.
+const NICENESS: i32 = 15;
 
 /// A pipe holds 64 KiB, and so there is room for the numbers of so many jobs: handing one in never
 /// waits.
