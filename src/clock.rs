@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -24,11 +24,10 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match self {
-            #[expect(clippy::disallowed_methods, reason = "this is the one Clock")]
-            Self::System => at(Utc::now().timestamp_millis()),
+            Self::System => at(system_millis()),
             Self::Database(clock) => {
-                let system = Self::System.now().timestamp_millis();
-                at(system.saturating_add(clock.0.offset.load(Ordering::Relaxed)))
+                let offset = clock.0.offset.load(Ordering::Relaxed);
+                at(system_millis().saturating_add(offset))
             }
             Self::Mock(mock) => at(mock.0.load(Ordering::SeqCst)),
         }
@@ -90,6 +89,14 @@ impl DatabaseClock {
             self.0.offset.store(offset, Ordering::Relaxed);
         }
     }
+}
+
+/// What the system's clock says, in milliseconds after the Unix epoch.
+pub(crate) fn system_millis() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "this is the one Clock")]
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.map(|since| since.as_millis()).unwrap_or_default();
+    i64::try_from(millis).unwrap_or(i64::MAX)
 }
 
 /// The instant `millis` milliseconds after the Unix epoch; instants beyond what chrono can

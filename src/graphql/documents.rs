@@ -14,6 +14,7 @@ use async_graphql::parser::types::{
 use async_graphql::parser::{Error as ParserError, parse_query};
 use async_graphql::registry::Registry;
 use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
+use prometheus_client::metrics::counter::Counter;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
@@ -34,6 +35,8 @@ pub(crate) struct Document {
     pub(crate) root_fields: Vec<Arc<str>>,
     /// The same, as the log has them.
     pub(crate) fields: String,
+    /// Of its root fields, by whether they succeeded: set by whoever counts them.
+    pub(crate) counters: [OnceLock<Vec<Counter>>; 2],
     parsed: ExecutableDocument,
     /// Set once validation found nothing wrong; with nothing in it if it may yet find something else
     /// with other variables.
@@ -79,6 +82,7 @@ impl Document {
             name,
             fields: root_fields.join(","),
             root_fields,
+            counters: Default::default(),
             // The largest node for each token, in lists that are half empty.
             bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
             parsed,

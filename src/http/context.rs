@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
-use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
+use futures_util::{FutureExt, TryFutureExt};
 use poem::http::{HeaderMap, HeaderName, HeaderValue, header};
 use poem::{Endpoint, FromRequest, IntoResponse, Request, RequestBody, Response};
 
@@ -40,6 +41,11 @@ impl Deref for RequestContext {
 }
 
 impl RequestContext {
+    pub(super) fn of(request: &Request) -> Result<Self, Error> {
+        let context = request.extensions().get::<Self>().cloned();
+        context.ok_or_else(|| Error::internal("the route lacks Symbolon's middleware"))
+    }
+
     /// To be asked by whatever changes something.
     pub(super) fn refuse_cross_site(&self) -> Result<(), Error> {
         if self.cross_site {
@@ -57,8 +63,7 @@ impl RequestContext {
 
 impl<'a> FromRequest<'a> for RequestContext {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        let context = request.extensions().get::<Self>().cloned();
-        context.ok_or_else(|| Error::internal("the route lacks Symbolon's middleware").into())
+        Ok(Self::of(request)?)
     }
 }
 
@@ -97,29 +102,29 @@ pub struct WithContext<E> {
 impl<E: Endpoint> Endpoint for WithContext<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    // No `async fn`: these keep a request twice, as what they are called with and as what they pass on.
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         if request.extensions().get::<RequestContext>().is_some() {
-            let response = self.next.call(request).await;
-            return response.map(IntoResponse::into_response);
+            let called = Box::pin(self.next.call(request));
+            return Either::Left(called.map_ok(IntoResponse::into_response));
         }
-        // A request has one middleware around all others: these do not carry along what it takes.
-        Ok(Box::pin(self.begin(request)).await)
+        Either::Right(self.begin(request).map(Ok))
     }
 }
 
 impl<E: Endpoint> WithContext<E> {
-    async fn begin(&self, mut request: Request) -> Response {
+    fn begin(&self, mut request: Request) -> impl Future<Output = Response> + Send {
         let arrival = Arrival::of(&request, &self.door);
         let config = &self.door.http;
         let id = request_id(request.headers());
         let origin = origin::allowed(request.headers(), config);
         let mut known = None;
-        let mut response = match (
+        let responding = match (
             origin::preflight(&request, config),
             credentials(request.headers()),
         ) {
-            (Some(preflight), _) => preflight,
-            (None, Err(error)) => refuse(&error, Challenge::Bearer, &id),
+            (Some(preflight), _) => Either::Left(ready(preflight)),
+            (None, Err(error)) => Either::Left(ready(refuse(&error, Challenge::Bearer, &id))),
             (None, Ok(credentials)) => {
                 let services = Arc::clone(&self.door.services);
                 let from = Origin {
@@ -134,39 +139,42 @@ impl<E: Endpoint> WithContext<E> {
                 }));
                 known = Some(context.clone());
                 request.extensions_mut().insert(context);
-                self.respond(request, &id).await
+                Either::Right(self.respond(request, Arc::clone(&id)))
             }
         };
-        let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            headers.insert(X_REQUEST_ID, id);
+        async move {
+            let mut response = responding.await;
+            let headers = response.headers_mut();
+            if let Ok(id) = HeaderValue::from_str(&id) {
+                headers.insert(X_REQUEST_ID, id);
+            }
+            headers.insert(
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            );
+            origin::allow(origin, config, headers);
+            let known = known.as_ref();
+            let work = known.and_then(|context| context.work.get());
+            let user = known.and_then(|context| context.authentication.known_user());
+            arrival.answered(&self.door, &id, response.status(), work, user);
+            response
         }
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        origin::allow(origin, config, headers);
-        let known = known.as_ref();
-        let work = known.and_then(|context| context.work.get());
-        let user = known.and_then(|context| context.authentication.known_user());
-        arrival.answered(&self.door, &id, response.status(), work, user);
-        response
     }
 
     /// The endpoint's response, whatever becomes of it.
-    async fn respond(&self, request: Request, id: &str) -> Response {
-        let called = AssertUnwindSafe(self.next.call(request)).catch_unwind();
-        match called.await {
+    fn respond(&self, request: Request, id: Arc<str>) -> impl Future<Output = Response> + Send {
+        let called = AssertUnwindSafe(Box::pin(self.next.call(request))).catch_unwind();
+        called.map(move |called| match called {
             Ok(Ok(response)) => response.into_response(),
             Ok(Err(error)) => match error.downcast::<Error>() {
-                Ok(error) => refuse(&error, Challenge::Bearer, id),
+                Ok(error) => refuse(&error, Challenge::Bearer, &id),
                 Err(other) => other.into_response(),
             },
             Err(_) => {
                 let error = Error::internal("a handler panicked");
-                refuse(&error, Challenge::Bearer, id)
+                refuse(&error, Challenge::Bearer, &id)
             }
-        }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use async_graphql::Variables;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{ObjectType, Response as Answer, ServerError, SubscriptionType, Value};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use poem::{Endpoint, FromRequest, Request, RequestBody, Response};
+use poem::{Endpoint, Request, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -103,27 +103,29 @@ where
 {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let mut no_body = RequestBody::default();
-        let context = RequestContext::from_request(&request, &mut no_body).await?;
-        if !S::is_empty() && websocket::is_asked_for(&request) {
-            let upgraded = websocket::upgrade(&request, &context, &self.door, &self.executor);
-            // Few requests are such, and all others would carry it along.
-            let upgraded = Box::pin(upgraded).await;
-            return Ok(
-                upgraded.unwrap_or_else(|error| refuse(&error, Challenge::Bearer, &context.id))
-            );
+    // An `async fn` would keep the request twice.
+    fn call(&self, mut request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
+        async move {
+            let context = RequestContext::of(&request)?;
+            if !S::is_empty() && websocket::is_asked_for(&request) {
+                let upgraded = websocket::upgrade(&request, &context, &self.door, &self.executor);
+                // Few requests are such, and all others would carry it along.
+                let upgraded = Box::pin(upgraded).await;
+                return Ok(
+                    upgraded.unwrap_or_else(|error| refuse(&error, Challenge::Bearer, &context.id))
+                );
+            }
+            let accepted = MediaType::accepted_by(request.headers());
+            let answered = match accepted {
+                Some(_) => self.answer(&mut request, &context).await,
+                None => Err(Error::NotAcceptable),
+            };
+            let outcome = answered.unwrap_or_else(|error| Outcome {
+                response: refused(&error, &context.id),
+                refused: Some(error),
+            });
+            Ok(respond(accepted.unwrap_or(MediaType::Json), outcome))
         }
-        let accepted = MediaType::accepted_by(request.headers());
-        let answered = match accepted {
-            Some(_) => self.answer(&mut request, &context).await,
-            None => Err(Error::NotAcceptable),
-        };
-        let outcome = answered.unwrap_or_else(|error| Outcome {
-            response: refused(&error, &context.id),
-            refused: Some(error),
-        });
-        Ok(respond(accepted.unwrap_or(MediaType::Json), outcome))
     }
 }
 

@@ -54,11 +54,9 @@ impl Arrival {
         user: Option<UserId>,
     ) {
         let after = self.at.elapsed();
-        door.metrics.responded(status.as_u16(), after);
+        door.metrics.responded(status, after);
         if let Some(work) = work {
-            for field in &work.document.root_fields {
-                (door.metrics).executed(work.document.kind(), field, work.ok);
-            }
+            door.metrics.executed(&work.document, work.ok);
         }
         tracing::info!(
             target: "symbolon::request",

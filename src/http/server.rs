@@ -84,14 +84,13 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
         let remote = socket.peer_addr().unwrap_or(local);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let app = Arc::clone(&app);
-            let lease = of_requests.clone();
+            let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
+            let is_to_upgrade = request.headers().contains_key(header::UPGRADE);
+            let mut request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
+            if is_to_upgrade {
+                request.extensions_mut().insert(of_requests.clone());
+            }
             async move {
-                let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
-                let is_to_upgrade = request.headers().contains_key(header::UPGRADE);
-                let mut request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
-                if is_to_upgrade {
-                    request.extensions_mut().insert(lease);
-                }
                 let response: Response = match app.call(request).await {
                     Ok(response) => response.into_response(),
                     Err(error) => error.into_response(),

@@ -20,7 +20,7 @@ pub struct UserId(pub(crate) i64);
 
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.pad(itoa::Buffer::new().format(self.0))
     }
 }
 
