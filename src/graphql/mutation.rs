@@ -1,4 +1,4 @@
-//! The mutations.
+//! The mutations. What waits for the database is in a box, as with the queries.
 
 use async_graphql::{Context, ID, Object, Result};
 
@@ -35,7 +35,7 @@ impl Mutation {
         #[graphql(desc = "The account to be.")] input: CreateUserInput,
     ) -> Result<CreateUserPayload> {
         let users = &services(ctx)?.users;
-        let done = users.register(authentication(ctx)?, &input.into()).await;
+        let done = Box::pin(users.register(authentication(ctx)?, &input.into())).await;
         Ok(CreateUserPayload::of(done)?)
     }
 
@@ -60,19 +60,21 @@ impl Mutation {
             .transpose()?;
         let fresh = fresh.unwrap_or_default();
         let wanted = Wanted { lifetime, fresh };
-        Ok(Token(authentication(ctx)?.create_token(wanted).await?))
+        let issued = Box::pin(authentication(ctx)?.create_token(wanted)).await?;
+        Ok(Token(issued))
     }
 
     /// Ends the token that is sent as Bearer, a session token or an access token. True when this call
     /// ended a live token, false when it was already dead.
     async fn revoke_token(&self, ctx: &Context<'_>) -> Result<bool> {
-        Ok(authentication(ctx)?.revoke_token().await?)
+        Ok(Box::pin(authentication(ctx)?.revoke_token()).await?)
     }
 
     /// Lets the session token that is sent as Bearer live for a full lifetime from now, without a
     /// password, up to a maximum age since the last sign-in (30 days unless configured otherwise).
     async fn renew_token(&self, ctx: &Context<'_>) -> Result<Token> {
-        Ok(Token(authentication(ctx)?.renew_token().await?))
+        let issued = Box::pin(authentication(ctx)?.renew_token()).await?;
+        Ok(Token(issued))
     }
 
     /// Ends every token of whoever shows one of them or the password: the session token and all access
@@ -81,7 +83,7 @@ impl Mutation {
         let asking = authentication(ctx)?;
         asking.require_scope_of_bearer(ACCOUNT_WRITE).await?;
         let accounts = &services(ctx)?.accounts;
-        number(accounts.revoke_own_tokens(asking).await)
+        number(Box::pin(accounts.revoke_own_tokens(asking)).await)
     }
 
     /// Makes an access token, for a device, a script or another service. It is shown here and never
@@ -92,7 +94,7 @@ impl Mutation {
         #[graphql(desc = "What it is to be.")] input: CreateAccessTokenInput,
     ) -> Result<CreateAccessTokenPayload> {
         let asking = authentication(ctx)?;
-        let done = asking.create_access_token(input.into()).await;
+        let done = Box::pin(asking.create_access_token(input.into())).await;
         Ok(CreateAccessTokenPayload::of(done)?)
     }
 
@@ -107,7 +109,7 @@ impl Mutation {
         let (asking, actor, own) = asking(ctx).await?;
         // What is no number is none's.
         let id = id.parse().unwrap_or(0);
-        let ended = services(ctx)?.access_tokens.end(own, id, actor).await?;
+        let ended = Box::pin(services(ctx)?.access_tokens.end(own, id, actor)).await?;
         asking.look_again();
         Ok(ended)
     }
@@ -129,7 +131,7 @@ impl Mutation {
         } = input;
         let asking = authentication(ctx)?;
         let done = accounts.change_password(asking, tokens, &current_password, &new_password);
-        Ok(ChangePasswordPayload::of(done.await)?)
+        Ok(ChangePasswordPayload::of(Box::pin(done).await)?)
     }
 
     /// Changes the name or the e-mail address of an account: one's own, or, for admins, any.
@@ -142,7 +144,7 @@ impl Mutation {
         let (asking, actor, own) = asking(ctx).await?;
         let id = input.id.as_ref().map_or(own, user_id);
         let accounts = &services(ctx)?.accounts;
-        let done = accounts.update(&actor, id, input.into()).await;
+        let done = Box::pin(accounts.update(&actor, id, input.into())).await;
         asking.look_again();
         Ok(UserPayload::of(done)?)
     }
@@ -160,9 +162,9 @@ impl Mutation {
         let accounts = &services(ctx)?.accounts;
         let done = if id == own {
             let password = input.password.unwrap_or_default();
-            accounts.delete_own(asking, &password).await
+            Box::pin(accounts.delete_own(asking, &password)).await
         } else {
-            accounts.delete(&actor, id).await.map(|()| id)
+            Box::pin(accounts.delete(&actor, id)).await.map(|()| id)
         };
         Ok(DeleteUserPayload::of(done)?)
     }
@@ -177,7 +179,7 @@ impl Mutation {
     ) -> Result<UserPayload> {
         let (asking, actor, _) = asking(ctx).await?;
         let accounts = &services(ctx)?.accounts;
-        let done = accounts.set_role(&actor, user_id(&id), role.into()).await;
+        let done = Box::pin(accounts.set_role(&actor, user_id(&id), role.into())).await;
         asking.look_again();
         Ok(UserPayload::of(done)?)
     }
@@ -193,7 +195,7 @@ impl Mutation {
         asking.claim_new_hash()?;
         let accounts = &services(ctx)?.accounts;
         let done = accounts.set_password(&actor, user_id(&input.id), &input.new_password);
-        Ok(UserPayload::of(done.await)?)
+        Ok(UserPayload::of(Box::pin(done).await)?)
     }
 
     /// Lets nobody sign in to an account any more, and ends its tokens. Not that of the last admin. For
@@ -206,7 +208,7 @@ impl Mutation {
     ) -> Result<UserPayload> {
         let (asking, actor, _) = asking(ctx).await?;
         let accounts = &services(ctx)?.accounts;
-        let done = accounts.disable(&actor, user_id(&id)).await;
+        let done = Box::pin(accounts.disable(&actor, user_id(&id))).await;
         asking.look_again();
         Ok(UserPayload::of(done)?)
     }
@@ -220,7 +222,7 @@ impl Mutation {
     ) -> Result<UserPayload> {
         let (_, actor, _) = asking(ctx).await?;
         let accounts = &services(ctx)?.accounts;
-        let done = accounts.enable(&actor, user_id(&id)).await;
+        let done = Box::pin(accounts.enable(&actor, user_id(&id))).await;
         Ok(UserPayload::of(done)?)
     }
 
@@ -233,7 +235,7 @@ impl Mutation {
     ) -> Result<u32> {
         let (asking, actor, _) = asking(ctx).await?;
         let accounts = &services(ctx)?.accounts;
-        let done = accounts.revoke_tokens(&actor, user_id(&id)).await;
+        let done = Box::pin(accounts.revoke_tokens(&actor, user_id(&id))).await;
         asking.look_again();
         number(done)
     }

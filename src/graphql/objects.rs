@@ -1,5 +1,7 @@
 //! The objects and enums of the schema.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
@@ -22,15 +24,15 @@ pub(crate) enum Role {
 /// An account.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
-    user: model::user::User,
+    user: Arc<model::user::User>,
     shows_private: bool,
 }
 
 impl User {
     /// The account of whoever is asking.
-    pub(super) fn own(user: model::user::User) -> Self {
+    pub(super) fn own(user: impl Into<Arc<model::user::User>>) -> Self {
         Self {
-            user,
+            user: user.into(),
             shows_private: true,
         }
     }
@@ -40,7 +42,7 @@ impl User {
         let viewer = viewer.user();
         Self {
             shows_private: viewer.id == user.id || viewer.role == user::Role::Admin,
-            user,
+            user: Arc::new(user),
         }
     }
 }

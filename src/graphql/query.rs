@@ -23,7 +23,7 @@ impl Query {
     /// The account of whoever is asking.
     #[graphql(guard = "Authenticated")]
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
-        Ok(User::own(ctx.current_user().await?))
+        Ok(User::own(ctx.identity().await?.shared_user()))
     }
 
     /// The account with this id or this username, exactly one of the two; null if there is none.

@@ -13,6 +13,6 @@ pub(super) fn alive() -> &'static str {
 /// Answers while requests that need the database can be served; 503 while they cannot.
 #[handler]
 pub(super) async fn ready(context: RequestContext) -> poem::Result<&'static str> {
-    context.authentication.services().ready().await?;
+    Box::pin(context.authentication.services().ready()).await?;
     Ok("ready\n")
 }

@@ -91,7 +91,8 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
                 request.extensions_mut().insert(of_requests.clone());
             }
             async move {
-                let response: Response = match app.call(request).await {
+                // The Arc is an endpoint, too, but keeps the request twice.
+                let response: Response = match E::call(&app, request).await {
                     Ok(response) => response.into_response(),
                     Err(error) => error.into_response(),
                 };
@@ -112,6 +113,7 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
             let mut connection = pin!(connection);
             // How a client ends its connection is its own affair.
             tokio::select! {
+                biased;
                 _ = connection.as_mut() => {}
                 () = lease.stopping() => {
                     connection.as_mut().graceful_shutdown();

@@ -1,5 +1,7 @@
 //! Who a request speaks for.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use crate::model::scope::Scopes;
@@ -8,7 +10,7 @@ use crate::model::user::User;
 /// Who a request speaks for, as its Bearer token shows.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    user: User,
+    user: Arc<User>,
     expires_at: Option<DateTime<Utc>>,
     access: Option<Access>,
 }
@@ -24,7 +26,7 @@ impl Identity {
     /// By a session token, which may whatever its user may.
     pub(crate) fn of_session(user: User, expires_at: DateTime<Utc>) -> Self {
         Self {
-            user,
+            user: Arc::new(user),
             expires_at: Some(expires_at),
             access: None,
         }
@@ -33,7 +35,7 @@ impl Identity {
     /// By an access token.
     pub(crate) fn of_access(user: User, expires_at: Option<DateTime<Utc>>, access: Access) -> Self {
         Self {
-            user,
+            user: Arc::new(user),
             expires_at,
             access: Some(access),
         }
@@ -43,6 +45,10 @@ impl Identity {
     #[must_use]
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    pub(crate) fn shared_user(&self) -> Arc<User> {
+        Arc::clone(&self.user)
     }
 
     /// When the token stops being valid; `None` for an access token that stays so until it is revoked.

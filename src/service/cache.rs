@@ -10,6 +10,7 @@ use quick_cache::sync::Cache;
 
 use crate::model::identity::Identity;
 use crate::model::token::TokenDigest;
+use crate::model::user::User;
 use crate::store::{Moment, Store};
 
 /// What an entry takes beside what it holds: its places in tables and lists, and what the allocator
@@ -103,7 +104,10 @@ impl Weighter<TokenDigest, Arc<Entry>> for Bytes {
         let texts = user.username.len() + user.email.as_ref().map_or(0, String::len);
         let scopes = entry.identity.scopes().iter();
         let scopes: usize = scopes.map(|scope| size_of::<String>() + scope.len()).sum();
-        let fixed = size_of::<TokenDigest>() + size_of::<Entry>() + size_of::<Identity>();
+        let fixed = size_of::<TokenDigest>()
+            + size_of::<Entry>()
+            + size_of::<Identity>()
+            + size_of::<User>();
         (fixed + texts + scopes + OVERHEAD) as u64
     }
 }
