@@ -16,9 +16,8 @@ const DRAINED_FOR: Duration = Duration::from_secs(2);
 
 /// The whole body.
 pub(super) async fn read(request: &mut Request, config: &HttpConfig) -> Result<Vec<u8>, Error> {
-    let declared = request
-        .header(CONTENT_LENGTH)
-        .and_then(|value| value.parse().ok());
+    let declared = request.headers().get(CONTENT_LENGTH);
+    let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok());
     let mut body = request.take_body().into_bytes_stream();
     let limit = config.body_limit;
     if declared.is_none_or(|declared: usize| declared <= limit) {

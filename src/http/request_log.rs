@@ -1,5 +1,6 @@
 //! One line and one count for each request.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,7 +62,7 @@ impl Arrival {
         tracing::info!(
             target: "symbolon::request",
             request_id,
-            client = self.client.map(tracing::field::display),
+            client = self.client.map(|address| tracing::field::display(Client(address))),
             method = self.method.as_str(),
             path = self.path,
             status = status.as_u16(),
@@ -72,5 +73,23 @@ impl Arrival {
             user_id = user.map(tracing::field::display),
             "request"
         );
+    }
+}
+
+/// An address. As the standard library writes it, it takes a fourth of the time of a line.
+struct Client(IpAddr);
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let IpAddr::V4(address) = self.0 else {
+            return self.0.fmt(f);
+        };
+        let [first, rest @ ..] = address.octets();
+        let mut digits = itoa::Buffer::new();
+        f.write_str(digits.format(first))?;
+        rest.iter().try_for_each(|byte| {
+            f.write_str(".")?;
+            f.write_str(digits.format(*byte))
+        })
     }
 }

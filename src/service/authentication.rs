@@ -58,6 +58,15 @@ impl Authentication {
         if let Some(identity) = &*self.known() {
             return Ok(Arc::clone(identity));
         }
+        if let Some(identity) = self.services().recall(self.bearer()?) {
+            *self.known() = Some(Arc::clone(&identity));
+            return Ok(identity);
+        }
+        // In a box, or each guard would be as large.
+        Box::pin(self.look()).await
+    }
+
+    async fn look(&self) -> Result<Arc<Identity>, Error> {
         let _looking = self.0.looking.lock().await;
         if let Some(identity) = &*self.known() {
             return Ok(Arc::clone(identity));

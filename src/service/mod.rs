@@ -79,21 +79,28 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 }
 
 impl Services {
+    /// Who a Bearer token of either kind speaks for, if that was found before and still holds.
+    pub(crate) fn recall(&self, token: &BearerToken) -> Option<Arc<Identity>> {
+        // What changed by now is heard of here, before anything is looked for.
+        self.store.now();
+        let digest = TokenDigest::of(&token.0);
+        self.identities.get(&digest, self.clock.now())
+    }
+
     /// Finds who a Bearer token of either kind speaks for.
     pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
-        let digest = TokenDigest::of(&token.0);
+        if let Some(identity) = self.recall(token) {
+            return Ok(identity);
+        }
         // Before anything is looked for: what happens in the meantime is no part of it.
         let since = self.store.now();
         let now = self.clock.now();
-        if let Some(identity) = self.identities.get(&digest, now) {
-            return Ok(identity);
-        }
-        // In boxes, or each guard would be as large.
         let found = if AccessSecret::is_meant(&token.0) {
-            Box::pin(self.access_tokens.verify(token)).await?
+            self.access_tokens.verify(token).await?
         } else {
-            Box::pin(self.tokens.verify(token)).await?
+            self.tokens.verify(token).await?
         };
+        let digest = TokenDigest::of(&token.0);
         Ok(self.identities.keep(digest, found, since, now))
     }
 
