@@ -83,6 +83,10 @@ def basic(numbers):
 def ask(connection, request):
     """The body of the answer, which has to be a good one."""
     connection.sendall(request)
+    return answer(connection, request)
+
+
+def answer(connection, request):
     with http.client.HTTPResponse(connection) as response:
         response.begin()
         body = response.read()
