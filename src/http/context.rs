@@ -102,7 +102,7 @@ pub struct WithContext<E> {
 impl<E: Endpoint> Endpoint for WithContext<E> {
     type Output = Response;
 
-    // No `async fn`: these keep a request twice, as what they are called with and as what they pass on.
+    // An `async fn` would keep the request twice: as what it is called with, and as what it passes on.
     fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         if request.extensions().get::<RequestContext>().is_some() {
             let called = Box::pin(self.next.call(request));

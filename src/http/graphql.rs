@@ -103,7 +103,10 @@ where
 {
     type Output = Response;
 
-    // An `async fn` would keep the request twice.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps its arguments twice"
+    )]
     fn call(&self, mut request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         async move {
             let context = RequestContext::of(&request)?;
