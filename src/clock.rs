@@ -92,7 +92,7 @@ impl DatabaseClock {
 }
 
 /// What the system's clock says, in milliseconds after the Unix epoch.
-pub(crate) fn system_millis() -> i64 {
+fn system_millis() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "this is the one Clock")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = since.map(|since| since.as_millis()).unwrap_or_default();

@@ -87,11 +87,16 @@ impl Services {
         self.identities.get(&digest, self.clock.now())
     }
 
-    /// Finds who a Bearer token of either kind speaks for.
+    /// Who a Bearer token of either kind speaks for.
     pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
-        if let Some(identity) = self.recall(token) {
-            return Ok(identity);
+        match self.recall(token) {
+            Some(identity) => Ok(identity),
+            None => self.find(token).await,
         }
+    }
+
+    /// Asks the database who a Bearer token of either kind speaks for.
+    pub(crate) async fn find(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
         // Before anything is looked for: what happens in the meantime is no part of it.
         let since = self.store.now();
         let now = self.clock.now();
