@@ -10,12 +10,12 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /symbolon
 COPY . .
-RUN cargo build --release --locked --bin symbolon
+RUN cargo build --profile dist --locked --bin symbolon
 
 FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --home-dir /data symbolon \
  && install --directory --owner=symbolon --group=symbolon --mode=0700 /data
-COPY --from=build /symbolon/target/release/symbolon /usr/local/bin/symbolon
+COPY --from=build /symbolon/target/dist/symbolon /usr/local/bin/symbolon
 USER 10001
 WORKDIR /data
 VOLUME /data

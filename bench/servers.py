@@ -200,12 +200,12 @@ class Server:
             os.truncate(self.log, 0)
 
 
-def symbolon(database, requests, profile="release", **environment):
+def symbolon(database, requests, profile="dist", **environment):
     environment = {"DATABASE_URL": f"sqlite://{database}", **UNTHROTTLED, **environment}
     return Peer("Symbolon", [TARGET / profile / "symbolon"], requests, environment)
 
 
-def accounts(folder, database, count, wanted, profile="release"):
+def accounts(folder, database, count, wanted, profile="dist"):
     """Makes Symbolon's database with so many users. Each one whose number is wanted signs in once, at a
     cheap hash of the same password; the others have one as it is made by default. The tokens."""
     rows = folder / "users.csv"

@@ -1,5 +1,6 @@
-//! Fetches GraphiQL through the machine's own npm client, checks that it is what it was, and packs it
-//! up with our own page. Without npm the page does without.
+//! Compresses the page and GraphiQL. GraphiQL comes with the crate, in the folder `packaged` that
+//! `scripts/package` adds to it; in a clone it is fetched with npm and compared with the digests below.
+//! Without either the page has no GraphiQL.
 
 use std::collections::hash_map::DefaultHasher;
 use std::error::Error;
@@ -14,29 +15,41 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-/// What is fetched.
+/// A package of the npm registry.
 struct Package {
-    /// With its version.
+    /// Name and version.
     name: &'static str,
-    /// As npm writes it.
+    /// Its `integrity`, as npm prints it.
     digest: &'static str,
-    /// The files in it, and what they are called here.
+    /// The files of the package that are used, each with its name among the explorer's assets.
     files: &'static [(&'static str, &'static str)],
 }
 
-/// A file by its name here.
+/// The name of an asset, and its content.
 type NamedFile = (&'static str, Vec<u8>);
+
+/// The folder of a published crate that holds the files of all packages.
+const PACKAGED: &str = "packaged";
+
+/// The program that fetches packages; the tests replace it.
+const NPM_VARIABLE: &str = "SYMBOLON_EXPLORER_NPM";
 
 const PACKAGES: [Package; 3] = [
     Package {
         name: "react@18.3.1",
         digest: "sha512-wS+hAgJShR0KhEvPJArfuPVN1+Hz1t0Y6n5jLrGQbkb4urgPE/0Rve+1kMB1v/oWgHgm4WIcV+i7F2pTVj+2iQ==",
-        files: &[("umd/react.production.min.js", "react-18.3.1.js")],
+        files: &[
+            ("umd/react.production.min.js", "react-18.3.1.js"),
+            ("LICENSE", "react-18.3.1.license.txt"),
+        ],
     },
     Package {
         name: "react-dom@18.3.1",
         digest: "sha512-5m4nQKp+rZRb09LNH59GM4BxTh9251/ylbKIbpe7TpGxfJ+9kv6BLkLBXIjjspbgbnIBNqlI23tRnTWT0snUIw==",
-        files: &[("umd/react-dom.production.min.js", "react-dom-18.3.1.js")],
+        files: &[
+            ("umd/react-dom.production.min.js", "react-dom-18.3.1.js"),
+            ("LICENSE", "react-dom-18.3.1.license.txt"),
+        ],
     },
     Package {
         name: "graphiql@4.1.2",
@@ -44,7 +57,7 @@ const PACKAGES: [Package; 3] = [
         files: &[
             ("graphiql.min.js", "graphiql-4.1.2.js"),
             ("graphiql.min.css", "graphiql-4.1.2.css"),
-            ("LICENSE", "license.txt"),
+            ("LICENSE", "graphiql-4.1.2.license.txt"),
         ],
     },
 ];
@@ -52,12 +65,13 @@ const PACKAGES: [Package; 3] = [
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=page");
+    println!("cargo::rerun-if-env-changed={NPM_VARIABLE}");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let mut assets = String::new();
-    let fetched = fetch_all(&out);
+    let fetched = read_packaged().unwrap_or_else(|| fetch_all(&out));
     if let Err(error) = &fetched {
         println!(
-            "cargo::warning=the explorer is built without GraphiQL, which npm did not bring: {error}"
+            "cargo::warning=the explorer is built without GraphiQL, because npm failed: {error}"
         );
     }
     for (name, bytes) in fetched.iter().flatten() {
@@ -85,25 +99,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The files of all packages, by name.
+/// The files that a published crate contains; `None` in a clone.
+fn read_packaged() -> Option<Result<Vec<NamedFile>, Box<dyn Error>>> {
+    let folder = Path::new(PACKAGED);
+    let names = PACKAGES.iter().flat_map(|package| package.files);
+    let read = |(_, name): &(&str, &'static str)| Ok((*name, fs::read(folder.join(name))?));
+    folder.is_dir().then(|| names.map(read).collect())
+}
+
+/// Fetches the files of all packages, and keeps them in `OUT_DIR/packaged` for `scripts/package`.
 fn fetch_all(out: &Path) -> Result<Vec<NamedFile>, Box<dyn Error>> {
+    let folder = out.join(PACKAGED);
+    fs::create_dir_all(&folder)?;
     let mut files = Vec::new();
     for package in PACKAGES {
         let archive = fetch(out, package.name, package.digest)?;
         for (path, name) in package.files {
-            files.push((*name, read(&archive, path)?));
+            let bytes = read(&archive, path)?;
+            fs::write(folder.join(name), &bytes)?;
+            files.push((*name, bytes));
         }
     }
     Ok(files)
 }
 
-/// The archive of a package, fetched unless it is there already.
+/// Returns the archive of a package, and fetches it unless an earlier build did.
 fn fetch(out: &Path, package: &str, digest: &str) -> Result<PathBuf, Box<dyn Error>> {
     let archive = out.join(format!("{}.tgz", package.replace('@', "-")));
     if archive.exists() {
         return Ok(archive);
     }
-    let output = Command::new("npm")
+    let npm = std::env::var_os(NPM_VARIABLE).unwrap_or_else(|| "npm".into());
+    let output = Command::new(npm)
         .args([
             "pack",
             package,
@@ -123,9 +150,8 @@ fn fetch(out: &Path, package: &str, digest: &str) -> Result<PathBuf, Box<dyn Err
         return Err(line.trim().into());
     }
     if !says.contains(digest) {
-        // Not kept: it is not what was looked at when this was written.
         fs::remove_file(&archive)?;
-        return Err(format!("{package} is not the one that is meant").into());
+        return Err(format!("{package} does not have the expected digest").into());
     }
     Ok(archive)
 }

@@ -7,7 +7,9 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use poem::endpoint::Endpoint;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use poem::endpoint::{BoxEndpoint, Endpoint};
 use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use tokio::net::TcpListener;
 
@@ -45,12 +47,20 @@ pub struct Symbolon {
 
 impl Symbolon {
     /// Connects, migrates, and finds or makes the server key.
-    pub async fn open(config: Config) -> Result<Self, StartError> {
-        Self::open_with_clock(config, Clock::System).await
+    pub fn open(config: Config) -> impl Future<Output = Result<Self, StartError>> + Send {
+        Self::open_with_clock(config, Clock::System)
     }
 
     /// The same, by another clock: for tests.
-    pub async fn open_with_clock(config: Config, clock: Clock) -> Result<Self, StartError> {
+    pub fn open_with_clock(
+        config: Config,
+        clock: Clock,
+    ) -> impl Future<Output = Result<Self, StartError>> + Send {
+        // In a box, so that this code is compiled with the library and not again with each program.
+        Self::start(config, clock).boxed()
+    }
+
+    async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let location = Location::parse(&config.database_url.0).map_err(StartError::new)?;
         let key = key_source(&config, &location)?;
         let lifetime =
@@ -196,19 +206,43 @@ impl Symbolon {
 
     /// Serves `app` on `listener` until `shutdown` ends. Then it takes no more connections, lets the
     /// requests under way end within 10 s, and closes the database.
-    pub async fn serve<E>(
-        &self,
+    pub fn serve<'a, E>(
+        &'a self,
         app: E,
         listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> std::io::Result<()>
+        shutdown: impl Future<Output = ()> + Send + 'a,
+    ) -> impl Future<Output = std::io::Result<()>> + Send
     where
         E: IntoEndpoint,
         E::Endpoint: 'static,
     {
-        let app = app.with(self.middleware());
-        http::serve(app, listener, &self.door.http, shutdown).await?;
-        self.close().await.map_err(std::io::Error::other)
+        // In boxes, so that the server is compiled with the library and not again with each program.
+        let app = app.into_endpoint().map_to_response().boxed();
+        self.serve_boxed(app, listener, shutdown.boxed())
+    }
+
+    /// Serves `app` without the middleware.
+    fn serve_unchanged<'a>(
+        &'a self,
+        app: BoxEndpoint<'static>,
+        listener: TcpListener,
+        shutdown: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, std::io::Result<()>> {
+        http::serve(app, listener, &self.door.http, shutdown).boxed()
+    }
+
+    fn serve_boxed<'a>(
+        &'a self,
+        app: BoxEndpoint<'static>,
+        listener: TcpListener,
+        shutdown: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, std::io::Result<()>> {
+        let serve = async move {
+            let app = app.with(self.middleware());
+            http::serve(app, listener, &self.door.http, shutdown).await?;
+            self.close().await.map_err(std::io::Error::other)
+        };
+        serve.boxed()
     }
 
     /// What the operator may do, without credentials: for programs that run beside the server, as
@@ -225,18 +259,20 @@ impl Symbolon {
     }
 
     /// Serves [`Symbolon::metrics`] on a listener of its own until `shutdown` ends.
-    pub async fn serve_metrics(
-        &self,
+    pub fn serve_metrics<'a>(
+        &'a self,
         listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> std::io::Result<()> {
-        let app = Route::new().at("/metrics", self.metrics());
-        http::serve(app, listener, &self.door.http, shutdown).await
+        shutdown: impl Future<Output = ()> + Send + 'a,
+    ) -> impl Future<Output = std::io::Result<()>> + Send {
+        let app = Route::new()
+            .at("/metrics", self.metrics())
+            .map_to_response();
+        self.serve_unchanged(app.boxed(), listener, shutdown.boxed())
     }
 
     /// Closes the database. [`Symbolon::serve`] does it at its end.
-    pub async fn close(&self) -> Result<(), crate::Error> {
-        self.door.services.close().await
+    pub fn close(&self) -> impl Future<Output = Result<(), crate::Error>> + Send {
+        self.door.services.close().boxed()
     }
 
     /// How long ago the last heartbeat was sent that came back through PostgreSQL's notifications: every

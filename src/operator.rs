@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use crate::error::{Error, StartError};
 use crate::model::audit::{Actor, AuditEvent, EventFilter};
 use crate::model::form::Refused;
@@ -18,6 +20,9 @@ const PAGE: u64 = 1000;
 
 /// What the operator may do, without credentials; from [`Symbolon::operator`](crate::Symbolon::operator).
 ///
+/// Each method returns a future in a box, so that its code is compiled with the library and not again
+/// with each program that calls it.
+///
 /// It may work on the database of a server that runs: what it ends is refused there at the very next
 /// request, or on PostgreSQL a moment later (1.25 s at the most).
 #[derive(Clone, Debug)]
@@ -31,111 +36,162 @@ impl Operator {
     }
 
     /// Adds an account, even where registration is closed.
-    pub async fn add_user(&self, new: &Registration, role: Role) -> Result<User, Refused> {
-        self.services.users.add(new, role).await
+    pub fn add_user<'a>(
+        &'a self,
+        new: &'a Registration,
+        role: Role,
+    ) -> impl Future<Output = Result<User, Refused>> + Send {
+        async move { self.services.users.add(new, role).await }.boxed()
     }
 
     /// Whoever has this name, however it is spelt.
-    pub async fn user(&self, username: &str) -> Result<Option<User>, Error> {
-        self.services.users.by_username(username).await
+    pub fn user<'a>(
+        &'a self,
+        username: &'a str,
+    ) -> impl Future<Output = Result<Option<User>, Error>> + Send {
+        async move { self.services.users.by_username(username).await }.boxed()
     }
 
     /// Whoever has this number; nobody, once the account is deleted.
-    pub async fn user_by_id(&self, id: UserId) -> Result<Option<User>, Error> {
-        self.services.users.by_id(id).await
+    pub fn user_by_id(
+        &self,
+        id: UserId,
+    ) -> impl Future<Output = Result<Option<User>, Error>> + Send {
+        async move { self.services.users.by_id(id).await }.boxed()
     }
 
     /// The accounts that come after this one, in the order of their ids; 1,000 at most.
-    pub async fn users(&self, after: Option<UserId>) -> Result<Vec<User>, Error> {
-        let stretch = PageRequest {
-            after: after.map(|id| id.0),
-            limit: PAGE,
-            ..PageRequest::default()
-        };
-        Ok(self.services.users.page(stretch).await?.items)
+    pub fn users(
+        &self,
+        after: Option<UserId>,
+    ) -> impl Future<Output = Result<Vec<User>, Error>> + Send {
+        async move {
+            let stretch = PageRequest {
+                after: after.map(|id| id.0),
+                limit: PAGE,
+                ..PageRequest::default()
+            };
+            Ok(self.services.users.page(stretch).await?.items)
+        }
+        .boxed()
     }
 
     /// Takes over accounts of another system, in one step; what became of each. Those that exist
     /// are left as they are, so it can simply be done again. A dry run only says what would become
     /// of them.
-    pub async fn import(
+    pub fn import(
         &self,
         accounts: Vec<ImportedAccount>,
         dry_run: bool,
-    ) -> Result<Vec<Imported>, Error> {
-        self.services.import.run(accounts, dry_run).await
+    ) -> impl Future<Output = Result<Vec<Imported>, Error>> + Send {
+        async move { self.services.import.run(accounts, dry_run).await }.boxed()
     }
 
     /// Gives an account another password, and ends its tokens.
-    pub async fn set_password(&self, id: UserId, new: &str) -> Result<User, Refused> {
-        let accounts = &self.services.accounts;
-        accounts.set_password(&Actor::default(), id, new).await
+    pub fn set_password<'a>(
+        &'a self,
+        id: UserId,
+        new: &'a str,
+    ) -> impl Future<Output = Result<User, Refused>> + Send {
+        async move {
+            let accounts = &self.services.accounts;
+            accounts.set_password(&Actor::default(), id, new).await
+        }
+        .boxed()
     }
 
     /// Gives an account another role. The last admin keeps theirs.
-    pub async fn set_role(&self, id: UserId, role: Role) -> Result<User, Refused> {
-        let accounts = &self.services.accounts;
-        accounts.set_role(&Actor::default(), id, role).await
+    pub fn set_role(
+        &self,
+        id: UserId,
+        role: Role,
+    ) -> impl Future<Output = Result<User, Refused>> + Send {
+        async move {
+            let accounts = &self.services.accounts;
+            accounts.set_role(&Actor::default(), id, role).await
+        }
+        .boxed()
     }
 
     /// Lets nobody sign in to an account any more, and ends its tokens. Not that of the last admin.
-    pub async fn disable(&self, id: UserId) -> Result<User, Refused> {
-        self.services.accounts.disable(&Actor::default(), id).await
+    pub fn disable(&self, id: UserId) -> impl Future<Output = Result<User, Refused>> + Send {
+        async move { self.services.accounts.disable(&Actor::default(), id).await }.boxed()
     }
 
     /// Lets people sign in to an account again.
-    pub async fn enable(&self, id: UserId) -> Result<User, Refused> {
-        self.services.accounts.enable(&Actor::default(), id).await
+    pub fn enable(&self, id: UserId) -> impl Future<Output = Result<User, Refused>> + Send {
+        async move { self.services.accounts.enable(&Actor::default(), id).await }.boxed()
     }
 
     /// Deletes an account. Not that of the last admin.
-    pub async fn delete(&self, id: UserId) -> Result<(), Refused> {
-        self.services.accounts.delete(&Actor::default(), id).await
+    pub fn delete(&self, id: UserId) -> impl Future<Output = Result<(), Refused>> + Send {
+        async move { self.services.accounts.delete(&Actor::default(), id).await }.boxed()
     }
 
     /// Ends every token of an account; how many were live.
-    pub async fn revoke_tokens(&self, id: UserId) -> Result<u32, Refused> {
-        let accounts = &self.services.accounts;
-        accounts.revoke_tokens(&Actor::default(), id).await
+    pub fn revoke_tokens(&self, id: UserId) -> impl Future<Output = Result<u32, Refused>> + Send {
+        async move {
+            let accounts = &self.services.accounts;
+            accounts.revoke_tokens(&Actor::default(), id).await
+        }
+        .boxed()
     }
 
     /// The live session tokens of the accounts that come after this one, in the order of the
     /// accounts' ids; 1,000 at most. The tokens themselves nobody knows but their bearers.
-    pub async fn sessions(&self, after: Option<UserId>) -> Result<Vec<LiveToken>, Error> {
-        self.services.tokens.live(after, PAGE).await
+    pub fn sessions(
+        &self,
+        after: Option<UserId>,
+    ) -> impl Future<Output = Result<Vec<LiveToken>, Error>> + Send {
+        async move { self.services.tokens.live(after, PAGE).await }.boxed()
     }
 
     /// The live access tokens that come after the one of this number, in the order of their numbers;
     /// 1,000 at most.
-    pub async fn access_tokens(&self, after: Option<i64>) -> Result<Vec<LiveToken>, Error> {
-        self.services.access_tokens.live(after, PAGE).await
+    pub fn access_tokens(
+        &self,
+        after: Option<i64>,
+    ) -> impl Future<Output = Result<Vec<LiveToken>, Error>> + Send {
+        async move { self.services.access_tokens.live(after, PAGE).await }.boxed()
     }
 
     /// Forgets the tokens that are dead, which then are unknown instead of expired; how many. And
     /// whatever else says nothing any more.
-    pub async fn purge(&self) -> Result<u64, Error> {
-        self.services.purge().await?;
-        self.services.tokens.purge().await
+    pub fn purge(&self) -> impl Future<Output = Result<u64, Error>> + Send {
+        async move {
+            self.services.purge().await?;
+            self.services.tokens.purge().await
+        }
+        .boxed()
     }
 
     /// Copies the SQLite database, as it is at one moment, into a new file, and checks that; how many
     /// accounts are in it. The server key is not.
-    pub async fn back_up(&self, file: &Path) -> Result<u64, StartError> {
-        let store = &self.services.store;
-        store.back_up(file).await.map_err(StartError::new)
+    pub fn back_up<'a>(
+        &'a self,
+        file: &'a Path,
+    ) -> impl Future<Output = Result<u64, StartError>> + Send {
+        async move {
+            let store = &self.services.store;
+            store.back_up(file).await.map_err(StartError::new)
+        }
+        .boxed()
     }
 
     /// The audit trail, the newest events first, from the one before `before` on; 1,000 at most.
-    pub async fn audit_events(
+    pub fn audit_events(
         &self,
         filter: EventFilter,
         before: Option<i64>,
-    ) -> Result<Vec<AuditEvent>, Error> {
-        let stretch = PageRequest {
-            after: before.map(i64::saturating_neg),
-            limit: PAGE,
-            ..PageRequest::default()
-        };
-        Ok(self.services.audit.page(filter, stretch).await?.items)
+    ) -> impl Future<Output = Result<Vec<AuditEvent>, Error>> + Send {
+        async move {
+            let stretch = PageRequest {
+                after: before.map(i64::saturating_neg),
+                limit: PAGE,
+                ..PageRequest::default()
+            };
+            Ok(self.services.audit.page(filter, stretch).await?.items)
+        }
+        .boxed()
     }
 }

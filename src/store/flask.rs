@@ -1,7 +1,9 @@
 //! Read the database of the Flask original.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, QueryResult, Statement,
 };
@@ -24,8 +26,12 @@ pub type FlaskRow = (i64, Result<ImportedAccount, String>);
 impl FlaskDatabase {
     /// Opens the file, which has to have a table `user` with the columns `id`, `username` and
     /// `password_hash`; `email` is taken where there is one.
-    pub async fn open(path: &Path) -> Result<Self, StartError> {
-        let file = path.to_owned();
+    pub fn open(path: &Path) -> impl Future<Output = Result<Self, StartError>> + Send {
+        // In a box, so that this code is compiled with the library and not again with each program.
+        Self::connect(path.to_owned()).boxed()
+    }
+
+    async fn connect(file: PathBuf) -> Result<Self, StartError> {
         let mut options = ConnectOptions::new("sqlite:");
         options
             .max_connections(1)
@@ -62,12 +68,13 @@ impl FlaskDatabase {
         self.query(sql).await?.iter().map(account).collect()
     }
 
-    async fn query(&self, sql: String) -> Result<Vec<QueryResult>, StartError> {
+    fn query(&self, sql: String) -> BoxFuture<'_, Result<Vec<QueryResult>, StartError>> {
         let statement = Statement::from_string(self.connection.get_database_backend(), sql);
-        let rows = self.connection.query_all_raw(statement).await;
+        let rows = self.connection.query_all_raw(statement);
         rows.map_err(|error| {
             StartError::new(format!("not a database of the Flask original: {error}"))
         })
+        .boxed()
     }
 }
 
