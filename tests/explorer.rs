@@ -109,8 +109,8 @@ fn a_build_without_npm_says_so_once_and_has_the_sign_in_bar() {
     // In a folder of its own, where the crates beneath need not be built again.
     let target = folder.path().join("target");
     fs::create_dir_all(target.join("debug")).unwrap();
-    let built = Path::new(env!("CARGO_BIN_EXE_symbolon"));
-    let parts = [".fingerprint", "build", "deps"].map(|part| built.with_file_name(part));
+    let program = Path::new(env!("CARGO_BIN_EXE_symbolon"));
+    let parts = [".fingerprint", "build", "deps"].map(|part| program.with_file_name(part));
     let mut copy = Command::new("cp");
     copy.arg("--archive").args(parts).arg(target.join("debug"));
     assert!(copy.status().unwrap().success());
