@@ -91,6 +91,37 @@ impl DatabaseClock {
     }
 }
 
+/// The time since an arbitrary moment, which also runs while the machine is suspended, unlike that of
+/// [`Instant`].
+#[derive(Clone, Debug)]
+pub(crate) enum BootClock {
+    /// The clock of the system: `CLOCK_BOOTTIME` on Linux.
+    System,
+    /// A clock that tests move, in microseconds.
+    #[cfg(test)]
+    Mock(Arc<std::sync::atomic::AtomicU64>),
+}
+
+impl BootClock {
+    /// Microseconds, at least 1.
+    pub(crate) fn micros(&self) -> u64 {
+        match self {
+            Self::System => {
+                #[cfg(target_os = "linux")]
+                let clock = rustix::time::ClockId::Boottime;
+                #[cfg(not(target_os = "linux"))]
+                let clock = rustix::time::ClockId::Monotonic;
+                let time = rustix::time::clock_gettime(clock);
+                let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+                let micros = u64::try_from(time.tv_nsec / 1000).unwrap_or(0);
+                (seconds * 1_000_000 + micros).max(1)
+            }
+            #[cfg(test)]
+            Self::Mock(micros) => micros.load(Ordering::SeqCst).max(1),
+        }
+    }
+}
+
 /// What the system's clock says, in milliseconds after the Unix epoch.
 fn system_millis() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "this is the one Clock")]

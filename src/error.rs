@@ -46,6 +46,8 @@ pub enum Error {
     },
     /// The answer takes longer than anybody is to wait. What was asked for may still be done.
     TimedOut,
+    /// The database failed during a commit, so that the change may or may not have been made.
+    OutcomeUnknown,
     /// Anything else. The cause is for the log and never sent.
     Internal(Arc<dyn std::error::Error + Send + Sync>),
 }
@@ -211,6 +213,13 @@ impl Error {
                     text("The answer takes too long. What was asked for may still be done.");
                 ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
             }
+            Self::OutcomeUnknown => {
+                let message = text(
+                    "The database failed while the change was committed. It may or may not have been \
+                     made: look before you repeat it.",
+                );
+                ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
+            }
             Self::Internal(_) => {
                 let message = text("Something went wrong on our side.");
                 ("INTERNAL_SERVER_ERROR", None, 500, Level::ERROR, message)
@@ -226,7 +235,7 @@ impl Error {
                 Self::RateLimited { retry_after } | Self::ServiceUnavailable { retry_after } => {
                     Some(*retry_after)
                 }
-                Self::TimedOut => Some(1),
+                Self::TimedOut | Self::OutcomeUnknown => Some(1),
                 _ => None,
             },
             limit: match self {

@@ -59,7 +59,6 @@ fn the_key_and_the_sqlite_database_are_their_owners_alone() {
     let expected = [
         "log",
         "symbolon.db",
-        "symbolon.db-changes",
         "symbolon.db-shm",
         "symbolon.db-wal",
         "symbolon.db.key",

@@ -67,6 +67,7 @@ where
         }
         let document = Arc::clone(&prepared.document);
         let authentication = context.authentication.clone();
+        authentication.recall().await;
         let outcome = (self.executor)
             .execute(prepared, authentication, &context.id)
             .await;

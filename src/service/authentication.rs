@@ -58,12 +58,17 @@ impl Authentication {
         if let Some(identity) = &*self.known() {
             return Ok(Arc::clone(identity));
         }
-        if let Some(identity) = self.services().recall(self.bearer()?) {
-            *self.known() = Some(Arc::clone(&identity));
-            return Ok(identity);
-        }
         // In a box, or each guard would be as large.
         Box::pin(self.look()).await
+    }
+
+    /// Looks for the identity of a Bearer token in the cache, so that guards need not wait for that.
+    pub(crate) async fn recall(&self) {
+        if let Credentials::Bearer(token) = &self.0.credentials
+            && let Some(identity) = self.services().recall(token).await
+        {
+            *self.known() = Some(identity);
+        }
     }
 
     async fn look(&self) -> Result<Arc<Identity>, Error> {
@@ -71,7 +76,7 @@ impl Authentication {
         if let Some(identity) = &*self.known() {
             return Ok(Arc::clone(identity));
         }
-        let identity = self.services().find(self.bearer()?).await?;
+        let identity = self.services().verify(self.bearer()?).await?;
         *self.known() = Some(Arc::clone(&identity));
         Ok(identity)
     }

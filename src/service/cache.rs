@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 use crate::model::identity::Identity;
 use crate::model::token::TokenDigest;
 use crate::model::user::User;
-use crate::store::{Moment, Store};
+use crate::store::{Epoch, Store};
 
 /// What an entry takes beside what it holds: its places in tables and lists, and what the allocator
 /// rounds up.
@@ -25,19 +25,20 @@ pub(crate) struct Found {
     pub(crate) until: DateTime<Utc>,
 }
 
-/// What was found, bounded in bytes. It can only say that a token is valid; whatever else there is to
-/// say is for the database.
+/// Cached identities, bounded in bytes. An entry says only that a token is valid. All refusals come from
+/// the database.
 ///
-/// It is exact: what is found has the moment before it was looked for, and counts as nothing once its
-/// account was changed after that moment, in whatever order the one and the other come here.
+/// An entry has the epoch before it was read from the database, and is not used once its account has
+/// been invalidated after that epoch.
 pub(crate) struct IdentityCache {
     entries: Cache<TokenDigest, Arc<Entry>, Bytes>,
     store: Arc<Store>,
 }
 
-struct Entry {
+/// A cached identity.
+pub(crate) struct Entry {
     identity: Arc<Identity>,
-    since: Moment,
+    since: Epoch,
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 }
@@ -53,23 +54,26 @@ impl IdentityCache {
         }
     }
 
-    /// Whom the token with this digest speaks for at `now`, if that is known. To be asked after
-    /// [`Store::now`].
-    pub(crate) fn get(&self, digest: &TokenDigest, now: DateTime<Utc>) -> Option<Arc<Identity>> {
-        let entry = self.entries.get(digest)?;
-        // A clock that was set back is the database's affair, too.
-        let counts = entry.from <= now
-            && now < entry.until
-            && (self.store).unchanged_since(entry.since, entry.identity.user().id);
-        counts.then(|| Arc::clone(&entry.identity))
+    /// The entry of a token. It may be out of date until [`IdentityCache::identity`] has checked it.
+    pub(crate) fn get(&self, digest: &TokenDigest) -> Option<Arc<Entry>> {
+        self.entries.get(digest)
     }
 
-    /// Keeps what was found at `now` in the database after the moment `since`.
+    /// The identity of an entry, if it is valid at `now`. To be called after [`Store::refresh`].
+    pub(crate) fn identity(&self, entry: &Entry, now: DateTime<Utc>) -> Option<Arc<Identity>> {
+        // After the clock was set back the database decides, too.
+        let is_valid = entry.from <= now
+            && now < entry.until
+            && (self.store).is_unchanged_since(entry.since, entry.identity.user().id);
+        is_valid.then(|| Arc::clone(&entry.identity))
+    }
+
+    /// Keeps what was read from the database at `now`, after the epoch `since`.
     pub(crate) fn keep(
         &self,
         digest: TokenDigest,
         found: Found,
-        since: Moment,
+        since: Epoch,
         now: DateTime<Utc>,
     ) -> Arc<Identity> {
         let identity = Arc::new(found.identity);
@@ -81,6 +85,11 @@ impl IdentityCache {
         };
         self.entries.insert(digest, Arc::new(entry));
         identity
+    }
+
+    /// Removes an entry that differs from the database.
+    pub(crate) fn remove(&self, digest: &TokenDigest) {
+        self.entries.remove(digest);
     }
 
     /// The bytes that are taken.

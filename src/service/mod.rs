@@ -36,7 +36,7 @@ use crate::model::token::TokenDigest;
 use crate::service::access_tokens::AccessTokens;
 use crate::service::accounts::Accounts;
 use crate::service::audit::Audit;
-use crate::service::cache::IdentityCache;
+use crate::service::cache::{Found, IdentityCache};
 use crate::service::import::Import;
 use crate::service::sign_in::SignIn;
 use crate::service::tokens::Tokens;
@@ -79,34 +79,37 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 }
 
 impl Services {
-    /// Who a Bearer token of either kind speaks for, if that was found before and still holds.
-    pub(crate) fn recall(&self, token: &BearerToken) -> Option<Arc<Identity>> {
-        // What changed by now is heard of here, before anything is looked for.
-        self.store.now();
-        let digest = TokenDigest::of(&token.0);
-        self.identities.get(&digest, self.clock.now())
+    /// The cached identity of a Bearer token of either kind, if it is still valid.
+    pub(crate) async fn recall(&self, token: &BearerToken) -> Option<Arc<Identity>> {
+        let entry = self.identities.get(&TokenDigest::of(&token.0))?;
+        self.store.refresh().await;
+        self.identities.identity(&entry, self.clock.now())
     }
 
-    /// Who a Bearer token of either kind speaks for.
+    /// The identity of a Bearer token of either kind.
     pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
-        match self.recall(token) {
+        match self.recall(token).await {
             Some(identity) => Ok(identity),
             None => self.find(token).await,
         }
     }
 
-    /// Asks the database who a Bearer token of either kind speaks for.
+    /// Reads the identity of a Bearer token of either kind from the database.
     pub(crate) async fn find(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
-        // Before anything is looked for: what happens in the meantime is no part of it.
-        let since = self.store.now();
+        // Before the database is read: a change in between invalidates the entry.
+        let since = self.store.epoch();
         let now = self.clock.now();
-        let found = if AccessSecret::is_meant(&token.0) {
-            self.access_tokens.verify(token).await?
-        } else {
-            self.tokens.verify(token).await?
-        };
+        let found = self.read(token).await?;
         let digest = TokenDigest::of(&token.0);
         Ok(self.identities.keep(digest, found, since, now))
+    }
+
+    async fn read(&self, token: &BearerToken) -> Result<Found, Error> {
+        if AccessSecret::is_meant(&token.0) {
+            self.access_tokens.verify(token).await
+        } else {
+            self.tokens.verify(token).await
+        }
     }
 
     /// Whether time alone has ended a Bearer token of either kind: nobody revoked it or disabled its user.
@@ -146,8 +149,8 @@ impl Services {
         self.store.close().await
     }
 
-    /// Succeeds while requests that need the database can be served.
+    /// Succeeds while the database can be read and written.
     pub(crate) async fn ready(&self) -> Result<(), Error> {
-        self.store.ping().await
+        self.store.check_writable().await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use entity::{audit_event, user};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryTrait,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExprTrait, QueryTrait,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, UpdateMany,
     sea_query::{Expr, OnConflict},
 };
@@ -14,27 +14,49 @@ use crate::error::Error;
 use crate::model::audit::NewEvent;
 use crate::model::user::UserId;
 use crate::store::Store;
-use crate::store::attended::{Attended, attend};
-use crate::store::changes::{Affected, Changes};
-use crate::store::pulse::CHANNEL;
+use crate::store::affected::Affected;
+use crate::store::change_counter;
+use crate::store::errors::is_outcome_unknown;
+use crate::store::heartbeat::CHANNEL;
+use crate::store::invalidation::Invalidation;
+use crate::store::monitored::Monitored;
 
-/// Changes that are kept together once they are committed. Dropped before, nothing was changed.
+/// Changes that are committed together. Dropped before, it changes nothing.
 pub(crate) struct Writing {
-    pub(super) transaction: Attended<DatabaseTransaction>,
+    pub(super) transaction: Monitored<DatabaseTransaction>,
     events: Vec<NewEvent>,
-    changes: Arc<Changes>,
+    effect: Effect,
+}
+
+/// The cached identities that a transaction invalidates. Dropped without a commit it invalidates them
+/// nevertheless: what ended before the transaction was begun may not be known to the cache.
+struct Effect {
+    invalidation: Arc<Invalidation>,
     affected: Mutex<Affected>,
 }
 
+impl Effect {
+    fn affected(&self) -> MutexGuard<'_, Affected> {
+        self.affected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Effect {
+    fn drop(&mut self) {
+        let affected = std::mem::take(&mut *self.affected());
+        self.invalidation.invalidate(&affected);
+    }
+}
+
 impl Store {
-    /// Begins a transaction. SQLite lets no other one come between; on PostgreSQL what is read here is
-    /// locked, and what is changed is looked at again by the statement that changes it.
+    /// Begins a transaction. SQLite has one at a time; on PostgreSQL what is read here is locked, and
+    /// what is changed is checked again by the statement that changes it.
     pub(crate) async fn write(&self) -> Result<Writing, Error> {
-        let (writer, pulse) = (self.writer.clone(), self.pulse.clone());
-        // In a task of its own: a connection on which the beginning is given up half-way would be in
-        // a transaction when the next one takes it.
+        let writer = self.writer.clone();
+        // In a task of its own: if this future were dropped half-way, the next user of the connection
+        // would find it in a transaction.
         let begin = async move {
-            // One that only reads at first could not write any more after somebody else did.
+            // A transaction that reads first could not write after another process did.
             let immediate = TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                 ..Default::default()
@@ -43,46 +65,61 @@ impl Store {
         };
         let begin = async {
             let task = tokio::spawn(begin).await;
-            task.map_err(|ended| DbErr::Custom(ended.to_string()))?
+            task.map_err(|error| DbErr::Custom(error.to_string()))?
         };
-        let transaction = attend(self.pulse.as_deref(), begin).await?;
+        let transaction = self.monitor.run(begin).await?;
         Ok(Writing {
-            transaction: Attended::new(transaction, pulse),
+            transaction: Monitored::new(transaction, self.monitor.clone()),
             events: Vec::new(),
-            changes: Arc::clone(&self.changes),
-            affected: Mutex::default(),
+            effect: Effect {
+                invalidation: Arc::clone(&self.invalidation),
+                affected: Mutex::default(),
+            },
         })
     }
 }
 
 impl Writing {
-    /// Keeps the changes, and says so in the log.
+    /// Commits the changes and logs their events.
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        let Self {
-            transaction,
-            events,
-            changes,
-            affected,
-        } = self;
-        let affected = affected.into_inner();
-        let affected = affected.unwrap_or_else(PoisonError::into_inner);
-        // In a task of its own: the commit goes on to its end even when nobody waits for it any more,
-        // and is told then.
-        let commit = async move {
-            let committed = finish(transaction, &events, changes.notice(&affected)).await;
-            // One that failed may have been kept all the same.
-            changes.are_kept(&affected);
-            committed.map(|()| events)
-        };
-        let events = tokio::spawn(commit).await.map_err(Error::internal)??;
+        // In a task of its own, which ends also when this future is dropped.
+        let commit = tokio::spawn(self.finish());
+        let events = commit.await.map_err(Error::internal)??;
         events.iter().for_each(NewEvent::log);
         Ok(())
     }
 
-    /// Notes that credentials of an account end, or that what it is changes: whoever relies on them is
-    /// told once that is kept.
+    async fn finish(self) -> Result<Vec<NewEvent>, Error> {
+        let Self {
+            transaction,
+            events,
+            effect,
+        } = self;
+        if !events.is_empty() {
+            audit_event::Entity::insert_many(events.iter().map(row))
+                .exec_without_returning(&transaction)
+                .await?;
+        }
+        let payload = effect.affected().payload();
+        let count = announce(&transaction, payload).await?;
+        let affected = std::mem::take(&mut *effect.affected());
+        let commit = effect.invalidation.begin_commit(affected, count);
+        let committed = transaction.commit().await;
+        if let Err(error) = committed {
+            if is_outcome_unknown(&error) {
+                tracing::error!(%error, "the outcome of a commit is unknown");
+                return Err(Error::OutcomeUnknown);
+            }
+            return Err(error.into());
+        }
+        commit.succeeded();
+        Ok(events)
+    }
+
+    /// Notes that the transaction changes an account or ends credentials of it, so that its cached
+    /// identities are invalidated.
     pub(super) fn affects(&self, account: UserId) {
-        match &mut *self.affected() {
+        match &mut *self.effect.affected() {
             Affected::Any => {}
             Affected::These(accounts) if accounts.contains(&account) => {}
             Affected::These(accounts) => accounts.push(account),
@@ -90,13 +127,9 @@ impl Writing {
         }
     }
 
-    /// Notes the same of nobody knows which accounts.
+    /// Notes that the transaction may change any account.
     pub(super) fn affects_any(&self) {
-        *self.affected() = Affected::Any;
-    }
-
-    fn affected(&self) -> MutexGuard<'_, Affected> {
-        self.affected.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.effect.affected() = Affected::Any;
     }
 
     /// Records an event together with the changes.
@@ -148,26 +181,26 @@ impl Writing {
     }
 }
 
-/// Others hear the notice once the transaction is committed, and not otherwise.
-async fn finish(
-    transaction: Attended<DatabaseTransaction>,
-    events: &[NewEvent],
-    notice: Option<String>,
-) -> Result<(), DbErr> {
-    if !events.is_empty() {
-        audit_event::Entity::insert_many(events.iter().map(row))
-            .exec_without_returning(&transaction)
-            .await?;
+/// Announces a change to the other processes on the database, as part of the transaction: with SQLite by
+/// the change counter, whose new value is returned, with PostgreSQL by a notification.
+async fn announce(
+    transaction: &Monitored<DatabaseTransaction>,
+    payload: Option<String>,
+) -> Result<Option<i64>, DbErr> {
+    let Some(payload) = payload else {
+        return Ok(None);
+    };
+    let backend = transaction.get_database_backend();
+    if backend == DbBackend::Sqlite {
+        let increment = Statement::from_string(backend, change_counter::INCREMENT);
+        let row = transaction.query_one_raw(increment).await?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound("the change counter".to_owned()))?;
+        return row.try_get_by_index(0).map(Some);
     }
-    if let Some(notice) = notice {
-        let notify = Statement::from_sql_and_values(
-            transaction.get_database_backend(),
-            "SELECT pg_notify($1, $2)",
-            [CHANNEL.into(), notice.into()],
-        );
-        transaction.execute_raw(notify).await?;
-    }
-    transaction.commit().await
+    let values = [CHANNEL.into(), payload.into()];
+    let notify = Statement::from_sql_and_values(backend, "SELECT pg_notify($1, $2)", values);
+    transaction.execute_raw(notify).await?;
+    Ok(None)
 }
 
 fn row(event: &NewEvent) -> audit_event::ActiveModel {

@@ -1,7 +1,5 @@
 //! An app in this process: a real database, real HTTP, a mock clock and cheap Argon2.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use poem::Route;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait};
 use serde_json::{Value, json};
 use symbolon::{Clock, Config, MockClock, Symbolon};
 use tempfile::TempDir;
@@ -134,30 +132,25 @@ impl TestApp {
         Database::connect(self.database_url()).await.unwrap()
     }
 
-    /// Runs SQL behind the app's back, and counts the change, as other processes do.
+    /// Runs SQL as another process would, and announces the change as Symbolon does.
     pub async fn sql(&self, sql: &str) {
         let database = self.database().await;
-        let statement = Statement::from_string(database.get_database_backend(), sql);
-        database.execute_raw(statement).await.unwrap();
-        if on_postgres() {
-            let notify = "NOTIFY symbolon, 'any'";
-            database.execute_unprepared(notify).await.unwrap();
-        }
+        let announce = if on_postgres() {
+            "NOTIFY symbolon, 'any'"
+        } else {
+            "UPDATE symbolon_change_counter SET value = value + 1"
+        };
+        let both = format!("BEGIN; {sql}; {announce}; COMMIT");
+        database.execute_unprepared(&both).await.unwrap();
         database.close().await.unwrap();
         if on_postgres() {
-            let told = Instant::now();
-            return eventually("the app has heard", async || {
+            let announced = Instant::now();
+            eventually("the app has received the change", async || {
                 let age = self.symbolon.heartbeat_age();
-                age.filter(|age| *age < told.elapsed()).map(drop)
+                age.filter(|age| *age < announced.elapsed()).map(drop)
             })
             .await;
         }
-        let counter = self.file("test.db-changes");
-        let count = std::fs::read(&counter).unwrap();
-        let count = count.try_into().map_or(0, u64::from_ne_bytes);
-        // In its place: the app has it in its memory, which must not be cut off even for a moment.
-        let counter = File::options().write(true).open(&counter).unwrap();
-        counter.write_all_at(&(count + 1).to_ne_bytes(), 0).unwrap();
     }
 
     /// The row of an account.

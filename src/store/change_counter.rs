@@ -1,0 +1,187 @@
+//! Notices the changes that other processes make to a SQLite database.
+//!
+//! Each transaction that invalidates cached identities increments a counter in the database, so the
+//! counter changes with the commit itself: a process that is killed after its commit has announced it, and
+//! the path by which another process opened the file does not matter. Before a cached identity is used
+//! the counter is read. A read takes some 10 µs in the thread of its connection, and concurrent requests
+//! share it.
+//!
+//! `PRAGMA data_version` costs the same, but it also changes with the commits of this process, which
+//! would invalidate the whole cache with each sign-in.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_scalar};
+use tokio::sync::{mpsc, oneshot};
+
+const READ: &str = "SELECT value FROM symbolon_change_counter WHERE id = 1";
+
+/// Increments the counter, as part of a transaction, and returns the new value.
+pub(super) const INCREMENT: &str =
+    "UPDATE symbolon_change_counter SET value = value + 1 WHERE id = 1 RETURNING value";
+
+/// The most checks that one read answers.
+const BATCH: usize = 1024;
+
+/// Another process may have changed something.
+#[derive(Debug)]
+pub(super) struct MayHaveChanged;
+
+type Check = oneshot::Sender<()>;
+
+/// The counter as this process knows it.
+#[derive(Debug)]
+pub(super) struct ChangeCounter {
+    checks: mpsc::UnboundedSender<Check>,
+    /// Dropped when the reader is to end.
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The value up to which all changes are known.
+    value: i64,
+    /// The value that a transaction of this process has written, until its commit has ended. SQLite has
+    /// one writer at a time, so there is one such value.
+    own: Option<i64>,
+    /// How often `value` has changed. A read that began before a change must be repeated.
+    version: u64,
+}
+
+/// Reads the counter for the checks of a [`ChangeCounter`].
+pub(super) struct Reader {
+    options: SqliteConnectOptions,
+    connection: Option<SqliteConnection>,
+    checks: mpsc::UnboundedReceiver<Check>,
+    stopped: oneshot::Receiver<()>,
+    known: Arc<Mutex<Known>>,
+}
+
+impl ChangeCounter {
+    /// Starts with the present value.
+    pub(super) async fn open(options: SqliteConnectOptions) -> Result<(Self, Reader), Error> {
+        let mut connection = options.connect().await?;
+        let known = Known {
+            value: read(&mut connection).await?,
+            ..Known::default()
+        };
+        let known = Arc::new(Mutex::new(known));
+        let (sender, checks) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel();
+        let reader = Reader {
+            options,
+            connection: Some(connection),
+            checks,
+            stopped,
+            known: Arc::clone(&known),
+        };
+        let counter = Self {
+            checks: sender,
+            stop: Mutex::new(Some(stop)),
+            known,
+        };
+        Ok((counter, reader))
+    }
+
+    /// Lets the reader close its connection and end.
+    pub(super) fn stop(&self) {
+        lock(&self.stop).take();
+    }
+
+    /// Waits for a read of the counter that begins after this call. A change that it finds has been
+    /// passed to the reader's `on_change` when this call returns.
+    pub(super) async fn check(&self) -> Result<(), MayHaveChanged> {
+        let (answer, answered) = oneshot::channel();
+        self.checks.send(answer).map_err(|_| MayHaveChanged)?;
+        answered.await.map_err(|_| MayHaveChanged)
+    }
+
+    /// Notes, before the commit, the value that a transaction has written. Fails if another process has
+    /// written the value before.
+    pub(super) fn begin(&self, count: i64) -> Result<(), MayHaveChanged> {
+        let mut known = lock(&self.known);
+        known.own = Some(count);
+        if count == known.value.wrapping_add(1) {
+            Ok(())
+        } else {
+            Err(MayHaveChanged)
+        }
+    }
+
+    /// Notes how the commit of that value ended. After an unknown outcome the value counts as one of
+    /// another process.
+    pub(super) fn end(&self, count: i64, succeeded: bool) {
+        let mut known = lock(&self.known);
+        known.own = None;
+        if succeeded {
+            known.value = count;
+            known.version += 1;
+        }
+    }
+}
+
+impl Reader {
+    /// Answers checks, all that are waiting with one read, and calls `on_change` when another process
+    /// has changed something or the counter cannot be read.
+    pub(super) async fn serve(mut self, on_change: impl Fn() + Send) {
+        let mut waiting = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut self.stopped => break,
+                _ = self.checks.recv_many(&mut waiting, BATCH) => {}
+            }
+            self.compare(&on_change).await;
+            for check in waiting.drain(..) {
+                let _ = check.send(());
+            }
+        }
+        if let Some(connection) = self.connection {
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn compare(&mut self, on_change: &(impl Fn() + Send)) {
+        loop {
+            let version = lock(&self.known).version;
+            let read = self.read().await;
+            let mut known = lock(&self.known);
+            match read {
+                Ok(value) if value == known.value || Some(value) == known.own => return,
+                // Read before a commit of this process, and compared after it.
+                Ok(_) if known.version != version => {}
+                Ok(value) => {
+                    // First, or a check in between would find nothing.
+                    on_change();
+                    known.value = value;
+                    known.version += 1;
+                    return;
+                }
+                // The request that then asks the database reports what is wrong.
+                Err(_) => {
+                    self.connection = None;
+                    on_change();
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<i64, Error> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.options.connect().await?),
+        };
+        read(connection).await
+    }
+}
+
+async fn read(connection: &mut SqliteConnection) -> Result<i64, Error> {
+    query_scalar(READ).fetch_one(connection).await
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
