@@ -25,6 +25,7 @@ use crate::service::access_tokens::AccessTokens;
 use crate::service::accounts::Accounts;
 use crate::service::audit::Audit;
 use crate::service::cache::IdentityCache;
+use crate::service::cache_check::CacheCheck;
 use crate::service::import::Import;
 use crate::service::passwords::Passwords;
 use crate::service::server_key::KeySource;
@@ -135,6 +136,7 @@ impl Symbolon {
                 open: config.registration,
             },
             audit,
+            cache_check: CacheCheck::default(),
             identities: IdentityCache::new(mebibytes(config.identity_cache), Arc::clone(&store)),
             clock,
             store,
@@ -283,6 +285,13 @@ impl Symbolon {
         self.door.services.store.heartbeat_age()
     }
 
+    /// The number of cached identities that differed from the database. Each second one of those that
+    /// were used is compared. The number is 0 unless there is an error in Symbolon.
+    #[must_use]
+    pub fn stale_identities(&self) -> u64 {
+        self.door.services.cache_check.stale()
+    }
+
     /// Where the data is, for people: the path of the file, or the URL without the password.
     #[must_use]
     pub fn database(&self) -> String {
@@ -302,12 +311,15 @@ async fn housekeep(services: Weak<Services>) {
         let Some(services) = services.upgrade() else {
             return;
         };
+        services.check_cache().await;
         let mut done = services.flush().await;
         if second % PURGE_EVERY == 0 {
             done = done.and(services.purge().await);
         }
-        if let Err(error) = done {
-            // There is another try in time.
+        // The next round tries again. That the database is unavailable is logged by the store.
+        if let Err(error) = done
+            && !matches!(error, crate::Error::ServiceUnavailable { .. })
+        {
             error.log("housekeeping");
         }
     }

@@ -86,11 +86,7 @@ fn a_backup_of_sqlite_takes_no_other_files_place_and_leaves_nothing_half_made() 
     let names = fs::read_dir(folder.path()).unwrap();
     let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    let expected = [
-        "symbolon.db",
-        "symbolon.db.key",
-        "taken",
-    ];
+    let expected = ["symbolon.db", "symbolon.db.key", "taken"];
     assert_eq!(names, expected);
 }
 

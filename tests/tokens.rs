@@ -244,6 +244,24 @@ async fn a_revoked_token_stays_dead_whatever_the_clock_does() {
 }
 
 #[tokio::test]
+async fn a_token_of_the_longest_lifetime_survives_a_clock_that_steps_back_by_a_minute() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let longest = app.operation("mutation { createToken(expiresIn: 2592000) { token } }");
+    let answer = longest.basic("ada", PASSWORD).send().await;
+    let token = answer.at("/data/createToken/token").as_str().unwrap();
+    app.advance(TimeDelta::minutes(-1));
+    assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
+    assert_eq!(app.sign_in("ada").await, token);
+    // It is not honoured if the clock was wrong by more when it was issued.
+    app.advance(TimeDelta::seconds(-1));
+    assert_eq!(
+        app.me(token).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    );
+}
+
+#[tokio::test]
 async fn an_expired_token_that_was_revoked_stays_dead_when_the_clock_goes_back() {
     let app = TestApp::start().await;
     app.register("ada").await;

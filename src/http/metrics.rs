@@ -43,6 +43,7 @@ pub(crate) struct Metrics {
     ok: Counter,
     seconds: Histogram,
     caches: Family<CacheLabels, Gauge>,
+    stale: Counter,
     documents: Mutex<Vec<Weak<Documents>>>,
 }
 
@@ -63,6 +64,9 @@ impl Metrics {
         let caches = Family::<CacheLabels, Gauge>::default();
         let help = "Bytes that caches take, as they count them";
         registry.register("cache_bytes", help, caches.clone());
+        let stale = Counter::default();
+        let help = "Cached identities that differed from the database: an error in Symbolon";
+        registry.register("stale_identities", help, stale.clone());
         Self {
             registry,
             fields,
@@ -70,6 +74,7 @@ impl Metrics {
             ok,
             seconds,
             caches,
+            stale,
             documents: Mutex::default(),
         }
     }
@@ -114,8 +119,10 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads. The identities have so many bytes.
-    pub(super) fn response(&self, identities: u64) -> Result<Response, Error> {
+    /// The text that Prometheus reads, with the size of the identity cache in bytes and the number of
+    /// stale identities.
+    pub(super) fn response(&self, identities: u64, stale: u64) -> Result<Response, Error> {
+        self.stale.inc_by(stale.saturating_sub(self.stale.get()));
         let documents = self
             .documents
             .lock()

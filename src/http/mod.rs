@@ -92,7 +92,11 @@ where
 /// What Prometheus reads, at any path.
 pub(crate) fn metrics(door: &Arc<Door>) -> impl Endpoint<Output = Response> + 'static {
     let door = Arc::clone(door);
-    let response = move |_| door.metrics.response(door.services.identities.bytes());
+    let response = move |_| {
+        let services = &door.services;
+        let stale = services.cache_check.stale();
+        door.metrics.response(services.identities.bytes(), stale)
+    };
     poem::endpoint::make_sync(response).map_to_response()
 }
 

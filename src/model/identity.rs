@@ -8,7 +8,7 @@ use crate::model::scope::Scopes;
 use crate::model::user::User;
 
 /// Who a request speaks for, as its Bearer token shows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     user: Arc<User>,
     expires_at: Option<DateTime<Utc>>,
@@ -16,7 +16,7 @@ pub struct Identity {
 }
 
 /// What a request's access token is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Access {
     pub(crate) id: i64,
     pub(crate) scopes: Scopes,

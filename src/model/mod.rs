@@ -14,3 +14,9 @@ pub(crate) mod rate;
 pub(crate) mod scope;
 pub(crate) mod token;
 pub(crate) mod user;
+
+use chrono::TimeDelta;
+
+/// How far the clocks of instances may differ, and a clock may be set back, without an effect on what is
+/// stored: an instant counts as too far in the future only beyond its limit and this tolerance.
+pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);

@@ -12,6 +12,7 @@ use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::model::CLOCK_TOLERANCE;
 use crate::model::user::{User, UserId};
 
 /// A token with this much left, or less, is replaced at the next sign-in.
@@ -22,6 +23,11 @@ pub(crate) const REUSE_MARGIN: TimeDelta = TimeDelta::seconds(60);
 pub(crate) struct Lifetime(TimeDelta);
 
 impl Lifetime {
+    /// The latest expiration that a token can have at `now`.
+    pub(crate) fn latest_expiration(now: DateTime<Utc>) -> DateTime<Utc> {
+        now + TimeDelta::seconds(Self::MAX.into()) + CLOCK_TOLERANCE
+    }
+
     /// The shortest, in seconds.
     pub(crate) const MIN: u32 = 120;
     /// The longest, in seconds: 30 days.
@@ -154,12 +160,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Whether its token is honoured at `now`. An expiration further ahead than any lifetime
-    /// reaches was written while a clock was wrong, and is not.
+    /// Whether its token is honoured at `now`. An expiration beyond [`Lifetime::latest_expiration`] was
+    /// written while a clock was wrong, and its token is not.
     pub(crate) fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.nonce.is_some()
             && self.expires_at > now
-            && self.expires_at - now <= TimeDelta::seconds(Lifetime::MAX.into())
+            && self.expires_at <= Lifetime::latest_expiration(now)
     }
 
     /// The token, if it is to be handed out again at `now`: it is live, has more than 60 s left,

@@ -42,7 +42,7 @@ pub enum Role {
 }
 
 /// An account, without its secrets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct User {
     /// Its number.

@@ -152,6 +152,7 @@ impl AccessTokens {
         let mut writing = self.store.write().await?;
         let tokens = writing.access_tokens(user).await?;
         let Some(token) = tokens.iter().find(|token| token.id == id) else {
+            self.store.invalidate(user);
             return Ok(false);
         };
         let ended = end_these(&mut writing, std::slice::from_ref(token), &actor, now).await?;

@@ -251,7 +251,7 @@ impl Accounts {
             let actor = writing.account(user).await?;
             (writing.account(id).await?, actor)
         };
-        let account = account.ok_or_else(nobody)?;
+        let account = account.ok_or_else(|| self.not_found(id))?;
         let is_admin = |user: User| user.role == Role::Admin && user.disabled_at.is_none();
         if !actor.is_some_and(|actor| is_admin(actor.user)) {
             return Err(Forbidden::RoleRequired.into());
@@ -262,8 +262,15 @@ impl Accounts {
     /// Begins a change of an account by its owner.
     async fn begin_own(&self, id: UserId) -> Result<(Writing, Account), Refused> {
         let writing = self.store.write().await?;
-        let account = writing.account(id).await?.ok_or_else(nobody)?;
+        let account = writing.account(id).await?;
+        let account = account.ok_or_else(|| self.not_found(id))?;
         Ok((writing, account))
+    }
+
+    /// The account may have been deleted by another process.
+    fn not_found(&self, id: UserId) -> Refused {
+        self.store.invalidate(id);
+        nobody()
     }
 
     async fn finish_deletion(

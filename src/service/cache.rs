@@ -43,6 +43,19 @@ pub(crate) struct Entry {
     until: DateTime<Utc>,
 }
 
+impl Entry {
+    /// Whether the entry holds this identity.
+    pub(crate) fn has(&self, identity: &Identity) -> bool {
+        *self.identity == *identity
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry(of user {})", self.identity.user().id)
+    }
+}
+
 impl IdentityCache {
     /// With room for so many bytes; for nothing if there are none.
     pub(crate) fn new(bytes: u64, store: Arc<Store>) -> Self {

@@ -5,6 +5,7 @@ pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod authentication;
 pub(crate) mod cache;
+pub(crate) mod cache_check;
 mod hash_pool;
 pub(crate) mod import;
 pub(crate) mod passwords;
@@ -37,6 +38,7 @@ use crate::service::access_tokens::AccessTokens;
 use crate::service::accounts::Accounts;
 use crate::service::audit::Audit;
 use crate::service::cache::{Found, IdentityCache};
+use crate::service::cache_check::CacheCheck;
 use crate::service::import::Import;
 use crate::service::sign_in::SignIn;
 use crate::service::tokens::Tokens;
@@ -52,6 +54,7 @@ pub(crate) struct Services {
     pub(crate) access_tokens: AccessTokens,
     pub(crate) accounts: Accounts,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) cache_check: CacheCheck,
     pub(crate) identities: IdentityCache,
     pub(crate) import: Import,
     pub(crate) sign_in: SignIn,
@@ -83,7 +86,9 @@ impl Services {
     pub(crate) async fn recall(&self, token: &BearerToken) -> Option<Arc<Identity>> {
         let entry = self.identities.get(&TokenDigest::of(&token.0))?;
         self.store.refresh().await;
-        self.identities.identity(&entry, self.clock.now())
+        let identity = self.identities.identity(&entry, self.clock.now())?;
+        self.cache_check.offer(token, &entry);
+        Some(identity)
     }
 
     /// The identity of a Bearer token of either kind.

@@ -8,11 +8,12 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::model::CLOCK_TOLERANCE;
 use crate::model::audit::Origin;
 use crate::model::rate::Rate;
 use crate::model::user::UserId;
 use crate::service::audit::Audit;
-use crate::store::{Bucket, LATE, Store, Writing};
+use crate::store::{Bucket, Store, Writing};
 
 /// For so long an address that an account was signed in to from has a bucket of its own there.
 pub(crate) const ADDRESS_KNOWN_FOR: TimeDelta = TimeDelta::days(30);
@@ -175,7 +176,7 @@ fn wait(bucket: &Bucket, drained_at: Option<DateTime<Utc>>, now: DateTime<Utc>) 
     let ahead = drained_at? - now;
     let full = bucket.rate.capacity();
     let room = full - bucket.rate.interval();
-    if ahead <= room || ahead > full + LATE {
+    if ahead <= room || ahead > full + CLOCK_TOLERANCE {
         return None;
     }
     Some(seconds(ahead - room))

@@ -194,7 +194,7 @@ impl Tokens {
         limit: u64,
     ) -> Result<Vec<LiveToken>, Error> {
         let now = self.clock.now();
-        let latest = now + TimeDelta::seconds(Lifetime::MAX.into());
+        let latest = Lifetime::latest_expiration(now);
         let accounts = self.store.accounts_with_session(after, now, latest, limit);
         let live = accounts.await?.into_iter().filter_map(|account| {
             let session = account.session?;

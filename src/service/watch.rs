@@ -1,10 +1,12 @@
-//! Watch a token for as long as somebody relies on it.
+//! Watch the token of a WebSocket.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::clock::BootClock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
@@ -12,8 +14,38 @@ use crate::model::token::REUSE_MARGIN;
 use crate::service::Services;
 use crate::store::Listener;
 
-/// How often the clock is looked at. It may be set, so nobody sleeps until an instant.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the clock is read. It may be set, so that no timer can wait for an instant of it.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long after its confirmation a token is taken to be valid.
+const CONFIRMED_FOR: Duration = Duration::from_millis(1250);
+
+/// After this time without a confirmation the watch ends.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+
+/// When a token was last known to be valid.
+#[derive(Clone, Debug)]
+pub(crate) struct Confirmation {
+    /// In microseconds of the boot clock.
+    last: watch::Receiver<u64>,
+}
+
+impl Confirmation {
+    /// Waits until the token has been confirmed recently enough.
+    pub(crate) async fn wait(&mut self) {
+        while !is_recent(*self.last.borrow_and_update(), CONFIRMED_FOR) {
+            if self.last.changed().await.is_err() {
+                // The watch has ended, and the socket with it.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+fn is_recent(micros: u64, limit: Duration) -> bool {
+    let age = BootClock::System.micros().saturating_sub(micros);
+    Duration::from_micros(age) <= limit
+}
 
 /// Why a token is relied on no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +59,13 @@ pub(crate) enum Ended {
     RoleChanged,
 }
 
-/// A token that was valid, and the news of all that may change that.
+/// A token that was valid, and the changes that may end it.
 pub(crate) struct TokenWatch {
     services: Arc<Services>,
     token: BearerToken,
     identity: Arc<Identity>,
     changes: Listener,
+    confirmed: watch::Sender<u64>,
 }
 
 impl TokenWatch {
@@ -43,6 +76,7 @@ impl TokenWatch {
     ) -> Result<Result<Self, Ended>, Error> {
         // Before the first look, or what happens in between would be missed.
         let changes = services.store.listen();
+        let now = BootClock::System.micros();
         let identity = match services.verify(&token).await {
             Ok(identity) => identity,
             Err(Error::Unauthenticated(_)) => {
@@ -60,31 +94,49 @@ impl TokenWatch {
             token,
             identity,
             changes,
+            confirmed: watch::Sender::new(now),
         }))
     }
 
-    /// Waits until the token is relied on no longer, or nobody can say any more.
+    /// When the token was last known to be valid, from now on.
+    pub(crate) fn confirmation(&self) -> Confirmation {
+        Confirmation {
+            last: self.confirmed.subscribe(),
+        }
+    }
+
+    /// Waits until the token is no longer valid, or cannot be confirmed for several seconds.
     pub(crate) async fn ended(mut self) -> Result<Ended, Error> {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut changed = false;
         loop {
             tokio::select! {
-                _ = looks.tick() => {}
+                _ = ticks.tick() => {}
                 () = self.changes.changed() => changed = true,
             }
-            // Known without asking, and true whatever became of the token since.
+            // This needs no look at the database.
             if self.expires_within(chrono::TimeDelta::zero()) {
                 return Ok(Ended::Expired);
             }
+            let now = BootClock::System.micros();
             if changed {
                 match self.look().await {
-                    Ok(None) => changed = false,
+                    Ok(None) => {
+                        changed = false;
+                        self.confirmed.send_replace(now);
+                    }
                     Ok(Some(ended)) => return Ok(ended),
-                    // The next look asks again.
+                    // The next tick tries again.
                     Err(Error::ServiceUnavailable { .. }) => {}
                     Err(error) => return Err(error),
                 }
+            } else if let Some(age) = self.services.store.heard_age() {
+                let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+                self.confirmed.send_replace(now.saturating_sub(age));
+            }
+            if !is_recent(*self.confirmed.borrow(), GIVE_UP_AFTER) {
+                return Err(Error::ServiceUnavailable { retry_after: 1 });
             }
         }
     }

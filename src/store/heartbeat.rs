@@ -309,3 +309,34 @@ fn code(error: &Error) -> Option<String> {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.map(Cow::into_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_from_before_the_machine_was_suspended_is_not_trusted() {
+        let micros = Arc::new(AtomicU64::new(1_000_000));
+        let clock = BootClock::Mock(Arc::clone(&micros));
+        let heartbeat = Heartbeat::new(Duration::from_secs(1), clock, Discard::new());
+        assert!(!heartbeat.is_trusted());
+        heartbeat.heard.store(1_000_000, Ordering::SeqCst);
+        micros.store(1_900_000, Ordering::SeqCst);
+        assert!(heartbeat.is_trusted());
+        // Instants do not advance meanwhile.
+        micros.fetch_add(60_000_000, Ordering::SeqCst);
+        assert!(!heartbeat.is_trusted());
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_written_is_not_trusted() {
+        let clock = BootClock::Mock(Arc::new(AtomicU64::new(1)));
+        let heartbeat = Heartbeat::new(Duration::from_secs(1), clock, Discard::new());
+        heartbeat.heard.store(1, Ordering::SeqCst);
+        assert!(heartbeat.is_trusted());
+        for state in [State::ReadOnly, State::Unreachable] {
+            heartbeat.set_state(state);
+            assert!(!heartbeat.is_trusted());
+        }
+    }
+}

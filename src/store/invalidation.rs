@@ -245,11 +245,12 @@ impl Store {
             .invalidate(&Affected::These(vec![account]));
     }
 
-    /// Whether changes of other processes are known at once, so that a listener hears of them.
-    pub(crate) fn hears_changes(&self) -> bool {
+    /// How long ago all changes of other processes were known, if a [`Listener`] is woken by changes.
+    pub(crate) fn heard_age(&self) -> Option<Duration> {
         match &self.invalidation.source {
-            Source::Counter(_) => true,
-            Source::Notifications(heartbeat) => heartbeat.is_trusted(),
+            Source::Counter(_) => Some(Duration::ZERO),
+            Source::Notifications(heartbeat) if heartbeat.is_trusted() => heartbeat.age(),
+            Source::Notifications(_) => None,
         }
     }
 

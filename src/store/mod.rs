@@ -39,7 +39,7 @@ use self::invalidation::Invalidation;
 pub(crate) use self::invalidation::{Epoch, Listener};
 pub(crate) use self::location::Location;
 use self::monitored::{Monitor, Monitored};
-pub(crate) use self::throttle::{Bucket, LATE};
+pub(crate) use self::throttle::Bucket;
 pub(crate) use self::users::{NewAccount, TakenField};
 pub(crate) use self::writing::Writing;
 

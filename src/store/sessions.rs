@@ -1,6 +1,6 @@
 //! The session token of an account: three columns of the user entity.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use entity::{access_token, user};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{LockBehavior, LockType};
@@ -10,15 +10,12 @@ use sea_orm::{
 };
 
 use crate::error::Error;
+use crate::model::CLOCK_TOLERANCE;
 use crate::model::password::PasswordHash;
 use crate::model::token::{Session, TokenDigest};
 use crate::model::user::{Account, UserId};
 use crate::store::users::account;
 use crate::store::{Store, Writing};
-
-/// For so long after its end a session may still be live to another instance, whose clock is not quite
-/// the same.
-const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::minutes(1);
 
 impl Store {
     /// The accounts after this one whose session ends after `now` and by `latest`, in the order of their
@@ -163,9 +160,9 @@ impl Writing {
     }
 }
 
-/// Whether the session of the account may be live to anybody.
+/// Whether the session of the account may be live to an instance, whose clock may be late.
 fn has_session(account: &Account, now: DateTime<Utc>) -> bool {
-    let latest = now - CLOCKS_DIFFER_BY;
+    let latest = now - CLOCK_TOLERANCE;
     let session = account.session.as_ref();
     session.is_some_and(|session| session.nonce.is_some() && session.expires_at > latest)
 }

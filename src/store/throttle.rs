@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use entity::{known_address, throttle};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
@@ -12,13 +12,10 @@ use sea_orm::{
 
 use crate::clock::at;
 use crate::error::Error;
+use crate::model::CLOCK_TOLERANCE;
 use crate::model::rate::Rate;
 use crate::model::user::UserId;
 use crate::store::{Store, Writing};
-
-/// By so much the instant of an attempt may be older than that of another one that was counted before
-/// it: who waits for a row is overtaken, and the clocks of several instances are not quite the same.
-pub(crate) const LATE: TimeDelta = TimeDelta::minutes(1);
 
 /// What is counted, and how much of it there may be.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +55,7 @@ impl Writing {
         let now = now.timestamp_millis();
         let interval = bucket.rate.interval().num_milliseconds();
         let full = now + bucket.rate.capacity().num_milliseconds();
-        let late = full + LATE.num_milliseconds();
+        let late = full + CLOCK_TOLERANCE.num_milliseconds();
         let drained_at = || Expr::col((throttle::Entity, throttle::Column::DrainedAt));
         // An instant before now counts for nothing, and so does one that is further ahead than a full
         // bucket reaches, even by the instant of an attempt that overtook this one: a clock was wrong

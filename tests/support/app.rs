@@ -23,11 +23,22 @@ pub fn start_of_time() -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
+/// Symbolon, whose cache must never have differed from the database.
+struct Checked(Symbolon);
+
+impl Drop for Checked {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.0.stale_identities(), 0);
+        }
+    }
+}
+
 /// Symbolon on a free port and a database of its own.
 pub struct TestApp {
     pub base: String,
     pub clock: MockClock,
-    symbolon: Symbolon,
+    symbolon: Checked,
     folder: Arc<TempDir>,
     client: reqwest::Client,
     stop: oneshot::Sender<()>,
@@ -91,7 +102,7 @@ impl TestApp {
         Self {
             base,
             clock,
-            symbolon,
+            symbolon: Checked(symbolon),
             folder,
             client: reqwest::Client::new(),
             stop,
@@ -146,7 +157,7 @@ impl TestApp {
         if on_postgres() {
             let announced = Instant::now();
             eventually("the app has received the change", async || {
-                let age = self.symbolon.heartbeat_age();
+                let age = self.symbolon.0.heartbeat_age();
                 age.filter(|age| *age < announced.elapsed()).map(drop)
             })
             .await;

@@ -19,7 +19,7 @@ use crate::model::audit::Origin;
 use crate::model::credentials::Credentials;
 use crate::service::Services;
 use crate::service::authentication::Authentication;
-use crate::service::watch::TokenWatch;
+use crate::service::watch::{Confirmation, TokenWatch};
 
 /// Subscriptions at once on one socket.
 const MOST_SUBSCRIPTIONS: usize = 20;
@@ -34,6 +34,8 @@ pub(super) struct Socket {
     pub(super) request_id: Arc<str>,
     /// Known once the connection is initialised.
     credentials: OnceLock<Credentials>,
+    /// Of the token, if there is one.
+    confirmation: OnceLock<Confirmation>,
     running: Arc<Semaphore>,
     /// Its clones are operations whose refusal is not sent yet.
     refused: Arc<()>,
@@ -46,6 +48,7 @@ impl Socket {
             origin,
             request_id,
             credentials: OnceLock::new(),
+            confirmation: OnceLock::new(),
             running: Arc::new(Semaphore::new(MOST_SUBSCRIPTIONS)),
             refused: Arc::new(()),
         })
@@ -81,6 +84,9 @@ impl Socket {
             Credentials::None | Credentials::Basic(_) => Ok(None),
         };
         let is_ready = initialised.is_ok();
+        if let Ok(Some(token)) = &initialised {
+            let _ = self.confirmation.set(token.confirmation());
+        }
         // There is one connection_init, and whoever waits for it lives as long as the socket.
         let _ = self.credentials.set(credentials);
         let _ = tell.send(initialised);
@@ -137,6 +143,17 @@ where
         let events = self
             .executor
             .subscribe(prepared, authentication, request_id);
+        let confirmation = self.socket.confirmation.get().cloned();
+        let events = events.then(move |event| {
+            let confirmation = confirmation.clone();
+            async move {
+                // No event is sent while it is not known whether the token is still valid.
+                if let Some(mut confirmation) = confirmation {
+                    confirmation.wait().await;
+                }
+                event
+            }
+        });
         Ok(holding(permit, events.boxed()))
     }
 
