@@ -39,6 +39,7 @@ mod migrations;
 mod partial_failure;
 mod passwords;
 mod postgres;
+mod postgres_faults;
 mod postgres_history;
 mod postgres_outages;
 mod power_cut;

@@ -174,3 +174,27 @@ impl TokenWatch {
         expires_at.is_some_and(|expires_at| expires_at - now <= time)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn events_wait_until_the_token_is_confirmed() {
+        let micros = |age: u64| BootClock::System.micros().saturating_sub(age * 1000);
+        let confirmed = watch::Sender::new(micros(1000));
+        let mut confirmation = Confirmation {
+            last: confirmed.subscribe(),
+        };
+        assert!(confirmation.wait().now_or_never().is_some());
+        confirmed.send_replace(micros(2000));
+        assert!(confirmation.wait().now_or_never().is_none());
+        confirmed.send_replace(micros(0));
+        assert!(confirmation.wait().now_or_never().is_some());
+        confirmed.send_replace(micros(2000));
+        drop(confirmed);
+        assert!(confirmation.wait().now_or_never().is_none());
+    }
+}

@@ -269,7 +269,7 @@ impl Postgres {
         format!("test{databases}")
     }
 
-    fn data(&self) -> PathBuf {
+    pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 

@@ -1,7 +1,8 @@
-//! A TCP proxy that can go silent: what comes through it stays away, and nobody is told.
+//! A TCP proxy that can drop what it should forward, as a network device does, without closing connections.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -13,8 +14,10 @@ pub struct Proxy {
     state: Arc<State>,
 }
 
-#[derive(Default)]
 struct State {
+    began: Instant,
+    /// Connections that were last used before this are dropped, in microseconds since `began`.
+    forgotten: AtomicU64,
     /// Moves with each silence: connections from before it stay silent for ever.
     silences: AtomicU32,
     is_silent: AtomicBool,
@@ -25,7 +28,13 @@ impl Proxy {
     pub async fn before(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().port();
-        let state = Arc::new(State::default());
+        let state = Arc::new(State {
+            began: Instant::now(),
+            forgotten: AtomicU64::new(0),
+            silences: AtomicU32::new(0),
+            is_silent: AtomicBool::new(false),
+            is_deaf: AtomicBool::new(false),
+        });
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             loop {
@@ -50,6 +59,12 @@ impl Proxy {
         self.state.is_silent.store(false, Ordering::SeqCst);
     }
 
+    /// Drops the connections that have been idle for so long.
+    pub fn forget_idle(&self, idle: Duration) {
+        let before = self.state.began.elapsed().saturating_sub(idle);
+        (self.state.forgotten).store(micros(before), Ordering::SeqCst);
+    }
+
     /// Whether notifications get lost, as behind a pooler.
     pub fn lose_notifications(&self, lose: bool) {
         self.state.is_deaf.store(lose, Ordering::SeqCst);
@@ -60,20 +75,33 @@ fn forward(client: TcpStream, server: TcpStream, state: &Arc<State>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let began = state.silences.load(Ordering::SeqCst);
+    let used = Arc::new(AtomicU64::new(micros(state.began.elapsed())));
     for (from, to) in [(from_client, to_server), (from_server, to_client)] {
-        tokio::spawn(copy(from, to, Arc::clone(state), began));
+        tokio::spawn(copy(from, to, Arc::clone(state), began, Arc::clone(&used)));
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: Arc<State>, began: u32) {
+fn micros(time: Duration) -> u64 {
+    time.as_micros().try_into().unwrap()
+}
+
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    state: Arc<State>,
+    began: u32,
+    used: Arc<AtomicU64>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
         let is_silent = state.is_silent.load(Ordering::SeqCst);
-        if is_silent || state.silences.load(Ordering::SeqCst) != began {
+        let is_forgotten = used.load(Ordering::SeqCst) < state.forgotten.load(Ordering::SeqCst);
+        if is_forgotten || is_silent || state.silences.load(Ordering::SeqCst) != began {
             // Keeps the sockets open.
             std::future::pending::<()>().await;
         }
+        used.store(micros(state.began.elapsed()), Ordering::SeqCst);
         // A notification comes by itself: its kind, its length, and whom it is from.
         let is_lost = state.is_deaf.load(Ordering::SeqCst) && buffer[0] == b'A';
         if read == 0 || (!is_lost && to.write_all(&buffer[..read]).await.is_err()) {
