@@ -1,0 +1,343 @@
+//! Which commands create a database, what the others refuse, and how each names the one that it uses.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use symbolon::{Config, Symbolon};
+
+use crate::support::{
+    DATABASE_PASSWORD, PASSWORD, Server, Shell, after_the_database, database_in, finish,
+    finish_with, on_postgres, shared_postgres, succeed, symbolon_on_sqlite,
+};
+
+/// A command without commands of its own.
+struct Leaf {
+    /// How it is called, with a value for each argument that it needs.
+    line: String,
+    opens_a_database: bool,
+    /// Whether it creates the database if it is missing.
+    creates: bool,
+}
+
+/// All commands but `serve`, as `--help` lists them.
+fn leaves() -> Vec<Leaf> {
+    let mut leaves = Vec::new();
+    let mut queue = vec![String::new()];
+    while let Some(words) = queue.pop() {
+        let help = help(&words);
+        let commands = section(&help, "Commands:");
+        let commands = commands.iter().filter_map(|line| {
+            let line = line.strip_prefix("  ")?;
+            let name = line.split_whitespace().next()?;
+            (line.starts_with(name) && name != "help").then_some(name)
+        });
+        let commands: Vec<_> = commands.collect();
+        queue.extend(commands.iter().map(|name| format!("{words} {name}")));
+        if commands.is_empty() && words != " serve" {
+            leaves.push(leaf(&words, &help));
+        }
+    }
+    assert!(leaves.len() >= 15, "the help is read wrongly");
+    leaves
+}
+
+fn help(words: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = symbolon_on_sqlite(folder.path());
+    succeed(command.args(words.split_whitespace()).arg("--help"))
+}
+
+/// The lines after this one, up to the next that is empty.
+fn section<'a>(help: &'a str, head: &str) -> Vec<&'a str> {
+    let lines = help.lines().skip_while(|line| *line != head).skip(1);
+    lines.take_while(|line| !line.is_empty()).collect()
+}
+
+fn leaf(words: &str, help: &str) -> Leaf {
+    let usage = help.lines().find(|line| line.starts_with("Usage: "));
+    let needed = usage.unwrap().split(['<', '>']).skip(1).step_by(2);
+    let values = needed.map(|name| match (words, name) {
+        (_, "USERNAME") => "ada",
+        (_, "ROLE") => "admin",
+        (" user import", "FILE") => "users.csv",
+        (" backup", "FILE") => "copy.db",
+        _ => panic!("a value for <{name}> of {words:?} is to be added to this test"),
+    });
+    let values: Vec<_> = values.collect();
+    Leaf {
+        line: format!("{words} {}", values.join(" ")).trim().to_owned(),
+        opens_a_database: help.contains("--database-url"),
+        creates: words == " migrate",
+    }
+}
+
+/// The commands that open a database and do not create one.
+fn operating() -> Vec<String> {
+    let leaves = leaves().into_iter();
+    let operating = leaves.filter(|leaf| leaf.opens_a_database && !leaf.creates);
+    operating.map(|leaf| leaf.line).collect()
+}
+
+/// Each file in a folder, with what is in it.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let files = entries.map(|entry| {
+        let name = entry.file_name().into_string().unwrap();
+        (name, fs::read(entry.path()).unwrap_or_default())
+    });
+    files.collect()
+}
+
+/// Why a command refuses: one line, and nothing on standard output.
+fn refusal(command: &mut Command) -> String {
+    let (code, output, error) = finish_with(command, PASSWORD);
+    assert_eq!((code, output.as_str()), (Some(1), ""), "{command:?}");
+    assert_eq!(error.lines().count(), 1, "{command:?}: {error}");
+    error
+}
+
+fn command_on_sqlite(folder: &Path, line: &str) -> Command {
+    let mut command = symbolon_on_sqlite(folder);
+    command.args(line.split_whitespace());
+    command
+}
+
+#[test]
+fn each_command_that_opens_a_database_names_it() {
+    let shell = Shell::with(&["root", "ada"]);
+    let file = shell.folder.path().join("users.csv");
+    fs::write(file, "username,password\nbob,correct horse\n").unwrap();
+    let named = format!("symbolon: database {}", shell.database());
+    for leaf in leaves() {
+        let line = leaf.line;
+        if line.starts_with("user delete") {
+            continue;
+        }
+        let (_, output, error) = finish_with(&mut shell.command(&line), PASSWORD);
+        let count = error.lines().filter(|line| *line == named).count();
+        assert_eq!(count, usize::from(leaf.opens_a_database), "{line}");
+        if leaf.opens_a_database {
+            assert_eq!(error.lines().next(), Some(named.as_str()), "{line}");
+        } else {
+            assert!(["healthcheck", "schema"].contains(&line.as_str()), "{line}");
+        }
+        assert!(!output.contains("symbolon: database"), "{line}");
+        assert!(!(output + &error).contains(DATABASE_PASSWORD), "{line}");
+    }
+    shell.prints("user delete ada --yes");
+    let server = Server::start(shell.folder.path());
+    let greeting = &server.greeting;
+    assert!(greeting.contains(&shell.database()), "{greeting}");
+    assert!(help("serve").contains("--database-url"));
+}
+
+#[test]
+fn a_command_creates_no_sqlite_database() {
+    for line in operating() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("users.csv"), "username,password\n").unwrap();
+        let before = files(folder.path());
+        let looked_for = folder.path().canonicalize().unwrap();
+        for url in [None, Some("sqlite://other.db")] {
+            let mut command = command_on_sqlite(folder.path(), &line);
+            command.envs(url.map(|url| ("DATABASE_URL", url)));
+            let error = refusal(&mut command);
+            let name = url.map_or("symbolon.db", |url| &url["sqlite://".len()..]);
+            let file = looked_for.join(name);
+            let says = format!("database {} does not exist", file.display());
+            assert!(error.contains(&says), "{line}: {error}");
+            for word in ["--database-url", "DATABASE_URL", "`symbolon migrate`"] {
+                assert!(error.contains(word), "{line}: {error}");
+            }
+            assert_eq!(files(folder.path()), before, "{line}");
+        }
+    }
+}
+
+async fn connect(file: &Path) -> DatabaseConnection {
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    Database::connect(url).await.unwrap()
+}
+
+/// A database of another program, in this journal mode.
+async fn another_programs(file: &Path, mode: &str) {
+    let database = connect(file).await;
+    let make = format!("PRAGMA journal_mode={mode}; CREATE TABLE \"user\" (id INTEGER)");
+    database.execute_unprepared(&make).await.unwrap();
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_leaves_a_file_alone_that_is_no_sqlite_database_of_symbolon() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::write(path.join("users.csv"), "username,password\n").unwrap();
+    fs::write(path.join("empty.db"), "").unwrap();
+    fs::write(path.join("text.db"), "This is not a database. ".repeat(100)).unwrap();
+    fs::write(path.join("short.db"), "SQLite format 3\0 and no more").unwrap();
+    fs::create_dir(path.join("folder.db")).unwrap();
+    another_programs(&path.join("delete.db"), "DELETE").await;
+    another_programs(&path.join("wal.db"), "WAL").await;
+    let before = files(path);
+    for line in operating() {
+        for (file, says) in [
+            ("empty.db", "the file is empty"),
+            ("text.db", "not an SQLite database"),
+            ("short.db", "not an SQLite database"),
+            ("folder.db", "not a file"),
+            ("delete.db", "no tables of Symbolon"),
+            ("wal.db", "no tables of Symbolon"),
+        ] {
+            let mut command = command_on_sqlite(path, &line);
+            let error = refusal(command.env("DATABASE_URL", format!("sqlite://{file}")));
+            let file = path.canonicalize().unwrap().join(file);
+            assert!(error.contains(says), "{line}: {error}");
+            assert!(error.contains(file.to_str().unwrap()), "{line}: {error}");
+            assert!(error.contains("--database-url"), "{line}: {error}");
+            assert_eq!(files(path), before, "{line} on {}", file.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_leaves_an_sqlite_database_alone_that_another_program_has_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("symbolon.db");
+    another_programs(&file, "WAL").await;
+    let other = connect(&file).await;
+    let write = "CREATE TABLE notes (id INTEGER)";
+    other.execute_unprepared(write).await.unwrap();
+    let mut before = files(folder.path());
+    assert_eq!(before.len(), 3);
+    let error = refusal(&mut command_on_sqlite(folder.path(), "user list"));
+    assert!(error.contains("no tables of Symbolon"), "{error}");
+    let mut after = files(folder.path());
+    // What readers note there is no data.
+    before.insert("symbolon.db-shm".to_owned(), Vec::new());
+    after.insert("symbolon.db-shm".to_owned(), Vec::new());
+    assert_eq!(after, before);
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn serve_and_migrate_take_an_empty_file_and_the_sqlite_database_of_an_embedder() {
+    for is_empty in [true, false] {
+        for serves in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("symbolon.db");
+            if is_empty {
+                fs::write(&file, "").unwrap();
+            } else {
+                another_programs(&file, "DELETE").await;
+            }
+            if serves {
+                drop(Server::on_sqlite(folder.path()));
+            } else {
+                succeed(&mut command_on_sqlite(folder.path(), "migrate"));
+            }
+            succeed(&mut command_on_sqlite(folder.path(), "user list"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_finds_tables_that_a_killed_server_left_in_the_journal_of_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::on_sqlite(folder.path());
+    server.registration("ada").send().await;
+    server.process.signal("KILL");
+    server.process.wait(std::time::Duration::from_secs(30));
+    fs::remove_file(folder.path().join("symbolon.db-shm")).unwrap();
+    let listed = succeed(&mut command_on_sqlite(folder.path(), "user list --json"));
+    assert!(listed.contains(r#""username":"ada""#), "{listed}");
+}
+
+#[tokio::test]
+async fn a_command_migrates_no_database() {
+    let shell = Shell::with(&["ada"]);
+    fs::write(shell.folder.path().join("users.csv"), "username,password\n").unwrap();
+    let database = database_in(shell.folder.path()).await;
+    Migrator::down(&database, Some(1)).await.unwrap();
+    for line in operating() {
+        let error = refusal(&mut shell.command(&line));
+        assert!(error.contains(&shell.database()), "{line}: {error}");
+        assert!(error.contains("`symbolon migrate`"), "{line}: {error}");
+        let left = Migrator::get_pending_migrations_read_only(&database);
+        assert_eq!(left.await.unwrap().len(), 1, "{line}");
+    }
+    database.close().await.unwrap();
+    shell.prints("migrate");
+    shell.prints("user show ada");
+    shell
+        .sql("INSERT INTO symbolon_migration VALUES ('m20990101_000001_wings', 0)")
+        .await;
+    let error = refusal(&mut shell.command("user list"));
+    assert!(error.contains("newer version"), "{error}");
+    assert!(error.contains("m20990101_000001_wings"), "{error}");
+}
+
+#[test]
+fn a_command_needs_no_server_key_and_makes_none_beside_sqlite() {
+    let shell = Shell::without_database();
+    let key = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let on_sqlite = |line| command_on_sqlite(shell.folder.path(), line);
+    succeed(on_sqlite("migrate").env("SYMBOLON_SECRET_KEY", key));
+    for line in ["user add ada", "user list", "token list", "token purge"] {
+        let (code, _, error) = finish_with(&mut on_sqlite(line), PASSWORD);
+        assert_eq!(code, Some(0), "{error}");
+    }
+    assert!(!shell.folder.path().join("symbolon.db.key").exists());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+fn a_command_makes_no_tables_in_a_postgres_database() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
+    fs::write(folder.path().join("users.csv"), "username,password\n").unwrap();
+    for line in operating() {
+        let mut command = command_on_sqlite(folder.path(), &line);
+        let error = refusal(command.env("DATABASE_URL", &url));
+        let name = url.replace(&format!(":{DATABASE_PASSWORD}@"), "@");
+        assert!(error.contains(&name), "{line}: {error}");
+        assert!(error.contains("no tables of Symbolon"), "{line}: {error}");
+        assert!(error.contains("`symbolon migrate`"), "{line}: {error}");
+        assert!(!error.contains(DATABASE_PASSWORD), "{line}: {error}");
+    }
+    let mut migrate = command_on_sqlite(folder.path(), "migrate");
+    migrate.env("SYMBOLON_SECRET_KEY_FILE", crate::support::common_key());
+    succeed(migrate.env("DATABASE_URL", &url));
+    // Without the server key.
+    let mut list = command_on_sqlite(folder.path(), "user list");
+    let (code, _, error) = finish(list.env("DATABASE_URL", &url));
+    assert_eq!((code, after_the_database(&error)), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn the_library_opens_an_operator_only_where_there_is_a_database() {
+    let shell = Shell::without_database();
+    let mut config = Config::from_env().unwrap();
+    config.database_url = crate::support::database_url(shell.folder.path(), "symbolon.db").into();
+    config.secret_key = Some(
+        "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+            .to_owned()
+            .into(),
+    );
+    let error = Symbolon::open_operator(config.clone()).await.unwrap_err();
+    let says = if on_postgres() {
+        "no tables of Symbolon"
+    } else {
+        "does not exist"
+    };
+    assert!(error.to_string().contains(says), "{error}");
+    assert!(files(shell.folder.path()).is_empty());
+    let symbolon = Symbolon::open(config.clone()).await.unwrap();
+    let operator = Symbolon::open_operator(config).await.unwrap();
+    assert_eq!(operator.database(), symbolon.database());
+    assert_eq!(operator.users(None).await.unwrap().len(), 0);
+    operator.close().await.unwrap();
+    symbolon.close().await.unwrap();
+}
