@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use clap::Args;
 use symbolon::{Config, Operator, Secret, Symbolon, User};
 
+use super::owner;
+
 /// The rest of the configuration comes from the environment alone: few of its flags would mean
 /// anything to a command, and a server on the same database has it there too.
 #[derive(Args, Debug)]
@@ -35,7 +37,11 @@ impl Database {
         self,
         work: impl AsyncFnOnce(&Operator) -> Result<(), Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
-        let operator = Symbolon::open_operator(self.config()?).await?;
+        let config = self.config()?;
+        if let Some(file) = Symbolon::database_file(&config).filter(|file| file.exists()) {
+            owner::check(&file)?;
+        }
+        let operator = Symbolon::open_operator(config).await?;
         name(&operator.database());
         let done = work(&operator).await;
         let closed = operator.close().await;
@@ -55,6 +61,9 @@ impl Database {
 
 /// Opens the database as a server does: it is created if it is missing, and brought up to date.
 pub(super) async fn create(config: Config) -> Result<Symbolon, Box<dyn Error>> {
+    if let Some(file) = Symbolon::database_file(&config) {
+        owner::check(&file)?;
+    }
     Ok(Symbolon::open(config).await?)
 }
 

@@ -8,6 +8,7 @@ mod healthcheck;
 mod import;
 mod migrate;
 mod output;
+mod owner;
 mod prompt;
 mod schema;
 mod serve;
