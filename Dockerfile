@@ -2,6 +2,10 @@
 #
 #   docker build -t symbolon .
 #   docker run -p 8000:8000 -v symbolon:/data symbolon
+#
+# After its first start, this adds the first admin; `docker exec` in the running container does it, too:
+#
+#   docker run --rm -it -v symbolon:/data symbolon user add ada --admin
 
 FROM rust:1.95-bookworm AS build
 # The explorer's files come through npm at build time.

@@ -218,6 +218,7 @@ def accounts(folder, database, count, wanted, profile="dist"):
     sign_ins = graphql("mutation { createToken { token } }", basic(wanted))
     peer = symbolon(database, {"probe": graphql("{ __typename }", [None])}, profile, **CHEAP)
     environment = {"PATH": os.environ["PATH"], "SYMBOLON_LOG": "error", **peer.environment}
+    run(*peer.command, "migrate", env=environment, stdout=subprocess.DEVNULL)
     run(*peer.command, "user", "import", rows, env=environment, stdout=subprocess.DEVNULL)
     rows.unlink()
     with peer.on(None).started() as server, concurrent.futures.ThreadPoolExecutor(16) as pool:

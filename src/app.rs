@@ -38,6 +38,13 @@ use crate::store::{Connections, Location, Store};
 /// How often what says nothing any more is deleted, in seconds.
 const PURGE_EVERY: u64 = 600;
 
+/// What is done about a database that is missing, or not up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Create,
+    Refuse,
+}
+
 /// Token authentication on one database: what an app of yours serves, or has beside its own.
 ///
 /// Its clones are the same. Any number of them, on different databases, fit in one process.
@@ -58,12 +65,34 @@ impl Symbolon {
         clock: Clock,
     ) -> impl Future<Output = Result<Self, StartError>> + Send {
         // In a box, so that this code is compiled with the library and not again with each program.
-        Self::start(config, clock).boxed()
+        Self::start(config, clock, Opening::Create).boxed()
     }
 
-    async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+    /// Connects to a database that has the tables of this version, for a program that runs beside the
+    /// server: what `symbolon user` does. A file that is missing, a database without Symbolon's tables,
+    /// and tables of an older or newer version are refused. Nothing is created or migrated, and the
+    /// server key is not needed.
+    pub fn open_operator(
+        config: Config,
+    ) -> impl Future<Output = Result<Operator, StartError>> + Send {
+        let start = Self::start(config, Clock::System, Opening::Refuse);
+        async move { Ok(start.await?.operator()) }.boxed()
+    }
+
+    /// The absolute path of the SQLite file that the configuration names. Nothing is opened. `None` for
+    /// PostgreSQL, and for a URL that names no database.
+    #[must_use]
+    pub fn database_file(config: &Config) -> Option<PathBuf> {
+        let location = Location::parse(&config.database_url.0).ok()?;
+        std::path::absolute(location.file()?).ok()
+    }
+
+    async fn start(config: Config, clock: Clock, opening: Opening) -> Result<Self, StartError> {
         let location = Location::parse(&config.database_url.0).map_err(StartError::new)?;
-        let key = key_source(&config, &location)?;
+        let key = match opening {
+            Opening::Create => key_source(&config, &location)?,
+            Opening::Refuse => KeySource::Unused,
+        };
         let lifetime =
             Lifetime::from_seconds(config.token_lifetime.into()).map_err(StartError::new)?;
         let cores = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -79,8 +108,12 @@ impl Symbolon {
         // A key that cannot be used is found out before a database is made, and a key is made only
         // for a database that can be used.
         let found = key.find().map_err(StartError::new)?;
-        let store = Store::open(location, connections(&config.postgres));
-        let store = Arc::new(store.await.map_err(StartError::new)?);
+        let connections = connections(&config.postgres);
+        let store = match opening {
+            Opening::Create => Store::open(location, connections).await,
+            Opening::Refuse => Store::open_existing(location, connections).await,
+        };
+        let store = Arc::new(store.map_err(StartError::new)?);
         let clock = match (clock, store.clock()) {
             (Clock::System, Some(common)) => Clock::Database(common.clone()),
             (clock, _) => clock,
@@ -247,8 +280,8 @@ impl Symbolon {
         serve.boxed()
     }
 
-    /// What the operator may do, without credentials: for programs that run beside the server, as
-    /// `symbolon user` does.
+    /// What the operator may do, without credentials. [`Symbolon::open_operator`] is for programs that
+    /// run beside the server.
     #[must_use]
     pub fn operator(&self) -> Operator {
         Operator::new(Arc::clone(&self.door.services))
@@ -295,11 +328,7 @@ impl Symbolon {
     /// Where the data is, for people: the path of the file, or the URL without the password.
     #[must_use]
     pub fn database(&self) -> String {
-        let location = self.door.services.store.location();
-        let file = location
-            .file()
-            .and_then(|file| std::path::absolute(file).ok());
-        file.map_or_else(|| location.to_string(), |file| file.display().to_string())
+        self.door.services.store.location().full_name()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::model::token::Lifetime;
 #[derive(Args, Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// The database: `sqlite://FILE`, which is made if it is missing, or
+    /// The database: `sqlite://FILE`, which is created if it is missing, or
     /// `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE`.
     #[arg(
         long,

@@ -18,7 +18,8 @@ use crate::service::users::Registration;
 /// How many entries of a list come at once.
 const PAGE: u64 = 1000;
 
-/// What the operator may do, without credentials; from [`Symbolon::operator`](crate::Symbolon::operator).
+/// What the operator may do, without credentials; from [`Symbolon::operator`](crate::Symbolon::operator)
+/// or [`Symbolon::open_operator`](crate::Symbolon::open_operator).
 ///
 /// Each method returns a future in a box, so that its code is compiled with the library and not again
 /// with each program that calls it.
@@ -33,6 +34,17 @@ pub struct Operator {
 impl Operator {
     pub(crate) fn new(services: Arc<Services>) -> Self {
         Self { services }
+    }
+
+    /// The absolute path of the SQLite file, or the URL of the PostgreSQL database without the password.
+    #[must_use]
+    pub fn database(&self) -> String {
+        self.services.store.location().full_name()
+    }
+
+    /// Closes the database. The [`Symbolon`](crate::Symbolon) that the operator comes from is closed, too.
+    pub fn close(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        async move { self.services.close().await }.boxed()
     }
 
     /// Adds an account, even where registration is closed.

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, PASSWORD, Server, Shell, finish, finish_with, on_postgres, once_heard,
+    Answer, PASSWORD, Server, Shell, after_the_database, finish, finish_with, on_postgres,
+    once_heard, succeed,
 };
 
 async fn token(server: &Server, username: &str) -> String {
@@ -456,7 +457,7 @@ async fn long_lists_are_whole_and_may_be_cut_off_by_their_reader() {
         let mut log = child.stderr.take().unwrap();
         log.read_to_string(&mut error).unwrap();
         assert!(
-            child.wait().unwrap().success() && error.is_empty(),
+            child.wait().unwrap().success() && after_the_database(&error).is_empty(),
             "{error}"
         );
     }
@@ -466,7 +467,7 @@ async fn long_lists_are_whole_and_may_be_cut_off_by_their_reader() {
 fn commands_show_few_flags_and_log_only_what_is_asked_for() {
     let shell = Shell::with(&["ada"]);
     for line in ["user add", "user list", "token purge", "audit", "migrate"] {
-        let help = shell.prints(&format!("{line} --help"));
+        let help = succeed(&mut shell.command(&format!("{line} --help")));
         assert!(
             help.contains("DATABASE_URL") && !help.contains("argon2"),
             "{line}"
@@ -482,21 +483,29 @@ fn commands_show_few_flags_and_log_only_what_is_asked_for() {
 
 #[test]
 fn the_database_is_that_of_flag_or_environment_and_the_rest_of_the_environment() {
-    let shell = Shell::new();
+    let shell = Shell::without_database();
     let flag = "--database-url sqlite://flag.db";
     for line in [
+        format!("migrate {flag}"),
         format!("user {flag} add ada"),
         format!("user add bob {flag}"),
     ] {
-        let mut add = shell.command(&line);
-        add.env("DATABASE_URL", "sqlite://environment.db");
-        assert_eq!(finish_with(&mut add, PASSWORD).0, Some(0));
+        let mut command = shell.command(&line);
+        command.env("DATABASE_URL", "sqlite://environment.db");
+        let (code, _, error) = finish_with(&mut command, PASSWORD);
+        assert_eq!((code, after_the_database(&error)), (Some(0), ""));
+        assert!(error.contains("flag.db"), "{error}");
     }
-    assert_eq!(shell.json(&format!("user list {flag}")).len(), 2);
+    let list = succeed(&mut shell.command(&format!("user list --json {flag}")));
+    assert_eq!(list.lines().count(), 2);
     assert!(!shell.folder.path().join("environment.db").exists());
-    let mut add = shell.command("user add ada");
-    add.env("DATABASE_URL", "sqlite://environment.db");
-    assert_eq!(finish_with(&mut add, PASSWORD).0, Some(0));
+    for line in ["migrate", "user add ada"] {
+        let mut command = shell.command(line);
+        command.env("DATABASE_URL", "sqlite://environment.db");
+        let (code, _, error) = finish_with(&mut command, PASSWORD);
+        assert_eq!((code, after_the_database(&error)), (Some(0), ""));
+        assert!(error.contains("environment.db"), "{error}");
+    }
     assert!(shell.folder.path().join("environment.db").exists());
     let mut list = shell.command("user list");
     list.env("SYMBOLON_ARGON2_MEMORY", "1");

@@ -6,11 +6,22 @@ use std::process::Command;
 
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::support::{Answer, Server, database_in, finish, succeed, symbolon};
+use crate::support::{Answer, Server, after_the_database, database_in, finish, succeed, symbolon};
 
+/// A folder with a database that has no accounts.
+fn with_database() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    succeed(symbolon(folder.path()).arg("migrate"));
+    folder
+}
+
+/// Exit code, standard output, and standard error after the line that names the database.
 fn import(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    finish(symbolon(folder).args(["user", "import"]).args(arguments))
+    let mut import = symbolon(folder);
+    let (code, output, error) = finish(import.args(["user", "import"]).args(arguments));
+    (code, output, after_the_database(&error).to_owned())
 }
 
 /// What the database has of users, as `user list --json` prints it.
@@ -34,7 +45,7 @@ const HASHES: &str = include_str!("hashes.csv");
 
 #[tokio::test]
 async fn users_of_any_hash_sign_in_and_get_one_of_ours() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_database();
     fs::write(folder.path().join("users.csv"), HASHES).unwrap();
     let (code, output, error) = import(folder.path(), &["users.csv"]);
     assert_eq!((code, error.as_str()), (Some(0), ""), "{output}");
@@ -61,7 +72,7 @@ async fn users_of_any_hash_sign_in_and_get_one_of_ours() {
 
 #[tokio::test]
 async fn plain_passwords_are_hashed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_database();
     let file =
         "username,email,password\nada,ada@example.org,\"a, \"\"quoted\"\" one\"\nbob,,tiny\n";
     fs::write(folder.path().join("users.csv"), file).unwrap();
@@ -81,7 +92,7 @@ async fn plain_passwords_are_hashed() {
 
 #[test]
 fn it_can_simply_be_run_again() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_database();
     let mut file = "password,username\ncorrect horse,ada\ncorrect horse,bob\n".to_owned();
     let path = folder.path().join("users.csv");
     fs::write(&path, &file).unwrap();
@@ -117,7 +128,7 @@ zoe,correct horse,,,29
 
 #[test]
 fn each_bad_row_is_told_by_its_line_and_the_good_ones_are_kept() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_database();
     fs::write(folder.path().join("users.csv"), BAD_ROWS).unwrap();
     for (arguments, added) in [(vec!["users.csv", "--dry-run"], 0), (vec!["users.csv"], 2)] {
         let (code, output, error) = import(folder.path(), &arguments);
@@ -143,7 +154,7 @@ fn each_bad_row_is_told_by_its_line_and_the_good_ones_are_kept() {
 
 #[test]
 fn scripts_read_the_same_as_json() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_database();
     fs::write(
         folder.path().join("users.csv"),
         "username,password\nada,correct horse\na b,correct horse\n",
@@ -169,7 +180,7 @@ fn scripts_read_the_same_as_json() {
 
 #[test]
 fn a_file_that_is_neither_is_told_and_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_database();
     let sqlite = "SQLite format 3\0 and nothing more of it";
     for (name, content) in [
         ("empty.csv", ""),
@@ -189,7 +200,7 @@ fn a_file_that_is_neither_is_told_and_changes_nothing() {
 
 #[test]
 fn many_users_are_taken_over_with_plain_lines_where_nobody_watches() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_database();
     let hash = HASHES.lines().nth(1).unwrap().split_once(',').unwrap().1;
     let rows: String = (0..20_500)
         .map(|number| format!("user{number},{hash}\n"))
@@ -212,7 +223,7 @@ fn many_users_are_taken_over_with_plain_lines_where_nobody_watches() {
 #[tokio::test]
 #[ignore = "needs Python, which scripts/test installs"]
 async fn the_users_of_the_flask_original_sign_in() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_database();
     let flask = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/flask");
     let python = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flask");
     succeed(Command::new("python3").args(["-m", "venv"]).arg(&python));

@@ -24,6 +24,7 @@ mod caches;
 mod cli;
 mod clients;
 mod connections;
+mod databases;
 mod durability;
 mod embedding;
 mod errors;

@@ -47,6 +47,44 @@ fn the_curl_commands_work_as_they_stand() {
 }
 
 #[test]
+fn the_command_beside_the_unit_has_the_settings_of_the_unit() {
+    let unit = include_str!("../deploy/symbolon.service");
+    let find = |text: &str| {
+        let start = text.find("systemd-run ").unwrap();
+        let command = text[start..].split(" user add ").next().unwrap();
+        command.replace("\\\n", " ").replace('#', " ")
+    };
+    let words = |text: &str| {
+        let command = find(text);
+        let words = command.split_whitespace().map(str::to_owned);
+        words.collect::<Vec<_>>()
+    };
+    let (readme, unit_says) = (words(README), words(unit));
+    assert_eq!(readme, unit_says);
+    let given = |setting: &str| {
+        let lines = unit.lines();
+        let start = format!("{setting}=");
+        let mut lines = lines.filter(|line| line.starts_with(&start));
+        lines.next().unwrap().to_owned()
+    };
+    for setting in [
+        "DynamicUser",
+        "User",
+        "StateDirectory",
+        "WorkingDirectory",
+        "EnvironmentFile",
+    ] {
+        let line = given(setting);
+        assert!(readme.contains(&line), "{line}: {readme:?}");
+    }
+    // The file that a command uses unless it is told otherwise is that of the service.
+    let folder = given("WorkingDirectory");
+    let folder = folder.split_once('=').unwrap().1;
+    let file = format!("Environment=DATABASE_URL=sqlite://{folder}/symbolon.db");
+    assert!(unit.lines().any(|line| line == file), "{file}");
+}
+
+#[test]
 fn the_embedding_is_that_of_the_documentation() {
     let library = include_str!("../src/lib.rs");
     let [block] = blocks("rust").try_into().unwrap();

@@ -97,7 +97,8 @@ async fn a_password_is_typed_twice_on_a_terminal_and_not_shown() {
         ("correct horse\r", "ada is added\r\nended with 0\r\n", 2),
     ] {
         let mut terminal = Terminal::run(&shell, "user add ada");
-        assert_eq!(terminal.shows("Password: "), "Password: ");
+        let named = format!("symbolon: database {}\r\n", shell.database());
+        assert_eq!(terminal.shows("Password: "), format!("{named}Password: "));
         terminal.types(false, "correct horse\r").await;
         assert_eq!(terminal.shows("again: "), "\r\nThe same again: ");
         terminal.types(false, again).await;
@@ -116,7 +117,9 @@ async fn whoever_deletes_on_a_terminal_is_asked() {
         ("y", "ada is deleted\r\nended with 0\r\n"),
     ] {
         let mut terminal = Terminal::run(&shell, "user delete ADA");
-        assert_eq!(terminal.shows("[y/N] "), "delete ada? [y/N] ");
+        let named = format!("symbolon: database {}\r\n", shell.database());
+        let asks = format!("{named}delete ada? [y/N] ");
+        assert_eq!(terminal.shows("[y/N] "), asks);
         terminal.types(true, &format!("{answer}\r")).await;
         assert_eq!(terminal.ends(), format!("{answer}\r\n{says}"));
     }

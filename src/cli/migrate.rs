@@ -15,10 +15,7 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let work = async |symbolon: &symbolon::Symbolon| {
-            let database = symbolon.database();
-            Ok(writeln!(std::io::stdout(), "{database} is up to date")?)
-        };
-        self.database.open(work).await
+        let database = self.database.migrate().await?;
+        Ok(writeln!(std::io::stdout(), "{database} is up to date")?)
     }
 }

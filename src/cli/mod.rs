@@ -8,6 +8,7 @@ mod healthcheck;
 mod import;
 mod migrate;
 mod output;
+mod owner;
 mod prompt;
 mod schema;
 mod serve;
@@ -43,7 +44,11 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve GraphQL and the token endpoints over HTTP
     Serve(serve::Serve),
-    /// Bring the tables of the database up to date, and stop; `serve` does it by itself
+    /// Create the database if it is missing, bring its tables up to date, and stop
+    ///
+    /// `serve` does the same when it starts. The other commands never change the tables: they refuse a
+    /// database that does not exist, and one that lacks a migration of their version. So a program of a
+    /// newer version does not migrate the database of an older server that still runs.
     Migrate(migrate::Migrate),
     /// Print the GraphQL schema (SDL)
     Schema,

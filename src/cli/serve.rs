@@ -6,9 +6,11 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
 use clap::Args;
-use symbolon::{Config, Symbolon};
+use symbolon::Config;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::database;
 
 /// Connections that may wait to be taken. The usual 128 overflow when a crowd comes back at once, and
 /// the system drops or resets what is too many.
@@ -49,7 +51,7 @@ impl Serve {
         let address = listener.local_addr()?;
         let metrics = metrics_port.map(|port| bind(Ipv4Addr::LOCALHOST.into(), port));
         let metrics = metrics.transpose()?;
-        let symbolon = Symbolon::open(config).await?;
+        let symbolon = database::create(config).await?;
         let app = symbolon.own_routes();
         let shutdown = shutdown()?;
         writeln!(

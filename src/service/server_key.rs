@@ -33,6 +33,8 @@ pub(crate) enum KeySource {
     GivenFile(PathBuf),
     /// In a file of our own beside the database.
     OwnFile(PathBuf),
+    /// Nowhere: a new key for this process, which issues no tokens.
+    Unused,
 }
 
 impl KeySource {
@@ -55,6 +57,7 @@ impl KeySource {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(KeyError::Read(path.clone(), error)),
             },
+            Self::Unused => ServerKey::random().map(Some).map_err(KeyError::Random),
         }
     }
 

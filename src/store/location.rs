@@ -70,6 +70,12 @@ impl Location {
             Self::Server(_) => None,
         }
     }
+
+    /// For people: the absolute path of the file, or the URL without the password and the parameters.
+    pub(crate) fn full_name(&self) -> String {
+        let file = self.file().and_then(|file| std::path::absolute(file).ok());
+        file.map_or_else(|| self.to_string(), |file| file.display().to_string())
+    }
 }
 
 fn server(url: &str) -> Result<Location, UrlError> {

@@ -20,7 +20,7 @@ pub use process::{
     Process, Server, finish, finish_with, symbolon, symbolon_on_sqlite, unthrottled,
 };
 pub use proxy::Proxy;
-pub use shell::Shell;
+pub use shell::{Shell, after_the_database};
 pub use socket::Socket;
 
 /// How long it takes at most until an instance has heard what another one changed.

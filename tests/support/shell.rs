@@ -7,7 +7,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::process::cheap;
-use super::{PASSWORD, database_in, finish_with, symbolon};
+use super::{
+    DATABASE_PASSWORD, PASSWORD, database_in, database_url, finish, finish_with, on_postgres,
+    symbolon,
+};
 
 /// A folder with a database, and somebody who types there.
 pub struct Shell {
@@ -15,7 +18,16 @@ pub struct Shell {
 }
 
 impl Shell {
+    /// With a database that has no accounts.
     pub fn new() -> Self {
+        let shell = Self::without_database();
+        let (code, _, error) = finish(&mut shell.command("migrate"));
+        assert_eq!(code, Some(0), "{error}");
+        shell
+    }
+
+    /// In an empty folder.
+    pub fn without_database() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { folder }
     }
@@ -36,14 +48,26 @@ impl Shell {
         command
     }
 
-    /// What a command prints that succeeds, and has nothing to say on standard error.
+    /// The database, as commands name it.
+    pub fn database(&self) -> String {
+        if on_postgres() {
+            let url = database_url(self.folder.path(), "symbolon.db");
+            return url.replace(&format!(":{DATABASE_PASSWORD}@"), "@");
+        }
+        let folder = self.folder.path().canonicalize().unwrap();
+        folder.join("symbolon.db").display().to_string()
+    }
+
+    /// What a command prints that succeeds, and has nothing to say on standard error but which database
+    /// it uses.
     pub fn prints(&self, line: &str) -> String {
         self.prints_given(line, "")
     }
 
     pub fn prints_given(&self, line: &str, input: &str) -> String {
         let (code, output, error) = finish_with(&mut self.command(line), input);
-        assert_eq!((code, error.as_str()), (Some(0), ""), "{line}: {output}");
+        let named = format!("symbolon: database {}\n", self.database());
+        assert_eq!((code, &error), (Some(0), &named), "{line}: {output}");
         output
     }
 
@@ -56,12 +80,13 @@ impl Shell {
             .collect()
     }
 
-    /// Why a command refuses, in one line.
+    /// Why a command refuses, in one line after the one that names the database.
     pub fn refusal(&self, line: &str, input: &str) -> String {
         let (code, output, error) = finish_with(&mut self.command(line), input);
         assert_eq!((code, output.as_str()), (Some(1), ""), "{line}: {error}");
-        assert_eq!(error.lines().count(), 1, "{error}");
-        let why = error.strip_prefix("symbolon: ").unwrap();
+        let why = after_the_database(&error);
+        assert_eq!(why.lines().count(), 1, "{error}");
+        let why = why.strip_prefix("symbolon: ").unwrap();
         why.trim_end().to_owned()
     }
 
@@ -70,4 +95,11 @@ impl Shell {
         database.execute_unprepared(sql).await.unwrap();
         database.close().await.unwrap();
     }
+}
+
+/// What a command says on standard error after the line that names the database.
+pub fn after_the_database(error: &str) -> &str {
+    let (line, rest) = error.split_once('\n').unwrap();
+    assert!(line.starts_with("symbolon: database "), "{error}");
+    rest
 }
