@@ -27,6 +27,7 @@ mod connections;
 mod durability;
 mod embedding;
 mod errors;
+mod existing_data;
 mod explorer;
 mod flood;
 mod forward_auth;
