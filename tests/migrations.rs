@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use crate::support::{Answer, Server, database_in, symbolon};
 
 /// What tables, columns and indexes there are.
-async fn schema(database: &DatabaseConnection) -> Vec<String> {
+pub async fn schema(database: &DatabaseConnection) -> Vec<String> {
     let sql = match database.get_database_backend() {
         DbBackend::Sqlite => "SELECT coalesce(sql, name) FROM sqlite_master ORDER BY name",
         _ => {

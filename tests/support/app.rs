@@ -18,6 +18,9 @@ use tokio::task::JoinHandle;
 
 use super::{PASSWORD, common_key, database_url, eventually, on_postgres};
 
+/// The file of an app's database on SQLite, in the app's folder.
+pub const DATABASE_FILE: &str = "test.db";
+
 /// Where every test's clock starts.
 pub fn start_of_time() -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -69,6 +72,16 @@ impl TestApp {
         Self::open(folder, clock, configure, routes).await
     }
 
+    /// An app on the database that belongs to `folder` already, with a clock that stands at `now`.
+    pub async fn existing(
+        folder: TempDir,
+        now: DateTime<Utc>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
+        let clock = MockClock::new(now);
+        Self::open(Arc::new(folder), clock, configure, Symbolon::own_routes).await
+    }
+
     async fn open(
         folder: Arc<TempDir>,
         clock: MockClock,
@@ -76,7 +89,7 @@ impl TestApp {
         routes: impl FnOnce(&Symbolon) -> Route,
     ) -> Self {
         let mut config = Config::from_env().unwrap();
-        config.database_url = database_url(folder.path(), "test.db").into();
+        config.database_url = database_url(folder.path(), DATABASE_FILE).into();
         if on_postgres() {
             config.secret_key_file = Some(common_key().to_owned());
             // The machine is busy with other tests.
@@ -110,8 +123,8 @@ impl TestApp {
         }
     }
 
-    /// Stops, and starts again on the same database.
-    pub async fn restart(self, configure: impl FnOnce(&mut Config)) -> Self {
+    /// Stops, and closes the database.
+    pub async fn stop(self) -> (Arc<TempDir>, MockClock) {
         let Self {
             folder,
             clock,
@@ -123,6 +136,12 @@ impl TestApp {
         drop(client);
         let _ = stop.send(());
         stopped.await.unwrap();
+        (folder, clock)
+    }
+
+    /// Stops, and starts again on the same database.
+    pub async fn restart(self, configure: impl FnOnce(&mut Config)) -> Self {
+        let (folder, clock) = self.stop().await;
         Self::open(folder, clock, configure, Symbolon::own_routes).await
     }
 
@@ -135,7 +154,7 @@ impl TestApp {
     }
 
     pub fn database_url(&self) -> String {
-        database_url(self.folder.path(), "test.db")
+        database_url(self.folder.path(), DATABASE_FILE)
     }
 
     /// A connection beside the app's own.

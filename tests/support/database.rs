@@ -245,6 +245,12 @@ impl Postgres {
         succeed(&mut psql);
     }
 
+    /// Runs the SQL in a file on the database with this URL, as `pg_dump` wrote it.
+    pub fn load(&self, url: &str, file: &Path) {
+        let mut psql = self.psql_on(url);
+        succeed(psql.arg("--output=/dev/null").arg("--file").arg(file));
+    }
+
     /// Ends it with a signal to the postmaster.
     pub fn end(&self, signal: &str) {
         let id = fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
@@ -274,9 +280,13 @@ impl Postgres {
     }
 
     fn psql(&self) -> Command {
+        self.psql_on(&self.url("postgres"))
+    }
+
+    fn psql_on(&self, url: &str) -> Command {
         let mut psql = Command::new(self.bin.join("psql"));
         psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"])
-            .arg(self.url("postgres"));
+            .arg(url);
         psql
     }
 

@@ -9,7 +9,7 @@ mod proxy;
 mod shell;
 mod socket;
 
-pub use app::{Answer, Operation, TestApp, start_of_time};
+pub use app::{Answer, DATABASE_FILE, Operation, TestApp, start_of_time};
 pub use database::{
     DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, on_postgres,
     shared_postgres,
