@@ -36,6 +36,7 @@ mod keys;
 mod limits;
 mod log;
 mod migrations;
+mod models;
 mod partial_failure;
 mod passwords;
 mod postgres;
