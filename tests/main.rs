@@ -38,6 +38,7 @@ mod keys;
 mod limits;
 mod log;
 mod migrations;
+mod models;
 mod partial_failure;
 mod passwords;
 mod postgres;
