@@ -57,8 +57,13 @@ impl Services {
         if is_same {
             return;
         }
-        self.store.refresh().await;
-        if self.identities.identity(&entry, self.clock.now()).is_some() {
+        let identity = async || {
+            let is_known = self.store.refresh().await;
+            self.identities
+                .identity(&entry, self.clock.now())
+                .filter(|_| is_known)
+        };
+        if identity().await.is_some() {
             let digest = TokenDigest::of(&token.0);
             let token = digest.prefix();
             tracing::error!(token, "a cached identity differs from the database");

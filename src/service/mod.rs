@@ -85,7 +85,9 @@ impl Services {
     /// The cached identity of a Bearer token of either kind, if it is still valid.
     pub(crate) async fn recall(&self, token: &BearerToken) -> Option<Arc<Identity>> {
         let entry = self.identities.get(&TokenDigest::of(&token.0))?;
-        self.store.refresh().await;
+        if !self.store.refresh().await {
+            return None;
+        }
         let identity = self.identities.identity(&entry, self.clock.now())?;
         self.cache_check.offer(token, &entry);
         Some(identity)

@@ -28,7 +28,8 @@ const BATCH: usize = 1024;
 #[derive(Debug)]
 pub(super) struct MayHaveChanged;
 
-type Check = oneshot::Sender<()>;
+/// Whether the counter has the known value.
+type Check = oneshot::Sender<bool>;
 
 /// The counter as this process knows it.
 #[derive(Debug)]
@@ -90,12 +91,12 @@ impl ChangeCounter {
         lock(&self.stop).take();
     }
 
-    /// Waits for a read of the counter that begins after this call. A change that it finds has been
-    /// passed to the reader's `on_change` when this call returns.
-    pub(super) async fn check(&self) -> Result<(), MayHaveChanged> {
+    /// Reads the counter, by a read that begins after this call. Returns whether all changes up to its
+    /// value are known: found before, or passed to the reader's `on_change` by now. If not, the cache must
+    /// not be used.
+    pub(super) async fn check(&self) -> bool {
         let (answer, answered) = oneshot::channel();
-        self.checks.send(answer).map_err(|_| MayHaveChanged)?;
-        answered.await.map_err(|_| MayHaveChanged)
+        self.checks.send(answer).is_ok() && answered.await.unwrap_or(false)
     }
 
     /// Notes, before the commit, the value that a transaction has written. Fails if another process has
@@ -133,9 +134,9 @@ impl Reader {
                 _ = &mut self.stopped => break,
                 _ = self.checks.recv_many(&mut waiting, BATCH) => {}
             }
-            self.compare(&on_change).await;
+            let is_known = self.compare(&on_change).await;
             for check in waiting.drain(..) {
-                let _ = check.send(());
+                let _ = check.send(is_known);
             }
         }
         if let Some(connection) = self.connection {
@@ -143,13 +144,16 @@ impl Reader {
         }
     }
 
-    async fn compare(&mut self, on_change: &(impl Fn() + Send)) {
+    async fn compare(&mut self, on_change: &(impl Fn() + Send)) -> bool {
         loop {
             let version = lock(&self.known).version;
             let read = self.read().await;
             let mut known = lock(&self.known);
             match read {
-                Ok(value) if value == known.value || Some(value) == known.own => return,
+                Ok(value) if value == known.value => return true,
+                // Either the commit of this process is visible and has not ended here, or it has failed and
+                // another process has written the same value.
+                Ok(value) if Some(value) == known.own => return false,
                 // Read before a commit of this process, and compared after it.
                 Ok(_) if known.version != version => {}
                 Ok(value) => {
@@ -157,13 +161,13 @@ impl Reader {
                     on_change();
                     known.value = value;
                     known.version += 1;
-                    return;
+                    return true;
                 }
                 // The request that then asks the database reports what is wrong.
                 Err(_) => {
                     self.connection = None;
                     on_change();
-                    return;
+                    return false;
                 }
             }
         }

@@ -133,25 +133,24 @@ impl Invalidation {
         self.changes.send_replace(());
     }
 
-    /// Invalidates what other processes have changed before this call. Concurrent calls share one query.
-    async fn refresh(&self) {
+    /// Invalidates what other processes have changed before this call. Returns whether all changes are
+    /// known. Concurrent calls share one query.
+    async fn refresh(&self) -> bool {
         match &self.source {
-            Source::Counter(counter) => {
-                if counter.check().await.is_err() {
-                    self.invalidate(&Affected::Any);
+            Source::Counter(counter) => counter.check().await,
+            Source::Notifications(heartbeat) => {
+                let is_trusted = heartbeat.is_trusted();
+                if !is_trusted {
+                    // Listeners are woken by the task that polls, less often.
+                    (self.all.invalidated).fetch_max(self.next(), Ordering::SeqCst);
                 }
-            }
-            Source::Notifications(heartbeat) if heartbeat.is_trusted() => {}
-            // Listeners are woken by the task that polls, less often.
-            Source::Notifications(_) => {
-                self.all
-                    .invalidated
-                    .fetch_max(self.next(), Ordering::SeqCst);
+                is_trusted
             }
         }
     }
 
     fn is_unchanged_since(&self, epoch: Epoch, account: UserId) -> bool {
+        // In this order: a commit lowers `committing` after it has raised `invalidated`.
         [self.slot(account), &self.all].into_iter().all(|slot| {
             slot.committing.load(Ordering::SeqCst) == 0
                 && slot.invalidated.load(Ordering::SeqCst) <= epoch.0
@@ -229,9 +228,10 @@ impl Store {
         Epoch(self.invalidation.last.load(Ordering::SeqCst))
     }
 
-    /// Invalidates what other processes have changed before this call.
-    pub(crate) async fn refresh(&self) {
-        self.invalidation.refresh().await;
+    /// Invalidates what other processes have changed before this call. Returns whether all changes are
+    /// known: if not, the cache must not be used.
+    pub(crate) async fn refresh(&self) -> bool {
+        self.invalidation.refresh().await
     }
 
     /// Whether the account has not been invalidated since `epoch`. To be asked after [`Store::refresh`].
