@@ -2,6 +2,7 @@
 
 mod app;
 mod database;
+mod disk;
 mod instance;
 mod node;
 mod process;
@@ -14,6 +15,7 @@ pub use database::{
     DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, on_postgres,
     shared_postgres,
 };
+pub use disk::{Injection, SmallDisk, State, database_files, empty_the_journal, is_exhaustive};
 pub use instance::Instance;
 pub use node::{node_in, succeed};
 pub use process::{

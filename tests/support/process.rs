@@ -17,9 +17,10 @@ pub fn symbolon(folder: &Path) -> Command {
     program(Path::new(env!("CARGO_BIN_EXE_symbolon")), folder)
 }
 
-/// The same on SQLite, whatever the tests run on.
+/// The same on SQLite, whatever the tests run on. `SYMBOLON_TEST_PROGRAM` names another build of it.
 pub fn symbolon_on_sqlite(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_symbolon"));
+    let built = std::env::var_os("SYMBOLON_TEST_PROGRAM");
+    let mut command = Command::new(built.unwrap_or(env!("CARGO_BIN_EXE_symbolon").into()));
     command.current_dir(folder).env_clear();
     command
 }
@@ -66,6 +67,10 @@ impl Process {
     pub fn pipes(&mut self) -> (ChildStdin, ChildStdout) {
         let input = self.child.stdin.take().unwrap();
         (input, self.child.stdout.take().unwrap())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, name: &str) {
@@ -166,8 +171,13 @@ impl Server {
 
     /// Starts the server on SQLite, whatever the tests run on.
     pub fn on_sqlite(folder: &Path) -> Self {
+        Self::on_sqlite_configured(folder, |_| {})
+    }
+
+    pub fn on_sqlite_configured(folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = symbolon_on_sqlite(folder);
-        Self::listening(cheap(&mut command), folder, "try first")
+        configure(cheap(&mut command));
+        Self::listening(&mut command, folder, "try first")
     }
 
     /// A server of another build.

@@ -1,0 +1,427 @@
+//! Commands beside a running server on SQLite that are killed at a system call, or of which one fails: the
+//! next request to the server is answered according to what the database holds.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{
+    Answer, PASSWORD, Server, State, database_files, finish_with, is_exhaustive,
+    symbolon_on_sqlite, unthrottled,
+};
+
+const CALLS: &str =
+    "openat,pread64,pwrite64,write,ftruncate,fsync,fdatasync,fcntl,flock,mmap,unlink,close";
+
+/// How many points of a command a test run tries, besides the writes to files of Symbolon's own.
+const POINTS: usize = 14;
+
+/// A server on a database in a folder, and its user ada.
+struct Site {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::on_sqlite_configured(folder.path(), unthrottled);
+        let registered = server.registration("ada").send().await;
+        assert!(
+            registered.at("/data/createUser/user/id").is_string(),
+            "{registered:?}"
+        );
+        Self { server, folder }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder
+            .path()
+            .canonicalize()
+            .unwrap()
+            .join("symbolon.db")
+    }
+
+    /// The files beside the database that are Symbolon's and not SQLite's.
+    fn own_files(&self) -> Vec<PathBuf> {
+        let of_sqlite = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            ["symbolon.db", "symbolon.db-wal", "symbolon.db-shm"].contains(&name)
+        };
+        let files = database_files(&self.database()).into_iter();
+        files.filter(|path| !of_sqlite(path)).collect()
+    }
+
+    /// Runs a command on the database at this path, under another one such as strace if `under` is not
+    /// empty: the exit code, and what it printed on both outputs.
+    fn command_at(&self, path: &Path, under: &[String], line: &str) -> (Option<i32>, String) {
+        let own = symbolon_on_sqlite(self.folder.path());
+        let mut command = match under {
+            [] => own,
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(own.get_program());
+                command.current_dir(self.folder.path());
+                command
+            }
+        };
+        command
+            .env("DATABASE_URL", format!("sqlite://{}", path.display()))
+            .env("SYMBOLON_ARGON2_MEMORY", "8")
+            .env("SYMBOLON_ARGON2_ITERATIONS", "1")
+            .args(line.split_whitespace());
+        let (code, output, error) = finish_with(&mut command, PASSWORD);
+        (code, output + &error)
+    }
+
+    fn command(&self, under: &[String], line: &str) -> (Option<i32>, String) {
+        self.command_at(&self.database(), under, line)
+    }
+
+    fn succeeds(&self, line: &str) {
+        let (code, printed) = self.command(&[], line);
+        assert_eq!(code, Some(0), "{line}: {printed}");
+    }
+
+    /// A session token of ada, which is in the server's cache.
+    async fn session(&self) -> String {
+        if State::of(&self.database(), "ada")
+            .await
+            .user
+            .unwrap()
+            .disabled_at
+            .is_some()
+        {
+            self.succeeds("user enable ada");
+        }
+        let answer = Answer::of(self.server.sign_in("ada")).await;
+        let token = answer.at("/token").as_str();
+        let token = token.unwrap_or_else(|| panic!("{answer:?}")).to_owned();
+        for _ in 0..2 {
+            assert_eq!(self.lets_in(&token).await, Ok(true));
+        }
+        token
+    }
+
+    async fn lets_in(&self, token: &str) -> Result<bool, String> {
+        let body = json!({ "query": "{ me { username } }" });
+        let request = self.server.request(Method::POST, "/graphql").json(&body);
+        let request = request.bearer_auth(token).timeout(Duration::from_mins(1));
+        let answer = Answer::if_any(request).await;
+        let answer = answer.map_err(|error| format!("no answer: {error}"))?;
+        if answer.at("/data/me/username") == "ada" {
+            Ok(true)
+        } else if answer.at("/errors/0/extensions/code") == "UNAUTHENTICATED" {
+            Ok(false)
+        } else {
+            Err(answer.body.to_string())
+        }
+    }
+
+    /// Whether the server accepts a token in the next request, and whether it is live in the database.
+    async fn compare(&self, token: &str) -> (Result<bool, String>, bool) {
+        let said = self.lets_in(token).await;
+        let is_live = State::of(&self.database(), "ada").await.honours(token);
+        (said, is_live)
+    }
+}
+
+/// The `number`-th such call on a file by one thread, of the thread that reaches it first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Point {
+    file: PathBuf,
+    call: String,
+    number: usize,
+}
+
+impl Point {
+    /// The command that runs a program and harms it at this call.
+    fn harming(&self, harm: &str) -> Vec<String> {
+        let Self { file, call, number } = self;
+        let trace = format!("trace={call}");
+        let inject = format!("inject={call}:{harm}:when={number}");
+        let path = file.to_str().unwrap();
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", path];
+        let expressions = ["-e", &trace, "-e", &inject];
+        strace
+            .iter()
+            .chain(&expressions)
+            .map(ToString::to_string)
+            .collect()
+    }
+}
+
+/// The points of an unharmed run, in their order.
+fn points(site: &Site, line: &str) -> Vec<Point> {
+    let files = database_files(&site.database());
+    let trace = site.folder.path().join("trace");
+    let mut strace: Vec<String> = ["strace", "-f", "-y", "-o", trace.to_str().unwrap()]
+        .map(str::to_owned)
+        .to_vec();
+    for file in &files {
+        strace.extend(["-P".to_owned(), file.display().to_string()]);
+    }
+    strace.extend(["-e".to_owned(), format!("trace={CALLS}")]);
+    let (code, printed) = site.command(&strace, line);
+    assert_eq!(code, Some(0), "{line}: {printed}");
+    let mut counts: HashMap<(&str, &Path, &str), usize> = HashMap::new();
+    let (mut seen, mut points) = (BTreeSet::new(), Vec::new());
+    let trace = fs::read_to_string(trace).unwrap();
+    for entry in trace.lines() {
+        let (thread, entry) = entry.split_once(' ').unwrap();
+        let Some((call, arguments)) = entry.trim_start().split_once('(') else {
+            continue;
+        };
+        // The end of an interrupted call, a signal or an exit is no call.
+        if !CALLS.split(',').any(|known| known == call) {
+            continue;
+        }
+        let is_of = |file: &&PathBuf| {
+            let name = file.display();
+            arguments.contains(&format!("{name}>")) || arguments.contains(&format!("{name}\""))
+        };
+        let Some(file) = files.iter().find(is_of) else {
+            continue;
+        };
+        let count = counts.entry((thread, file, call)).or_default();
+        *count += 1;
+        if seen.insert((file.clone(), call.to_owned(), *count)) {
+            points.push(Point {
+                file: file.clone(),
+                call: call.to_owned(),
+                number: *count,
+            });
+        }
+    }
+    points
+}
+
+/// All of the points in an exhaustive run. Otherwise some that are spread evenly over the whole run and
+/// over its part from the commit on, and the writes to files of Symbolon's own.
+fn chosen(points: Vec<Point>, own: &[PathBuf]) -> Vec<Point> {
+    if is_exhaustive() {
+        return points;
+    }
+    let is_sync = |point: &Point| point.call == "fdatasync" || point.call == "fsync";
+    let commit = points.iter().rposition(is_sync).unwrap_or(0);
+    let evenly = |from: usize, count: usize| {
+        let length = points.len() - from;
+        (0..count).map(move |number| from + number * length / count)
+    };
+    let mut chosen: BTreeSet<usize> = evenly(0, POINTS / 2).collect();
+    chosen.extend(evenly(commit, POINTS / 2));
+    let is_own_write = |(_, point): &(usize, &Point)| {
+        own.contains(&point.file) && ["pwrite64", "write", "flock"].contains(&&*point.call)
+    };
+    let own_writes = points.iter().enumerate().filter(is_own_write);
+    chosen.extend(own_writes.map(|(number, _)| number));
+    chosen
+        .into_iter()
+        .map(|number| points[number].clone())
+        .collect()
+}
+
+const KILLED: &str = "signal=KILL";
+
+/// Runs a command again and again, each time with another call that is harmed.
+async fn is_harmed_everywhere(line: &str, harm: &str) {
+    let site = Site::start().await;
+    site.session().await;
+    let all = points(&site, line);
+    let chosen = chosen(all.clone(), &site.own_files());
+    println!("{line}: {} of {} points", chosen.len(), all.len());
+    assert!(all.len() > 20);
+    let (mut harmed, mut violations) = (0, Vec::new());
+    for point in &chosen {
+        let token = site.session().await;
+        let (code, _) = site.command(&point.harming(harm), line);
+        harmed += usize::from(code.is_none());
+        let (said, is_live) = site.compare(&token).await;
+        let (again, _) = site.compare(&token).await;
+        site.succeeds(line);
+        let (finally, is_finally_live) = site.compare(&token).await;
+        let file = point.file.file_name().unwrap().to_str().unwrap();
+        let is_right = said == Ok(is_live)
+            && !(is_live && code == Some(0))
+            && again == said
+            && finally == Ok(false)
+            && !is_finally_live;
+        let row = format!(
+            "{line:22} {harm:11} {file:20} {:10} {:3}  {:9}  database {:5}  server {:?}, {:?}  after the next run {:?}  {}",
+            point.call,
+            point.number,
+            code.map_or_else(|| "killed".to_owned(), |code| format!("exit {code}")),
+            if is_live { "live" } else { "ended" },
+            said,
+            again,
+            finally,
+            if is_right { "ok" } else { "VIOLATED" },
+        );
+        println!("{row}");
+        if !is_right {
+            violations.push(row);
+        }
+    }
+    assert!(
+        violations.is_empty(),
+        "{} violations:\n{}",
+        violations.len(),
+        violations.join("\n")
+    );
+    // The number of some calls differs from run to run.
+    let enough = harm != KILLED || harmed * 4 >= chosen.len() * 3;
+    assert!(enough, "killed at {harmed} of {} points", chosen.len());
+}
+
+#[tokio::test]
+#[ignore = "needs strace, which scripts/test installs"]
+async fn a_revocation_on_sqlite_that_is_killed_is_obeyed_if_it_is_stored() {
+    is_harmed_everywhere("token revoke ada", KILLED).await;
+}
+
+#[tokio::test]
+#[ignore = "needs strace, which scripts/test installs"]
+async fn a_disabling_on_sqlite_that_is_killed_is_obeyed_if_it_is_stored() {
+    is_harmed_everywhere("user disable ada", KILLED).await;
+}
+
+#[tokio::test]
+#[ignore = "needs strace, which scripts/test installs"]
+async fn a_new_password_on_sqlite_that_is_killed_is_obeyed_if_it_is_stored() {
+    is_harmed_everywhere("user set-password ada", KILLED).await;
+}
+
+#[tokio::test]
+#[ignore = "needs strace, which scripts/test installs"]
+async fn a_revocation_on_sqlite_of_which_a_call_fails_is_obeyed_if_it_is_stored() {
+    is_harmed_everywhere("token revoke ada", "error=EIO").await;
+}
+
+#[tokio::test]
+async fn a_revocation_through_any_path_to_the_file_of_sqlite_is_obeyed_at_once() {
+    let site = Site::start().await;
+    let folder = site.folder.path().canonicalize().unwrap();
+    let real = site.database();
+    let link = folder.join("link.db");
+    std::os::unix::fs::symlink("symbolon.db", &link).unwrap();
+    fs::create_dir(folder.join("sub")).unwrap();
+    let linked_folder = folder.join("linked");
+    std::os::unix::fs::symlink(&folder, &linked_folder).unwrap();
+    let paths = [
+        real,
+        folder.join("sub/../symbolon.db"),
+        linked_folder.join("symbolon.db"),
+        PathBuf::from("symbolon.db"),
+        PathBuf::from("./sub/../symbolon.db"),
+        link.clone(),
+        PathBuf::from("link.db"),
+    ];
+    let mut violations = Vec::new();
+    for path in paths {
+        let token = site.session().await;
+        let (code, printed) = site.command_at(&path, &[], "token revoke ada");
+        assert_eq!(code, Some(0), "{printed}");
+        let compared = site.compare(&token).await;
+        if compared != (Ok(false), false) {
+            violations.push(format!("{}: {compared:?}", path.display()));
+        }
+    }
+    assert!(violations.is_empty(), "{violations:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_knows_the_file_of_sqlite_by_a_link_obeys_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder_path = folder.path().canonicalize().unwrap();
+    std::os::unix::fs::symlink("symbolon.db", folder_path.join("link.db")).unwrap();
+    fs::write(folder_path.join("symbolon.db"), "").unwrap();
+    let server = Server::on_sqlite_configured(&folder_path, |command| {
+        unthrottled(command);
+        command.env("DATABASE_URL", "sqlite://link.db");
+    });
+    let registered = server.registration("ada").send().await;
+    assert!(
+        registered.at("/data/createUser/user/id").is_string(),
+        "{registered:?}"
+    );
+    let site = Site { server, folder };
+    let token = site.session().await;
+    // Beside the other name there is another key, which this command does not use.
+    site.succeeds("token revoke ada");
+    assert_eq!(site.compare(&token).await, (Ok(false), false));
+}
+
+/// What happens to a file.
+type Harm = fn(&Path);
+
+#[tokio::test]
+async fn a_server_survives_damage_to_its_own_files_beside_that_of_sqlite() {
+    use std::os::unix::fs::PermissionsExt;
+    let harms: [(&str, Harm); 6] = [
+        ("deleted", |file| fs::remove_file(file).unwrap()),
+        ("truncated", |file| {
+            let file = fs::File::options().write(true).open(file).unwrap();
+            file.set_len(0).unwrap();
+        }),
+        ("replaced", |file| {
+            let other = file.with_extension("other");
+            fs::copy(file, &other).unwrap();
+            fs::rename(other, file).unwrap();
+        }),
+        ("replaced by a folder", |file| {
+            fs::remove_file(file).unwrap();
+            fs::create_dir(file).unwrap();
+        }),
+        ("made unwritable", |file| {
+            fs::set_permissions(file, fs::Permissions::from_mode(0o000)).unwrap();
+        }),
+        ("locked", |file| {
+            let file = fs::File::open(file).unwrap();
+            file.lock().unwrap();
+            // The lock is held until the test process ends.
+            std::mem::forget(file);
+        }),
+    ];
+    let mut violations = Vec::new();
+    for (name, harm) in harms {
+        let site = Site::start().await;
+        let token = site.session().await;
+        site.own_files().iter().for_each(|file| harm(file));
+        let said = site.lets_in(&token).await;
+        if said != Ok(true) {
+            violations.push(format!("{name}: {said:?}"));
+            continue;
+        }
+        // Shorter than a server keeps an idle connection.
+        let limit = ["timeout", "5"].map(str::to_owned);
+        let (code, printed) = site.command(&limit, "token revoke ada");
+        let (said, is_live) = site.compare(&token).await;
+        let has_ended = code.is_some_and(|code| code < 100);
+        // A command may fail there. The server follows the database in any case.
+        if said != Ok(is_live) || is_live && code == Some(0) || !has_ended {
+            violations.push(format!(
+                "{name}: the command {code:?} {printed:?}, the database {is_live}, the server {said:?}"
+            ));
+            continue;
+        }
+        let token = site.session().await;
+        let end = site
+            .server
+            .request(Method::DELETE, "/tokens")
+            .bearer_auth(&token);
+        let ended = Answer::if_any(end.timeout(Duration::from_secs(10))).await;
+        let ended = ended.map(|answer| answer.status.as_u16());
+        if !matches!(ended, Ok(204)) || site.compare(&token).await != (Ok(false), false) {
+            violations.push(format!(
+                "{name}: a revocation through the server: {ended:?}"
+            ));
+        }
+    }
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
