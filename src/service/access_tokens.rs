@@ -192,11 +192,22 @@ impl AccessTokens {
         // In an order: instances that write the same rows at once would wait for each other otherwise.
         let mut used: Vec<_> = used.into_iter().collect();
         used.sort_unstable();
-        let writing = self.store.write().await?;
-        for (id, at) in used {
-            writing.record_use(id, at).await?;
+        let written = async {
+            let writing = self.store.write().await?;
+            for (id, at) in &used {
+                writing.record_use(*id, *at).await?;
+            }
+            writing.commit().await
+        };
+        let written = written.await;
+        if written.is_err() {
+            // The next round writes them.
+            let mut again = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            for (id, at) in used {
+                again.entry(id).or_insert(at);
+            }
         }
-        writing.commit().await
+        written
     }
 
     async fn find(&self, token: &BearerToken) -> Result<(Account, AccessToken), Error> {

@@ -14,7 +14,6 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clock::BootClock;
-use crate::store::Store;
 use crate::store::affected::Affected;
 use crate::store::change_counter::ChangeCounter;
 use crate::store::heartbeat::Heartbeat;
@@ -25,6 +24,7 @@ use crate::store::monitored::{Discard, Monitor, Monitored, WriteState};
 use crate::store::pools::{PATIENCE, connect, connection_error, postgres_pool, sqlite_options};
 use crate::store::probe::probe;
 use crate::store::schema::find_schema;
+use crate::store::{Store, file_id};
 
 /// A server is unreachable when it has answered no heartbeat for the acquire timeout and this time.
 const HEARTBEAT_GRACE: Duration = Duration::from_millis(500);
@@ -168,6 +168,7 @@ impl Store {
             readers: Monitored::new(readers, monitor(reading, None)),
             location,
             invalidation,
+            file: file_id(path),
             heartbeat: None,
             tasks: Mutex::new(tasks),
         })
@@ -224,6 +225,7 @@ impl Store {
             readers: Monitored::new(readers, monitor(None)),
             location,
             invalidation,
+            file: None,
             heartbeat: Some(heartbeat),
             tasks: Mutex::new(tasks),
         })

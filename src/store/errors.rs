@@ -15,6 +15,7 @@ const READ_ONLY: u32 = 8;
 const IO_ERROR: u32 = 10;
 const FULL: u32 = 13;
 const CANNOT_OPEN: u32 = 14;
+const PROTOCOL: u32 = 15;
 const CONSTRAINT: u32 = 19;
 
 /// The code of PostgreSQL for a full disk.
@@ -112,9 +113,12 @@ pub(super) fn is_unwritable(error: &DbErr) -> bool {
     }
 }
 
-/// Whether another process holds the lock of the SQLite database.
+/// Whether another process holds the lock of the SQLite database, or a lock cannot be taken.
 pub(super) fn is_busy(error: &DbErr) -> bool {
-    matches!(reported(error), Some(Reported::Sqlite(BUSY | LOCKED)))
+    matches!(
+        reported(error),
+        Some(Reported::Sqlite(BUSY | LOCKED | PROTOCOL))
+    )
 }
 
 /// Whether there is no connection, or it cannot do this at the moment.

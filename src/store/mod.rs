@@ -23,6 +23,8 @@ mod throttle;
 mod users;
 mod writing;
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +59,8 @@ pub(crate) struct Store {
     readers: Monitored<DatabaseConnection>,
     location: Location,
     invalidation: Arc<Invalidation>,
+    /// Only of a file: device and inode when it was opened.
+    file: Option<(u64, u64)>,
     /// Only of a server.
     heartbeat: Option<Arc<Heartbeat>>,
     /// The tasks that follow the changes of other processes.
@@ -79,6 +83,19 @@ impl Store {
         self.heartbeat.as_ref()?.age()
     }
 
+    /// Refuses to write to a file that was deleted or replaced since it was opened: what is written to it
+    /// would be lost.
+    fn check_file(&self) -> Result<(), Error> {
+        let Some(path) = self.location.file() else {
+            return Ok(());
+        };
+        if file_id(path) != self.file {
+            self.monitor.set_lost(path);
+            return Err(Error::ServiceUnavailable { retry_after: 1 });
+        }
+        Ok(())
+    }
+
     /// Begins a write transaction and rolls it back.
     pub(crate) async fn check_writable(&self) -> Result<(), Error> {
         self.write().await.map(drop)
@@ -96,4 +113,10 @@ impl Store {
         self.readers.close().await?;
         Ok(self.writer.close_by_ref().await?)
     }
+}
+
+/// Device and inode of a file; `None` if it does not exist.
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }

@@ -1,6 +1,8 @@
 //! Access to the database that notices what its errors mean: for the connection, which may not be used
 //! again, and for the database, which may be unreachable or not writable.
 
+use std::fmt::Display;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -54,7 +56,7 @@ pub(super) struct WriteState {
 }
 
 impl WriteState {
-    fn set_failing(&self, error: &DbErr) {
+    fn set_failing(&self, error: &dyn Display) {
         if !self.failing.swap(true, Ordering::SeqCst) {
             tracing::error!(%error, "the database cannot be written: changes are refused until it can");
         }
@@ -78,6 +80,16 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
+    /// Notes that the database file is no longer where it was opened.
+    pub(super) fn set_lost(&self, path: &Path) {
+        if let Some(writes) = &self.writes {
+            let path = path.display();
+            writes.set_failing(&format!(
+                "{path} was deleted or replaced; restart the server"
+            ));
+        }
+    }
+
     /// Waits for the database, unless its server is unreachable, and notes what an error means.
     pub(super) async fn run<T>(
         &self,

@@ -52,6 +52,7 @@ impl Store {
     /// Begins a transaction. SQLite has one at a time; on PostgreSQL what is read here is locked, and
     /// what is changed is checked again by the statement that changes it.
     pub(crate) async fn write(&self) -> Result<Writing, Error> {
+        self.check_file()?;
         let writer = self.writer.clone();
         // In a task of its own: if this future were dropped half-way, the next user of the connection
         // would find it in a transaction.
@@ -107,7 +108,8 @@ impl Writing {
         let committed = transaction.commit().await;
         if let Err(error) = committed {
             if is_outcome_unknown(&error) {
-                tracing::error!(%error, "the outcome of a commit is unknown");
+                // The cause is logged once, when it begins.
+                tracing::error!("the outcome of a commit is unknown");
                 return Err(Error::OutcomeUnknown);
             }
             return Err(error.into());
