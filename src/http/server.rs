@@ -17,7 +17,7 @@ use poem::{Endpoint, IntoResponse, Request, Response};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 
@@ -96,10 +96,6 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
                     Ok(response) => response.into_response(),
                     Err(error) => error.into_response(),
                 };
-                // All answers that can be had now are made first, and then written one after the other:
-                // a processor does the same thing many times faster than many things by turns, and
-                // whoever reads the first one is awake for the rest.
-                yield_now().await;
                 Ok::<_, Infallible>(hyper::Response::from(response))
             }
         });

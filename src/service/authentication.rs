@@ -63,12 +63,15 @@ impl Authentication {
     }
 
     /// Looks for the identity of a Bearer token in the cache, so that guards need not wait for that.
-    pub(crate) async fn recall(&self) {
-        if let Credentials::Bearer(token) = &self.0.credentials
-            && let Some(identity) = self.services().recall(token).await
-        {
-            *self.known() = Some(identity);
-        }
+    /// Returns whether it was found.
+    pub(crate) async fn recall(&self) -> bool {
+        let identity = match &self.0.credentials {
+            Credentials::Bearer(token) => self.services().recall(token).await,
+            Credentials::None | Credentials::Basic(_) => None,
+        };
+        let is_found = identity.is_some();
+        *self.known() = identity;
+        is_found
     }
 
     async fn look(&self) -> Result<Arc<Identity>, Error> {

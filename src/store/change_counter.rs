@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_scalar};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 
 const READ: &str = "SELECT value FROM symbolon_change_counter WHERE id = 1";
 
@@ -133,6 +134,11 @@ impl Reader {
                 biased;
                 _ = &mut self.stopped => break,
                 _ = self.checks.recv_many(&mut waiting, BATCH) => {}
+            }
+            // Lets the other requests that can run now ask for a check, so that one read serves them all.
+            yield_now().await;
+            while let Ok(check) = self.checks.try_recv() {
+                waiting.push(check);
             }
             let is_known = self.compare(&on_change).await;
             for check in waiting.drain(..) {
