@@ -1029,3 +1029,39 @@ fn a_database_of_sqlite_is_not_made_on_a_full_disk_and_is_made_once_there_is_roo
     let (code, _, error) = migrate();
     assert_eq!(code, Some(0), "{error}");
 }
+
+#[tokio::test]
+async fn a_file_of_sqlite_that_was_deleted_or_replaced_is_not_written() {
+    for replace in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::on_sqlite(folder.path());
+        server.registration("ada").send().await;
+        let answer = Answer::of(server.sign_in("ada")).await;
+        let token = answer.at("/token").as_str().unwrap().to_owned();
+        let (file, moved) = (folder.path().join("symbolon.db"), folder.path().join("old"));
+        std::fs::rename(&file, &moved).unwrap();
+        if replace {
+            std::fs::copy(&moved, &file).unwrap();
+        }
+        for _ in 0..3 {
+            let refused = server.registration("bob").send().await;
+            assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
+            let refused = Answer::of(
+                server
+                    .request(Method::DELETE, "/tokens")
+                    .bearer_auth(&token),
+            );
+            assert_eq!(refused.await.status, 503);
+        }
+        let ready = Answer::of(server.request(Method::GET, "/readyz")).await;
+        assert_eq!(ready.status, 503);
+        let log = server.log_once(|log| log.contains(BEGIN));
+        assert_eq!(log.matches(BEGIN).count(), 1, "{log}");
+        assert!(log.contains("was deleted or replaced"), "{log}");
+        // It is the same file again.
+        std::fs::rename(&moved, &file).unwrap();
+        let done = server.registration("bob").send().await;
+        assert!(done.at("/data/createUser/user/id").is_string(), "{done:?}");
+        server.log_once(|log| log.contains(END));
+    }
+}
