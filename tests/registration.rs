@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -156,6 +157,40 @@ async fn all_that_is_wrong_is_told_at_once() {
     assert_eq!(
         problems(&answer),
         ["username: BLANK", "email: INVALID", "password: TOO_SHORT"]
+    );
+}
+
+/// PRECIS looks at the whole text for each of these characters.
+#[tokio::test]
+async fn a_text_that_is_too_long_is_refused_before_it_is_prepared() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let began = Instant::now();
+    for character in ["\u{30fb}", "\u{660}", "a\u{301}"] {
+        let long = character.repeat(10_000);
+        let input = json!({ "username": long, "password": PASSWORD });
+        assert_eq!(problems(&create(&app, input).await), ["username: TOO_LONG"]);
+        let input = json!({ "username": "bob", "password": long });
+        assert_eq!(problems(&create(&app, input).await), ["password: TOO_LONG"]);
+        let short = character.repeat(2000);
+        for (name, password) in [(&*short, PASSWORD), ("ada", &*short)] {
+            let sign_in = app.operation("mutation { createToken { token } }");
+            let answer = sign_in.basic(name, password).send().await;
+            assert_eq!(answer.error().1, "INVALID_CREDENTIALS");
+        }
+        let token = app.operation_with(
+            "mutation($n: String!) { createAccessToken(input: { name: $n }) { userErrors { code } } }",
+            &json!({ "n": long }),
+        );
+        let answer = token.basic("ada", PASSWORD).send().await;
+        let code = answer.at("/data/createAccessToken/userErrors/0/code");
+        assert_eq!(code, "TOO_LONG", "{answer:?}");
+    }
+    // Without the limit each of these takes seconds.
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
     );
 }
 

@@ -10,6 +10,7 @@ use rand::rngs::SysRng;
 
 use crate::error::Error;
 use crate::model::form::{FieldError, Problem};
+use crate::model::is_too_long;
 use crate::model::scope::Scopes;
 use crate::model::token::TokenDigest;
 use crate::model::user::UserId;
@@ -90,9 +91,13 @@ impl TokenName {
         if text.trim().is_empty() {
             return refuse(Problem::Blank, "Give the token a name.");
         }
+        let too_long = || refuse(Problem::TooLong, "A name has at most 64 characters.");
+        if is_too_long(text, 64) {
+            return too_long();
+        }
         match Nickname::enforce(text) {
             Ok(name) if name.chars().count() <= 64 => Ok(Self(name.into_owned())),
-            Ok(_) => refuse(Problem::TooLong, "A name has at most 64 characters."),
+            Ok(_) => too_long(),
             Err(_) => refuse(Problem::Invalid, "A name has no control characters."),
         }
     }

@@ -8,6 +8,12 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use crate::model::common_passwords::is_common;
 use crate::model::form::{FieldError, Problem};
 use crate::model::hash_format::{self, Argon2, HashParts};
+use crate::model::is_too_long;
+
+/// The longest password.
+const MAX_CHARACTERS: usize = 128;
+
+const TOO_LONG: &str = "A password has at most 128 characters.";
 
 /// A password in the clear, prepared with the PRECIS profile `OpaqueString` (RFC 8265, section 4),
 /// so that the same password typed on two keyboards is the same bytes.
@@ -21,6 +27,9 @@ impl Password {
         if text.is_empty() {
             return refuse(Problem::Blank, "Choose a password.");
         }
+        if is_too_long(text, MAX_CHARACTERS) {
+            return refuse(Problem::TooLong, TOO_LONG);
+        }
         let Ok(prepared) = OpaqueString::enforce(text) else {
             return refuse(
                 Problem::Invalid,
@@ -29,22 +38,26 @@ impl Password {
         };
         match prepared.chars().count() {
             ..8 => refuse(Problem::TooShort, "A password has at least 8 characters."),
-            8..=128 if is_common(&prepared) => refuse(
+            8..=MAX_CHARACTERS if is_common(&prepared) => refuse(
                 Problem::PasswordTooCommon,
                 "This password is among the most common ones; choose another.",
             ),
-            8..=128 => Ok(Self(prepared.into_owned())),
-            _ => refuse(Problem::TooLong, "A password has at most 128 characters."),
+            8..=MAX_CHARACTERS => Ok(Self(prepared.into_owned())),
+            _ => refuse(Problem::TooLong, TOO_LONG),
         }
     }
 
     /// A password that somebody chose elsewhere, whatever it is worth.
     pub(crate) fn imported(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("password", problem, message));
-        let prepared = OpaqueString::enforce(text);
-        match prepared {
-            Ok(prepared) if prepared.chars().count() <= 128 => Ok(Self(prepared.into_owned())),
-            Ok(_) => refuse(Problem::TooLong, "A password has at most 128 characters."),
+        if is_too_long(text, MAX_CHARACTERS) {
+            return refuse(Problem::TooLong, TOO_LONG);
+        }
+        match OpaqueString::enforce(text) {
+            Ok(prepared) if prepared.chars().count() <= MAX_CHARACTERS => {
+                Ok(Self(prepared.into_owned()))
+            }
+            Ok(_) => refuse(Problem::TooLong, TOO_LONG),
             Err(_) => refuse(
                 Problem::Invalid,
                 "A password has no control or unassigned characters.",
@@ -74,7 +87,9 @@ impl Attempt {
     /// What cannot be prepared stays as it is: it may still be right for an imported hash, and costs
     /// what any other password costs.
     pub(crate) fn new(text: &str) -> Self {
-        let prepared = OpaqueString::enforce(text).map_or_else(|_| text.to_owned(), Into::into);
+        let prepared = (!is_too_long(text, MAX_CHARACTERS)).then(|| OpaqueString::enforce(text));
+        let prepared = prepared.and_then(Result::ok);
+        let prepared = prepared.map_or_else(|| text.to_owned(), Into::into);
         Self {
             password: Password(prepared),
             as_sent: text.to_owned(),

@@ -11,6 +11,7 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 
 use crate::model::form::{FieldError, Problem};
+use crate::model::is_too_long;
 use crate::model::password::PasswordHash;
 use crate::model::token::Session;
 
@@ -80,11 +81,19 @@ pub(crate) struct Username {
     pub(crate) canonical: String,
 }
 
+/// The longest username.
+const MAX_CHARACTERS: usize = 64;
+
+const TOO_LONG: &str = "A username has at most 64 characters.";
+
 impl Username {
     pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("username", problem, message));
         if text.is_empty() {
             return refuse(Problem::Blank, "Choose a username.");
+        }
+        if is_too_long(text, MAX_CHARACTERS) {
+            return refuse(Problem::TooLong, TOO_LONG);
         }
         let (Some(display), Some(canonical)) = (
             stable(text, UsernameCasePreserved::enforce),
@@ -99,8 +108,8 @@ impl Username {
         if canonical.contains(':') {
             return refuse(Problem::Invalid, "A username has no colon.");
         }
-        if display.chars().count() > 64 {
-            return refuse(Problem::TooLong, "A username has at most 64 characters.");
+        if display.chars().count() > MAX_CHARACTERS {
+            return refuse(Problem::TooLong, TOO_LONG);
         }
         Ok(Self { display, canonical })
     }
