@@ -33,7 +33,7 @@ const TEST_TIMEOUT: Duration = Duration::from_millis(100);
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Idle connections to a server are closed after this time.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Connections to a server.
 pub(super) fn postgres_pool(
