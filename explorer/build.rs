@@ -109,16 +109,17 @@ fn read_packaged() -> Option<Result<Vec<NamedFile>, Box<dyn Error>>> {
 
 /// Fetches the files of all packages, and keeps them in `OUT_DIR/packaged` for `scripts/package`.
 fn fetch_all(out: &Path) -> Result<Vec<NamedFile>, Box<dyn Error>> {
-    let folder = out.join(PACKAGED);
-    fs::create_dir_all(&folder)?;
     let mut files = Vec::new();
     for package in PACKAGES {
         let archive = fetch(out, package.name, package.digest)?;
         for (path, name) in package.files {
-            let bytes = read(&archive, path)?;
-            fs::write(folder.join(name), &bytes)?;
-            files.push((*name, bytes));
+            files.push((*name, read(&archive, path)?));
         }
+    }
+    let folder = out.join(PACKAGED);
+    fs::create_dir_all(&folder)?;
+    for (name, bytes) in &files {
+        fs::write(folder.join(name), bytes)?;
     }
     Ok(files)
 }

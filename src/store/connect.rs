@@ -1,8 +1,8 @@
 //! Open the database and bring its tables up to date.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,6 +64,11 @@ pub(crate) enum OpenError {
     Migrate(Location, DbErr),
     #[error("the database {0} does not exist. {advice}", advice = ADVICE)]
     Missing(String),
+    #[error(
+        "this user may not open the database {0}, or create files in its folder; run the command as the \
+         user of the server"
+    )]
+    Denied(String),
     #[error("{0} is not a database of Symbolon: {1}. {advice}", advice = ADVICE)]
     Foreign(String, &'static str),
     #[error(
@@ -265,7 +270,13 @@ fn make_private(path: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(path);
     match made {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // An empty file was made by another program, perhaps readable for others.
+            if std::fs::metadata(path)?.len() == 0 {
+                std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            }
+            Ok(())
+        }
+        made => made.map(drop),
     }
 }

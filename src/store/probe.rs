@@ -15,6 +15,9 @@ use crate::store::errors::is_busy;
 use crate::store::location::Location;
 use crate::store::pools::{PATIENCE, connection_error};
 
+/// The message of SQLite about a file that the system does not let it open.
+const CANNOT_OPEN: &str = "unable to open database file";
+
 /// The message of SQLite about a file of another format.
 const NOT_SQLITE: &str = "file is not a database";
 
@@ -54,6 +57,9 @@ pub(super) async fn probe(path: &Path, location: &Location) -> Result<(), OpenEr
             }
             Err(OpenError::Connect(_, error)) if error.to_string().contains(NOT_SQLITE) => {
                 return Err(foreign(location, "the file is not an SQLite database"));
+            }
+            Err(OpenError::Connect(_, error)) if error.to_string().contains(CANNOT_OPEN) => {
+                return Err(OpenError::Denied(location.full_name()));
             }
             done => return done,
         }
