@@ -4,7 +4,9 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
+use rustix::process::Signal;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
 mod cli;
 mod telemetry;
@@ -35,5 +37,11 @@ fn run(command: cli::Cli) -> Result<(), Box<dyn Error>> {
         .enable_all()
         .on_thread_park(telemetry::flush)
         .build()?
-        .block_on(command.run())
+        .block_on(async {
+            // A write beyond the limit of file sizes fails then, as one to a full disk does, and does not end
+            // the process.
+            let limit = SignalKind::from_raw(Signal::XFSZ.as_raw());
+            let _ = signal(limit);
+            command.run().await
+        })
 }

@@ -1046,6 +1046,10 @@ async fn a_file_of_sqlite_that_was_deleted_or_replaced_is_not_written() {
         for _ in 0..3 {
             let refused = server.registration("bob").send().await;
             assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
+            // Another process may revoke the token in the other file.
+            let me = server.operation("{ me { username } }");
+            let refused = me.bearer(&token).send().await;
+            assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
             let refused = Answer::of(
                 server
                     .request(Method::DELETE, "/tokens")
@@ -1064,4 +1068,68 @@ async fn a_file_of_sqlite_that_was_deleted_or_replaced_is_not_written() {
         assert!(done.at("/data/createUser/user/id").is_string(), "{done:?}");
         server.log_once(|log| log.contains(END));
     }
+}
+
+#[tokio::test]
+async fn a_journal_of_sqlite_that_was_deleted_stops_writes() {
+    for name in ["symbolon.db-wal", "symbolon.db-shm"] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::on_sqlite(folder.path());
+        server.registration("ada").send().await;
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+        let refused = server.registration("bob").send().await;
+        assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
+        assert!(server.log().contains(name), "{}", server.log());
+    }
+}
+
+#[test]
+fn a_file_of_sqlite_with_several_names_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |command: &str, url: &str| {
+        let mut program = symbolon_on_sqlite(folder.path());
+        finish_with(program.args([command]).env("DATABASE_URL", url), "")
+    };
+    assert_eq!(run("migrate", "sqlite://symbolon.db").0, Some(0));
+    let (file, other) = (
+        folder.path().join("symbolon.db"),
+        folder.path().join("other.db"),
+    );
+    std::fs::hard_link(file, &other).unwrap();
+    for name in ["symbolon.db", "other.db"] {
+        let (code, _, error) = run("migrate", &format!("sqlite://{name}"));
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains("hard links"), "{error}");
+    }
+    std::fs::remove_file(other).unwrap();
+    assert_eq!(run("migrate", "sqlite://symbolon.db").0, Some(0));
+}
+
+#[tokio::test]
+async fn a_limit_of_file_sizes_is_a_full_disk_to_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::on_sqlite_configured(folder.path(), |command| {
+        unthrottled(command);
+        let program = command.get_program().to_owned();
+        let mut limited = std::process::Command::new("prlimit");
+        limited.arg("--fsize=409600").arg(program);
+        limited.current_dir(folder.path()).env_clear();
+        limited.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        *command = limited;
+    });
+    let mut refused = 0;
+    for n in 0..200 {
+        let answer = server.registration(&format!("user{n}")).send().await;
+        if answer.at("/errors").is_array() {
+            assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""), "{answer:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    let health = Answer::of(server.request(Method::GET, "/healthz")).await;
+    assert_eq!(health.status, 200);
 }

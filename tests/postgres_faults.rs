@@ -78,8 +78,13 @@ async fn an_instance_whose_postgres_role_cannot_write_serves_no_guarded_request(
     let instance = Instance::start(&url);
     instance.user("ada").await;
     let token = instance.token("ada").await;
-    for privilege in ["UPDATE ON symbolon_user", "INSERT ON symbolon_audit_event"] {
-        run(format!("REVOKE {privilege} FROM {role}")).await;
+    for privilege in [
+        "UPDATE ON symbolon_user",
+        "INSERT ON symbolon_audit_event",
+        "USAGE ON SCHEMA public",
+        "EXECUTE ON FUNCTION pg_notify(text, text)",
+    ] {
+        run(format!("REVOKE {privilege} FROM PUBLIC, {role}")).await;
         is_out_of_service(&instance, &token).await;
         run(format!("GRANT {privilege} TO {role}")).await;
         eventually("it serves again", async || {
@@ -94,6 +99,34 @@ async fn an_instance_whose_postgres_role_cannot_write_serves_no_guarded_request(
     )]);
     let late = Instance::start(&url);
     assert!(!late.is_ready().await && !late.lets_in(&token).await);
+}
+
+/// As behind a balancer that leads some connections to a standby.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn a_new_connection_that_cannot_write_to_postgres_is_not_used() {
+    let server = shared_postgres();
+    let url = server.create();
+    let (_, database) = url.rsplit_once('/').unwrap();
+    let instance = Instance::impatient(&url);
+    instance.user("ada").await;
+    let admin = sea_orm::Database::connect(&url).await.unwrap();
+    // The connections of the heartbeat stay as they are.
+    for sql in [
+        &format!("ALTER DATABASE {database} SET default_transaction_read_only = on"),
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+            WHERE datname = current_database() AND application_name = 'symbolon' \
+            AND query NOT LIKE '%pg_notify%' AND query NOT LIKE 'LISTEN%'",
+    ] {
+        let done = sea_orm::ConnectionTrait::execute_unprepared(&admin, sql);
+        done.await.unwrap();
+    }
+    let unknown = "A".repeat(32);
+    for _ in 0..3 {
+        let answer = instance.me(&unknown).await;
+        assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""), "{answer:?}");
+    }
+    admin.close().await.unwrap();
 }
 
 #[tokio::test]

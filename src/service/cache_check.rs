@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::sleep;
+
 use crate::error::Error;
 use crate::model::credentials::BearerToken;
 use crate::model::token::TokenDigest;
@@ -37,7 +39,8 @@ impl CacheCheck {
 
 impl Services {
     /// Compares the sample with the database. A difference counts if the cache entry is still valid
-    /// after the database was read: otherwise the identity has changed in between.
+    /// after the database was read, and after the time in which changes of other instances become known:
+    /// otherwise the identity has changed in between.
     pub(crate) async fn check_cache(&self) {
         let check = &self.cache_check;
         let sample = {
@@ -63,6 +66,11 @@ impl Services {
                 .identity(&entry, self.clock.now())
                 .filter(|_| is_known)
         };
+        if identity().await.is_none() {
+            return;
+        }
+        // Until then another instance's change may not be known.
+        sleep(self.store.invalidation_bound()).await;
         if identity().await.is_some() {
             let digest = TokenDigest::of(&token.0);
             let token = digest.prefix();

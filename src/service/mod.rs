@@ -103,6 +103,7 @@ impl Services {
 
     /// Reads the identity of a Bearer token of either kind from the database.
     pub(crate) async fn find(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
+        self.store.check_files()?;
         // Before the database is read: a change in between invalidates the entry.
         let since = self.store.epoch();
         let now = self.clock.now();

@@ -16,6 +16,8 @@ use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_scalar};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
+use crate::store::files::Files;
+
 const READ: &str = "SELECT value FROM symbolon_change_counter WHERE id = 1";
 
 /// Increments the counter, as part of a transaction, and returns the new value.
@@ -54,6 +56,7 @@ struct Known {
 
 /// Reads the counter for the checks of a [`ChangeCounter`].
 pub(super) struct Reader {
+    files: Files,
     options: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
     checks: mpsc::UnboundedReceiver<Check>,
@@ -63,7 +66,10 @@ pub(super) struct Reader {
 
 impl ChangeCounter {
     /// Starts with the present value.
-    pub(super) async fn open(options: SqliteConnectOptions) -> Result<(Self, Reader), Error> {
+    pub(super) async fn open(
+        options: SqliteConnectOptions,
+        files: Files,
+    ) -> Result<(Self, Reader), Error> {
         let mut connection = options.connect().await?;
         let known = Known {
             value: read(&mut connection).await?,
@@ -73,6 +79,7 @@ impl ChangeCounter {
         let (sender, checks) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let reader = Reader {
+            files,
             options,
             connection: Some(connection),
             checks,
@@ -152,6 +159,10 @@ impl Reader {
 
     async fn compare(&mut self, on_change: &(impl Fn() + Send)) -> bool {
         loop {
+            // Changes of other processes are in other files, then.
+            if self.files.lost().is_some() {
+                return false;
+            }
             let version = lock(&self.known).version;
             let read = self.read().await;
             let mut known = lock(&self.known);

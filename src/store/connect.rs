@@ -2,7 +2,7 @@
 
 use std::fs::{OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,8 +14,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clock::BootClock;
+use crate::store::Store;
 use crate::store::affected::Affected;
 use crate::store::change_counter::ChangeCounter;
+use crate::store::files::Files;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::invalidation::Invalidation;
 use crate::store::location::Location;
@@ -24,7 +26,9 @@ use crate::store::monitored::{Discard, Monitor, Monitored, WriteState};
 use crate::store::pools::{PATIENCE, connect, connection_error, postgres_pool, sqlite_options};
 use crate::store::probe::probe;
 use crate::store::schema::find_schema;
-use crate::store::{Store, file_id};
+
+/// The number of Symbolon's tables on PostgreSQL, without that of the migrations.
+const TABLES: i64 = 5;
 
 /// A server is unreachable when it has answered no heartbeat for the acquire timeout and this time.
 const HEARTBEAT_GRACE: Duration = Duration::from_millis(500);
@@ -43,6 +47,11 @@ pub(crate) enum OpenError {
     Create(PathBuf, io::Error),
     #[error("the database file {0} cannot be read: {1}")]
     Read(PathBuf, io::Error),
+    #[error(
+        "the database file {0} has more than one name (hard links), under which SQLite would keep separate \
+         journals and lose changes; keep one name, or make the others symbolic links"
+    )]
+    HardLinked(PathBuf),
     #[error("the database {0} cannot be opened: {1}")]
     Connect(Location, DbErr),
     #[error("the database {0} cannot be opened: {1}")]
@@ -147,6 +156,9 @@ impl Store {
             return Err(OpenError::NoFolder(folder.to_owned()));
         }
         let connected = |error| OpenError::Connect(location.clone(), error);
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1) {
+            return Err(OpenError::HardLinked(path.to_owned()));
+        }
         if tables == Tables::Migrate {
             make_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         }
@@ -156,7 +168,8 @@ impl Store {
         prepare(&writer, &location, tables).await?;
         let reading = Discard::new();
         let readers = connect(path, false, &reading).await.map_err(connected)?;
-        let counter = ChangeCounter::open(sqlite_options(path, false)).await;
+        let files = Files::of(path);
+        let counter = ChangeCounter::open(sqlite_options(path, false), files.clone()).await;
         let (counter, reader) = counter.map_err(|error| connected(connection_error(error)))?;
         let invalidation = Invalidation::with_counter(counter);
         let mut tasks = JoinSet::new();
@@ -173,7 +186,7 @@ impl Store {
             readers: Monitored::new(readers, monitor(reading, None)),
             location,
             invalidation,
-            file: file_id(path),
+            files,
             heartbeat: None,
             tasks: Mutex::new(tasks),
         })
@@ -209,9 +222,13 @@ impl Store {
         started
             .unwrap_or(Err(SqlxError::PoolTimedOut))
             .map_err(connected)?;
-        let pool = |size| postgres_pool(&options, size, connections.acquire_timeout, &discard);
+        let pool = |size| {
+            let timeout = connections.acquire_timeout;
+            postgres_pool(&options, size, timeout, &discard, &heartbeat)
+        };
         let writer = SqlxPostgresConnector::from_sqlx_postgres_pool(pool(connections.writers));
         prepare(&writer, &location, tables).await?;
+        heartbeat.require_tables(TABLES);
         let readers = SqlxPostgresConnector::from_sqlx_postgres_pool(pool(connections.readers));
         let invalidation = Invalidation::with_notifications(&heartbeat);
         let mut tasks = JoinSet::new();
@@ -230,7 +247,7 @@ impl Store {
             readers: Monitored::new(readers, monitor(None)),
             location,
             invalidation,
-            file: None,
+            files: Files::default(),
             heartbeat: Some(heartbeat),
             tasks: Mutex::new(tasks),
         })

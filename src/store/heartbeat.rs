@@ -7,14 +7,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::{
     PgConnectOptions, PgConnection, PgListener, PgNotification, PgPoolOptions,
 };
-use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_as};
+use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_as, query_scalar};
 use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -41,16 +41,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The prefix of heartbeats. Notifications of changes begin with a digit, or are `any`.
 const BEAT: &str = "beat ";
 
-/// Sends a heartbeat. Returns the server's clock in milliseconds, and whether the server can be written
-/// by this role. On a standby `pg_notify` fails with 25006.
+/// Sends a heartbeat. Returns the server's clock in milliseconds, whether transactions can write, and how
+/// many of Symbolon's tables this role can write. On a standby `pg_notify` fails with 25006.
 const SEND: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
-    current_setting('transaction_read_only') = 'off' AND NOT EXISTS ( \
-        SELECT FROM pg_class t WHERE t.relnamespace = current_schema()::regnamespace \
+    current_setting('transaction_read_only') = 'off', ( \
+        SELECT count(*) FROM pg_class t WHERE t.relnamespace = current_schema()::regnamespace \
         AND t.relkind IN ('r', 'p') AND t.relname LIKE 'symbolon\\_%' \
         AND t.relname <> 'symbolon_migration' \
-        AND NOT (has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT') \
-            AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE'))) \
+        AND has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT') \
+        AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE')) \
     FROM pg_notify($1, $2)";
+
+/// Whether a connection leads to a server that can be written.
+const IS_WRITABLE: &str =
+    "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'";
 
 /// What the last heartbeat found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,8 @@ pub(super) struct Heartbeat {
     state: watch::Sender<State>,
     /// A server that has not answered for so long is unreachable.
     timeout: Duration,
+    /// The number of tables that the role must be able to write.
+    tables: AtomicI64,
     /// Of all connections to the server.
     discard: Arc<Discard>,
     database_clock: DatabaseClock,
@@ -88,6 +94,7 @@ impl Heartbeat {
             heard: AtomicU64::new(0),
             state: watch::Sender::new(State::Available),
             timeout,
+            tables: AtomicI64::new(0),
             discard,
             database_clock: DatabaseClock::default(),
         })
@@ -129,6 +136,28 @@ impl Heartbeat {
         Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
     }
 
+    /// Refuses a new connection to a standby, while the server that heartbeats reach is the primary: a
+    /// balancer, or a host name during a failover, may lead to both. A standby shows an old state.
+    pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        if *self.state.borrow() != State::Available {
+            // No request is served, and this connection is discarded when that ends.
+            return Ok(());
+        }
+        let is_writable: bool = query_scalar(IS_WRITABLE).fetch_one(connection).await?;
+        if is_writable {
+            Ok(())
+        } else {
+            Err(Error::Protocol(
+                "the connection leads to a standby".to_owned(),
+            ))
+        }
+    }
+
+    /// From now on the role must be able to write this number of tables.
+    pub(super) fn require_tables(&self, count: i64) {
+        self.tables.store(count, Ordering::SeqCst);
+    }
+
     /// Measures the server's clock and finds out whether the server can be written.
     pub(super) async fn start(&self, options: &PgConnectOptions) -> Result<(), Error> {
         let mut connection = options.connect().await?;
@@ -168,13 +197,18 @@ impl Heartbeat {
                 }
                 // The connection was ended. A new one may work.
                 Ok(Err(_)) if !is_new => ticks.reset_immediately(),
-                // For example because there are too many connections. The existing ones may work.
                 Ok(Err(error)) if !is_away(&error) => {
                     if !is_refused {
                         tracing::warn!(%error, "the database refuses a heartbeat");
                     }
                     is_refused = true;
-                    self.set_state(State::Available);
+                    // There are too many connections. The existing ones may work.
+                    let is_full = code(&error).is_some_and(|code| code.starts_with("53"));
+                    self.set_state(if is_full {
+                        State::Available
+                    } else {
+                        State::ReadOnly
+                    });
                 }
                 Ok(Err(_)) | Err(_) => self.set_state(State::Unreachable),
             }
@@ -182,6 +216,10 @@ impl Heartbeat {
     }
 
     fn set_state(&self, state: State) {
+        if state == State::Available && *self.state.borrow() != State::Available {
+            // They have not been checked.
+            self.discard.open_connections();
+        }
         let before = self.state.send_replace(state);
         match state {
             _ if before == state => {}
@@ -200,19 +238,21 @@ impl Heartbeat {
         let (asked, at) = (Instant::now(), Clock::System.now());
         let sent = self.clock.micros();
         let beat = format!("{BEAT}{:x} {sent}", self.instance);
-        let notified = query_as::<_, (i64, bool)>(SEND)
+        let notified = query_as::<_, (i64, bool, i64)>(SEND)
             .bind(CHANNEL)
             .bind(beat)
             .fetch_one(connection)
             .await;
         match notified {
-            Ok((millis, is_writable)) => {
+            Ok((millis, is_writable, tables)) => {
                 self.database_clock.learn(at, asked.elapsed(), millis);
-                Ok(if is_writable {
-                    State::Available
-                } else {
-                    State::ReadOnly
-                })
+                Ok(
+                    if is_writable && tables >= self.tables.load(Ordering::SeqCst) {
+                        State::Available
+                    } else {
+                        State::ReadOnly
+                    },
+                )
             }
             Err(error) if code(&error).as_deref() == Some("25006") => Ok(State::ReadOnly),
             Err(error) => Err(error),

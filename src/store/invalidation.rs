@@ -245,6 +245,14 @@ impl Store {
             .invalidate(&Affected::These(vec![account]));
     }
 
+    /// The longest time until a change of another process is known.
+    pub(crate) fn invalidation_bound(&self) -> Duration {
+        match &self.invalidation.source {
+            Source::Counter(_) => Duration::ZERO,
+            Source::Notifications(_) => Duration::from_millis(1250),
+        }
+    }
+
     /// How long ago all changes of other processes were known, if a [`Listener`] is woken by changes.
     pub(crate) fn heard_age(&self) -> Option<Duration> {
         match &self.invalidation.source {

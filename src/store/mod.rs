@@ -8,6 +8,7 @@ mod backup;
 mod change_counter;
 mod connect;
 mod errors;
+mod files;
 mod flask;
 mod heartbeat;
 mod import;
@@ -23,8 +24,6 @@ mod throttle;
 mod users;
 mod writing;
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +36,7 @@ use crate::error::Error;
 pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::accounts::ProfileChange;
 pub(crate) use self::connect::Connections;
+use self::files::Files;
 pub use self::flask::{FlaskDatabase, FlaskRow};
 use self::heartbeat::Heartbeat;
 pub(crate) use self::import::Taken;
@@ -59,8 +59,8 @@ pub(crate) struct Store {
     readers: Monitored<DatabaseConnection>,
     location: Location,
     invalidation: Arc<Invalidation>,
-    /// Only of a file: device and inode when it was opened.
-    file: Option<(u64, u64)>,
+    /// Only of SQLite.
+    files: Files,
     /// Only of a server.
     heartbeat: Option<Arc<Heartbeat>>,
     /// The tasks that follow the changes of other processes.
@@ -83,17 +83,17 @@ impl Store {
         self.heartbeat.as_ref()?.age()
     }
 
-    /// Refuses to write to a file that was deleted or replaced since it was opened: what is written to it
-    /// would be lost.
-    fn check_file(&self) -> Result<(), Error> {
-        let Some(path) = self.location.file() else {
+    /// Refuses to use SQLite files that were deleted or replaced since they were opened.
+    pub(crate) fn check_files(&self) -> Result<(), Error> {
+        let Some(writes) = &self.monitor.writes else {
             return Ok(());
         };
-        if file_id(path) != self.file {
-            self.monitor.set_lost(path);
-            return Err(Error::ServiceUnavailable { retry_after: 1 });
+        let lost = self.files.lost();
+        writes.set_lost(lost);
+        match lost {
+            Some(_) => Err(Error::ServiceUnavailable { retry_after: 1 }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Begins a write transaction and rolls it back.
@@ -113,10 +113,4 @@ impl Store {
         self.readers.close().await?;
         Ok(self.writer.close_by_ref().await?)
     }
-}
-
-/// Device and inode of a file; `None` if it does not exist.
-fn file_id(path: &Path) -> Option<(u64, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }

@@ -1,7 +1,6 @@
 //! Access to the database that notices what its errors mean: for the connection, which may not be used
 //! again, and for the database, which may be unreachable or not writable.
 
-use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,11 +51,27 @@ impl Discard {
 /// Whether the database can be written, as far as is known. Logs each change once.
 #[derive(Debug, Default)]
 pub(super) struct WriteState {
+    /// Writing has failed.
     failing: AtomicBool,
+    /// A file was deleted or replaced.
+    lost: AtomicBool,
 }
 
 impl WriteState {
-    fn set_failing(&self, error: &dyn Display) {
+    /// Notes whether a file is lost.
+    pub(super) fn set_lost(&self, file: Option<&Path>) {
+        let was_lost = self.lost.swap(file.is_some(), Ordering::SeqCst);
+        match file {
+            Some(file) if !was_lost => tracing::error!(
+                file = %file.display(),
+                "the database cannot be written: its file was deleted or replaced; restart the server"
+            ),
+            None if was_lost => tracing::info!("the database can be written again"),
+            _ => {}
+        }
+    }
+
+    fn set_failing(&self, error: &DbErr) {
         if !self.failing.swap(true, Ordering::SeqCst) {
             tracing::error!(%error, "the database cannot be written: changes are refused until it can");
         }
@@ -80,16 +95,6 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Notes that the database file is no longer where it was opened.
-    pub(super) fn set_lost(&self, path: &Path) {
-        if let Some(writes) = &self.writes {
-            let path = path.display();
-            writes.set_failing(&format!(
-                "{path} was deleted or replaced; restart the server"
-            ));
-        }
-    }
-
     /// Waits for the database, unless its server is unreachable, and notes what an error means.
     pub(super) async fn run<T>(
         &self,

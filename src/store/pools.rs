@@ -13,6 +13,7 @@ use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxSqliteConnector};
 use tokio::time::{sleep, timeout};
 
 use crate::store::errors::is_busy;
+use crate::store::heartbeat::Heartbeat;
 use crate::store::monitored::Discard;
 
 /// How long to wait for SQLite, and at the start for a server.
@@ -41,13 +42,19 @@ pub(super) fn postgres_pool(
     size: u32,
     acquire_timeout: Duration,
     discard: &Arc<Discard>,
+    heartbeat: &Arc<Heartbeat>,
 ) -> PgPool {
     let (acquired, released) = (Arc::clone(discard), Arc::clone(discard));
+    let heartbeat = Arc::clone(heartbeat);
     PgPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(acquire_timeout)
         .idle_timeout(IDLE_TIMEOUT)
         .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let heartbeat = Arc::clone(&heartbeat);
+            Box::pin(async move { heartbeat.check(connection).await })
+        })
         .before_acquire(move |connection, used| {
             let discard = Arc::clone(&acquired);
             Box::pin(async move {

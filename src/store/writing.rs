@@ -16,7 +16,7 @@ use crate::model::user::UserId;
 use crate::store::Store;
 use crate::store::affected::Affected;
 use crate::store::change_counter;
-use crate::store::errors::is_outcome_unknown;
+use crate::store::errors::{is_outcome_unknown, is_unwritable};
 use crate::store::heartbeat::CHANNEL;
 use crate::store::invalidation::Invalidation;
 use crate::store::monitored::Monitored;
@@ -52,7 +52,7 @@ impl Store {
     /// Begins a transaction. SQLite has one at a time; on PostgreSQL what is read here is locked, and
     /// what is changed is checked again by the statement that changes it.
     pub(crate) async fn write(&self) -> Result<Writing, Error> {
-        self.check_file()?;
+        self.check_files()?;
         let writer = self.writer.clone();
         // In a task of its own: if this future were dropped half-way, the next user of the connection
         // would find it in a transaction.
@@ -108,8 +108,10 @@ impl Writing {
         let committed = transaction.commit().await;
         if let Err(error) = committed {
             if is_outcome_unknown(&error) {
-                // The cause is logged once, when it begins.
-                tracing::error!("the outcome of a commit is unknown");
+                // Otherwise the cause is logged once, when it begins.
+                if !is_unwritable(&error) {
+                    tracing::error!(%error, "the outcome of a commit is unknown");
+                }
                 return Err(Error::OutcomeUnknown);
             }
             return Err(error.into());
