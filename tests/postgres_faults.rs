@@ -210,8 +210,9 @@ async fn connections_to_postgres_that_the_network_has_dropped_cost_a_moment_and_
         for (reason, took) in join_all((0..8).map(|_| ask())).await {
             assert_eq!(reason, "TOKEN_INVALID");
             println!("round {round}: {took:?}");
-            // 200 ms are promised; the machine is busy with other tests.
-            assert!(took < Duration::from_millis(600), "{took:?}");
+            // 200 ms are promised; the machine is busy with other tests. Without the limit of a test it is the
+            // acquire timeout, a second, and then a refusal.
+            assert!(took < Duration::from_millis(900), "{took:?}");
         }
         let began = Instant::now();
         assert_eq!(Answer::of(instance.sign_in("ada")).await.status, 200);

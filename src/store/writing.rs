@@ -110,7 +110,7 @@ impl Writing {
             if is_outcome_unknown(&error) {
                 // Otherwise the cause is logged once, when it begins.
                 if !is_unwritable(&error) {
-                    tracing::error!(%error, "the outcome of a commit is unknown");
+                    tracing::warn!(%error, "the outcome of a commit is unknown");
                 }
                 return Err(Error::OutcomeUnknown);
             }
