@@ -1106,6 +1106,7 @@ fn a_file_of_sqlite_with_several_names_is_refused() {
 }
 
 #[tokio::test]
+#[ignore = "needs prlimit of util-linux"]
 async fn a_limit_of_file_sizes_is_a_full_disk_to_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::on_sqlite_configured(folder.path(), |command| {
