@@ -318,7 +318,7 @@ impl Symbolon {
         self.door.services.store.heartbeat_age()
     }
 
-    /// The number of cached identities that differed from the database. Each second one of those that
+    /// The number of cached identities that differed from the database. Once a second, one of those that
     /// were used is compared. The number is 0 unless there is an error in Symbolon.
     #[must_use]
     pub fn stale_identities(&self) -> u64 {

@@ -12,13 +12,10 @@ use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
 use crate::model::token::REUSE_MARGIN;
 use crate::service::Services;
-use crate::store::Listener;
+use crate::store::{Listener, NOTIFICATION_BOUND};
 
 /// How often the clock is read. It may be set, so that no timer can wait for an instant of it.
 const TICK: Duration = Duration::from_millis(100);
-
-/// How long after its confirmation a token is taken to be valid.
-const CONFIRMED_FOR: Duration = Duration::from_millis(1250);
 
 /// After this time without a confirmation the watch ends.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
@@ -33,7 +30,7 @@ pub(crate) struct Confirmation {
 impl Confirmation {
     /// Waits until the token has been confirmed recently enough.
     pub(crate) async fn wait(&mut self) {
-        while !is_recent(*self.last.borrow_and_update(), CONFIRMED_FOR) {
+        while !is_recent(*self.last.borrow_and_update(), NOTIFICATION_BOUND) {
             if self.last.changed().await.is_err() {
                 // The watch has ended, and the socket with it.
                 std::future::pending::<()>().await;

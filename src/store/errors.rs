@@ -77,16 +77,21 @@ pub(super) fn breaks_connection(error: &DbErr) -> bool {
         (Some(Reported::Postgres(code)), _) => ["08", "25", "53", "57P", "58", "XX"]
             .iter()
             .any(|class| code.starts_with(class)),
-        (None, Some(cause)) => matches!(
-            cause,
-            SqlxError::Io(_)
-                | SqlxError::Tls(_)
-                | SqlxError::Protocol(_)
-                | SqlxError::BeginFailed
-                | SqlxError::WorkerCrashed
-        ),
+        (None, Some(cause)) => is_of_connection(cause),
         (None, None) => false,
     }
+}
+
+/// Whether the connection itself has failed.
+fn is_of_connection(cause: &SqlxError) -> bool {
+    matches!(
+        cause,
+        SqlxError::Io(_)
+            | SqlxError::Tls(_)
+            | SqlxError::Protocol(_)
+            | SqlxError::BeginFailed
+            | SqlxError::WorkerCrashed
+    )
 }
 
 /// Whether the change may have been made although COMMIT has failed.
@@ -137,15 +142,9 @@ fn is_away(error: &DbErr) -> bool {
         }
         (Some(Reported::Sqlite(_)), _) | (None, None) => false,
         // The same connection would not have worked later, either.
-        (None, Some(cause)) => matches!(
-            cause,
-            SqlxError::Io(_)
-                | SqlxError::Tls(_)
-                | SqlxError::Protocol(_)
-                | SqlxError::PoolTimedOut
-                | SqlxError::PoolClosed
-                | SqlxError::BeginFailed
-                | SqlxError::WorkerCrashed
-        ),
+        (None, Some(cause)) => {
+            is_of_connection(cause)
+                || matches!(cause, SqlxError::PoolTimedOut | SqlxError::PoolClosed)
+        }
     }
 }

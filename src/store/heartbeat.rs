@@ -138,7 +138,7 @@ impl Heartbeat {
 
     /// Refuses a new connection to a standby, while the server that heartbeats reach is the primary: a
     /// balancer, or a host name during a failover, may lead to both. A standby shows an old state.
-    pub(super) async fn check(&self, connection: &mut PgConnection) -> Result<(), Error> {
+    pub(super) async fn refuse_standby(&self, connection: &mut PgConnection) -> Result<(), Error> {
         if *self.state.borrow() != State::Available {
             // No request is served, and this connection is discarded when that ends.
             return Ok(());

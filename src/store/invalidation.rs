@@ -25,6 +25,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How often listeners are woken while notifications of PostgreSQL do not arrive.
 const UNNOTIFIED_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The longest time until an instance on PostgreSQL knows a change of another one, also when notifications
+/// no longer arrive.
+pub(crate) const NOTIFICATION_BOUND: Duration = Duration::from_millis(1250);
+
 /// The number of slots. Accounts that share a slot are invalidated together.
 const SLOTS: usize = 4096;
 
@@ -249,7 +253,7 @@ impl Store {
     pub(crate) fn invalidation_bound(&self) -> Duration {
         match &self.invalidation.source {
             Source::Counter(_) => Duration::ZERO,
-            Source::Notifications(_) => Duration::from_millis(1250),
+            Source::Notifications(_) => NOTIFICATION_BOUND,
         }
     }
 

@@ -41,7 +41,7 @@ pub use self::flask::{FlaskDatabase, FlaskRow};
 use self::heartbeat::Heartbeat;
 pub(crate) use self::import::Taken;
 use self::invalidation::Invalidation;
-pub(crate) use self::invalidation::{Epoch, Listener};
+pub(crate) use self::invalidation::{Epoch, Listener, NOTIFICATION_BOUND};
 pub(crate) use self::location::Location;
 use self::monitored::{Monitor, Monitored};
 pub(crate) use self::throttle::Bucket;
@@ -54,7 +54,7 @@ pub(crate) use self::writing::Writing;
 #[derive(Debug)]
 pub(crate) struct Store {
     writer: DatabaseConnection,
-    /// Of the writer and its transactions.
+    /// The monitor of `writer` and of its transactions.
     monitor: Monitor,
     readers: Monitored<DatabaseConnection>,
     location: Location,

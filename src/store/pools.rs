@@ -53,7 +53,7 @@ pub(super) fn postgres_pool(
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
             let heartbeat = Arc::clone(&heartbeat);
-            Box::pin(async move { heartbeat.check(connection).await })
+            Box::pin(async move { heartbeat.refuse_standby(connection).await })
         })
         .before_acquire(move |connection, used| {
             let discard = Arc::clone(&acquired);
