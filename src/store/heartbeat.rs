@@ -143,13 +143,13 @@ impl Heartbeat {
             // No request is served, and this connection is discarded when that ends.
             return Ok(());
         }
-        let is_writable: bool = query_scalar(IS_WRITABLE).fetch_one(connection).await?;
-        if is_writable {
-            Ok(())
-        } else {
-            Err(Error::Protocol(
+        match query_scalar(IS_WRITABLE).fetch_one(connection).await {
+            Ok(false) => Err(Error::Protocol(
                 "the connection leads to a standby".to_owned(),
-            ))
+            )),
+            Ok(true) => Ok(()),
+            // The server stops. The pool would log this error, and the first statement reports it too.
+            Err(_) => Ok(()),
         }
     }
 
