@@ -17,10 +17,13 @@ use async_graphql::{
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use reqwest::Method;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use symbolon::{Authenticated, RequireScope};
 
-use crate::support::{Answer, PASSWORD, Server, TestApp, database_url, once_heard, unthrottled};
+use crate::support::{
+    Answer, PASSWORD, Server, TestApp, database_in, database_url, once_heard, unthrottled,
+};
 
 async fn ask(app: &TestApp, token: &str, document: &str, variables: Value) -> Answer {
     let operation = app.operation_with(document, &variables);
@@ -645,5 +648,64 @@ async fn a_change_of_one_account_leaves_the_others_as_they_are() {
             assert_eq!(app.me(token).await.at("/data/me/username"), name);
         }
         tokens[0].1 = app.sign_in("ada").await;
+    }
+}
+
+/// Makes a change without announcing it, as a process does that is killed in between or that knows
+/// nothing of announcements.
+async fn change_silently(folder: &std::path::Path, sql: &str) {
+    let database = database_in(folder).await;
+    database.execute_unprepared(sql).await.unwrap();
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_a_token_or_an_account_has_ended_already_agrees_with_the_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), unthrottled);
+    for name in ["root", "ada"] {
+        server.registration(name).send().await;
+    }
+    let promote = "UPDATE symbolon_user SET role = 'admin' WHERE id = 1";
+    change_silently(folder.path(), promote).await;
+    let token_of = async |name: &str| {
+        let answer = Answer::of(server.sign_in(name)).await;
+        answer.at("/token").as_str().unwrap().to_owned()
+    };
+    let root = token_of("root").await;
+    let end_session = "UPDATE symbolon_user SET token_nonce = NULL, \
+        token_expiration = token_expiration - 90000000 WHERE id = 2";
+    let disable = "UPDATE symbolon_user SET disabled_at = 1 WHERE id = 2";
+    // Last, since the account is gone afterwards.
+    let delete = "DELETE FROM symbolon_user WHERE id = 2";
+    for (change, operation, is_own) in [
+        (end_session, "revokeToken", true),
+        (end_session, "revokeAllTokens", true),
+        (end_session, "renewToken { token }", true),
+        (end_session, "revokeUserTokens(id: 2)", false),
+        (disable, "disableUser(id: 2) { user { id } }", false),
+        (
+            delete,
+            "deleteUser(input: { id: 2 }) { deletedUserId }",
+            false,
+        ),
+    ] {
+        let token = token_of("ada").await;
+        for _ in 0..3 {
+            let me = server.operation("{ me { id } }").bearer(&token);
+            assert_eq!(me.send().await.at("/data/me/id"), "2");
+        }
+        change_silently(folder.path(), change).await;
+        let mutation = server.operation(&format!("mutation {{ {operation} }}"));
+        let by = if is_own { &token } else { &root };
+        mutation.bearer(by).send().await;
+        let me = server
+            .operation("{ me { id } }")
+            .bearer(&token)
+            .send()
+            .await;
+        assert_eq!(me.at("/data"), &Value::Null, "after {operation}: {me:?}");
+        let enable = "UPDATE symbolon_user SET disabled_at = NULL WHERE id = 2";
+        change_silently(folder.path(), enable).await;
     }
 }

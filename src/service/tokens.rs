@@ -136,6 +136,8 @@ impl Tokens {
             let (account, session) = self.find(token).await?;
             let now = self.clock.now();
             if !session.is_live(now) || account.user.disabled_at.is_some() {
+                // The cache must not accept what was refused here.
+                self.store.invalidate(account.user.id);
                 return Err(Unauthenticated::TokenExpired.into());
             }
             let latest = account.user.last_sign_in_at.map(|at| at + self.max_age);
