@@ -32,7 +32,11 @@ pub(crate) struct ProfileChange {
 impl Writing {
     /// The account as it is, which nobody else changes before the end of this transaction. Whoever
     /// needs several takes them in the order of their ids: otherwise two would wait for each other.
+    ///
+    /// Its cached identities are invalidated, also without a commit: the answer that nothing had to be
+    /// changed must not be contradicted by the cache.
     pub(crate) async fn account(&self, id: UserId) -> Result<Option<Account>, Error> {
+        self.affects(id);
         let row = user::Entity::find_by_id(id.0)
             .lock_exclusive()
             .one(&self.transaction)
