@@ -28,6 +28,7 @@ mod databases;
 mod durability;
 mod embedding;
 mod errors;
+mod escalation;
 mod existing_data;
 mod explorer;
 mod faults;
