@@ -51,6 +51,7 @@ mod postgres_outages;
 mod power_cut;
 mod readme;
 mod registration;
+mod requirements;
 mod rest;
 mod revocation;
 mod running;
