@@ -38,6 +38,7 @@ mod import;
 mod keys;
 mod kills;
 mod limits;
+mod lists;
 mod log;
 mod migrations;
 mod models;

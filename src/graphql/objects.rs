@@ -5,10 +5,13 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use crate::graphql::context::services;
+use crate::graphql::context::loader;
+use crate::graphql::loader::AccessTokensOf;
 use crate::model::form::{FieldError, Problem};
 use crate::model::identity::Identity;
+use crate::model::scope::MOST_SCOPES;
 use crate::model::{self, user};
+use crate::service::access_tokens::MOST_TOKENS;
 use crate::service::tokens::IssuedToken;
 
 /// What an account may do.
@@ -80,14 +83,18 @@ impl User {
         self.user.last_sign_in_at.filter(|_| self.shows_private)
     }
 
-    /// Its access tokens, in the order in which they were made. For the user and admins; null for others.
+    /// Its access tokens, 50 at most, in the order in which they were made. For the user and admins; null
+    /// for others.
+    #[graphql(complexity = "MOST_TOKENS * child_complexity + 1")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
         if !self.shows_private {
             return Ok(None);
         }
         // In a box, or each field of a user would be as large.
-        let tokens = Box::pin(services(ctx)?.access_tokens.of(self.user.id)).await?;
-        Ok(Some(tokens.into_iter().map(AccessToken).collect()))
+        let key = AccessTokensOf(self.user.id);
+        let tokens = Box::pin(loader(ctx)?.load_one(key)).await?;
+        let tokens = tokens.unwrap_or_default().into_iter();
+        Ok(Some(tokens.map(AccessToken).collect()))
     }
 
     /// Since when nobody may sign in to it; null while its owner may. For the user and admins; null for
@@ -134,7 +141,7 @@ impl Token {
 
 /// An access token, without itself.
 #[derive(Debug)]
-pub(crate) struct AccessToken(pub(super) model::access_token::AccessToken);
+pub(crate) struct AccessToken(pub(super) Arc<model::access_token::AccessToken>);
 
 /// An access token, without itself: named, long-lived, and narrowed by its scopes.
 #[Object]
@@ -149,7 +156,8 @@ impl AccessToken {
         &self.0.name
     }
 
-    /// What it may be used for; `*` is everything.
+    /// What it may be used for, 32 scopes at most; `*` is everything.
+    #[graphql(complexity = "MOST_SCOPES")]
     async fn scopes(&self) -> &[String] {
         self.0.scopes.as_slice()
     }
@@ -169,6 +177,9 @@ impl AccessToken {
         self.0.last_used_at
     }
 }
+
+/// The number of errors that a payload has at most: one for each field of an input that can be wrong.
+pub(super) const MOST_USER_ERRORS: usize = 3;
 
 /// What is wrong with a field of an input, for a form to show beside it.
 #[derive(Debug, SimpleObject)]

@@ -1,0 +1,438 @@
+//! Lists have a maximum length, cost as much as they can have entries, and are loaded together.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use sea_orm::{EntityTrait, PaginatorTrait};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Postgres, TestApp};
+
+const CREATE: &str = "mutation($i: CreateAccessTokenInput!) { createAccessToken(input: $i) {
+    accessToken { id } userErrors { code field } } }";
+
+async fn create(app: &TestApp, session: &str, input: Value) -> Option<String> {
+    let request = app.operation_with(CREATE, &json!({ "i": input }));
+    let answer = request.bearer(session).send().await;
+    let made = answer.at("/data/createAccessToken/accessToken/id").as_str();
+    if made.is_none() {
+        let errors = answer.at("/data/createAccessToken/userErrors");
+        let full = json!([{ "code": "LIMIT_REACHED", "field": "name" }]);
+        assert_eq!(errors, &full, "{answer:?}");
+    }
+    made.map(str::to_owned)
+}
+
+async fn token_rows(app: &TestApp) -> u64 {
+    let database = app.database().await;
+    let rows = entity::access_token::Entity::find().count(&database).await;
+    database.close().await.unwrap();
+    rows.unwrap()
+}
+
+async fn with_ada() -> (TestApp, String) {
+    let app = TestApp::unthrottled().await;
+    app.register("ada").await;
+    let session = app.sign_in("ada").await;
+    (app, session)
+}
+
+#[tokio::test]
+async fn an_account_has_at_most_fifty_rows_of_tokens_and_those_that_expired_first_make_room() {
+    let (app, session) = with_ada().await;
+    let forever = create(&app, &session, json!({ "name": "forever" })).await;
+    let mut last = None;
+    for number in 0..60 {
+        // Each one expires before those that were made earlier, until all of them have expired.
+        let input = json!({ "name": format!("t{number}"), "expiresIn": 60 - number });
+        last = create(&app, &session, input).await;
+        assert!(last.is_some());
+        if number % 10 == 9 {
+            app.advance(TimeDelta::seconds(60));
+        }
+    }
+    assert_eq!(token_rows(&app).await, 50);
+    let document = "{ me { accessTokens { id } } }";
+    let answer = app.operation(document).bearer(&session).send().await;
+    let listed = answer.at("/data/me/accessTokens").as_array().unwrap();
+    assert_eq!(listed.len(), 50);
+    assert_eq!(listed[0]["id"], forever.unwrap());
+    assert_eq!(listed[49]["id"], last.unwrap());
+}
+
+#[tokio::test]
+async fn a_refused_token_deletes_no_expired_one() {
+    let (app, session) = with_ada().await;
+    create(&app, &session, json!({ "name": "live" })).await;
+    for number in 0..49 {
+        let input = json!({ "name": format!("t{number}"), "expiresIn": 1 });
+        create(&app, &session, input).await;
+    }
+    app.advance(TimeDelta::seconds(2));
+    let request = app.operation_with(CREATE, &json!({ "i": { "name": "live" } }));
+    let answer = request.bearer(&session).send().await;
+    let code = answer.at("/data/createAccessToken/userErrors/0/code");
+    assert_eq!(code, "TAKEN");
+    assert_eq!(token_rows(&app).await, 50);
+}
+
+#[tokio::test]
+async fn tokens_that_are_made_at_once_do_not_pass_the_limit() {
+    // How many tokens there are before, how many of these have expired, and how many of 12 are made.
+    for (before, expired, made) in [(45, 0, 5), (50, 7, 7), (50, 50, 12)] {
+        let (app, session) = with_ada().await;
+        for number in 0..before {
+            let name = format!("t{number}");
+            let input = if number < expired {
+                json!({ "name": name, "expiresIn": 1 })
+            } else {
+                json!({ "name": name })
+            };
+            create(&app, &session, input).await;
+        }
+        app.advance(TimeDelta::seconds(2));
+        let new = (0..12).map(|number| {
+            let input = json!({ "name": format!("new{number}") });
+            create(&app, &session, input)
+        });
+        let done = join_all(new).await.into_iter().flatten().count();
+        assert_eq!(done, made, "{before}, {expired}");
+        assert_eq!(token_rows(&app).await, 50);
+    }
+}
+
+/// A field of an object of the schema.
+#[derive(Clone)]
+struct Field {
+    owner: String,
+    name: String,
+    /// With its arguments.
+    call: String,
+    result: String,
+    is_list: bool,
+    description: String,
+}
+
+struct Schema {
+    types: HashMap<String, Value>,
+    roots: Vec<(String, String)>,
+}
+
+/// The name of a type without its wrappers, and whether there is a list among them.
+fn unwrapped(of: &Value) -> (String, bool) {
+    let (mut of, mut is_list) = (of, false);
+    while !of["ofType"].is_null() {
+        is_list |= of["kind"] == "LIST";
+        of = &of["ofType"];
+    }
+    (of["name"].as_str().unwrap().to_owned(), is_list)
+}
+
+impl Schema {
+    async fn of(app: &TestApp) -> Self {
+        let wrapped = "kind name ofType { kind name ofType { kind name ofType { kind name } } }";
+        let document = format!(
+            "{{ __schema {{ queryType {{ name }} mutationType {{ name }} types {{ name kind
+                enumValues {{ name }} inputFields {{ name type {{ {wrapped} }} }}
+                fields {{ name description args {{ name type {{ {wrapped} }} }} type {{ {wrapped} }} }} }} }} }}"
+        );
+        let answer = app.operation(&document).send().await;
+        let schema = answer.at("/data/__schema");
+        let types = schema["types"].as_array().unwrap().iter();
+        let types = types.map(|each| (each["name"].as_str().unwrap().to_owned(), each.clone()));
+        let root = |kind: &str| {
+            schema[format!("{kind}Type")]["name"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        Self {
+            types: types.collect(),
+            roots: ["query", "mutation"]
+                .map(|kind| (kind.to_owned(), root(kind)))
+                .into(),
+        }
+    }
+
+    /// Some value of an input type; `None` for null.
+    fn value(&self, of: &Value) -> Option<String> {
+        (of["kind"] == "NON_NULL").then(|| self.some(&of["ofType"]))
+    }
+
+    fn some(&self, of: &Value) -> String {
+        if of["kind"] == "LIST" {
+            return "[]".to_owned();
+        }
+        let name = of["name"].as_str().unwrap();
+        let named = &self.types[name];
+        match named["kind"].as_str().unwrap() {
+            "ENUM" => named["enumValues"][0]["name"].as_str().unwrap().to_owned(),
+            "INPUT_OBJECT" => {
+                let fields = named["inputFields"].as_array().unwrap().iter();
+                let fields = fields.filter_map(|field| {
+                    let value = self.value(&field["type"])?;
+                    Some(format!("{}: {value}", field["name"].as_str().unwrap()))
+                });
+                format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+            }
+            _ if name == "Int" => "1".to_owned(),
+            _ if name == "Boolean" => "true".to_owned(),
+            _ => "\"1\"".to_owned(),
+        }
+    }
+
+    fn is_object(&self, name: &str) -> bool {
+        self.types[name]["kind"] == "OBJECT"
+    }
+
+    fn fields(&self, owner: &str) -> Vec<Field> {
+        let fields = self.types[owner]["fields"].as_array().into_iter().flatten();
+        let field = |field: &Value| {
+            let arguments = field["args"].as_array().unwrap().iter();
+            let arguments = arguments.filter_map(|argument| {
+                let value = self.value(&argument["type"])?;
+                Some(format!("{}: {value}", argument["name"].as_str().unwrap()))
+            });
+            let arguments = arguments.collect::<Vec<_>>().join(", ");
+            let name = field["name"].as_str().unwrap().to_owned();
+            let call = if arguments.is_empty() {
+                name.clone()
+            } else {
+                format!("{name}({arguments})")
+            };
+            let (result, is_list) = unwrapped(&field["type"]);
+            Field {
+                owner: owner.to_owned(),
+                name,
+                call,
+                result,
+                is_list,
+                description: field["description"].as_str().unwrap_or_default().to_owned(),
+            }
+        };
+        fields.map(field).collect()
+    }
+
+    /// The shortest way from a root to each field that is a list: the kind of the operation, and the
+    /// fields.
+    fn lists(&self) -> Vec<(String, Vec<Field>)> {
+        let (mut lists, mut seen) = (Vec::new(), HashSet::new());
+        let roots = self.roots.iter().cloned();
+        let mut ways: VecDeque<_> = roots.map(|(kind, root)| (kind, root, Vec::new())).collect();
+        while let Some((kind, owner, way)) = ways.pop_front() {
+            if !seen.insert(owner.clone()) {
+                continue;
+            }
+            for field in self.fields(&owner) {
+                let result = field.result.clone();
+                let is_list = field.is_list;
+                let way = [way.clone(), vec![field]].concat();
+                if is_list {
+                    lists.push((kind.clone(), way.clone()));
+                }
+                if self.is_object(&result) {
+                    ways.push_back((kind.clone(), result, way));
+                }
+            }
+        }
+        lists
+    }
+}
+
+/// The largest number of entries of each list. A list that is not here is new: give its field a
+/// `complexity`, and describe the number in the schema.
+fn most(field: &Field) -> Option<usize> {
+    let most = match (field.owner.as_str(), field.name.as_str()) {
+        ("User", "accessTokens") => 50,
+        ("AccessToken", "scopes") => 32,
+        (payload, "userErrors") if payload.ends_with("Payload") => 3,
+        // Its connection multiplies by the size of the page.
+        (connection, "nodes" | "edges") if connection.ends_with("Connection") => return None,
+        (owner, name) => panic!("{owner}.{name} is a list without a maximum"),
+    };
+    let description = &field.description;
+    assert!(
+        description.contains(&most.to_string()),
+        "{}: {description}",
+        field.name
+    );
+    Some(most)
+}
+
+/// The complexity of a way, of which each field is selected once, and its end is `__typename` unless the
+/// last one is a scalar.
+fn cost(way: &[Field], ends_with_object: bool) -> usize {
+    let Some((first, rest)) = way.split_first() else {
+        return usize::from(ends_with_object);
+    };
+    let below = cost(rest, ends_with_object);
+    if first.result.ends_with("Connection") {
+        // The size of a page that is not asked for.
+        return 20 * below + 1;
+    }
+    match first.is_list.then(|| most(first)).flatten() {
+        Some(most) if below == 0 => most,
+        Some(most) => most * below + 1,
+        None => below + 1,
+    }
+}
+
+#[tokio::test]
+async fn each_list_of_the_schema_costs_its_maximum_length_times_what_is_selected() {
+    let schema = Schema::of(&TestApp::start().await).await;
+    let lists = schema.lists();
+    let names: HashSet<_> = lists
+        .iter()
+        .map(|(_, way)| {
+            way.last()
+                .map(|field| (field.owner.clone(), field.name.clone()))
+                .unwrap()
+        })
+        .collect();
+    // Every list that introspection finds is reached from a root.
+    for owner in schema
+        .types
+        .keys()
+        .filter(|name| !name.starts_with("__") && schema.is_object(name))
+    {
+        for field in schema
+            .fields(owner)
+            .into_iter()
+            .filter(|field| field.is_list)
+        {
+            assert!(
+                names.contains(&(owner.clone(), field.name.clone())),
+                "{owner}.{}",
+                field.name
+            );
+        }
+    }
+    assert!(lists.len() >= 11);
+    for (kind, way) in lists {
+        let ends_with_object = schema.is_object(&way.last().unwrap().result);
+        let cost = cost(&way, ends_with_object);
+        let mut document = if ends_with_object {
+            "{ __typename }".to_owned()
+        } else {
+            String::new()
+        };
+        for field in way.iter().rev() {
+            document = format!("{{ {} {document} }}", field.call);
+        }
+        let document = format!("{kind} {document}");
+        for (complexity, is_refused) in [(cost, false), (cost - 1, true)] {
+            let app = TestApp::configured(|config| config.limits.complexity = complexity).await;
+            let answer = app.operation(&document).send().await;
+            let code = answer.at("/errors/0/extensions/code");
+            assert_ne!(code, "GRAPHQL_VALIDATION_FAILED", "{document}: {answer:?}");
+            let limit = answer.at("/errors/0/extensions/limit");
+            assert_eq!(
+                limit == "complexity",
+                is_refused,
+                "{document}, {complexity}: {answer:?}"
+            );
+        }
+    }
+}
+
+/// What an answer takes, in bytes.
+fn size(answer: &Answer) -> usize {
+    answer.body.to_string().len()
+}
+
+#[tokio::test]
+async fn names_in_a_document_do_not_multiply_into_a_large_answer() {
+    let (app, session) = with_ada().await;
+    for number in 0..50 {
+        let name = format!("{number:064}");
+        create(&app, &session, json!({ "name": name })).await;
+    }
+    let document = |length: usize| {
+        let roots: String = (0..48)
+            .map(|n| format!("a{n}: me {{ accessTokens {{ ...F }} }} "))
+            .collect();
+        let alias = "a".repeat(length);
+        format!("{{ {roots} }} fragment F on AccessToken {{ {alias}: name }}")
+    };
+    let answer = app
+        .operation(&document(30_000))
+        .bearer(&session)
+        .send()
+        .await;
+    println!("with a long alias: {} bytes", size(&answer));
+    assert_eq!(answer.at("/errors/0/extensions/limit"), "nameBytes");
+    let answer = app.operation(&document(257)).bearer(&session).send().await;
+    assert_eq!(answer.at("/errors/0/extensions/limit"), "nameBytes");
+    let answer = app.operation(&document(256)).bearer(&session).send().await;
+    assert_eq!(answer.at("/errors"), &Value::Null);
+    println!("with the longest alias: {} bytes", size(&answer));
+    assert!(size(&answer) < 2_000_000);
+}
+
+#[tokio::test]
+async fn introspection_answers_are_small() {
+    let app = TestApp::start().await;
+    let alias = "a".repeat(250);
+    let aliases = |field: &str| {
+        (0..99)
+            .map(|n| format!("{alias}{n}: {field} "))
+            .collect::<String>()
+    };
+    for document in [
+        format!(
+            "{{ __schema {{ types {{ fields {{ {} }} }} }} }}",
+            aliases("description")
+        ),
+        format!(
+            "{{ __schema {{ types {{ fields {{ type {{ fields {{ {} }} }} }} }} }} }}",
+            aliases("description")
+        ),
+        format!(
+            "{{ __schema {{ types {{ fields {{ type {{ ofType {{ fields {{ {} }} }} }} }} }} }} }}",
+            aliases("description")
+        ),
+        format!(
+            "{{ __schema {{ types {{ fields {{ type {{ ofType {{ fields {{ args {{ {} }} }} }} }} }} }} }} }}",
+            aliases("description")
+        ),
+        format!(
+            "{{ __schema {{ types {{ possibleTypes {{ fields {{ args {{ {} }} }} }} }} }} }}",
+            aliases("description")
+        ),
+        format!(
+            "{{ {} }} fragment F on __Schema {{ types {{ fields {{ type {{ ofType {{ fields {{ name description args {{ name description type {{ name }} }} }} }} }} }} }} }}",
+            (0..50)
+                .map(|n| format!("a{n}: __schema {{ ...F }} "))
+                .collect::<String>()
+        ),
+    ] {
+        let answer = app.operation(&document).send().await;
+        println!(
+            "{} bytes: {}",
+            size(&answer),
+            answer.at("/errors/0/extensions/limit")
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn the_tokens_of_all_users_on_a_page_are_one_query() {
+    let server = Postgres::start(&["fsync=off", "log_statement=all"]);
+    let url = server.create();
+    let app = TestApp::configured(|config| {
+        config.throttle.enabled = false;
+        config.database_url = url.into();
+        config.secret_key_file = Some(crate::support::common_key().to_owned());
+    })
+    .await;
+    for number in 0..60 {
+        app.register(&format!("user{number}")).await;
+        let session = app.sign_in(&format!("user{number}")).await;
+        create(&app, &session, json!({ "name": format!("of {number}") })).await;
+    }
+    let admin = app.sign_in("user0").await;
+    server.run(&[]);
+    let _ = admin;
+}
