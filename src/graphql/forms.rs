@@ -6,6 +6,7 @@ use async_graphql::{ID, InputObject, MaybeUndefined, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
+use crate::graphql::connection::list_cost;
 use crate::graphql::objects::{AccessToken, MOST_USER_ERRORS, Token, User, UserError};
 use crate::model;
 use crate::model::access_token::AccessSecret;
@@ -43,7 +44,7 @@ pub(crate) struct CreateUserPayload {
     /// The account, if it was made.
     user: Option<User>,
     /// What is wrong with the input, if it was not, 3 errors at most.
-    #[graphql(complexity = "MOST_USER_ERRORS * child_complexity + 1")]
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 
@@ -72,7 +73,7 @@ pub(crate) struct ChangePasswordPayload {
     /// A new session token, if the password was changed. Those before it are dead.
     token: Option<Token>,
     /// What is wrong with the input, if it was not, 3 errors at most.
-    #[graphql(complexity = "MOST_USER_ERRORS * child_complexity + 1")]
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 
@@ -121,7 +122,7 @@ pub(crate) struct CreateAccessTokenPayload {
     /// What is kept of it.
     access_token: Option<AccessToken>,
     /// What is wrong with the input, if there is no token, 3 errors at most.
-    #[graphql(complexity = "MOST_USER_ERRORS * child_complexity + 1")]
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 
@@ -179,7 +180,7 @@ pub(crate) struct UserPayload {
     /// The account as it is now, if it was changed.
     user: Option<User>,
     /// Why it was not, if it was not, 3 errors at most.
-    #[graphql(complexity = "MOST_USER_ERRORS * child_complexity + 1")]
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 
@@ -210,7 +211,7 @@ pub(crate) struct DeleteUserPayload {
     /// The number that the account had, if it was deleted.
     deleted_user_id: Option<ID>,
     /// Why it was not, if it was not, 3 errors at most.
-    #[graphql(complexity = "MOST_USER_ERRORS * child_complexity + 1")]
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 

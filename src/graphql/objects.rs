@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
+use crate::graphql::connection::list_cost;
 use crate::graphql::context::loader;
 use crate::graphql::loader::AccessTokensOf;
 use crate::model::form::{FieldError, Problem};
@@ -85,7 +86,7 @@ impl User {
 
     /// Its access tokens, 50 at most, in the order in which they were made. For the user and admins; null
     /// for others.
-    #[graphql(complexity = "MOST_TOKENS * child_complexity + 1")]
+    #[graphql(complexity = "list_cost(MOST_TOKENS, child_complexity)")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
         if !self.shows_private {
             return Ok(None);
@@ -157,7 +158,7 @@ impl AccessToken {
     }
 
     /// What it may be used for, 32 scopes at most; `*` is everything.
-    #[graphql(complexity = "MOST_SCOPES")]
+    #[graphql(complexity = "list_cost(MOST_SCOPES, child_complexity)")]
     async fn scopes(&self) -> &[String] {
         self.0.scopes.as_slice()
     }
