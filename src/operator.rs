@@ -107,7 +107,7 @@ impl Operator {
     ) -> impl Future<Output = Result<User, Refused>> + Send {
         async move {
             let accounts = &self.services.accounts;
-            accounts.set_password(&Actor::default(), id, new).await
+            accounts.set_password(&Actor::Operator, id, new).await
         }
         .boxed()
     }
@@ -120,31 +120,31 @@ impl Operator {
     ) -> impl Future<Output = Result<User, Refused>> + Send {
         async move {
             let accounts = &self.services.accounts;
-            accounts.set_role(&Actor::default(), id, role).await
+            accounts.set_role(&Actor::Operator, id, role).await
         }
         .boxed()
     }
 
     /// Lets nobody sign in to an account any more, and ends its tokens. Not that of the last admin.
     pub fn disable(&self, id: UserId) -> impl Future<Output = Result<User, Refused>> + Send {
-        async move { self.services.accounts.disable(&Actor::default(), id).await }.boxed()
+        async move { self.services.accounts.disable(&Actor::Operator, id).await }.boxed()
     }
 
     /// Lets people sign in to an account again.
     pub fn enable(&self, id: UserId) -> impl Future<Output = Result<User, Refused>> + Send {
-        async move { self.services.accounts.enable(&Actor::default(), id).await }.boxed()
+        async move { self.services.accounts.enable(&Actor::Operator, id).await }.boxed()
     }
 
     /// Deletes an account. Not that of the last admin.
     pub fn delete(&self, id: UserId) -> impl Future<Output = Result<(), Refused>> + Send {
-        async move { self.services.accounts.delete(&Actor::default(), id).await }.boxed()
+        async move { self.services.accounts.delete(&Actor::Operator, id).await }.boxed()
     }
 
     /// Ends every token of an account; how many were live.
     pub fn revoke_tokens(&self, id: UserId) -> impl Future<Output = Result<u32, Refused>> + Send {
         async move {
             let accounts = &self.services.accounts;
-            accounts.revoke_tokens(&Actor::default(), id).await
+            accounts.revoke_tokens(&Actor::Operator, id).await
         }
         .boxed()
     }

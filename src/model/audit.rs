@@ -77,8 +77,8 @@ impl AuditEventKind {
     }
 }
 
-/// Where something is asked for from; nothing is known of what the operator does.
-#[derive(Clone, Debug, Default)]
+/// The client that sent a request.
+#[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) address: Option<IpAddr>,
     pub(crate) request_id: Option<Arc<str>>,
@@ -98,27 +98,84 @@ impl Origin {
     }
 }
 
-/// Who does something, and from where.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Actor {
-    /// `None` for the operator, and for whoever nobody knows.
-    pub(crate) user: Option<UserId>,
-    pub(crate) origin: Origin,
+/// Who does something. There is no default: each caller states which of the three it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Actor {
+    /// A client that is not authenticated.
+    Anonymous(Origin),
+    /// An account, by one of its credentials.
+    User {
+        id: UserId,
+        credential: Credential,
+        origin: Origin,
+    },
+    /// The operator, through the command line or through the library. Nothing is checked.
+    Operator,
+}
+
+/// The credential that authenticated a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// The username and the password.
+    Password,
+    /// A session token.
+    Session(TokenDigest),
+    /// The access token with this id.
+    AccessToken(i64),
+}
+
+impl Credential {
+    /// The kind of credential: `PASSWORD`, `SESSION_TOKEN` or `ACCESS_TOKEN`.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Password => "PASSWORD",
+            Self::Session(_) => "SESSION_TOKEN",
+            Self::AccessToken(_) => "ACCESS_TOKEN",
+        }
+    }
+
+    /// The first digits of the digest of a session token, the id of an access token, nothing for a
+    /// password.
+    pub(crate) fn id(self) -> Option<String> {
+        match self {
+            Self::Password => None,
+            Self::Session(digest) => Some(digest.prefix()),
+            Self::AccessToken(id) => Some(id.to_string()),
+        }
+    }
 }
 
 impl Actor {
-    pub(crate) fn new(user: UserId, origin: &Origin) -> Self {
-        Self {
-            user: Some(user),
+    /// An account that acts by one of its credentials.
+    pub(crate) fn user(id: UserId, credential: Credential, origin: &Origin) -> Self {
+        Self::User {
+            id,
+            credential,
             origin: origin.clone(),
         }
     }
 
-    /// Whoever nobody knows.
-    pub(crate) fn nobody(origin: &Origin) -> Self {
-        Self {
-            user: None,
-            origin: origin.clone(),
+    /// The id of the account, if an account acts.
+    pub(crate) fn user_id(&self) -> Option<UserId> {
+        match self {
+            Self::User { id, .. } => Some(*id),
+            Self::Anonymous(_) | Self::Operator => None,
+        }
+    }
+
+    /// The credential by which an account acts.
+    pub(crate) fn credential(&self) -> Option<Credential> {
+        match self {
+            Self::User { credential, .. } => Some(*credential),
+            Self::Anonymous(_) | Self::Operator => None,
+        }
+    }
+
+    /// The client that sent the request. The operator sends none.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Anonymous(origin) | Self::User { origin, .. } => Some(origin),
+            Self::Operator => None,
         }
     }
 }
@@ -186,15 +243,18 @@ impl NewEvent {
 
     /// Writes the event to the log. Nothing in it is what a client typed.
     pub(crate) fn log(&self) {
+        let (origin, credential) = (self.actor.origin(), self.actor.credential());
         tracing::info!(
             target: "symbolon::audit",
             event = self.kind.name(),
             at = self.at.to_rfc3339(),
             user_id = self.user.map(tracing::field::display),
-            actor_id = self.actor.user.map(tracing::field::display),
+            actor_id = self.actor.user_id().map(tracing::field::display),
+            credential = credential.map(Credential::kind),
+            credential_id = credential.and_then(Credential::id),
             token = self.token.map(|digest| digest.prefix()),
-            client = self.actor.origin.address.map(tracing::field::display),
-            request_id = self.actor.origin.request_id.as_deref(),
+            client = origin.and_then(|origin| origin.address).map(tracing::field::display),
+            request_id = origin.and_then(|origin| origin.request_id.as_deref()),
             "audit"
         );
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::access_token::{AccessSecret, AccessToken, TokenName};
-use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
+use crate::model::audit::{Actor, AuditEventKind, Credential, NewEvent, Origin};
 use crate::model::credentials::BearerToken;
 use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::identity::{Access, Identity};
@@ -143,7 +143,12 @@ impl AccessTokens {
     ) -> Result<bool, Error> {
         let (account, token) = self.find(token).await?;
         let id = account.user.id;
-        self.end(id, token.id, Actor::new(id, origin)).await
+        self.end(
+            id,
+            token.id,
+            Actor::user(id, Credential::AccessToken(token.id), origin),
+        )
+        .await
     }
 
     /// Ends a token of an account. True when this call ended a live one.

@@ -121,7 +121,7 @@ impl Accounts {
         };
         let change = ProfileChange { username, email };
         self.refuse_taken(&change, id).await?;
-        let (writing, _) = if actor.user == Some(id) {
+        let (writing, _) = if actor.user_id() == Some(id) {
             self.begin_own(id).await?
         } else {
             self.begin(actor, id).await?
@@ -161,7 +161,7 @@ impl Accounts {
         id: UserId,
         new: &str,
     ) -> Result<User, Refused> {
-        if actor.user == Some(id) {
+        if actor.user_id() == Some(id) {
             // With a stolen token nobody gets further than the token does.
             let why = "Your own password is changed with changePassword.".to_owned();
             return Err(Error::BadUserInput(why).into());
@@ -217,8 +217,7 @@ impl Accounts {
 
     /// Ends every token of whoever is asking; how many were live.
     pub(crate) async fn revoke_own_tokens(&self, asking: &Authentication) -> Result<u32, Refused> {
-        let account = asking.account().await?;
-        let actor = Actor::new(account.user.id, asking.origin());
+        let (account, actor) = asking.acting_account().await?;
         let (mut writing, account) = self.begin_own(account.user.id).await?;
         let ended = self.end_tokens(&mut writing, &account, &actor).await?;
         writing.commit().await?;
@@ -240,8 +239,10 @@ impl Accounts {
 
     /// Begins a change of an account, by the operator or by whoever still is an admin.
     async fn begin(&self, actor: &Actor, id: UserId) -> Result<(Writing, Account), Refused> {
-        let Some(user) = actor.user else {
-            return self.begin_own(id).await;
+        let user = match actor {
+            Actor::Operator => return self.begin_own(id).await,
+            Actor::User { id, .. } => *id,
+            Actor::Anonymous(_) => return Err(Unauthenticated::Missing.into()),
         };
         let writing = self.store.write().await?;
         let (account, actor) = if id < user {

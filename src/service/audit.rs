@@ -40,7 +40,7 @@ impl Audit {
         origin: &Origin,
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        let actor = Actor::nobody(origin);
+        let actor = Actor::Anonymous(origin.clone());
         let event = NewEvent::new(AuditEventKind::SignInFailed, account, actor, at);
         event.log();
         let mut writing = self.store.write().await?;
@@ -50,7 +50,7 @@ impl Audit {
 
     /// An attempt was refused. It is only remembered here: to be refused must not cost a write.
     pub(crate) fn throttled(&self, account: Option<UserId>, origin: &Origin, at: DateTime<Utc>) {
-        let actor = Actor::nobody(origin);
+        let actor = Actor::Anonymous(origin.clone());
         let event = NewEvent::new(AuditEventKind::Throttled, account, actor, at);
         event.log();
         let mut throttled = self

@@ -7,11 +7,11 @@ use tokio::sync::OnceCell;
 
 use crate::error::{Error, Forbidden, Unauthenticated};
 use crate::model::access_token::{AccessSecret, AccessToken};
-use crate::model::audit::{Actor, Origin};
+use crate::model::audit::{Actor, Credential, Origin};
 use crate::model::credentials::{BearerToken, Credentials};
 use crate::model::form::Refused;
 use crate::model::identity::Identity;
-use crate::model::token::SessionToken;
+use crate::model::token::{SessionToken, TokenDigest};
 use crate::model::user::{Account, Role, UserId};
 use crate::service::Services;
 use crate::service::access_tokens::AccessTokenForm;
@@ -100,10 +100,26 @@ impl Authentication {
         &self.0.origin
     }
 
-    /// Whoever the Bearer token speaks for, as the doer of something.
+    /// The account that the Bearer token belongs to, as an actor.
     pub(crate) async fn actor(&self) -> Result<Actor, Error> {
-        let user = self.identity().await?.user().id;
-        Ok(Actor::new(user, self.origin()))
+        let identity = self.identity().await?;
+        let credential = match identity.access_token() {
+            Some(id) => Credential::AccessToken(id),
+            None => Credential::Session(TokenDigest::of(&self.bearer()?.0)),
+        };
+        Ok(Actor::user(identity.user().id, credential, self.origin()))
+    }
+
+    /// The account that the credentials of either kind belong to, as it is now, and as an actor.
+    pub(crate) async fn acting_account(&self) -> Result<(Account, Actor), Error> {
+        let account = self.account().await?;
+        let actor = match &self.0.credentials {
+            Credentials::Basic(_) => {
+                Actor::user(account.user.id, Credential::Password, self.origin())
+            }
+            Credentials::None | Credentials::Bearer(_) => self.actor().await?,
+        };
+        Ok((account, actor))
     }
 
     /// Refuses whoever has a lower role, and whom nobody knows.
@@ -197,8 +213,7 @@ impl Authentication {
                 SessionToken::parse(&self.bearer()?.0).map(|token| token.digest())
             }
         };
-        let owner = self.account().await?;
-        let actor = Actor::new(owner.user.id, self.origin());
+        let (owner, actor) = self.acting_account().await?;
         let tokens = &self.services().access_tokens;
         tokens.create(&actor, &owner, session, form).await
     }

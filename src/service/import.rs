@@ -116,7 +116,7 @@ impl Import {
             };
             if writing.insert_users(new).await? {
                 // One row for all of them: each account says by itself when it was made.
-                let event = NewEvent::new(AuditEventKind::Registered, None, Actor::default(), now);
+                let event = NewEvent::new(AuditEventKind::Registered, None, Actor::Operator, now);
                 writing.tally(&event, added).await?;
                 return writing.commit().await;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
+use crate::model::audit::{Actor, AuditEventKind, Credential, NewEvent, Origin};
 use crate::model::credentials::UserPass;
 use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::password::{Attempt, PasswordHash};
@@ -73,7 +73,7 @@ impl SignIn {
                 if let Some(network) = origin.network() {
                     writing.remember_address(user, network, now).await?;
                 }
-                let actor = Actor::new(user, origin);
+                let actor = Actor::user(user, Credential::Password, origin);
                 let event = NewEvent::new(AuditEventKind::SignedIn, user, actor, now);
                 writing.record(event);
                 let mut issued = None;

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit::{Actor, AuditEventKind, NewEvent, Origin};
+use crate::model::audit::{Actor, AuditEventKind, Credential, NewEvent, Origin};
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
 use crate::model::token::{Lifetime, LiveToken, Nonce, ServerKey, Session, SessionToken};
@@ -69,7 +69,8 @@ impl Tokens {
         }
         let (token, session) = self.new_session(id, wanted.lifetime, now)?;
         writing.set_session(&account, &session, now).await?;
-        let event = NewEvent::new(AuditEventKind::TokenIssued, id, Actor::new(id, origin), now);
+        let actor = Actor::user(id, Credential::Password, origin);
+        let event = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
         writing.record(event.of_token(session.digest));
         Ok(issued(token, session.expires_at, account.user, now))
     }
@@ -145,7 +146,9 @@ impl Tokens {
             let (id, kind) = (account.user.id, AuditEventKind::TokenRenewed);
             let mut writing = self.store.write().await?;
             if writing.extend_session(id, &session, expires_at).await? {
-                let event = NewEvent::new(kind, id, Actor::new(id, origin), now);
+                let credential = Credential::Session(session.digest);
+                let actor = Actor::user(id, credential, origin);
+                let event = NewEvent::new(kind, id, actor, now);
                 writing.record(event.of_token(session.digest));
                 writing.commit().await?;
                 let token = SessionToken::parse(&token.0).ok_or(Unauthenticated::TokenInvalid)?;
@@ -180,7 +183,9 @@ impl Tokens {
             return Ok(false);
         }
         if session.is_live(now) {
-            let event = NewEvent::new(kind, id, Actor::new(id, origin), now);
+            let credential = Credential::Session(session.digest);
+            let actor = Actor::user(id, credential, origin);
+            let event = NewEvent::new(kind, id, actor, now);
             writing.record(event.of_token(session.digest));
         }
         writing.commit().await?;

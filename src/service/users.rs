@@ -43,7 +43,7 @@ impl Users {
         registration: &Registration,
     ) -> Result<User, Refused> {
         let actor = if self.open {
-            Actor::nobody(asking.origin())
+            Actor::Anonymous(asking.origin().clone())
         } else {
             let admin = asking.require_role(Role::Admin).await;
             admin.map_err(|error| match error {
@@ -76,7 +76,7 @@ impl Users {
     ) -> Result<User, Refused> {
         let checked = Checked::new(registration)?;
         self.refuse_taken(&checked).await?;
-        self.insert(&Actor::default(), checked, role).await
+        self.insert(&Actor::Operator, checked, role).await
     }
 
     async fn insert(&self, actor: &Actor, new: Checked, role: Role) -> Result<User, Refused> {

@@ -209,17 +209,21 @@ async fn announce(
 
 fn row(event: &NewEvent) -> audit_event::ActiveModel {
     let at = event.at.timestamp_millis();
-    let origin = &event.actor.origin;
+    let origin = event.actor.origin();
     audit_event::ActiveModel {
         kind: Set(event.kind.name().to_owned()),
         at: Set(at),
         last_at: Set(at),
         count: Set(1),
         user_id: Set(event.user.map(|user| user.0)),
-        actor_id: Set(event.actor.user.map(|user| user.0)),
+        actor_id: Set(event.actor.user_id().map(|user| user.0)),
         token: Set(event.token.map(|digest| digest.prefix())),
-        address: Set(origin.address.map(|address| address.to_string())),
-        request_id: Set(origin.request_id.as_deref().map(str::to_owned)),
+        address: Set(origin
+            .and_then(|origin| origin.address)
+            .map(|address| address.to_string())),
+        request_id: Set(origin
+            .and_then(|origin| origin.request_id.as_deref())
+            .map(str::to_owned)),
         ..Default::default()
     }
 }
