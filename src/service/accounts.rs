@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Forbidden, Unauthenticated};
-use crate::model::audit::{Actor, AuditEventKind, NewEvent};
+use crate::model::audit::{Actor, AuditEventKind, Detail, NewEvent};
 use crate::model::form::{Change, FieldError, Problem, Refused};
 use crate::model::password::Password;
 use crate::model::user::{Account, Email, Role, User, UserId, Username};
@@ -121,7 +121,7 @@ impl Accounts {
         };
         let change = ProfileChange { username, email };
         self.refuse_taken(&change, id).await?;
-        let (writing, _) = if actor.user_id() == Some(id) {
+        let (writing, account) = if actor.user_id() == Some(id) {
             self.begin_own(id).await?
         } else {
             self.begin(actor, id).await?
@@ -131,7 +131,14 @@ impl Accounts {
             self.refuse_taken(&change, id).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         }
-        self.finish(writing, AuditEventKind::ProfileChanged, id, actor)
+        let old = account.user.username;
+        let detail = match change.username {
+            Change::To(Username { display: new, .. }) if new != old => {
+                Detail::Username { old, new }
+            }
+            _ => Detail::None,
+        };
+        self.finish_with(writing, AuditEventKind::ProfileChanged, id, actor, detail)
             .await
     }
 
@@ -150,7 +157,9 @@ impl Accounts {
             leave_an_admin(&writing, &account).await?;
         }
         writing.set_role(id, role).await?;
-        self.finish(writing, AuditEventKind::RoleChanged, id, actor)
+        let (old, new) = (account.user.role, role);
+        let detail = Detail::Role { old, new };
+        self.finish_with(writing, AuditEventKind::RoleChanged, id, actor, detail)
             .await
     }
 
@@ -286,19 +295,32 @@ impl Accounts {
         writing.delete_user(id).await?;
         let now = self.clock.now();
         let deleted = NewEvent::new(AuditEventKind::Deleted, id, actor.clone(), now);
-        writing.record(deleted);
+        let username = account.user.username.clone();
+        writing.record(deleted.with(Detail::Deleted { username }));
         Ok(writing.commit().await?)
     }
 
     async fn finish(
         &self,
-        mut writing: Writing,
+        writing: Writing,
         kind: AuditEventKind,
         id: UserId,
         actor: &Actor,
     ) -> Result<User, Refused> {
+        self.finish_with(writing, kind, id, actor, Detail::None)
+            .await
+    }
+
+    async fn finish_with(
+        &self,
+        mut writing: Writing,
+        kind: AuditEventKind,
+        id: UserId,
+        actor: &Actor,
+        detail: Detail,
+    ) -> Result<User, Refused> {
         let event = NewEvent::new(kind, id, actor.clone(), self.clock.now());
-        writing.record(event);
+        writing.record(event.with(detail));
         let account = writing.account(id).await?.ok_or_else(nobody)?;
         writing.commit().await?;
         Ok(account.user)
