@@ -17,6 +17,7 @@ mod accounts;
 mod admins;
 mod architecture;
 mod audit;
+mod audit_events;
 mod authorization;
 mod backup;
 mod browsers;
