@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use sea_orm::{EntityTrait, PaginatorTrait};
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Postgres, TestApp, common_key};
+use crate::support::{Answer, PASSWORD, Postgres, TestApp, common_key, database_url, on_postgres};
 
 const CREATE: &str = "mutation($i: CreateAccessTokenInput!) { createAccessToken(input: $i) {
     accessToken { id } userErrors { code field } } }";
@@ -508,4 +509,91 @@ async fn the_tokens_of_all_users_of_a_page_are_one_query() {
         names("b"),
         json!([{ "name": "of user0" }, { "name": "more" }])
     );
+}
+
+#[tokio::test]
+async fn an_account_has_at_most_fifty_known_addresses_and_the_latest_ones() {
+    let app = TestApp::configured(|config| {
+        config.throttle.enabled = false;
+        config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+    .await;
+    app.register("ada").await;
+    for number in 0..60 {
+        app.advance(TimeDelta::seconds(1));
+        let address = format!("2001:db8:0:{number:x}::1");
+        let request = app.operation("mutation { createToken { token } }");
+        let request = request.header("x-forwarded-for", address.as_bytes());
+        let answer = request.basic("ada", PASSWORD).send().await;
+        assert_eq!(answer.at("/errors"), &Value::Null);
+    }
+    let database = app.database().await;
+    let rows = entity::known_address::Entity::find().all(&database).await;
+    database.close().await.unwrap();
+    let mut known: Vec<_> = rows.unwrap().into_iter().map(|row| row.address).collect();
+    known.sort_by_key(|address| {
+        let number = address.split(':').nth(3).unwrap();
+        i64::from_str_radix(number, 16).unwrap_or(0)
+    });
+    let latest: Vec<_> = (10..60)
+        .map(|number| format!("2001:db8:0:{number:x}::"))
+        .collect();
+    assert_eq!(known, latest);
+}
+
+#[tokio::test]
+async fn tokens_of_an_earlier_version_that_are_too_many_and_have_expired_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database_url(folder.path(), "symbolon.db");
+    if !on_postgres() {
+        std::fs::File::create(folder.path().join("symbolon.db")).unwrap();
+    }
+    let database = sea_orm::Database::connect(&url).await.unwrap();
+    Migrator::up(&database, Some(5)).await.unwrap();
+    let row = |user: i64, name: i64, expires_at: Option<i64>| {
+        let digest = format!("{user:03}{name:029}").into_bytes();
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = if on_postgres() {
+            format!("'\\x{digest}'")
+        } else {
+            format!("x'{digest}'")
+        };
+        let expires_at = expires_at.map_or("NULL".to_owned(), |at| at.to_string());
+        format!("({user}, 't{name}', {digest}, '*', 0, {expires_at})")
+    };
+    // Of the first account 20 do not expire, 10 expire far in the future, and 70 have expired. The
+    // second account has as many as it may have.
+    let far = 9_000_000_000_000;
+    let first = (0..100).map(|number| match number {
+        0..20 => row(1, number, None),
+        20..90 => row(1, number, Some(number)),
+        _ => row(1, number, Some(far + number)),
+    });
+    let second = (0..50).map(|number| row(2, number, Some(number + 1)));
+    let rows = first.chain(second).collect::<Vec<_>>().join(", ");
+    let insert = format!(
+        "INSERT INTO symbolon_access_token (user_id, name, digest, scopes, created_at, expires_at) VALUES {rows};
+         INSERT INTO symbolon_audit_event (kind, at, last_at, count, user_id) VALUES ('DELETED', 0, 0, 1, 7)"
+    );
+    database.execute_unprepared(&insert).await.unwrap();
+    Migrator::up(&database, None).await.unwrap();
+    let rows = entity::access_token::Entity::find()
+        .all(&database)
+        .await
+        .unwrap();
+    let of = |user| {
+        let own = rows.iter().filter(move |row| row.user_id == user);
+        own.map(|row| row.name[1..].parse().unwrap())
+            .collect::<Vec<i64>>()
+    };
+    let kept: Vec<_> = (0..20).chain(70..100).collect();
+    assert_eq!(of(1), kept);
+    assert_eq!(of(2).len(), 50);
+    let event = entity::audit_event::Entity::find()
+        .one(&database)
+        .await
+        .unwrap();
+    let event = event.unwrap();
+    assert_eq!((event.actor_type, event.username), (None, None));
+    database.close().await.unwrap();
 }
