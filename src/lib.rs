@@ -82,7 +82,7 @@ pub use crate::graphql::{
     sdl,
 };
 pub use crate::http::Middleware;
-pub use crate::model::audit::{AuditEvent, AuditEventKind, EventFilter};
+pub use crate::model::audit::{ActorType, AuditEvent, AuditEventKind, CredentialType, EventFilter};
 pub use crate::model::form::{FieldError, Problem, Refused};
 pub use crate::model::identity::Identity;
 pub use crate::model::import::{Imported, ImportedAccount, ImportedPassword};

@@ -380,9 +380,21 @@ async fn the_audit_trail_is_shown_newest_first_and_by_whom_and_what() {
 
     let [revoked] = shell.json("audit --kind token_revoked").try_into().unwrap();
     assert_eq!(revoked["userId"], "2");
-    for nothing in ["actorId", "address", "requestId"] {
+    for nothing in [
+        "actorId",
+        "address",
+        "requestId",
+        "credentialType",
+        "oldRole",
+    ] {
         assert_eq!(revoked.get(nothing), Some(&Value::Null), "{nothing}");
     }
+    assert_eq!(revoked["actorType"], "OPERATOR");
+    let [deleted] = shell.json("audit --kind deleted").try_into().unwrap();
+    assert_eq!(
+        (&deleted["actorType"], &deleted["username"]),
+        (&json!("OPERATOR"), &json!("bob"))
+    );
     let [issued] = shell.json("audit --kind token_issued").try_into().unwrap();
     assert_eq!(
         (&issued["actorId"], &issued["address"]),
@@ -396,11 +408,26 @@ async fn the_audit_trail_is_shown_newest_first_and_by_whom_and_what() {
     assert_eq!(
         lines[0],
         [
-            "at", "kind", "user", "actor", "token", "address", "request", "repeated"
+            "at",
+            "kind",
+            "user",
+            "change",
+            "actor",
+            "credential",
+            "token",
+            "address",
+            "request",
+            "repeated"
         ]
     );
-    assert_eq!(lines[1][1..], ["DELETED", "(2)", "-", "-", "-", "-", "-"]);
-    assert_eq!(lines[4][1..3], ["TOKEN_ISSUED", "(2)"]);
+    assert_eq!(
+        lines[1][1..],
+        ["DELETED", "(2)", "bob", "operator", "-", "-", "-", "-", "-"]
+    );
+    assert_eq!(
+        lines[4][1..6],
+        ["TOKEN_ISSUED", "(2)", "-", "(2)", "password"]
+    );
     assert_eq!(lines[7][1..4], ["REGISTERED", "ada", "(1)"]);
 }
 

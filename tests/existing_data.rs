@@ -72,6 +72,8 @@ impl Fixture {
         let configure = |config: &mut Config| {
             config.secret_key = Some(self.text("secret_key").to_owned().into());
             config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+            // The records are read in one document, which lists the tokens of 100 accounts.
+            config.limits.complexity = 200_000;
         };
         let app = TestApp::existing(folder, written_at, configure).await;
         // Before anything is done that changes them.

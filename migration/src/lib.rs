@@ -16,6 +16,7 @@ mod m20261123_000002_create_throttle;
 mod m20261123_000003_create_audit_event;
 mod m20261123_000004_create_access_token;
 mod m20261126_000005_create_change_counter;
+mod m20261126_000006_complete_audit_event;
 
 /// Symbolon's migrations, recorded in a table of their own, so that an embedder's migrations in the
 /// same database keep theirs.
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_create_audit_event::Migration),
             Box::new(m20261123_000004_create_access_token::Migration),
             Box::new(m20261126_000005_create_change_counter::Migration),
+            Box::new(m20261126_000006_complete_audit_event::Migration),
         ]
     }
 

@@ -6,7 +6,9 @@ use std::error::Error;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
-use symbolon::{AuditEvent, AuditEventKind, EventFilter, Operator, UserId};
+use symbolon::{
+    ActorType, AuditEvent, AuditEventKind, CredentialType, EventFilter, Operator, Role, UserId,
+};
 
 use super::database::{Database, named};
 use super::output::{self, Instant, Output, or_dash};
@@ -76,7 +78,14 @@ struct Event<'a> {
     last_at: Instant,
     count: i64,
     user_id: Option<String>,
+    actor_type: Option<&'static str>,
     actor_id: Option<String>,
+    credential_type: Option<&'static str>,
+    credential_id: Option<&'a str>,
+    old_role: Option<&'static str>,
+    new_role: Option<&'static str>,
+    old_username: Option<&'a str>,
+    username: Option<&'a str>,
     token: Option<&'a str>,
     address: Option<&'a str>,
     request_id: Option<&'a str>,
@@ -95,7 +104,14 @@ impl<'a> Event<'a> {
             last_at: Instant(event.last_at),
             count: event.count,
             user_id: event.user.map(|id| id.to_string()),
+            actor_type: event.actor_type.map(ActorType::name),
             actor_id: event.actor.map(|id| id.to_string()),
+            credential_type: event.credential_type.map(CredentialType::name),
+            credential_id: event.credential_id.as_deref(),
+            old_role: event.old_role.map(Role::name),
+            new_role: event.new_role.map(Role::name),
+            old_username: event.old_username.as_deref(),
+            username: event.username.as_deref(),
             token: event.token.as_deref(),
             address: event.address.as_deref(),
             request_id: event.request_id.as_deref(),
@@ -105,9 +121,43 @@ impl<'a> Event<'a> {
     }
 }
 
+impl Event<'_> {
+    /// The old and the new role or username, or the username of an account that was deleted.
+    fn change(&self) -> Option<String> {
+        let roles = self.old_role.zip(self.new_role);
+        let usernames = self.old_username.zip(self.username);
+        let change = roles.or(usernames);
+        let change = change.map(|(old, new)| format!("{old} to {new}"));
+        change.or_else(|| self.username.map(str::to_owned))
+    }
+
+    /// The account that acted, or else the type of actor.
+    fn actor(&self) -> String {
+        match (&self.actor_id, self.actor_type) {
+            (None, Some(actor)) => actor.to_lowercase(),
+            (id, _) => whose(self.actor, id.as_deref()),
+        }
+    }
+
+    fn credential(&self) -> Option<String> {
+        let credential = self.credential_type?.to_lowercase().replace('_', " ");
+        let id = self.credential_id.map(|id| format!(" {id}"));
+        Some(credential + id.as_deref().unwrap_or_default())
+    }
+}
+
 impl output::Entry for Event<'_> {
     const COLUMNS: &'static [&'static str] = &[
-        "at", "kind", "user", "actor", "token", "address", "request", "repeated",
+        "at",
+        "kind",
+        "user",
+        "change",
+        "actor",
+        "credential",
+        "token",
+        "address",
+        "request",
+        "repeated",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -116,7 +166,9 @@ impl output::Entry for Event<'_> {
             self.at.to_string(),
             self.kind.to_owned(),
             whose(self.user, self.user_id.as_deref()),
-            whose(self.actor, self.actor_id.as_deref()),
+            or_dash(self.change()),
+            self.actor(),
+            or_dash(self.credential()),
             or_dash(self.token),
             or_dash(self.address),
             or_dash(self.request_id),

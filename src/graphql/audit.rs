@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::Error;
 use crate::graphql::connection::{Arguments, cursor};
+use crate::graphql::objects::Role;
 use crate::model::audit::{self, EventFilter};
 use crate::service::Services;
 use crate::service::authorization::Caller;
@@ -51,13 +52,15 @@ impl AuditEventConnection {
     }
 }
 
-/// What happened to an account or a token; or, of a kind that is counted, happened several times
-/// within an hour.
+/// An event of an account or a token. An account can repeat most operations at will, so the first 10 events
+/// of one kind, account and actor within an hour have rows of their own. Later ones are counted in one row,
+/// which has what is known of the last of them.
 #[derive(Clone, Debug)]
 pub(crate) struct AuditEvent(audit::AuditEvent);
 
-/// What happened to an account or a token; or, of a kind that is counted, happened several times
-/// within an hour.
+/// An event of an account or a token. An account can repeat most operations at will, so the first 10 events
+/// of one kind, account and actor within an hour have rows of their own. Later ones are counted in one row,
+/// which has what is known of the last of them.
 #[Object]
 impl AuditEvent {
     /// Its number, in the order in which the events were recorded.
@@ -91,9 +94,47 @@ impl AuditEvent {
         self.0.user.map(ID::from)
     }
 
-    /// The number of the account that did it. Null for the operator, and for whoever nobody knew.
+    /// Who did it. Null for an event of an earlier version, which did not record it.
+    async fn actor_type(&self) -> Option<ActorType> {
+        self.0.actor_type.map(Into::into)
+    }
+
+    /// The number of the account that did it. Null unless an account did it.
     async fn actor_id(&self) -> Option<ID> {
         self.0.actor.map(ID::from)
+    }
+
+    /// The kind of credential by which the account did it, or the last of them. Null unless an account
+    /// did it.
+    async fn credential_type(&self) -> Option<CredentialType> {
+        self.0.credential_type.map(Into::into)
+    }
+
+    /// The first 12 hexadecimal digits of the SHA-256 digest of that session token, or the number of that
+    /// access token. Null for a password.
+    async fn credential_id(&self) -> Option<&str> {
+        self.0.credential_id.as_deref()
+    }
+
+    /// The role that the account had before `ROLE_CHANGED`.
+    async fn old_role(&self) -> Option<Role> {
+        self.0.old_role.map(Into::into)
+    }
+
+    /// The role that the account has after `ROLE_CHANGED`.
+    async fn new_role(&self) -> Option<Role> {
+        self.0.new_role.map(Into::into)
+    }
+
+    /// The username before the account was renamed, of `PROFILE_CHANGED`. Null if it was not renamed.
+    async fn old_username(&self) -> Option<&str> {
+        self.0.old_username.as_deref()
+    }
+
+    /// The username after the account was renamed, of `PROFILE_CHANGED`, or the username of the deleted
+    /// account, of `DELETED`. It stays as long as the event is kept, also when the account is deleted.
+    async fn username(&self) -> Option<&str> {
+        self.0.username.as_deref()
     }
 
     /// The first 12 hexadecimal digits of the SHA-256 digest of the token that it happened to.
@@ -110,6 +151,30 @@ impl AuditEvent {
     async fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
+}
+
+/// Who did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(name = "AuditActorType", remote = "audit::ActorType")]
+pub(crate) enum ActorType {
+    /// A client that was not authenticated.
+    Anonymous,
+    /// An account.
+    User,
+    /// The operator, through the command line or the library.
+    Operator,
+}
+
+/// The kind of credential that authenticated a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(name = "AuditCredentialType", remote = "audit::CredentialType")]
+pub(crate) enum CredentialType {
+    /// The username and the password.
+    Password,
+    /// A session token.
+    SessionToken,
+    /// An access token.
+    AccessToken,
 }
 
 /// What can happen to an account or a token.

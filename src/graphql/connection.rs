@@ -44,6 +44,12 @@ pub(super) fn page_size(first: Option<i32>, last: Option<i32>) -> usize {
     usize::try_from(asked_for).unwrap_or(0)
 }
 
+/// The complexity of a list of at most `most` entries: each entry counts as one, since `__typename` counts
+/// as nothing.
+pub(super) fn list_cost(most: usize, child_complexity: usize) -> usize {
+    most.saturating_mul(child_complexity.saturating_add(1))
+}
+
 fn checked(asked_for: i32) -> Result<u64, Error> {
     u64::try_from(asked_for)
         .ok()

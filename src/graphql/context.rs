@@ -1,11 +1,13 @@
 //! What resolvers ask of the context.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, Result};
 
 use crate::error::Error;
 use crate::graphql::documents::Document;
+use crate::graphql::loader::Rows;
 use crate::model::identity::Identity;
 use crate::model::user::User;
 use crate::service::Services;
@@ -38,12 +40,34 @@ impl ContextExt for Context<'_> {
 pub(super) struct Call {
     pub(super) authentication: Authentication,
     pub(super) document: Arc<Document>,
+    loader: OnceLock<DataLoader<Rows>>,
+}
+
+impl Call {
+    pub(super) fn new(authentication: Authentication, document: Arc<Document>) -> Self {
+        Self {
+            authentication,
+            document,
+            loader: OnceLock::new(),
+        }
+    }
 }
 
 /// The credentials of the request.
 pub(super) fn authentication<'a>(ctx: &Context<'a>) -> Result<&'a Authentication, Error> {
-    let call: &Call = ctx.data().map_err(|error| Error::internal(error.message))?;
-    Ok(&call.authentication)
+    Ok(&call(ctx)?.authentication)
+}
+
+/// Loads rows for the fields of the request. It caches nothing: a field that is resolved after a
+/// mutation of the same request sees what the mutation changed.
+pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Rows>, Error> {
+    let services: &Arc<Services> = ctx.data().map_err(|error| Error::internal(error.message))?;
+    let new = || DataLoader::new(Rows(Arc::clone(services)), tokio::spawn);
+    Ok(call(ctx)?.loader.get_or_init(new))
+}
+
+fn call<'a>(ctx: &Context<'a>) -> Result<&'a Call, Error> {
+    ctx.data().map_err(|error| Error::internal(error.message))
 }
 
 /// What Symbolon can do.

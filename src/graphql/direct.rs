@@ -50,10 +50,7 @@ impl<Q: ObjectType> Direct<Q> {
             return Some(Response::from_errors(vec![error]));
         }
         let mut data = Data::default();
-        data.insert(Call {
-            authentication: authentication.clone(),
-            document: Arc::clone(document),
-        });
+        data.insert(Call::new(authentication.clone(), Arc::clone(document)));
         let env = QueryEnv::new(QueryEnvInner {
             extensions: self.none.clone(),
             variables,

@@ -20,7 +20,7 @@ use quick_cache::{Equivalent, Weighter};
 
 use crate::config::Limits;
 use crate::error::Error;
-use crate::graphql::limits::{check_operation, check_text};
+use crate::graphql::limits::{check_operation, check_text, within};
 
 /// What an entry takes beside the document: its places in tables and lists, and what the allocator
 /// rounds up.
@@ -37,6 +37,9 @@ pub(crate) struct Document {
     pub(crate) fields: String,
     /// Of its root fields, by whether they succeeded: set by whoever counts them.
     pub(crate) counters: [OnceLock<Vec<Counter>>; 2],
+    /// How often `__typename` has an alias, with the fragments spread out.
+    typename_aliases: usize,
+    most_complexity: usize,
     parsed: ExecutableDocument,
     /// Set once validation found nothing wrong; with nothing in it if it may yet find something else
     /// with other variables.
@@ -74,7 +77,7 @@ impl Document {
             return Err(Error::internal("no operation was chosen"));
         };
         let chosen = &chosen.node;
-        check_operation(&parsed, chosen, limits)?;
+        let typename_aliases = check_operation(&parsed, chosen, limits)?;
         let mut root_fields = Vec::new();
         collect(&parsed, &chosen.selection_set.node, &mut root_fields);
         Ok(Self {
@@ -85,6 +88,8 @@ impl Document {
             counters: Default::default(),
             // The largest node for each token, in lists that are half empty.
             bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
+            typename_aliases,
+            most_complexity: limits.complexity,
             parsed,
             valid: OnceLock::new(),
         })
@@ -129,6 +134,13 @@ impl Document {
         let known = self.known()?;
         let operation = known.direct.as_ref()?;
         (!known.erred.load(Ordering::Relaxed)).then_some((known, operation))
+    }
+
+    /// Checks the complexity that the library has counted, with `__typename` as nothing. It can have many
+    /// aliases in each entry of a list, and there are no more entries than that complexity.
+    pub(super) fn check_complexity(&self, counted: usize) -> Result<(), Error> {
+        let complexity = counted.saturating_mul(self.typename_aliases.saturating_add(1));
+        within("complexity", complexity, self.most_complexity)
     }
 
     /// Notes that validation found nothing wrong. It may yet find something else with other variables:

@@ -41,10 +41,7 @@ impl Prepared {
         let document = self.document;
         let mut request = Request::new(self.text).variables(self.variables);
         request.set_parsed_query(document.parsed());
-        request.data(Call {
-            authentication,
-            document,
-        })
+        request.data(Call::new(authentication, document))
     }
 }
 

@@ -1,10 +1,13 @@
 //! What mutations take and answer.
 
+use std::sync::Arc;
+
 use async_graphql::{ID, InputObject, MaybeUndefined, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
-use crate::graphql::objects::{AccessToken, Token, User, UserError};
+use crate::graphql::connection::list_cost;
+use crate::graphql::objects::{AccessToken, MOST_USER_ERRORS, Token, User, UserError};
 use crate::model;
 use crate::model::access_token::AccessSecret;
 use crate::model::form::{Change, Refused};
@@ -41,7 +44,8 @@ impl From<CreateUserInput> for Registration {
 pub(crate) struct CreateUserPayload {
     /// The account, if it was made.
     user: Option<User>,
-    /// What is wrong with the input, if it was not.
+    /// What is wrong with the input, if it was not, 3 errors at most.
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 
@@ -69,7 +73,8 @@ pub(crate) struct ChangePasswordInput {
 pub(crate) struct ChangePasswordPayload {
     /// A new session token, if the password was changed. Those before it are dead.
     token: Option<Token>,
-    /// What is wrong with the input, if it was not.
+    /// What is wrong with the input, if it was not, 3 errors at most.
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 
@@ -117,7 +122,8 @@ pub(crate) struct CreateAccessTokenPayload {
     token: Option<String>,
     /// What is kept of it.
     access_token: Option<AccessToken>,
-    /// What is wrong with the input, if there is no token.
+    /// What is wrong with the input, if there is no token, 3 errors at most.
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 
@@ -129,7 +135,7 @@ impl CreateAccessTokenPayload {
         let (secret, access_token) = made.unzip();
         Ok(Self {
             token: secret.map(|secret| secret.reveal().to_owned()),
-            access_token: access_token.map(AccessToken),
+            access_token: access_token.map(Arc::new).map(AccessToken),
             user_errors,
         })
     }
@@ -175,7 +181,8 @@ pub(crate) struct SetUserPasswordInput {
 pub(crate) struct UserPayload {
     /// The account as it is now, if it was changed.
     user: Option<User>,
-    /// Why it was not, if it was not.
+    /// Why it was not, if it was not, 3 errors at most.
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 
@@ -205,7 +212,8 @@ pub(crate) struct DeleteUserInput {
 pub(crate) struct DeleteUserPayload {
     /// The number that the account had, if it was deleted.
     deleted_user_id: Option<ID>,
-    /// Why it was not, if it was not.
+    /// Why it was not, if it was not, 3 errors at most.
+    #[graphql(complexity = "list_cost(MOST_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }
 
@@ -223,7 +231,10 @@ impl DeleteUserPayload {
 fn apart<T>(done: Result<T, Refused>) -> Result<(Option<T>, Vec<UserError>), Error> {
     match done {
         Ok(value) => Ok((Some(value), Vec::new())),
-        Err(Refused::Form(errors)) => Ok((None, errors.into_iter().map(UserError::from).collect())),
+        Err(Refused::Form(errors)) => {
+            let errors = errors.into_iter().take(MOST_USER_ERRORS);
+            Ok((None, errors.map(UserError::from).collect()))
+        }
         Err(Refused::Error(error)) => Err(error),
     }
 }

@@ -9,7 +9,10 @@ use async_graphql::extensions::{
     NextValidation, ResolveInfo,
 };
 use async_graphql::parser::types::ExecutableDocument;
-use async_graphql::{Response, ServerError, ServerResult, ValidationResult, Value, Variables};
+use async_graphql::{
+    Error as GraphqlError, Pos, Response, ServerError, ServerResult, ValidationResult, Value,
+    Variables,
+};
 
 use crate::graphql::context::Call;
 use crate::graphql::variables;
@@ -57,6 +60,12 @@ impl Extension for OfRequest {
             return Ok(known.found);
         }
         let found = next.run(ctx).await?;
+        call.document
+            .check_complexity(found.complexity)
+            .map_err(|error| {
+                let error = GraphqlError::new_with_source(error);
+                vec![error.into_server_error(Pos::default())]
+            })?;
         call.document.is_valid(found, ctx.schema_env);
         Ok(found)
     }

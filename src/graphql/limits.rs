@@ -11,6 +11,9 @@ use async_graphql::{Name, Value, Variables};
 use crate::config::Limits;
 use crate::error::Error;
 
+/// The longest name or number of a document, in bytes. An alias is repeated with each entry of a list.
+const NAME_BYTES: usize = 256;
+
 /// Checks bytes, tokens and nesting of a text in one pass, however little it is GraphQL; how many
 /// tokens it has.
 pub(super) fn check_text(text: &str, limits: &Limits) -> Result<usize, Error> {
@@ -38,10 +41,13 @@ pub(super) fn check_text(text: &str, limits: &Limits) -> Result<usize, Error> {
                 open = open.saturating_sub(1);
                 1
             }
-            _ if is_word(byte) => bytes[at..]
-                .iter()
-                .position(|byte| !is_word(*byte))
-                .unwrap_or(bytes.len() - at),
+            _ if is_word(byte) => {
+                let rest = &bytes[at..];
+                let end = rest.iter().position(|byte| !is_word(*byte));
+                let length = end.unwrap_or(rest.len());
+                within("nameBytes", length, NAME_BYTES)?;
+                length
+            }
             _ => 1,
         };
         at += length;
@@ -91,12 +97,13 @@ pub(super) fn check_variables(variables: &Variables, limits: &Limits) -> Result<
     within("nesting", deepest, limits.nesting)
 }
 
-/// Checks an operation with its fragments spread out, in time that grows with the text only.
+/// Checks an operation with its fragments spread out, in time that grows with the text only. Returns how
+/// often `__typename` has an alias in it.
 pub(super) fn check_operation(
     document: &ExecutableDocument,
     operation: &OperationDefinition,
     limits: &Limits,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     let mut measure = Measure {
         document,
         fragments: HashMap::new(),
@@ -118,7 +125,8 @@ pub(super) fn check_operation(
     within("directives", directives, limits.directives)?;
     within("depth", extent.depth, limits.depth)?;
     within("nesting", extent.levels, limits.nesting)?;
-    within("introspectionDepth", extent.introspection, 2)
+    within("introspectionDepth", extent.introspection, 2)?;
+    Ok(extent.typename_aliases)
 }
 
 /// The fields of the schema's own types that lead from one type to many.
@@ -132,6 +140,8 @@ struct Extent {
     /// Fields that are not within a field.
     width: usize,
     aliases: usize,
+    /// Aliases of `__typename`.
+    typename_aliases: usize,
     directives: usize,
     /// Fields within fields.
     depth: usize,
@@ -149,6 +159,7 @@ impl Extent {
         self.selections = self.selections.saturating_add(other.selections);
         self.width = self.width.saturating_add(other.width);
         self.aliases = self.aliases.saturating_add(other.aliases);
+        self.typename_aliases = self.typename_aliases.saturating_add(other.typename_aliases);
         self.directives = self.directives.saturating_add(other.directives);
         self.depth = self.depth.max(other.depth);
         self.levels = self.levels.max(other.levels);
@@ -184,10 +195,12 @@ impl<'a> Measure<'a> {
                 let below = self.selections(&field.selection_set.node)?;
                 let name = field.name.node.as_str();
                 let lists = below.lists_of_types + usize::from(LISTS_OF_TYPES.contains(&name));
+                let is_alias_of_typename = field.alias.is_some() && name == "__typename";
                 let introspects = matches!(name, "__schema" | "__type");
                 Extent {
                     width: 1,
                     aliases: below.aliases.saturating_add(field.alias.is_some().into()),
+                    typename_aliases: below.typename_aliases + usize::from(is_alias_of_typename),
                     depth: below.depth + 1,
                     lists_of_types: lists,
                     introspection: if introspects {
@@ -229,7 +242,7 @@ impl<'a> Measure<'a> {
     }
 }
 
-fn within(limit: &'static str, value: usize, most: usize) -> Result<(), Error> {
+pub(super) fn within(limit: &'static str, value: usize, most: usize) -> Result<(), Error> {
     if value > most {
         return Err(Error::LimitExceeded(limit));
     }

@@ -11,6 +11,7 @@ mod forms;
 mod guard;
 mod hooks;
 mod limits;
+mod loader;
 mod mutation;
 mod objects;
 mod query;

@@ -1,12 +1,18 @@
 //! The objects and enums of the schema.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use crate::graphql::context::services;
+use crate::graphql::connection::list_cost;
+use crate::graphql::context::loader;
+use crate::graphql::loader::AccessTokensOf;
 use crate::model::form::{FieldError, Problem};
+use crate::model::scope::MOST_SCOPES;
 use crate::model::user::UserId;
 use crate::model::{self, user};
+use crate::service::access_tokens::MOST_TOKENS;
 use crate::service::tokens::IssuedToken;
 use crate::service::visible_user::VisibleUser;
 
@@ -65,14 +71,17 @@ impl User {
         Ok(self.0.last_sign_in_at()?)
     }
 
-    /// Its access tokens, in the order in which they were made. For the user and admins; null for others.
+    /// Its access tokens, 50 at most, in the order in which they were made. For the user and admins; null
+    /// for others.
+    #[graphql(complexity = "list_cost(MOST_TOKENS, child_complexity)")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
         let Some(id) = self.0.private_id()? else {
             return Ok(None);
         };
         // In a box, or each field of a user would be as large.
-        let tokens = Box::pin(services(ctx)?.access_tokens.of(id)).await?;
-        Ok(Some(tokens.into_iter().map(AccessToken).collect()))
+        let tokens = Box::pin(loader(ctx)?.load_one(AccessTokensOf(id))).await?;
+        let tokens = tokens.unwrap_or_default().into_iter();
+        Ok(Some(tokens.map(AccessToken).collect()))
     }
 
     /// Since when the account cannot sign in; null while it can. For the user and admins; null for others.
@@ -118,7 +127,7 @@ impl Token {
 
 /// An access token, without itself.
 #[derive(Debug)]
-pub(crate) struct AccessToken(pub(super) model::access_token::AccessToken);
+pub(crate) struct AccessToken(pub(super) Arc<model::access_token::AccessToken>);
 
 /// An access token, without itself: named, long-lived, and narrowed by its scopes.
 #[Object]
@@ -133,7 +142,8 @@ impl AccessToken {
         &self.0.name
     }
 
-    /// What it may be used for; `*` is everything.
+    /// What it may be used for, 32 scopes at most; `*` is everything.
+    #[graphql(complexity = "list_cost(MOST_SCOPES, child_complexity)")]
     async fn scopes(&self) -> &[String] {
         self.0.scopes.as_slice()
     }
@@ -153,6 +163,9 @@ impl AccessToken {
         self.0.last_used_at
     }
 }
+
+/// The number of errors that a payload has at most: one for each field of an input that can be wrong.
+pub(super) const MOST_USER_ERRORS: usize = 3;
 
 /// What is wrong with a field of an input, for a form to show beside it.
 #[derive(Debug, SimpleObject)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::model::token::TokenDigest;
-use crate::model::user::UserId;
+use crate::model::user::{Role, UserId};
 
 /// What can happen to an account or a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +77,70 @@ impl AuditEventKind {
     }
 }
 
+/// Who did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ActorType {
+    /// A client that was not authenticated.
+    Anonymous,
+    /// An account.
+    User,
+    /// The operator, through the command line or the library.
+    Operator,
+}
+
+impl ActorType {
+    const NAMES: [(Self, &str); 3] = [
+        (Self::Anonymous, "ANONYMOUS"),
+        (Self::User, "USER"),
+        (Self::Operator, "OPERATOR"),
+    ];
+
+    /// Its name in the API and in the database, `OPERATOR` for example.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let named = Self::NAMES.iter().find(|(kind, _)| *kind == self);
+        named.map_or("", |(_, name)| name)
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let named = Self::NAMES.iter().find(|(_, other)| *other == name);
+        named.map(|(kind, _)| *kind)
+    }
+}
+
+/// The kind of credential that authenticated a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CredentialType {
+    /// The username and the password.
+    Password,
+    /// A session token.
+    SessionToken,
+    /// An access token.
+    AccessToken,
+}
+
+impl CredentialType {
+    const NAMES: [(Self, &str); 3] = [
+        (Self::Password, "PASSWORD"),
+        (Self::SessionToken, "SESSION_TOKEN"),
+        (Self::AccessToken, "ACCESS_TOKEN"),
+    ];
+
+    /// Its name in the API and in the database, `SESSION_TOKEN` for example.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let named = Self::NAMES.iter().find(|(kind, _)| *kind == self);
+        named.map_or("", |(_, name)| name)
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let named = Self::NAMES.iter().find(|(_, other)| *other == name);
+        named.map(|(kind, _)| *kind)
+    }
+}
+
 /// The client that sent a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
@@ -125,12 +189,12 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
-    /// The kind of credential: `PASSWORD`, `SESSION_TOKEN` or `ACCESS_TOKEN`.
-    pub(crate) fn kind(self) -> &'static str {
+    /// The kind of credential.
+    pub(crate) fn kind(self) -> CredentialType {
         match self {
-            Self::Password => "PASSWORD",
-            Self::Session(_) => "SESSION_TOKEN",
-            Self::AccessToken(_) => "ACCESS_TOKEN",
+            Self::Password => CredentialType::Password,
+            Self::Session(_) => CredentialType::SessionToken,
+            Self::AccessToken(_) => CredentialType::AccessToken,
         }
     }
 
@@ -152,6 +216,15 @@ impl Actor {
             id,
             credential,
             origin: origin.clone(),
+        }
+    }
+
+    /// Which of the three it is.
+    pub(crate) fn kind(&self) -> ActorType {
+        match self {
+            Self::Anonymous(_) => ActorType::Anonymous,
+            Self::User { .. } => ActorType::User,
+            Self::Operator => ActorType::Operator,
         }
     }
 
@@ -180,8 +253,7 @@ impl Actor {
     }
 }
 
-/// What happened to an account or a token; or, of a kind that is counted, happened several times
-/// within an hour.
+/// An event of an account or a token; or several of one kind within an hour, which are counted.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
@@ -197,8 +269,24 @@ pub struct AuditEvent {
     pub count: i64,
     /// The account that it happened to, which may be gone by now. `None` if there never was one.
     pub user: Option<UserId>,
-    /// The account that did it. `None` for the operator, and for whoever failed to sign in.
+    /// Who did it. `None` for an event of an earlier version, which did not record it.
+    pub actor_type: Option<ActorType>,
+    /// The account that did it, if an account did it.
     pub actor: Option<UserId>,
+    /// The kind of credential by which the account did it, or the last of them.
+    pub credential_type: Option<CredentialType>,
+    /// The first 12 hexadecimal digits of the SHA-256 digest of that session token, or the number of
+    /// that access token.
+    pub credential_id: Option<String>,
+    /// The role that the account had before the role was changed.
+    pub old_role: Option<Role>,
+    /// The role that the account was given.
+    pub new_role: Option<Role>,
+    /// The username before the account was renamed.
+    pub old_username: Option<String>,
+    /// The username after the account was renamed, or the username of an account that was deleted. It
+    /// stays as long as the event is kept, also when the account is deleted.
+    pub username: Option<String>,
     /// The first 12 hexadecimal digits of the SHA-256 digest of the token that it happened to.
     pub token: Option<String>,
     /// The address that it, or the last of them, was asked for from.
@@ -215,6 +303,44 @@ pub(crate) struct NewEvent {
     pub(crate) user: Option<UserId>,
     pub(crate) actor: Actor,
     pub(crate) token: Option<TokenDigest>,
+    pub(crate) detail: Detail,
+}
+
+/// What else is recorded of an event, by its kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Detail {
+    #[default]
+    None,
+    /// The account has another role.
+    Role { old: Role, new: Role },
+    /// The account has another username.
+    Username { old: String, new: String },
+    /// The account that had this username was deleted.
+    Deleted { username: String },
+}
+
+impl Detail {
+    /// The old and the new role.
+    pub(crate) fn roles(&self) -> Option<(Role, Role)> {
+        match self {
+            Self::Role { old, new } => Some((*old, *new)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn old_username(&self) -> Option<&str> {
+        match self {
+            Self::Username { old, .. } => Some(old),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn username(&self) -> Option<&str> {
+        match self {
+            Self::Username { new: username, .. } | Self::Deleted { username } => Some(username),
+            _ => None,
+        }
+    }
 }
 
 impl NewEvent {
@@ -230,7 +356,13 @@ impl NewEvent {
             user: user.into(),
             actor,
             token: None,
+            detail: Detail::None,
         }
+    }
+
+    /// Adds what else is recorded of an event of this kind.
+    pub(crate) fn with(self, detail: Detail) -> Self {
+        Self { detail, ..self }
     }
 
     /// The same, which happened to a token.
@@ -241,18 +373,25 @@ impl NewEvent {
         }
     }
 
-    /// Writes the event to the log. Nothing in it is what a client typed.
+    /// Writes the event to the log. The only texts in it that a client chose are usernames of accounts,
+    /// which have no control characters.
     pub(crate) fn log(&self) {
         let (origin, credential) = (self.actor.origin(), self.actor.credential());
+        let roles = self.detail.roles();
         tracing::info!(
             target: "symbolon::audit",
             event = self.kind.name(),
             at = self.at.to_rfc3339(),
             user_id = self.user.map(tracing::field::display),
+            actor = self.actor.kind().name(),
             actor_id = self.actor.user_id().map(tracing::field::display),
-            credential = credential.map(Credential::kind),
+            credential = credential.map(|credential| credential.kind().name()),
             credential_id = credential.and_then(Credential::id),
             token = self.token.map(|digest| digest.prefix()),
+            old_role = roles.map(|(old, _)| old.name()),
+            new_role = roles.map(|(_, new)| new.name()),
+            old_username = self.detail.old_username(),
+            username = self.detail.username(),
             client = origin.and_then(|origin| origin.address).map(tracing::field::display),
             request_id = origin.and_then(|origin| origin.request_id.as_deref()),
             "audit"

@@ -11,6 +11,9 @@ pub(crate) const ACCOUNT_WRITE: &str = "account:write";
 /// The scope that an access token needs to read the audit trail.
 pub(crate) const AUDIT_READ: &str = "audit:read";
 
+/// The number of scopes that a token has at most.
+pub(crate) const MOST_SCOPES: usize = 32;
+
 static ALL: LazyLock<[String; 1]> = LazyLock::new(|| ["*".to_owned()]);
 
 /// Scope tokens as OAuth has them (RFC 6749, section 3.3): up to 32, of up to 64 printable ASCII
@@ -40,7 +43,10 @@ impl Scopes {
         let mut scopes = asked_for.to_vec();
         scopes.sort();
         scopes.dedup();
-        if scopes.is_empty() || scopes.len() > 32 || !scopes.iter().all(|scope| is_scope(scope)) {
+        if scopes.is_empty()
+            || scopes.len() > MOST_SCOPES
+            || !scopes.iter().all(|scope| is_scope(scope))
+        {
             let message =
                 "1 to 32 scopes of 1 to 64 characters, without spaces, quotes and backslashes.";
             return Err(FieldError::new("scopes", Problem::Invalid, message));

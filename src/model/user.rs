@@ -42,6 +42,23 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// Its name in the API and in the audit trail, `ADMIN` for example.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "USER",
+            Self::Admin => "ADMIN",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::User, Self::Admin]
+            .into_iter()
+            .find(|role| role.name() == name)
+    }
+}
+
 /// An account, without its secrets.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -20,8 +20,8 @@ use crate::service::authorization::Caller;
 use crate::service::cache::Found;
 use crate::store::{NewAccessToken, Store, Writing};
 
-/// So many live tokens an account may have.
-const MOST: u64 = 50;
+/// The number of tokens that an account has at most, those that have expired included.
+pub(crate) const MOST_TOKENS: usize = 50;
 
 /// A use is recorded this often at most.
 const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
@@ -69,7 +69,7 @@ impl AccessTokens {
         let secret = AccessSecret::random()?;
         let mut writing = self.store.write().await?;
         by.check_again(writing.account(user).await?.as_ref())?;
-        if writing.count_access_tokens(user, now).await? >= MOST {
+        if !make_room(&writing, user, now).await? {
             let message = "There are 50 live tokens already. Revoke one.";
             return Err(FieldError::new("name", Problem::LimitReached, message).into());
         }
@@ -160,9 +160,16 @@ impl AccessTokens {
         Ok(ended > 0)
     }
 
-    /// The tokens of an account, in the order in which they were made.
-    pub(crate) async fn of(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
-        self.store.access_tokens(user).await
+    /// The tokens of several accounts, in one query, each account's in the order in which they were made.
+    pub(crate) async fn of(
+        &self,
+        users: &[UserId],
+    ) -> Result<HashMap<UserId, Vec<Arc<AccessToken>>>, Error> {
+        let mut tokens = HashMap::<_, Vec<_>>::new();
+        for token in self.store.access_tokens(users).await? {
+            tokens.entry(token.user).or_default().push(Arc::new(token));
+        }
+        Ok(tokens)
     }
 
     /// The tokens that are honoured, after the one of this number, in the order of their numbers.
@@ -216,6 +223,19 @@ impl AccessTokens {
         let found = self.store.access_by_digest(&secret.digest()).await?;
         Ok(found.ok_or(invalid)?)
     }
+}
+
+/// Deletes the tokens of an account that expired first, until there is room for one more. False if too
+/// many of them are live. The transaction has to hold the account.
+async fn make_room(writing: &Writing, user: UserId, now: DateTime<Utc>) -> Result<bool, Error> {
+    let mut tokens = writing.access_tokens(user).await?;
+    let excess = (tokens.len() + 1).saturating_sub(MOST_TOKENS);
+    tokens.retain(|token| !token.is_live(now));
+    tokens.sort_by_key(|token| token.expires_at);
+    for token in tokens.iter().take(excess) {
+        writing.delete_access_token(token).await?;
+    }
+    Ok(tokens.len() >= excess)
 }
 
 /// Ends every access token of an account, as part of something larger; how many were live.

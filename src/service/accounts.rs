@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit::{Actor, AuditEventKind, NewEvent};
+use crate::model::audit::{Actor, AuditEventKind, Detail, NewEvent};
 use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::password::Password;
 use crate::model::requirement::Requirement;
@@ -126,7 +126,9 @@ impl Accounts {
             leave_an_admin(&writing, &account).await?;
         }
         writing.set_role(id, role).await?;
-        self.finish(writing, AuditEventKind::RoleChanged, id, &by)
+        let (old, new) = (account.user.role, role);
+        let detail = Detail::Role { old, new };
+        self.finish_with(writing, AuditEventKind::RoleChanged, id, &by, detail)
             .await
     }
 
@@ -271,19 +273,31 @@ impl Accounts {
         writing.delete_user(id).await?;
         let now = self.clock.now();
         let deleted = NewEvent::new(AuditEventKind::Deleted, id, actor.clone(), now);
-        writing.record(deleted);
+        let username = account.user.username.clone();
+        writing.record(deleted.with(Detail::Deleted { username }));
         Ok(writing.commit().await?)
     }
 
     pub(super) async fn finish(
         &self,
-        mut writing: Writing,
+        writing: Writing,
         kind: AuditEventKind,
         id: UserId,
         by: &Authorized,
     ) -> Result<VisibleUser, Refused> {
+        self.finish_with(writing, kind, id, by, Detail::None).await
+    }
+
+    pub(super) async fn finish_with(
+        &self,
+        mut writing: Writing,
+        kind: AuditEventKind,
+        id: UserId,
+        by: &Authorized,
+        detail: Detail,
+    ) -> Result<VisibleUser, Refused> {
         let event = NewEvent::new(kind, id, by.actor().clone(), self.clock.now());
-        writing.record(event);
+        writing.record(event.with(detail));
         let account = writing.account(id).await?.ok_or_else(nobody)?;
         writing.commit().await?;
         Ok(by.viewer().sees(account.user))

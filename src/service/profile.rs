@@ -1,7 +1,7 @@
 //! Change the name and the e-mail address of an account.
 
 use crate::error::Error;
-use crate::model::audit::AuditEventKind;
+use crate::model::audit::{AuditEventKind, Detail};
 use crate::model::form::{Change, Refused};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Email, Role, UserId, Username};
@@ -56,13 +56,20 @@ impl Accounts {
         };
         let change = ProfileChange { username, email };
         self.refuse_taken(&change, id).await?;
-        let (writing, _) = self.begin(&by, id).await?;
+        let (writing, account) = self.begin(&by, id).await?;
         if !writing.set_profile(id, &change).await? {
             drop(writing);
             self.refuse_taken(&change, id).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         }
-        self.finish(writing, AuditEventKind::ProfileChanged, id, &by)
+        let old = account.user.username;
+        let detail = match change.username {
+            Change::To(Username { display: new, .. }) if new != old => {
+                Detail::Username { old, new }
+            }
+            _ => Detail::None,
+        };
+        self.finish_with(writing, AuditEventKind::ProfileChanged, id, &by, detail)
             .await
     }
 

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use entity::access_token;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select, TryInsertResult,
+    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    TryInsertResult,
     sea_query::{Expr, OnConflict},
 };
 
@@ -70,28 +70,19 @@ impl Store {
         Ok(live)
     }
 
-    /// The tokens of an account, in the order in which they were made.
-    pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
-        let rows = of(user).all(&self.readers).await?;
+    /// The tokens of several accounts, each account's in the order in which they were made.
+    pub(crate) async fn access_tokens(&self, users: &[UserId]) -> Result<Vec<AccessToken>, Error> {
+        let rows = of(users).all(&self.readers).await?;
         rows.into_iter().map(token).collect()
     }
 }
 
 impl Writing {
-    /// The same, which nobody else changes before the end of this transaction.
+    /// The tokens of an account, in the order in which they were made. Other transactions do not change
+    /// them before the end of this one.
     pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
-        let rows = of(user).lock_exclusive().all(&self.transaction).await?;
+        let rows = of(&[user]).lock_exclusive().all(&self.transaction).await?;
         rows.into_iter().map(token).collect()
-    }
-
-    /// How many tokens of an account have not expired.
-    pub(crate) async fn count_access_tokens(
-        &self,
-        user: UserId,
-        now: DateTime<Utc>,
-    ) -> Result<u64, Error> {
-        let live = of(user).filter(is_live(now));
-        Ok(live.count(&self.transaction).await?)
     }
 
     /// Inserts a token; `None` if another of the same owner has its name.
@@ -165,9 +156,9 @@ fn is_live(now: DateTime<Utc>) -> Expr {
     ExpiresAt.is_null().or(ExpiresAt.gt(now.timestamp_millis()))
 }
 
-fn of(user: UserId) -> Select<access_token::Entity> {
+fn of(users: &[UserId]) -> Select<access_token::Entity> {
     access_token::Entity::find()
-        .filter(access_token::Column::UserId.eq(user.0))
+        .filter(access_token::Column::UserId.is_in(users.iter().map(|user| user.0)))
         .order_by_asc(access_token::Column::Id)
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use entity::{known_address, throttle};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait,
+    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     sea_query::{Expr, LockBehavior, LockType, OnConflict},
 };
 
@@ -16,6 +16,9 @@ use crate::model::CLOCK_TOLERANCE;
 use crate::model::rate::Rate;
 use crate::model::user::UserId;
 use crate::store::{Store, Writing};
+
+/// The number of addresses that are known of an account at most.
+const MOST_ADDRESSES: u64 = 50;
 
 /// What is counted, and how much of it there may be.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +93,7 @@ impl Writing {
         Ok(())
     }
 
-    /// Notes that the account was signed in to from there.
+    /// Notes that the account was signed in to from there, and forgets the oldest of too many addresses.
     pub(crate) async fn remember_address(
         &self,
         user: UserId,
@@ -108,6 +111,18 @@ impl Writing {
         ]);
         known.update_column(known_address::Column::SignedInAt);
         self.inserts(known_address::Entity::insert(row).on_conflict(known))
+            .await?;
+        let latest = known_address::Entity::find()
+            .select_only()
+            .column(known_address::Column::Address)
+            .filter(known_address::Column::UserId.eq(user.0))
+            .order_by_desc(known_address::Column::SignedInAt)
+            .limit(MOST_ADDRESSES)
+            .into_query();
+        known_address::Entity::delete_many()
+            .filter(known_address::Column::UserId.eq(user.0))
+            .filter(known_address::Column::Address.not_in_subquery(latest))
+            .exec(&self.transaction)
             .await?;
         Ok(())
     }

@@ -2,12 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use entity::{audit_event, user};
-use sea_orm::ActiveValue::Set;
+use entity::user;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExprTrait, QueryTrait,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, UpdateMany,
-    sea_query::{Expr, OnConflict},
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryTrait, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait, UpdateMany,
 };
 
 use crate::error::Error;
@@ -15,6 +13,7 @@ use crate::model::audit::NewEvent;
 use crate::model::user::UserId;
 use crate::store::Store;
 use crate::store::affected::Affected;
+use crate::store::audit::insert;
 use crate::store::change_counter;
 use crate::store::errors::{is_outcome_unknown, is_unwritable};
 use crate::store::heartbeat::CHANNEL;
@@ -96,11 +95,7 @@ impl Writing {
             events,
             effect,
         } = self;
-        if !events.is_empty() {
-            audit_event::Entity::insert_many(events.iter().map(row))
-                .exec_without_returning(&transaction)
-                .await?;
-        }
+        insert(&transaction, &events).await?;
         let payload = effect.affected().payload();
         let count = announce(&transaction, payload).await?;
         let affected = std::mem::take(&mut *effect.affected());
@@ -141,32 +136,6 @@ impl Writing {
         self.events.push(event);
     }
 
-    /// Adds `times` events to the one row that counts those of its kind, account and hour.
-    pub(crate) async fn tally(&mut self, event: &NewEvent, times: i64) -> Result<(), Error> {
-        let hour = event.at.timestamp().div_euclid(3600);
-        let account = event.user.map(|user| user.to_string()).unwrap_or_default();
-        let tally = format!("{} {account} {hour}", event.kind.name());
-        let counted = audit_event::ActiveModel {
-            count: Set(times),
-            tally: Set(Some(tally)),
-            ..row(event)
-        };
-        let count = Expr::col((audit_event::Entity, audit_event::Column::Count));
-        let mut known = OnConflict::column(audit_event::Column::Tally);
-        known
-            .update_columns([
-                audit_event::Column::LastAt,
-                audit_event::Column::Address,
-                audit_event::Column::RequestId,
-            ])
-            .value(audit_event::Column::Count, count.add(times));
-        audit_event::Entity::insert(counted)
-            .on_conflict(known)
-            .exec_without_returning(&self.transaction)
-            .await?;
-        Ok(())
-    }
-
     /// Whether there was a row to be changed.
     pub(super) async fn changes_a_row(
         &self,
@@ -205,25 +174,4 @@ async fn announce(
     let notify = Statement::from_sql_and_values(backend, "SELECT pg_notify($1, $2)", values);
     transaction.execute_raw(notify).await?;
     Ok(None)
-}
-
-fn row(event: &NewEvent) -> audit_event::ActiveModel {
-    let at = event.at.timestamp_millis();
-    let origin = event.actor.origin();
-    audit_event::ActiveModel {
-        kind: Set(event.kind.name().to_owned()),
-        at: Set(at),
-        last_at: Set(at),
-        count: Set(1),
-        user_id: Set(event.user.map(|user| user.0)),
-        actor_id: Set(event.actor.user_id().map(|user| user.0)),
-        token: Set(event.token.map(|digest| digest.prefix())),
-        address: Set(origin
-            .and_then(|origin| origin.address)
-            .map(|address| address.to_string())),
-        request_id: Set(origin
-            .and_then(|origin| origin.request_id.as_deref())
-            .map(str::to_owned)),
-        ..Default::default()
-    }
 }

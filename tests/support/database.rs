@@ -238,7 +238,12 @@ impl Postgres {
 
     /// Runs statements, each by itself.
     pub fn run(&self, statements: &[String]) {
-        let mut psql = self.psql();
+        self.run_on(&self.url("postgres"), statements);
+    }
+
+    /// Runs statements, each by itself, on the database with this URL.
+    pub fn run_on(&self, url: &str, statements: &[String]) {
+        let mut psql = self.psql_on(url);
         for statement in statements {
             psql.args(["--command", statement]);
         }

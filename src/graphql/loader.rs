@@ -1,0 +1,35 @@
+//! Load the rows that many fields of one request ask for in one query.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::dataloader::Loader;
+
+use crate::error::Error;
+use crate::model::access_token::AccessToken;
+use crate::model::user::UserId;
+use crate::service::Services;
+
+/// Loads rows by their keys. Each kind of rows has its own type of key.
+pub(super) struct Rows(pub(super) Arc<Services>);
+
+/// The key of the access tokens of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct AccessTokensOf(pub(super) UserId);
+
+impl Loader<AccessTokensOf> for Rows {
+    type Value = Vec<Arc<AccessToken>>;
+    type Error = Error;
+
+    async fn load(
+        &self,
+        keys: &[AccessTokensOf],
+    ) -> Result<HashMap<AccessTokensOf, Self::Value>, Error> {
+        let users: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let tokens = self.0.access_tokens.of(&users).await?;
+        let tokens = tokens.into_iter();
+        Ok(tokens
+            .map(|(user, tokens)| (AccessTokensOf(user), tokens))
+            .collect())
+    }
+}
