@@ -10,10 +10,10 @@ use crate::model::password::Password;
 use crate::model::user::{Account, Email, Role, User, UserId, Username};
 use crate::service::access_tokens;
 use crate::service::authentication::Authentication;
-use crate::service::passwords::Passwords;
 use crate::service::sign_in::Confirmed;
+use crate::service::taken::refuse_taken;
+use crate::service::throttle::{Admitted, Counted, Throttle};
 use crate::service::tokens::{IssuedToken, Tokens, ended_at, issued};
-use crate::service::users::refuse_taken;
 use crate::store::{ProfileChange, Store, Writing};
 
 /// What somebody typed to change a profile.
@@ -29,7 +29,7 @@ pub(crate) struct Profile {
 pub(crate) struct Accounts {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
-    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 impl Accounts {
@@ -49,7 +49,9 @@ impl Accounts {
         let sign_in = &asking.services().sign_in;
         let confirmed = sign_in.confirm(&account, current, "currentPassword", asking.origin());
         let Confirmed { counted, mut slot } = confirmed.await?;
-        let new = slot.hash(new).await?;
+        let new = slot.hash(new).await;
+        drop(slot);
+        let new = self.throttle.give_back_if_failed(&counted, new).await?;
         let (id, now) = (account.user.id, self.clock.now());
         let (token, session) = tokens.new_session(id, None, now)?;
         let mut writing = self.store.write().await?;
@@ -60,7 +62,7 @@ impl Accounts {
             // Somebody else changed it, or disabled the account; both ended the token.
             return Err(Unauthenticated::TokenExpired.into());
         }
-        counted.give_back(&writing).await?;
+        self.throttle.clear(&writing, &account.user).await?;
         let actor = asking.actor().await?;
         access_tokens::end_all(&mut writing, id, &actor, now).await?;
         let changed = NewEvent::new(AuditEventKind::PasswordChanged, id, actor.clone(), now);
@@ -120,7 +122,9 @@ impl Accounts {
             }
         };
         let change = ProfileChange { username, email };
-        self.refuse_taken(&change, id).await?;
+        let counted = self.throttle.profile_change(actor.user, &actor.origin);
+        let counted = counted.await?;
+        self.refuse_taken(&counted, &change, id).await?;
         let (writing, _) = if actor.user == Some(id) {
             self.begin_own(id).await?
         } else {
@@ -128,7 +132,7 @@ impl Accounts {
         };
         if !writing.set_profile(id, &change).await? {
             drop(writing);
-            self.refuse_taken(&change, id).await?;
+            self.refuse_taken(&counted, &change, id).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         }
         self.finish(writing, AuditEventKind::ProfileChanged, id, actor)
@@ -169,10 +173,15 @@ impl Accounts {
         let new = Password::choose(new, "newPassword")?;
         // Nobody is looked for after the costly hash who is not there before.
         self.store.account_by_id(id).await?.ok_or_else(nobody)?;
-        let new = self.passwords.reserve()?.hash(new).await?;
+        let admitted = self.throttle.new_password(actor.user, &actor.origin);
+        let Admitted { counted, mut slot } = admitted.await?;
+        let new = slot.hash(new).await;
+        drop(slot);
+        let new = self.throttle.give_back_if_failed(&counted, new).await?;
         let (mut writing, account) = self.begin(actor, id).await?;
         self.end_tokens(&mut writing, &account, actor).await?;
         writing.set_password(id, &new).await?;
+        self.throttle.clear(&writing, &account.user).await?;
         self.finish(writing, AuditEventKind::PasswordChanged, id, actor)
             .await
     }
@@ -226,7 +235,12 @@ impl Accounts {
         Ok(ended)
     }
 
-    async fn refuse_taken(&self, change: &ProfileChange, own: UserId) -> Result<(), Refused> {
+    async fn refuse_taken(
+        &self,
+        counted: &Counted,
+        change: &ProfileChange,
+        own: UserId,
+    ) -> Result<(), Refused> {
         let username = match &change.username {
             Change::To(username) => Some(username),
             Change::Keep => None,
@@ -235,7 +249,7 @@ impl Accounts {
             Change::To(email) => email.as_ref(),
             Change::Keep => None,
         };
-        refuse_taken(self.store.taken(username, email, Some(own)).await?)
+        refuse_taken(&self.store, counted, username, email, Some(own)).await
     }
 
     /// Begins a change of an account, by the operator or by whoever still is an admin.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::error::{Error, Forbidden};
 use crate::model::audit::{Actor, AuditEventKind, NewEvent};
-use crate::model::form::{FieldError, Problem, Refused};
+use crate::model::form::Refused;
 use crate::model::page::{Page, PageRequest};
 use crate::model::password::Password;
 use crate::model::scope::ACCOUNT_WRITE;
 use crate::model::user::{Email, Role, User, UserId, Username};
 use crate::service::authentication::Authentication;
-use crate::service::passwords::Passwords;
-use crate::store::{NewAccount, Store, TakenField};
+use crate::service::taken::refuse_taken;
+use crate::service::throttle::{Admitted, Counted, Throttle};
+use crate::store::{NewAccount, Store};
 
 /// What somebody typed to register.
 #[derive(Clone)]
@@ -30,7 +31,7 @@ pub struct Registration {
 pub(crate) struct Users {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
-    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) throttle: Arc<Throttle>,
     /// Whether anybody may register.
     pub(crate) open: bool,
 }
@@ -56,16 +57,12 @@ impl Users {
             asking.actor().await?
         };
         let checked = Checked::new(registration)?;
-        asking
-            .services()
-            .sign_in
-            .throttle
-            .registration(asking.origin())
-            .await?;
+        let admitted = self.throttle.registration(actor.user, asking.origin());
+        let admitted = admitted.await?;
         // Asked before the costly hash; the insertion asks again.
-        self.refuse_taken(&checked).await?;
+        self.refuse_taken(&admitted.counted, &checked).await?;
         asking.claim_new_hash()?;
-        self.insert(&actor, checked, Role::User).await
+        self.insert(&actor, checked, Role::User, admitted).await
     }
 
     /// Adds an account, as the operator may.
@@ -75,13 +72,25 @@ impl Users {
         role: Role,
     ) -> Result<User, Refused> {
         let checked = Checked::new(registration)?;
-        self.refuse_taken(&checked).await?;
-        self.insert(&Actor::default(), checked, role).await
+        let actor = Actor::default();
+        let admitted = self.throttle.registration(actor.user, &actor.origin);
+        let admitted = admitted.await?;
+        self.refuse_taken(&admitted.counted, &checked).await?;
+        self.insert(&actor, checked, role, admitted).await
     }
 
-    async fn insert(&self, actor: &Actor, new: Checked, role: Role) -> Result<User, Refused> {
-        let password = new.password.clone();
-        let password_hash = self.passwords.reserve()?.hash(password).await?;
+    async fn insert(
+        &self,
+        actor: &Actor,
+        new: Checked,
+        role: Role,
+        admitted: Admitted,
+    ) -> Result<User, Refused> {
+        let Admitted { counted, mut slot } = admitted;
+        let hashed = slot.hash(new.password.clone()).await;
+        drop(slot);
+        let hashed = self.throttle.give_back_if_failed(&counted, hashed);
+        let password_hash = hashed.await?;
         let now = self.clock.now();
         let account = NewAccount {
             username: new.username.clone(),
@@ -93,7 +102,7 @@ impl Users {
         let mut writing = self.store.write().await?;
         let Some(id) = writing.insert_user(account).await? else {
             drop(writing);
-            self.refuse_taken(&new).await?;
+            self.refuse_taken(&counted, &new).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         };
         let event = NewEvent::new(AuditEventKind::Registered, id, actor.clone(), now);
@@ -104,9 +113,9 @@ impl Users {
         Ok(account.ok_or_else(gone)?.user)
     }
 
-    async fn refuse_taken(&self, new: &Checked) -> Result<(), Refused> {
+    async fn refuse_taken(&self, counted: &Counted, new: &Checked) -> Result<(), Refused> {
         let (username, email) = (Some(&new.username), new.email.as_ref());
-        refuse_taken(self.store.taken(username, email, None).await?)
+        refuse_taken(&self.store, counted, username, email, None).await
     }
 
     pub(crate) async fn by_id(&self, id: UserId) -> Result<Option<User>, Error> {
@@ -160,29 +169,6 @@ impl Checked {
             (username, email, password) => {
                 let errors = [username.err(), email.err(), password.err()];
                 Err(Refused::Form(errors.into_iter().flatten().collect()))
-            }
-        }
-    }
-}
-
-/// Says which values other accounts have, if any.
-pub(super) fn refuse_taken(taken: Vec<TakenField>) -> Result<(), Refused> {
-    if taken.is_empty() {
-        return Ok(());
-    }
-    Err(Refused::Form(
-        taken.into_iter().map(FieldError::from).collect(),
-    ))
-}
-
-impl From<TakenField> for FieldError {
-    fn from(taken: TakenField) -> Self {
-        match taken {
-            TakenField::Username => {
-                Self::new("username", Problem::Taken, "This username is taken.")
-            }
-            TakenField::Email => {
-                Self::new("email", Problem::Taken, "This e-mail address is taken.")
             }
         }
     }
