@@ -120,13 +120,14 @@ impl HashPool {
         })
     }
 
-    /// Counts a place that `client` is about to take. Refuses when the client has its share of the
-    /// places, or when no place is free. No place is taken yet.
+    /// Counts a place that `client` is about to take. Refuses when no place is free, or when the
+    /// client has its share of the places. No place is taken yet.
     pub(super) fn share(&self, client: Option<IpAddr>) -> Result<Share, Error> {
+        let share = self.shares.take(client).ok_or(BUSY)?;
         if lock(&self.free).is_empty() {
             return Err(BUSY);
         }
-        self.shares.take(client).ok_or(BUSY)
+        Ok(share)
     }
 
     /// Takes a place for jobs to come; refuses at once when none is free.
@@ -403,6 +404,67 @@ mod tests {
         assert!(is_busy(&reserve(&pool)));
         drop(release);
         until_free(&pool).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_has_a_share_of_the_places_until_its_jobs_are_over() {
+        let pool = pool(7, Duration::from_mins(1));
+        let client = Some(IpAddr::from([192, 0, 2, 1]));
+        let share = || pool.share(client);
+        let mut first = pool.reserve(share().unwrap()).unwrap();
+        let second = pool.reserve(share().unwrap()).unwrap();
+        let is_refused = || is_busy(&share());
+        assert!(is_refused());
+        drop(second);
+        // A place is counted before it is taken.
+        let second = share().unwrap();
+        assert!(is_refused());
+        drop(second);
+        let release = occupy(&pool, Memory::Usual).await;
+        let job = first.run(Memory::Usual, |_| ());
+        assert!(timeout(SHORT, job).await.is_err());
+        drop(first);
+        let second = share().unwrap();
+        assert!(
+            is_refused(),
+            "the job of a client that left has its place still"
+        );
+        drop(release);
+        drop(second);
+        let both = async {
+            loop {
+                if let (Ok(_), Ok(_)) = (share(), share()) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(30), both).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_job_waits_for_no_more_than_one_job_of_each_other_client() {
+        let pool = pool(11, Duration::from_mins(1));
+        let release = occupy(&pool, Memory::Usual).await;
+        let (done, order) = channel();
+        let job = |client: u8| {
+            let share = pool.share(Some([192, 0, 2, client].into())).unwrap();
+            let mut place = pool.reserve(share).unwrap();
+            let done = done.clone();
+            async move {
+                let work = move |_: &mut Vec<Block>| done.send(client).unwrap();
+                place.run(Memory::Usual, work).await.unwrap();
+            }
+        };
+        let jobs = futures_util::future::join_all([job(1), job(1), job(1), job(2)]);
+        let release = async {
+            // All of them wait by now.
+            tokio::task::yield_now().await;
+            drop(release);
+        };
+        tokio::join!(jobs, release);
+        drop(done);
+        assert_eq!(order.iter().collect::<Vec<_>>(), [1, 2, 1, 1]);
     }
 
     #[tokio::test]

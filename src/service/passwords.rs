@@ -100,8 +100,8 @@ impl Passwords {
         self.threads.get()
     }
 
-    /// Counts a place in the pool that `client` is about to take. Refuses when the client has its
-    /// share of the places, or when no place is free. No place is taken yet.
+    /// Counts a place in the pool that `client` is about to take. Refuses when no place is free, or
+    /// when the client has its share of the places. No place is taken yet.
     pub(crate) fn share(&self, client: Option<IpAddr>) -> Result<Share, Error> {
         self.pool.share(client)
     }

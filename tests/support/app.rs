@@ -145,6 +145,10 @@ impl TestApp {
         Self::open(folder, clock, configure, Symbolon::own_routes).await
     }
 
+    pub fn operator(&self) -> symbolon::Operator {
+        self.symbolon.0.operator()
+    }
+
     pub fn advance(&self, by: TimeDelta) {
         self.clock.advance(by);
     }
