@@ -282,7 +282,7 @@ async fn others_sign_in_while_one_address_sends_400_sign_ins_at_once() {
     let server = Server::configured(folder.path(), |command: &mut Command| {
         command
             .env("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1")
-            .env("SYMBOLON_ARGON2_MEMORY", "19456")
+            .env("SYMBOLON_ARGON2_MEMORY", "8192")
             .env("SYMBOLON_HASH_THREADS", "1")
             .env("SYMBOLON_HASH_QUEUE", "31")
             .env("SYMBOLON_LOG", "error");
@@ -296,6 +296,7 @@ async fn others_sign_in_while_one_address_sends_400_sign_ins_at_once() {
     };
     server.registration("guessed").send().await;
     server.registration("flooding").send().await;
+    server.registration("wronged").send().await;
     for number in 0..OWNERS {
         server.registration(&format!("owner{number}")).send().await;
     }
@@ -307,7 +308,7 @@ async fn others_sign_in_while_one_address_sends_400_sign_ins_at_once() {
             let status = match round % 4 {
                 0 => sign_in(REFUSED, "guessed", PASSWORD).await,
                 1 => sign_in(REFUSED, "flooding", PASSWORD).await,
-                2 => sign_in(REFUSED, "flooding2", "wrong").await,
+                2 => sign_in(REFUSED, "wronged", "wrong").await,
                 _ => sign_in(REFUSED, &format!("unknown{round}"), PASSWORD).await,
             };
             match status {
