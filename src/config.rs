@@ -99,7 +99,7 @@ pub struct Config {
     pub hash_threads: Option<NonZeroUsize>,
 
     /// Sign-ins and registrations that may wait for such a thread; more are refused at once. One
-    /// address can have a quarter of these places.
+    /// address can have a quarter of the places.
     #[arg(
         long,
         env = "SYMBOLON_HASH_QUEUE",

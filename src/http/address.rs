@@ -84,15 +84,12 @@ fn node(element: &[u8]) -> Option<IpAddr> {
     if let Some(address) = ipv6(text) {
         return Some(address);
     }
-    let (address, rest) = match text.strip_prefix('[') {
-        Some(text) => {
-            let (address, rest) = text.split_once(']')?;
-            (ipv6(address)?, rest)
-        }
-        None => {
-            let (address, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
-            (address.parse::<Ipv4Addr>().ok()?.into(), rest)
-        }
+    let (address, rest) = if let Some(text) = text.strip_prefix('[') {
+        let (address, rest) = text.split_once(']')?;
+        (ipv6(address)?, rest)
+    } else {
+        let (address, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+        (address.parse::<Ipv4Addr>().ok()?.into(), rest)
     };
     let is_port = rest.strip_prefix(':').is_some_and(is_port);
     (rest.is_empty() || is_port).then_some(address)

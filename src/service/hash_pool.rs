@@ -317,7 +317,7 @@ mod tests {
 
     /// Keeps a thread busy until the sender is dropped.
     async fn occupy(pool: &HashPool, memory: Memory) -> Sender<()> {
-        let mut place = reserve(&pool).unwrap();
+        let mut place = reserve(pool).unwrap();
         let (release, released) = channel::<()>();
         let started = Arc::new(Notify::new());
         let start = Arc::clone(&started);
@@ -339,10 +339,11 @@ mod tests {
     async fn until_free(pool: &HashPool) -> Place {
         let free = async {
             loop {
-                if let Ok(place) = reserve(&pool) {
+                if let Ok(place) = reserve(pool) {
                     return place;
                 }
-                tokio::task::yield_now().await;
+                // Not a moment without a pause: the threads have a lower priority.
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         timeout(Duration::from_secs(30), free).await.unwrap()
@@ -436,7 +437,7 @@ mod tests {
                 if let (Ok(_), Ok(_)) = (share(), share()) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         timeout(Duration::from_secs(30), both).await.unwrap();
@@ -580,7 +581,7 @@ mod tests {
         drop(place);
         let ended = async {
             while threads.strong_count() > 0 {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         timeout(Duration::from_secs(30), ended).await.unwrap();
