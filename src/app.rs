@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
-use crate::http::{self, Door, Metrics, Middleware};
+use crate::http::{self, Door, IgnoredForwarding, Metrics, Middleware};
 use crate::model::token::Lifetime;
 use crate::operator::Operator;
 use crate::service::Services;
@@ -121,9 +121,15 @@ impl Symbolon {
         let key = found
             .map_or_else(|| key.create(), Ok)
             .map_err(StartError::new)?;
-        let rates = rates(&config.throttle);
         let keep = TimeDelta::days(config.audit_days.into());
         let audit = Arc::new(Audit::new(Arc::clone(&store), keep));
+        let throttle = Arc::new(Throttle {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            audit: Arc::clone(&audit),
+            passwords: Arc::clone(&passwords),
+            rates: rates(&config.throttle),
+        });
         let tokens = Arc::new(Tokens {
             store: Arc::clone(&store),
             clock: clock.clone(),
@@ -141,23 +147,17 @@ impl Symbolon {
             accounts: Accounts {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
-                passwords: Arc::clone(&passwords),
+                throttle: Arc::clone(&throttle),
             },
             import: Import {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
-                passwords: Arc::clone(&passwords),
+                passwords,
             },
             sign_in: SignIn {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
-                passwords: Arc::clone(&passwords),
-                throttle: Throttle {
-                    store: Arc::clone(&store),
-                    clock: clock.clone(),
-                    audit: Arc::clone(&audit),
-                    rates,
-                },
+                throttle: Arc::clone(&throttle),
                 audit: Arc::clone(&audit),
                 tokens: Arc::clone(&tokens),
             },
@@ -165,7 +165,7 @@ impl Symbolon {
             users: Users {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
-                passwords,
+                throttle,
                 open: config.registration,
                 listed_for: config.user_list.role(),
             },
@@ -183,6 +183,7 @@ impl Symbolon {
             limits: config.limits,
             document_cache: mebibytes(config.document_cache),
             metrics: Metrics::new(),
+            ignored_forwarding: IgnoredForwarding::default(),
         };
         Ok(Self {
             door: Arc::new(door),

@@ -99,7 +99,8 @@ pub struct Config {
     #[arg(long, env = "SYMBOLON_HASH_THREADS", value_name = "N")]
     pub hash_threads: Option<NonZeroUsize>,
 
-    /// Sign-ins and registrations that may wait for such a thread; more are refused at once.
+    /// Sign-ins and registrations that may wait for such a thread; more are refused at once. One
+    /// address can have a quarter of the places.
     #[arg(
         long,
         env = "SYMBOLON_HASH_QUEUE",
@@ -221,7 +222,7 @@ pub struct ThrottleConfig {
     pub enabled: bool,
 
     /// Wrong passwords of one account, whether or not it exists. An address that signed in to it in the
-    /// last 30 days is counted by itself.
+    /// last 30 days is counted by itself. A new password of the account clears the counts.
     #[arg(
         long = "throttle-account",
         env = "SYMBOLON_THROTTLE_ACCOUNT",
@@ -230,7 +231,8 @@ pub struct ThrottleConfig {
     )]
     pub account: Rate,
 
-    /// Wrong passwords from one address; of IPv6, from one /64 network.
+    /// Wrong passwords from one address; of IPv6, from one /64 network. Those of an account that signed
+    /// in from there in the last 30 days do not count.
     #[arg(
         long = "throttle-address",
         env = "SYMBOLON_THROTTLE_ADDRESS",
@@ -239,7 +241,7 @@ pub struct ThrottleConfig {
     )]
     pub address: Rate,
 
-    /// Registrations from one address.
+    /// Registrations and changes of profiles, from one address and by one account.
     #[arg(
         long = "throttle-registration",
         env = "SYMBOLON_THROTTLE_REGISTRATION",

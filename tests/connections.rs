@@ -466,3 +466,60 @@ async fn without_a_trusted_proxy_the_client_is_who_connected() {
         assert_eq!(client(&server, forwarded).await, "127.0.0.1");
     }
 }
+
+#[tokio::test]
+async fn a_forwarded_address_is_a_node_whatever_the_client_wrote_before_it() {
+    let (_folder, server) = configured(&[
+        ("SYMBOLON_LOG_FORMAT", "json"),
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"),
+    ]);
+    let client = async |lines: &[&[u8]]| {
+        let request = server.request(Method::GET, "/healthz");
+        let request = lines.iter().fold(request, |request, line| {
+            let line = reqwest::header::HeaderValue::from_bytes(line).unwrap();
+            request.header("x-forwarded-for", line)
+        });
+        let answer = Answer::of(request).await;
+        let line = server.logged(answer.header("x-request-id"));
+        line["client"].as_str().unwrap().to_owned()
+    };
+    for (lines, expected) in [
+        (&[&b"\xff, 203.0.113.9"[..]][..], "203.0.113.9"),
+        (&[b"\xff", b"203.0.113.9, 10.1.1.1"], "203.0.113.9"),
+        (&[b"\", 203.0.113.9"], "203.0.113.9"),
+        (&[b"198.51.100.1, 203.0.113.7:5123"], "203.0.113.7"),
+        (&[b"[2001:db8::7]:443"], "2001:db8::7"),
+        (&[b"\"[2001:db8::7]:443\""], "2001:db8::7"),
+        (&[b"203.0.113.7, , ,"], "203.0.113.7"),
+        (&[b"203.0.113.7", b""], "203.0.113.7"),
+        // The client is the proxy that wrote no address, not the one in front.
+        (&[b"203.0.113.7, unknown, 10.1.1.1"], "10.1.1.1"),
+        (&[b"203.0.113.7, _hidden, 10.1.1.1"], "10.1.1.1"),
+    ] {
+        assert_eq!(client(lines).await, expected, "{lines:?}");
+    }
+    assert!(!server.log().contains("SYMBOLON_TRUSTED_PROXIES"));
+}
+
+#[tokio::test]
+async fn a_forwarded_address_from_an_untrusted_peer_is_one_warning() {
+    let (_folder, server) = configured(&[("SYMBOLON_TRUSTED_PROXIES", "10.0.0.0/8")]);
+    let warnings = |log: &str| log.matches("SYMBOLON_TRUSTED_PROXIES").count();
+    Answer::of(server.request(Method::GET, "/healthz")).await;
+    assert_eq!(warnings(&server.log()), 0);
+    for _ in 0..3 {
+        let request = server.request(Method::GET, "/healthz");
+        Answer::of(request.header("x-forwarded-for", "203.0.113.7")).await;
+    }
+    let log = server.log_once(|log| warnings(log) > 0);
+    let line = log
+        .lines()
+        .find(|line| line.contains("SYMBOLON_TRUSTED_PROXIES"));
+    let line = line.unwrap();
+    assert!(
+        line.contains("WARN") && line.contains("peer=127.0.0.1"),
+        "{line}"
+    );
+    Answer::of(server.request(Method::GET, "/healthz")).await;
+    assert_eq!(warnings(&server.log()), 1);
+}

@@ -15,6 +15,7 @@ mod support;
 mod access_tokens;
 mod accounts;
 mod admins;
+mod admission;
 mod architecture;
 mod audit;
 mod audit_events;

@@ -313,3 +313,252 @@ async fn the_throttle_can_be_switched_off() {
         assert_eq!(answer.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
     }
 }
+
+/// Fills the bucket of an address with guesses at names that no account has.
+async fn fill_the_address_bucket(app: &TestApp, from: &str) {
+    for number in 0..1000 {
+        let answer = attempt(app, from, &format!("unknown{number}"), "wrong").await;
+        if answer.error() == ("RATE_LIMITED", "") {
+            return;
+        }
+    }
+    panic!("never refused");
+}
+
+/// An app whose addresses may guess five times.
+async fn with_few_guesses_per_address() -> TestApp {
+    let app = TestApp::configured(|config| {
+        behind_a_proxy(config);
+        config.throttle.address = "5/5".parse().unwrap();
+    })
+    .await;
+    app.register("ada").await;
+    app.register("bob").await;
+    app
+}
+
+fn has_token(answer: &Answer) -> bool {
+    answer.at("/data/createToken/token").is_string()
+}
+
+#[tokio::test]
+async fn guesses_from_an_address_do_not_refuse_the_owners_that_it_is_known_to() {
+    let app = with_few_guesses_per_address().await;
+    assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
+    fill_the_address_bucket(&app, HOME).await;
+    let unknown = attempt(&app, HOME, "bob", PASSWORD).await;
+    assert_eq!(unknown.error(), ("RATE_LIMITED", ""));
+    assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
+    // The account and the address have a bucket together, which is not the address's.
+    assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
+    assert!(has_token(&attempt(&app, ELSEWHERE, "ada", PASSWORD).await));
+    assert!(has_token(&attempt(&app, ELSEWHERE, "bob", PASSWORD).await));
+    // After 30 days the address is as unknown as any.
+    app.advance(TimeDelta::days(30) + TimeDelta::seconds(1));
+    fill_the_address_bucket(&app, HOME).await;
+    let forgotten = attempt(&app, HOME, "ada", PASSWORD).await;
+    assert_eq!(forgotten.error(), ("RATE_LIMITED", ""));
+}
+
+#[tokio::test]
+async fn wrong_passwords_from_a_known_address_leave_its_bucket_alone() {
+    let app = with_few_guesses_per_address().await;
+    assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
+    assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
+    assert!(has_token(&attempt(&app, HOME, "bob", PASSWORD).await));
+}
+
+/// An app in which attempts on `ada` (2) are refused for its name, from its own address, and for its
+/// session; the tokens of an admin and of `ada`.
+async fn locked_out() -> (TestApp, String, String) {
+    let app = TestApp::configured(behind_a_proxy).await;
+    app.register("root").await;
+    app.register("ada").await;
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
+        .await;
+    let (root, ada) = (app.sign_in("root").await, app.sign_in("ada").await);
+    assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
+    assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
+    assert_eq!(guesses(&app, ELSEWHERE, "ADA").await.0, 20);
+    for _ in 0..20 {
+        let answer = change_password(&app, &ada, "wrong", NEW).await;
+        let code = answer.at("/data/changePassword/userErrors/0/code");
+        assert_eq!(code, "WRONG_PASSWORD");
+    }
+    (app, root, ada)
+}
+
+const NEW: &str = "another good password";
+
+async fn change_password(app: &TestApp, token: &str, current: &str, new: &str) -> Answer {
+    let document = "mutation($c: String!, $n: String!) {
+        changePassword(input: { currentPassword: $c, newPassword: $n }) {
+            token { token } userErrors { code } } }";
+    let operation = app.operation_with(document, &json!({ "c": current, "n": new }));
+    operation.bearer(token).send().await
+}
+
+/// Checks that nothing of what was counted against `ada` is left.
+async fn assert_not_locked_out(app: &TestApp) {
+    for address in [HOME, ELSEWHERE] {
+        let answer = attempt(app, address, "ada", NEW).await;
+        assert!(has_token(&answer), "{answer:?}");
+    }
+    let answer = attempt(app, HOME, "ada", NEW).await;
+    let token = answer.at("/data/createToken/token").as_str().unwrap();
+    let confirmed = change_password(app, token, "wrong", NEW).await;
+    let code = confirmed.at("/data/changePassword/userErrors/0/code");
+    assert_eq!(code, "WRONG_PASSWORD");
+    assert_eq!(guesses(app, "192.0.2.99", "ada").await.0, 20);
+}
+
+#[tokio::test]
+async fn a_password_that_an_admin_sets_clears_the_buckets_of_the_account() {
+    let (app, root, ada) = locked_out().await;
+    let refused = change_password(&app, &ada, PASSWORD, NEW).await;
+    assert_eq!(refused.error(), ("RATE_LIMITED", ""));
+    let document = format!(
+        r#"mutation {{ setUserPassword(input: {{ id: 2, newPassword: "{NEW}" }}) {{ userErrors {{ code }} }} }}"#
+    );
+    let set = app.operation(&document).bearer(&root).send().await;
+    assert_eq!(set.at("/data/setUserPassword/userErrors"), &json!([]));
+    assert_not_locked_out(&app).await;
+}
+
+#[tokio::test]
+async fn a_password_that_the_operator_sets_clears_the_buckets_of_the_account() {
+    let (app, _, _) = locked_out().await;
+    let operator = app.operator();
+    let ada = operator.user("ada").await.unwrap().unwrap();
+    operator.set_password(ada.id, NEW).await.unwrap();
+    assert_not_locked_out(&app).await;
+}
+
+#[tokio::test]
+async fn a_password_that_its_owner_changes_clears_the_buckets_of_the_account() {
+    let (app, _, ada) = locked_out().await;
+    // The bucket of the session takes one more attempt then.
+    app.advance(TimeDelta::seconds(45));
+    let changed = change_password(&app, &ada, PASSWORD, NEW).await;
+    assert!(changed.at("/data/changePassword/token/token").is_string());
+    assert_not_locked_out(&app).await;
+}
+
+/// Registrations and changes of profiles, as `from` asks for them.
+struct Asking<'a> {
+    app: &'a TestApp,
+    from: &'a str,
+    token: &'a str,
+}
+
+impl Asking<'_> {
+    async fn create(&self, input: Value) -> Answer {
+        let document = "mutation($i: CreateUserInput!) { done: createUser(input: $i) {
+            userErrors { code field } } }";
+        let operation = self.app.operation_with(document, &json!({ "i": input }));
+        let operation = operation.header("x-forwarded-for", self.from.as_bytes());
+        operation.send().await
+    }
+
+    async fn update(&self, input: Value) -> Answer {
+        let document = "mutation($i: UpdateUserInput!) { done: updateUser(input: $i) {
+            userErrors { code field } } }";
+        let operation = self.app.operation_with(document, &json!({ "i": input }));
+        let operation = operation.header("x-forwarded-for", self.from.as_bytes());
+        operation.bearer(self.token).send().await
+    }
+}
+
+fn is_refused(answer: &Answer) -> bool {
+    let is_limited = answer.at("/errors/0/extensions/code") == "RATE_LIMITED";
+    if is_limited {
+        // Nothing is revealed: no user error, and the same text whatever was asked for.
+        assert!(answer.at("/data/done").is_null(), "{answer:?}");
+    }
+    is_limited
+}
+
+#[tokio::test]
+async fn each_answer_that_reveals_a_taken_value_is_counted() {
+    let app = TestApp::configured(|config| {
+        behind_a_proxy(config);
+        config.throttle.registrations = "5/5".parse().unwrap();
+    })
+    .await;
+    for (name, email) in [("ada", "ada@example.org"), ("bob", "bob@example.org")] {
+        let asking = Asking {
+            app: &app,
+            from: "192.0.2.50",
+            token: "",
+        };
+        let input = json!({ "username": name, "email": email, "password": PASSWORD });
+        assert_eq!(
+            asking.create(input).await.at("/data/done/userErrors"),
+            &json!([])
+        );
+    }
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE username = 'ada'")
+        .await;
+    let (ada, bob) = (app.sign_in("ada").await, app.sign_in("bob").await);
+    let taken = [
+        json!({ "username": "ada", "email": "nobody@example.org", "password": PASSWORD }),
+        json!({ "username": "unknown", "email": "ada@example.org", "password": PASSWORD }),
+        json!({ "username": "ada", "email": "ada@example.org", "password": PASSWORD }),
+    ];
+    let profile = |input: &Value, id: Option<u32>| {
+        let mut input = input.clone();
+        input.as_object_mut().unwrap().remove("password");
+        if let Some(id) = id {
+            input["id"] = id.to_string().into();
+        }
+        input
+    };
+    // By address: whatever is asked, the sixth is refused.
+    for number in 0..6 {
+        let asking = Asking {
+            app: &app,
+            from: HOME,
+            token: &bob,
+        };
+        let answer = match number % 2 {
+            0 => asking.create(taken[number % 3].clone()).await,
+            _ => asking.update(profile(&taken[number % 3], None)).await,
+        };
+        assert_eq!(is_refused(&answer), number == 5, "{number} {answer:?}");
+        if number < 5 {
+            assert_eq!(answer.at("/data/done/userErrors/0/code"), "TAKEN");
+        }
+    }
+    // By account, from however many addresses: bob has two behind him.
+    for number in 2..6 {
+        let from = format!("203.0.113.{number}");
+        let asking = Asking {
+            app: &app,
+            from: &from,
+            token: &bob,
+        };
+        let answer = asking.update(profile(&taken[number % 3], None)).await;
+        assert_eq!(is_refused(&answer), number == 5, "{number} {answer:?}");
+    }
+    // Admins as well, for the profiles of others.
+    let bobs = profile(
+        &json!({ "username": "bob", "email": "bob@example.org" }),
+        Some(1),
+    );
+    let other = profile(&json!({ "email": "ada@example.org" }), Some(2));
+    for number in 0..6 {
+        let from = format!("203.0.113.1{number}");
+        let asking = Asking {
+            app: &app,
+            from: &from,
+            token: &ada,
+        };
+        let input = if number % 2 == 0 {
+            bobs.clone()
+        } else {
+            other.clone()
+        };
+        let answer = asking.update(input).await;
+        assert_eq!(is_refused(&answer), number == 5, "{number} {answer:?}");
+    }
+}

@@ -24,6 +24,7 @@ use std::time::Duration;
 use poem::error::MethodNotAllowedError;
 use poem::{Endpoint, EndpointExt, Request, Response, Route, RouteMethod, get, post};
 
+pub(crate) use self::address::IgnoredForwarding;
 pub use self::context::Middleware;
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::server::serve;
@@ -41,6 +42,7 @@ pub(crate) struct Door {
     /// For the documents of one schema, in bytes.
     pub(crate) document_cache: u64,
     pub(crate) metrics: Metrics,
+    pub(crate) ignored_forwarding: IgnoredForwarding,
 }
 
 impl Door {

@@ -33,7 +33,7 @@ impl Arrival {
     pub(super) fn of(request: &Request, door: &Door) -> Self {
         Self {
             at: Instant::now(),
-            client: address::client(request, &door.http),
+            client: address::client(request, door),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
         }

@@ -141,8 +141,8 @@ impl CredentialType {
     }
 }
 
-/// The client that sent a request.
-#[derive(Clone, Debug)]
+/// The client that sent a request. Without its fields it is unknown.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Origin {
     pub(crate) address: Option<IpAddr>,
     pub(crate) request_id: Option<Arc<str>>,

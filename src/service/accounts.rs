@@ -12,8 +12,8 @@ use crate::model::user::{Account, Role, User, UserId};
 use crate::service::access_tokens;
 use crate::service::authentication::Authentication;
 use crate::service::authorization::{Authorized, Caller};
-use crate::service::passwords::Passwords;
 use crate::service::sign_in::Confirmed;
+use crate::service::throttle::{Admitted, Throttle};
 use crate::service::tokens::{IssuedToken, Tokens, ended_at, issued};
 use crate::service::visible_user::VisibleUser;
 use crate::store::{Store, Writing};
@@ -23,7 +23,7 @@ use crate::store::{Store, Writing};
 pub(crate) struct Accounts {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
-    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 impl Accounts {
@@ -46,7 +46,9 @@ impl Accounts {
         let sign_in = &asking.services().sign_in;
         let confirmed = sign_in.confirm(&account, current, "currentPassword", asking.origin());
         let Confirmed { counted, mut slot } = confirmed.await?;
-        let new = slot.hash(new).await?;
+        let new = slot.hash(new).await;
+        drop(slot);
+        let new = self.throttle.give_back_if_failed(&counted, new).await?;
         let (id, now) = (account.user.id, self.clock.now());
         let (token, session) = tokens.new_session(id, None, now)?;
         let mut writing = self.store.write().await?;
@@ -57,7 +59,7 @@ impl Accounts {
             // Somebody else changed it, or disabled the account; both ended the token.
             return Err(Unauthenticated::TokenExpired.into());
         }
-        counted.give_back(&writing).await?;
+        self.throttle.clear(&writing, &account.user).await?;
         let actor = by.actor();
         access_tokens::end_all(&mut writing, id, actor, now).await?;
         let changed = NewEvent::new(AuditEventKind::PasswordChanged, id, actor.clone(), now);
@@ -149,10 +151,15 @@ impl Accounts {
         let new = Password::choose(new, "newPassword")?;
         // Nobody is looked for after the costly hash who is not there before.
         self.store.account_by_id(id).await?.ok_or_else(nobody)?;
-        let new = self.passwords.reserve()?.hash(new).await?;
+        let admitted = self.throttle.new_password(by.actor());
+        let Admitted { counted, mut slot } = admitted.await?;
+        let new = slot.hash(new).await;
+        drop(slot);
+        let new = self.throttle.give_back_if_failed(&counted, new).await?;
         let (mut writing, account) = self.begin(&by, id).await?;
         self.end_tokens(&mut writing, &account, by.actor()).await?;
         writing.set_password(id, &new).await?;
+        self.throttle.clear(&writing, &account.user).await?;
         self.finish(writing, AuditEventKind::PasswordChanged, id, &by)
             .await
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +11,11 @@ use std::thread;
 use std::time::Duration;
 
 use argon2::Block;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::Error;
+use crate::service::hash_shares::{Share, Shares};
 
 /// Not now, but soon.
 const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
@@ -43,6 +45,7 @@ const MOST_PLACES: usize = 64 * 1024 / size_of::<usize>();
 pub(super) struct HashPool {
     desk: Arc<Desk>,
     free: Free,
+    shares: Shares,
     wait: Duration,
 }
 
@@ -71,6 +74,7 @@ type Free = Arc<Mutex<Vec<usize>>>;
 struct Number {
     index: usize,
     free: Free,
+    share: Share,
 }
 
 /// Which memory a job works in.
@@ -111,16 +115,27 @@ impl HashPool {
                 large,
             }),
             free: Arc::new(Mutex::new((0..places).collect())),
+            shares: Shares::new(places, threads.get()),
             wait,
         })
     }
 
+    /// Counts a place that `client` is about to take. Refuses when no place is free, or when the
+    /// client has its share of the places. No place is taken yet.
+    pub(super) fn share(&self, client: Option<IpAddr>) -> Result<Share, Error> {
+        let share = self.shares.take(client).ok_or(BUSY)?;
+        if lock(&self.free).is_empty() {
+            return Err(BUSY);
+        }
+        Ok(share)
+    }
+
     /// Takes a place for jobs to come; refuses at once when none is free.
-    pub(super) fn reserve(&self) -> Result<Place, Error> {
+    pub(super) fn reserve(&self, share: Share) -> Result<Place, Error> {
         let index = lock(&self.free).pop().ok_or(BUSY)?;
         let free = Arc::clone(&self.free);
         Ok(Place {
-            number: Some(Number { index, free }),
+            number: Some(Number { index, free, share }),
             desk: Arc::clone(&self.desk),
             wait: self.wait,
         })
@@ -148,6 +163,9 @@ impl Place {
     ) -> Result<T, Error> {
         // A job that was given up has it still.
         let number = self.number.take().ok_or(BUSY)?;
+        let deadline = Instant::now() + self.wait;
+        let turn = timeout_at(deadline, number.share.turn()).await;
+        let turn = turn.map_err(|_| BUSY)?;
         let index = number.index;
         let slot = &self.desk.slots[index];
         let (answer, mut result) = oneshot::channel();
@@ -157,6 +175,7 @@ impl Place {
             done: None,
             answer,
             number,
+            turn,
         }));
         let mut queue = match memory {
             Memory::Usual => &self.desk.usual,
@@ -165,7 +184,7 @@ impl Place {
         queue
             .write_all(&index.to_ne_bytes())
             .map_err(Error::internal)?;
-        let result = match timeout(self.wait, &mut result).await {
+        let result = match timeout_at(deadline, &mut result).await {
             Ok(result) => result,
             Err(_) if slot.is_taken.swap(true, Ordering::Relaxed) => result.await,
             Err(_) => return Err(BUSY),
@@ -190,6 +209,7 @@ struct Task<W, T> {
     done: Option<T>,
     answer: oneshot::Sender<(T, Number)>,
     number: Number,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl<T: Send, W: FnMut(&mut Vec<Block>) -> T + Send> Job for Task<W, T> {
@@ -200,6 +220,8 @@ impl<T: Send, W: FnMut(&mut Vec<Block>) -> T + Send> Job for Task<W, T> {
     }
 
     fn finish(self: Box<Self>) {
+        // The client's next job may enter the queue.
+        drop(self.turn);
         // Of a job that panicked there is nothing; whoever waits for it gets an internal error.
         if let Some(done) = self.done {
             // Fails when nobody waits any more.
@@ -278,6 +300,7 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     use tokio::sync::Notify;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -288,9 +311,13 @@ mod tests {
         HashPool::start(NonZeroUsize::MIN, queue, wait).unwrap()
     }
 
+    fn reserve(pool: &HashPool) -> Result<Place, Error> {
+        pool.reserve(pool.share(None)?)
+    }
+
     /// Keeps a thread busy until the sender is dropped.
     async fn occupy(pool: &HashPool, memory: Memory) -> Sender<()> {
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(pool).unwrap();
         let (release, released) = channel::<()>();
         let started = Arc::new(Notify::new());
         let start = Arc::clone(&started);
@@ -312,10 +339,11 @@ mod tests {
     async fn until_free(pool: &HashPool) -> Place {
         let free = async {
             loop {
-                if let Ok(place) = pool.reserve() {
+                if let Ok(place) = reserve(pool) {
                     return place;
                 }
-                tokio::task::yield_now().await;
+                // Not a moment without a pause: the threads have a lower priority.
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         timeout(Duration::from_secs(30), free).await.unwrap()
@@ -324,30 +352,30 @@ mod tests {
     #[tokio::test]
     async fn a_place_is_for_one_job_after_the_other_and_free_when_it_is_dropped() {
         let pool = pool(0, Duration::from_mins(1));
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(&pool).unwrap();
         for number in 0..3 {
             assert_eq!(
                 place.run(Memory::Usual, move |_| number).await.unwrap(),
                 number
             );
-            assert!(is_busy(&pool.reserve()));
+            assert!(is_busy(&reserve(&pool)));
         }
         drop(place);
-        assert!(pool.reserve().is_ok());
+        assert!(reserve(&pool).is_ok());
     }
 
     #[tokio::test]
     async fn a_job_that_waited_too_long_is_given_up_and_never_computed() {
         let pool = pool(1, SHORT);
         let release = occupy(&pool, Memory::Usual).await;
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(&pool).unwrap();
         let (computed, is_computed) = channel();
         let late = place.run(Memory::Usual, move |_| computed.send(())).await;
         assert!(is_busy(&late));
         // The queue is as long as before, whoever left it.
         assert!(is_busy(&place.run(Memory::Usual, |_| ()).await));
         drop(place);
-        assert!(is_busy(&pool.reserve()));
+        assert!(is_busy(&reserve(&pool)));
         drop(release);
         until_free(&pool)
             .await
@@ -360,7 +388,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_under_way_keeps_the_place_of_whoever_left() {
         let pool = pool(0, Duration::from_mins(1));
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(&pool).unwrap();
         let (release, released) = channel::<()>();
         let started = Arc::new(Notify::new());
         let start = Arc::clone(&started);
@@ -374,15 +402,76 @@ mod tests {
         }
         assert!(is_busy(&place.run(Memory::Usual, |_| ()).await));
         drop(place);
-        assert!(is_busy(&pool.reserve()));
+        assert!(is_busy(&reserve(&pool)));
         drop(release);
         until_free(&pool).await;
     }
 
     #[tokio::test]
+    async fn a_client_has_a_share_of_the_places_until_its_jobs_are_over() {
+        let pool = pool(7, Duration::from_mins(1));
+        let client = Some(IpAddr::from([192, 0, 2, 1]));
+        let share = || pool.share(client);
+        let mut first = pool.reserve(share().unwrap()).unwrap();
+        let second = pool.reserve(share().unwrap()).unwrap();
+        let is_refused = || is_busy(&share());
+        assert!(is_refused());
+        drop(second);
+        // A place is counted before it is taken.
+        let second = share().unwrap();
+        assert!(is_refused());
+        drop(second);
+        let release = occupy(&pool, Memory::Usual).await;
+        let job = first.run(Memory::Usual, |_| ());
+        assert!(timeout(SHORT, job).await.is_err());
+        drop(first);
+        let second = share().unwrap();
+        assert!(
+            is_refused(),
+            "the job of a client that left has its place still"
+        );
+        drop(release);
+        drop(second);
+        let both = async {
+            loop {
+                if let (Ok(_), Ok(_)) = (share(), share()) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), both).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_job_waits_for_no_more_than_one_job_of_each_other_client() {
+        let pool = pool(11, Duration::from_mins(1));
+        let release = occupy(&pool, Memory::Usual).await;
+        let (done, order) = channel();
+        let job = |client: u8| {
+            let share = pool.share(Some([192, 0, 2, client].into())).unwrap();
+            let mut place = pool.reserve(share).unwrap();
+            let done = done.clone();
+            async move {
+                let work = move |_: &mut Vec<Block>| done.send(client).unwrap();
+                place.run(Memory::Usual, work).await.unwrap();
+            }
+        };
+        let jobs = futures_util::future::join_all([job(1), job(1), job(1), job(2)]);
+        let release = async {
+            // All of them wait by now.
+            tokio::task::yield_now().await;
+            drop(release);
+        };
+        tokio::join!(jobs, release);
+        drop(done);
+        assert_eq!(order.iter().collect::<Vec<_>>(), [1, 2, 1, 1]);
+    }
+
+    #[tokio::test]
     async fn a_job_that_panics_frees_its_place_and_leaves_its_thread() {
         let pool = pool(0, Duration::from_mins(1));
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(&pool).unwrap();
         let answer = place.run(Memory::Usual, |_| panic!("on purpose")).await;
         assert!(matches!(answer, Err(Error::Internal(_))));
         drop(place);
@@ -398,9 +487,9 @@ mod tests {
         let threads = NonZeroUsize::new(3).unwrap();
         let pool = HashPool::start(threads, 0, SHORT).unwrap();
         let release = occupy(&pool, Memory::Large).await;
-        let mut second = pool.reserve().unwrap();
+        let mut second = reserve(&pool).unwrap();
         assert!(is_busy(&second.run(Memory::Large, |_| ()).await));
-        let mut third = pool.reserve().unwrap();
+        let mut third = reserve(&pool).unwrap();
         third.run(Memory::Usual, |_| ()).await.unwrap();
         drop(release);
         third.run(Memory::Large, |_| ()).await.unwrap();
@@ -409,7 +498,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_usual_memory_is_kept() {
         let pool = pool(0, Duration::from_mins(1));
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(&pool).unwrap();
         for (memory, found) in [
             (Memory::Large, 0),
             (Memory::Usual, 0),
@@ -429,7 +518,7 @@ mod tests {
     async fn a_job_whose_waiter_left_the_queue_is_never_computed() {
         let pool = pool(1, Duration::from_mins(1));
         let release = occupy(&pool, Memory::Usual).await;
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(&pool).unwrap();
         let (computed, is_computed) = channel();
         let work = move |_: &mut Vec<Block>| computed.send(());
         assert!(
@@ -438,7 +527,7 @@ mod tests {
                 .is_err()
         );
         drop(place);
-        assert!(is_busy(&pool.reserve()));
+        assert!(is_busy(&reserve(&pool)));
         drop(release);
         until_free(&pool).await;
         assert!(is_computed.recv().is_err());
@@ -453,7 +542,7 @@ mod tests {
             fields.split(' ').nth(16).unwrap().parse().unwrap()
         }
         let pool = pool(0, Duration::from_mins(1));
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(&pool).unwrap();
         for memory in [Memory::Usual, Memory::Large] {
             let theirs = place.run(memory, |_| niceness()).await.unwrap();
             assert_eq!(theirs, (niceness() + NICENESS).min(19));
@@ -470,7 +559,7 @@ mod tests {
             }
         }
         let pool = pool(0, Duration::from_mins(1));
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(&pool).unwrap();
         let (dropped, is_dropped) = channel();
         let owned = Owned(dropped);
         let work = move |_: &mut Vec<Block>| drop(owned.0.send("computed".to_owned()));
@@ -484,7 +573,7 @@ mod tests {
         let pool = pool(1, Duration::from_mins(1));
         let threads: Weak<[Slot]> = Arc::downgrade(&pool.desk.slots);
         let release = occupy(&pool, Memory::Usual).await;
-        let mut place = pool.reserve().unwrap();
+        let mut place = reserve(&pool).unwrap();
         drop(pool);
         let last = place.run(Memory::Usual, |_| ());
         drop(release);
@@ -492,7 +581,7 @@ mod tests {
         drop(place);
         let ended = async {
             while threads.strong_count() > 0 {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         timeout(Duration::from_secs(30), ended).await.unwrap();

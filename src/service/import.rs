@@ -83,7 +83,8 @@ impl Import {
     async fn hash(&self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Error> {
         let hashed = candidates.into_iter().map(async |mut candidate| {
             if let Prepared::Plain(password) = candidate.password {
-                let hash = self.passwords.reserve()?.hash(password).await?;
+                let mut slot = self.passwords.reserve(self.passwords.share(None)?)?;
+                let hash = slot.hash(password).await?;
                 candidate.password = Prepared::Hash(hash);
             }
             Ok(candidate)

@@ -1,5 +1,6 @@
 //! Hash passwords, and verify them against hashes.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::error::Error;
 use crate::model::hash_format::{self, Argon2, HashParts, Scheme, Variant, Version};
 use crate::model::password::{Attempt, Password, PasswordHash};
 use crate::service::hash_pool::{HashPool, Memory, Place};
+use crate::service::hash_shares::Share;
 use crate::service::schemes;
 
 /// The most that new hashes may be configured to take: 256 MiB.
@@ -98,10 +100,16 @@ impl Passwords {
         self.threads.get()
     }
 
-    /// Takes one place in the pool, for what one request costs; refuses at once when none is free.
-    pub(crate) fn reserve(&self) -> Result<Slot, Error> {
+    /// Counts a place in the pool that `client` is about to take. Refuses when no place is free, or
+    /// when the client has its share of the places. No place is taken yet.
+    pub(crate) fn share(&self, client: Option<IpAddr>) -> Result<Share, Error> {
+        self.pool.share(client)
+    }
+
+    /// Takes one place in the pool, for the hashes of one request. Refuses at once when none is free.
+    pub(crate) fn reserve(&self, share: Share) -> Result<Slot, Error> {
         Ok(Slot {
-            place: self.pool.reserve()?,
+            place: self.pool.reserve(share)?,
             argon2: self.argon2,
         })
     }
@@ -234,6 +242,11 @@ mod tests {
         Passwords::start(8, iterations, 1, NonZeroUsize::MIN, 0).unwrap()
     }
 
+    fn reserve(passwords: &Passwords) -> Slot {
+        let share = passwords.share(None).unwrap();
+        passwords.reserve(share).unwrap()
+    }
+
     async fn verify(slot: &mut Slot, password: &str, stored: &PasswordHash) -> Verdict {
         let attempt = Attempt::new(password);
         slot.verify(attempt, Some(stored.clone()), true)
@@ -244,9 +257,9 @@ mod tests {
     #[tokio::test]
     async fn an_outdated_hash_is_made_anew_only_where_it_is_wanted() {
         let attempt = || Attempt::new(PREPARED);
-        let mut slot = passwords(1).reserve().unwrap();
+        let mut slot = reserve(&passwords(1));
         let old = slot.hash(attempt().password).await.unwrap();
-        let mut slot = passwords(2).reserve().unwrap();
+        let mut slot = reserve(&passwords(2));
         let verdict = slot.verify(attempt(), Some(old.clone()), false).await;
         assert!(matches!(verdict, Ok(Verdict::Right)));
         let Verdict::Outdated(new) = verify(&mut slot, PREPARED, &old).await else {
@@ -259,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn a_hash_of_another_system_is_verified_as_it_was_made_and_replaced() {
         let passwords = passwords(1);
-        let mut slot = passwords.reserve().unwrap();
+        let mut slot = reserve(&passwords);
         for hash in OF_OTHERS {
             let imported = passwords.import(hash).unwrap();
             assert_eq!(imported.0, format!("imported:{hash}"));
@@ -282,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn a_hash_that_others_made_as_it_would_be_made_here_is_taken_over() {
         let passwords = passwords(1);
-        let mut slot = passwords.reserve().unwrap();
+        let mut slot = reserve(&passwords);
         for (password, is_taken) in [(PREPARED, true), (SENT, false)] {
             let sent = Attempt::new(password).as_sent;
             let memory = &mut Vec::new();
@@ -305,7 +318,7 @@ mod tests {
         let hash = "$2b$04$s1vkQiiW.nun/661gL4m3eEfRmY2rcl90Bz1H0DbAGBi3JIKHTXJm";
         let passwords = passwords(1);
         let imported = passwords.import(hash).unwrap();
-        let mut slot = passwords.reserve().unwrap();
+        let mut slot = reserve(&passwords);
         let read = format!("{}bc", "ä".repeat(35));
         for right in [
             read.clone(),

@@ -7,7 +7,8 @@ use crate::model::requirement::Requirement;
 use crate::model::user::{Email, Role, UserId, Username};
 use crate::service::accounts::{Accounts, target};
 use crate::service::authorization::Caller;
-use crate::service::users::refuse_taken;
+use crate::service::taken::refuse_taken;
+use crate::service::throttle::Counted;
 use crate::service::visible_user::VisibleUser;
 use crate::store::ProfileChange;
 
@@ -55,11 +56,12 @@ impl Accounts {
             }
         };
         let change = ProfileChange { username, email };
-        self.refuse_taken(&change, id).await?;
+        let counted = self.throttle.profile_change(by.actor()).await?;
+        self.refuse_taken(&counted, &change, id).await?;
         let (writing, account) = self.begin(&by, id).await?;
         if !writing.set_profile(id, &change).await? {
             drop(writing);
-            self.refuse_taken(&change, id).await?;
+            self.refuse_taken(&counted, &change, id).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         }
         let old = account.user.username;
@@ -73,7 +75,12 @@ impl Accounts {
             .await
     }
 
-    async fn refuse_taken(&self, change: &ProfileChange, own: UserId) -> Result<(), Refused> {
+    async fn refuse_taken(
+        &self,
+        counted: &Counted,
+        change: &ProfileChange,
+        own: UserId,
+    ) -> Result<(), Refused> {
         let username = match &change.username {
             Change::To(username) => Some(username),
             Change::Keep => None,
@@ -82,6 +89,6 @@ impl Accounts {
             Change::To(email) => email.as_ref(),
             Change::Keep => None,
         };
-        refuse_taken(self.store.taken(username, email, Some(own)).await?)
+        refuse_taken(&self.store, counted, username, email, Some(own)).await
     }
 }

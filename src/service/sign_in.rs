@@ -10,8 +10,8 @@ use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::password::{Attempt, PasswordHash};
 use crate::model::user::{Account, Username};
 use crate::service::audit::Audit;
-use crate::service::passwords::{Passwords, Slot, Verdict};
-use crate::service::throttle::{Counted, Throttle};
+use crate::service::passwords::{Slot, Verdict};
+use crate::service::throttle::{Admitted, Counted, Throttle};
 use crate::service::tokens::{IssuedToken, Tokens, Wanted};
 use crate::store::Store;
 
@@ -20,8 +20,7 @@ use crate::store::Store;
 pub(crate) struct SignIn {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
-    pub(crate) passwords: Arc<Passwords>,
-    pub(crate) throttle: Throttle,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) audit: Arc<Audit>,
     pub(crate) tokens: Arc<Tokens>,
 }
@@ -47,10 +46,9 @@ impl SignIn {
         // No account has the empty name; the question costs the same.
         let canonical = username.as_ref().map_or("", |name| &name.canonical);
         let account = self.store.account_by_name(canonical).await?;
-        let name = username.map_or_else(|_| given.username.clone(), |name| name.canonical);
         let id = account.as_ref().map(|account| account.user.id);
-        let slot = self.passwords.reserve()?;
-        let counted = self.throttle.sign_in(&name, id, origin).await?;
+        let admitted = self.throttle.sign_in(&given.username, id, origin);
+        let Admitted { counted, slot } = admitted.await?;
         let stored = account.as_ref();
         let stored = stored.map(|account| account.password_hash.clone());
         let account = account.filter(|account| account.user.disabled_at.is_none());
@@ -102,8 +100,8 @@ impl SignIn {
         origin: &Origin,
     ) -> Result<Confirmed, Refused> {
         let id = account.user.id;
-        let slot = self.passwords.reserve()?;
-        let counted = self.throttle.confirmation(id, origin).await?;
+        let admitted = self.throttle.confirmation(id, origin).await?;
+        let Admitted { counted, slot } = admitted;
         let stored = Some(account.password_hash.clone());
         let password = Attempt::new(password);
         let (verdict, slot) = self
@@ -126,15 +124,8 @@ impl SignIn {
         mut slot: Slot,
         counted: &Counted,
     ) -> Result<(Verdict, Slot), Error> {
-        match slot.verify(password, stored, rehash).await {
-            Ok(verdict) => Ok((verdict, slot)),
-            Err(error) => {
-                // Nothing was guessed.
-                let writing = self.store.write().await?;
-                counted.give_back(&writing).await?;
-                writing.commit().await?;
-                Err(error)
-            }
-        }
+        let verdict = slot.verify(password, stored, rehash).await;
+        let verdict = self.throttle.give_back_if_failed(counted, verdict).await?;
+        Ok((verdict, slot))
     }
 }

@@ -1,4 +1,4 @@
-//! Count attempts, and refuse those that are too many.
+//! Count attempts, refuse those that are too many, and admit the others to the hash queue.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::model::CLOCK_TOLERANCE;
-use crate::model::audit::Origin;
+use crate::model::audit::{Actor, Origin};
 use crate::model::rate::Rate;
-use crate::model::user::UserId;
+use crate::model::user::{User, UserId, Username};
 use crate::service::audit::Audit;
+use crate::service::passwords::{Passwords, Slot};
 use crate::store::{Bucket, Store, Writing};
 
 /// For so long an address that an account was signed in to from has a bucket of its own there.
@@ -25,7 +26,8 @@ pub(crate) struct Rates {
     pub(crate) account: Rate,
     /// Passwords from one address.
     pub(crate) address: Rate,
-    /// Registrations from one address.
+    /// Registrations and changes of profiles from one address; and those of one account, with the
+    /// passwords that it sets for others.
     pub(crate) registration: Rate,
 }
 
@@ -40,13 +42,21 @@ enum Subject<'a> {
     Session(UserId),
     /// An address.
     Address(IpAddr),
-    /// An address that registers accounts.
+    /// An address that registers accounts or changes profiles.
     Registration(IpAddr),
+    /// An account that registers accounts, changes profiles or sets the passwords of others.
+    Changes(UserId),
 }
 
-/// An attempt that was counted.
-#[derive(Clone, Debug, Default)]
+/// An attempt that the throttle allowed, and counted in these buckets.
+#[derive(Clone, Debug)]
 pub(crate) struct Counted(Vec<Bucket>);
+
+/// An attempt that the throttle allowed, with its place in the hash queue.
+pub(crate) struct Admitted {
+    pub(crate) counted: Counted,
+    pub(crate) slot: Slot,
+}
 
 impl Counted {
     /// Takes the attempt back: it was none.
@@ -59,116 +69,220 @@ impl Counted {
 }
 
 /// The counts, in the database: they survive a restart, and several processes share them.
+///
+/// Each hash that a request asks for gets its place in the hash queue here, after the attempt was
+/// allowed. A refused attempt takes no place, and one that the queue refuses is not counted.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) audit: Arc<Audit>,
+    pub(crate) passwords: Arc<Passwords>,
     /// Without them nothing is counted.
     pub(crate) rates: Option<Rates>,
 }
 
 impl Throttle {
-    /// Counts an attempt to sign in as `name`, which is the account's if there is one. An address
-    /// that signed in to it lately has a bucket of its own, so that strangers who guess do not lock
-    /// its owner out.
+    /// Admits an attempt to sign in as `username`, which `account` has if there is one.
+    ///
+    /// From an address that the account signed in from lately, only a bucket of this account and this
+    /// address counts. So neither guesses at the account from elsewhere nor guesses at other accounts
+    /// from there refuse its owner.
     pub(crate) async fn sign_in(
         &self,
-        name: &str,
+        username: &str,
         account: Option<UserId>,
         origin: &Origin,
-    ) -> Result<Counted, Error> {
+    ) -> Result<Admitted, Error> {
         let Some(rates) = self.rates else {
-            return Ok(Counted::default());
+            return self.admit(Vec::new(), account, origin).await;
         };
+        let name = counted_name(username);
         let Some(address) = origin.network() else {
-            let bucket = rates.bucket(Subject::Name(name));
-            return self.count(&[bucket], account, origin).await;
+            let buckets = vec![rates.bucket(Subject::Name(&name))];
+            return self.admit(buckets, account, origin).await;
         };
         // No account has this id; the question costs the same.
         let user = account.unwrap_or(UserId(0));
         let since = self.clock.now() - ADDRESS_KNOWN_FOR;
-        let subject = if self.store.knows_address(user, address, since).await? {
-            Subject::Known(user, address)
+        let buckets = if self.store.knows_address(user, address, since).await? {
+            vec![rates.bucket(Subject::Known(user, address))]
         } else {
-            Subject::Name(name)
+            let subjects = [Subject::Name(&name), Subject::Address(address)];
+            subjects.map(|subject| rates.bucket(subject)).to_vec()
         };
-        let buckets = [subject, Subject::Address(address)].map(|subject| rates.bucket(subject));
-        self.count(&buckets, account, origin).await
+        self.admit(buckets, account, origin).await
     }
 
-    /// Counts an attempt to confirm the password of an account from one of its own sessions, which
-    /// no stranger can use up.
+    /// Admits an attempt to confirm the password of an account from one of its own sessions, which
+    /// strangers cannot use up.
     pub(crate) async fn confirmation(
         &self,
         account: UserId,
         origin: &Origin,
-    ) -> Result<Counted, Error> {
-        let Some(rates) = self.rates else {
-            return Ok(Counted::default());
-        };
-        let bucket = rates.bucket(Subject::Session(account));
-        self.count(&[bucket], Some(account), origin).await
+    ) -> Result<Admitted, Error> {
+        let bucket = self
+            .rates
+            .map(|rates| rates.bucket(Subject::Session(account)));
+        let buckets = bucket.into_iter().collect();
+        self.admit(buckets, Some(account), origin).await
     }
 
-    /// Counts a registration.
-    pub(crate) async fn registration(&self, origin: &Origin) -> Result<(), Error> {
-        let (Some(rates), Some(address)) = (self.rates, origin.network()) else {
-            return Ok(());
+    /// Admits a registration.
+    pub(crate) async fn registration(&self, actor: &Actor) -> Result<Admitted, Error> {
+        let (user, origin) = (actor.user_id(), origin(actor));
+        let buckets = self.changes(user, origin.network());
+        self.admit(buckets, user, &origin).await
+    }
+
+    /// Admits the new password that an actor sets for another account.
+    pub(crate) async fn new_password(&self, actor: &Actor) -> Result<Admitted, Error> {
+        let user = actor.user_id();
+        let buckets = self.changes(user, None);
+        self.admit(buckets, user, &origin(actor)).await
+    }
+
+    /// Counts a change of a profile, which computes no hash.
+    pub(crate) async fn profile_change(&self, actor: &Actor) -> Result<Counted, Error> {
+        let (user, origin) = (actor.user_id(), origin(actor));
+        let buckets = self.changes(user, origin.network());
+        self.refuse_full(&buckets, user, &origin).await?;
+        self.count(buckets, user, &origin).await
+    }
+
+    /// Takes a counted attempt back where it failed with an error: its password was not looked at.
+    pub(crate) async fn give_back_if_failed<T>(
+        &self,
+        counted: &Counted,
+        done: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if done.is_err() && !counted.0.is_empty() {
+            let writing = self.store.write().await?;
+            counted.give_back(&writing).await?;
+            writing.commit().await?;
+        }
+        done
+    }
+
+    /// Deletes the buckets of an account that gets another password with `writing`: guesses at the old
+    /// one do not count for the new one.
+    pub(crate) async fn clear(&self, writing: &Writing, user: &User) -> Result<(), Error> {
+        let known = writing.known_addresses(user.id).await?;
+        let known = known
+            .into_iter()
+            .map(|address| Subject::Known(user.id, address));
+        let name = counted_name(&user.username);
+        let own = [Subject::Name(&name), Subject::Session(user.id)];
+        let keys = own.into_iter().chain(known).map(Subject::key).collect();
+        writing.delete_buckets(keys).await
+    }
+
+    /// The buckets of what registers an account or changes a profile.
+    fn changes(&self, user: Option<UserId>, address: Option<IpAddr>) -> Vec<Bucket> {
+        let Some(rates) = self.rates else {
+            return Vec::new();
         };
-        let bucket = rates.bucket(Subject::Registration(address));
-        self.count(&[bucket], None, origin).await.map(drop)
+        let address = address.map(Subject::Registration);
+        let subjects = address.into_iter().chain(user.map(Subject::Changes));
+        subjects.map(|subject| rates.bucket(subject)).collect()
+    }
+
+    /// Counts an attempt and takes its place in the hash queue, in this order: an attempt that is
+    /// refused has no place, not even while it is counted.
+    async fn admit(
+        &self,
+        buckets: Vec<Bucket>,
+        account: Option<UserId>,
+        origin: &Origin,
+    ) -> Result<Admitted, Error> {
+        self.refuse_full(&buckets, account, origin).await?;
+        // Refuses most of what the queue would refuse before it costs a write.
+        let share = self.passwords.share(origin.network())?;
+        let counted = self.count(buckets, account, origin).await?;
+        let slot = self.passwords.reserve(share);
+        let slot = self.give_back_if_failed(&counted, slot).await?;
+        Ok(Admitted { counted, slot })
+    }
+
+    /// Refuses an attempt while one of its buckets is full. It only reads: a flood is refused beside
+    /// the one connection that writes.
+    async fn refuse_full(
+        &self,
+        buckets: &[Bucket],
+        account: Option<UserId>,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        for bucket in buckets {
+            let drained_at = self.store.drained_at(bucket).await?;
+            if let Some(retry_after) = wait(bucket, drained_at, now) {
+                self.audit.throttled(account, origin, now);
+                return Err(Error::RateLimited { retry_after });
+            }
+        }
+        Ok(())
     }
 
     /// Counts in all of the buckets, or in none if one is full: a refusal writes nothing.
     async fn count(
         &self,
-        buckets: &[Bucket],
+        buckets: Vec<Bucket>,
         account: Option<UserId>,
         origin: &Origin,
     ) -> Result<Counted, Error> {
-        let now = self.clock.now();
-        let refuse = |retry_after| {
-            self.audit.throttled(account, origin, now);
-            Err(Error::RateLimited { retry_after })
-        };
-        // A flood is refused here, beside the one connection that writes.
-        for bucket in buckets {
-            let drained_at = self.store.drained_at(bucket).await?;
-            if let Some(retry_after) = wait(bucket, drained_at, now) {
-                return refuse(retry_after);
-            }
+        if buckets.is_empty() {
+            return Ok(Counted(buckets));
         }
+        let now = self.clock.now();
         let writing = self.store.write().await?;
-        for bucket in buckets {
+        for bucket in &buckets {
             if !writing.count(bucket, now).await? {
-                // Others were faster by a moment, and have filled it.
-                return refuse(seconds(bucket.rate.interval()));
+                // Other attempts have filled it since it was read.
+                self.audit.throttled(account, origin, now);
+                let retry_after = seconds(bucket.rate.interval());
+                return Err(Error::RateLimited { retry_after });
             }
         }
         writing.commit().await?;
-        Ok(Counted(buckets.to_vec()))
+        Ok(Counted(buckets))
+    }
+}
+
+impl Subject<'_> {
+    /// The key of its bucket.
+    fn key(self) -> [u8; 32] {
+        let counted = match self {
+            Self::Name(name) => format!("name {name}"),
+            Self::Known(account, address) => format!("known {account} {address}"),
+            Self::Session(account) => format!("session {account}"),
+            Self::Address(address) => format!("address {address}"),
+            Self::Registration(address) => format!("registration {address}"),
+            Self::Changes(account) => format!("changes {account}"),
+        };
+        Sha256::digest(counted).into()
     }
 }
 
 impl Rates {
     fn bucket(&self, subject: Subject) -> Bucket {
-        let (rate, counted) = match subject {
-            Subject::Name(name) => (self.account, format!("name {name}")),
-            Subject::Known(account, address) => {
-                (self.account, format!("known {account} {address}"))
-            }
-            Subject::Session(account) => (self.account, format!("session {account}")),
-            Subject::Address(address) => (self.address, format!("address {address}")),
-            Subject::Registration(address) => {
-                (self.registration, format!("registration {address}"))
-            }
+        let rate = match subject {
+            Subject::Name(_) | Subject::Known(..) | Subject::Session(_) => self.account,
+            Subject::Address(_) => self.address,
+            Subject::Registration(_) | Subject::Changes(_) => self.registration,
         };
-        Bucket {
-            key: Sha256::digest(counted).into(),
-            rate,
-        }
+        let key = subject.key();
+        Bucket { key, rate }
     }
+}
+
+/// The client of an actor. The operator has none.
+fn origin(actor: &Actor) -> Origin {
+    actor.origin().cloned().unwrap_or_default()
+}
+
+/// A name as it is counted, whether or not an account can have it: one bucket for all its spellings.
+fn counted_name(username: &str) -> String {
+    Username::parse(username).map_or_else(|_| username.to_owned(), |name| name.canonical)
 }
 
 /// In how many seconds a full bucket takes the next attempt; `None` while it is not full.

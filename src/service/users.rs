@@ -5,16 +5,17 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::error::{Error, Forbidden};
 use crate::model::audit::{Actor, AuditEventKind, NewEvent};
-use crate::model::form::{FieldError, Problem, Refused};
+use crate::model::form::Refused;
 use crate::model::page::{Page, PageRequest};
 use crate::model::password::Password;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Email, Role, User, UserId, Username};
 use crate::service::authentication::Authentication;
 use crate::service::authorization::{Authorized, Caller};
-use crate::service::passwords::Passwords;
+use crate::service::taken::refuse_taken;
+use crate::service::throttle::{Admitted, Counted, Throttle};
 use crate::service::visible_user::VisibleUser;
-use crate::store::{NewAccount, Store, TakenField};
+use crate::store::{NewAccount, Store};
 
 /// What somebody typed to register.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ pub struct Registration {
 pub(crate) struct Users {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
-    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) throttle: Arc<Throttle>,
     /// Whether anybody may register.
     pub(crate) open: bool,
     /// The lowest role to which the accounts of others are visible.
@@ -59,20 +60,15 @@ impl Users {
             })?)
         };
         let checked = Checked::new(registration)?;
-        asking
-            .services()
-            .sign_in
-            .throttle
-            .registration(asking.origin())
-            .await?;
-        // Asked before the costly hash; the insertion asks again.
-        self.refuse_taken(&checked).await?;
-        asking.claim_new_hash()?;
         let actor = match &admin {
             Some(admin) => admin.actor().clone(),
             None => Actor::Anonymous(asking.origin().clone()),
         };
-        let user = self.insert(actor, admin.as_ref(), checked, Role::User);
+        let admitted = self.throttle.registration(&actor).await?;
+        // Asked before the costly hash; the insertion asks again.
+        self.refuse_taken(&admitted.counted, &checked).await?;
+        asking.claim_new_hash()?;
+        let user = self.insert(actor, admin.as_ref(), checked, Role::User, admitted);
         let user = user.await?;
         Ok(match admin {
             Some(admin) => admin.viewer().sees(user),
@@ -87,8 +83,10 @@ impl Users {
         role: Role,
     ) -> Result<User, Refused> {
         let checked = Checked::new(registration)?;
-        self.refuse_taken(&checked).await?;
-        self.insert(Actor::Operator, None, checked, role).await
+        let admitted = self.throttle.registration(&Actor::Operator).await?;
+        self.refuse_taken(&admitted.counted, &checked).await?;
+        self.insert(Actor::Operator, None, checked, role, admitted)
+            .await
     }
 
     /// Inserts an account. While registration is closed, the admin is checked again before that.
@@ -98,9 +96,13 @@ impl Users {
         admin: Option<&Authorized>,
         new: Checked,
         role: Role,
+        admitted: Admitted,
     ) -> Result<User, Refused> {
-        let password = new.password.clone();
-        let password_hash = self.passwords.reserve()?.hash(password).await?;
+        let Admitted { counted, mut slot } = admitted;
+        let hashed = slot.hash(new.password.clone()).await;
+        drop(slot);
+        let hashed = self.throttle.give_back_if_failed(&counted, hashed);
+        let password_hash = hashed.await?;
         let now = self.clock.now();
         let account = NewAccount {
             username: new.username.clone(),
@@ -117,7 +119,7 @@ impl Users {
         }
         let Some(id) = writing.insert_user(account).await? else {
             drop(writing);
-            self.refuse_taken(&new).await?;
+            self.refuse_taken(&counted, &new).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         };
         let event = NewEvent::new(AuditEventKind::Registered, id, actor, now);
@@ -128,9 +130,9 @@ impl Users {
         Ok(account.ok_or_else(gone)?.user)
     }
 
-    async fn refuse_taken(&self, new: &Checked) -> Result<(), Refused> {
+    async fn refuse_taken(&self, counted: &Counted, new: &Checked) -> Result<(), Refused> {
         let (username, email) = (Some(&new.username), new.email.as_ref());
-        refuse_taken(self.store.taken(username, email, None).await?)
+        refuse_taken(&self.store, counted, username, email, None).await
     }
 
     /// The account of the caller.
@@ -236,29 +238,6 @@ impl Checked {
             (username, email, password) => {
                 let errors = [username.err(), email.err(), password.err()];
                 Err(Refused::Form(errors.into_iter().flatten().collect()))
-            }
-        }
-    }
-}
-
-/// Says which values other accounts have, if any.
-pub(super) fn refuse_taken(taken: Vec<TakenField>) -> Result<(), Refused> {
-    if taken.is_empty() {
-        return Ok(());
-    }
-    Err(Refused::Form(
-        taken.into_iter().map(FieldError::from).collect(),
-    ))
-}
-
-impl From<TakenField> for FieldError {
-    fn from(taken: TakenField) -> Self {
-        match taken {
-            TakenField::Username => {
-                Self::new("username", Problem::Taken, "This username is taken.")
-            }
-            TakenField::Email => {
-                Self::new("email", Problem::Taken, "This e-mail address is taken.")
             }
         }
     }

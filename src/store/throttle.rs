@@ -20,6 +20,9 @@ use crate::store::{Store, Writing};
 /// The number of addresses that are known of an account at most.
 const MOST_ADDRESSES: u64 = 50;
 
+/// The number of keys that one statement deletes. A statement has a limited number of parameters.
+const MOST_KEYS: usize = 500;
+
 /// What is counted, and how much of it there may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
@@ -91,6 +94,30 @@ impl Writing {
             .exec(&self.transaction)
             .await?;
         Ok(())
+    }
+
+    /// Deletes these buckets.
+    pub(crate) async fn delete_buckets(&self, keys: Vec<[u8; 32]>) -> Result<(), Error> {
+        for keys in keys.chunks(MOST_KEYS) {
+            let keys = keys.iter().map(|key| key.to_vec());
+            throttle::Entity::delete_many()
+                .filter(throttle::Column::Key.is_in(keys))
+                .exec(&self.transaction)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The addresses that the account was signed in to from.
+    pub(crate) async fn known_addresses(&self, user: UserId) -> Result<Vec<IpAddr>, Error> {
+        let rows = known_address::Entity::find()
+            .filter(known_address::Column::UserId.eq(user.0))
+            .all(&self.transaction)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| row.address.parse().ok())
+            .collect())
     }
 
     /// Notes that the account was signed in to from there, and forgets the oldest of too many addresses.
