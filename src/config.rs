@@ -278,7 +278,7 @@ pub struct Limits {
     )]
     pub document_bytes: usize,
 
-    /// Tokens of a document: names, numbers, strings and punctuation.
+    /// Tokens of a document: names, numbers, strings and punctuation; and values in its variables.
     #[arg(
         long = "limit-tokens",
         env = "SYMBOLON_LIMIT_TOKENS",

@@ -58,6 +58,7 @@ mod security;
 mod sessions;
 mod subscriptions;
 mod terminal;
+mod text_cost;
 mod throttle;
 mod tokens;
 mod trail;

@@ -13,6 +13,7 @@ use crate::graphql::guard::{RequireRole, RequireScope, SessionOnly};
 use crate::graphql::objects::{Role, Token};
 use crate::model::audit::Actor;
 use crate::model::form::Refused;
+use crate::model::parse_id;
 use crate::model::scope::ACCOUNT_WRITE;
 use crate::model::token::Lifetime;
 use crate::model::user::{self, UserId};
@@ -108,7 +109,7 @@ impl Mutation {
     ) -> Result<bool> {
         let (asking, actor, own) = asking(ctx).await?;
         // What is no number is none's.
-        let id = id.parse().unwrap_or(0);
+        let id = parse_id(&id).unwrap_or(0);
         let ended = Box::pin(services(ctx)?.access_tokens.end(own, id, actor)).await?;
         asking.look_again();
         Ok(ended)

@@ -15,6 +15,7 @@ use crate::http::errors::{Challenge, refuse};
 use crate::http::request_log::{Arrival, Work};
 use crate::http::{Door, origin};
 use crate::model::audit::Origin;
+use crate::model::limits;
 use crate::service::authentication::Authentication;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -183,7 +184,7 @@ impl<E: Endpoint> WithContext<E> {
 fn request_id(headers: &HeaderMap) -> Arc<str> {
     let given = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
     let is_id = |id: &&str| {
-        (1..=64).contains(&id.len())
+        (1..=limits::REQUEST_ID).contains(&id.len())
             && id
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))

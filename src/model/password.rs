@@ -8,7 +8,7 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use crate::model::common_passwords::is_common;
 use crate::model::form::{FieldError, Problem};
 use crate::model::hash_format::{self, Argon2, HashParts};
-use crate::model::is_too_long;
+use crate::model::limits;
 
 /// The longest password.
 const MAX_CHARACTERS: usize = 128;
@@ -27,7 +27,7 @@ impl Password {
         if text.is_empty() {
             return refuse(Problem::Blank, "Choose a password.");
         }
-        if is_too_long(text, MAX_CHARACTERS) {
+        if text.len() > limits::PASSWORD {
             return refuse(Problem::TooLong, TOO_LONG);
         }
         let Ok(prepared) = OpaqueString::enforce(text) else {
@@ -50,7 +50,7 @@ impl Password {
     /// A password that somebody chose elsewhere, whatever it is worth.
     pub(crate) fn imported(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("password", problem, message));
-        if is_too_long(text, MAX_CHARACTERS) {
+        if text.len() > limits::PASSWORD {
             return refuse(Problem::TooLong, TOO_LONG);
         }
         match OpaqueString::enforce(text) {
@@ -87,7 +87,7 @@ impl Attempt {
     /// What cannot be prepared stays as it is: it may still be right for an imported hash, and costs
     /// what any other password costs.
     pub(crate) fn new(text: &str) -> Self {
-        let prepared = (!is_too_long(text, MAX_CHARACTERS)).then(|| OpaqueString::enforce(text));
+        let prepared = (text.len() <= limits::PASSWORD).then(|| OpaqueString::enforce(text));
         let prepared = prepared.and_then(Result::ok);
         let prepared = prepared.map_or_else(|| text.to_owned(), Into::into);
         Self {

@@ -11,7 +11,7 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 
 use crate::model::form::{FieldError, Problem};
-use crate::model::is_too_long;
+use crate::model::limits;
 use crate::model::password::PasswordHash;
 use crate::model::token::Session;
 
@@ -29,6 +29,8 @@ impl FromStr for UserId {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A longer text is not a number of ours, and fails as an empty one does.
+        let text = if text.len() > limits::ID { "" } else { text };
         text.parse().map(Self)
     }
 }
@@ -92,7 +94,7 @@ impl Username {
         if text.is_empty() {
             return refuse(Problem::Blank, "Choose a username.");
         }
-        if is_too_long(text, MAX_CHARACTERS) {
+        if text.len() > limits::USERNAME {
             return refuse(Problem::TooLong, TOO_LONG);
         }
         let (Some(display), Some(canonical)) = (
@@ -146,7 +148,7 @@ impl Email {
         let options = Options::default()
             .without_display_text()
             .without_domain_literal();
-        if text.len() > 254 || EmailAddress::parse_with_options(text, options).is_err() {
+        if text.len() > limits::EMAIL || EmailAddress::parse_with_options(text, options).is_err() {
             let message = "This is not an e-mail address.";
             return Err(FieldError::new("email", Problem::Invalid, message));
         }
