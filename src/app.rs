@@ -189,22 +189,21 @@ impl Symbolon {
     }
 
     /// Builds a schema of your roots, which [`Query`](crate::Query) and
-    /// [`Mutation`](crate::Mutation) are merged into. What resolvers and guards need is set.
+    /// [`Mutation`](crate::Mutation) are merged into. Resolvers and guards use the instance whose
+    /// endpoint serves the schema.
     pub fn schema<Q, M, S>(&self, query: Q, mutation: M, subscription: S) -> SchemaBuilder<Q, M, S>
     where
         Q: ObjectType + 'static,
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        let services = Arc::clone(&self.door.services);
-        graphql::schema(services, &self.door.limits, query, mutation, subscription)
+        graphql::schema(&self.door.limits, query, mutation, subscription)
     }
 
     /// [`Symbolon::routes`] with nothing but Symbolon's own types: what `symbolon serve` serves.
     #[must_use]
     pub fn own_routes(&self) -> Route {
-        let services = Arc::clone(&self.door.services);
-        self.routes(graphql::own_schema(services, &self.door.limits).finish())
+        self.routes(graphql::own_schema(&self.door.limits).finish())
     }
 
     /// Symbolon's paths: `/graphql` for the schema, `/tokens`, `/auth`, `/healthz`, `/readyz`, and `/`
@@ -233,7 +232,8 @@ impl Symbolon {
         http::graphql(&self.door, schema)
     }
 
-    /// Lets plain routes of an app that runs on a server of its own ask who is calling.
+    /// Lets plain routes of an app that runs on a server of its own ask who is calling. Where a route is
+    /// under the middleware of several instances, the innermost one answers.
     #[must_use]
     pub fn middleware(&self) -> Middleware {
         Middleware::new(Arc::clone(&self.door))

@@ -35,6 +35,7 @@ mod flood;
 mod forward_auth;
 mod healthcheck;
 mod import;
+mod instances;
 mod keys;
 mod kills;
 mod limits;

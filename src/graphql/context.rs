@@ -46,8 +46,8 @@ pub(super) fn authentication<'a>(ctx: &Context<'a>) -> Result<&'a Authentication
     Ok(&call.authentication)
 }
 
-/// What Symbolon can do.
+/// The services of the instance that the request came to, whichever instance the schema was built for: the
+/// identity and what it acts on are always of one instance.
 pub(super) fn services<'a>(ctx: &Context<'a>) -> Result<&'a Services, Error> {
-    let services: &Arc<Services> = ctx.data().map_err(|error| Error::internal(error.message))?;
-    Ok(services)
+    Ok(authentication(ctx)?.services())
 }
