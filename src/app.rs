@@ -88,6 +88,7 @@ impl Symbolon {
     }
 
     async fn start(config: Config, clock: Clock, opening: Opening) -> Result<Self, StartError> {
+        config.check()?;
         let location = Location::parse(&config.database_url.0).map_err(StartError::new)?;
         let key = match opening {
             Opening::Create => key_source(&config, &location)?,
@@ -103,7 +104,13 @@ impl Symbolon {
             config.hash_threads.unwrap_or_else(cores),
             config.hash_queue,
         )
-        .map_err(|why| StartError::new(format!("these Argon2 parameters do not work: {why}")))?;
+        .map_err(|why| {
+            StartError::new(format!(
+                "SYMBOLON_ARGON2_MEMORY={}, SYMBOLON_ARGON2_ITERATIONS={} and \
+                 SYMBOLON_ARGON2_PARALLELISM={} do not work together: {why}",
+                config.argon2_memory, config.argon2_iterations, config.argon2_parallelism
+            ))
+        })?;
         let passwords = Arc::new(passwords);
         // A key that cannot be used is found out before a database is made, and a key is made only
         // for a database that can be used.

@@ -56,6 +56,7 @@ mod revocation;
 mod running;
 mod schema;
 mod security;
+mod settings;
 mod sessions;
 mod subscriptions;
 mod terminal;

@@ -138,7 +138,8 @@ impl Tokens {
             if !session.is_live(now) || account.user.disabled_at.is_some() {
                 return Err(Unauthenticated::TokenExpired.into());
             }
-            let latest = account.user.last_sign_in_at.map(|at| at + self.max_age);
+            let latest = account.user.last_sign_in_at;
+            let latest = latest.and_then(|at| at.checked_add_signed(self.max_age));
             let expires_at = (now + self.lifetime.duration())
                 .min(latest.unwrap_or(session.expires_at))
                 .max(session.expires_at);
