@@ -12,7 +12,9 @@ use futures_util::future::BoxFuture;
 use poem::endpoint::{BoxEndpoint, Endpoint};
 use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use tokio::net::TcpListener;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use crate::background::supervise;
 use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
@@ -35,8 +37,10 @@ use crate::service::tokens::Tokens;
 use crate::service::users::Users;
 use crate::store::{Connections, Location, Store};
 
-/// How often what says nothing any more is deleted, in seconds.
-const PURGE_EVERY: u64 = 600;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The time between two purges.
+const PURGE_INTERVAL: Duration = Duration::from_mins(10);
 
 /// What is done about a database that is missing, or not up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +186,7 @@ impl Symbolon {
             store,
         };
         let services = Arc::new(services);
-        tokio::spawn(housekeep(Arc::downgrade(&services)));
+        start_tasks(&services);
         let door = Door {
             services,
             http: config.http,
@@ -339,26 +343,50 @@ impl Symbolon {
     }
 }
 
-/// Does what is done behind everybody's back, until the services are dropped.
-async fn housekeep(services: Weak<Services>) {
-    let mut every_second = tokio::time::interval(Duration::from_secs(1));
-    for second in 1_u64.. {
-        every_second.tick().await;
-        let Some(services) = services.upgrade() else {
-            return;
-        };
+/// Starts the tasks that run until the services are dropped.
+fn start_tasks(services: &Arc<Services>) {
+    repeat("cache check", SECOND, services, |services| async move {
         services.check_cache().await;
-        let mut done = services.flush().await;
-        if second % PURGE_EVERY == 0 {
-            done = done.and(services.purge().await);
+        Ok(())
+    });
+    repeat("flush", SECOND, services, |services| async move {
+        services.flush().await
+    });
+    repeat("purge", PURGE_INTERVAL, services, |services| async move {
+        services.purge().await
+    });
+}
+
+/// Runs `work` once in every period.
+fn repeat<F>(
+    name: &'static str,
+    period: Duration,
+    services: &Arc<Services>,
+    work: impl Fn(Arc<Services>) -> F + Send + Sync + 'static,
+) where
+    F: Future<Output = Result<(), crate::Error>> + Send + 'static,
+{
+    let (services, work) = (Arc::downgrade(services), Arc::new(work));
+    let rounds = move || {
+        let (services, work) = (Weak::clone(&services), Arc::clone(&work));
+        async move {
+            let mut ticks = interval_at(Instant::now() + period, period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let Some(services) = services.upgrade() else {
+                    return;
+                };
+                // The next round tries again. That the database is unavailable is logged by the store.
+                if let Err(error) = work(services).await
+                    && !matches!(error, crate::Error::ServiceUnavailable { .. })
+                {
+                    error.log(name);
+                }
+            }
         }
-        // The next round tries again. That the database is unavailable is logged by the store.
-        if let Err(error) = done
-            && !matches!(error, crate::Error::ServiceUnavailable { .. })
-        {
-            error.log("housekeeping");
-        }
-    }
+    };
+    tokio::spawn(supervise(name, rounds));
 }
 
 fn mebibytes(count: u32) -> u64 {

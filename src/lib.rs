@@ -58,9 +58,11 @@
 //! | `app` | puts the parts together: [`Symbolon`] |
 //! | `cli` | door of the binary: one file for each subcommand |
 //!
-//! Beside them stand `error` (the one table of how errors are answered), `config` and `clock`.
+//! Beside them stand `error` (the one table of how errors are answered), `config`, `clock` and `background`
+//! (tasks that are started again after a panic).
 
 mod app;
+mod background;
 mod clock;
 mod config;
 mod error;
