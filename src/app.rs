@@ -20,6 +20,7 @@ use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
 use crate::http::{self, Door, Metrics, Middleware};
+use crate::model::password::PasswordRules;
 use crate::model::token::Lifetime;
 use crate::operator::Operator;
 use crate::service::Services;
@@ -116,6 +117,9 @@ impl Symbolon {
             ))
         })?;
         let passwords = Arc::new(passwords);
+        let rules = PasswordRules {
+            min_characters: config.password_min as usize,
+        };
         // A key that cannot be used is found out before a database is made, and a key is made only
         // for a database that can be used.
         let found = key.find().map_err(StartError::new)?;
@@ -153,6 +157,7 @@ impl Symbolon {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
                 passwords: Arc::clone(&passwords),
+                rules,
             },
             import: Import {
                 store: Arc::clone(&store),
@@ -177,6 +182,7 @@ impl Symbolon {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
                 passwords,
+                rules,
                 open: config.registration,
             },
             audit,

@@ -64,4 +64,5 @@ mod text_cost;
 mod throttle;
 mod tokens;
 mod trail;
+mod usernames;
 mod users;

@@ -1,5 +1,6 @@
 //! The objects and enums of the schema.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
@@ -178,7 +179,7 @@ pub(crate) struct UserError {
     /// The field of the input, if it is about one.
     field: Option<&'static str>,
     /// For people.
-    message: &'static str,
+    message: Cow<'static, str>,
 }
 
 /// What can be wrong with a field of an input.
@@ -203,6 +204,8 @@ pub(crate) enum UserErrorCode {
     LimitReached,
     /// The password is among the 100,000 most common ones, which are guessed first.
     PasswordTooCommon,
+    /// The password contains the username.
+    PasswordContainsUsername,
 }
 
 impl From<FieldError> for UserError {

@@ -3,6 +3,7 @@
 pub(crate) mod access_token;
 pub(crate) mod audit;
 mod common_passwords;
+pub(crate) mod confusable;
 pub(crate) mod credentials;
 pub(crate) mod form;
 pub(crate) mod hash_format;

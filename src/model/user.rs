@@ -10,6 +10,7 @@ use precis_profiles::precis_core;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 
+use crate::model::confusable::is_highly_restrictive;
 use crate::model::form::{FieldError, Problem};
 use crate::model::limits;
 use crate::model::password::PasswordHash;
@@ -89,6 +90,19 @@ const MAX_CHARACTERS: usize = 64;
 const TOO_LONG: &str = "A username has at most 64 characters.";
 
 impl Username {
+    /// A name that is new to this server. It satisfies UTS #39 besides, so that it does not look like another
+    /// one.
+    pub(crate) fn choose(text: &str) -> Result<Self, FieldError> {
+        let name = Self::parse(text)?;
+        if !is_highly_restrictive(&name.display) {
+            let message = "A username does not mix letters of several scripts, such as Latin and Cyrillic, \
+                           and has none that identifiers should not have.";
+            return Err(FieldError::new("username", Problem::Invalid, message));
+        }
+        Ok(name)
+    }
+
+    /// A name that an account may have already.
     pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("username", problem, message));
         if text.is_empty() {

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Forbidden, Unauthenticated};
 use crate::model::audit::{Actor, AuditEventKind, NewEvent};
 use crate::model::form::{Change, FieldError, Problem, Refused};
-use crate::model::password::Password;
+use crate::model::password::PasswordRules;
 use crate::model::user::{Account, Email, Role, User, UserId, Username};
 use crate::service::access_tokens;
 use crate::service::authentication::Authentication;
@@ -30,6 +30,7 @@ pub(crate) struct Accounts {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) rules: PasswordRules,
 }
 
 impl Accounts {
@@ -43,7 +44,7 @@ impl Accounts {
         new: &str,
     ) -> Result<IssuedToken, Refused> {
         let account = asking.account().await?;
-        let new = Password::choose(new, "newPassword")?;
+        let new = (self.rules).choose(new, &account.user.username, "newPassword")?;
         asking.claim_verification()?;
         asking.claim_new_hash()?;
         let sign_in = &asking.services().sign_in;
@@ -121,11 +122,14 @@ impl Accounts {
         };
         let change = ProfileChange { username, email };
         self.refuse_taken(&change, id).await?;
-        let (writing, _) = if actor.user == Some(id) {
+        let (writing, account) = if actor.user == Some(id) {
             self.begin_own(id).await?
         } else {
             self.begin(actor, id).await?
         };
+        if let Change::To(new) = &change.username {
+            refuse_mixed_scripts(new, &account)?;
+        }
         if !writing.set_profile(id, &change).await? {
             drop(writing);
             self.refuse_taken(&change, id).await?;
@@ -166,9 +170,9 @@ impl Accounts {
             let why = "Your own password is changed with changePassword.".to_owned();
             return Err(Error::BadUserInput(why).into());
         }
-        let new = Password::choose(new, "newPassword")?;
-        // Nobody is looked for after the costly hash who is not there before.
-        self.store.account_by_id(id).await?.ok_or_else(nobody)?;
+        // Before the costly hash.
+        let account = self.store.account_by_id(id).await?.ok_or_else(nobody)?;
+        let new = (self.rules).choose(new, &account.user.username, "newPassword")?;
         let new = self.passwords.reserve()?.hash(new).await?;
         let (mut writing, account) = self.begin(actor, id).await?;
         self.end_tokens(&mut writing, &account, actor).await?;
@@ -321,6 +325,15 @@ impl Accounts {
         }
         Ok(live)
     }
+}
+
+/// Refuses a new name that mixes scripts. Another spelling of the present name is not new.
+fn refuse_mixed_scripts(new: &Username, account: &Account) -> Result<(), FieldError> {
+    let present = Username::parse(&account.user.username);
+    if present.is_ok_and(|present| present.canonical == new.canonical) {
+        return Ok(());
+    }
+    Username::choose(&new.display).map(drop)
 }
 
 /// Refuses to take the last admin away who may sign in.

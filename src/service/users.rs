@@ -7,7 +7,7 @@ use crate::error::{Error, Forbidden};
 use crate::model::audit::{Actor, AuditEventKind, NewEvent};
 use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::page::{Page, PageRequest};
-use crate::model::password::Password;
+use crate::model::password::{Password, PasswordRules};
 use crate::model::scope::ACCOUNT_WRITE;
 use crate::model::user::{Email, Role, User, UserId, Username};
 use crate::service::authentication::Authentication;
@@ -21,7 +21,7 @@ pub struct Registration {
     pub username: String,
     /// Optional; not verified.
     pub email: Option<String>,
-    /// The password in the clear; 8 to 128 characters.
+    /// The password in the clear; as many characters as are configured, 8 at least, to 128.
     pub password: String,
 }
 
@@ -31,6 +31,7 @@ pub(crate) struct Users {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) rules: PasswordRules,
     /// Whether anybody may register.
     pub(crate) open: bool,
 }
@@ -55,7 +56,7 @@ impl Users {
             asking.require_scope(ACCOUNT_WRITE).await?;
             asking.actor().await?
         };
-        let checked = Checked::new(registration)?;
+        let checked = Checked::new(registration, self.rules)?;
         asking
             .services()
             .sign_in
@@ -74,7 +75,7 @@ impl Users {
         registration: &Registration,
         role: Role,
     ) -> Result<User, Refused> {
-        let checked = Checked::new(registration)?;
+        let checked = Checked::new(registration, self.rules)?;
         self.refuse_taken(&checked).await?;
         self.insert(&Actor::default(), checked, role).await
     }
@@ -147,10 +148,11 @@ struct Checked {
 
 impl Checked {
     /// Says of all that is wrong.
-    fn new(typed: &Registration) -> Result<Self, Refused> {
-        let username = Username::parse(&typed.username);
+    fn new(typed: &Registration, rules: PasswordRules) -> Result<Self, Refused> {
+        let username = Username::choose(&typed.username);
         let email = typed.email.as_deref().map(Email::parse).transpose();
-        let password = Password::choose(&typed.password, "password");
+        let name = username.as_ref().map_or("", |name| &name.canonical);
+        let password = rules.choose(&typed.password, name, "password");
         match (username, email, password) {
             (Ok(username), Ok(email), Ok(password)) => Ok(Self {
                 username,
