@@ -90,5 +90,5 @@ pub use crate::model::rate::Rate;
 pub use crate::model::token::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;
-pub use crate::service::users::Registration;
+pub use crate::service::users::{Registration, SimilarUsernames};
 pub use crate::store::{FlaskDatabase, FlaskRow};

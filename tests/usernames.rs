@@ -1,6 +1,6 @@
 //! New names satisfy UTS #39, and new passwords do not contain the name.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, Shell, TestApp};
 
@@ -189,4 +189,73 @@ fn the_command_line_has_the_same_rules() {
     let (code, _, error) = crate::support::finish_with(&mut command, "nineteen characters");
     assert_eq!(code, Some(1));
     assert!(error.contains("at least 20 characters"), "{error}");
+}
+
+#[tokio::test]
+async fn migrate_reports_names_that_look_alike_and_changes_none() {
+    let shell = Shell::with(&["root", "paypal", "second", "third"]);
+    let quiet = shell.prints("migrate");
+    assert_eq!(quiet.lines().count(), 1, "{quiet}");
+    for (id, name) in [(3, MIXED), (4, "p\u{430}yp\u{430}l")] {
+        let sql =
+            "UPDATE symbolon_user SET username = '{n}', username_canonical = '{n}' WHERE id = {id}";
+        let sql = sql.replace("{n}", name).replace("{id}", &id.to_string());
+        shell.sql(&sql).await;
+    }
+    let names = |shell: &Shell| -> Vec<Value> {
+        let users = shell.json("user list");
+        users.iter().map(|user| user["username"].clone()).collect()
+    };
+    let before = names(&shell);
+    let report = shell.prints("migrate");
+    let lines: Vec<_> = report.lines().skip(1).collect();
+    assert_eq!(
+        lines,
+        [
+            "usernames that look like that of an older account (UTS #39): 2; they keep working",
+            "  p\\u{430}ypal (user 3) looks like paypal (user 2)",
+            "  p\\u{430}yp\\u{430}l (user 4) looks like paypal (user 2)",
+        ]
+    );
+    assert_eq!(names(&shell), before);
+}
+
+#[tokio::test]
+async fn the_report_of_names_that_look_alike_is_bounded() {
+    let shell = Shell::with(&["root"]);
+    // Each of 7 letters in two ways.
+    let letters = [
+        ("a", "\u{430}"),
+        ("c", "\u{441}"),
+        ("e", "\u{435}"),
+        ("o", "\u{43e}"),
+        ("p", "\u{440}"),
+        ("x", "\u{445}"),
+        ("y", "\u{443}"),
+    ];
+    let rows = (0..128).map(|number| {
+        let name: String = (letters.iter().enumerate())
+            .map(|(bit, (latin, cyrillic))| {
+                if number >> bit & 1 == 0 {
+                    *latin
+                } else {
+                    *cyrillic
+                }
+            })
+            .collect();
+        format!("('{name}', '{name}', 'x', 0, 'user', 0)")
+    });
+    let rows: Vec<_> = rows.collect();
+    shell
+        .sql(&format!(
+            "INSERT INTO symbolon_user
+                (username, username_canonical, password_hash, password_version, role, created_at)
+             VALUES {}",
+            rows.join(", ")
+        ))
+        .await;
+    let report = shell.prints("migrate");
+    assert!(report.contains("older account (UTS #39): 127;"), "{report}");
+    assert_eq!(report.lines().count(), 103, "{report}");
+    assert!(report.ends_with("  and 27 more\n"), "{report}");
 }

@@ -16,6 +16,10 @@ use crate::service::tokens::{IssuedToken, Tokens, ended_at, issued};
 use crate::service::users::refuse_taken;
 use crate::store::{ProfileChange, Store, Writing};
 
+/// The accounts whose tokens one transaction ends, of all of them. Each has at most one session and 50 live
+/// access tokens.
+const REVOKED_AT_ONCE: u64 = 100;
+
 /// What somebody typed to change a profile.
 #[derive(Debug, Default)]
 pub(crate) struct Profile {
@@ -228,6 +232,24 @@ impl Accounts {
         writing.commit().await?;
         asking.look_again();
         Ok(ended)
+    }
+
+    /// Ends every token of all accounts, in transactions of a bounded number of accounts; how many were live. If
+    /// it fails half-way, it can be repeated.
+    pub(crate) async fn revoke_all_tokens(&self, actor: &Actor) -> Result<u64, Error> {
+        let (mut after, mut live) = (None, 0);
+        loop {
+            let mut writing = self.store.write().await?;
+            let accounts = writing.accounts_with_tokens(after, REVOKED_AT_ONCE).await?;
+            let Some(last) = accounts.last() else {
+                return Ok(live);
+            };
+            after = Some(last.user.id);
+            for account in &accounts {
+                live += u64::from(self.end_tokens(&mut writing, account, actor).await?);
+            }
+            writing.commit().await?;
+        }
     }
 
     async fn refuse_taken(&self, change: &ProfileChange, own: UserId) -> Result<(), Refused> {

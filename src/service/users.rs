@@ -1,10 +1,14 @@
 //! Register accounts and look them up.
 
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::error::{Error, Forbidden};
 use crate::model::audit::{Actor, AuditEventKind, NewEvent};
+use crate::model::confusable::skeleton;
 use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::page::{Page, PageRequest};
 use crate::model::password::{Password, PasswordRules};
@@ -24,6 +28,23 @@ pub struct Registration {
     /// The password in the clear; as many characters as are configured, 8 at least, to 128.
     pub password: String,
 }
+
+/// Usernames that look alike.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct SimilarUsernames {
+    /// The number of accounts whose name looks like that of an older account.
+    pub count: u64,
+    /// The first 100 of them, each after the oldest account that has such a name.
+    pub pairs: Vec<(User, User)>,
+}
+
+impl SimilarUsernames {
+    const MOST_PAIRS: usize = 100;
+}
+
+/// The names that are read at once to be compared.
+const NAMES_AT_ONCE: u64 = 1000;
 
 /// The accounts.
 #[derive(Debug)]
@@ -132,6 +153,39 @@ impl Users {
             None => Vec::new(),
         };
         Ok(asked_for.page(items, &behind))
+    }
+
+    /// Compares all names with each other by their skeletons.
+    pub(crate) async fn similar_usernames(&self) -> Result<SimilarUsernames, Error> {
+        let mut similar = SimilarUsernames::default();
+        // Digests, which take less memory than the skeletons.
+        let mut first_of: HashMap<[u8; 32], UserId> = HashMap::new();
+        let mut stretch = PageRequest {
+            limit: NAMES_AT_ONCE,
+            ..PageRequest::default()
+        };
+        loop {
+            let users = self.store.users(stretch).await?;
+            let Some(last) = users.last() else {
+                return Ok(similar);
+            };
+            stretch.after = Some(last.id.0);
+            for user in users {
+                match first_of.entry(Sha256::digest(skeleton(&user.username)).into()) {
+                    Entry::Vacant(none) => {
+                        none.insert(user.id);
+                    }
+                    Entry::Occupied(first) => {
+                        similar.count += 1;
+                        if similar.pairs.len() < SimilarUsernames::MOST_PAIRS
+                            && let Some(first) = self.by_id(*first.get()).await?
+                        {
+                            similar.pairs.push((first, user));
+                        }
+                    }
+                }
+            }
+        }
     }
 
     pub(crate) async fn count(&self) -> Result<u64, Error> {
