@@ -12,12 +12,15 @@ use futures_util::future::BoxFuture;
 use poem::endpoint::{BoxEndpoint, Endpoint};
 use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use tokio::net::TcpListener;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use crate::background::supervise;
 use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
 use crate::http::{self, Door, IgnoredForwarding, Metrics, Middleware};
+use crate::model::password::PasswordRules;
 use crate::model::token::Lifetime;
 use crate::operator::Operator;
 use crate::service::Services;
@@ -35,8 +38,10 @@ use crate::service::tokens::Tokens;
 use crate::service::users::Users;
 use crate::store::{Connections, Location, Store};
 
-/// How often what says nothing any more is deleted, in seconds.
-const PURGE_EVERY: u64 = 600;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The time between two purges.
+const PURGE_INTERVAL: Duration = Duration::from_mins(10);
 
 /// What is done about a database that is missing, or not up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +93,7 @@ impl Symbolon {
     }
 
     async fn start(config: Config, clock: Clock, opening: Opening) -> Result<Self, StartError> {
+        config.check()?;
         let location = Location::parse(&config.database_url.0).map_err(StartError::new)?;
         let key = match opening {
             Opening::Create => key_source(&config, &location)?,
@@ -103,8 +109,17 @@ impl Symbolon {
             config.hash_threads.unwrap_or_else(cores),
             config.hash_queue,
         )
-        .map_err(|why| StartError::new(format!("these Argon2 parameters do not work: {why}")))?;
+        .map_err(|why| {
+            StartError::new(format!(
+                "SYMBOLON_ARGON2_MEMORY={}, SYMBOLON_ARGON2_ITERATIONS={} and \
+                 SYMBOLON_ARGON2_PARALLELISM={} do not work together: {why}",
+                config.argon2_memory, config.argon2_iterations, config.argon2_parallelism
+            ))
+        })?;
         let passwords = Arc::new(passwords);
+        let rules = PasswordRules {
+            min_characters: config.password_min as usize,
+        };
         // A key that cannot be used is found out before a database is made, and a key is made only
         // for a database that can be used.
         let found = key.find().map_err(StartError::new)?;
@@ -148,6 +163,7 @@ impl Symbolon {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
                 throttle: Arc::clone(&throttle),
+                rules,
             },
             import: Import {
                 store: Arc::clone(&store),
@@ -166,6 +182,7 @@ impl Symbolon {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
                 throttle,
+                rules,
                 open: config.registration,
                 listed_for: config.user_list.role(),
             },
@@ -176,7 +193,7 @@ impl Symbolon {
             store,
         };
         let services = Arc::new(services);
-        tokio::spawn(housekeep(Arc::downgrade(&services)));
+        start_tasks(&services);
         let door = Door {
             services,
             http: config.http,
@@ -191,22 +208,21 @@ impl Symbolon {
     }
 
     /// Builds a schema of your roots, which [`Query`](crate::Query) and
-    /// [`Mutation`](crate::Mutation) are merged into. What resolvers and guards need is set.
+    /// [`Mutation`](crate::Mutation) are merged into. Resolvers and guards use the instance whose
+    /// endpoint serves the schema.
     pub fn schema<Q, M, S>(&self, query: Q, mutation: M, subscription: S) -> SchemaBuilder<Q, M, S>
     where
         Q: ObjectType + 'static,
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        let services = Arc::clone(&self.door.services);
-        graphql::schema(services, &self.door.limits, query, mutation, subscription)
+        graphql::schema(&self.door.limits, query, mutation, subscription)
     }
 
     /// [`Symbolon::routes`] with nothing but Symbolon's own types: what `symbolon serve` serves.
     #[must_use]
     pub fn own_routes(&self) -> Route {
-        let services = Arc::clone(&self.door.services);
-        self.routes(graphql::own_schema(services, &self.door.limits).finish())
+        self.routes(graphql::own_schema(&self.door.limits).finish())
     }
 
     /// Symbolon's paths: `/graphql` for the schema, `/tokens`, `/auth`, `/healthz`, `/readyz`, and `/`
@@ -235,7 +251,8 @@ impl Symbolon {
         http::graphql(&self.door, schema)
     }
 
-    /// Lets plain routes of an app that runs on a server of its own ask who is calling.
+    /// Lets plain routes of an app that runs on a server of its own ask who is calling. Where a route is
+    /// under the middleware of several instances, the innermost one answers.
     #[must_use]
     pub fn middleware(&self) -> Middleware {
         Middleware::new(Arc::clone(&self.door))
@@ -334,26 +351,50 @@ impl Symbolon {
     }
 }
 
-/// Does what is done behind everybody's back, until the services are dropped.
-async fn housekeep(services: Weak<Services>) {
-    let mut every_second = tokio::time::interval(Duration::from_secs(1));
-    for second in 1_u64.. {
-        every_second.tick().await;
-        let Some(services) = services.upgrade() else {
-            return;
-        };
+/// Starts the tasks that run until the services are dropped.
+fn start_tasks(services: &Arc<Services>) {
+    repeat("cache check", SECOND, services, |services| async move {
         services.check_cache().await;
-        let mut done = services.flush().await;
-        if second % PURGE_EVERY == 0 {
-            done = done.and(services.purge().await);
+        Ok(())
+    });
+    repeat("flush", SECOND, services, |services| async move {
+        services.flush().await
+    });
+    repeat("purge", PURGE_INTERVAL, services, |services| async move {
+        services.purge().await
+    });
+}
+
+/// Runs `work` once in every period.
+fn repeat<F>(
+    name: &'static str,
+    period: Duration,
+    services: &Arc<Services>,
+    work: impl Fn(Arc<Services>) -> F + Send + Sync + 'static,
+) where
+    F: Future<Output = Result<(), crate::Error>> + Send + 'static,
+{
+    let (services, work) = (Arc::downgrade(services), Arc::new(work));
+    let rounds = move || {
+        let (services, work) = (Weak::clone(&services), Arc::clone(&work));
+        async move {
+            let mut ticks = interval_at(Instant::now() + period, period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let Some(services) = services.upgrade() else {
+                    return;
+                };
+                // The next round tries again. That the database is unavailable is logged by the store.
+                if let Err(error) = work(services).await
+                    && !matches!(error, crate::Error::ServiceUnavailable { .. })
+                {
+                    error.log(name);
+                }
+            }
         }
-        // The next round tries again. That the database is unavailable is logged by the store.
-        if let Err(error) = done
-            && !matches!(error, crate::Error::ServiceUnavailable { .. })
-        {
-            error.log("housekeeping");
-        }
-    }
+    };
+    tokio::spawn(supervise(name, rounds));
 }
 
 fn mebibytes(count: u32) -> u64 {

@@ -1,6 +1,9 @@
 //! The configuration. The comment on each field is its help text.
 #![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
+mod limits;
+mod numbers;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::net::IpAddr;
@@ -12,9 +15,9 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, FromArgMatches, ValueEnum};
 use ipnet::IpNet;
 
+pub use self::limits::Limits;
 use crate::error::StartError;
 use crate::model::rate::Rate;
-use crate::model::token::Lifetime;
 use crate::model::user::Role;
 
 /// What can be configured, by flag or environment.
@@ -50,8 +53,13 @@ pub struct Config {
     pub secret_key_file: Option<PathBuf>,
 
     /// How long a new token lives, in seconds: 120 to 2592000.
-    #[arg(long, env = "SYMBOLON_TOKEN_LIFETIME", value_name = "SECONDS", default_value_t = 3600,
-          value_parser = clap::value_parser!(u32).range(i64::from(Lifetime::MIN)..=i64::from(Lifetime::MAX)))]
+    #[arg(
+        long,
+        env = "SYMBOLON_TOKEN_LIFETIME",
+        value_name = "SECONDS",
+        default_value_t = 3600,
+        value_parser = |text: &str| numbers::TOKEN_LIFETIME.parse::<u32>(text)
+    )]
     pub token_lifetime: u32,
 
     /// Whether a sign-in hands the session token out again that there is. Without, each one replaces it.
@@ -64,16 +72,29 @@ pub struct Config {
         long,
         env = "SYMBOLON_SESSION_MAX_AGE",
         value_name = "DAYS",
-        default_value_t = 30
+        default_value_t = 30,
+        value_parser = |text: &str| numbers::SESSION_MAX_AGE.parse::<u32>(text)
     )]
     pub session_max_age: u32,
+
+    /// The shortest new password, in characters: 8 to 64. NIST SP 800-63B-4 requires 15 where a password
+    /// is the only factor.
+    #[arg(
+        long,
+        env = "SYMBOLON_PASSWORD_MIN",
+        value_name = "CHARACTERS",
+        default_value_t = 8,
+        value_parser = |text: &str| numbers::PASSWORD_MIN.parse::<u32>(text)
+    )]
+    pub password_min: u32,
 
     /// Memory that one password hash takes, in KiB.
     #[arg(
         long,
         env = "SYMBOLON_ARGON2_MEMORY",
         value_name = "KIB",
-        default_value_t = 19456
+        default_value_t = 19456,
+        value_parser = |text: &str| numbers::ARGON2_MEMORY.parse::<u32>(text)
     )]
     pub argon2_memory: u32,
 
@@ -82,7 +103,8 @@ pub struct Config {
         long,
         env = "SYMBOLON_ARGON2_ITERATIONS",
         value_name = "N",
-        default_value_t = 2
+        default_value_t = 2,
+        value_parser = |text: &str| numbers::ARGON2_ITERATIONS.parse::<u32>(text)
     )]
     pub argon2_iterations: u32,
 
@@ -91,12 +113,18 @@ pub struct Config {
         long,
         env = "SYMBOLON_ARGON2_PARALLELISM",
         value_name = "N",
-        default_value_t = 1
+        default_value_t = 1,
+        value_parser = |text: &str| numbers::ARGON2_PARALLELISM.parse::<u32>(text)
     )]
     pub argon2_parallelism: u32,
 
     /// Threads that hash passwords; one for each core unless given.
-    #[arg(long, env = "SYMBOLON_HASH_THREADS", value_name = "N")]
+    #[arg(
+        long,
+        env = "SYMBOLON_HASH_THREADS",
+        value_name = "N",
+        value_parser = |text: &str| numbers::HASH_THREADS.parse_count(text)
+    )]
     pub hash_threads: Option<NonZeroUsize>,
 
     /// Sign-ins and registrations that may wait for such a thread; more are refused at once. One
@@ -105,7 +133,8 @@ pub struct Config {
         long,
         env = "SYMBOLON_HASH_QUEUE",
         value_name = "N",
-        default_value_t = 128
+        default_value_t = 128,
+        value_parser = |text: &str| numbers::HASH_QUEUE.parse::<usize>(text)
     )]
     pub hash_queue: usize,
 
@@ -115,7 +144,8 @@ pub struct Config {
         long,
         env = "SYMBOLON_IDENTITY_CACHE",
         value_name = "MIB",
-        default_value_t = 64
+        default_value_t = 64,
+        value_parser = |text: &str| numbers::IDENTITY_CACHE.parse::<u32>(text)
     )]
     pub identity_cache: u32,
 
@@ -124,7 +154,8 @@ pub struct Config {
         long,
         env = "SYMBOLON_DOCUMENT_CACHE",
         value_name = "MIB",
-        default_value_t = 16
+        default_value_t = 16,
+        value_parser = |text: &str| numbers::DOCUMENT_CACHE.parse::<u32>(text)
     )]
     pub document_cache: u32,
 
@@ -148,7 +179,8 @@ pub struct Config {
         long,
         env = "SYMBOLON_AUDIT_DAYS",
         value_name = "DAYS",
-        default_value_t = 90
+        default_value_t = 90,
+        value_parser = |text: &str| numbers::AUDIT_DAYS.parse::<u32>(text)
     )]
     pub audit_days: u32,
 
@@ -190,24 +222,44 @@ impl UserList {
 #[non_exhaustive]
 pub struct PostgresConfig {
     /// Connections to PostgreSQL that read, at most.
-    #[arg(long = "postgres-readers", env = "SYMBOLON_POSTGRES_READERS", value_name = "N", default_value_t = 8,
-          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long = "postgres-readers",
+        env = "SYMBOLON_POSTGRES_READERS",
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = |text: &str| numbers::POSTGRES_READERS.parse::<u32>(text)
+    )]
     pub readers: u32,
 
     /// Connections to PostgreSQL that write, at most. Two more keep up the pulse.
-    #[arg(long = "postgres-writers", env = "SYMBOLON_POSTGRES_WRITERS", value_name = "N", default_value_t = 8,
-          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long = "postgres-writers",
+        env = "SYMBOLON_POSTGRES_WRITERS",
+        value_name = "N",
+        default_value_t = 8,
+        value_parser = |text: &str| numbers::POSTGRES_WRITERS.parse::<u32>(text)
+    )]
     pub writers: u32,
 
     /// How long a request waits for one of these connections, in milliseconds. A server that does not
     /// answer for half a second longer is taken to be away.
-    #[arg(long = "postgres-acquire-timeout", env = "SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT", value_name = "MS",
-          default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    #[arg(
+        long = "postgres-acquire-timeout",
+        env = "SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT",
+        value_name = "MS",
+        default_value_t = 1000,
+        value_parser = |text: &str| numbers::POSTGRES_ACQUIRE_TIMEOUT.parse::<u32>(text)
+    )]
     pub acquire_timeout: u32,
 
     /// How long one statement may take, in milliseconds.
-    #[arg(long = "postgres-statement-timeout", env = "SYMBOLON_POSTGRES_STATEMENT_TIMEOUT", value_name = "MS",
-          default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    #[arg(
+        long = "postgres-statement-timeout",
+        env = "SYMBOLON_POSTGRES_STATEMENT_TIMEOUT",
+        value_name = "MS",
+        default_value_t = 10_000,
+        value_parser = |text: &str| numbers::POSTGRES_STATEMENT_TIMEOUT.parse::<u32>(text)
+    )]
     pub statement_timeout: u32,
 }
 
@@ -260,19 +312,30 @@ pub struct HttpConfig {
         long,
         env = "SYMBOLON_BODY_LIMIT",
         value_name = "BYTES",
-        default_value_t = 65536
+        default_value_t = 65536,
+        value_parser = |text: &str| numbers::BODY_LIMIT.parse::<usize>(text)
     )]
     pub body_limit: usize,
 
     /// How long a client may take to send the head of a request, and then its body, and how long it
     /// may stop reading an answer, in seconds.
-    #[arg(long, env = "SYMBOLON_READ_TIMEOUT", value_name = "SECONDS", default_value_t = 10,
-          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(
+        long,
+        env = "SYMBOLON_READ_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 10,
+        value_parser = |text: &str| numbers::READ_TIMEOUT.parse::<u64>(text)
+    )]
     pub read_timeout: u64,
 
     /// How long an answer may take, in seconds. A mutation goes on to its end all the same.
-    #[arg(long, env = "SYMBOLON_REQUEST_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
-          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(
+        long,
+        env = "SYMBOLON_REQUEST_TIMEOUT",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = |text: &str| numbers::REQUEST_TIMEOUT.parse::<u64>(text)
+    )]
     pub request_timeout: u64,
 
     /// Whether the page that explores the API is served at /.
@@ -285,7 +348,8 @@ pub struct HttpConfig {
         long,
         env = "SYMBOLON_MAX_CONNECTIONS",
         value_name = "N",
-        default_value_t = 10_000
+        default_value_t = 10_000,
+        value_parser = |text: &str| numbers::MAX_CONNECTIONS.parse::<usize>(text)
     )]
     pub max_connections: usize,
 
@@ -297,88 +361,6 @@ pub struct HttpConfig {
     /// `https://app.example.org`.
     #[arg(long, env = "SYMBOLON_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
     pub cors_origins: Vec<String>,
-}
-
-/// What one GraphQL document may ask for. An error names the limit that was exceeded.
-#[derive(Args, Clone, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The longest document, in bytes.
-    #[arg(
-        long = "limit-document-bytes",
-        env = "SYMBOLON_LIMIT_DOCUMENT_BYTES",
-        value_name = "N",
-        default_value_t = 32768
-    )]
-    pub document_bytes: usize,
-
-    /// Tokens of a document: names, numbers, strings and punctuation.
-    #[arg(
-        long = "limit-tokens",
-        env = "SYMBOLON_LIMIT_TOKENS",
-        value_name = "N",
-        default_value_t = 4000
-    )]
-    pub tokens: usize,
-
-    /// Brackets within brackets, in a document and in its variables.
-    #[arg(long = "limit-nesting", env = "SYMBOLON_LIMIT_NESTING", value_name = "N", default_value_t = 50,
-          value_parser = at_most::<100>)]
-    pub nesting: usize,
-
-    /// Selections of a document with its fragments spread out.
-    #[arg(
-        long = "limit-selections",
-        env = "SYMBOLON_LIMIT_SELECTIONS",
-        value_name = "N",
-        default_value_t = 2000
-    )]
-    pub selections: usize,
-
-    /// Fields within fields.
-    #[arg(long = "limit-depth", env = "SYMBOLON_LIMIT_DEPTH", value_name = "N", default_value_t = 20,
-          value_parser = at_most::<100>)]
-    pub depth: usize,
-
-    /// Fields of the root of an operation.
-    #[arg(
-        long = "limit-root-fields",
-        env = "SYMBOLON_LIMIT_ROOT_FIELDS",
-        value_name = "N",
-        default_value_t = 50
-    )]
-    pub root_fields: usize,
-
-    /// Aliases.
-    #[arg(
-        long = "limit-aliases",
-        env = "SYMBOLON_LIMIT_ALIASES",
-        value_name = "N",
-        default_value_t = 100
-    )]
-    pub aliases: usize,
-
-    /// Directives.
-    #[arg(
-        long = "limit-directives",
-        env = "SYMBOLON_LIMIT_DIRECTIVES",
-        value_name = "N",
-        default_value_t = 50
-    )]
-    pub directives: usize,
-
-    /// Fields that may have to be resolved; those of a page count once for each of its entries.
-    #[arg(
-        long = "limit-complexity",
-        env = "SYMBOLON_LIMIT_COMPLEXITY",
-        value_name = "N",
-        default_value_t = 5000
-    )]
-    pub complexity: usize,
-
-    /// Whether clients may ask for the schema; without it, errors do not suggest names either.
-    #[arg(long, env = "SYMBOLON_INTROSPECTION", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub introspection: bool,
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
@@ -396,13 +378,6 @@ fn origin(text: &str) -> Result<String, String> {
         && !host.contains(['/', '?', '#', '@', '*']);
     let refused = || "not an origin such as https://app.example.org".to_owned();
     well_formed.then(|| text.to_owned()).ok_or_else(refused)
-}
-
-/// What stands on the stack of whoever parses or executes a document has to be bounded.
-fn at_most<const MAX: usize>(text: &str) -> Result<usize, String> {
-    let number: usize = text.parse().map_err(|_| "not a number".to_owned())?;
-    let refused = || format!("{MAX} at most");
-    (number <= MAX).then_some(number).ok_or_else(refused)
 }
 
 impl Config {

@@ -58,9 +58,11 @@
 //! | `app` | puts the parts together: [`Symbolon`] |
 //! | `cli` | door of the binary: one file for each subcommand |
 //!
-//! Beside them stand `error` (the one table of how errors are answered), `config` and `clock`.
+//! Beside them stand `error` (the one table of how errors are answered), `config`, `clock` and `background`
+//! (tasks that are started again after a panic).
 
 mod app;
+mod background;
 mod clock;
 mod config;
 mod error;
@@ -90,5 +92,6 @@ pub use crate::model::rate::Rate;
 pub use crate::model::token::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;
+pub use crate::service::similar_usernames::SimilarUsernames;
 pub use crate::service::users::Registration;
 pub use crate::store::{FlaskDatabase, FlaskRow};

@@ -14,6 +14,7 @@ use crate::model::token::LiveToken;
 use crate::model::user::{Role, User, UserId};
 use crate::service::Services;
 use crate::service::authorization::Caller;
+use crate::service::similar_usernames::SimilarUsernames;
 use crate::service::users::{Registration, UserKey};
 use crate::service::visible_user::VisibleUser;
 
@@ -179,6 +180,24 @@ impl Operator {
             accounts.revoke_tokens(Caller::Operator, id).await
         }
         .boxed()
+    }
+
+    /// Ends every token of all accounts, in several transactions; how many were live. For use after a leak, and
+    /// after a backup was restored. Sign-ins with a password go on meanwhile, and their tokens stay.
+    pub fn revoke_all_tokens(&self) -> impl Future<Output = Result<u64, Error>> + Send {
+        async move {
+            let accounts = &self.services.accounts;
+            accounts.revoke_all_tokens(Caller::Operator).await
+        }
+        .boxed()
+    }
+
+    /// The usernames that look alike by Unicode Technical Standard #39, such as two that differ in a Latin and
+    /// a Cyrillic letter. Nothing is changed.
+    pub fn similar_usernames(
+        &self,
+    ) -> impl Future<Output = Result<SimilarUsernames, Error>> + Send {
+        async move { self.services.users.similar_usernames().await }.boxed()
     }
 
     /// The live session tokens of the accounts that come after this one, in the order of the

@@ -10,7 +10,7 @@ use symbolon::Clock;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -162,6 +162,31 @@ fn add_time(line: &mut String) {
     line.push('Z');
 }
 
+/// The most that the log holds of other crates, which write whole messages at TRACE: tungstenite each frame, with
+/// the token in `connection_init`.
+const OF_OTHERS: LevelFilter = LevelFilter::DEBUG;
+
+/// Whether all that this target of a filter matches is of Symbolon.
+fn is_own(target: &str) -> bool {
+    target.starts_with("symbolon")
+}
+
+/// The filter, with at most [`OF_OTHERS`] of other crates.
+fn capped(wanted: &Targets) -> Targets {
+    let default = wanted.default_level().unwrap_or(LevelFilter::OFF);
+    let capped = Targets::new()
+        .with_default(default.min(OF_OTHERS))
+        .with_target("symbolon", default);
+    capped.with_targets(wanted.iter().map(|(target, level)| {
+        let most = if is_own(target) {
+            level
+        } else {
+            level.min(OF_OTHERS)
+        };
+        (target.to_owned(), most)
+    }))
+}
+
 /// Starts the log. `SYMBOLON_LOG` is a level, or several as `TARGET=LEVEL,…`; `SYMBOLON_LOG_FORMAT` is
 /// `text` or `json`.
 pub(crate) fn start(default: &str) -> Result<(), Box<dyn Error>> {
@@ -182,7 +207,42 @@ pub(crate) fn start(default: &str) -> Result<(), Box<dyn Error>> {
     };
     tracing_subscriber::registry()
         .with(lines)
-        .with(targets)
+        .with(capped(&targets))
         .try_init()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_crates_are_capped_however_the_filter_names_them() {
+        let enables = |filter: &str, target: &str, level| {
+            capped(&filter.parse().unwrap()).would_enable(target, &level)
+        };
+        for filter in [
+            "trace",
+            "tungstenite=trace",
+            "t=trace",
+            "info,tungstenite::protocol=trace",
+        ] {
+            assert!(
+                !enables(filter, "tungstenite::protocol", Level::TRACE),
+                "{filter}"
+            );
+        }
+        assert!(enables("debug", "tungstenite::protocol", Level::DEBUG));
+        for filter in ["trace", "info,symbolon=trace", "symbolon::http=trace"] {
+            assert!(enables(filter, "symbolon::http", Level::TRACE), "{filter}");
+        }
+        assert!(!enables("info", "symbolon::http", Level::DEBUG));
+        assert!(!enables("info,sqlx=warn", "sqlx::query", Level::INFO));
+        assert!(enables("warn,symbolon=off", "sqlx::query", Level::WARN));
+        assert!(!enables(
+            "warn,symbolon=off",
+            "symbolon::http",
+            Level::ERROR
+        ));
+    }
 }

@@ -61,7 +61,7 @@ fn each_crate_is_spoken_in_its_rooms_only() {
             &["graphql/", "http/graphql.rs", "http/websocket/"],
         ),
         ("async_graphql_poem", &["http/websocket/"]),
-        ("clap", &["cli/", "config.rs"]),
+        ("clap", &["cli/", "config.rs", "config/"]),
         ("tracing_subscriber", &["telemetry.rs"]),
         ("argon2", &["service/"]),
         ("bcrypt", &["service/"]),
@@ -84,11 +84,12 @@ fn each_crate_is_spoken_in_its_rooms_only() {
 #[test]
 fn dependencies_between_rooms_point_one_way() {
     let rules: &[(&str, &[&str])] = &[
+        ("background", &[]),
         ("clock", &[]),
         ("error", &[]),
         ("model", &["error", "model"]),
-        ("config", &["error", "model"]),
-        ("store", &["clock", "error", "model", "store"]),
+        ("config", &["config", "error", "model"]),
+        ("store", &["background", "clock", "error", "model", "store"]),
         ("service", &["clock", "error", "model", "store", "service"]),
         (
             "graphql",
@@ -143,4 +144,56 @@ fn each_file_of_tests_is_run() {
             assert!(main.contains(&format!("mod {module};")), "{name}");
         }
     }
+}
+
+#[test]
+fn every_background_task_is_started_again_after_a_panic() {
+    // What is started otherwise: how often in each file, and why that is no background task.
+    let exceptions = [
+        ("cli/healthcheck.rs", 1, "its one request waits for it"),
+        (
+            "cli/serve.rs",
+            1,
+            "the server of the metrics, whose requests are tasks of their own",
+        ),
+        ("http/server.rs", 1, "a connection, which ends with it"),
+        (
+            "service/hash_pool.rs",
+            1,
+            "the hashing threads, which catch the panics of their jobs",
+        ),
+        (
+            "service/mod.rs",
+            1,
+            "a mutation, whose request reports the panic",
+        ),
+        (
+            "store/writing.rs",
+            2,
+            "the begin and the commit of a transaction, which report the panic",
+        ),
+    ];
+    let mut found = Vec::new();
+    for (name, code) in code() {
+        let (code, _) = code.split_once("#[cfg(test)]").unwrap_or((&code, ""));
+        let spawns = ["spawn(", "spawn_blocking(", "spawn_local(", "spawn_on("].iter();
+        let starts: usize = spawns
+            .map(|call| {
+                let calls = code.match_indices(call);
+                let starts = calls.filter(|(at, _)| {
+                    let is_call = code[..*at].ends_with(['.', ':']);
+                    is_call && !code[at + call.len()..].starts_with("supervise(")
+                });
+                starts.count()
+            })
+            .sum();
+        if starts > 0 {
+            found.push((name, starts));
+        }
+    }
+    found.sort();
+    let expected: Vec<_> = (exceptions.iter())
+        .map(|(name, starts, _)| ((*name).to_owned(), *starts))
+        .collect();
+    assert_eq!(found, expected, "start it with background::supervise");
 }

@@ -95,7 +95,7 @@ fn it_works_in_a_browser() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let printed = in_browser(&server, "explorer.mjs");
-    assert!(printed.contains("16 passed, 0 failed"), "{printed}");
+    assert!(printed.contains("17 passed, 0 failed"), "{printed}");
 }
 
 #[test]

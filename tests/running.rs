@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{
@@ -324,5 +325,75 @@ async fn no_log_however_loud_holds_a_secret() {
         DATABASE_PASSWORD,
     ] {
         assert!(!log.contains(secret), "the log holds {secret:?}");
+    }
+}
+
+/// The binary has no subscriptions, so that no message of a socket is read; its log is capped for the program
+/// that has them, too (`telemetry`).
+#[tokio::test]
+async fn no_log_however_loud_holds_a_token_or_a_password() {
+    for filter in [
+        "trace",
+        "trace,symbolon=trace,tungstenite=trace,hyper=trace,sqlx=trace,poem=trace,h2=trace",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::configured(folder.path(), |command| {
+            command.env("SYMBOLON_LOG", filter);
+        });
+        server.registration("ada").send().await;
+        let session = Answer::of(server.sign_in("ada")).await;
+        let session = session.at("/token").as_str().unwrap().to_owned();
+        let create = r#"mutation { createAccessToken(input: { name: "laptop" }) { token } }"#;
+        let access = server.operation(create).basic("ada", PASSWORD).send().await;
+        let access = access.at("/data/createAccessToken/token").as_str();
+        let access = access.unwrap().to_owned();
+        let chosen = "another secret that is nowhere else";
+        for token in [&session, &access] {
+            let me = server.operation("{ me { id } }").bearer(token).send().await;
+            assert_eq!(me.at("/data/me/id"), "1");
+            let auth = server.request(Method::GET, "/auth").bearer_auth(token);
+            assert_eq!(Answer::of(auth).await.status, 200);
+            // Mistakes: a token in the query string and in the document.
+            let path = format!("/graphql?query=%7B__typename%7D&token={token}");
+            let asked = server.request(Method::GET, &path);
+            Answer::of(asked).await;
+            let find = json!({
+                "query": format!("query($n: String) {{ a: user(username: \"{token}\") {{ id }} b: user(username: $n) {{ id }} }}"),
+                "variables": { "n": token },
+            });
+            server.post(&find).bearer(&session).send().await;
+            let socket = server.request(Method::GET, "/graphql").bearer_auth(token);
+            let socket = socket
+                .header("connection", "Upgrade")
+                .header("upgrade", "websocket")
+                .header("sec-websocket-version", "13")
+                .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+                .header("sec-websocket-protocol", "graphql-transport-ws");
+            Answer::of(socket).await;
+        }
+        let change = json!({
+            "query": "mutation($c: String!, $n: String!) {
+                changePassword(input: { currentPassword: $c, newPassword: $n }) { token { token } } }",
+            "variables": { "c": PASSWORD, "n": chosen },
+        });
+        let changed = server.post(&change).bearer(&session).send().await;
+        let renewed = changed.at("/data/changePassword/token/token").as_str();
+        let renewed = renewed.unwrap().to_owned();
+        let revoke = server
+            .request(Method::DELETE, "/tokens")
+            .bearer_auth(&renewed);
+        let revoked = Answer::of(revoke).await;
+        assert_eq!(revoked.status, 204);
+        let id = revoked.header("x-request-id").to_owned();
+        let log = server.log_once(|log| log.contains(&id));
+        assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
+        for secret in [session.as_str(), &access, &renewed, PASSWORD, chosen] {
+            assert!(
+                !log.contains(secret),
+                "the log holds {secret:?} with {filter}"
+            );
+        }
+        let credentials = STANDARD.encode(format!("ada:{PASSWORD}"));
+        assert!(!log.contains(&credentials), "{filter}");
     }
 }

@@ -125,3 +125,24 @@ async fn whoever_deletes_on_a_terminal_is_asked() {
     }
     assert_eq!(shell.json("user list").len(), 1);
 }
+
+#[tokio::test]
+#[ignore = "needs script(1)"]
+async fn to_revoke_all_tokens_on_a_terminal_takes_a_yes() {
+    let shell = Shell::with(&["root"]);
+    for (answer, says) in [
+        ("", "symbolon: no token is revoked\r\nended with 1\r\n"),
+        ("no", "symbolon: no token is revoked\r\nended with 1\r\n"),
+        (
+            "yes",
+            "live tokens of all users revoked: 0\r\nended with 0\r\n",
+        ),
+    ] {
+        let mut terminal = Terminal::run(&shell, "token revoke --all");
+        let named = format!("symbolon: database {}\r\n", shell.database());
+        let asks = format!("{named}end the sessions and access tokens of all users? [y/N] ");
+        assert_eq!(terminal.shows("[y/N] "), asks);
+        terminal.types(true, &format!("{answer}\r")).await;
+        assert_eq!(terminal.ends(), format!("{answer}\r\n{says}"));
+    }
+}

@@ -238,6 +238,49 @@ for (const touch of ['pointerdown', 'keydown', 'wheel']) {
   addEventListener(touch, () => (usedAt = Date.now()), { capture: true, passive: true });
 }
 
+/**
+ * The storage of GraphiQL, which ends with the tab: variables and headers hold passwords and tokens. The history
+ * holds headers too, and ends with the page.
+ */
+const tabStorage = () => {
+  const prefix = 'graphiql:';
+  const secret = ['queries', 'favorites', 'headers'].map((name) => prefix + name);
+  const memory = new Map();
+  const kept = (work, otherwise) => {
+    try {
+      return work(sessionStorage);
+    } catch {
+      return otherwise; // Storage is switched off or full.
+    }
+  };
+  const names = (storage) => Object.keys(storage).filter((name) => name.startsWith(prefix));
+  // Earlier versions left their own.
+  try {
+    names(localStorage).forEach((name) => localStorage.removeItem(name));
+  } catch {
+    // Storage is switched off.
+  }
+  return {
+    getItem: (name) => memory.get(name) ?? kept((storage) => storage.getItem(name), null),
+    setItem: (name, value) => {
+      const isKept = !secret.includes(name) && kept((storage) => (storage.setItem(name, value), true), false);
+      if (isKept) memory.delete(name);
+      else memory.set(name, String(value));
+    },
+    removeItem: (name) => {
+      memory.delete(name);
+      kept((storage) => storage.removeItem(name));
+    },
+    get length() {
+      return memory.size + kept((storage) => names(storage).length, 0);
+    },
+    clear: () => {
+      memory.clear();
+      kept((storage) => names(storage).forEach((name) => storage.removeItem(name)));
+    },
+  };
+};
+
 keep(load());
 show();
 setInterval(() => {
@@ -253,6 +296,12 @@ if (window.GraphiQL) {
     return send(operation, { ...bearer, ...headers });
   };
   const { React, ReactDOM, GraphiQL } = window;
-  const props = { fetcher, defaultQuery: TOUR, defaultEditorToolsVisibility: false };
+  const props = {
+    fetcher,
+    storage: tabStorage(),
+    shouldPersistHeaders: false,
+    defaultQuery: TOUR,
+    defaultEditorToolsVisibility: false,
+  };
   ReactDOM.createRoot($('graphiql')).render(React.createElement(GraphiQL, props));
 }

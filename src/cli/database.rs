@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::{self, Write};
 
 use clap::Args;
-use symbolon::{Config, Operator, Secret, Symbolon, User};
+use symbolon::{Config, Operator, Secret, SimilarUsernames, Symbolon, User};
 
 use super::owner;
 
@@ -49,13 +49,15 @@ impl Database {
         Ok(closed?)
     }
 
-    /// Creates the database if it is missing, and brings its tables up to date; which one it is.
-    pub(super) async fn migrate(self) -> Result<String, Box<dyn Error>> {
+    /// Creates the database if it is missing, and brings its tables up to date. Returns which one it is, and
+    /// the usernames in it that look alike.
+    pub(super) async fn migrate(self) -> Result<(String, SimilarUsernames), Box<dyn Error>> {
         let symbolon = create(self.config()?).await?;
         let database = symbolon.database();
         name(&database);
+        let similar = symbolon.operator().similar_usernames().await;
         symbolon.close().await?;
-        Ok(database)
+        Ok((database, similar?))
     }
 }
 

@@ -118,7 +118,7 @@ fn told(error: Box<dyn Error>) -> Result<(), Box<dyn Error>> {
 fn field(error: &FieldError) -> String {
     match error.field {
         // Nobody typed it.
-        "id" => error.message.to_owned(),
+        "id" => error.message.clone().into_owned(),
         "newPassword" => format!("password: {}", error.message),
         field => format!("{field}: {}", error.message),
     }

@@ -8,6 +8,7 @@ use symbolon::{LiveToken, Operator};
 
 use super::database::{Database, named};
 use super::output::{Entry, Instant, Output, or_dash};
+use super::prompt;
 
 #[derive(Args, Debug)]
 pub(super) struct Token {
@@ -25,10 +26,19 @@ pub(super) struct Token {
 enum Command {
     /// List the tokens that are live, session tokens before access tokens, each by the start of its digest
     List,
-    /// End every token of a user; a running server refuses them from the next request on
+    /// End every token of a user, or of all users; a running server refuses them from the next request on
     Revoke {
         /// The user, however the name is spelt
-        username: String,
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        username: Option<String>,
+
+        /// End the sessions and the access tokens of all users, for example after a leak
+        #[arg(long)]
+        all: bool,
+
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Forget the tokens that are dead; they are then answered TOKEN_INVALID instead of TOKEN_EXPIRED
     Purge,
@@ -44,7 +54,11 @@ impl Token {
         database
             .operate(async |operator| match command {
                 Command::List => list(operator, &output).await,
-                Command::Revoke { username } => revoke(operator, &output, &username).await,
+                Command::Revoke {
+                    username: Some(username),
+                    ..
+                } => revoke(operator, &output, &username).await,
+                Command::Revoke { yes, .. } => revoke_all(operator, &output, yes).await,
                 Command::Purge => purge(operator, &output).await,
             })
             .await
@@ -133,6 +147,27 @@ async fn revoke(
         revoked,
     };
     Ok(output.tell(&done, &sentence)?)
+}
+
+#[derive(Serialize)]
+struct AllEnded {
+    revoked: u64,
+}
+
+async fn revoke_all(operator: &Operator, output: &Output, yes: bool) -> Result<(), Box<dyn Error>> {
+    if !yes {
+        if !prompt::is_attended() {
+            let why =
+                "standard input is not a terminal; --yes revokes all tokens without a question";
+            return Err(why.into());
+        }
+        if !prompt::confirm("end the sessions and access tokens of all users?")? {
+            return Err("no token is revoked".into());
+        }
+    }
+    let revoked = operator.revoke_all_tokens().await?;
+    let sentence = format!("live tokens of all users revoked: {revoked}");
+    Ok(output.tell(&AllEnded { revoked }, &sentence)?)
 }
 
 #[derive(Serialize)]

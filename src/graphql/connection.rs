@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::Error;
+use crate::model::limits;
 use crate::model::page::PageRequest;
 
 const DEFAULT_PAGE: u64 = 20;
@@ -63,9 +64,9 @@ pub(super) fn cursor(kind: &str, position: i64) -> String {
 }
 
 fn decode(kind: &str, cursor: &str) -> Result<i64, Error> {
-    let position = URL_SAFE_NO_PAD
-        .decode(cursor)
-        .ok()
+    let position = (cursor.len() <= limits::CURSOR)
+        .then(|| URL_SAFE_NO_PAD.decode(cursor).ok())
+        .flatten()
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| text.strip_prefix(kind)?.strip_prefix(':')?.parse().ok());
     position.ok_or_else(|| bad("This cursor is not one of this connection's."))

@@ -70,8 +70,8 @@ fn call<'a>(ctx: &Context<'a>) -> Result<&'a Call, Error> {
     ctx.data().map_err(|error| Error::internal(error.message))
 }
 
-/// What Symbolon can do.
+/// The services of the instance that the request came to, whichever instance the schema was built for: the
+/// identity and what it acts on are always of one instance.
 pub(super) fn services<'a>(ctx: &Context<'a>) -> Result<&'a Services, Error> {
-    let services: &Arc<Services> = ctx.data().map_err(|error| Error::internal(error.message))?;
-    Ok(services)
+    Ok(authentication(ctx)?.services())
 }

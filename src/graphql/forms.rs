@@ -21,11 +21,13 @@ use crate::service::visible_user::VisibleUser;
 /// An account to be.
 #[derive(InputObject)]
 pub(crate) struct CreateUserInput {
-    /// 1 to 64 characters, without spaces and colons. Upper and lower case are the same name.
+    /// 1 to 64 characters, without spaces and colons. Upper and lower case are the same name. The letters are
+    /// of one script, such as Latin, or of those that Chinese, Japanese or Korean is written in.
     username: String,
     /// Optional; no other account may have it.
     email: Option<String>,
-    /// 8 to 128 characters, and none of the most common passwords.
+    /// At least as many characters as the server requires, 8 unless configured otherwise, and at most 128; none
+    /// of the most common passwords, and none that contains the username.
     password: String,
 }
 
@@ -64,7 +66,8 @@ impl CreateUserPayload {
 pub(crate) struct ChangePasswordInput {
     /// The present password.
     pub(super) current_password: String,
-    /// 8 to 128 characters, and none of the most common passwords.
+    /// At least as many characters as the server requires, 8 unless configured otherwise, and at most 128; none
+    /// of the most common passwords, and none that contains the username.
     pub(super) new_password: String,
 }
 
@@ -147,8 +150,8 @@ pub(crate) struct UpdateUserInput {
     /// The account's number; whoever is asking changes their own without it. For admins only, where it
     /// is another account's.
     pub(super) id: Option<ID>,
-    /// Another name, or another spelling of the same. Requires HTTP Basic credentials, where it is another
-    /// account's.
+    /// Another name, by the rules of `createUser`, or another spelling of the same. Requires HTTP Basic
+    /// credentials, where it is another account's.
     username: Option<String>,
     /// Another e-mail address; null removes it. Requires HTTP Basic credentials.
     email: MaybeUndefined<String>,
@@ -172,7 +175,8 @@ impl From<UpdateUserInput> for Profile {
 pub(crate) struct SetUserPasswordInput {
     /// The account's number.
     pub(super) id: ID,
-    /// 8 to 128 characters, and none of the most common passwords.
+    /// At least as many characters as the server requires, 8 unless configured otherwise, and at most 128; none
+    /// of the most common passwords, and none that contains the username.
     pub(super) new_password: String,
 }
 

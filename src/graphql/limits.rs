@@ -84,17 +84,26 @@ fn unterminated() -> Error {
     Error::GraphqlParseFailed("The document is not GraphQL: a string does not end.".to_owned())
 }
 
-/// Checks the nesting of variables; their size is that of the body.
+/// Checks the nesting and the number of the values of variables, which are copied for each field that uses
+/// them. Their size in bytes is that of the body.
 pub(super) fn check_variables(variables: &Variables, limits: &Limits) -> Result<(), Error> {
-    fn nesting(value: &Value) -> usize {
+    fn nesting(value: &Value, count: &mut usize) -> usize {
+        *count += 1;
         match value {
-            Value::List(list) => 1 + list.iter().map(nesting).max().unwrap_or(0),
-            Value::Object(object) => 1 + object.values().map(nesting).max().unwrap_or(0),
+            Value::List(list) => {
+                1 + (list.iter().map(|value| nesting(value, count)).max()).unwrap_or(0)
+            }
+            Value::Object(object) => {
+                1 + (object.values().map(|value| nesting(value, count)).max()).unwrap_or(0)
+            }
             _ => 0,
         }
     }
-    let deepest = variables.values().map(nesting).max().unwrap_or(0);
-    within("nesting", deepest, limits.nesting)
+    let mut count = 0;
+    let values = variables.values().map(|value| nesting(value, &mut count));
+    let deepest = values.max().unwrap_or(0);
+    within("nesting", deepest, limits.nesting)?;
+    within("tokens", count, limits.tokens)
 }
 
 /// Checks an operation with its fragments spread out, in time that grows with the text only. Returns how

@@ -19,8 +19,6 @@ mod schema;
 mod users;
 mod variables;
 
-use std::sync::Arc;
-
 use async_graphql::EmptySubscription;
 // The other doors and the app pass a schema on, whatever its roots.
 pub(crate) use async_graphql::{ObjectType, SubscriptionType};
@@ -31,11 +29,9 @@ pub use self::mutation::Mutation;
 pub use self::query::Query;
 pub use self::schema::{Schema, SchemaBuilder};
 use crate::config::Limits;
-use crate::service::Services;
 
 /// A schema of the caller's roots, which Symbolon's are among.
 pub(crate) fn schema<Q, M, S>(
-    services: Arc<Services>,
     limits: &Limits,
     query: Q,
     mutation: M,
@@ -46,7 +42,7 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    SchemaBuilder::new(services, limits, query, mutation, subscription)
+    SchemaBuilder::new(limits, query, mutation, subscription)
 }
 
 /// Symbolon's roots under the names that roots have. Those to be merged have other names, since two
@@ -65,11 +61,9 @@ pub(crate) mod own {
 
 /// The same of nothing but Symbolon's own types.
 pub(crate) fn own_schema(
-    services: Arc<Services>,
     limits: &Limits,
 ) -> SchemaBuilder<own::Query, own::Mutation, EmptySubscription> {
     schema(
-        services,
         limits,
         own::Query::default(),
         own::Mutation::default(),

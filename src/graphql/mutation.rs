@@ -11,6 +11,7 @@ use crate::graphql::forms::{
 };
 use crate::graphql::objects::{Role, Token, user_id};
 use crate::model::form::Refused;
+use crate::model::parse_id;
 use crate::model::token::Lifetime;
 use crate::service::Services;
 use crate::service::tokens::Wanted;
@@ -102,7 +103,7 @@ impl Mutation {
     ) -> Result<bool> {
         let caller = authentication(ctx)?.into();
         // No token has the id 0.
-        let id = id.parse().unwrap_or(0);
+        let id = parse_id(&id).unwrap_or(0);
         let ended = Box::pin(services(ctx)?.access_tokens.revoke_own(caller, id)).await?;
         Ok(ended)
     }

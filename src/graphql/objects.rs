@@ -1,5 +1,6 @@
 //! The objects and enums of the schema.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, Object, Result, SimpleObject};
@@ -9,7 +10,7 @@ use crate::graphql::connection::list_cost;
 use crate::graphql::context::loader;
 use crate::graphql::loader::AccessTokensOf;
 use crate::model::form::{FieldError, Problem};
-use crate::model::scope::MOST_SCOPES;
+use crate::model::limits;
 use crate::model::user::UserId;
 use crate::model::{self, user};
 use crate::service::access_tokens::MOST_TOKENS;
@@ -143,7 +144,7 @@ impl AccessToken {
     }
 
     /// What it may be used for, 32 scopes at most; `*` is everything.
-    #[graphql(complexity = "list_cost(MOST_SCOPES, child_complexity)")]
+    #[graphql(complexity = "list_cost(limits::SCOPES, child_complexity)")]
     async fn scopes(&self) -> &[String] {
         self.0.scopes.as_slice()
     }
@@ -175,7 +176,7 @@ pub(crate) struct UserError {
     /// The field of the input, if it is about one.
     field: Option<&'static str>,
     /// For people.
-    message: &'static str,
+    message: Cow<'static, str>,
 }
 
 /// What can be wrong with a field of an input.
@@ -200,6 +201,8 @@ pub(crate) enum UserErrorCode {
     LimitReached,
     /// The password is among the 100,000 most common ones, which are guessed first.
     PasswordTooCommon,
+    /// The password contains the username.
+    PasswordContainsUsername,
 }
 
 impl From<FieldError> for UserError {

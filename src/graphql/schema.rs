@@ -9,7 +9,6 @@ use async_graphql::{CustomDirectiveFactory, InputType, ObjectType, OutputType, S
 
 use crate::config::Limits;
 use crate::graphql::hooks::Hooks;
-use crate::service::Services;
 
 /// Builds a [`Schema`]; what [`Symbolon::schema`](crate::Symbolon::schema) gives you. Its methods are
 /// those of async-graphql's builder.
@@ -33,17 +32,10 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    pub(super) fn new(
-        services: Arc<Services>,
-        limits: &Limits,
-        query: Q,
-        mutation: M,
-        subscription: S,
-    ) -> Self {
+    pub(super) fn new(limits: &Limits, query: Q, mutation: M, subscription: S) -> Self {
         let query = Arc::new(query);
         let root = Arc::clone(&query);
         let builder = async_graphql::Schema::build(root, mutation, subscription)
-            .data(services)
             .extension(Hooks)
             .limit_complexity(limits.complexity)
             .limit_recursive_depth(limits.nesting);

@@ -9,6 +9,7 @@ use poem::http::header::AUTHORIZATION;
 
 use crate::error::Error;
 use crate::model::credentials::{BearerToken, Credentials, UserPass};
+use crate::model::limits;
 
 /// Clients disagree about the padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -18,11 +19,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The credentials of a request. What is empty or malformed is nobody's: a guard will say so, and
 /// whoever needs no credentials is not troubled. Two headers are refused: a proxy may have looked at
-/// the other one.
+/// the other one. So is one that is longer than the limit.
 pub(super) fn credentials(headers: &HeaderMap) -> Result<Credentials, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(Credentials::None),
+        (Some(value), None) if value.len() > limits::AUTHORIZATION => {
+            Err(Error::BadRequest(format!(
+                "The Authorization header is longer than {} bytes.",
+                limits::AUTHORIZATION
+            )))
+        }
         (Some(value), None) => Ok(value.to_str().map_or(Credentials::None, parse)),
         (Some(_), Some(_)) => Err(Error::BadRequest(
             "There are several Authorization headers.".to_owned(),
@@ -30,8 +37,12 @@ pub(super) fn credentials(headers: &HeaderMap) -> Result<Credentials, Error> {
     }
 }
 
-/// The credentials in the value of such a header, wherever it stands.
+/// The credentials in the value of such a header, which a WebSocket sends in a message. One that is too
+/// long is malformed.
 pub(super) fn parse(value: &str) -> Credentials {
+    if value.len() > limits::AUTHORIZATION {
+        return Credentials::None;
+    }
     let Some((scheme, rest)) = value.trim().split_once(' ') else {
         return Credentials::None;
     };

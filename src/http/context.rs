@@ -15,11 +15,12 @@ use crate::http::errors::{Challenge, refuse};
 use crate::http::request_log::{Arrival, Work};
 use crate::http::{Door, origin};
 use crate::model::audit::Origin;
+use crate::model::limits;
 use crate::service::authentication::Authentication;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A request's id and credentials. Its clones are the same request's.
+/// A request's id and credentials, which one instance resolves. Its clones are the same request's.
 #[derive(Clone, Debug)]
 pub(super) struct RequestContext(Arc<Parts>);
 
@@ -69,7 +70,8 @@ impl<'a> FromRequest<'a> for RequestContext {
 
 /// Poem middleware that lets the routes under it ask who is calling, with the extractor
 /// [`Identity`](crate::Identity), and logs their requests. Symbolon's own routes have it, and so has
-/// every route of an app that [`Symbolon::serve`](crate::Symbolon::serve) runs.
+/// every route of an app that [`Symbolon::serve`](crate::Symbolon::serve) runs. Instances do not share
+/// identities: the extractor asks the instance whose middleware is the innermost one.
 #[derive(Clone, Debug)]
 pub struct Middleware {
     door: Arc<Door>,
@@ -104,7 +106,9 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
 
     // An `async fn` would keep the request twice: as what it is called with, and as what it passes on.
     fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
-        if request.extensions().get::<RequestContext>().is_some() {
+        let outer = request.extensions().get::<RequestContext>();
+        // One of another instance knows other accounts, and is replaced for what is under this one.
+        if outer.is_some_and(|outer| outer.authentication.belongs_to(&self.door.services)) {
             let called = Box::pin(self.next.call(request));
             return Either::Left(called.map_ok(IntoResponse::into_response));
         }
@@ -116,7 +120,11 @@ impl<E: Endpoint> WithContext<E> {
     fn begin(&self, mut request: Request) -> impl Future<Output = Response> + Send {
         let arrival = Arrival::of(&request, &self.door);
         let config = &self.door.http;
-        let id = request_id(request.headers());
+        let outer = request.extensions().get::<RequestContext>();
+        let id = outer.map_or_else(
+            || request_id(request.headers()),
+            |outer| Arc::clone(&outer.id),
+        );
         let origin = origin::allowed(request.headers(), config);
         let mut known = None;
         let responding = match (
@@ -183,7 +191,7 @@ impl<E: Endpoint> WithContext<E> {
 fn request_id(headers: &HeaderMap) -> Arc<str> {
     let given = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
     let is_id = |id: &&str| {
-        (1..=64).contains(&id.len())
+        (1..=limits::REQUEST_ID).contains(&id.len())
             && id
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))

@@ -10,7 +10,7 @@ use rand::rngs::SysRng;
 
 use crate::error::Error;
 use crate::model::form::{FieldError, Problem};
-use crate::model::is_too_long;
+use crate::model::limits;
 use crate::model::scope::Scopes;
 use crate::model::token::TokenDigest;
 use crate::model::user::UserId;
@@ -88,12 +88,12 @@ pub(crate) struct TokenName(pub(crate) String);
 impl TokenName {
     pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("name", problem, message));
+        let too_long = || refuse(Problem::TooLong, "A name has at most 64 characters.");
+        if text.len() > limits::TOKEN_NAME {
+            return too_long();
+        }
         if text.trim().is_empty() {
             return refuse(Problem::Blank, "Give the token a name.");
-        }
-        let too_long = || refuse(Problem::TooLong, "A name has at most 64 characters.");
-        if is_too_long(text, 64) {
-            return too_long();
         }
         match Nickname::enforce(text) {
             Ok(name) if name.chars().count() <= 64 => Ok(Self(name.into_owned())),

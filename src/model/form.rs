@@ -1,5 +1,6 @@
 //! What a form shows beside a field.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::Error;
@@ -26,6 +27,8 @@ pub enum Problem {
     LimitReached,
     /// A password that many others have.
     PasswordTooCommon,
+    /// A password that contains the name of its account.
+    PasswordContainsUsername,
 }
 
 /// A [`Problem`], and where it is.
@@ -37,15 +40,19 @@ pub struct FieldError {
     /// What is wrong with it.
     pub problem: Problem,
     /// The same in words, to be shown as it is.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
 }
 
 impl FieldError {
-    pub(crate) fn new(field: &'static str, problem: Problem, message: &'static str) -> Self {
+    pub(crate) fn new(
+        field: &'static str,
+        problem: Problem,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             field,
             problem,
-            message,
+            message: message.into(),
         }
     }
 }
@@ -85,7 +92,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form(errors) => {
-                let messages: Vec<_> = errors.iter().map(|error| error.message).collect();
+                let messages: Vec<_> = errors.iter().map(|error| &*error.message).collect();
                 f.write_str(&messages.join(" "))
             }
             Self::Error(error) => error.fmt(f),

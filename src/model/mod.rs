@@ -3,11 +3,13 @@
 pub(crate) mod access_token;
 pub(crate) mod audit;
 mod common_passwords;
+pub(crate) mod confusable;
 pub(crate) mod credentials;
 pub(crate) mod form;
 pub(crate) mod hash_format;
 pub(crate) mod identity;
 pub(crate) mod import;
+pub(crate) mod limits;
 pub(crate) mod page;
 pub(crate) mod password;
 pub(crate) mod rate;
@@ -22,9 +24,10 @@ use chrono::TimeDelta;
 /// stored: an instant counts as too far in the future only beyond its limit and this tolerance.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
-/// Whether a text certainly has more than this number of characters: a character has at most four bytes.
-///
-/// To be asked before PRECIS, whose cost grows with the square of the length.
-pub(crate) fn is_too_long(text: &str, characters: usize) -> bool {
-    text.len() > 4 * characters
+/// The number that a client sent as an id. `None` if it is not a number.
+pub(crate) fn parse_id(text: &str) -> Option<i64> {
+    if text.len() > limits::ID {
+        return None;
+    }
+    text.parse().ok()
 }

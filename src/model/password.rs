@@ -4,11 +4,12 @@ use std::fmt;
 
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::model::common_passwords::is_common;
 use crate::model::form::{FieldError, Problem};
 use crate::model::hash_format::{self, Argon2, HashParts};
-use crate::model::is_too_long;
+use crate::model::limits;
 
 /// The longest password.
 const MAX_CHARACTERS: usize = 128;
@@ -20,14 +21,27 @@ const TOO_LONG: &str = "A password has at most 128 characters.";
 #[derive(Clone)]
 pub(crate) struct Password(String);
 
-impl Password {
-    /// A password that somebody chooses: 8 to 128 characters, and not a common one.
-    pub(crate) fn choose(text: &str, field: &'static str) -> Result<Self, FieldError> {
+/// The rules for new passwords.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PasswordRules {
+    /// The shortest, in characters.
+    pub(crate) min_characters: usize,
+}
+
+impl PasswordRules {
+    /// A password that is chosen for the account of this name: as long as the rules say and up to 128
+    /// characters, not a common one, and one that does not contain the name.
+    pub(crate) fn choose(
+        self,
+        text: &str,
+        username: &str,
+        field: &'static str,
+    ) -> Result<Password, FieldError> {
         let refuse = |problem, message| Err(FieldError::new(field, problem, message));
         if text.is_empty() {
             return refuse(Problem::Blank, "Choose a password.");
         }
-        if is_too_long(text, MAX_CHARACTERS) {
+        if text.len() > limits::PASSWORD {
             return refuse(Problem::TooLong, TOO_LONG);
         }
         let Ok(prepared) = OpaqueString::enforce(text) else {
@@ -36,21 +50,54 @@ impl Password {
                 "A password has no control or unassigned characters.",
             );
         };
-        match prepared.chars().count() {
-            ..8 => refuse(Problem::TooShort, "A password has at least 8 characters."),
-            8..=MAX_CHARACTERS if is_common(&prepared) => refuse(
+        let length = prepared.chars().count();
+        if length < self.min_characters {
+            let message = format!(
+                "A password has at least {} characters.",
+                self.min_characters
+            );
+            return Err(FieldError::new(field, Problem::TooShort, message));
+        }
+        if length > MAX_CHARACTERS {
+            return refuse(Problem::TooLong, TOO_LONG);
+        }
+        if is_common(&prepared) {
+            return refuse(
                 Problem::PasswordTooCommon,
                 "This password is among the most common ones; choose another.",
-            ),
-            8..=MAX_CHARACTERS => Ok(Self(prepared.into_owned())),
-            _ => refuse(Problem::TooLong, TOO_LONG),
+            );
         }
+        if contains_username(&prepared, username) {
+            return refuse(
+                Problem::PasswordContainsUsername,
+                "A password does not contain the username; choose another.",
+            );
+        }
+        Ok(Password(prepared.into_owned()))
     }
+}
 
+/// Usernames of fewer characters occur in words by accident.
+const MIN_CONTAINED: usize = 4;
+
+/// Whether a password contains the username, in whatever case and width, or is a repetition of a short one.
+fn contains_username(password: &str, username: &str) -> bool {
+    let (password, username) = (folded(password), folded(username));
+    if username.chars().count() < MIN_CONTAINED {
+        return !username.is_empty() && password.replace(&username, "").is_empty();
+    }
+    password.contains(&username)
+}
+
+fn folded(text: &str) -> String {
+    text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
+}
+
+impl Password {
     /// A password that somebody chose elsewhere, whatever it is worth.
     pub(crate) fn imported(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("password", problem, message));
-        if is_too_long(text, MAX_CHARACTERS) {
+        if text.len() > limits::PASSWORD {
             return refuse(Problem::TooLong, TOO_LONG);
         }
         match OpaqueString::enforce(text) {
@@ -87,7 +134,7 @@ impl Attempt {
     /// What cannot be prepared stays as it is: it may still be right for an imported hash, and costs
     /// what any other password costs.
     pub(crate) fn new(text: &str) -> Self {
-        let prepared = (!is_too_long(text, MAX_CHARACTERS)).then(|| OpaqueString::enforce(text));
+        let prepared = (text.len() <= limits::PASSWORD).then(|| OpaqueString::enforce(text));
         let prepared = prepared.and_then(Result::ok);
         let prepared = prepared.map_or_else(|| text.to_owned(), Into::into);
         Self {
@@ -146,5 +193,39 @@ impl PasswordHash {
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_with_the_username_is_refused_in_any_spelling() {
+        let rules = PasswordRules { min_characters: 8 };
+        let problem = |password: &str, username: &str| {
+            let refused = rules.choose(password, username, "password").err();
+            refused.map(|error| error.problem)
+        };
+        let contains = Some(Problem::PasswordContainsUsername);
+        assert_eq!(problem("grace-and-more", "grace"), contains);
+        assert_eq!(problem("my name is GRACE", "grace"), contains);
+        assert_eq!(problem("xxＧＲＡＣＥxx", "grace"), contains);
+        assert_eq!(problem("Zoe\u{308}y and friends", "zoëy"), contains);
+        assert_eq!(problem("the gracious one", "grace"), None);
+        // Short names occur in words.
+        assert_eq!(problem("an adaptation", "ada"), None);
+        assert_eq!(problem("AdaadaADAada", "ada"), contains);
+        assert_eq!(problem("correct horse", ""), None);
+    }
+
+    #[test]
+    fn the_shortest_password_is_what_the_rules_say() {
+        let rules = PasswordRules { min_characters: 15 };
+        let refused = rules.choose("fourteen chars", "ada", "password");
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.problem, Problem::TooShort);
+        assert_eq!(refused.message, "A password has at least 15 characters.");
+        assert!(rules.choose("fifteen letters", "ada", "password").is_ok());
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::model::form::{FieldError, Problem};
+use crate::model::limits;
 
 /// The scope that an access token needs to read private data of accounts.
 pub(crate) const ACCOUNT_READ: &str = "account:read";
@@ -10,9 +11,6 @@ pub(crate) const ACCOUNT_READ: &str = "account:read";
 pub(crate) const ACCOUNT_WRITE: &str = "account:write";
 /// The scope that an access token needs to read the audit trail.
 pub(crate) const AUDIT_READ: &str = "audit:read";
-
-/// The number of scopes that a token has at most.
-pub(crate) const MOST_SCOPES: usize = 32;
 
 static ALL: LazyLock<[String; 1]> = LazyLock::new(|| ["*".to_owned()]);
 
@@ -23,7 +21,7 @@ pub(crate) struct Scopes(Vec<String>);
 
 /// Whether this is a scope that a token can have.
 pub(crate) fn is_scope(text: &str) -> bool {
-    (1..=64).contains(&text.len())
+    (1..=limits::SCOPE).contains(&text.len())
         && text
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
@@ -40,17 +38,16 @@ impl Scopes {
         let Some(asked_for) = asked_for else {
             return Ok(Self(Self::all().to_vec()));
         };
-        let mut scopes = asked_for.to_vec();
-        scopes.sort();
-        scopes.dedup();
-        if scopes.is_empty()
-            || scopes.len() > MOST_SCOPES
-            || !scopes.iter().all(|scope| is_scope(scope))
-        {
+        let is_possible = (1..=limits::SCOPES).contains(&asked_for.len())
+            && asked_for.iter().all(|scope| is_scope(scope));
+        if !is_possible {
             let message =
                 "1 to 32 scopes of 1 to 64 characters, without spaces, quotes and backslashes.";
             return Err(FieldError::new("scopes", Problem::Invalid, message));
         }
+        let mut scopes = asked_for.to_vec();
+        scopes.sort();
+        scopes.dedup();
         Ok(Self(scopes))
     }
 

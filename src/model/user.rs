@@ -10,8 +10,9 @@ use precis_profiles::precis_core;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 
+use crate::model::confusable::is_highly_restrictive;
 use crate::model::form::{FieldError, Problem};
-use crate::model::is_too_long;
+use crate::model::limits;
 use crate::model::password::PasswordHash;
 use crate::model::token::Session;
 
@@ -29,6 +30,8 @@ impl FromStr for UserId {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A longer text is not a number of ours, and fails as an empty one does.
+        let text = if text.len() > limits::ID { "" } else { text };
         text.parse().map(Self)
     }
 }
@@ -104,12 +107,25 @@ const MAX_CHARACTERS: usize = 64;
 const TOO_LONG: &str = "A username has at most 64 characters.";
 
 impl Username {
+    /// A name that is new to this server. It satisfies UTS #39 besides, so that it does not look like another
+    /// one.
+    pub(crate) fn choose(text: &str) -> Result<Self, FieldError> {
+        let name = Self::parse(text)?;
+        if !is_highly_restrictive(&name.display) {
+            let message = "A username does not mix letters of several scripts, such as Latin and Cyrillic, \
+                           and has none that identifiers should not have.";
+            return Err(FieldError::new("username", Problem::Invalid, message));
+        }
+        Ok(name)
+    }
+
+    /// A name that an account may have already.
     pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("username", problem, message));
         if text.is_empty() {
             return refuse(Problem::Blank, "Choose a username.");
         }
-        if is_too_long(text, MAX_CHARACTERS) {
+        if text.len() > limits::USERNAME {
             return refuse(Problem::TooLong, TOO_LONG);
         }
         let (Some(display), Some(canonical)) = (
@@ -163,7 +179,7 @@ impl Email {
         let options = Options::default()
             .without_display_text()
             .without_domain_literal();
-        if text.len() > 254 || EmailAddress::parse_with_options(text, options).is_err() {
+        if text.len() > limits::EMAIL || EmailAddress::parse_with_options(text, options).is_err() {
             let message = "This is not an e-mail address.";
             return Err(FieldError::new("email", Problem::Invalid, message));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
@@ -22,6 +22,9 @@ use crate::store::{NewAccessToken, Store, Writing};
 
 /// The number of tokens that an account has at most, those that have expired included.
 pub(crate) const MOST_TOKENS: usize = 50;
+
+/// The last year that an instant of RFC 3339 can be in.
+const MAX_YEAR: i32 = 9999;
 
 /// A use is recorded this often at most.
 const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
@@ -276,6 +279,9 @@ fn expiration(
     match (form.expires_in, form.expires_at) {
         (None, None) => Ok(None),
         (Some(seconds @ 1..), None) => Ok(Some(now + TimeDelta::seconds(seconds))),
+        (None, Some(at)) if at.year() > MAX_YEAR => {
+            refuse("expiresAt", "A token expires before the year 10000.")
+        }
         (None, Some(at)) if at > now => Ok(Some(at)),
         (Some(_), None) => refuse("expiresIn", "A token lives for a second at least."),
         (None, Some(_)) => refuse("expiresAt", "A token expires in the future."),

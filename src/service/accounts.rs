@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::audit::{Actor, AuditEventKind, Detail, NewEvent};
 use crate::model::form::{FieldError, Problem, Refused};
-use crate::model::password::Password;
+use crate::model::password::PasswordRules;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Account, Role, User, UserId};
 use crate::service::access_tokens;
@@ -18,12 +18,17 @@ use crate::service::tokens::{IssuedToken, Tokens, ended_at, issued};
 use crate::service::visible_user::VisibleUser;
 use crate::store::{Store, Writing};
 
+/// The accounts whose tokens one transaction ends, of all of them. Each has at most one session and 50 live
+/// access tokens.
+const REVOKED_AT_ONCE: u64 = 100;
+
 /// What becomes of accounts that are there.
 #[derive(Debug)]
 pub(crate) struct Accounts {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) rules: PasswordRules,
 }
 
 impl Accounts {
@@ -40,7 +45,7 @@ impl Accounts {
             .authorize(&Requirement::SESSION)
             .await?;
         let account = self.own(&by).await?;
-        let new = Password::choose(new, "newPassword")?;
+        let new = (self.rules).choose(new, &account.user.username, "newPassword")?;
         asking.claim_verification()?;
         asking.claim_new_hash()?;
         let sign_in = &asking.services().sign_in;
@@ -148,9 +153,9 @@ impl Accounts {
             let why = "Your own password is changed with changePassword.".to_owned();
             return Err(Error::BadUserInput(why).into());
         }
-        let new = Password::choose(new, "newPassword")?;
-        // Nobody is looked for after the costly hash who is not there before.
-        self.store.account_by_id(id).await?.ok_or_else(nobody)?;
+        // Before the costly hash.
+        let account = self.store.account_by_id(id).await?.ok_or_else(nobody)?;
+        let new = (self.rules).choose(new, &account.user.username, "newPassword")?;
         let admitted = self.throttle.new_password(by.actor());
         let Admitted { counted, mut slot } = admitted.await?;
         let new = slot.hash(new).await;
@@ -232,6 +237,27 @@ impl Accounts {
         let own = by.user_id().ok_or(Unauthenticated::Missing)?;
         let account = self.store.account_by_id(own).await?;
         account.ok_or_else(|| Unauthenticated::TokenInvalid.into())
+    }
+
+    /// Ends every token of all accounts, in transactions of a bounded number of accounts; how many were live. If
+    /// it fails half-way, it can be repeated.
+    pub(crate) async fn revoke_all_tokens(&self, caller: Caller<'_>) -> Result<u64, Error> {
+        let needed = Requirement::PASSWORD.by(Role::Admin);
+        let by = caller.authorize(&needed).await?;
+        let (mut after, mut live) = (None, 0);
+        loop {
+            let mut writing = self.store.write().await?;
+            let accounts = writing.accounts_with_tokens(after, REVOKED_AT_ONCE).await?;
+            let Some(last) = accounts.last() else {
+                return Ok(live);
+            };
+            after = Some(last.user.id);
+            for account in &accounts {
+                let ended = self.end_tokens(&mut writing, account, by.actor());
+                live += u64::from(ended.await?);
+            }
+            writing.commit().await?;
+        }
     }
 
     /// Begins a change of an account. The account of the caller is locked with it, and what authorizes

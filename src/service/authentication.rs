@@ -48,6 +48,11 @@ impl Authentication {
         }))
     }
 
+    /// Whether the credentials are resolved by these services, and not by those of another instance.
+    pub(crate) fn belongs_to(&self, services: &Arc<Services>) -> bool {
+        Arc::ptr_eq(&self.0.services, services)
+    }
+
     pub(crate) fn services(&self) -> &Services {
         &self.0.services
     }

@@ -63,7 +63,7 @@ impl Import {
     }
 
     fn candidate(&self, number: usize, account: ImportedAccount) -> Result<Candidate, String> {
-        let told = |error: FieldError| error.message.to_owned();
+        let told = |error: FieldError| error.message.into_owned();
         Ok(Candidate {
             number,
             username: Username::parse(&account.username).map_err(told)?,

@@ -15,6 +15,7 @@ pub(crate) mod profile;
 mod schemes;
 pub(crate) mod server_key;
 pub(crate) mod sign_in;
+pub(crate) mod similar_usernames;
 mod taken;
 pub(crate) mod throttle;
 pub(crate) mod tokens;

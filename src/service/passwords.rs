@@ -15,9 +15,6 @@ use crate::service::hash_pool::{HashPool, Memory, Place};
 use crate::service::hash_shares::Share;
 use crate::service::schemes;
 
-/// The most that new hashes may be configured to take: 256 MiB.
-const MAX_MEMORY_KIB: u32 = 256 * 1024;
-
 /// How long a job may wait for a thread: whoever asked has lost patience by then, and what it would
 /// cost is better spent on somebody who still waits.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
@@ -60,19 +57,6 @@ impl Passwords {
     ) -> Result<Self, String> {
         Params::new(memory_kib, iterations, parallelism, Some(OUTPUT_LENGTH))
             .map_err(|error| error.to_string())?;
-        let (most_iterations, most_parallelism) = (
-            hash_format::MAX_ARGON2_ITERATIONS,
-            hash_format::MAX_PARALLELISM,
-        );
-        if memory_kib > MAX_MEMORY_KIB
-            || iterations > most_iterations
-            || parallelism > most_parallelism
-        {
-            return Err(format!(
-                "the largest are {MAX_MEMORY_KIB} KiB, {most_iterations} iterations, \
-                 parallelism {most_parallelism}"
-            ));
-        }
         let pool = HashPool::start(threads, queue, QUEUE_WAIT)
             .map_err(|error| format!("the hashing threads do not start: {error}"))?;
         let argon2 = Argon2 {

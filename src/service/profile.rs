@@ -2,9 +2,9 @@
 
 use crate::error::Error;
 use crate::model::audit::{AuditEventKind, Detail};
-use crate::model::form::{Change, Refused};
+use crate::model::form::{Change, FieldError, Refused};
 use crate::model::requirement::Requirement;
-use crate::model::user::{Email, Role, UserId, Username};
+use crate::model::user::{Account, Email, Role, UserId, Username};
 use crate::service::accounts::{Accounts, target};
 use crate::service::authorization::Caller;
 use crate::service::taken::refuse_taken;
@@ -59,6 +59,9 @@ impl Accounts {
         let counted = self.throttle.profile_change(by.actor()).await?;
         self.refuse_taken(&counted, &change, id).await?;
         let (writing, account) = self.begin(&by, id).await?;
+        if let Change::To(new) = &change.username {
+            refuse_mixed_scripts(new, &account)?;
+        }
         if !writing.set_profile(id, &change).await? {
             drop(writing);
             self.refuse_taken(&counted, &change, id).await?;
@@ -91,4 +94,13 @@ impl Accounts {
         };
         refuse_taken(&self.store, counted, username, email, Some(own)).await
     }
+}
+
+/// Refuses a new name that mixes scripts. Another spelling of the present name is not new.
+fn refuse_mixed_scripts(new: &Username, account: &Account) -> Result<(), FieldError> {
+    let present = Username::parse(&account.user.username);
+    if present.is_ok_and(|present| present.canonical == new.canonical) {
+        return Ok(());
+    }
+    Username::choose(&new.display).map(drop)
 }

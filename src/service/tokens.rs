@@ -141,7 +141,8 @@ impl Tokens {
                 self.store.invalidate(account.user.id);
                 return Err(Unauthenticated::TokenExpired.into());
             }
-            let latest = account.user.last_sign_in_at.map(|at| at + self.max_age);
+            let latest = account.user.last_sign_in_at;
+            let latest = latest.and_then(|at| at.checked_add_signed(self.max_age));
             let expires_at = (now + self.lifetime.duration())
                 .min(latest.unwrap_or(session.expires_at))
                 .max(session.expires_at);

@@ -7,7 +7,7 @@ use crate::error::{Error, Forbidden};
 use crate::model::audit::{Actor, AuditEventKind, NewEvent};
 use crate::model::form::Refused;
 use crate::model::page::{Page, PageRequest};
-use crate::model::password::Password;
+use crate::model::password::{Password, PasswordRules};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Email, Role, User, UserId, Username};
 use crate::service::authentication::Authentication;
@@ -24,7 +24,7 @@ pub struct Registration {
     pub username: String,
     /// Optional; not verified.
     pub email: Option<String>,
-    /// The password in the clear; 8 to 128 characters.
+    /// The password in the clear; as many characters as are configured, 8 at least, to 128.
     pub password: String,
 }
 
@@ -34,6 +34,7 @@ pub(crate) struct Users {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) rules: PasswordRules,
     /// Whether anybody may register.
     pub(crate) open: bool,
     /// The lowest role to which the accounts of others are visible.
@@ -59,7 +60,7 @@ impl Users {
                 other => other,
             })?)
         };
-        let checked = Checked::new(registration)?;
+        let checked = Checked::new(registration, self.rules)?;
         let actor = match &admin {
             Some(admin) => admin.actor().clone(),
             None => Actor::Anonymous(asking.origin().clone()),
@@ -82,7 +83,7 @@ impl Users {
         registration: &Registration,
         role: Role,
     ) -> Result<User, Refused> {
-        let checked = Checked::new(registration)?;
+        let checked = Checked::new(registration, self.rules)?;
         let admitted = self.throttle.registration(&Actor::Operator).await?;
         self.refuse_taken(&admitted.counted, &checked).await?;
         self.insert(Actor::Operator, None, checked, role, admitted)
@@ -225,10 +226,11 @@ struct Checked {
 
 impl Checked {
     /// Says of all that is wrong.
-    fn new(typed: &Registration) -> Result<Self, Refused> {
-        let username = Username::parse(&typed.username);
+    fn new(typed: &Registration, rules: PasswordRules) -> Result<Self, Refused> {
+        let username = Username::choose(&typed.username);
         let email = typed.email.as_deref().map(Email::parse).transpose();
-        let password = Password::choose(&typed.password, "password");
+        let name = username.as_ref().map_or("", |name| &name.canonical);
+        let password = rules.choose(&typed.password, name, "password");
         match (username, email, password) {
             (Ok(username), Ok(email), Ok(password)) => Ok(Self {
                 username,

@@ -134,7 +134,7 @@ impl ChangeCounter {
 impl Reader {
     /// Answers checks, all that are waiting with one read, and calls `on_change` when another process
     /// has changed something or the counter cannot be read.
-    pub(super) async fn serve(mut self, on_change: impl Fn() + Send) {
+    pub(super) async fn serve(&mut self, on_change: impl Fn() + Send) {
         let mut waiting = Vec::new();
         loop {
             tokio::select! {
@@ -152,7 +152,7 @@ impl Reader {
                 let _ = check.send(is_known);
             }
         }
-        if let Some(connection) = self.connection {
+        if let Some(connection) = self.connection.take() {
             let _ = connection.close().await;
         }
     }

@@ -13,6 +13,7 @@ use sea_orm::{DatabaseConnection, DbErr, SqlxPostgresConnector};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::background::supervise;
 use crate::clock::BootClock;
 use crate::store::Store;
 use crate::store::affected::Affected;
@@ -174,7 +175,14 @@ impl Store {
         let invalidation = Invalidation::with_counter(counter);
         let mut tasks = JoinSet::new();
         let changed = Arc::clone(&invalidation);
-        tasks.spawn(reader.serve(move || changed.invalidate(&Affected::Any)));
+        let reader = Arc::new(tokio::sync::Mutex::new(reader));
+        tasks.spawn(supervise("change counter", move || {
+            let (reader, changed) = (Arc::clone(&reader), Arc::clone(&changed));
+            async move {
+                let on_change = || changed.invalidate(&Affected::Any);
+                reader.lock().await.serve(on_change).await;
+            }
+        }));
         let monitor = |discard, writes| Monitor {
             discard,
             writes,
@@ -232,10 +240,17 @@ impl Store {
         let readers = SqlxPostgresConnector::from_sqlx_postgres_pool(pool(connections.readers));
         let invalidation = Invalidation::with_notifications(&heartbeat);
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&heartbeat).send_all(options.clone()));
+        let (send, own_options) = (Arc::clone(&heartbeat), options.clone());
+        tasks.spawn(supervise("heartbeat", move || {
+            Arc::clone(&send).send_all(own_options.clone())
+        }));
         let received = Arc::clone(&invalidation);
         let listen = Arc::clone(&heartbeat);
-        tasks.spawn(listen.listen(options, move |affected| received.invalidate(affected)));
+        tasks.spawn(supervise("listener", move || {
+            let received = Arc::clone(&received);
+            let on_change = move |affected: &Affected| received.invalidate(affected);
+            Arc::clone(&listen).listen(options.clone(), on_change)
+        }));
         let monitor = |writes| Monitor {
             discard: Arc::clone(&discard),
             writes,

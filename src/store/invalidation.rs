@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::background::supervise;
 use crate::model::user::UserId;
 use crate::store::Store;
 use crate::store::affected::Affected;
@@ -274,7 +275,10 @@ impl Store {
         let listener = Listener(invalidation.changes.subscribe());
         if !*polling {
             *polling = true;
-            tokio::spawn(poll(Arc::clone(invalidation)));
+            let invalidation = Arc::clone(invalidation);
+            tokio::spawn(supervise("change poll", move || {
+                poll(Arc::clone(&invalidation))
+            }));
         }
         listener
     }

@@ -41,6 +41,31 @@ impl Store {
 }
 
 impl Writing {
+    /// The accounts after this one that have a session that was not revoked, or an access token, in the order of their
+    /// ids. Nothing else changes them before the end of this transaction.
+    pub(crate) async fn accounts_with_tokens(
+        &self,
+        after: Option<UserId>,
+        limit: u64,
+    ) -> Result<Vec<Account>, Error> {
+        let with_access_token = access_token::Entity::find()
+            .select_only()
+            .column(access_token::Column::UserId)
+            .into_query();
+        let has_tokens = Condition::any()
+            .add(user::Column::TokenNonce.is_not_null())
+            .add(user::Column::Id.in_subquery(with_access_token));
+        let rows = user::Entity::find()
+            .filter(has_tokens)
+            .filter(user::Column::Id.gt(after.map_or(0, |id| id.0)))
+            .order_by_asc(user::Column::Id)
+            .limit(limit)
+            .lock_exclusive()
+            .all(&self.transaction)
+            .await?;
+        rows.into_iter().map(account).collect()
+    }
+
     /// Forgets the sessions that have ended by `now`; how many.
     pub(crate) async fn forget_sessions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
         let forgotten = user::ActiveModel {

@@ -199,17 +199,32 @@ impl Server {
         Self::listening(cheap(&mut command), folder, "listens on")
     }
 
-    /// Reads what is printed up to the line that has `last` in it.
+    /// Starts the server on SQLite. Returns what it says on standard error if it does not start.
+    pub fn if_it_starts(
+        folder: &Path,
+        configure: impl FnOnce(&mut Command),
+    ) -> Result<Self, String> {
+        let mut command = symbolon_on_sqlite(folder);
+        configure(cheap(&mut command));
+        Self::if_listening(&mut command, folder, "try first")
+    }
+
     fn listening(command: &mut Command, folder: &Path, last: &str) -> Self {
+        let server = Self::if_listening(command, folder, last);
+        server.unwrap_or_else(|error| panic!("the server ended: {error}"))
+    }
+
+    /// Reads what is printed up to the line that has `last` in it.
+    fn if_listening(command: &mut Command, folder: &Path, last: &str) -> Result<Self, String> {
         let log = folder.join("log");
         let file = std::fs::File::create(&log).unwrap();
         let mut process = Process::start(command.stdout(Stdio::piped()).stderr(file));
         let mut lines = BufReader::new(process.child.stdout.take().unwrap());
         let mut greeting = String::new();
         while !greeting.contains(last) {
-            let read = lines.read_line(&mut greeting).unwrap();
-            let log = std::fs::read_to_string(&log).unwrap();
-            assert!(read > 0, "the server ended: {greeting}{log}");
+            if lines.read_line(&mut greeting).unwrap() == 0 {
+                return Err(greeting + &std::fs::read_to_string(&log).unwrap());
+            }
         }
         // The rest of what is printed must find a reader.
         thread::spawn(move || lines.read_to_end(&mut Vec::new()));
@@ -218,13 +233,13 @@ impl Server {
             .find(|word| word.starts_with("http://"))
             .unwrap()
             .to_owned();
-        Self {
+        Ok(Self {
             process,
             base,
             greeting,
             log,
             client: reqwest::Client::new(),
-        }
+        })
     }
 
     /// Where it takes connections.

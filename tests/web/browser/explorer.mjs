@@ -241,6 +241,41 @@ try {
     await context.close();
   });
 
+  await test('GraphiQL stores no headers, and nothing beyond the tab', async () => {
+    const { page, context } = await open();
+    await page.evaluate(() => localStorage.setItem('graphiql:queries', 'of an earlier version'));
+    await page.reload();
+    await page.waitForSelector('.graphiql-query-editor .CodeMirror');
+    const secret = 'a-secret-that-is-nowhere-else';
+    const set = async (tab, text) => {
+      await page.getByRole('button', { name: tab, exact: true }).click();
+      const editor = page.locator('.graphiql-editor-tool .CodeMirror').filter({ visible: true });
+      await editor.evaluate((element, text) => element.CodeMirror.setValue(text), text);
+    };
+    await set('Headers', JSON.stringify({ authorization: `Bearer ${secret}-header` }));
+    await set('Variables', JSON.stringify({ name: `${secret}-variable` }));
+    await run(page, 'query Named($name: String!) { __type(name: $name) { name } }');
+    // GraphiQL stores what was typed after a pause.
+    await page.waitForTimeout(1_500);
+    const stored = async (page) =>
+      page.evaluate(() => [localStorage, sessionStorage].map((all) => JSON.stringify({ ...all })));
+    const [beyond, within] = await stored(page);
+    assert.ok(!beyond.includes('graphiql') && !beyond.includes(secret), beyond);
+    assert.ok(!within.includes(`${secret}-header`), within);
+    // The editors come back with the tab.
+    assert.ok(within.includes(`${secret}-variable`), within);
+    const other = await context.newPage();
+    await other.goto(url);
+    await other.waitForSelector('.graphiql-query-editor .CodeMirror');
+    await other.waitForTimeout(1_500);
+    const everywhere = (await stored(other)).join();
+    assert.ok(!everywhere.includes(secret), everywhere);
+    await page.getByRole('button', { name: 'Open settings dialog' }).click();
+    await page.getByText('Clear storage').waitFor();
+    assert.equal(await page.getByText('Persist headers').count(), 0);
+    await context.close();
+  });
+
   if (shots) {
     for (const colorScheme of ['light', 'dark']) {
       const { page, context } = await open({ colorScheme });

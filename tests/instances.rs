@@ -1,0 +1,253 @@
+//! Several instances of Symbolon in one application: they share no identities.
+
+use std::path::Path;
+
+use poem::listener::TcpAcceptor;
+use poem::{EndpointExt, IntoEndpoint, Route, get, handler};
+use reqwest::Method;
+use serde_json::json;
+use symbolon::{Clock, Config, Identity, MockClock, Symbolon};
+use tokio::net::TcpListener;
+
+use crate::support::{
+    Answer, Operation, PASSWORD, common_key, database_url, on_postgres, start_of_time,
+};
+
+#[handler]
+fn whoami(identity: Identity) -> String {
+    identity.user().username.clone()
+}
+
+async fn open(folder: &Path, name: &str) -> Symbolon {
+    let mut config = Config::from_env().unwrap();
+    config.database_url = database_url(folder, name).into();
+    if on_postgres() {
+        config.secret_key_file = Some(common_key().to_owned());
+        config.postgres.acquire_timeout = 20_000;
+    }
+    config.argon2_memory = 8;
+    config.argon2_iterations = 1;
+    let clock = Clock::Mock(MockClock::new(start_of_time()));
+    Symbolon::open_with_clock(config, clock).await.unwrap()
+}
+
+/// Two instances, each with one account of the same id, and where they are served.
+struct Two {
+    base: String,
+    /// The paths of the first, and of the second.
+    mounts: [&'static str; 2],
+    client: reqwest::Client,
+    tokens: [String; 2],
+}
+
+const NAMES: [&str; 2] = ["ada", "eve"];
+
+impl Two {
+    /// Serves `app` by the first instance, by the second, or by a server that is none of theirs.
+    async fn serve<E>(by: Option<&Symbolon>, app: E, mounts: [&'static str; 2]) -> Self
+    where
+        E: IntoEndpoint + 'static,
+        E::Endpoint: 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = app.into_endpoint().map_to_response().boxed();
+        if let Some(symbolon) = by.cloned() {
+            tokio::spawn(async move {
+                symbolon
+                    .serve(app, listener, std::future::pending())
+                    .await
+                    .unwrap();
+            });
+        } else {
+            let acceptor = TcpAcceptor::from_tokio(listener).unwrap();
+            tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(app));
+        }
+        let mut two = Self {
+            base,
+            mounts,
+            client: reqwest::Client::new(),
+            tokens: Default::default(),
+        };
+        for at in 0..2 {
+            let create = "mutation($n: String!, $p: String!) {
+                createUser(input: { username: $n, password: $p }) { user { id } } }";
+            let body = json!({ "query": create, "variables": { "n": NAMES[at], "p": PASSWORD } });
+            let created = two.request(at, Method::POST, "/graphql").json(&body);
+            let created = Answer::of(created).await;
+            assert_eq!(created.at("/data/createUser/user/id"), "1", "{created:?}");
+            let token = two.request(at, Method::POST, "/tokens");
+            let token = Answer::of(token.basic_auth(NAMES[at], Some(PASSWORD))).await;
+            two.tokens[at] = token.at("/token").as_str().unwrap().to_owned();
+        }
+        two
+    }
+
+    fn request(&self, at: usize, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{}{path}", self.base, self.mounts[at]);
+        self.client.request(method, url)
+    }
+
+    fn operation(&self, at: usize, document: &str) -> Operation {
+        let body = json!({ "query": document });
+        Operation::new(self.request(at, Method::POST, "/graphql").json(&body))
+    }
+
+    /// Each token works at its own instance, and is unknown at the other.
+    async fn share_nothing(&self) {
+        for at in 0..2 {
+            for (of, token) in self.tokens.iter().enumerate() {
+                let me = self
+                    .operation(at, "{ me { username } }")
+                    .bearer(token)
+                    .send()
+                    .await;
+                let auth = self.request(at, Method::GET, "/auth").bearer_auth(token);
+                let auth = Answer::of(auth).await;
+                let rename = "mutation { updateUser(input: { email: \"a@example.org\" }) { user { username } } }";
+                let renamed = self.operation(at, rename).bearer(token).send().await;
+                if of == at {
+                    assert_eq!(me.at("/data/me/username"), NAMES[at], "{me:?}");
+                    assert_eq!(auth.header("x-auth-username"), NAMES[at]);
+                    assert_eq!(renamed.at("/data/updateUser/user/username"), NAMES[at]);
+                    continue;
+                }
+                assert_eq!(me.error(), ("UNAUTHENTICATED", "TOKEN_INVALID"), "{me:?}");
+                assert_eq!(auth.status, 401);
+                assert_eq!(auth.at("/reason"), "TOKEN_INVALID");
+                assert_eq!(renamed.error(), ("UNAUTHENTICATED", "TOKEN_INVALID"));
+                let revoked = self
+                    .request(at, Method::DELETE, "/tokens")
+                    .bearer_auth(token);
+                assert_eq!(Answer::of(revoked).await.status, 401);
+                let sign_in = self.request(at, Method::POST, "/tokens");
+                let sign_in = Answer::of(sign_in.basic_auth(NAMES[of], Some(PASSWORD))).await;
+                assert_eq!(sign_in.status, 401, "{sign_in:?}");
+            }
+        }
+        // Nothing that was refused has ended a token.
+        for at in 0..2 {
+            let me = self
+                .operation(at, "{ me { username } }")
+                .bearer(&self.tokens[at]);
+            assert_eq!(me.send().await.at("/data/me/username"), NAMES[at]);
+        }
+    }
+
+    /// The names that a plain route answers to the tokens; none if it refuses one.
+    async fn whoami(&self, path: &str) -> [Option<String>; 2] {
+        let mut names = [None, None];
+        for (name, token) in names.iter_mut().zip(&self.tokens) {
+            let request = self.client.get(format!("{}{path}", self.base));
+            let answer = Answer::of(request.bearer_auth(token)).await;
+            *name = (answer.status == 200).then(|| answer.body.as_str().unwrap().to_owned());
+            assert!(
+                name.is_some() || answer.at("/reason") == "TOKEN_INVALID",
+                "{answer:?}"
+            );
+        }
+        names
+    }
+}
+
+fn only_first() -> [Option<String>; 2] {
+    [Some("ada".to_owned()), None]
+}
+
+fn only_second() -> [Option<String>; 2] {
+    [None, Some("eve".to_owned())]
+}
+
+async fn both(folder: &Path) -> (Symbolon, Symbolon) {
+    (
+        open(folder, "first.db").await,
+        open(folder, "second.db").await,
+    )
+}
+
+#[tokio::test]
+async fn an_instance_under_the_server_of_another_has_its_own_identities() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = both(folder.path()).await;
+    let app = first
+        .own_routes()
+        .nest("/second", second.own_routes())
+        .at("/whoami", get(whoami))
+        .at("/second-whoami", get(whoami).with(second.middleware()));
+    let two = Two::serve(Some(&first), app, ["", "/second"]).await;
+    two.share_nothing().await;
+    assert_eq!(two.whoami("/whoami").await, only_first());
+    assert_eq!(two.whoami("/second-whoami").await, only_second());
+}
+
+#[tokio::test]
+async fn two_instances_side_by_side_have_their_own_identities() {
+    for served_by in 0..3 {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = both(folder.path()).await;
+        let app = Route::new()
+            .nest("/first", first.own_routes())
+            .nest("/second", second.own_routes());
+        let by = [Some(&first), Some(&second), None][served_by];
+        let two = Two::serve(by, app, ["/first", "/second"]).await;
+        two.share_nothing().await;
+    }
+}
+
+#[tokio::test]
+async fn the_innermost_middleware_answers_whatever_the_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = both(folder.path()).await;
+    let (of_first, of_second) = (|| first.middleware(), || second.middleware());
+    let app = Route::new()
+        .nest(
+            "/first",
+            first.own_routes().with(of_second()).with(of_first()),
+        )
+        .nest("/second", second.own_routes().with(of_first()))
+        .at("/1", get(whoami).with(of_first()).with(of_second()))
+        .at("/2", get(whoami).with(of_second()).with(of_first()))
+        .at(
+            "/121",
+            get(whoami)
+                .with(of_first())
+                .with(of_second())
+                .with(of_first()),
+        )
+        .at("/22", get(whoami).with(of_second()).with(of_second()));
+    let two = Two::serve(None, app, ["/first", "/second"]).await;
+    two.share_nothing().await;
+    assert_eq!(two.whoami("/1").await, only_first());
+    assert_eq!(two.whoami("/2").await, only_second());
+    assert_eq!(two.whoami("/121").await, only_first());
+    assert_eq!(two.whoami("/22").await, only_second());
+}
+
+#[tokio::test]
+async fn a_schema_acts_on_the_instance_that_serves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = both(folder.path()).await;
+    let schema = || {
+        let none = async_graphql::EmptySubscription;
+        first
+            .schema(symbolon::Query, symbolon::Mutation, none)
+            .finish()
+    };
+    let app = Route::new()
+        .nest("/first", first.routes(schema()))
+        .nest("/second", second.routes(schema()));
+    let two = Two::serve(None, app, ["/first", "/second"]).await;
+    two.share_nothing().await;
+}
+
+#[tokio::test]
+async fn a_request_that_passes_two_instances_has_one_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = both(folder.path()).await;
+    let app = first.own_routes().nest("/second", second.own_routes());
+    let two = Two::serve(Some(&first), app, ["", "/second"]).await;
+    let refused = Answer::of(two.request(1, Method::POST, "/tokens")).await;
+    assert_eq!(refused.status, 401);
+    let ids = refused.headers.get_all("x-request-id").iter().count();
+    assert_eq!(ids, 1, "{refused:?}");
+}

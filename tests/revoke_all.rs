@@ -1,0 +1,104 @@
+//! `symbolon token revoke --all`.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, PASSWORD, Server, Shell, finish, once_heard, unthrottled};
+
+/// More than one transaction ends.
+const ACCOUNTS: usize = 130;
+
+async fn me(server: &Server, token: &str) -> Answer {
+    server
+        .operation("{ me { username } }")
+        .bearer(token)
+        .send()
+        .await
+}
+
+async fn session(server: &Server, name: &str) -> String {
+    let answer = Answer::of(server.sign_in(name)).await;
+    let token = answer.at("/token").as_str();
+    token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+}
+
+async fn access(server: &Server, name: &str) -> String {
+    let create = r#"mutation { createAccessToken(input: { name: "laptop" }) { token } }"#;
+    let made = server.operation(create).basic(name, PASSWORD).send().await;
+    let token = made.at("/data/createAccessToken/token").as_str();
+    token.unwrap_or_else(|| panic!("{made:?}")).to_owned()
+}
+
+#[tokio::test]
+async fn all_sessions_and_access_tokens_end_in_the_running_server() {
+    let shell = Shell::new();
+    let server = Server::configured(shell.folder.path(), unthrottled);
+    let names: Vec<_> = (0..ACCOUNTS)
+        .map(|number| format!("user-{number}"))
+        .collect();
+    for some in names.chunks(10) {
+        let registered = some.iter().map(|name| server.registration(name).send());
+        for answer in join_all(registered).await {
+            assert!(
+                answer.at("/data/createUser/user/id").is_string(),
+                "{answer:?}"
+            );
+        }
+    }
+    let (mut sessions, mut accesses) = (Vec::new(), Vec::new());
+    for (number, name) in names.iter().enumerate() {
+        // Some have both, some one, and some nothing.
+        if number % 3 != 0 {
+            sessions.push(session(&server, name).await);
+        }
+        if number % 3 != 1 && number % 2 == 0 {
+            accesses.push(access(&server, name).await);
+        }
+    }
+    // They are cached.
+    for token in sessions.iter().chain(&accesses) {
+        assert!(me(&server, token).await.at("/data/me/username").is_string());
+    }
+
+    let refused = shell.refusal("token revoke --all", "y\n");
+    let says = "standard input is not a terminal; --yes revokes all tokens without a question";
+    assert_eq!(refused, says);
+    assert!(me(&server, &sessions[0]).await.at("/data/me").is_object());
+
+    let live = sessions.len() + accesses.len();
+    let ended = shell.json("token revoke --all --yes");
+    assert_eq!(ended, [json!({ "revoked": live })]);
+    let is_refused = |answer: &Answer| answer.at("/data/me").is_null();
+    for (tokens, reason) in [(&sessions, "TOKEN_EXPIRED"), (&accesses, "TOKEN_INVALID")] {
+        for token in tokens {
+            let answer = once_heard(async || me(&server, token).await, is_refused).await;
+            assert_eq!(answer.error(), ("UNAUTHENTICATED", reason));
+        }
+    }
+    assert_eq!(
+        shell.prints("token list"),
+        "username  name  token  expires\n"
+    );
+    let events = shell.json("audit --kind token_revoked --limit 1000");
+    assert_eq!(events.len(), live);
+    assert!(events.iter().all(|event| event["actorId"] == Value::Null));
+
+    // Again there is nothing to end, and new tokens are as good as ever.
+    let again = shell.prints("token revoke --all --yes");
+    assert_eq!(again, "live tokens of all users revoked: 0\n");
+    let token = session(&server, "user-1").await;
+    assert_eq!(me(&server, &token).await.at("/data/me/username"), "user-1");
+}
+
+#[test]
+fn all_users_or_one_are_named() {
+    let shell = Shell::with(&["ada"]);
+    for line in [
+        "token revoke",
+        "token revoke ada --all",
+        "token revoke --yes",
+    ] {
+        let (code, output, _) = finish(&mut shell.command(line));
+        assert_eq!((code, output.as_str()), (Some(2), ""), "{line}");
+    }
+}

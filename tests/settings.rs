@@ -1,0 +1,253 @@
+//! Every number of the configuration has a range: a value outside is refused at the start, and with every value
+//! inside the server works. All settings are found by `symbolon --help` and by the command itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::TimeDelta;
+use clap::Args;
+use serde_json::json;
+use symbolon::Config;
+
+use crate::support::{Answer, PASSWORD, Server, TestApp, finish, symbolon, symbolon_on_sqlite};
+
+/// The values of settings that are not numbers.
+const NOT_NUMBERS: [&str; 7] = ["URL", "FILE", "ON|OFF", "BOOL", "NETS", "ORIGINS", "HOST"];
+
+/// The environment variable of each setting that is a number, and its flag.
+fn numbers() -> BTreeMap<String, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, help, _) = finish(symbolon(folder.path()).arg("--help"));
+    let mut numbers = BTreeMap::new();
+    let mut flag = ("", "");
+    for line in help.lines().map(str::trim) {
+        if let Some((name, value)) = line
+            .strip_prefix("--")
+            .and_then(|line| line.split_once(" <"))
+        {
+            flag = (name, value.trim_end_matches('>'));
+        }
+        if let Some((_, rest)) = line.split_once("[env: ")
+            && !NOT_NUMBERS.contains(&flag.1)
+        {
+            let (name, _) = rest.split_once('=').unwrap();
+            numbers.insert(name.to_owned(), format!("--{}", flag.0));
+        }
+    }
+    let command = Config::augment_args(clap::Command::new("symbolon"));
+    for argument in command.get_arguments() {
+        let value = argument.get_value_names().unwrap_or_default();
+        if !value
+            .iter()
+            .any(|value| NOT_NUMBERS.contains(&value.as_str()))
+        {
+            let name = argument.get_env().unwrap().to_str().unwrap();
+            let flag = argument.get_long().unwrap();
+            numbers.insert(name.to_owned(), format!("--{flag}"));
+        }
+    }
+    numbers
+}
+
+/// The ends of the range that a refusal names.
+fn range(refusal: &str) -> Vec<String> {
+    let words: Vec<_> = refusal.split_whitespace().collect();
+    let from = words
+        .windows(4)
+        .find(|words| words[0] == "from" && words[2] == "to");
+    let number = |word: &str| word.trim_matches(|c: char| !c.is_ascii_digit()).to_owned();
+    from.map(|words| vec![number(words[1]), number(words[3])])
+        .unwrap_or_default()
+}
+
+/// Whether an answer has no errors but one about a limit that was configured.
+fn is_done(answer: &Answer, setting: &str) -> bool {
+    let code = answer.at("/errors/0/extensions/code");
+    let limit = answer
+        .at("/errors/0/extensions/limit")
+        .as_str()
+        .unwrap_or_default();
+    let configured = setting
+        .trim_start_matches("SYMBOLON_LIMIT_")
+        .replace('_', "");
+    answer.at("/errors").is_null()
+        || (code == "LIMIT_EXCEEDED" && limit.eq_ignore_ascii_case(&configured))
+}
+
+/// Registers, signs in, renews, purges and reads the audit trail.
+async fn works(server: &Server, folder: &Path, (name, value): (&str, &str)) {
+    let what = format!("{name}={value}");
+    let registered = server.registration("ada").send().await;
+    assert!(is_done(&registered, name), "{what}: {registered:?}");
+    if registered.at("/data/createUser/user/id").is_string() {
+        let signed_in = Answer::of(server.sign_in("ada")).await;
+        assert_eq!(signed_in.status, 200, "{what}: {signed_in:?}");
+        let token = signed_in.at("/token").as_str().unwrap();
+        let renew = server.operation("mutation { renewToken { token } }");
+        let renewed = renew.bearer(token).send().await;
+        assert!(is_done(&renewed, name), "{what}: {renewed:?}");
+        let auth = server
+            .request(reqwest::Method::GET, "/auth")
+            .bearer_auth(token);
+        assert_eq!(Answer::of(auth).await.status, 200, "{what}");
+    }
+    for line in ["token purge", "audit"] {
+        let mut command = symbolon_on_sqlite(folder);
+        let command = command
+            .env("SYMBOLON_ARGON2_MEMORY", "8")
+            .env(name, value)
+            .args(line.split(' '));
+        let (code, _, error) = finish(command);
+        assert_eq!(code, Some(0), "{what}: {error}");
+    }
+    let log = server.log();
+    assert!(
+        !log.contains("panicked") && !log.contains("internal error"),
+        "{what}: {log}"
+    );
+}
+
+#[tokio::test]
+async fn every_number_is_refused_with_its_range_or_works() {
+    let numbers = numbers();
+    assert!(numbers.len() >= 30, "{numbers:?}");
+    for (name, flag) in &numbers {
+        let extremes = [
+            "-1",
+            "0",
+            "1",
+            "999999999",
+            "4294967295",
+            "18446744073709551615",
+        ];
+        let mut values: Vec<_> = extremes.map(str::to_owned).to_vec();
+        if name.starts_with("SYMBOLON_THROTTLE_") {
+            let rates = [
+                "0/1",
+                "1/0",
+                "1/1",
+                "1000000/1",
+                "1/1000000",
+                "4294967295/4294967295",
+            ];
+            values.extend(rates.map(str::to_owned));
+        }
+        let (mut tried, mut refused) = (Vec::new(), 0);
+        while let Some(value) = values.pop() {
+            // As root, port 1 could be used.
+            if tried.contains(&value) || (name.ends_with("PORT") && value == "1") {
+                continue;
+            }
+            tried.push(value.clone());
+            let folder = tempfile::tempdir().unwrap();
+            let started = Server::if_it_starts(folder.path(), |command| {
+                command.env(name, &value);
+            });
+            match started {
+                Ok(server) => works(&server, folder.path(), (name, &value)).await,
+                Err(refusal) => {
+                    refused += 1;
+                    let is_named = refusal.contains(name.as_str()) || refusal.contains(flag);
+                    assert!(
+                        is_named && !refusal.contains("panicked"),
+                        "{name}={value}: {refusal}"
+                    );
+                    let is_empty = std::fs::read_dir(folder.path()).unwrap().all(|entry| {
+                        // Standard error.
+                        entry.unwrap().file_name() == "log"
+                    });
+                    assert!(is_empty, "{name}={value}");
+                    // Then the ends of the range, too.
+                    values.extend(range(&refusal));
+                }
+            }
+        }
+        assert!(refused >= 3, "{name}: {tried:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_number_that_a_program_sets_is_refused_too() {
+    let mut config = Config::from_env().unwrap();
+    config.session_max_age = u32::MAX;
+    let refused = symbolon::Symbolon::open(config).await.unwrap_err();
+    let says = "SYMBOLON_SESSION_MAX_AGE is a whole number from 0 to 36500, and not 4294967295";
+    assert_eq!(refused.to_string(), says);
+}
+
+#[tokio::test]
+async fn no_instant_of_a_client_overflows() {
+    let app = TestApp::unthrottled().await;
+    app.register("ada").await;
+    let create = "mutation($n: String!, $i: Int, $a: DateTime) {
+        createAccessToken(input: { name: $n, expiresIn: $i, expiresAt: $a }) {
+            token accessToken { expiresAt } userErrors { field code } } }";
+    let mut made = 0;
+    for (number, (seconds, at, error)) in [
+        (json!(i32::MAX), json!(null), None),
+        (json!(i32::MIN), json!(null), Some("expiresIn")),
+        (json!(0), json!(null), Some("expiresIn")),
+        (
+            json!(null),
+            json!("+262142-12-31T23:59:59Z"),
+            Some("expiresAt"),
+        ),
+        (
+            json!(null),
+            json!("-262143-01-01T00:00:00Z"),
+            Some("expiresAt"),
+        ),
+        (json!(null), json!("9999-12-31T23:59:59.999Z"), None),
+        (
+            json!(null),
+            json!("+10000-01-01T00:00:00Z"),
+            Some("expiresAt"),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let variables = json!({ "n": number.to_string(), "i": seconds, "a": at });
+        let answer = app.operation_with(create, &variables);
+        let answer = answer.basic("ada", PASSWORD).send().await;
+        let field = answer.at("/data/createAccessToken/userErrors/0/field");
+        // An instant that chrono does not read is no DateTime at all.
+        let is_refused = answer.at("/errors/0/extensions/code") == "BAD_USER_INPUT";
+        match error {
+            Some(error) => assert!(field == error || is_refused, "{variables}: {answer:?}"),
+            None => {
+                made += 1;
+                let token = answer.at("/data/createAccessToken/token").as_str().unwrap();
+                assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
+            }
+        }
+    }
+    assert_eq!(made, 2);
+    for seconds in [i32::MIN, -1, 0, 119, 2_592_001, i32::MAX] {
+        let sign_in = format!("mutation {{ createToken(expiresIn: {seconds}) {{ token }} }}");
+        let answer = app.operation(&sign_in).basic("ada", PASSWORD).send().await;
+        assert_eq!(answer.error().0, "BAD_USER_INPUT", "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn with_the_longest_times_a_session_is_renewed_and_everything_purged() {
+    let app = TestApp::configured(|config| {
+        config.session_max_age = 36_500;
+        config.audit_days = 36_500;
+        config.token_lifetime = 2_592_000;
+    })
+    .await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    for _ in 0..3 {
+        app.advance(TimeDelta::days(20));
+        let renew = app.operation("mutation { renewToken { expiresIn } }");
+        let renewed = renew.bearer(&token).send().await;
+        assert_eq!(
+            renewed.at("/data/renewToken/expiresIn"),
+            2_592_000,
+            "{renewed:?}"
+        );
+    }
+}

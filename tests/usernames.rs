@@ -1,0 +1,261 @@
+//! New names satisfy UTS #39, and new passwords do not contain the name.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, PASSWORD, Shell, TestApp};
+
+async fn create(app: &TestApp, username: &str, password: &str) -> Answer {
+    app.operation_with(
+        "mutation($i: CreateUserInput!) {
+            createUser(input: $i) { user { id } userErrors { field code message } } }",
+        &json!({ "i": { "username": username, "password": password } }),
+    )
+    .send()
+    .await
+}
+
+/// The code of the only user error of a payload.
+fn code<'a>(answer: &'a Answer, mutation: &str) -> &'a str {
+    let errors = answer.at(&format!("/data/{mutation}/userErrors"));
+    let errors = errors.as_array().unwrap_or_else(|| panic!("{answer:?}"));
+    assert!(errors.len() < 2, "{answer:?}");
+    let code = errors.first().map(|error| error["code"].as_str().unwrap());
+    code.unwrap_or_default()
+}
+
+/// Latin with a Cyrillic letter.
+const MIXED: &str = "p\u{430}ypal";
+
+/// Gives the account of this id a name that was allowed before.
+async fn rename(app: &TestApp, id: i64, name: &str) {
+    app.sql(&format!(
+        "UPDATE symbolon_user SET username = '{name}', username_canonical = '{name}' WHERE id = {id}"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_name_is_of_one_script() {
+    let app = TestApp::unthrottled().await;
+    for name in [
+        "Ada",
+        "ada@example.org",
+        "Zoë",
+        "Пётр",
+        "田中さん",
+        "김민준",
+        "李xiao",
+        "مريم",
+    ] {
+        let answer = create(&app, name, PASSWORD).await;
+        assert_eq!(code(&answer, "createUser"), "", "{name}");
+    }
+    for name in [MIXED, "αda", "ada\u{10d3}", "\u{16a0}\u{16a2}"] {
+        let answer = create(&app, name, PASSWORD).await;
+        assert_eq!(code(&answer, "createUser"), "INVALID", "{name}");
+        assert_eq!(answer.at("/data/createUser/userErrors/0/field"), "username");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_exists_keeps_working() {
+    let app = TestApp::unthrottled().await;
+    let id = app.register("ada").await;
+    rename(&app, id, MIXED).await;
+    let token = app.sign_in(MIXED).await;
+    assert_eq!(app.me(&token).await.at("/data/me/username"), MIXED);
+    let find = app.operation_with(
+        "query($n: String!) { user(username: $n) { id } }",
+        &json!({ "n": MIXED }),
+    );
+    let found = find.bearer(&token).send().await;
+    assert_eq!(found.at("/data/user/id"), "1");
+    for (name, expected) in [
+        // Another spelling of the same name, another name of the kind, and one that is allowed.
+        ("P\u{430}ypal", ""),
+        ("p\u{430}ypal2", "INVALID"),
+        ("paypal", ""),
+    ] {
+        let update = "mutation($n: String!) {
+            updateUser(input: { username: $n }) { userErrors { code field } } }";
+        let update = app.operation_with(update, &json!({ "n": name }));
+        let updated = update.bearer(&token).send().await;
+        assert_eq!(
+            code(&updated, "updateUser"),
+            expected,
+            "{name}: {updated:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_does_not_contain_the_name() {
+    let app = TestApp::unthrottled().await;
+    let contains = "PASSWORD_CONTAINS_USERNAME";
+    for (name, password, expected) in [
+        ("grace", "amazing GRACE of 1906", contains),
+        ("hopper", "ｇｒａｓｓＨＯＰＰＥＲ", contains),
+        ("Пётр", "это ПЁТР и его пароль", contains),
+        // Names of fewer than four characters occur by accident.
+        ("ada", "an adaptation", ""),
+        ("zqz", "zqzZQZzqz", contains),
+    ] {
+        let answer = create(&app, name, password).await;
+        assert_eq!(code(&answer, "createUser"), expected, "{name}");
+    }
+    app.register("margaret").await;
+    let token = app.sign_in("margaret").await;
+    let change = |new: &str| {
+        let change = "mutation($c: String!, $n: String!) {
+            changePassword(input: { currentPassword: $c, newPassword: $n }) { userErrors { code } } }";
+        let variables = json!({ "c": PASSWORD, "n": new });
+        app.operation_with(change, &variables).bearer(&token).send()
+    };
+    assert_eq!(
+        code(&change("i am Margaret!").await, "changePassword"),
+        contains
+    );
+    assert_eq!(app.me(&token).await.at("/data/me/username"), "margaret");
+
+    let admin = app.register("admin").await;
+    app.sql(&format!(
+        "UPDATE symbolon_user SET role = 'admin' WHERE id = {admin}"
+    ))
+    .await;
+    let token = app.sign_in("admin").await;
+    let margaret = app.operation_with("{ user(username: \"margaret\") { id } }", &json!({}));
+    let margaret = margaret.bearer(&token).send().await;
+    let set = app.operation_with(
+        "mutation($id: ID!) { setUserPassword(input: { id: $id, newPassword: \"margaret 1843\" }) {
+            userErrors { code field } } }",
+        &json!({ "id": margaret.at("/data/user/id") }),
+    );
+    let set = set.bearer(&token).send().await;
+    assert_eq!(code(&set, "setUserPassword"), contains, "{set:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_contains_a_new_name_stays() {
+    let app = TestApp::unthrottled().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    // The password is "correct horse battery staple".
+    let update = app.operation(
+        "mutation { updateUser(input: { username: \"horse\" }) { userErrors { code } } }",
+    );
+    let updated = update.bearer(&token).send().await;
+    assert_eq!(code(&updated, "updateUser"), "", "{updated:?}");
+    app.sign_in("horse").await;
+}
+
+#[tokio::test]
+async fn the_shortest_password_is_what_is_configured() {
+    let app = TestApp::configured(|config| config.password_min = 15).await;
+    let refused = create(&app, "ada", "fourteen chars").await;
+    assert_eq!(code(&refused, "createUser"), "TOO_SHORT");
+    let message = refused.at("/data/createUser/userErrors/0/message");
+    assert_eq!(message, "A password has at least 15 characters.");
+    assert_eq!(
+        code(&create(&app, "ada", "fifteen letters").await, "createUser"),
+        ""
+    );
+    // Passwords that were chosen before stay.
+    let app = app.restart(|config| config.password_min = 64).await;
+    let token = app.operation("mutation { createToken { token } }");
+    let token = token.basic("ada", "fifteen letters").send().await;
+    assert!(token.at("/data/createToken/token").is_string(), "{token:?}");
+}
+
+#[test]
+fn the_command_line_has_the_same_rules() {
+    let shell = Shell::with(&["grace"]);
+    let refused = shell.refusal("user add hopper", "my grasshopper");
+    assert_eq!(
+        refused,
+        "password: A password does not contain the username; choose another."
+    );
+    let refused = shell.refusal("user set-password grace", "graceful one");
+    assert_eq!(
+        refused,
+        "password: A password does not contain the username; choose another."
+    );
+    let refused = shell.refusal(&format!("user add {MIXED}"), PASSWORD);
+    assert!(
+        refused.starts_with("username: A username does not mix letters"),
+        "{refused}"
+    );
+    let mut command = shell.command("user add ada");
+    command.env("SYMBOLON_PASSWORD_MIN", "20");
+    let (code, _, error) = crate::support::finish_with(&mut command, "nineteen characters");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("at least 20 characters"), "{error}");
+}
+
+#[tokio::test]
+async fn migrate_reports_names_that_look_alike_and_changes_none() {
+    let shell = Shell::with(&["root", "paypal", "second", "third"]);
+    let quiet = shell.prints("migrate");
+    assert_eq!(quiet.lines().count(), 1, "{quiet}");
+    for (id, name) in [(3, MIXED), (4, "p\u{430}yp\u{430}l")] {
+        let sql =
+            "UPDATE symbolon_user SET username = '{n}', username_canonical = '{n}' WHERE id = {id}";
+        let sql = sql.replace("{n}", name).replace("{id}", &id.to_string());
+        shell.sql(&sql).await;
+    }
+    let names = |shell: &Shell| -> Vec<Value> {
+        let users = shell.json("user list");
+        users.iter().map(|user| user["username"].clone()).collect()
+    };
+    let before = names(&shell);
+    let report = shell.prints("migrate");
+    let lines: Vec<_> = report.lines().skip(1).collect();
+    assert_eq!(
+        lines,
+        [
+            "usernames that look like that of an older account (UTS #39): 2; they keep working",
+            "  p\\u{430}ypal (user 3) looks like paypal (user 2)",
+            "  p\\u{430}yp\\u{430}l (user 4) looks like paypal (user 2)",
+        ]
+    );
+    assert_eq!(names(&shell), before);
+}
+
+#[tokio::test]
+async fn the_report_of_names_that_look_alike_is_bounded() {
+    let shell = Shell::with(&["root"]);
+    // Each of 7 letters in two ways.
+    let letters = [
+        ("a", "\u{430}"),
+        ("c", "\u{441}"),
+        ("e", "\u{435}"),
+        ("o", "\u{43e}"),
+        ("p", "\u{440}"),
+        ("x", "\u{445}"),
+        ("y", "\u{443}"),
+    ];
+    let rows = (0..128).map(|number| {
+        let name: String = (letters.iter().enumerate())
+            .map(|(bit, (latin, cyrillic))| {
+                if number >> bit & 1 == 0 {
+                    *latin
+                } else {
+                    *cyrillic
+                }
+            })
+            .collect();
+        format!("('{name}', '{name}', 'x', 0, 'user', 0)")
+    });
+    let rows: Vec<_> = rows.collect();
+    shell
+        .sql(&format!(
+            "INSERT INTO symbolon_user
+                (username, username_canonical, password_hash, password_version, role, created_at)
+             VALUES {}",
+            rows.join(", ")
+        ))
+        .await;
+    let report = shell.prints("migrate");
+    assert!(report.contains("older account (UTS #39): 127;"), "{report}");
+    assert_eq!(report.lines().count(), 103, "{report}");
+    assert!(report.ends_with("  and 27 more\n"), "{report}");
+}
