@@ -367,8 +367,8 @@ async fn while_a_password_is_hashed(call: &str, change: &str) -> (TestApp, Answe
     let app = TestApp::configured(|config| {
         config.registration = false;
         // A hash takes some tenths of a second.
-        config.argon2_memory = 65_536;
-        config.argon2_iterations = 8;
+        config.argon2_memory = 19_456;
+        config.argon2_iterations = 10;
     })
     .await;
     for (name, role) in [
