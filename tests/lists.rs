@@ -427,7 +427,7 @@ async fn an_answer_about_the_schema_is_bounded() {
             .map(|n| format!("a{n}: __schema {{ ...F }} "))
             .collect();
         let all = "name description";
-        let both: String = way.replace("{", "{ description ");
+        let both: String = way.replace('{', "{ description ");
         for document in [
             format!("{{ __schema {{ {way} {} {ends} }} }}", many(99)),
             format!(
