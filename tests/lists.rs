@@ -597,3 +597,43 @@ async fn tokens_of_an_earlier_version_that_are_too_many_and_have_expired_are_del
     assert_eq!((event.actor_type, event.username), (None, None));
     database.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_page_costs_its_size_however_the_size_is_given() {
+    let app = TestApp::configured(|config| config.limits.complexity = 100).await;
+    app.register("ada").await;
+    app.sql("UPDATE symbolon_user SET role = 'admin'").await;
+    let session = app.sign_in("ada").await;
+    let document = |variables: &str, arguments: &str| {
+        format!("query{variables} {{ users{arguments} {{ nodes {{ id }} }} }}")
+    };
+    // 49 entries cost 99, and 50 cost 101.
+    for (variables, arguments, values, size) in [
+        ("", "", json!({}), 20),
+        ("", "(first: 49)", json!({}), 49),
+        ("", "(first: 50)", json!({}), 50),
+        ("", "(last: 50)", json!({}), 50),
+        ("", "(first: null, last: 50)", json!({}), 50),
+        ("($n: Int = 50)", "(first: $n)", json!({}), 50),
+        ("($n: Int = 50)", "(first: $n)", json!({ "n": 1 }), 1),
+        ("($n: Int = 1)", "(first: $n)", json!({ "n": 50 }), 50),
+        (
+            "($n: Int)",
+            "(first: $n, last: 50)",
+            json!({ "n": null }),
+            50,
+        ),
+        ("($n: Int)", "(first: $n, last: 50)", json!({}), 50),
+        ("($n: Int)", "(last: $n)", json!({ "n": 1 }), 1),
+        ("($n: Int)", "(last: $n)", json!({ "n": 50 }), 50),
+    ] {
+        let document = document(variables, arguments);
+        let answer = app
+            .operation_with(&document, &values)
+            .bearer(&session)
+            .send()
+            .await;
+        let is_refused = answer.at("/errors/0/extensions/limit") == "complexity";
+        assert_eq!(is_refused, size >= 50, "{document} {values}: {answer:?}");
+    }
+}
