@@ -85,7 +85,7 @@ async fn tokens_that_end_together_have_at_most_eleven_rows() {
         let create = format!(
             r#"mutation {{ createAccessToken(input: {{ name: "t{number}" }}) {{ token }} }}"#
         );
-        app.operation(&create).bearer(&session).send().await;
+        app.operation(&create).basic("ada", PASSWORD).send().await;
     }
     assert_eq!(counted(&app, "TOKEN_ISSUED").await.1, 41);
     let end = app
@@ -117,14 +117,16 @@ async fn mutations(app: &TestApp, id: &str) -> Vec<(String, String)> {
         let arguments = arguments
             .map(|argument| value(&types, argument, id))
             .collect::<Vec<_>>();
-        let arguments = match arguments.is_empty() {
-            true => String::new(),
-            false => format!("({})", arguments.join(", ")),
+        let arguments = if arguments.is_empty() {
+            String::new()
+        } else {
+            format!("({})", arguments.join(", "))
         };
         let result = named(&field["type"]);
-        let selected = match types[result]["kind"] == "OBJECT" {
-            true => "{ __typename }",
-            false => "",
+        let selected = if types[result]["kind"] == "OBJECT" {
+            "{ __typename }"
+        } else {
+            ""
         };
         (name.to_owned(), format!("{name}{arguments} {selected}"))
     };
@@ -249,7 +251,7 @@ async fn whatever_an_admin_repeats_makes_a_bounded_number_of_rows_for_each_accou
         let who =
             |row: &entity::audit_event::Model| row.user_id == Some(2) && row.actor_id == Some(1);
         assert!(of_kind().all(who), "{kind}");
-        assert!(of_kind().map(|row| row.count).sum::<i64>() >= 49, "{kind}");
+        assert!(of_kind().map(|row| row.count).sum::<i64>() >= 20, "{kind}");
     }
     let roles = |old: &str, new: &str| {
         let changes = rows
@@ -261,7 +263,7 @@ async fn whatever_an_admin_repeats_makes_a_bounded_number_of_rows_for_each_accou
             .sum::<i64>()
     };
     assert_eq!(roles("USER", "ADMIN"), roles("ADMIN", "USER"));
-    assert!(roles("USER", "ADMIN") >= 25);
+    assert!(roles("USER", "ADMIN") >= 20);
 }
 
 const DETAILS: &str = "query($kind: AuditEventKind) { auditEvents(kind: $kind, first: 1) { nodes {
@@ -395,4 +397,52 @@ async fn each_event_is_one_line_of_the_log_also_where_rows_are_counted() {
         assert_eq!(renamed[name], value, "{renamed}");
     }
     assert!(!log.contains(token));
+}
+
+#[tokio::test]
+async fn different_operations_of_one_account_at_once_end_well() {
+    let (app, session) = with_ada(true).await;
+    let token = r#"mutation { createAccessToken(input: { name: "t", expiresIn: 60 }) { token } }"#;
+    let made = app.operation(token).basic("ada", PASSWORD).send().await;
+    let token = made
+        .at("/data/createAccessToken/token")
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let calls = [
+        repeated("renewToken { expiresAt }", 4),
+        repeated(
+            r#"updateUser(input: { email: "a@example.org" }) { user { id } }"#,
+            4,
+        ),
+        repeated("revokeUserTokens(id: 2)", 4),
+        repeated(
+            "disableUser(id: 2) { user { id } } b: enableUser(id: 2) { user { id } }",
+            1,
+        ),
+        repeated("revokeAccessToken(id: 1)", 2),
+        "mutation { createToken { token } }".to_owned(),
+    ];
+    let sent = (0..60).map(|number| {
+        let call = &calls[number % calls.len()];
+        let request = app.operation(call);
+        if call.contains("createToken") {
+            request.basic("ada", PASSWORD).send()
+        } else if number % 2 == 0 {
+            request.bearer(&session).send()
+        } else {
+            request.bearer(&token).send()
+        }
+    });
+    for answer in join_all(sent).await {
+        let errors = answer.at("/errors").as_array().into_iter().flatten();
+        for error in errors {
+            let code = &error["extensions"]["code"];
+            assert!(
+                code == "FORBIDDEN" || code == "UNAUTHENTICATED",
+                "{answer:?}"
+            );
+        }
+    }
+    check_groups(&rows(&app).await);
 }

@@ -88,7 +88,7 @@ pub struct Limits {
     )]
     pub directives: usize,
 
-    /// Fields that may have to be resolved; those of a page count once for each of its entries.
+    /// Fields that may have to be resolved; those of a list count once for each entry that it can have.
     #[arg(
         long = "limit-complexity",
         env = "SYMBOLON_LIMIT_COMPLEXITY",

@@ -20,7 +20,7 @@ use quick_cache::{Equivalent, Weighter};
 
 use crate::config::Limits;
 use crate::error::Error;
-use crate::graphql::limits::{check_operation, check_text, within};
+use crate::graphql::limits::{check_operation, check_text};
 
 /// What an entry takes beside the document: its places in tables and lists, and what the allocator
 /// rounds up.
@@ -136,11 +136,10 @@ impl Document {
         (!known.erred.load(Ordering::Relaxed)).then_some((known, operation))
     }
 
-    /// Checks the complexity that the library has counted, with `__typename` as nothing. It can have many
-    /// aliases in each entry of a list, and there are no more entries than that complexity.
-    pub(super) fn check_complexity(&self, counted: usize) -> Result<(), Error> {
-        let complexity = counted.saturating_mul(self.typename_aliases.saturating_add(1));
-        within("complexity", complexity, self.most_complexity)
+    /// Whether the complexity is within its limit. The library has counted `__typename` as nothing. It can
+    /// have many aliases in each entry of a list, and there are no more entries than were counted.
+    pub(super) fn is_within_complexity(&self, counted: usize) -> bool {
+        counted.saturating_mul(self.typename_aliases.saturating_add(1)) <= self.most_complexity
     }
 
     /// Notes that validation found nothing wrong. It may yet find something else with other variables:

@@ -9,10 +9,7 @@ use async_graphql::extensions::{
     NextValidation, ResolveInfo,
 };
 use async_graphql::parser::types::ExecutableDocument;
-use async_graphql::{
-    Error as GraphqlError, Pos, Response, ServerError, ServerResult, ValidationResult, Value,
-    Variables,
-};
+use async_graphql::{Response, ServerError, ServerResult, ValidationResult, Value, Variables};
 
 use crate::graphql::context::Call;
 use crate::graphql::variables;
@@ -60,12 +57,10 @@ impl Extension for OfRequest {
             return Ok(known.found);
         }
         let found = next.run(ctx).await?;
-        call.document
-            .check_complexity(found.complexity)
-            .map_err(|error| {
-                let error = GraphqlError::new_with_source(error);
-                vec![error.into_server_error(Pos::default())]
-            })?;
+        if !call.document.is_within_complexity(found.complexity) {
+            // What the library says of a document that it finds too complex.
+            return Err(vec![ServerError::new("Query is too complex.", None)]);
+        }
         call.document.is_valid(found, ctx.schema_env);
         Ok(found)
     }

@@ -251,7 +251,7 @@ impl<'a> Measure<'a> {
     }
 }
 
-pub(super) fn within(limit: &'static str, value: usize, most: usize) -> Result<(), Error> {
+fn within(limit: &'static str, value: usize, most: usize) -> Result<(), Error> {
     if value > most {
         return Err(Error::LimitExceeded(limit));
     }
