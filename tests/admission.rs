@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::Method;
+use serde_json::json;
 use symbolon::Config;
 
 use crate::support::{Answer, PASSWORD, Server, TestApp, eventually};
@@ -263,6 +264,23 @@ async fn an_attempt_that_the_queue_refuses_is_not_counted() {
     assert_eq!(wrong().await, "UNAUTHENTICATED");
     assert_eq!(wrong().await, "UNAUTHENTICATED");
     assert_eq!(wrong().await, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn a_full_queue_reveals_no_taken_value() {
+    let app = TestApp::configured(one_slow_hash_at_a_time).await;
+    app.register("owner").await;
+    while_the_queue_is_full(&app, async {
+        for name in ["owner", "unknown"] {
+            let create = r#"mutation($n: String!, $p: String!) {
+                createUser(input: { username: $n, password: $p }) { userErrors { code } } }"#;
+            let input = json!({ "n": name, "p": PASSWORD });
+            let operation = app.operation_with(create, &input);
+            let answer = operation.header("x-forwarded-for", HOME.as_bytes()).send();
+            assert_eq!(answer.await.error(), ("SERVICE_UNAVAILABLE", ""), "{name}");
+        }
+    })
+    .await;
 }
 
 /// What one client was answered, by status.

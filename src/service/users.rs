@@ -100,10 +100,9 @@ impl Users {
         admitted: Admitted,
     ) -> Result<User, Refused> {
         let Admitted { counted, mut slot } = admitted;
-        let hashed = slot.hash(new.password.clone()).await;
+        // The attempt stays counted if this fails: its values were found not to be taken.
+        let password_hash = slot.hash(new.password.clone()).await?;
         drop(slot);
-        let hashed = self.throttle.give_back_if_failed(&counted, hashed);
-        let password_hash = hashed.await?;
         let now = self.clock.now();
         let account = NewAccount {
             username: new.username.clone(),
