@@ -163,9 +163,9 @@ impl Types {
         for (operation, root) in [("query", "Query"), ("mutation", "Mutation")] {
             for field in self.named(root)["fields"].as_array().unwrap() {
                 let arguments = field["args"].as_array().unwrap();
-                for at in 0..arguments.len() {
-                    for value in self.with_a_text(&arguments[at]["type"]) {
-                        targets.push(self.target(operation, field, at, value));
+                for (at, argument) in arguments.iter().enumerate() {
+                    for value in self.with_a_text(&argument["type"]) {
+                        targets.push(self.target(operation, field, at, &value));
                     }
                 }
             }
@@ -173,7 +173,7 @@ impl Types {
         targets
     }
 
-    fn target(&self, operation: &'static str, field: &Value, at: usize, value: Value) -> Target {
+    fn target(&self, operation: &'static str, field: &Value, at: usize, value: &Value) -> Target {
         let arguments = field["args"].as_array().unwrap();
         let mut given = Vec::new();
         for (number, argument) in arguments.iter().enumerate() {
