@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -12,9 +12,8 @@ use futures_util::future::BoxFuture;
 use poem::endpoint::{BoxEndpoint, Endpoint};
 use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::background::supervise;
+use crate::background::repeat;
 use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
@@ -101,22 +100,7 @@ impl Symbolon {
         };
         let lifetime =
             Lifetime::from_seconds(config.token_lifetime.into()).map_err(StartError::new)?;
-        let cores = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let passwords = Passwords::start(
-            config.argon2_memory,
-            config.argon2_iterations,
-            config.argon2_parallelism,
-            config.hash_threads.unwrap_or_else(cores),
-            config.hash_queue,
-        )
-        .map_err(|why| {
-            StartError::new(format!(
-                "SYMBOLON_ARGON2_MEMORY={}, SYMBOLON_ARGON2_ITERATIONS={} and \
-                 SYMBOLON_ARGON2_PARALLELISM={} do not work together: {why}",
-                config.argon2_memory, config.argon2_iterations, config.argon2_parallelism
-            ))
-        })?;
-        let passwords = Arc::new(passwords);
+        let passwords = hashing(&config)?;
         let rules = PasswordRules {
             min_characters: config.password_min as usize,
         };
@@ -355,46 +339,40 @@ impl Symbolon {
 fn start_tasks(services: &Arc<Services>) {
     repeat("cache check", SECOND, services, |services| async move {
         services.check_cache().await;
-        Ok(())
     });
     repeat("flush", SECOND, services, |services| async move {
-        services.flush().await
+        report("flush", services.flush().await);
     });
     repeat("purge", PURGE_INTERVAL, services, |services| async move {
-        services.purge().await
+        report("purge", services.purge().await);
     });
 }
 
-/// Runs `work` once in every period.
-fn repeat<F>(
-    name: &'static str,
-    period: Duration,
-    services: &Arc<Services>,
-    work: impl Fn(Arc<Services>) -> F + Send + Sync + 'static,
-) where
-    F: Future<Output = Result<(), crate::Error>> + Send + 'static,
-{
-    let (services, work) = (Arc::downgrade(services), Arc::new(work));
-    let rounds = move || {
-        let (services, work) = (Weak::clone(&services), Arc::clone(&work));
-        async move {
-            let mut ticks = interval_at(Instant::now() + period, period);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                ticks.tick().await;
-                let Some(services) = services.upgrade() else {
-                    return;
-                };
-                // The next round tries again. That the database is unavailable is logged by the store.
-                if let Err(error) = work(services).await
-                    && !matches!(error, crate::Error::ServiceUnavailable { .. })
-                {
-                    error.log(name);
-                }
-            }
-        }
-    };
-    tokio::spawn(supervise(name, rounds));
+/// Logs an error of a task, whose next round tries again. That the database is unavailable is logged by the store.
+fn report(task: &str, done: Result<(), crate::Error>) {
+    if let Err(error) = done
+        && !matches!(error, crate::Error::ServiceUnavailable { .. })
+    {
+        error.log(task);
+    }
+}
+
+/// Starts the threads that hash passwords.
+fn hashing(config: &Config) -> Result<Arc<Passwords>, StartError> {
+    let (memory, iterations, parallelism) = (
+        config.argon2_memory,
+        config.argon2_iterations,
+        config.argon2_parallelism,
+    );
+    let cores = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = config.hash_threads.unwrap_or_else(cores);
+    let passwords = Passwords::start(memory, iterations, parallelism, threads, config.hash_queue);
+    passwords.map(Arc::new).map_err(|why| {
+        StartError::new(format!(
+            "SYMBOLON_ARGON2_MEMORY={memory}, SYMBOLON_ARGON2_ITERATIONS={iterations} and \
+             SYMBOLON_ARGON2_PARALLELISM={parallelism} do not work together: {why}"
+        ))
+    })
 }
 
 fn mebibytes(count: u32) -> u64 {

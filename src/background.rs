@@ -1,10 +1,11 @@
 //! Tasks that run beside the requests.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::time::sleep;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 /// After a panic, until the task is started again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -32,10 +33,39 @@ where
     }
 }
 
+/// Starts a background task that does `work` with `state` once in every period, until the state is dropped.
+pub(crate) fn repeat<T, F>(
+    name: &'static str,
+    period: Duration,
+    state: &Arc<T>,
+    work: impl Fn(Arc<T>) -> F + Send + Sync + 'static,
+) where
+    T: Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (state, work) = (Arc::downgrade(state), Arc::new(work));
+    let rounds = move || {
+        let (state, work) = (Weak::clone(&state), Arc::clone(&work));
+        async move {
+            let mut ticks = interval_at(Instant::now() + period, period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let Some(state) = state.upgrade() else {
+                    return;
+                };
+                work(state).await;
+            }
+        }
+    };
+    tokio::spawn(supervise(name, rounds));
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::sync::{Arc, Mutex};
 
     use tracing::field::{Field, Visit};
     use tracing::span::{Attributes, Id, Record};
@@ -73,7 +103,7 @@ mod tests {
 
     impl Visit for Fields<'_> {
         fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-            *self.0 += &format!("{}={value:?} ", field.name());
+            write!(self.0, "{}={value:?} ", field.name()).unwrap();
         }
     }
 

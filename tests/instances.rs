@@ -14,6 +14,10 @@ use crate::support::{
 };
 
 #[handler]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an extractor gives the value"
+)]
 fn whoami(identity: Identity) -> String {
     identity.user().username.clone()
 }
@@ -69,16 +73,16 @@ impl Two {
             client: reqwest::Client::new(),
             tokens: Default::default(),
         };
-        for at in 0..2 {
+        for (at, own) in NAMES.into_iter().enumerate() {
             let create = "mutation($n: String!, $p: String!) {
                 createUser(input: { username: $n, password: $p }) { user { id } } }";
-            let body = json!({ "query": create, "variables": { "n": NAMES[at], "p": PASSWORD } });
+            let body = json!({ "query": create, "variables": { "n": own, "p": PASSWORD } });
             let created = two.request(at, Method::POST, "/graphql").json(&body);
             let created = Answer::of(created).await;
             assert_eq!(created.at("/data/createUser/user/id"), "1", "{created:?}");
             let token = two.request(at, Method::POST, "/tokens");
-            let token = Answer::of(token.basic_auth(NAMES[at], Some(PASSWORD))).await;
-            two.tokens[at] = token.at("/token").as_str().unwrap().to_owned();
+            let token = Answer::of(token.basic_auth(own, Some(PASSWORD))).await;
+            two.tokens[at] = token.at("/token").as_str().unwrap().into();
         }
         two
     }
@@ -95,7 +99,7 @@ impl Two {
 
     /// Each token works at its own instance, and is unknown at the other.
     async fn share_nothing(&self) {
-        for at in 0..2 {
+        for (at, own) in NAMES.into_iter().enumerate() {
             for (of, token) in self.tokens.iter().enumerate() {
                 let me = self
                     .operation(at, "{ me { username } }")
@@ -107,9 +111,9 @@ impl Two {
                 let rename = "mutation { updateUser(input: { email: \"a@example.org\" }) { user { username } } }";
                 let renamed = self.operation(at, rename).bearer(token).send().await;
                 if of == at {
-                    assert_eq!(me.at("/data/me/username"), NAMES[at], "{me:?}");
-                    assert_eq!(auth.header("x-auth-username"), NAMES[at]);
-                    assert_eq!(renamed.at("/data/updateUser/user/username"), NAMES[at]);
+                    assert_eq!(me.at("/data/me/username"), own, "{me:?}");
+                    assert_eq!(auth.header("x-auth-username"), own);
+                    assert_eq!(renamed.at("/data/updateUser/user/username"), own);
                     continue;
                 }
                 assert_eq!(me.error(), ("UNAUTHENTICATED", "TOKEN_INVALID"), "{me:?}");
@@ -126,11 +130,11 @@ impl Two {
             }
         }
         // Nothing that was refused has ended a token.
-        for at in 0..2 {
+        for (at, own) in NAMES.into_iter().enumerate() {
             let me = self
                 .operation(at, "{ me { username } }")
                 .bearer(&self.tokens[at]);
-            assert_eq!(me.send().await.at("/data/me/username"), NAMES[at]);
+            assert_eq!(me.send().await.at("/data/me/username"), own);
         }
     }
 

@@ -1,9 +1,13 @@
 //! `symbolon token revoke --all`.
 
+use std::fs;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Server, Shell, finish, once_heard, unthrottled};
+use crate::support::{
+    Answer, PASSWORD, Server, Shell, finish, once_heard, symbolon_on_sqlite, unthrottled,
+};
 
 /// More than one transaction ends.
 const ACCOUNTS: usize = 130;
@@ -100,5 +104,45 @@ fn all_users_or_one_are_named() {
     ] {
         let (code, output, _) = finish(&mut shell.command(line));
         assert_eq!((code, output.as_str()), (Some(2), ""), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_restored_backup_revives_tokens_until_all_are_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |line: &str| {
+        let (code, output, error) = finish(symbolon_on_sqlite(folder.path()).args(line.split(' ')));
+        assert_eq!(code, Some(0), "{line}: {error}");
+        output
+    };
+    let server = Server::on_sqlite(folder.path());
+    server.registration("ada").send().await;
+    let (token, laptop) = (session(&server, "ada").await, access(&server, "ada").await);
+    run("backup copy.db");
+    run("token revoke ada");
+    for token in [&token, &laptop] {
+        assert!(me(&server, token).await.at("/data/me").is_null());
+    }
+    drop(server);
+    let path = |name: &str| folder.path().join(name);
+    for name in ["symbolon.db-wal", "symbolon.db-shm"] {
+        let _ = fs::remove_file(path(name));
+    }
+    fs::rename(path("copy.db"), path("symbolon.db")).unwrap();
+    let server = Server::on_sqlite(folder.path());
+    for token in [&token, &laptop] {
+        assert!(me(&server, token).await.at("/data/me").is_object());
+    }
+    // Another key ends neither.
+    drop(server);
+    fs::remove_file(path("symbolon.db.key")).unwrap();
+    let server = Server::on_sqlite(folder.path());
+    for token in [&token, &laptop] {
+        assert!(me(&server, token).await.at("/data/me").is_object());
+    }
+    let output = run("token revoke --all --yes");
+    assert_eq!(output, "live tokens of all users revoked: 2\n");
+    for token in [&token, &laptop] {
+        assert!(me(&server, token).await.at("/data/me").is_null());
     }
 }

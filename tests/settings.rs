@@ -213,14 +213,13 @@ async fn no_instant_of_a_client_overflows() {
         let field = answer.at("/data/createAccessToken/userErrors/0/field");
         // An instant that chrono does not read is no DateTime at all.
         let is_refused = answer.at("/errors/0/extensions/code") == "BAD_USER_INPUT";
-        match error {
-            Some(error) => assert!(field == error || is_refused, "{variables}: {answer:?}"),
-            None => {
-                made += 1;
-                let token = answer.at("/data/createAccessToken/token").as_str().unwrap();
-                assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
-            }
+        if let Some(error) = error {
+            assert!(field == error || is_refused, "{variables}: {answer:?}");
+            continue;
         }
+        made += 1;
+        let token = answer.at("/data/createAccessToken/token").as_str().unwrap();
+        assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
     }
     assert_eq!(made, 2);
     for seconds in [i32::MIN, -1, 0, 119, 2_592_001, i32::MAX] {

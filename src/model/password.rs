@@ -90,7 +90,7 @@ fn contains_username(password: &str, username: &str) -> bool {
 }
 
 fn folded(text: &str) -> String {
-    text.nfkc().flat_map(char::to_lowercase).nfkc().collect()
+    text.nfkc().flat_map(char::to_lowercase).collect()
 }
 
 impl Password {

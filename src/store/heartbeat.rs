@@ -147,9 +147,8 @@ impl Heartbeat {
             Ok(false) => Err(Error::Protocol(
                 "the connection leads to a standby".to_owned(),
             )),
-            Ok(true) => Ok(()),
-            // The server stops. The pool would log this error, and the first statement reports it too.
-            Err(_) => Ok(()),
+            // After an error the server stops. The pool would log it, and the first statement reports it too.
+            Ok(true) | Err(_) => Ok(()),
         }
     }
 
