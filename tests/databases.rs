@@ -62,7 +62,7 @@ fn leaf(words: &str, help: &str) -> Leaf {
     let usage = help.lines().find(|line| line.starts_with("Usage: "));
     let needed = usage.unwrap().split(['<', '>']).skip(1).step_by(2);
     let values = needed.map(|name| match (words, name) {
-        (_, "USERNAME") => "ada",
+        (_, "USERNAME" | "USERNAME|--all") => "ada",
         (_, "ROLE") => "admin",
         (" user import", "FILE") => "users.csv",
         (" backup", "FILE") => "copy.db",

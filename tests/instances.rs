@@ -23,8 +23,11 @@ fn whoami(identity: Identity) -> String {
 }
 
 async fn open(folder: &Path, name: &str) -> Symbolon {
+    // On PostgreSQL each folder has a database of its own.
+    let folder = folder.join(name);
+    std::fs::create_dir(&folder).unwrap();
     let mut config = Config::from_env().unwrap();
-    config.database_url = database_url(folder, name).into();
+    config.database_url = database_url(&folder, "symbolon.db").into();
     if on_postgres() {
         config.secret_key_file = Some(common_key().to_owned());
         config.postgres.acquire_timeout = 20_000;
@@ -108,8 +111,10 @@ impl Two {
                     .await;
                 let auth = self.request(at, Method::GET, "/auth").bearer_auth(token);
                 let auth = Answer::of(auth).await;
-                let rename = "mutation { updateUser(input: { email: \"a@example.org\" }) { user { username } } }";
-                let renamed = self.operation(at, rename).bearer(token).send().await;
+                let rename = format!(
+                    "mutation {{ updateUser(input: {{ username: \"{own}\" }}) {{ user {{ username }} }} }}"
+                );
+                let renamed = self.operation(at, &rename).bearer(token).send().await;
                 if of == at {
                     assert_eq!(me.at("/data/me/username"), own, "{me:?}");
                     assert_eq!(auth.header("x-auth-username"), own);
@@ -163,10 +168,7 @@ fn only_second() -> [Option<String>; 2] {
 }
 
 async fn both(folder: &Path) -> (Symbolon, Symbolon) {
-    (
-        open(folder, "first.db").await,
-        open(folder, "second.db").await,
-    )
+    (open(folder, "first").await, open(folder, "second").await)
 }
 
 #[tokio::test]

@@ -28,13 +28,8 @@ enum Command {
     List,
     /// End every token of a user, or of all users; a running server refuses them from the next request on
     Revoke {
-        /// The user, however the name is spelt
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
-        username: Option<String>,
-
-        /// End the sessions and the access tokens of all users, for example after a leak
-        #[arg(long)]
-        all: bool,
+        #[command(flatten)]
+        whose: Whose,
 
         /// Do not ask
         #[arg(long)]
@@ -42,6 +37,17 @@ enum Command {
     },
     /// Forget the tokens that are dead; they are then answered TOKEN_INVALID instead of TOKEN_EXPIRED
     Purge,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Whose {
+    /// The user, however the name is spelt
+    username: Option<String>,
+
+    /// End the sessions and the access tokens of all users, for example after a leak
+    #[arg(long)]
+    all: bool,
 }
 
 impl Token {
@@ -54,11 +60,10 @@ impl Token {
         database
             .operate(async |operator| match command {
                 Command::List => list(operator, &output).await,
-                Command::Revoke {
-                    username: Some(username),
-                    ..
-                } => revoke(operator, &output, &username).await,
-                Command::Revoke { yes, .. } => revoke_all(operator, &output, yes).await,
+                Command::Revoke { whose, yes } => match whose.username {
+                    Some(username) => revoke(operator, &output, &username).await,
+                    None => revoke_all(operator, &output, yes).await,
+                },
                 Command::Purge => purge(operator, &output).await,
             })
             .await

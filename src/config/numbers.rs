@@ -63,8 +63,8 @@ pub(super) const POSTGRES_ACQUIRE_TIMEOUT: Number =
     number("SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT", 1, MAX_MILLISECONDS);
 pub(super) const POSTGRES_STATEMENT_TIMEOUT: Number =
     number("SYMBOLON_POSTGRES_STATEMENT_TIMEOUT", 1, MAX_MILLISECONDS);
-/// A registration fits into 1 KiB.
-pub(super) const BODY_LIMIT: Number = number("SYMBOLON_BODY_LIMIT", 1024, 1 << 30);
+/// A registration fits into 512 bytes.
+pub(super) const BODY_LIMIT: Number = number("SYMBOLON_BODY_LIMIT", 512, 1 << 30);
 pub(super) const READ_TIMEOUT: Number = number("SYMBOLON_READ_TIMEOUT", 1, MAX_SECONDS);
 pub(super) const REQUEST_TIMEOUT: Number = number("SYMBOLON_REQUEST_TIMEOUT", 1, MAX_SECONDS);
 pub(super) const MAX_CONNECTIONS: Number = number("SYMBOLON_MAX_CONNECTIONS", 1, 1_000_000);

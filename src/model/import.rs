@@ -3,7 +3,8 @@
 /// An account of another system.
 #[derive(Clone, Debug)]
 pub struct ImportedAccount {
-    /// Its name.
+    /// Its name. It may mix letters of several scripts, unlike that of a new account: its owner signs in with it
+    /// already.
     pub username: String,
     /// Its e-mail address, if it has one.
     pub email: Option<String>,
