@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
-use crate::http::{self, Door, Metrics, Middleware};
+use crate::http::{self, Capacity, Door, Metrics, Middleware};
 use crate::model::token::Lifetime;
 use crate::operator::Operator;
 use crate::service::Services;
@@ -33,6 +33,7 @@ use crate::service::sign_in::SignIn;
 use crate::service::throttle::{Rates, Throttle};
 use crate::service::tokens::Tokens;
 use crate::service::users::Users;
+use crate::service::watch::TokenWatches;
 use crate::store::{Connections, Location, Store};
 
 /// How often what says nothing any more is deleted, in seconds.
@@ -162,6 +163,7 @@ impl Symbolon {
                 tokens: Arc::clone(&tokens),
             },
             tokens,
+            token_watches: TokenWatches::default(),
             users: Users {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
@@ -178,6 +180,7 @@ impl Symbolon {
         tokio::spawn(housekeep(Arc::downgrade(&services)));
         let door = Door {
             services,
+            capacity: Capacity::new(&config.http),
             http: config.http,
             limits: config.limits,
             document_cache: mebibytes(config.document_cache),

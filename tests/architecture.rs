@@ -60,7 +60,7 @@ fn each_crate_is_spoken_in_its_rooms_only() {
             "async_graphql",
             &["graphql/", "http/graphql.rs", "http/websocket/"],
         ),
-        ("async_graphql_poem", &["http/websocket/"]),
+        ("tokio_tungstenite", &["http/websocket/"]),
         ("clap", &["cli/", "config.rs"]),
         ("tracing_subscriber", &["telemetry.rs"]),
         ("argon2", &["service/"]),

@@ -143,7 +143,11 @@ fn allow_open_files(wanted: u64) {
 async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
     // For this program and, by inheritance, the server.
     allow_open_files(2_000);
-    let (_folder, server) = configured(&[("SYMBOLON_THROTTLE", "off")]);
+    let (_folder, server) = configured(&[
+        ("SYMBOLON_THROTTLE", "off"),
+        // Its clients are not counted as one.
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
     let mut slow = JoinSet::new();
     for number in 0..500 {
         let (head, body) = (Slow::head(&server).await, Slow::body(&server).await);
@@ -194,7 +198,10 @@ async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
 #[test]
 fn a_crowd_that_comes_at_once_waits_its_turn() {
     allow_open_files(2_000);
-    let (_folder, server) = configured(&[("SYMBOLON_THROTTLE", "off")]);
+    let (_folder, server) = configured(&[
+        ("SYMBOLON_THROTTLE", "off"),
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
     let address = server.address().parse().unwrap();
     // Whoever comes now is in the hands of the system.
     server.process.signal("STOP");
@@ -310,6 +317,8 @@ async fn a_head_that_is_too_long_and_what_is_no_http_are_refused_and_the_server_
 fn one_connection_too_many_waits_until_another_ends() {
     let settings = [
         ("SYMBOLON_MAX_CONNECTIONS", "5"),
+        // Its clients are not counted as one.
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
         // None of them ends by itself.
         ("SYMBOLON_READ_TIMEOUT", "600"),
     ];

@@ -3,6 +3,7 @@
 mod address;
 mod authorization;
 mod body;
+mod capacity;
 mod context;
 mod errors;
 #[cfg(feature = "explorer")]
@@ -24,6 +25,7 @@ use std::time::Duration;
 use poem::error::MethodNotAllowedError;
 use poem::{Endpoint, EndpointExt, Request, Response, Route, RouteMethod, get, post};
 
+pub(crate) use self::capacity::Capacity;
 pub use self::context::Middleware;
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::server::serve;
@@ -41,6 +43,7 @@ pub(crate) struct Door {
     /// For the documents of one schema, in bytes.
     pub(crate) document_cache: u64,
     pub(crate) metrics: Metrics,
+    pub(crate) capacity: Capacity,
 }
 
 impl Door {

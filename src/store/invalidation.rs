@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::model::user::UserId;
 use crate::store::Store;
@@ -21,9 +21,6 @@ use crate::store::heartbeat::Heartbeat;
 
 /// How often changes of other processes are looked for while a [`Listener`] waits for changes.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How often listeners are woken while notifications of PostgreSQL do not arrive.
-const UNNOTIFIED_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The longest time until an instance on PostgreSQL knows a change of another one, also when notifications
 /// no longer arrive.
@@ -145,7 +142,7 @@ impl Invalidation {
             Source::Notifications(heartbeat) => {
                 let is_trusted = heartbeat.is_trusted();
                 if !is_trusted {
-                    // Listeners are woken by the task that polls, less often.
+                    // Listeners are not woken: no change is known.
                     (self.all.invalidated).fetch_max(self.next(), Ordering::SeqCst);
                 }
                 is_trusted
@@ -284,9 +281,8 @@ impl Store {
 async fn poll(invalidation: Arc<Invalidation>) {
     let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut woken = None;
     loop {
-        let now = ticks.tick().await;
+        ticks.tick().await;
         {
             let polling = invalidation.polling.lock();
             let mut polling = polling.unwrap_or_else(PoisonError::into_inner);
@@ -296,12 +292,5 @@ async fn poll(invalidation: Arc<Invalidation>) {
             }
         }
         invalidation.refresh().await;
-        if let Source::Notifications(heartbeat) = &invalidation.source
-            && !heartbeat.is_trusted()
-            && woken.is_none_or(|woken: Instant| now - woken >= UNNOTIFIED_INTERVAL)
-        {
-            woken = Some(now);
-            invalidation.changes.send_replace(());
-        }
     }
 }
