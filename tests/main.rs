@@ -56,6 +56,7 @@ mod running;
 mod schema;
 mod security;
 mod sessions;
+mod socket_limits;
 mod subscriptions;
 mod terminal;
 mod throttle;

@@ -104,7 +104,7 @@ impl Messages {
         self.send_frame(Message::Ping(Bytes::new())).await
     }
 
-    /// Closes the socket, and waits until the client has closed it: what is not read would reset the
+    /// Closes the socket, and reads until the client has closed it: what is not read would reset the
     /// connection, perhaps before the client has read the reason.
     pub(super) async fn close(&self, goodbye: Goodbye) -> Result<(), Error> {
         let close = CloseFrame {
@@ -115,7 +115,19 @@ impl Messages {
         while let Some(Ok(_)) = poll_fn(|cx| self.stream().poll_next_unpin(cx)).await {
             self.stream().get_mut().finished();
         }
-        Ok(())
+        // What is left of a message that was refused.
+        let mut dropped = [0; BUFFER];
+        loop {
+            let mut buffer = ReadBuf::new(&mut dropped);
+            poll_fn(|cx| {
+                let mut stream = self.stream();
+                Pin::new(&mut stream.get_mut().upgraded).poll_read(cx, &mut buffer)
+            })
+            .await?;
+            if buffer.filled().is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     async fn send_frame(&self, message: Message) -> Result<(), Error> {

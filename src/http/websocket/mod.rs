@@ -17,7 +17,7 @@ use async_graphql::{ObjectType, SubscriptionType};
 use futures_util::{FutureExt, StreamExt, stream};
 use poem::{Request, Response};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::Bytes;
 
 use self::goodbye::Goodbye;
@@ -118,15 +118,7 @@ async fn serve<Q, M, S>(
     let code = goodbye.map(|goodbye| goodbye.code);
     tracing::debug!(request_id = &*socket.request_id, code, "socket closed");
     if let Some(goodbye) = goodbye {
-        let close = async {
-            if messages.close(goodbye).await.is_ok()
-                && [Goodbye::TOO_LARGE, Goodbye::BUSY].contains(&goodbye)
-            {
-                // The rest of the message is never read.
-                sleep(GOODBYE_TIMEOUT).await;
-            }
-        };
-        let _ = timeout(GOODBYE_TIMEOUT, close).await;
+        let _ = timeout(GOODBYE_TIMEOUT, messages.close(goodbye)).await;
     }
 }
 
@@ -184,7 +176,7 @@ where
             heard.store(true, Ordering::Relaxed);
             match incoming {
                 Ok(Incoming::Message(message)) => {
-                    socket.reads(message.len());
+                    socket.reads(&message);
                     return Poll::Ready(Some(message));
                 }
                 Ok(Incoming::Control) => {}

@@ -1,5 +1,6 @@
 //! What is asked on a socket: subscriptions, through the same checks and limits as all else.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use async_graphql::{Data, ObjectType, Request, Response, Result, SubscriptionTyp
 use futures_util::StreamExt;
 use futures_util::future::pending;
 use futures_util::stream::{self, BoxStream};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -31,6 +33,8 @@ const MOST_SUBSCRIPTIONS: usize = 20;
 /// The memory that the subscriptions of one socket may keep: 20 documents of 50 tokens, or one of a
 /// thousand.
 const MOST_BYTES: usize = 512 * 1024;
+/// In a message of this size the id is not looked for: it cannot be long.
+const SHORT_MESSAGE: usize = 1024;
 /// A socket without a subscription is closed after this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -49,8 +53,8 @@ pub(super) struct Socket {
     /// Of the sockets that the account of the token may have.
     share: OnceLock<Share<UserId>>,
     running: watch::Sender<Running>,
-    /// The size of the message that was read last, in bytes.
-    message: AtomicUsize,
+    /// The length of the id in the message that was read last, at most.
+    id: AtomicUsize,
     /// The number of refusals that have not been sent.
     refusals: AtomicUsize,
 }
@@ -136,7 +140,7 @@ impl Socket {
             confirmation: OnceLock::new(),
             share: OnceLock::new(),
             running: watch::Sender::default(),
-            message: AtomicUsize::new(0),
+            id: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
         })
     }
@@ -151,9 +155,21 @@ impl Socket {
         self.refusals.load(Ordering::Relaxed) > 0
     }
 
-    /// Notes the size of the message that is read now.
-    pub(super) fn reads(&self, bytes: usize) {
-        self.message.store(bytes, Ordering::Relaxed);
+    /// Notes the id in the message that is read now: the library keeps it without passing it on.
+    pub(super) fn reads(&self, message: &[u8]) {
+        #[derive(Deserialize)]
+        struct Subscribe<'a> {
+            #[serde(borrow, default)]
+            id: Cow<'a, str>,
+        }
+        let id = if message.len() <= SHORT_MESSAGE {
+            message.len()
+        } else {
+            // The library refuses what is malformed.
+            let subscribe = serde_json::from_slice::<Subscribe<'_>>(message);
+            subscribe.map_or(message.len(), |subscribe| subscribe.id.len())
+        };
+        self.id.store(id, Ordering::Relaxed);
     }
 
     /// Waits until the socket has been without a subscription for too long.
@@ -255,9 +271,7 @@ where
             let why = "There are only subscriptions on the socket. Send this over HTTP.";
             return Err(Error::GraphqlValidationFailed(why.to_owned()));
         }
-        // The library keeps the id, which is part of the message.
-        let message = self.socket.message.load(Ordering::Relaxed);
-        subscription.keep(prepared.bytes() + message)?;
+        subscription.keep(prepared.bytes() + self.socket.id.load(Ordering::Relaxed))?;
         let authentication = self.socket.authentication();
         let request_id = Arc::clone(&self.socket.request_id);
         let events = self
