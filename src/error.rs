@@ -39,7 +39,7 @@ pub enum Error {
         /// In how many seconds the next one is allowed.
         retry_after: u32,
     },
-    /// The client's address has as many connections or WebSockets as one address may have.
+    /// The client's address has as many connections or sockets as one address may have.
     TooManyConnections,
     /// Not now: the hashing queue is full, or the database is away.
     ServiceUnavailable {
@@ -207,8 +207,7 @@ impl Error {
                 ("RATE_LIMITED", None, 429, Level::DEBUG, Cow::Owned(message))
             }
             Self::TooManyConnections => {
-                let message =
-                    text("Your address has too many connections. Close one, or try again shortly.");
+                let message = text("Your address has too many connections. Close one of them.");
                 ("RATE_LIMITED", None, 429, Level::DEBUG, message)
             }
             Self::ServiceUnavailable { .. } => {

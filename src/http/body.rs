@@ -27,9 +27,7 @@ pub(super) async fn read(request: &mut Request, door: &Door) -> Result<Vec<u8>, 
         let read = within(&mut body, limit, &door.capacity.incomplete);
         match timeout(deadline, read).await {
             Err(_) => return Err(Error::RequestTimeout),
-            Ok(Err(error @ Error::ServiceUnavailable { .. } | error @ Error::PayloadTooLarge)) => {
-                error
-            }
+            Ok(Err(error @ (Error::ServiceUnavailable { .. } | Error::PayloadTooLarge))) => error,
             Ok(read) => return read,
         }
     } else {

@@ -1,4 +1,4 @@
-//! Limits on connections, WebSockets and memory, so that one client cannot take them all.
+//! Limits on connections, sockets and memory, so that one client cannot take them all.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,10 +17,10 @@ const RESERVED_FILES: u64 = 64;
 /// The part of all connections that one address may hold. Behind a proxy that is not trusted all clients
 /// have one address.
 const CONNECTIONS_OF_ADDRESS: usize = 4;
-/// The part of all connections that the WebSockets of one address may hold: half its connections, so that
+/// The part of all connections that the sockets of one address may hold: half its connections, so that
 /// the others remain for requests.
 const SOCKETS_OF_ADDRESS: usize = 8;
-/// The part of all connections that the WebSockets of one account may hold, from any number of addresses.
+/// The part of all connections that the sockets of one account may hold, from any number of addresses.
 const SOCKETS_OF_ACCOUNT: usize = 16;
 /// Memory for requests and messages that have not arrived completely, in KiB: a thousand of the default
 /// size.
@@ -31,7 +31,7 @@ const LEAST_BODIES: usize = 16;
 /// sent while the budget is used up.
 pub(super) const FREE_BYTES: usize = 4096;
 
-/// What the WebSockets and incomplete requests of one application share.
+/// What the sockets and incomplete requests of one application share.
 #[derive(Debug)]
 pub(crate) struct Capacity {
     pub(super) sockets_of_address: Arc<Shares<IpAddr>>,
@@ -152,7 +152,10 @@ impl Budget {
 
     /// Lets `reserved` grow to so many bytes. Returns whether there is memory left for that.
     pub(super) fn reserve(&self, reserved: &mut Reserved, bytes: usize) -> bool {
-        let held = reserved.0.as_ref().map_or(0, |held| held.num_permits());
+        let held = reserved
+            .0
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
         let needed = bytes.saturating_sub(FREE_BYTES).div_ceil(1024);
         let more = needed.saturating_sub(held);
         if more == 0 {

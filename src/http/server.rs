@@ -35,7 +35,7 @@ const REFUSALS: usize = 32;
 /// How long such a connection may take to send a request and to read the refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the log says that connections are refused.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+const WARN_EVERY: Duration = Duration::from_mins(1);
 /// After an error of the listener, for example for lack of files, until one may be free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -87,7 +87,7 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
         };
         while connections.try_join_next().is_some() {}
         let remote = socket.peer_addr().unwrap_or(local);
-        let Some(share) = shares.admit(remote.ip()) else {
+        let Ok(share) = shares.admit(remote.ip()) else {
             if let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned() {
                 connections.spawn(refuse_connection(socket, http.clone(), refusal));
             }
@@ -191,12 +191,12 @@ impl<'a> AddressShares<'a> {
         }
     }
 
-    /// The share of one more connection. A trusted proxy may have any number. `None` if it is to be refused.
-    fn admit(&mut self, address: IpAddr) -> Option<Option<Share<IpAddr>>> {
+    /// The share of one more connection, unless it is to be refused. A trusted proxy may have any number.
+    fn admit(&mut self, address: IpAddr) -> Result<Option<Share<IpAddr>>, Error> {
         let address = address.to_canonical();
         let mut proxies = self.config.trusted_proxies.iter();
         if proxies.any(|proxies| proxies.contains(&address)) {
-            return Some(None);
+            return Ok(None);
         }
         let share = self.shares.take(network(address));
         if share.is_none()
@@ -211,7 +211,7 @@ impl<'a> AddressShares<'a> {
                  proxy, name it in SYMBOLON_TRUSTED_PROXIES"
             );
         }
-        share.map(Some)
+        share.map(Some).ok_or(Error::TooManyConnections)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Watch the tokens of WebSockets. A token is looked up once after a change of its account, however many
+//! Watch the tokens of sockets. A token is looked up once after a change of its account, however many
 //! sockets have it.
 
 use std::collections::HashMap;

@@ -36,7 +36,7 @@ const MOST_BYTES: usize = 512 * 1024;
 /// In a message of this size the id is not looked for: it cannot be long.
 const SHORT_MESSAGE: usize = 1024;
 /// A socket without a subscription is closed after this time.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What came of `connection_init`: the token of the socket, if it has one.
 pub(super) type Initialised = Result<Option<TokenWatch>, Goodbye>;
