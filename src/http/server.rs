@@ -1,6 +1,7 @@
 //! Take connections, and serve HTTP/1.1 on them.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -221,9 +222,9 @@ async fn refuse_connection(
     mut http: http1::Builder,
     _refusal: OwnedSemaphorePermit,
 ) {
-    let service = service_fn(async |_: hyper::Request<Incoming>| {
+    let service = service_fn(|_: hyper::Request<Incoming>| {
         let response = refuse(&Error::TooManyConnections, Challenge::Bearer, "none");
-        Ok::<_, Infallible>(hyper::Response::from(response))
+        ready(Ok::<_, Infallible>(hyper::Response::from(response)))
     });
     let connection = http.keep_alive(false);
     let connection = connection.serve_connection(TokioIo::new(socket), service);
