@@ -44,8 +44,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// long as the socket lives.
 #[derive(Clone)]
 pub(super) struct Lease {
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
+    // Dropped first: with the permit the next connection of this address is admitted.
     _share: Arc<Option<Share<IpAddr>>>,
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
     stopping: watch::Receiver<()>,
 }
 
@@ -96,8 +97,8 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
         };
         let app = Arc::clone(&app);
         let mut lease = Lease {
-            _permit: permit.map(Arc::new),
             _share: Arc::new(share),
+            _permit: permit.map(Arc::new),
             stopping: stopping.clone(),
         };
         let of_requests = lease.clone();
