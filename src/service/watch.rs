@@ -2,9 +2,11 @@
 //! sockets have it.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -48,7 +50,7 @@ struct Confirmed {
 /// Whether a token was known to be valid recently.
 #[derive(Clone)]
 pub(crate) struct Confirmation {
-    watched: Arc<Watched>,
+    user: UserId,
     last: watch::Receiver<Confirmed>,
 }
 
@@ -56,10 +58,15 @@ impl Confirmation {
     /// Waits until the token has been confirmed recently enough, and after every change of its account
     /// that this process knows.
     pub(crate) async fn wait(&mut self, services: &Services) {
+        let user = self.user;
+        let is_unchanged = |since| services.store.is_unchanged_since(since, user);
+        self.wait_for(is_unchanged).await;
+    }
+
+    async fn wait_for(&mut self, is_unchanged: impl Fn(Epoch) -> bool) {
         loop {
             let Confirmed { at, since } = *self.last.borrow_and_update();
-            let user = self.watched.user;
-            if is_recent(at, NOTIFICATION_BOUND) && services.store.is_unchanged_since(since, user) {
+            if is_recent(at, NOTIFICATION_BOUND) && is_unchanged(since) {
                 return;
             }
             if self.last.changed().await.is_err() {
@@ -170,7 +177,7 @@ impl TokenWatch {
     /// When the token was last known to be valid, from now on.
     pub(crate) fn confirmation(&self) -> Confirmation {
         Confirmation {
-            watched: Arc::clone(&self.0),
+            user: self.0.user,
             last: self.0.confirmed.subscribe(),
         }
     }
@@ -201,7 +208,7 @@ impl TokenWatches {
         });
         if !tokens.has_task {
             tokens.has_task = true;
-            tokio::spawn(watch_all(Arc::clone(services)));
+            tokio::spawn(keep_watching(Arc::clone(services)));
         }
         watched
     }
@@ -225,8 +232,20 @@ impl TokenWatches {
     }
 }
 
-/// Watches the tokens of sockets while there are any.
-async fn watch_all(services: Arc<Services>) {
+/// Watches the tokens of sockets while there are any, also after a panic: without the task no socket would
+/// end with its token.
+async fn keep_watching(services: Arc<Services>) {
+    while AssertUnwindSafe(watch_all(&services))
+        .catch_unwind()
+        .await
+        .is_err()
+    {
+        tracing::error!("the task that watches the tokens of sockets panicked and is restarted");
+        sleep(TICK).await;
+    }
+}
+
+async fn watch_all(services: &Arc<Services>) {
     let mut changes = services.store.listen();
     let look_ups = Arc::new(Semaphore::new(LOOK_UPS));
     let mut ticks = interval(TICK);
@@ -241,8 +260,8 @@ async fn watch_all(services: Arc<Services>) {
             return;
         }
         for watched in watched {
-            if watched.is_to_be_looked_up(&services) {
-                let (services, look_ups) = (Arc::clone(&services), Arc::clone(&look_ups));
+            if watched.is_to_be_looked_up(services) {
+                let (services, look_ups) = (Arc::clone(services), Arc::clone(&look_ups));
                 tokio::spawn(async move {
                     let _one_of_few = look_ups.acquire().await;
                     watched.look_up(&services).await;
@@ -343,5 +362,38 @@ impl Watched {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_wait_until_the_token_is_confirmed() {
+        let confirmed = |age: u64| Confirmed {
+            at: BootClock::System.micros().saturating_sub(age * 1000),
+            since: Epoch::default(),
+        };
+        let last = watch::Sender::new(confirmed(1000));
+        let mut confirmation = Confirmation {
+            user: UserId(1),
+            last: last.subscribe(),
+        };
+        let mut is_ready = |unchanged| {
+            confirmation
+                .wait_for(|_| unchanged)
+                .now_or_never()
+                .is_some()
+        };
+        assert!(is_ready(true));
+        assert!(!is_ready(false));
+        last.send_replace(confirmed(2000));
+        assert!(!is_ready(true));
+        last.send_replace(confirmed(0));
+        assert!(is_ready(true));
+        last.send_replace(confirmed(2000));
+        drop(last);
+        assert!(!is_ready(true));
     }
 }

@@ -30,7 +30,7 @@ pub(crate) const NOTIFICATION_BOUND: Duration = Duration::from_millis(1250);
 const SLOTS: usize = 4096;
 
 /// A point in the order of invalidations in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(u64);
 
 /// The state of one slot.
