@@ -1,6 +1,8 @@
 //! Watch the tokens of sockets. A token is looked up once after a change of its account, however many
 //! sockets have it.
 
+mod watched;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,12 +12,12 @@ use futures_util::FutureExt;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use self::watched::{Confirmed, Watched, is_recent};
 use crate::clock::BootClock;
-use crate::error::{Error, Unauthenticated};
+use crate::error::Error;
 use crate::model::credentials::BearerToken;
-use crate::model::identity::Identity;
-use crate::model::token::{REUSE_MARGIN, TokenDigest};
-use crate::model::user::{Role, UserId};
+use crate::model::token::TokenDigest;
+use crate::model::user::UserId;
 use crate::service::Services;
 use crate::store::{Epoch, NOTIFICATION_BOUND};
 
@@ -25,27 +27,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// Changes within this time are noticed together.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The shortest time between two look-ups of one token.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// The same while notifications of PostgreSQL do not arrive, so that each token is looked up without a
-/// known change.
-const UNNOTIFIED_LOOK_EVERY: Duration = Duration::from_millis(500);
-
 /// Look-ups at once. A change that may concern all accounts leaves the database to requests as well.
 const LOOK_UPS: usize = 8;
-
-/// After this time without a confirmation the watch ends.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
-
-/// A point in time at which a token was known to be valid.
-#[derive(Clone, Copy, Debug)]
-struct Confirmed {
-    /// In microseconds of the boot clock.
-    at: u64,
-    /// The epoch before the token was last looked up.
-    since: Epoch,
-}
 
 /// Whether a token was known to be valid recently.
 #[derive(Clone)]
@@ -77,11 +60,6 @@ impl Confirmation {
     }
 }
 
-fn is_recent(micros: u64, limit: Duration) -> bool {
-    let age = BootClock::System.micros().saturating_sub(micros);
-    Duration::from_micros(age) <= limit
-}
-
 /// Why a token is relied on no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -92,24 +70,6 @@ pub(crate) enum Ended {
     Revoked,
     /// Its user has another role now: what was allowed is to be asked for anew.
     RoleChanged,
-}
-
-/// A token that at least one socket has.
-struct Watched {
-    token: BearerToken,
-    user: UserId,
-    role: Role,
-    state: Mutex<State>,
-    confirmed: watch::Sender<Confirmed>,
-    /// Set once, when the token is relied on no longer.
-    ended: watch::Sender<Option<Result<Ended, Error>>>,
-}
-
-struct State {
-    identity: Arc<Identity>,
-    is_looking: bool,
-    /// The begin of the last look-up, in microseconds of the boot clock.
-    looked_at: u64,
 }
 
 /// The tokens of all sockets. One task watches them while there are any.
@@ -154,18 +114,7 @@ impl TokenWatch {
             }
             Err(error) => return Err(error),
         };
-        let watched = Watched {
-            user: identity.user().id,
-            role: identity.user().role,
-            state: Mutex::new(State {
-                identity,
-                is_looking: false,
-                looked_at: confirmed.at,
-            }),
-            confirmed: watch::Sender::new(confirmed),
-            ended: watch::Sender::new(None),
-            token,
-        };
+        let watched = Watched::new(token, identity, confirmed);
         Ok(Ok(Self(TokenWatches::add(&services, watched))))
     }
 
@@ -269,99 +218,6 @@ async fn watch_all(services: &Arc<Services>) {
             }
         }
         sleep(PAUSE).await;
-    }
-}
-
-impl Watched {
-    /// Ends the watch if time has ended the token, and confirms the token if nothing has changed. Returns
-    /// whether the database decides.
-    fn is_to_be_looked_up(&self, services: &Services) -> bool {
-        if self.ended.borrow().is_some() {
-            return false;
-        }
-        if self.expires_within(services, chrono::TimeDelta::zero()) {
-            self.end(Ok(Ended::Expired));
-            return false;
-        }
-        let now = BootClock::System.micros();
-        let last = *self.confirmed.borrow();
-        let heard = services.store.heard_age();
-        let is_changed = !services.store.is_unchanged_since(last.since, self.user);
-        if !is_changed && let Some(age) = heard {
-            let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-            let at = now.saturating_sub(age);
-            self.confirmed
-                .send_modify(|confirmed| confirmed.at = confirmed.at.max(at));
-        }
-        if !is_recent(self.confirmed.borrow().at, GIVE_UP_AFTER) {
-            self.end(Err(Error::ServiceUnavailable { retry_after: 1 }));
-            return false;
-        }
-        let pace = if heard.is_some() {
-            LOOK_EVERY
-        } else {
-            UNNOTIFIED_LOOK_EVERY
-        };
-        let mut state = self.state();
-        let is_due = is_changed && !state.is_looking && !is_recent(state.looked_at, pace);
-        state.is_looking |= is_due;
-        is_due
-    }
-
-    /// Looks the token up, and ends the watch if it is no longer valid.
-    async fn look_up(&self, services: &Services) {
-        let confirmed = Confirmed {
-            at: BootClock::System.micros(),
-            since: services.store.epoch(),
-        };
-        self.state().looked_at = confirmed.at;
-        match self.look(services).await {
-            Ok(None) => {
-                self.confirmed.send_replace(confirmed);
-            }
-            Ok(Some(ended)) => self.end(Ok(ended)),
-            // The next round tries again.
-            Err(Error::ServiceUnavailable { .. }) => {}
-            Err(error) => self.end(Err(error)),
-        }
-        self.state().is_looking = false;
-    }
-
-    async fn look(&self, services: &Services) -> Result<Option<Ended>, Error> {
-        match services.verify(&self.token).await {
-            Ok(identity) if identity.user().role != self.role => Ok(Some(Ended::RoleChanged)),
-            Ok(identity) => {
-                self.state().identity = identity;
-                Ok(None)
-            }
-            Err(Error::Unauthenticated(why)) => {
-                let replaced = why == Unauthenticated::TokenInvalid;
-                let expired = if replaced {
-                    self.expires_within(services, REUSE_MARGIN)
-                } else {
-                    services.has_expired(&self.token).await?
-                };
-                Ok(Some(if expired {
-                    Ended::Expired
-                } else {
-                    Ended::Revoked
-                }))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn end(&self, ended: Result<Ended, Error>) {
-        self.ended.send_replace(Some(ended));
-    }
-
-    fn expires_within(&self, services: &Services, time: chrono::TimeDelta) -> bool {
-        let expires_at = self.state().identity.expires_at();
-        expires_at.is_some_and(|expires_at| expires_at - services.clock.now() <= time)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
