@@ -21,6 +21,7 @@ use symbolon::{
     Authenticated, Config, ContextExt, Identity, RequireRole, RequireScope, Role, Symbolon, UserId,
 };
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 /// What this app keeps; yours will have a database.
@@ -137,8 +138,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:8000")).await?;
     println!("The notes app listens on http://{}", listener.local_addr()?);
+    let mut terminate = signal(SignalKind::terminate())?;
     let shutdown = async {
-        let _ = tokio::signal::ctrl_c().await;
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
     };
     symbolon.serve(app, listener, shutdown).await?;
     Ok(())

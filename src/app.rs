@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
-use crate::http::{self, Door, IgnoredForwarding, Metrics, Middleware};
+use crate::http::{self, Capacity, Door, IgnoredForwarding, Metrics, Middleware};
 use crate::model::password::PasswordRules;
 use crate::model::token::Lifetime;
 use crate::operator::Operator;
@@ -35,6 +35,7 @@ use crate::service::sign_in::SignIn;
 use crate::service::throttle::{Rates, Throttle};
 use crate::service::tokens::Tokens;
 use crate::service::users::Users;
+use crate::service::watch::TokenWatches;
 use crate::store::{Connections, Location, Store};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -162,6 +163,7 @@ impl Symbolon {
                 tokens: Arc::clone(&tokens),
             },
             tokens,
+            token_watches: TokenWatches::default(),
             users: Users {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
@@ -180,6 +182,7 @@ impl Symbolon {
         start_tasks(&services);
         let door = Door {
             services,
+            capacity: Capacity::new(&config.http),
             http: config.http,
             limits: config.limits,
             document_cache: mebibytes(config.document_cache),

@@ -343,7 +343,8 @@ pub struct HttpConfig {
     #[arg(long, env = "SYMBOLON_EXPLORER", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub explorer: bool,
 
-    /// Connections at once; never more than the limit on open files allows.
+    /// Connections at once; never more than the limit on open files allows. One address may hold a quarter
+    /// of them and an eighth as sockets, and one account a sixteenth as sockets.
     #[arg(
         long,
         env = "SYMBOLON_MAX_CONNECTIONS",

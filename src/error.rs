@@ -39,6 +39,8 @@ pub enum Error {
         /// In how many seconds the next one is allowed.
         retry_after: u32,
     },
+    /// The client's address has as many connections or sockets as one address may have.
+    TooManyConnections,
     /// Not now: the hashing queue is full, or the database is away.
     ServiceUnavailable {
         /// In how many seconds it is worth another try.
@@ -212,6 +214,10 @@ impl Error {
                     format!("Too many attempts. The next one is allowed in {retry_after} s.");
                 ("RATE_LIMITED", None, 429, Level::DEBUG, Cow::Owned(message))
             }
+            Self::TooManyConnections => {
+                let message = text("Your address has too many connections. Close one of them.");
+                ("RATE_LIMITED", None, 429, Level::DEBUG, message)
+            }
             Self::ServiceUnavailable { .. } => {
                 let message = text("Too busy at the moment. Try again shortly.");
                 ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
@@ -243,7 +249,7 @@ impl Error {
                 Self::RateLimited { retry_after } | Self::ServiceUnavailable { retry_after } => {
                     Some(*retry_after)
                 }
-                Self::TimedOut | Self::OutcomeUnknown => Some(1),
+                Self::TimedOut | Self::OutcomeUnknown | Self::TooManyConnections => Some(1),
                 _ => None,
             },
             limit: match self {

@@ -61,6 +61,7 @@ fn each_crate_is_spoken_in_its_rooms_only() {
             &["graphql/", "http/graphql.rs", "http/websocket/"],
         ),
         ("async_graphql_poem", &["http/websocket/"]),
+        ("tokio_tungstenite", &["http/websocket/"]),
         ("clap", &["cli/", "config.rs", "config/"]),
         ("tracing_subscriber", &["telemetry.rs"]),
         ("argon2", &["service/"]),

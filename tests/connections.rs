@@ -143,7 +143,11 @@ fn allow_open_files(wanted: u64) {
 async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
     // For this program and, by inheritance, the server.
     allow_open_files(2_000);
-    let (_folder, server) = configured(&[("SYMBOLON_THROTTLE", "off")]);
+    let (_folder, server) = configured(&[
+        ("SYMBOLON_THROTTLE", "off"),
+        // Its clients are not counted as one.
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
     let mut slow = JoinSet::new();
     for number in 0..500 {
         let (head, body) = (Slow::head(&server).await, Slow::body(&server).await);
@@ -194,7 +198,10 @@ async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
 #[test]
 fn a_crowd_that_comes_at_once_waits_its_turn() {
     allow_open_files(2_000);
-    let (_folder, server) = configured(&[("SYMBOLON_THROTTLE", "off")]);
+    let (_folder, server) = configured(&[
+        ("SYMBOLON_THROTTLE", "off"),
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
     let address = server.address().parse().unwrap();
     // Whoever comes now is in the hands of the system.
     server.process.signal("STOP");
@@ -310,6 +317,8 @@ async fn a_head_that_is_too_long_and_what_is_no_http_are_refused_and_the_server_
 fn one_connection_too_many_waits_until_another_ends() {
     let settings = [
         ("SYMBOLON_MAX_CONNECTIONS", "5"),
+        // Its clients are not counted as one.
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
         // None of them ends by itself.
         ("SYMBOLON_READ_TIMEOUT", "600"),
     ];
@@ -522,4 +531,118 @@ async fn a_forwarded_address_from_an_untrusted_peer_is_one_warning() {
     );
     Answer::of(server.request(Method::GET, "/healthz")).await;
     assert_eq!(warnings(&server.log()), 1);
+}
+
+/// A connection from another address of this machine.
+async fn connect_from(server: &Server, address: &str) -> tokio::net::TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    let local = std::net::SocketAddr::new(address.parse().unwrap(), 0);
+    socket.bind(local).unwrap();
+    socket
+        .connect(server.address().parse().unwrap())
+        .await
+        .unwrap()
+}
+
+/// What `/healthz` answers on this connection, which stays open.
+async fn health(stream: &mut tokio::net::TcpStream) -> String {
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let complete = async {
+        while !answer.ends_with(b"ok\n") && !answer.ends_with(b"}") {
+            if stream.read_buf(&mut answer).await.unwrap() == 0 {
+                break;
+            }
+        }
+    };
+    timeout(Duration::from_secs(5), complete).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn an_address_has_a_share_of_the_connections() {
+    let (_folder, server) = configured(&[
+        ("SYMBOLON_MAX_CONNECTIONS", "16"),
+        // None of them ends by itself.
+        ("SYMBOLON_READ_TIMEOUT", "600"),
+    ]);
+    let mut open = Vec::new();
+    for number in 0..16 {
+        let mut stream = connect_from(&server, "127.0.0.1").await;
+        let answer = health(&mut stream).await;
+        if number < 4 {
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            open.push(stream);
+        } else {
+            assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+            assert!(answer.contains(r#""code":"RATE_LIMITED""#), "{answer}");
+            assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+        }
+    }
+    // Other addresses are served.
+    for address in ["127.0.0.2", "127.0.0.3"] {
+        let answer = health(&mut connect_from(&server, address).await).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    let log = server.log();
+    assert_eq!(log.matches("SYMBOLON_TRUSTED_PROXIES").count(), 1, "{log}");
+    // A connection that has ended makes room.
+    open.pop();
+    eventually("there is room again", async || {
+        let answer = health(&mut connect_from(&server, "127.0.0.1").await).await;
+        answer.starts_with("HTTP/1.1 200 OK\r\n").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn incomplete_bodies_have_a_budget_of_memory_and_small_requests_need_none() {
+    let (_folder, server) = configured(&[
+        // Memory for 16 bodies.
+        ("SYMBOLON_BODY_LIMIT", "8000000"),
+        ("SYMBOLON_READ_TIMEOUT", "60"),
+    ]);
+    let large = format!("{}{TYPENAME}", " ".repeat(7_900_000));
+    let mut slow = Vec::new();
+    for _ in 0..16 {
+        let mut stream = tokio::net::TcpStream::connect(server.address())
+            .await
+            .unwrap();
+        let request = with_length(&large);
+        // All but the last byte.
+        let incomplete = &request.as_bytes()[..request.len() - 1];
+        stream.write_all(incomplete).await.unwrap();
+        slow.push(stream);
+    }
+    let post = |body: String| {
+        let request = server.request(Method::POST, "/graphql").body(body);
+        Answer::of(request.header("content-type", "application/json"))
+    };
+    // The last of them may have bytes on their way.
+    eventually("the budget is used up", async || {
+        let answer = post(large.clone()).await;
+        if answer.status == 200 {
+            return None;
+        }
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
+        assert_eq!(answer.header("retry-after"), "1");
+        Some(())
+    })
+    .await;
+    let small = format!("{TYPENAME}{}", " ".repeat(4096 - TYPENAME.len()));
+    assert_eq!(post(small).await.at("/data/__typename"), "Query");
+    // The slow ones are answered once they are complete.
+    let mut first = slow.remove(0);
+    first.write_all(b"}").await.unwrap();
+    let mut answer = vec![0; 15];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 200 OK");
+    drop(slow);
+    eventually("there is memory again", async || {
+        let answer = post(large.clone()).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
 }

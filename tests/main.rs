@@ -64,6 +64,7 @@ mod schema;
 mod security;
 mod sessions;
 mod settings;
+mod socket_limits;
 mod subscriptions;
 mod terminal;
 mod text_cost;

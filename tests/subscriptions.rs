@@ -447,13 +447,15 @@ async fn a_subscription_that_never_pauses_ends_with_its_token() {
 
 #[tokio::test]
 async fn a_server_that_stops_says_so_on_its_sockets() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::embed_example(folder.path());
-    let socket = Socket::of(&server.base, None).await;
-    server.process.signal("INT");
-    assert_eq!(closed(socket).await, 1001);
-    let ended = server.process.wait(Duration::from_secs(5));
-    assert!(ended.success());
+    for signal in ["INT", "TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Server::embed_example(folder.path());
+        let socket = Socket::of(&server.base, None).await;
+        server.process.signal(signal);
+        assert_eq!(closed(socket).await, 1001);
+        let ended = server.process.wait(Duration::from_secs(5));
+        assert!(ended.success());
+    }
 }
 
 #[tokio::test]

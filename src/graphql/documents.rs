@@ -104,6 +104,20 @@ impl Document {
         }
     }
 
+    /// The memory that it takes, at most.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The names of the variables that the operation declares.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &Name> {
+        let declared = self
+            .operation()
+            .map(|operation| &operation.variable_definitions);
+        let declared = declared.into_iter().flatten();
+        declared.map(|definition| &definition.node.name.node)
+    }
+
     /// What the library executes: it takes a document apart.
     pub(super) fn parsed(&self) -> ExecutableDocument {
         self.parsed.clone()

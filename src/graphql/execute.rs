@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{ObjectType, Request, Response, SubscriptionType, Variables};
-use futures_util::{FutureExt, Stream, StreamExt};
+use async_graphql::{Name, ObjectType, Request, Response, SubscriptionType, Value, Variables};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use crate::config::Limits;
 use crate::error::Error;
@@ -36,6 +36,11 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// The memory that a subscription keeps, at most.
+    pub(crate) fn bytes(&self) -> usize {
+        self.document.bytes() + self.variables.iter().map(variable_bytes).sum::<usize>()
+    }
+
     /// For the library to execute.
     fn request(self, authentication: Authentication) -> Request {
         let document = self.document;
@@ -88,15 +93,22 @@ where
         let Operation {
             document: text,
             name,
-            variables,
+            mut variables,
         } = operation;
         check_variables(&variables, &self.limits)?;
         let (document, key) = (self.documents).find(&text, name.as_deref(), &self.limits)?;
+        // Nothing uses the others, and a subscription would keep them.
+        let mut declared = Variables::default();
+        for name in document.variables() {
+            if let Some((name, value)) = variables.remove_entry(name) {
+                declared.insert(name, value);
+            }
+        }
         Ok(Prepared {
             document,
             key,
             text,
-            variables,
+            variables: declared,
         })
     }
 
@@ -140,14 +152,46 @@ where
     /// The events of a subscription, until it ends or is dropped.
     pub(crate) fn subscribe(
         &self,
-        prepared: Prepared,
+        mut prepared: Prepared,
         authentication: Authentication,
         request_id: Arc<str>,
     ) -> impl Stream<Item = Response> + Send + use<Q, M, S> {
-        let events = self.schema.execute_stream(prepared.request(authentication));
-        events.map(move |mut event| {
-            apply_contract(&mut event, &request_id);
-            event
+        let mut new = prepared.key.take();
+        let document = Arc::clone(&prepared.document);
+        let documents = Arc::clone(&self.documents);
+        let mut events = self.schema.execute_stream(prepared.request(authentication));
+        stream::poll_fn(move |cx| {
+            let polled = events.poll_next_unpin(cx);
+            // The first poll has validated the document. Subscriptions with the same text share it.
+            if let Some(key) = new.take() {
+                documents.keep(key, &document);
+            }
+            polled.map(|event| {
+                event.map(|mut event| {
+                    apply_contract(&mut event, &request_id);
+                    event
+                })
+            })
         })
     }
+}
+
+/// The memory that the value of a variable takes, about.
+fn variable_bytes((name, value): (&Name, &Value)) -> usize {
+    let mut bytes = name.len() + size_of::<(Name, Value)>();
+    let mut values = vec![value];
+    while let Some(value) = values.pop() {
+        bytes += size_of::<Value>();
+        match value {
+            Value::String(text) => bytes += text.len(),
+            Value::List(items) => values.extend(items),
+            Value::Object(fields) => {
+                let names = fields.keys().map(|name| name.len() + 2 * size_of::<Name>());
+                bytes += names.sum::<usize>();
+                values.extend(fields.values());
+            }
+            _ => {}
+        }
+    }
+    bytes
 }

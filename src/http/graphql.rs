@@ -92,7 +92,7 @@ where
         if json.is_none_or(|value| !value.trim().eq_ignore_ascii_case("application/json")) {
             return Err(Error::UnsupportedMediaType);
         }
-        let body = body::read(request, &self.door.http).await?;
+        let body = body::read(request, &self.door).await?;
         // An array would do for a struct, and so would a batch of operations.
         if body.trim_ascii_start().first() != Some(&b'{') {
             let why = "The body has to be one JSON object, with one operation.";
@@ -119,8 +119,6 @@ where
             let context = RequestContext::of(&request)?;
             if !S::is_empty() && websocket::is_asked_for(&request) {
                 let upgraded = websocket::upgrade(&request, &context, &self.door, &self.executor);
-                // Few requests are such, and all others would carry it along.
-                let upgraded = Box::pin(upgraded).await;
                 return Ok(
                     upgraded.unwrap_or_else(|error| refuse(&error, Challenge::Bearer, &context.id))
                 );

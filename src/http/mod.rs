@@ -3,6 +3,7 @@
 mod address;
 mod authorization;
 mod body;
+mod capacity;
 mod context;
 mod errors;
 #[cfg(feature = "explorer")]
@@ -25,6 +26,7 @@ use poem::error::MethodNotAllowedError;
 use poem::{Endpoint, EndpointExt, Request, Response, Route, RouteMethod, get, post};
 
 pub(crate) use self::address::IgnoredForwarding;
+pub(crate) use self::capacity::Capacity;
 pub use self::context::Middleware;
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::server::serve;
@@ -43,6 +45,7 @@ pub(crate) struct Door {
     pub(crate) document_cache: u64,
     pub(crate) metrics: Metrics,
     pub(crate) ignored_forwarding: IgnoredForwarding,
+    pub(crate) capacity: Capacity,
 }
 
 impl Door {

@@ -1,7 +1,9 @@
 //! Take connections, and serve HTTP/1.1 on them.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,21 +16,27 @@ use poem::http::header;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Endpoint, IntoResponse, Request, Response};
-use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 
 use crate::config::HttpConfig;
+use crate::error::Error;
+use crate::http::capacity::{Share, Shares, connections_of_address, most_connections, network};
+use crate::http::errors::{Challenge, refuse};
 
 /// Requests under way get this long to end when the server stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The head of a request may have this many bytes; a longer one is answered with 431.
 const HEAD_LIMIT: usize = 32 * 1024;
-/// Files that are kept free for everything but connections.
-const RESERVED_FILES: u64 = 64;
+/// Connections at once that only get a refusal. More are closed without one.
+const REFUSALS: usize = 32;
+/// How long such a connection may take to send a request and to read the refusal.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the log says that connections are refused.
+const WARN_EVERY: Duration = Duration::from_mins(1);
 /// After an error of the listener, for example for lack of files, until one may be free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -36,6 +44,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// long as the socket lives.
 #[derive(Clone)]
 pub(super) struct Lease {
+    // Dropped first: with the permit the next connection of this address is admitted.
+    _share: Arc<Option<Share<IpAddr>>>,
     _permit: Option<Arc<OwnedSemaphorePermit>>,
     stopping: watch::Receiver<()>,
 }
@@ -58,6 +68,8 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     let app = Arc::new(app);
     let local = listener.local_addr()?;
     let permits = Arc::new(Semaphore::new(most_connections(config)));
+    let mut shares = AddressShares::new(config);
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     let patience = Duration::from_secs(config.read_timeout);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -75,13 +87,21 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
             () = &mut shutdown => break,
             accepted = accept(&listener, &permits) => accepted,
         };
+        while connections.try_join_next().is_some() {}
+        let remote = socket.peer_addr().unwrap_or(local);
+        let Ok(share) = shares.admit(remote.ip()) else {
+            if let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned() {
+                connections.spawn(refuse_connection(socket, http.clone(), refusal));
+            }
+            continue;
+        };
         let app = Arc::clone(&app);
         let mut lease = Lease {
+            _share: Arc::new(share),
             _permit: permit.map(Arc::new),
             stopping: stopping.clone(),
         };
         let of_requests = lease.clone();
-        let remote = socket.peer_addr().unwrap_or(local);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let app = Arc::clone(&app);
             let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
@@ -117,7 +137,6 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
                 }
             }
         });
-        while connections.try_join_next().is_some() {}
     }
     drop(listener);
     drop(stopping);
@@ -158,11 +177,57 @@ async fn accept(
     }
 }
 
-fn most_connections(config: &HttpConfig) -> usize {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let files = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
-    config
-        .max_connections
-        .min(files)
-        .clamp(1, Semaphore::MAX_PERMITS)
+/// The connections of each address.
+struct AddressShares<'a> {
+    config: &'a HttpConfig,
+    shares: Arc<Shares<IpAddr>>,
+    warned: Option<Instant>,
+}
+
+impl<'a> AddressShares<'a> {
+    fn new(config: &'a HttpConfig) -> Self {
+        Self {
+            config,
+            shares: connections_of_address(config),
+            warned: None,
+        }
+    }
+
+    /// The share of one more connection, unless it is to be refused. A trusted proxy may have any number.
+    fn admit(&mut self, address: IpAddr) -> Result<Option<Share<IpAddr>>, Error> {
+        let address = address.to_canonical();
+        let mut proxies = self.config.trusted_proxies.iter();
+        if proxies.any(|proxies| proxies.contains(&address)) {
+            return Ok(None);
+        }
+        let share = self.shares.take(network(address));
+        if share.is_none()
+            && self
+                .warned
+                .is_none_or(|warned| warned.elapsed() >= WARN_EVERY)
+        {
+            self.warned = Some(Instant::now());
+            tracing::warn!(
+                %address,
+                "connections are refused: the address has as many as one address may have; if it is a \
+                 proxy, name it in SYMBOLON_TRUSTED_PROXIES"
+            );
+        }
+        share.map(Some).ok_or(Error::TooManyConnections)
+    }
+}
+
+/// Refuses the request of a connection that its address may not have.
+async fn refuse_connection(
+    socket: TcpStream,
+    mut http: http1::Builder,
+    _refusal: OwnedSemaphorePermit,
+) {
+    let service = service_fn(|_: hyper::Request<Incoming>| {
+        let response = refuse(&Error::TooManyConnections, Challenge::Bearer, "none");
+        ready(Ok::<_, Infallible>(hyper::Response::from(response)))
+    });
+    let connection = http.keep_alive(false);
+    let connection = connection.serve_connection(TokioIo::new(socket), service);
+    let _ = timeout(REFUSAL_TIMEOUT, connection).await;
 }

@@ -49,6 +49,7 @@ use crate::service::import::Import;
 use crate::service::sign_in::SignIn;
 use crate::service::tokens::Tokens;
 use crate::service::users::Users;
+use crate::service::watch::TokenWatches;
 use crate::store::Store;
 
 /// For so long an expired access token is kept.
@@ -65,6 +66,7 @@ pub(crate) struct Services {
     pub(crate) import: Import,
     pub(crate) sign_in: SignIn,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) token_watches: TokenWatches,
     pub(crate) users: Users,
     pub(crate) clock: Clock,
     pub(crate) store: Arc<Store>,

@@ -1,47 +1,63 @@
-//! Watch the token of a WebSocket.
+//! Watch the tokens of sockets. A token is looked up once after a change of its account, however many
+//! sockets have it.
 
-use std::sync::Arc;
+mod watched;
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use futures_util::FutureExt;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use self::watched::{Confirmed, Watched, is_recent};
 use crate::clock::BootClock;
-use crate::error::{Error, Unauthenticated};
+use crate::error::Error;
 use crate::model::credentials::BearerToken;
-use crate::model::identity::Identity;
-use crate::model::token::REUSE_MARGIN;
+use crate::model::token::TokenDigest;
+use crate::model::user::UserId;
 use crate::service::Services;
-use crate::store::{Listener, NOTIFICATION_BOUND};
+use crate::store::{Epoch, NOTIFICATION_BOUND};
 
 /// How often the clock is read. It may be set, so that no timer can wait for an instant of it.
 const TICK: Duration = Duration::from_millis(100);
 
-/// After this time without a confirmation the watch ends.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+/// Changes within this time are noticed together.
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// When a token was last known to be valid.
-#[derive(Clone, Debug)]
+/// Look-ups at once. A change that may concern all accounts leaves the database to requests as well.
+const LOOK_UPS: usize = 8;
+
+/// Whether a token was known to be valid recently.
+#[derive(Clone)]
 pub(crate) struct Confirmation {
-    /// In microseconds of the boot clock.
-    last: watch::Receiver<u64>,
+    user: UserId,
+    last: watch::Receiver<Confirmed>,
 }
 
 impl Confirmation {
-    /// Waits until the token has been confirmed recently enough.
-    pub(crate) async fn wait(&mut self) {
-        while !is_recent(*self.last.borrow_and_update(), NOTIFICATION_BOUND) {
+    /// Waits until the token has been confirmed recently enough, and after every change of its account
+    /// that this process knows.
+    pub(crate) async fn wait(&mut self, services: &Services) {
+        let user = self.user;
+        let is_unchanged = |since| services.store.is_unchanged_since(since, user);
+        self.wait_for(is_unchanged).await;
+    }
+
+    async fn wait_for(&mut self, is_unchanged: impl Fn(Epoch) -> bool) {
+        loop {
+            let Confirmed { at, since } = *self.last.borrow_and_update();
+            if is_recent(at, NOTIFICATION_BOUND) && is_unchanged(since) {
+                return;
+            }
             if self.last.changed().await.is_err() {
                 // The watch has ended, and the socket with it.
                 std::future::pending::<()>().await;
             }
         }
     }
-}
-
-fn is_recent(micros: u64, limit: Duration) -> bool {
-    let age = BootClock::System.micros().saturating_sub(micros);
-    Duration::from_micros(age) <= limit
 }
 
 /// Why a token is relied on no longer.
@@ -56,14 +72,24 @@ pub(crate) enum Ended {
     RoleChanged,
 }
 
-/// A token that was valid, and the changes that may end it.
-pub(crate) struct TokenWatch {
-    services: Arc<Services>,
-    token: BearerToken,
-    identity: Arc<Identity>,
-    changes: Listener,
-    confirmed: watch::Sender<u64>,
+/// The tokens of all sockets. One task watches them while there are any.
+#[derive(Debug, Default)]
+pub(crate) struct TokenWatches(Mutex<Tokens>);
+
+#[derive(Default)]
+struct Tokens {
+    watched: HashMap<TokenDigest, Weak<Watched>>,
+    has_task: bool,
 }
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokens({})", self.watched.len())
+    }
+}
+
+/// The token of one socket.
+pub(crate) struct TokenWatch(Arc<Watched>);
 
 impl TokenWatch {
     /// Begins with a token that is valid; otherwise says why it is not.
@@ -71,9 +97,11 @@ impl TokenWatch {
         services: Arc<Services>,
         token: BearerToken,
     ) -> Result<Result<Self, Ended>, Error> {
-        // Before the first look, or what happens in between would be missed.
-        let changes = services.store.listen();
-        let now = BootClock::System.micros();
+        // Before the look-up: a change in between makes another one necessary.
+        let confirmed = Confirmed {
+            at: BootClock::System.micros(),
+            since: services.store.epoch(),
+        };
         let identity = match services.verify(&token).await {
             Ok(identity) => identity,
             Err(Error::Unauthenticated(_)) => {
@@ -86,112 +114,142 @@ impl TokenWatch {
             }
             Err(error) => return Err(error),
         };
-        Ok(Ok(Self {
-            services,
-            token,
-            identity,
-            changes,
-            confirmed: watch::Sender::new(now),
-        }))
+        let watched = Watched::new(token, identity, confirmed);
+        Ok(Ok(Self(TokenWatches::add(&services, watched))))
+    }
+
+    /// The account of the token.
+    pub(crate) fn user(&self) -> UserId {
+        self.0.user
     }
 
     /// When the token was last known to be valid, from now on.
     pub(crate) fn confirmation(&self) -> Confirmation {
         Confirmation {
-            last: self.confirmed.subscribe(),
+            user: self.0.user,
+            last: self.0.confirmed.subscribe(),
         }
     }
 
     /// Waits until the token is no longer valid, or cannot be confirmed for several seconds.
-    pub(crate) async fn ended(mut self) -> Result<Ended, Error> {
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut changed = false;
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = self.changes.changed() => changed = true,
-            }
-            // This needs no look at the database.
-            if self.expires_within(chrono::TimeDelta::zero()) {
-                return Ok(Ended::Expired);
-            }
-            let now = BootClock::System.micros();
-            if changed {
-                match self.look().await {
-                    Ok(None) => {
-                        changed = false;
-                        self.confirmed.send_replace(now);
-                    }
-                    Ok(Some(ended)) => return Ok(ended),
-                    // The next tick tries again.
-                    Err(Error::ServiceUnavailable { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            } else if let Some(age) = self.services.store.heard_age() {
-                let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-                self.confirmed.send_replace(now.saturating_sub(age));
-            }
-            if !is_recent(*self.confirmed.borrow(), GIVE_UP_AFTER) {
-                return Err(Error::ServiceUnavailable { retry_after: 1 });
-            }
+    pub(crate) async fn ended(self) -> Result<Ended, Error> {
+        let mut ended = self.0.ended.subscribe();
+        let ended = ended.wait_for(Option::is_some).await;
+        let ended = ended.ok().and_then(|ended| ended.clone());
+        ended.unwrap_or_else(|| Err(Error::internal("the watch of a token has ended")))
+    }
+}
+
+impl TokenWatches {
+    /// Adds a token, unless a socket has it already.
+    fn add(services: &Arc<Services>, new: Watched) -> Arc<Watched> {
+        let mut tokens = services.token_watches.tokens();
+        let entry = tokens.watched.entry(TokenDigest::of(&new.token.0));
+        let entry = entry.or_default();
+        let known = entry.upgrade().filter(|known| {
+            // With another role it is about to end.
+            known.ended.borrow().is_none() && known.role == new.role
+        });
+        let watched = known.unwrap_or_else(|| {
+            let new = Arc::new(new);
+            *entry = Arc::downgrade(&new);
+            new
+        });
+        if !tokens.has_task {
+            tokens.has_task = true;
+            tokio::spawn(keep_watching(Arc::clone(services)));
         }
+        watched
     }
 
-    async fn look(&mut self) -> Result<Option<Ended>, Error> {
-        let services = &self.services;
-        match services.verify(&self.token).await {
-            Ok(identity) if identity.user().role != self.identity.user().role => {
-                Ok(Some(Ended::RoleChanged))
-            }
-            Ok(identity) => {
-                self.identity = identity;
-                Ok(None)
-            }
-            Err(Error::Unauthenticated(why)) => {
-                let replaced = why == Unauthenticated::TokenInvalid;
-                let expired = if replaced {
-                    self.expires_within(REUSE_MARGIN)
-                } else {
-                    services.has_expired(&self.token).await?
-                };
-                Ok(Some(if expired {
-                    Ended::Expired
-                } else {
-                    Ended::Revoked
-                }))
-            }
-            Err(error) => Err(error),
-        }
+    /// The tokens that sockets have. Without any, the task is to end.
+    fn watched(&self) -> Vec<Arc<Watched>> {
+        let mut tokens = self.tokens();
+        let mut found = Vec::with_capacity(tokens.watched.len());
+        tokens.watched.retain(|_, watched| {
+            let watched = watched.upgrade();
+            let is_watched = watched.is_some();
+            found.extend(watched);
+            is_watched
+        });
+        tokens.has_task = !found.is_empty();
+        found
     }
 
-    fn expires_within(&self, time: chrono::TimeDelta) -> bool {
-        let now = self.services.clock.now();
-        let expires_at = self.identity.expires_at();
-        expires_at.is_some_and(|expires_at| expires_at - now <= time)
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Watches the tokens of sockets while there are any, also after a panic: without the task no socket would
+/// end with its token.
+async fn keep_watching(services: Arc<Services>) {
+    while AssertUnwindSafe(watch_all(&services))
+        .catch_unwind()
+        .await
+        .is_err()
+    {
+        tracing::error!("the task that watches the tokens of sockets panicked and is restarted");
+        sleep(TICK).await;
+    }
+}
+
+async fn watch_all(services: &Arc<Services>) {
+    let mut changes = services.store.listen();
+    let look_ups = Arc::new(Semaphore::new(LOOK_UPS));
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = changes.changed() => {}
+        }
+        let watched = services.token_watches.watched();
+        if watched.is_empty() {
+            return;
+        }
+        for watched in watched {
+            if watched.is_to_be_looked_up(services) {
+                let (services, look_ups) = (Arc::clone(services), Arc::clone(&look_ups));
+                tokio::spawn(async move {
+                    let _one_of_few = look_ups.acquire().await;
+                    watched.look_up(&services).await;
+                });
+            }
+        }
+        sleep(PAUSE).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
 
     #[test]
     fn events_wait_until_the_token_is_confirmed() {
-        let micros = |age: u64| BootClock::System.micros().saturating_sub(age * 1000);
-        let confirmed = watch::Sender::new(micros(1000));
-        let mut confirmation = Confirmation {
-            last: confirmed.subscribe(),
+        let confirmed = |age: u64| Confirmed {
+            at: BootClock::System.micros().saturating_sub(age * 1000),
+            since: Epoch::default(),
         };
-        assert!(confirmation.wait().now_or_never().is_some());
-        confirmed.send_replace(micros(2000));
-        assert!(confirmation.wait().now_or_never().is_none());
-        confirmed.send_replace(micros(0));
-        assert!(confirmation.wait().now_or_never().is_some());
-        confirmed.send_replace(micros(2000));
-        drop(confirmed);
-        assert!(confirmation.wait().now_or_never().is_none());
+        let last = watch::Sender::new(confirmed(1000));
+        let mut confirmation = Confirmation {
+            user: UserId(1),
+            last: last.subscribe(),
+        };
+        let mut is_ready = |unchanged| {
+            confirmation
+                .wait_for(|_| unchanged)
+                .now_or_never()
+                .is_some()
+        };
+        assert!(is_ready(true));
+        assert!(!is_ready(false));
+        last.send_replace(confirmed(2000));
+        assert!(!is_ready(true));
+        last.send_replace(confirmed(0));
+        assert!(is_ready(true));
+        last.send_replace(confirmed(2000));
+        drop(last);
+        assert!(!is_ready(true));
     }
 }

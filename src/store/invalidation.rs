@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::background::supervise;
 use crate::model::user::UserId;
@@ -23,9 +23,6 @@ use crate::store::heartbeat::Heartbeat;
 /// How often changes of other processes are looked for while a [`Listener`] waits for changes.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often listeners are woken while notifications of PostgreSQL do not arrive.
-const UNNOTIFIED_INTERVAL: Duration = Duration::from_millis(500);
-
 /// The longest time until an instance on PostgreSQL knows a change of another one, also when notifications
 /// no longer arrive.
 pub(crate) const NOTIFICATION_BOUND: Duration = Duration::from_millis(1250);
@@ -34,7 +31,7 @@ pub(crate) const NOTIFICATION_BOUND: Duration = Duration::from_millis(1250);
 const SLOTS: usize = 4096;
 
 /// A point in the order of invalidations in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(u64);
 
 /// The state of one slot.
@@ -146,7 +143,7 @@ impl Invalidation {
             Source::Notifications(heartbeat) => {
                 let is_trusted = heartbeat.is_trusted();
                 if !is_trusted {
-                    // Listeners are woken by the task that polls, less often.
+                    // Listeners are not woken: no change is known.
                     (self.all.invalidated).fetch_max(self.next(), Ordering::SeqCst);
                 }
                 is_trusted
@@ -288,9 +285,8 @@ impl Store {
 async fn poll(invalidation: Arc<Invalidation>) {
     let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut woken = None;
     loop {
-        let now = ticks.tick().await;
+        ticks.tick().await;
         {
             let polling = invalidation.polling.lock();
             let mut polling = polling.unwrap_or_else(PoisonError::into_inner);
@@ -300,12 +296,5 @@ async fn poll(invalidation: Arc<Invalidation>) {
             }
         }
         invalidation.refresh().await;
-        if let Source::Notifications(heartbeat) = &invalidation.source
-            && !heartbeat.is_trusted()
-            && woken.is_none_or(|woken: Instant| now - woken >= UNNOTIFIED_INTERVAL)
-        {
-            woken = Some(now);
-            invalidation.changes.send_replace(());
-        }
     }
 }

@@ -41,7 +41,7 @@ pub use self::flask::{FlaskDatabase, FlaskRow};
 use self::heartbeat::Heartbeat;
 pub(crate) use self::import::Taken;
 use self::invalidation::Invalidation;
-pub(crate) use self::invalidation::{Epoch, Listener, NOTIFICATION_BOUND};
+pub(crate) use self::invalidation::{Epoch, NOTIFICATION_BOUND};
 pub(crate) use self::location::Location;
 use self::monitored::{Monitor, Monitored};
 pub(crate) use self::throttle::Bucket;

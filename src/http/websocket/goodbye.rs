@@ -1,10 +1,6 @@
 //! Why a socket is closed: a code, after which graphql-transport-ws clients come back or stop, and
 //! words for people.
 
-use std::io;
-
-use poem::web::websocket::CloseCode;
-
 use crate::error::Error;
 use crate::service::watch::Ended;
 
@@ -21,8 +17,13 @@ impl Goodbye {
     pub(super) const INTERNAL: Self = Self::new(1011, "Something went wrong on our side.");
     pub(super) const NOT_INITIALISED: Self =
         Self::new(4408, "There was no connection_init in time.");
-    const NOT_WEBSOCKET: Self = Self::new(1002, "The message is not of the WebSocket protocol.");
-    const BUSY: Self = Self::new(1013, "Too busy at the moment. Come back shortly.");
+    /// After the code 1000 clients connect again once they need to.
+    pub(super) const IDLE: Self = Self::new(1000, "There was no subscription for a minute.");
+    pub(super) const TOO_MANY_SOCKETS: Self =
+        Self::new(4429, "The account has too many sockets. Close one of them.");
+    pub(super) const NOT_WEBSOCKET: Self =
+        Self::new(1002, "The message is not of the WebSocket protocol.");
+    pub(super) const BUSY: Self = Self::new(1013, "Too busy at the moment. Come back shortly.");
     const NOT_OF_PROTOCOL: Self =
         Self::new(4400, "The message is not one of graphql-transport-ws.");
     const TOO_EARLY: Self = Self::new(4401, "Subscriptions come after connection_init.");
@@ -32,19 +33,10 @@ impl Goodbye {
         Self { code, reason }
     }
 
-    /// For a message that could not be read. What it was is only left as a text.
-    pub(super) fn to_fault(error: &io::Error) -> Self {
-        if error.to_string().starts_with("Space limit exceeded") {
-            Self::TOO_LARGE
-        } else {
-            Self::NOT_WEBSOCKET
-        }
-    }
-
     /// For the codes that async-graphql closes with; some are not the protocol's, and its words may be
     /// too long.
-    pub(super) fn of_library(code: CloseCode) -> Self {
-        match code.into() {
+    pub(super) fn of_library(code: u16) -> Self {
+        match code {
             1002 => Self::NOT_OF_PROTOCOL,
             1011 => Self::TOO_EARLY,
             4429 => Self::TOO_OFTEN,

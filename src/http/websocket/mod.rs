@@ -1,29 +1,28 @@
 //! `/graphql` as a WebSocket: subscriptions, by the protocol graphql-transport-ws.
 
 mod goodbye;
+mod handshake;
+mod messages;
 mod operations;
 
-use std::convert::Infallible;
-use std::io;
+use std::future::pending;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_graphql::http::WebSocketProtocols;
+use async_graphql::http::{WebSocket, WebSocketProtocols, WsMessage};
 use async_graphql::{ObjectType, SubscriptionType};
-use async_graphql_poem::{GraphQLProtocol, GraphQLWebSocket};
-use futures_util::future::pending;
-use futures_util::stream::{self, SplitSink, SplitStream};
-use futures_util::{FutureExt, SinkExt, StreamExt, sink};
-use poem::http::{Method, header};
-use poem::web::websocket::{Message, WebSocket, WebSocketConfig, WebSocketStream};
-use poem::{FromRequest, IntoResponse, Request, RequestBody, Response};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use futures_util::{FutureExt, StreamExt, stream};
+use poem::{Request, Response};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::tungstenite::Bytes;
 
 use self::goodbye::Goodbye;
+pub(super) use self::handshake::is_asked_for;
+use self::messages::{Incoming, Messages};
 use self::operations::{Initialised, Operations, Socket};
 use crate::error::{Error, Forbidden};
 use crate::graphql::execute::Executor;
@@ -31,26 +30,13 @@ use crate::http::context::RequestContext;
 use crate::http::server::Lease;
 use crate::http::{Door, origin};
 
-const PROTOCOL: &str = "graphql-transport-ws";
-/// Each socket has a buffer of this size for as long as it lives.
-const BUFFER: usize = 4096;
 /// A client that is not heard of for two of these is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// How long a client may take to answer a goodbye.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-type Outgoing = SplitSink<WebSocketStream, Message>;
-type Incoming = SplitStream<WebSocketStream>;
-
-/// Whether a client wants to talk about something else than HTTP.
-pub(super) fn is_asked_for(request: &Request) -> bool {
-    let upgrade = request.header(header::UPGRADE);
-    request.method() == Method::GET
-        && upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
-}
-
 /// Makes a socket of a request.
-pub(super) async fn upgrade<Q, M, S>(
+pub(super) fn upgrade<Q, M, S>(
     request: &Request,
     context: &RequestContext,
     door: &Arc<Door>,
@@ -66,45 +52,43 @@ where
     if origin::allowed(headers, &door.http).is_none() && origin::is_foreign(headers) {
         return Err(Forbidden::CrossSite.into());
     }
-    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL);
-    if !offered.is_some_and(|offered| offered.split(',').any(|name| name.trim() == PROTOCOL)) {
-        let why = format!("The sub-protocol of the socket has to be {PROTOCOL}.");
-        return Err(Error::BadRequest(why));
+    if let Some(refusal) = handshake::refuse_version(headers, &context.id) {
+        return Ok(refusal);
     }
-    let mut no_body = RequestBody::default();
-    let Ok(websocket) = WebSocket::from_request(request, &mut no_body).await else {
-        let why = "This is not how a WebSocket begins.".to_owned();
-        return Err(Error::BadRequest(why));
+    let accept = handshake::accept(headers)?;
+    let client = context.authentication.origin().clone();
+    let share = match client.network() {
+        Some(network) => {
+            let share = door.capacity.sockets_of_address.take(network);
+            Some(share.ok_or(Error::TooManyConnections)?)
+        }
+        None => None,
     };
-    let limit = Some(door.http.body_limit);
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(BUFFER)
-        .max_message_size(limit)
-        .max_frame_size(limit);
-    let patience = Duration::from_secs(door.http.read_timeout);
+    let upgraded = request.take_upgrade().map_err(|_| {
+        let why = "This connection cannot become a WebSocket.".to_owned();
+        Error::BadRequest(why)
+    })?;
     let lease = request.extensions().get::<Lease>().cloned();
+    let socket = Socket::new(Arc::clone(door), client, Arc::clone(&context.id));
     let operations = Operations {
         executor: Arc::clone(executor),
-        socket: Socket::new(
-            Arc::clone(&door.services),
-            context.authentication.origin().clone(),
-            Arc::clone(&context.id),
-        ),
+        socket,
     };
-    let serve = move |stream| serve(stream, operations, patience, lease);
-    Ok(websocket
-        .protocols([PROTOCOL])
-        .config(config)
-        .on_upgrade(serve)
-        .into_response())
+    let (limit, budget) = (door.http.body_limit, door.capacity.incomplete.clone());
+    tokio::spawn(async move {
+        let _share = share;
+        if let Ok(upgraded) = upgraded.await {
+            let messages = Messages::of(upgraded, limit, budget).await;
+            serve(messages, operations, lease).await;
+        }
+    });
+    Ok(handshake::switching_protocols(&accept))
 }
 
 /// Runs a socket from its first to its last message.
 async fn serve<Q, M, S>(
-    stream: WebSocketStream,
+    messages: Messages,
     operations: Operations<Q, M, S>,
-    patience: Duration,
     mut lease: Option<Lease>,
 ) where
     Q: ObjectType + 'static,
@@ -112,11 +96,9 @@ async fn serve<Q, M, S>(
     S: SubscriptionType + 'static,
 {
     let socket = Arc::clone(&operations.socket);
-    let (mut outgoing, mut incoming) = stream.split();
     let (tell, told) = oneshot::channel();
     let goodbye = {
-        let talk = talk(&mut outgoing, &mut incoming, operations, tell);
-        let talk = AssertUnwindSafe(talk).catch_unwind();
+        let talk = AssertUnwindSafe(talk(&messages, operations, tell)).catch_unwind();
         let stopping = async {
             match &mut lease {
                 Some(lease) => lease.stopping().await,
@@ -125,7 +107,7 @@ async fn serve<Q, M, S>(
         };
         tokio::select! {
             biased;
-            goodbye = watch(told, patience, &socket.request_id) => Some(goodbye),
+            goodbye = watch(told, &socket) => Some(goodbye),
             () = stopping => Some(Goodbye::STOPPING),
             goodbye = talk => goodbye.unwrap_or_else(|_| {
                 Error::internal("a subscription panicked").log(&socket.request_id);
@@ -136,50 +118,42 @@ async fn serve<Q, M, S>(
     let code = goodbye.map(|goodbye| goodbye.code);
     tracing::debug!(request_id = &*socket.request_id, code, "socket closed");
     if let Some(goodbye) = goodbye {
-        let said = say(&mut outgoing, &mut incoming, goodbye);
-        let _ = timeout(GOODBYE_TIMEOUT, said).await;
+        let _ = timeout(GOODBYE_TIMEOUT, messages.close(goodbye)).await;
     }
 }
 
-/// Closes the socket, and reads on until the client has answered: what is left unread would reset the
-/// connection, maybe before the client has read why.
-async fn say(outgoing: &mut Outgoing, incoming: &mut Incoming, goodbye: Goodbye) {
-    let close = Message::close_with(goodbye.code, goodbye.reason);
-    if outgoing.send(close).await.is_ok() {
-        while let Some(Ok(_)) = incoming.next().await {}
-        if goodbye == Goodbye::TOO_LARGE {
-            // The rest of that message is never read.
-            sleep(GOODBYE_TIMEOUT).await;
+/// Waits until the token of the socket, if it has one, is relied on no longer, or the socket is not used.
+async fn watch(told: oneshot::Receiver<Initialised>, socket: &Socket) -> Goodbye {
+    let token = match timeout(socket.read_timeout(), told).await {
+        Err(_) => return Goodbye::NOT_INITIALISED,
+        Ok(Ok(Err(goodbye))) => return goodbye,
+        Ok(Ok(Ok(token))) => token,
+        // The client has gone.
+        Ok(Err(_)) => return pending().await,
+    };
+    let ended = async {
+        match token {
+            Some(token) => token.ended().await,
+            None => pending().await,
         }
-    }
-}
-
-/// Waits until the token of the socket, if it has one, is relied on no longer.
-async fn watch(
-    told: oneshot::Receiver<Initialised>,
-    patience: Duration,
-    request_id: &str,
-) -> Goodbye {
-    match timeout(patience, told).await {
-        Err(_) => Goodbye::NOT_INITIALISED,
-        Ok(Ok(Ok(Some(token)))) => match token.ended().await {
+    };
+    tokio::select! {
+        biased;
+        ended = ended => match ended {
             Ok(ended) => ended.into(),
             Err(error) => {
-                error.log(request_id);
+                error.log(&socket.request_id);
                 (&error).into()
             }
         },
-        Ok(Ok(Err(goodbye))) => goodbye,
-        // Nobody is signed in, or the client has gone.
-        Ok(Ok(Ok(None)) | Err(_)) => pending().await,
+        () = socket.idle() => Goodbye::IDLE,
     }
 }
 
 /// Lets the library speak the protocol until it, or the client, has no more to say. Then why, if the
 /// client may still listen.
 async fn talk<Q, M, S>(
-    outgoing: &mut Outgoing,
-    incoming: &mut Incoming,
+    messages: &Messages,
     operations: Operations<Q, M, S>,
     tell: oneshot::Sender<Initialised>,
 ) -> Option<Goodbye>
@@ -191,59 +165,57 @@ where
     let socket = Arc::clone(&operations.socket);
     let initialised = Arc::clone(&socket);
     let (heard, fault) = (AtomicBool::new(true), OnceLock::new());
-    let read = |cx: &mut Context<'_>| {
-        // The library reads whatever is there before it answers anything. The refusal is ready, so
-        // that it comes back here on its own.
-        if socket.has_refused() {
-            return Poll::Pending;
-        }
-        let message = incoming.poll_next_unpin(cx);
-        if let Poll::Ready(Some(message)) = &message {
-            heard.store(true, Ordering::Relaxed);
-            if let Err(error) = message {
-                let _ = fault.set(Goodbye::to_fault(error));
-            }
-        }
-        message
-    };
-    // Holds one message: whoever does not read gets no more of them.
-    let (sender, mut messages) = mpsc::channel::<Message>(1);
-    let sink = sink::unfold(sender, |sender, message| async move {
-        let sent = sender.send(message).await;
-        sent.map(|()| sender).map_err(io::Error::other)
-    });
-    let protocol = GraphQLProtocol(WebSocketProtocols::GraphQLWS);
-    let speaking =
-        GraphQLWebSocket::new_with_pair(sink, stream::poll_fn(read), operations, protocol)
-            .on_connection_init(|payload| initialised.initialise(payload, tell))
-            .serve();
-    let writing = async {
-        let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silences = 0;
+    let read = |cx: &mut Context<'_>| -> Poll<Option<Bytes>> {
         loop {
-            let message = tokio::select! {
-                biased;
-                message = messages.recv() => match message {
-                    Some(Message::Close(Some((code, _)))) => return Some(Goodbye::of_library(code)),
-                    Some(message) => message,
-                    None => return fault.get().copied(),
-                },
-                _ = pings.tick() => {
-                    silences = if heard.swap(false, Ordering::Relaxed) { 0 } else { silences + 1 };
-                    if silences == 2 {
-                        return None;
-                    }
-                    Message::ping([])
+            // The library reads whatever is there before it answers anything. The refusal is ready, so
+            // that it comes back here on its own.
+            if socket.has_refused() {
+                return Poll::Pending;
+            }
+            let incoming = ready!(messages.poll_read(cx));
+            heard.store(true, Ordering::Relaxed);
+            match incoming {
+                Ok(Incoming::Message(message)) => {
+                    socket.reads(&message);
+                    return Poll::Ready(Some(message));
                 }
-            };
-            if outgoing.send(message).await.is_err() {
-                return None;
+                Ok(Incoming::Control) => {}
+                Ok(Incoming::Closed) => return Poll::Ready(None),
+                Err(goodbye) => {
+                    let _ = fault.set(goodbye);
+                    return Poll::Ready(None);
+                }
             }
         }
     };
-    tokio::select! {
-        goodbye = writing => goodbye,
-        never = async { speaking.await; pending::<Infallible>().await } => match never {},
+    let mut protocol = WebSocket::new(
+        operations,
+        stream::poll_fn(read),
+        WebSocketProtocols::GraphQLWS,
+    )
+    .on_connection_init(|payload| initialised.initialise(payload, tell));
+    let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silences = 0;
+    loop {
+        // Nothing is read while a message is sent: a client that does not read gets no more of them.
+        let sent = tokio::select! {
+            biased;
+            message = protocol.next() => match message {
+                Some(WsMessage::Text(text)) => messages.send(text).await,
+                Some(WsMessage::Close(code, _)) => return Some(Goodbye::of_library(code)),
+                None => return fault.get().copied(),
+            },
+            _ = pings.tick() => {
+                silences = if heard.swap(false, Ordering::Relaxed) { 0 } else { silences + 1 };
+                if silences == 2 {
+                    return None;
+                }
+                messages.ping().await
+            }
+        };
+        if sent.is_err() {
+            return None;
+        }
     }
 }

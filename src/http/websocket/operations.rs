@@ -1,62 +1,188 @@
 //! What is asked on a socket: subscriptions, through the same checks and limits as all else.
 
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Data, ObjectType, Request, Response, Result, SubscriptionType};
 use futures_util::StreamExt;
 use futures_util::future::pending;
 use futures_util::stream::{self, BoxStream};
+use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use super::goodbye::Goodbye;
 use crate::error::Error;
 use crate::graphql::errors::refused;
 use crate::graphql::execute::{Executor, Operation};
+use crate::http::Door;
 use crate::http::authorization;
+use crate::http::capacity::Share;
 use crate::model::audit::Origin;
 use crate::model::credentials::Credentials;
-use crate::service::Services;
+use crate::model::user::UserId;
 use crate::service::authentication::Authentication;
 use crate::service::watch::{Confirmation, TokenWatch};
 
 /// Subscriptions at once on one socket.
 const MOST_SUBSCRIPTIONS: usize = 20;
+/// The memory that the subscriptions of one socket may keep: 20 documents of 50 tokens, or one of a
+/// thousand.
+const MOST_BYTES: usize = 512 * 1024;
+/// In a message of this size the id is not looked for: it cannot be long.
+const SHORT_MESSAGE: usize = 1024;
+/// A socket without a subscription is closed after this time.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What came of `connection_init`: the token of the socket, if it has one.
 pub(super) type Initialised = Result<Option<TokenWatch>, Goodbye>;
 
 /// What all operations of a socket have in common.
 pub(super) struct Socket {
-    services: Arc<Services>,
+    door: Arc<Door>,
     origin: Origin,
     pub(super) request_id: Arc<str>,
     /// Known once the connection is initialised.
     credentials: OnceLock<Credentials>,
     /// Of the token, if there is one.
     confirmation: OnceLock<Confirmation>,
-    running: Arc<Semaphore>,
-    /// Its clones are operations whose refusal is not sent yet.
-    refused: Arc<()>,
+    /// Of the sockets that the account of the token may have.
+    share: OnceLock<Share<UserId>>,
+    running: watch::Sender<Running>,
+    /// The length of the id in the message that was read last, at most.
+    id: AtomicUsize,
+    /// The number of refusals that have not been sent.
+    refusals: AtomicUsize,
+}
+
+/// The subscriptions of a socket, and the memory that they keep.
+#[derive(Debug, Default)]
+struct Running {
+    count: usize,
+    bytes: usize,
+}
+
+/// A subscription of a socket, until it is dropped.
+struct Subscription {
+    socket: Arc<Socket>,
+    bytes: usize,
+}
+
+impl Subscription {
+    fn start(socket: &Arc<Socket>) -> Result<Self, Error> {
+        let started = socket.running.send_if_modified(|running| {
+            let may_start = running.count < MOST_SUBSCRIPTIONS;
+            running.count += usize::from(may_start);
+            may_start
+        });
+        if !started {
+            return Err(Error::LimitExceeded("subscriptionsPerSocket"));
+        }
+        Ok(Self {
+            socket: Arc::clone(socket),
+            bytes: 0,
+        })
+    }
+
+    /// Notes the memory that it keeps.
+    fn keep(&mut self, bytes: usize) -> Result<(), Error> {
+        let kept = self.socket.running.send_if_modified(|running| {
+            let may_keep = running.bytes.saturating_add(bytes) <= MOST_BYTES;
+            if may_keep {
+                running.bytes += bytes;
+            }
+            may_keep
+        });
+        if !kept {
+            return Err(Error::LimitExceeded("subscriptionBytesPerSocket"));
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.socket.running.send_modify(|running| {
+            running.count -= 1;
+            running.bytes -= self.bytes;
+        });
+    }
+}
+
+/// A refusal that has not been sent, until it is dropped.
+struct Refusal(Arc<Socket>);
+
+impl Refusal {
+    fn of(socket: &Arc<Socket>) -> Self {
+        socket.refusals.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(socket))
+    }
+}
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        self.0.refusals.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Socket {
-    pub(super) fn new(services: Arc<Services>, origin: Origin, request_id: Arc<str>) -> Arc<Self> {
+    pub(super) fn new(door: Arc<Door>, origin: Origin, request_id: Arc<str>) -> Arc<Self> {
         Arc::new(Self {
-            services,
+            door,
             origin,
             request_id,
             credentials: OnceLock::new(),
             confirmation: OnceLock::new(),
-            running: Arc::new(Semaphore::new(MOST_SUBSCRIPTIONS)),
-            refused: Arc::new(()),
+            share: OnceLock::new(),
+            running: watch::Sender::default(),
+            id: AtomicUsize::new(0),
+            refusals: AtomicUsize::new(0),
         })
+    }
+
+    /// How long a client may take to send `connection_init`.
+    pub(super) fn read_timeout(&self) -> Duration {
+        Duration::from_secs(self.door.http.read_timeout)
     }
 
     /// Whether an operation was refused and its client does not know yet.
     pub(super) fn has_refused(&self) -> bool {
-        Arc::strong_count(&self.refused) > 1
+        self.refusals.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes the id in the message that is read now: the library keeps it without passing it on.
+    pub(super) fn reads(&self, message: &[u8]) {
+        #[derive(Deserialize)]
+        struct Subscribe<'a> {
+            #[serde(borrow, default)]
+            id: Cow<'a, str>,
+        }
+        let id = if message.len() <= SHORT_MESSAGE {
+            message.len()
+        } else {
+            // The library refuses what is malformed.
+            let subscribe = serde_json::from_slice::<Subscribe<'_>>(message);
+            subscribe.map_or(message.len(), |subscribe| subscribe.id.len())
+        };
+        self.id.store(id, Ordering::Relaxed);
+    }
+
+    /// Waits until the socket has been without a subscription for too long.
+    pub(super) async fn idle(&self) {
+        let mut running = self.running.subscribe();
+        loop {
+            // The sender is part of this socket.
+            let _ = running.wait_for(|running| running.count == 0).await;
+            let begins = running.wait_for(|running| running.count > 0);
+            if timeout(IDLE_TIMEOUT, begins).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Takes the credentials that the client sends in `connection_init`, and passes on what is to be
@@ -73,8 +199,16 @@ impl Socket {
             .map_or(Credentials::None, authorization::parse);
         let initialised = match &credentials {
             Credentials::Bearer(token) => {
-                match TokenWatch::start(Arc::clone(&self.services), token.clone()).await {
-                    Ok(started) => started.map(Some).map_err(Goodbye::from),
+                let services = Arc::clone(&self.door.services);
+                match TokenWatch::start(services, token.clone()).await {
+                    Ok(started) => started.map_err(Goodbye::from).and_then(|token| {
+                        let sockets = &self.door.capacity.sockets_of_account;
+                        let share = sockets
+                            .take(token.user())
+                            .ok_or(Goodbye::TOO_MANY_SOCKETS)?;
+                        let _ = self.share.set(share);
+                        Ok(Some(token))
+                    }),
                     Err(error) => {
                         error.log(&self.request_id);
                         Err((&error).into())
@@ -100,7 +234,7 @@ impl Socket {
     /// The credentials of one more operation, which looks for itself who they speak for.
     fn authentication(&self) -> Authentication {
         let credentials = self.credentials.get().cloned().unwrap_or_default();
-        let services = Arc::clone(&self.services);
+        let services = Arc::clone(&self.door.services);
         Authentication::new(services, credentials, self.origin.clone())
     }
 }
@@ -127,8 +261,7 @@ where
     S: SubscriptionType + 'static,
 {
     fn subscribe(&self, request: Request) -> Result<BoxStream<'static, Response>, Error> {
-        let permit = Arc::clone(&self.socket.running).try_acquire_owned();
-        let permit = permit.map_err(|_| Error::LimitExceeded("subscriptionsPerSocket"))?;
+        let mut subscription = Subscription::start(&self.socket)?;
         let prepared = self.executor.prepare(Operation {
             document: request.query,
             name: request.operation_name,
@@ -138,23 +271,26 @@ where
             let why = "There are only subscriptions on the socket. Send this over HTTP.";
             return Err(Error::GraphqlValidationFailed(why.to_owned()));
         }
+        subscription.keep(prepared.bytes() + self.socket.id.load(Ordering::Relaxed))?;
         let authentication = self.socket.authentication();
         let request_id = Arc::clone(&self.socket.request_id);
         let events = self
             .executor
             .subscribe(prepared, authentication, request_id);
         let confirmation = self.socket.confirmation.get().cloned();
+        let door = Arc::clone(&self.socket.door);
         let events = events.then(move |event| {
             let confirmation = confirmation.clone();
+            let door = Arc::clone(&door);
             async move {
                 // No event is sent while it is not known whether the token is still valid.
                 if let Some(mut confirmation) = confirmation {
-                    confirmation.wait().await;
+                    confirmation.wait(&door.services).await;
                 }
                 event
             }
         });
-        Ok(holding(permit, events.boxed()))
+        Ok(holding(subscription, events.boxed()))
     }
 
     fn refuse(&self, error: &Error) -> Response {
@@ -181,7 +317,7 @@ where
     ) -> BoxStream<'static, Response> {
         self.subscribe(request).unwrap_or_else(|error| {
             let refusal = stream::iter([self.refuse(&error)]);
-            holding(Arc::clone(&self.socket.refused), refusal.boxed())
+            holding(Refusal::of(&self.socket), refusal.boxed())
         })
     }
 }
