@@ -5,20 +5,23 @@ mod handshake;
 mod messages;
 mod operations;
 
+use std::convert::Infallible;
 use std::future::pending;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_graphql::http::{WebSocket, WebSocketProtocols, WsMessage};
+use async_graphql::http::WebSocketProtocols;
 use async_graphql::{ObjectType, SubscriptionType};
-use futures_util::{FutureExt, StreamExt, stream};
+use async_graphql_poem::{GraphQLProtocol, GraphQLWebSocket};
+use futures_util::{FutureExt, sink, stream};
+use poem::web::websocket::Message;
 use poem::{Request, Response};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tokio_tungstenite::tungstenite::Bytes;
 
 use self::goodbye::Goodbye;
 pub(super) use self::handshake::is_asked_for;
@@ -165,19 +168,20 @@ where
     let socket = Arc::clone(&operations.socket);
     let initialised = Arc::clone(&socket);
     let (heard, fault) = (AtomicBool::new(true), OnceLock::new());
-    let read = |cx: &mut Context<'_>| -> Poll<Option<Bytes>> {
+    let read = |cx: &mut Context<'_>| -> Poll<Option<io::Result<Message>>> {
         loop {
             // The library reads whatever is there before it answers anything. The refusal is ready, so
             // that it comes back here on its own.
             if socket.has_refused() {
                 return Poll::Pending;
             }
+            // Nothing is read while a message is sent: a client that does not read gets no more of them.
             let incoming = ready!(messages.poll_read(cx));
             heard.store(true, Ordering::Relaxed);
             match incoming {
                 Ok(Incoming::Message(message)) => {
                     socket.reads(&message);
-                    return Poll::Ready(Some(message));
+                    return Poll::Ready(Some(Ok(Message::binary(message))));
                 }
                 Ok(Incoming::Control) => {}
                 Ok(Incoming::Closed) => return Poll::Ready(None),
@@ -188,34 +192,48 @@ where
             }
         }
     };
-    let mut protocol = WebSocket::new(
-        operations,
-        stream::poll_fn(read),
-        WebSocketProtocols::GraphQLWS,
-    )
-    .on_connection_init(|payload| initialised.initialise(payload, tell));
-    let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut silences = 0;
-    loop {
-        // Nothing is read while a message is sent: a client that does not read gets no more of them.
-        let sent = tokio::select! {
-            biased;
-            message = protocol.next() => match message {
-                Some(WsMessage::Text(text)) => messages.send(text).await,
-                Some(WsMessage::Close(code, _)) => return Some(Goodbye::of_library(code)),
-                None => return fault.get().copied(),
-            },
-            _ = pings.tick() => {
-                silences = if heard.swap(false, Ordering::Relaxed) { 0 } else { silences + 1 };
-                if silences == 2 {
-                    return None;
+    // Holds one message, until the one before it is sent.
+    let (sender, mut answers) = mpsc::channel::<Message>(1);
+    let sink = sink::unfold(sender, |sender, message| async move {
+        let sent = sender.send(message).await;
+        sent.map(|()| sender).map_err(io::Error::other)
+    });
+    let protocol = GraphQLProtocol(WebSocketProtocols::GraphQLWS);
+    let protocol =
+        GraphQLWebSocket::new_with_pair(sink, stream::poll_fn(read), operations, protocol)
+            .on_connection_init(|payload| initialised.initialise(payload, tell))
+            .serve();
+    let write = async {
+        let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silences = 0;
+        loop {
+            let sent = tokio::select! {
+                biased;
+                answer = answers.recv() => match answer {
+                    Some(Message::Text(text)) => messages.send(text).await,
+                    Some(Message::Close(Some((code, _)))) => {
+                        return Some(Goodbye::of_library(code.into()));
+                    }
+                    // The library sends nothing else.
+                    Some(_) => Ok(()),
+                    None => return fault.get().copied(),
+                },
+                _ = pings.tick() => {
+                    silences = if heard.swap(false, Ordering::Relaxed) { 0 } else { silences + 1 };
+                    if silences == 2 {
+                        return None;
+                    }
+                    messages.ping().await
                 }
-                messages.ping().await
+            };
+            if sent.is_err() {
+                return None;
             }
-        };
-        if sent.is_err() {
-            return None;
         }
+    };
+    tokio::select! {
+        goodbye = write => goodbye,
+        never = async { protocol.await; pending::<Infallible>().await } => match never {},
     }
 }
