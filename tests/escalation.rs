@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
+use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 use symbolon::{AuditEventKind, EventFilter, Registration, Role};
 
@@ -365,12 +366,11 @@ async fn grants_are_throttled_as_sign_ins_are() {
     assert_eq!(refused, 5);
 }
 
-/// An app whose admin `ada` (1) is about to change something: `change` takes effect once her password
-/// was verified, while the new password is hashed.
-async fn while_a_password_is_hashed(call: &str, change: &str) -> (TestApp, Answer) {
+/// An app with the admins `ada` (1) and `alan` (2) and the user `bob` (3), in which a hash takes some
+/// tenths of a second.
+async fn with_closed_registration() -> TestApp {
     let app = TestApp::configured(|config| {
         config.registration = false;
-        // A hash takes some tenths of a second.
         config.argon2_memory = 19_456;
         config.argon2_iterations = 10;
     })
@@ -387,6 +387,13 @@ async fn while_a_password_is_hashed(call: &str, change: &str) -> (TestApp, Answe
         };
         app.operator().add_user(&new, role).await.unwrap();
     }
+    app
+}
+
+/// The answer to a change by `ada` with her password. The SQL statement takes effect once her password was
+/// verified, while the new password is hashed.
+async fn while_a_password_is_hashed(call: &str, change: &str) -> (TestApp, Answer) {
+    let app = with_closed_registration().await;
     let document = format!("mutation {{ {call} }}");
     let call = app.operation(&document).basic("ada", PASSWORD).send();
     let changes = async {
@@ -435,6 +442,33 @@ async fn a_password_that_is_changed_meanwhile_sets_no_other_one() {
         let (target, untouched) = (app.row(3).await, app.row(2).await);
         assert_eq!(target.password_version, untouched.password_version);
     }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_meanwhile_registers_nobody() {
+    let app = with_closed_registration().await;
+    let token = app.sign_in("ada").await;
+    let document = format!(
+        r#"mutation {{ createUser(input: {{ username: "eve", password: "{NEW_PASSWORD}" }}) {{ user {{ id }} }} }}"#
+    );
+    let buckets = async || {
+        let database = app.database().await;
+        let count = entity::throttle::Entity::find().count(&database).await;
+        database.close().await.unwrap();
+        count.unwrap()
+    };
+    let before = buckets().await;
+    let call = app.operation(&document).bearer(&token).send();
+    let ends = async {
+        eventually("the registration is counted", async || {
+            (buckets().await > before).then_some(())
+        })
+        .await;
+        app.revoke(&token).await;
+    };
+    let (answer, ()) = tokio::join!(call, ends);
+    assert_eq!(answer.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
+    assert!(app.operator().user("eve").await.unwrap().is_none());
 }
 
 #[tokio::test]

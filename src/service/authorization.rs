@@ -114,19 +114,29 @@ impl Authorized {
     }
 
     /// Repeats the check with the row of the account that acts, which is locked until the change is
-    /// committed: since the first check, the role or the password may have changed.
+    /// committed: since the first check, the role may have changed, or the password or the session token
+    /// may have ended.
     pub(crate) fn check_again(&self, acting: Option<&Account>) -> Result<(), Error> {
-        let Some(request) = &self.request else {
+        let (Some(request), Some(credential)) = (&self.request, self.actor.credential()) else {
             return Ok(());
         };
-        let refusal = if self.is_by_password() {
-            Unauthenticated::InvalidCredentials
-        } else {
-            Unauthenticated::TokenExpired
+        let refusal = match credential {
+            Credential::Password => Unauthenticated::InvalidCredentials,
+            Credential::Session(_) | Credential::AccessToken(_) => Unauthenticated::TokenExpired,
         };
         let acting = acting.filter(|account| account.user.disabled_at.is_none());
         let acting = acting.ok_or(refusal)?;
-        if self.is_by_password() && !request.has_verified(acting) {
+        let is_valid = match credential {
+            Credential::Password => request.has_verified(acting),
+            Credential::Session(digest) => {
+                let session = acting.session.as_ref();
+                let now = request.services().clock.now();
+                session.is_some_and(|session| session.digest == digest && session.is_live(now))
+            }
+            // Its row is another one.
+            Credential::AccessToken(_) => true,
+        };
+        if !is_valid {
             return Err(refusal.into());
         }
         if acting.user.role < self.role {
