@@ -201,7 +201,9 @@ class Server:
 
 
 def symbolon(database, requests, profile="dist", **environment):
-    environment = {"DATABASE_URL": f"sqlite://{database}", **UNTHROTTLED, **environment}
+    # Every account is measured with the list.
+    environment = {"SYMBOLON_USER_LIST": "members", **UNTHROTTLED, **environment}
+    environment = {"DATABASE_URL": f"sqlite://{database}", **environment}
     return Peer("Symbolon", [TARGET / profile / "symbolon"], requests, environment)
 
 

@@ -167,6 +167,7 @@ impl Symbolon {
                 clock: clock.clone(),
                 passwords,
                 open: config.registration,
+                listed_for: config.user_list.role(),
             },
             audit,
             cache_check: CacheCheck::default(),

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, FromArgMatches};
+use clap::{ArgAction, Args, FromArgMatches, ValueEnum};
 use ipnet::IpNet;
 
 use crate::error::StartError;
 use crate::model::rate::Rate;
 use crate::model::token::Lifetime;
+use crate::model::user::Role;
 
 /// What can be configured, by flag or environment.
 ///
@@ -130,6 +131,17 @@ pub struct Config {
     #[arg(long, env = "SYMBOLON_REGISTRATION", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub registration: bool,
 
+    /// The accounts to which the list of accounts is visible: admins only, or every account (`members`),
+    /// which then sees the id and the username of the others.
+    #[arg(
+        long,
+        env = "SYMBOLON_USER_LIST",
+        value_name = "admins|members",
+        hide_possible_values = true,
+        default_value = "admins"
+    )]
+    pub user_list: UserList,
+
     /// How long the audit trail is kept, in days.
     #[arg(
         long,
@@ -150,6 +162,26 @@ pub struct Config {
     /// What one GraphQL document may ask for.
     #[command(flatten)]
     pub limits: Limits,
+}
+
+/// The accounts to which the list of accounts is visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum UserList {
+    /// Admins.
+    Admins,
+    /// Every account.
+    Members,
+}
+
+impl UserList {
+    /// The lowest role that sees the list.
+    pub(crate) fn role(self) -> Role {
+        match self {
+            Self::Admins => Role::Admin,
+            Self::Members => Role::User,
+        }
+    }
 }
 
 /// How PostgreSQL is spoken to.

@@ -77,6 +77,9 @@ pub enum Forbidden {
     ScopeRequired,
     /// It takes a session token, or username and password: an access token is never enough.
     SessionRequired,
+    /// The operation grants or changes authority: it takes the username and the password in the same
+    /// request, and a Bearer token is not enough.
+    PasswordRequired,
     /// Nobody may register but whom an admin registers.
     RegistrationClosed,
 }
@@ -111,6 +114,11 @@ impl Forbidden {
             Self::SessionRequired => (
                 "SESSION_REQUIRED",
                 "An access token is not enough for this. Sign in.",
+            ),
+            Self::PasswordRequired => (
+                "PASSWORD_REQUIRED",
+                "A token is not enough for this. Send the username and the password as HTTP Basic \
+                 credentials of the same request.",
             ),
             Self::RegistrationClosed => {
                 ("REGISTRATION_CLOSED", "Only admins may register accounts.")

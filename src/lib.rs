@@ -73,7 +73,9 @@ mod store;
 
 pub use crate::app::Symbolon;
 pub use crate::clock::{Clock, DatabaseClock, MockClock};
-pub use crate::config::{Config, HttpConfig, Limits, PostgresConfig, Secret, ThrottleConfig};
+pub use crate::config::{
+    Config, HttpConfig, Limits, PostgresConfig, Secret, ThrottleConfig, UserList,
+};
 pub use crate::error::{Error, Forbidden, StartError, Unauthenticated};
 pub use crate::graphql::{
     Authenticated, ContextExt, Mutation, Query, RequireRole, RequireScope, Schema, SchemaBuilder,

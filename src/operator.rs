@@ -6,14 +6,16 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use crate::error::{Error, StartError};
-use crate::model::audit::{Actor, AuditEvent, EventFilter};
+use crate::model::audit::{AuditEvent, EventFilter};
 use crate::model::form::Refused;
 use crate::model::import::{Imported, ImportedAccount};
 use crate::model::page::PageRequest;
 use crate::model::token::LiveToken;
 use crate::model::user::{Role, User, UserId};
 use crate::service::Services;
-use crate::service::users::Registration;
+use crate::service::authorization::Caller;
+use crate::service::users::{Registration, UserKey};
+use crate::service::visible_user::VisibleUser;
 
 /// How many entries of a list come at once.
 const PAGE: u64 = 1000;
@@ -61,7 +63,14 @@ impl Operator {
         &'a self,
         username: &'a str,
     ) -> impl Future<Output = Result<Option<User>, Error>> + Send {
-        async move { self.services.users.by_username(username).await }.boxed()
+        async move {
+            let found = self
+                .services
+                .users
+                .find(Caller::Operator, UserKey::Name(username));
+            Ok(found.await?.map(VisibleUser::into_user))
+        }
+        .boxed()
     }
 
     /// Whoever has this number; nobody, once the account is deleted.
@@ -69,7 +78,11 @@ impl Operator {
         &self,
         id: UserId,
     ) -> impl Future<Output = Result<Option<User>, Error>> + Send {
-        async move { self.services.users.by_id(id).await }.boxed()
+        async move {
+            let found = self.services.users.find(Caller::Operator, UserKey::Id(id));
+            Ok(found.await?.map(VisibleUser::into_user))
+        }
+        .boxed()
     }
 
     /// The accounts that come after this one, in the order of their ids; 1,000 at most.
@@ -83,7 +96,9 @@ impl Operator {
                 limit: PAGE,
                 ..PageRequest::default()
             };
-            Ok(self.services.users.page(stretch).await?.items)
+            let page = self.services.users.page(Caller::Operator, stretch).await?;
+            let users = page.items.into_iter().map(VisibleUser::into_user);
+            Ok(users.collect())
         }
         .boxed()
     }
@@ -107,7 +122,8 @@ impl Operator {
     ) -> impl Future<Output = Result<User, Refused>> + Send {
         async move {
             let accounts = &self.services.accounts;
-            accounts.set_password(&Actor::Operator, id, new).await
+            let done = accounts.set_password(Caller::Operator, id, new).await;
+            done.map(VisibleUser::into_user)
         }
         .boxed()
     }
@@ -120,31 +136,47 @@ impl Operator {
     ) -> impl Future<Output = Result<User, Refused>> + Send {
         async move {
             let accounts = &self.services.accounts;
-            accounts.set_role(&Actor::Operator, id, role).await
+            let done = accounts.set_role(Caller::Operator, id, role).await;
+            done.map(VisibleUser::into_user)
         }
         .boxed()
     }
 
     /// Lets nobody sign in to an account any more, and ends its tokens. Not that of the last admin.
     pub fn disable(&self, id: UserId) -> impl Future<Output = Result<User, Refused>> + Send {
-        async move { self.services.accounts.disable(&Actor::Operator, id).await }.boxed()
+        async move {
+            let accounts = &self.services.accounts;
+            let done = accounts.disable(Caller::Operator, id).await;
+            done.map(VisibleUser::into_user)
+        }
+        .boxed()
     }
 
     /// Lets people sign in to an account again.
     pub fn enable(&self, id: UserId) -> impl Future<Output = Result<User, Refused>> + Send {
-        async move { self.services.accounts.enable(&Actor::Operator, id).await }.boxed()
+        async move {
+            let accounts = &self.services.accounts;
+            let done = accounts.enable(Caller::Operator, id).await;
+            done.map(VisibleUser::into_user)
+        }
+        .boxed()
     }
 
     /// Deletes an account. Not that of the last admin.
     pub fn delete(&self, id: UserId) -> impl Future<Output = Result<(), Refused>> + Send {
-        async move { self.services.accounts.delete(&Actor::Operator, id).await }.boxed()
+        async move {
+            let accounts = &self.services.accounts;
+            let done = accounts.delete(Caller::Operator, Some(id), "").await;
+            done.map(drop)
+        }
+        .boxed()
     }
 
     /// Ends every token of an account; how many were live.
     pub fn revoke_tokens(&self, id: UserId) -> impl Future<Output = Result<u32, Refused>> + Send {
         async move {
             let accounts = &self.services.accounts;
-            accounts.revoke_tokens(&Actor::Operator, id).await
+            accounts.revoke_tokens(Caller::Operator, id).await
         }
         .boxed()
     }
@@ -202,7 +234,12 @@ impl Operator {
                 limit: PAGE,
                 ..PageRequest::default()
             };
-            Ok(self.services.audit.page(filter, stretch).await?.items)
+            Ok(self
+                .services
+                .audit
+                .page(Caller::Operator, filter, stretch)
+                .await?
+                .items)
         }
         .boxed()
     }

@@ -25,6 +25,15 @@ async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
     app.operation(&document).bearer(token).send().await
 }
 
+/// The same with the password, as operations that grant authority require.
+async fn grant(app: &TestApp, username: &str, call: &str) -> Answer {
+    let document = format!(
+        "mutation {{ done: {call} {{ user {{ role disabledAt }} userErrors {{ code field }} }} }}"
+    );
+    let request = app.operation(&document);
+    request.basic(username, PASSWORD).send().await
+}
+
 fn codes(answer: &Answer) -> Vec<&str> {
     let errors = answer.at("/data/done/userErrors").as_array();
     let errors = errors.unwrap_or_else(|| panic!("{answer:?}")).iter();
@@ -67,7 +76,7 @@ async fn nobody_is_no_account() {
     let (app, ada, _) = ada_and_bob().await;
     for call in calls(99) {
         assert_eq!(
-            codes(&mutate(&app, &ada, &call).await),
+            codes(&grant(&app, "ada", &call).await),
             ["INVALID"],
             "{call}"
         );
@@ -106,7 +115,7 @@ async fn a_disabled_user_is_out_at_once_and_comes_back_with_a_new_token() {
     let again = mutate(&app, &ada, "disableUser(id: 2)").await;
     assert_eq!(again.at("/data/done"), disabled.at("/data/done"));
 
-    let enabled = mutate(&app, &ada, "enableUser(id: 2)").await;
+    let enabled = grant(&app, "ada", "enableUser(id: 2)").await;
     assert_eq!(enabled.at("/data/done/user/disabledAt"), &Value::Null);
     assert_eq!(
         app.me(&bob).await.error(),
@@ -119,9 +128,9 @@ async fn a_disabled_user_is_out_at_once_and_comes_back_with_a_new_token() {
 
 #[tokio::test]
 async fn a_password_that_an_admin_sets_ends_the_users_token() {
-    let (app, ada, bob) = ada_and_bob().await;
+    let (app, _, bob) = ada_and_bob().await;
     let call = r#"setUserPassword(input: { id: 2, newPassword: "another good password" })"#;
-    assert_eq!(codes(&mutate(&app, &ada, call).await), [""; 0]);
+    assert_eq!(codes(&grant(&app, "ada", call).await), [""; 0]);
     assert_eq!(
         app.me(&bob).await.error(),
         ("UNAUTHENTICATED", "TOKEN_EXPIRED")
@@ -132,21 +141,22 @@ async fn a_password_that_an_admin_sets_ends_the_users_token() {
     let new = create().basic("bob", "another good password").send().await;
     assert!(new.at("/data/createToken/token").is_string());
     let short = r#"setUserPassword(input: { id: 2, newPassword: "short" })"#;
-    assert_eq!(codes(&mutate(&app, &ada, short).await), ["TOO_SHORT"]);
-    // Whoever stole an admin's token does not get the account with it.
+    assert_eq!(codes(&grant(&app, "ada", short).await), ["TOO_SHORT"]);
     let own = r#"setUserPassword(input: { id: 1, newPassword: "another good password" })"#;
-    let refused = mutate(&app, &ada, own).await;
+    let refused = grant(&app, "ada", own).await;
     assert_eq!(refused.error(), ("BAD_USER_INPUT", ""));
 }
 
 #[tokio::test]
 async fn a_role_counts_from_the_next_request_on() {
-    let (app, ada, bob) = ada_and_bob().await;
-    let made = mutate(&app, &ada, "setUserRole(id: 2, role: ADMIN)").await;
+    let (app, ada, _) = ada_and_bob().await;
+    let made = grant(&app, "ada", "setUserRole(id: 2, role: ADMIN)").await;
     assert_eq!(made.at("/data/done/user/role"), "ADMIN");
-    let unmade = mutate(&app, &bob, "setUserRole(id: 1, role: USER)").await;
+    let unmade = grant(&app, "bob", "setUserRole(id: 1, role: USER)").await;
     assert_eq!(unmade.at("/data/done/user/role"), "USER");
-    let refused = mutate(&app, &ada, "setUserRole(id: 1, role: ADMIN)").await;
+    let refused = grant(&app, "ada", "setUserRole(id: 1, role: ADMIN)").await;
+    assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+    let refused = mutate(&app, &ada, "disableUser(id: 2)").await;
     assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     // Also from the next field of the same request on.
     let document = "mutation {
@@ -154,7 +164,8 @@ async fn a_role_counts_from_the_next_request_on() {
         b: setUserRole(id: 2, role: USER) { user { role } }
         c: setUserRole(id: 2, role: ADMIN) { user { role } }
     }";
-    let answer = app.operation(document).bearer(&bob).send().await;
+    let request = app.operation(document).basic("bob", PASSWORD);
+    let answer = request.send().await;
     assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     assert_eq!(answer.at("/errors/0/path/0"), "c");
 }
@@ -177,7 +188,7 @@ async fn tokens_of_a_user_are_ended_and_counted() {
 async fn an_admin_changes_and_deletes_the_account_of_another_without_its_password() {
     let (app, ada, bob) = ada_and_bob().await;
     let call = r#"updateUser(input: { id: 2, username: "robert", email: "bob@example.org" })"#;
-    assert_eq!(codes(&mutate(&app, &ada, call).await), [""; 0]);
+    assert_eq!(codes(&grant(&app, "ada", call).await), [""; 0]);
     assert_eq!(app.me(&bob).await.at("/data/me/username"), "robert");
     let document = "mutation { deleteUser(input: { id: 2 }) { deletedUserId } }";
     let deleted = app.operation(document).bearer(&ada).send().await;
@@ -200,7 +211,7 @@ async fn the_last_admin_stays() {
     let (app, ada, _) = ada_and_bob().await;
     for call in ["setUserRole(id: 1, role: USER)", "disableUser(id: 1)"] {
         assert_eq!(
-            codes(&mutate(&app, &ada, call).await),
+            codes(&grant(&app, "ada", call).await),
             ["LAST_ADMIN"],
             "{call}"
         );
@@ -217,10 +228,10 @@ async fn the_last_admin_stays() {
     // One who may not sign in does not count.
     app.sql("UPDATE symbolon_user SET role = 'admin', disabled_at = 0 WHERE id = 2")
         .await;
-    let answer = mutate(&app, &ada, "setUserRole(id: 1, role: USER)").await;
+    let answer = grant(&app, "ada", "setUserRole(id: 1, role: USER)").await;
     assert_eq!(codes(&answer), ["LAST_ADMIN"]);
-    mutate(&app, &ada, "enableUser(id: 2)").await;
-    let answer = mutate(&app, &ada, "setUserRole(id: 1, role: USER)").await;
+    grant(&app, "ada", "enableUser(id: 2)").await;
+    let answer = grant(&app, "ada", "setUserRole(id: 1, role: USER)").await;
     assert_eq!(answer.at("/data/done/user/role"), "USER");
 }
 
@@ -234,18 +245,14 @@ async fn of_admins_who_turn_on_each_other_at_once_one_stays() {
     for change in ["setUserRole(id: {}, role: USER)", "disableUser(id: {})"] {
         app.sql("UPDATE symbolon_user SET role = 'admin', disabled_at = NULL")
             .await;
-        let mut tokens = Vec::new();
-        for name in &names {
-            tokens.push(app.sign_in(name).await);
-        }
         // Each on all others.
-        let attacks = tokens.iter().enumerate().flat_map(|(own, token)| {
+        let attacks = names.iter().enumerate().flat_map(|(own, name)| {
             (0..4).filter(move |other| *other != own).map(move |other| {
                 let call = change.replace("{}", &(other + 1).to_string());
-                (token, call)
+                (name, call)
             })
         });
-        join_all(attacks.map(async |(token, call)| mutate(&app, token, &call).await)).await;
+        join_all(attacks.map(async |(name, call)| grant(&app, name, &call).await)).await;
         let mut left = 0;
         for id in 1..=4 {
             let row = app.row(id).await;

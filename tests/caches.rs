@@ -272,10 +272,8 @@ async fn values_of_an_embedders_types_are_checked_with_each_request() {
     .await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
-    let make =
-        r#"mutation { createAccessToken(input: { name: "x", scopes: ["other"] }) { token } }"#;
-    let narrow = ask(&app, &token, make, json!({})).await;
-    let narrow = narrow.at("/data/createAccessToken/token").as_str().unwrap();
+    let input = json!({ "name": "x", "scopes": ["other"] });
+    let narrow = app.access_token("ada", input).await;
     let document = "query($w: Wish!) { wish(wish: $w) }";
     for round in 1..=3 {
         let right = json!({ "w": { "which": { "number": "4" }, "times": 2 } });
@@ -284,7 +282,7 @@ async fn values_of_an_embedders_types_are_checked_with_each_request() {
         let colour = json!({ "w": { "which": { "colour": "BLUE" } } });
         let answer = ask(&app, &token, document, colour).await;
         assert_eq!(answer.at("/data/wish"), "blue", "{answer:?}");
-        let answer = ask(&app, narrow, document, right).await;
+        let answer = ask(&app, &narrow, document, right).await;
         assert_eq!(answer.error(), ("FORBIDDEN", "SCOPE_REQUIRED"));
         for wrong in [
             json!({ "which": { "number": "3" } }),
@@ -497,14 +495,12 @@ async fn identities_take_no_more_than_they_may() {
     for owner in 0..10 {
         let name = format!("owner{owner}");
         server.registration(&name).send().await;
-        let session = Answer::of(server.sign_in(&name)).await;
-        let session = session.at("/token").as_str().unwrap();
         for number in 0..50 {
             let body = json!({
                 "query": "mutation($n: String!, $s: [String!]!) { createAccessToken(input: { name: $n, scopes: $s }) { token } }",
                 "variables": { "n": format!("n{number}"), "s": scopes },
             });
-            let made = server.post(&body).bearer(session).send().await;
+            let made = server.post(&body).basic(&name, PASSWORD).send().await;
             let token = made.at("/data/createAccessToken/token").as_str().unwrap();
             assert_eq!(me(token).await.at("/data/me/username"), &json!(name));
         }
@@ -595,7 +591,8 @@ async fn two_servers_on_one_database_know_at_once_what_the_other_ended() {
         let change = format!(
             r#"mutation {{ updateUser(input: {{ email: "{email}" }}) {{ user {{ id }} }} }}"#
         );
-        let changed = here.operation(&change).bearer(token).send().await;
+        let change = here.operation(&change).basic("ada", PASSWORD);
+        let changed = change.send().await;
         assert_eq!(changed.at("/errors"), &Value::Null, "{changed:?}");
         let ask = async || me(there, token).await;
         let there_knows = |answer: &Answer| answer.at("/data/me/email") == &json!(email);

@@ -318,7 +318,7 @@ async fn live_tokens_are_listed_and_revoked_and_dead_ones_forgotten() {
     assert!(!list.contains(&token));
 
     let create = r#"mutation { createAccessToken(input: { name: "laptop" }) { token } }"#;
-    let made = server.operation(create).bearer(&token).send().await;
+    let made = server.operation(create).basic("ada", PASSWORD).send().await;
     let access = made.at("/data/createAccessToken/token").as_str().unwrap();
     let [_, listed] = shell.json("token list").try_into().unwrap();
     assert_eq!(

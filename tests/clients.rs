@@ -25,7 +25,9 @@ fn the_apollo_example_signs_in_again_in_a_browser() {
     drop(free);
     let data = tempfile::tempdir().unwrap();
     let server = Server::configured(data.path(), |command| {
-        command.env("SYMBOLON_CORS_ORIGINS", &origin);
+        command
+            .env("SYMBOLON_CORS_ORIGINS", &origin)
+            .env("SYMBOLON_USER_LIST", "members");
     });
     let mut suite = node_in("tests/web/browser");
     suite

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, succeed, symbolon};
+use crate::support::{Answer, PASSWORD, Server, succeed, symbolon};
 
 struct Notes {
     server: Server,
@@ -67,9 +67,9 @@ async fn an_app_of_ones_own_has_its_types_behind_the_guard() {
         ("notes:write", Some("SCOPE_REQUIRED")),
     ] {
         let create = "mutation($s: String!) { createAccessToken(input: { name: $s, scopes: [$s] }) { token } }";
-        let made = notes
-            .graphql(Some(&ada), create, json!({ "s": scope }))
-            .await;
+        let body = json!({ "query": create, "variables": { "s": scope } });
+        let request = notes.server.post(&body).basic("ada", PASSWORD);
+        let made = request.send().await;
         let token = made.at("/data/createAccessToken/token").as_str().unwrap();
         let answer = notes.graphql(Some(token), "{ notes }", json!({})).await;
         match error {

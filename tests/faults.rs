@@ -43,6 +43,7 @@ enum Credentials {
     Password,
     Session,
     Admin,
+    AdminPassword,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +126,7 @@ const WRITES: &[Write] = &[
     ),
     graphql(
         "createAccessToken",
-        Credentials::Session,
+        Credentials::Password,
         r#"createAccessToken(input: { name: "second" }) { token userErrors { code } }"#,
         |before, after| after.access_tokens.len() == before.access_tokens.len() + 1,
     ),
@@ -143,7 +144,7 @@ const WRITES: &[Write] = &[
     ),
     graphql(
         "updateUser",
-        Credentials::Session,
+        Credentials::Password,
         r#"updateUser(input: { email: "NAME@example.org" }) { user { id } userErrors { code } }"#,
         |_, after| after.user.as_ref().is_some_and(|user| user.email.is_some()),
     ),
@@ -155,7 +156,7 @@ const WRITES: &[Write] = &[
     ),
     graphql(
         "setUserRole",
-        Credentials::Admin,
+        Credentials::AdminPassword,
         r#"setUserRole(id: "ID", role: ADMIN) { user { id } userErrors { code } }"#,
         |_, after| {
             let user = after.user.as_ref();
@@ -164,7 +165,7 @@ const WRITES: &[Write] = &[
     ),
     graphql(
         "setUserPassword",
-        Credentials::Admin,
+        Credentials::AdminPassword,
         r#"setUserPassword(input: { id: "ID", newPassword: "another horse battery staple" }) { user { id } userErrors { code } }"#,
         |before, after| has_another_password(before, after) && ends_all(before, after),
     ),
@@ -176,7 +177,7 @@ const WRITES: &[Write] = &[
     ),
     graphql(
         ENABLE,
-        Credentials::Admin,
+        Credentials::AdminPassword,
         r#"enableUser(id: "ID") { user { id } userErrors { code } }"#,
         |_, after| after.user.is_some() && !is_disabled(after),
     ),
@@ -406,7 +407,7 @@ impl Site {
         let made = self
             .server
             .operation(document)
-            .bearer(&session)
+            .basic(&name, PASSWORD)
             .send()
             .await;
         let access = made.at("/data/createAccessToken/accessToken/id").as_str();
@@ -457,6 +458,7 @@ impl Site {
             Credentials::Password => request.basic_auth(&subject.name, Some(PASSWORD)),
             Credentials::Session => request.bearer_auth(&subject.session),
             Credentials::Admin => request.bearer_auth(&self.admin.session),
+            Credentials::AdminPassword => request.basic_auth(&self.admin.name, Some(PASSWORD)),
         }
     }
 

@@ -228,6 +228,7 @@ async fn a_limit_cannot_be_passed_by_through_fragments() {
 async fn a_page_of_users_costs_its_size() {
     let app = TestApp::start().await;
     app.register("ada").await;
+    app.sql("UPDATE symbolon_user SET role = 'admin'").await;
     let token = app.sign_in("ada").await;
     let page = |size: usize| {
         format!("users(first: {size}) {{ nodes {{ id username role createdAt email }} }}")

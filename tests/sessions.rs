@@ -112,12 +112,7 @@ async fn all_tokens_end_at_once_by_one_of_them_or_the_password() {
         let session = app.sign_in("ada").await;
         let mut tokens = vec![session.clone()];
         for name in ["laptop", "phone"] {
-            let document = format!(
-                r#"mutation {{ createAccessToken(input: {{ name: "{name}" }}) {{ token }} }}"#
-            );
-            let made = app.operation(&document).bearer(&session).send().await;
-            let token = made.at("/data/createAccessToken/token").as_str().unwrap();
-            tokens.push(token.to_owned());
+            tokens.push(app.access_token("ada", json!({ "name": name })).await);
         }
         let all = app.operation("mutation { revokeAllTokens }");
         let all = if by_password {

@@ -45,6 +45,15 @@ async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
     answer
 }
 
+/// The same with the password.
+async fn grant(app: &TestApp, username: &str, call: &str) -> Answer {
+    let document = format!("mutation {{ {call} }}");
+    let request = app.operation(&document).basic(username, PASSWORD);
+    let answer = request.send().await;
+    assert_eq!(answer.at("/errors"), &Value::Null);
+    answer
+}
+
 #[tokio::test]
 async fn each_thing_that_happens_to_an_account_is_one_event() {
     let (app, root) = with_an_admin().await;
@@ -65,7 +74,7 @@ async fn each_thing_that_happens_to_an_account_is_one_event() {
     mutate(
         &app,
         token,
-        r#"updateUser(input: { email: "ada@example.org" }) { user { id } }"#,
+        r#"updateUser(input: { username: "Ada" }) { user { id } }"#,
     )
     .await;
     for call in [
@@ -75,7 +84,7 @@ async fn each_thing_that_happens_to_an_account_is_one_event() {
         r#"setUserPassword(input: { id: 2, newPassword: "yet another password" }) { user { id } }"#,
         "deleteUser(input: { id: 2 }) { deletedUserId }",
     ] {
-        mutate(&app, &root, call).await;
+        grant(&app, "root", call).await;
     }
     assert_eq!(
         kinds(&app, &root, "2").await,
@@ -110,13 +119,12 @@ async fn what_changes_nothing_is_no_event() {
         "setUserRole(id: 99, role: USER) { user { id } }",
         "disableUser(id: 1) { user { id } }",
     ] {
-        mutate(&app, &root, call).await;
+        grant(&app, "root", call).await;
     }
     assert_eq!(kinds(&app, &root, "2").await, ["REGISTERED"]);
-    assert_eq!(
-        kinds(&app, &root, "1").await,
-        ["REGISTERED", "SIGNED_IN", "TOKEN_ISSUED"]
-    );
+    let mut own = kinds(&app, &root, "1").await;
+    own.retain(|kind| kind != "SIGNED_IN");
+    assert_eq!(own, ["REGISTERED", "TOKEN_ISSUED"]);
 }
 
 #[tokio::test]
@@ -242,7 +250,7 @@ async fn what_is_old_is_forgotten() {
     let create = app.operation("mutation { createToken { token } }");
     create.basic("nobody", "wrong").send().await;
     let create = r#"createAccessToken(input: { name: "short", expiresIn: 60 }) { token }"#;
-    mutate(&app, &root, create).await;
+    grant(&app, "root", create).await;
     let rows = async |table: &str| {
         let database = app.database().await;
         let count = Statement::from_string(
@@ -260,7 +268,7 @@ async fn what_is_old_is_forgotten() {
         "symbolon_access_token",
     ];
     // The command goes by the true time, at which all of this was long ago.
-    for (days, kept) in [("36500", 5), ("90", 0)] {
+    for (days, kept) in [("36500", 6), ("90", 0)] {
         for table in tables {
             assert!(rows(table).await > 0 || days == "90", "{table}");
         }

@@ -1,6 +1,7 @@
 //! `me`, `user` and `users`.
 
 use serde_json::{Value, json};
+use symbolon::UserList;
 
 use crate::support::{Answer, PASSWORD, TestApp};
 
@@ -8,12 +9,14 @@ async fn ask(app: &TestApp, token: &str, document: &str) -> Answer {
     app.operation(document).bearer(token).send().await
 }
 
-/// An app with the users u1 to u25, and the token of the first.
+/// An app with the users u1 to u25, and the token of the first, who is an admin.
 async fn with_25_users() -> (TestApp, String) {
     let app = TestApp::start().await;
     for number in 1..=25 {
         app.register(&format!("u{number}")).await;
     }
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
+        .await;
     let token = app.sign_in("u1").await;
     (app, token)
 }
@@ -46,6 +49,8 @@ async fn a_user_is_found_by_id_or_by_name() {
     let app = TestApp::start().await;
     app.register("Ada").await;
     app.register("bob").await;
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 2")
+        .await;
     let token = app.sign_in("bob").await;
     for document in [
         r#"{ user(id: "1") { username } }"#,
@@ -90,34 +95,73 @@ async fn what_is_private_is_for_oneself_and_admins() {
     .await;
     app.register("bob").await;
     let (ada, bob) = (app.sign_in("ada").await, app.sign_in("bob").await);
-    let document = r#"{ user(username: "ada") { email lastSignInAt }
-                        users { edges { node { email } } } }"#;
-    let shown = json!("ada@example.org");
-    let see = async |token: &str| ask(&app, token, document).await;
-    let own = see(&ada).await;
-    assert_eq!(own.at("/data/user/email"), &shown);
-    assert_eq!(own.at("/data/users/edges/0/node/email"), &shown);
-    assert_eq!(
-        own.at("/data/user/lastSignInAt"),
-        "2026-01-01T00:00:00+00:00"
-    );
-    let others = see(&bob).await;
-    assert_eq!(others.at("/errors"), &Value::Null);
-    assert_eq!(
-        others.at("/data/user"),
-        &json!({ "email": null, "lastSignInAt": null })
-    );
-    assert_eq!(others.at("/data/users/edges/0/node/email"), &Value::Null);
+    let fields = "id username role createdAt email lastSignInAt disabledAt accessTokens { name }";
+    let by_name = format!(r#"{{ user(username: "ada") {{ {fields} }} }}"#);
+    let list = format!("{{ users {{ edges {{ node {{ {fields} }} }} }} }}");
+    let whole = json!({
+        "id": "1",
+        "username": "ada",
+        "role": "USER",
+        "createdAt": "2026-01-01T00:00:00+00:00",
+        "email": "ada@example.org",
+        "lastSignInAt": "2026-01-01T00:00:00+00:00",
+        "disabledAt": null,
+        "accessTokens": [],
+    });
+    let own = ask(&app, &ada, &by_name).await;
+    assert_eq!(own.at("/data/user"), &whole);
+    for document in [&by_name, &list] {
+        let refused = ask(&app, &bob, document).await;
+        assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+    }
+    let refused = ask(&app, &ada, &list).await;
+    assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     app.sql("UPDATE symbolon_user SET role = 'admin' WHERE username = 'bob'")
         .await;
-    let admin = see(&bob).await;
-    assert_eq!(admin.at("/data/user/email"), &shown);
-    assert_eq!(admin.at("/data/users/edges/0/node/email"), &shown);
+    let admin = ask(&app, &bob, &by_name).await;
+    assert_eq!(admin.at("/data/user"), &whole);
+    let admin = ask(&app, &bob, &list).await;
+    assert_eq!(admin.at("/data/users/edges/0/node"), &whole);
     let me = ask(&app, &bob, "{ me { role email } }").await;
     assert_eq!(
         me.at("/data/me"),
         &json!({ "role": "ADMIN", "email": null })
     );
+}
+
+#[tokio::test]
+async fn a_list_for_members_has_names_only() {
+    let app = TestApp::configured(|config| config.user_list = UserList::Members).await;
+    app.register("ada").await;
+    app.register("bob").await;
+    let bob = app.sign_in("bob").await;
+    let fields = "id username role createdAt email lastSignInAt disabledAt accessTokens { name }";
+    let of_ada = json!({
+        "id": "1",
+        "username": "ada",
+        "role": null,
+        "createdAt": null,
+        "email": null,
+        "lastSignInAt": null,
+        "disabledAt": null,
+        "accessTokens": null,
+    });
+    let by_name = format!(r#"{{ user(username: "ada") {{ {fields} }} }}"#);
+    assert_eq!(ask(&app, &bob, &by_name).await.at("/data/user"), &of_ada);
+    let list = format!("{{ users {{ totalCount nodes {{ {fields} }} }} }}");
+    let list = ask(&app, &bob, &list).await;
+    assert_eq!(list.at("/data/users/totalCount"), 2);
+    assert_eq!(list.at("/data/users/nodes/0"), &of_ada);
+    assert_eq!(list.at("/data/users/nodes/1/role"), "USER");
+    let unknown = ask(&app, &bob, "{ user(id: 99) { id } }").await;
+    assert_eq!(unknown.body, json!({ "data": { "user": null } }));
+    let events = ask(&app, &bob, "{ auditEvents { nodes { id } } }").await;
+    assert_eq!(events.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+    let narrow = app
+        .access_token("bob", json!({ "name": "narrow", "scopes": ["notes:read"] }))
+        .await;
+    let refused = ask(&app, &narrow, "{ users { nodes { id } } }").await;
+    assert_eq!(refused.error(), ("FORBIDDEN", "SCOPE_REQUIRED"));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ query Me {
   me { id username role email createdAt lastSignInAt }
 }
 
+# The accounts, page by page. For admins.
 query Users {
   users(first: 10) {
     totalCount
@@ -29,6 +30,15 @@ query Users {
 mutation Register {
   createUser(input: { username: "grace", password: "correct horse" }) {
     user { id username }
+    userErrors { field code message }
+  }
+}
+
+# Makes an access token. Operations that grant authority require the password in the same request:
+# write { "Authorization": "Basic …" } under Headers.
+mutation AccessToken {
+  createAccessToken(input: { name: "laptop", scopes: ["account:read"] }) {
+    token
     userErrors { field code message }
   }
 }

@@ -9,6 +9,7 @@ use crate::graphql::connection::{Arguments, cursor};
 use crate::graphql::objects::Role;
 use crate::model::audit::{self, EventFilter};
 use crate::service::Services;
+use crate::service::authorization::Caller;
 
 /// A page of the audit trail.
 #[derive(Debug)]
@@ -210,11 +211,12 @@ pub(crate) enum AuditEventKind {
 
 pub(super) async fn audit_events(
     services: &Services,
+    caller: Caller<'_>,
     filter: EventFilter,
     arguments: Arguments,
 ) -> Result<AuditEventConnection, Error> {
     let page = arguments.page("event")?;
-    let page = services.audit.page(filter, page).await?;
+    let page = services.audit.page(caller, filter, page).await?;
     let edge = |event: audit::AuditEvent| AuditEventEdge {
         cursor: cursor("event", -event.id),
         node: AuditEvent(event),

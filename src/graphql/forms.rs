@@ -13,9 +13,10 @@ use crate::model::access_token::AccessSecret;
 use crate::model::form::{Change, Refused};
 use crate::model::user::UserId;
 use crate::service::access_tokens::AccessTokenForm;
-use crate::service::accounts::Profile;
+use crate::service::profile::Profile;
 use crate::service::tokens::IssuedToken;
 use crate::service::users::Registration;
+use crate::service::visible_user::VisibleUser;
 
 /// An account to be.
 #[derive(InputObject)]
@@ -49,10 +50,10 @@ pub(crate) struct CreateUserPayload {
 }
 
 impl CreateUserPayload {
-    pub(super) fn of(done: Result<model::user::User, Refused>) -> Result<Self, Error> {
+    pub(super) fn of(done: Result<VisibleUser, Refused>) -> Result<Self, Error> {
         let (user, user_errors) = apart(done)?;
         Ok(Self {
-            user: user.map(User::own),
+            user: user.map(User),
             user_errors,
         })
     }
@@ -93,8 +94,8 @@ pub(crate) struct CreateAccessTokenInput {
     /// What to call it, 1 to 64 characters; no other token of the same user may have this name.
     name: String,
     /// What it may be used for; `*`, everything, if it is left out. Scopes narrow what the token may do,
-    /// and never grant anything. Symbolon's own account mutations need `account:write`; what else there
-    /// is, the API says that Symbolon stands before.
+    /// and never grant anything. Symbolon's own scopes are `account:read`, `account:write` and
+    /// `audit:read`; the API behind Symbolon defines all others.
     scopes: Option<Vec<String>>,
     /// In how many seconds it expires. Without this and `expiresAt` it does not.
     expires_in: Option<i32>,
@@ -146,9 +147,10 @@ pub(crate) struct UpdateUserInput {
     /// The account's number; whoever is asking changes their own without it. For admins only, where it
     /// is another account's.
     pub(super) id: Option<ID>,
-    /// Another name, or another spelling of the same.
+    /// Another name, or another spelling of the same. Requires HTTP Basic credentials, where it is another
+    /// account's.
     username: Option<String>,
-    /// Another e-mail address; null removes it.
+    /// Another e-mail address; null removes it. Requires HTTP Basic credentials.
     email: MaybeUndefined<String>,
 }
 
@@ -185,11 +187,10 @@ pub(crate) struct UserPayload {
 }
 
 impl UserPayload {
-    pub(super) fn of(done: Result<model::user::User, Refused>) -> Result<Self, Error> {
+    pub(super) fn of(done: Result<VisibleUser, Refused>) -> Result<Self, Error> {
         let (user, user_errors) = apart(done)?;
-        // Only its owner and admins get as far as this.
         Ok(Self {
-            user: user.map(User::own),
+            user: user.map(User),
             user_errors,
         })
     }
@@ -201,7 +202,8 @@ pub(crate) struct DeleteUserInput {
     /// The account's number; whoever is asking deletes their own without it. For admins only, where it
     /// is another account's.
     pub(super) id: Option<ID>,
-    /// The password; needed for one's own account.
+    /// The password of the caller's own account. Not needed with HTTP Basic credentials, nor for another
+    /// account.
     pub(super) password: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use async_graphql::{Context, Guard, Result};
 
 use crate::graphql::context::{ContextExt, authentication};
+use crate::model::requirement::Requirement;
 use crate::model::user::Role;
 
 /// Lets whoever shows a valid Bearer token pass: `#[graphql(guard = "Authenticated")]`. Everybody else
@@ -23,7 +24,9 @@ pub struct RequireRole(pub Role);
 
 impl Guard for RequireRole {
     async fn check(&self, ctx: &Context<'_>) -> Result<()> {
-        Ok(authentication(ctx)?.require_role(self.0).await?)
+        let needed = Requirement::token(&[]).by(self.0);
+        authentication(ctx)?.require(&needed).await?;
+        Ok(())
     }
 }
 
@@ -35,15 +38,9 @@ pub struct RequireScope(pub &'static str);
 
 impl Guard for RequireScope {
     async fn check(&self, ctx: &Context<'_>) -> Result<()> {
-        Ok(authentication(ctx)?.require_scope(self.0).await?)
-    }
-}
-
-/// Lets session tokens pass, and no access tokens.
-pub(super) struct SessionOnly;
-
-impl Guard for SessionOnly {
-    async fn check(&self, ctx: &Context<'_>) -> Result<()> {
-        Ok(authentication(ctx)?.require_session().await?)
+        let scopes = [self.0];
+        let needed = Requirement::token(&scopes);
+        authentication(ctx)?.require(&needed).await?;
+        Ok(())
     }
 }

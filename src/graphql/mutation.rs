@@ -9,15 +9,10 @@ use crate::graphql::forms::{
     CreateUserInput, CreateUserPayload, DeleteUserInput, DeleteUserPayload, SetUserPasswordInput,
     UpdateUserInput, UserPayload,
 };
-use crate::graphql::guard::{RequireRole, RequireScope, SessionOnly};
-use crate::graphql::objects::{Role, Token};
-use crate::model::audit::Actor;
+use crate::graphql::objects::{Role, Token, user_id};
 use crate::model::form::Refused;
-use crate::model::scope::ACCOUNT_WRITE;
 use crate::model::token::Lifetime;
-use crate::model::user::{self, UserId};
 use crate::service::Services;
-use crate::service::authentication::Authentication;
 use crate::service::tokens::Wanted;
 
 /// Symbolon's mutations; merge it with your own root.
@@ -28,7 +23,7 @@ pub struct Mutation;
 #[Object(name = "SymbolonMutation")]
 impl Mutation {
     /// Registers an account. What is wrong with the input comes back as `userErrors`. Where
-    /// registration is closed, only admins may.
+    /// registration is closed, only admins may, and an access token needs the scope `account:write`.
     async fn create_user(
         &self,
         ctx: &Context<'_>,
@@ -77,46 +72,43 @@ impl Mutation {
         Ok(Token(issued))
     }
 
-    /// Ends every token of whoever shows one of them or the password: the session token and all access
-    /// tokens; how many were live.
+    /// Ends every token of the caller, the session token and all access tokens; how many were live. An
+    /// access token needs the scope `account:write`.
     async fn revoke_all_tokens(&self, ctx: &Context<'_>) -> Result<u32> {
-        let asking = authentication(ctx)?;
-        asking.require_scope_of_bearer(ACCOUNT_WRITE).await?;
+        let caller = authentication(ctx)?.into();
         let accounts = &services(ctx)?.accounts;
-        number(Box::pin(accounts.revoke_own_tokens(asking)).await)
+        number(Box::pin(accounts.revoke_own_tokens(caller)).await)
     }
 
     /// Makes an access token, for a device, a script or another service. It is shown here and never
-    /// again. Takes the password, sent as HTTP Basic credentials, or a session token.
+    /// again. Requires HTTP Basic credentials: a token gets no other token.
     async fn create_access_token(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What it is to be.")] input: CreateAccessTokenInput,
     ) -> Result<CreateAccessTokenPayload> {
-        let asking = authentication(ctx)?;
-        let done = Box::pin(asking.create_access_token(input.into())).await;
+        let caller = authentication(ctx)?.into();
+        let tokens = &services(ctx)?.access_tokens;
+        let done = Box::pin(tokens.create(caller, input.into())).await;
         Ok(CreateAccessTokenPayload::of(done)?)
     }
 
-    /// Ends an access token of whoever is asking. True when this call ended a live one, false when
-    /// there is none of this number.
-    #[graphql(guard = "RequireScope(ACCOUNT_WRITE)")]
+    /// Ends an access token of the caller. True when this call ended a live one, false when there is none
+    /// of this number. An access token needs the scope `account:write`.
     async fn revoke_access_token(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The token's number.")] id: ID,
     ) -> Result<bool> {
-        let (asking, actor, own) = asking(ctx).await?;
-        // What is no number is none's.
+        let caller = authentication(ctx)?.into();
+        // No token has the id 0.
         let id = id.parse().unwrap_or(0);
-        let ended = Box::pin(services(ctx)?.access_tokens.end(own, id, actor)).await?;
-        asking.look_again();
+        let ended = Box::pin(services(ctx)?.access_tokens.revoke_own(caller, id)).await?;
         Ok(ended)
     }
 
-    /// Changes the password of whoever is asking. It ends every credential, the asking token too,
-    /// since copies of it may be elsewhere, and answers with a new session token.
-    #[graphql(guard = "SessionOnly")]
+    /// Changes the password of the caller. It ends every credential, the session token of this request too,
+    /// since copies of it may be elsewhere, and answers with a new session token. Requires a session token.
     async fn change_password(
         &self,
         ctx: &Context<'_>,
@@ -134,110 +126,99 @@ impl Mutation {
         Ok(ChangePasswordPayload::of(Box::pin(done).await)?)
     }
 
-    /// Changes the name or the e-mail address of an account: one's own, or, for admins, any.
-    #[graphql(guard = "RequireScope(ACCOUNT_WRITE)")]
+    /// Changes the name or the e-mail address of an account: the caller's own, or, for admins, any. The
+    /// e-mail address, and the name of another account, require HTTP Basic credentials. For the caller's
+    /// own name, an access token needs the scope `account:write`.
     async fn update_user(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What it is changed to.")] input: UpdateUserInput,
     ) -> Result<UserPayload> {
-        let (asking, actor, own) = asking(ctx).await?;
-        let id = input.id.as_ref().map_or(own, user_id);
+        let caller = authentication(ctx)?.into();
+        let id = input.id.as_ref().map(user_id);
         let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.update(&actor, id, input.into())).await;
-        asking.look_again();
+        let done = Box::pin(accounts.update(caller, id, input.into())).await;
         Ok(UserPayload::of(done)?)
     }
 
-    /// Deletes an account: one's own, with the password, or, for admins, any other. Its tokens are dead
-    /// at once.
-    #[graphql(guard = "RequireScope(ACCOUNT_WRITE)")]
+    /// Deletes an account: the caller's own, with the password, or, for admins, any other. Its tokens are
+    /// dead at once. An access token needs the scope `account:write`.
     async fn delete_user(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which, and the password.")] input: DeleteUserInput,
     ) -> Result<DeleteUserPayload> {
-        let (asking, actor, own) = asking(ctx).await?;
-        let id = input.id.as_ref().map_or(own, user_id);
+        let caller = authentication(ctx)?.into();
+        let id = input.id.as_ref().map(user_id);
+        let password = input.password.unwrap_or_default();
         let accounts = &services(ctx)?.accounts;
-        let done = if id == own {
-            let password = input.password.unwrap_or_default();
-            Box::pin(accounts.delete_own(asking, &password)).await
-        } else {
-            Box::pin(accounts.delete(&actor, id)).await.map(|()| id)
-        };
+        let done = Box::pin(accounts.delete(caller, id, &password)).await;
         Ok(DeleteUserPayload::of(done)?)
     }
 
-    /// Gives an account another role. The last admin keeps theirs. For admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin).and(RequireScope(ACCOUNT_WRITE))")]
+    /// Gives an account another role. The last admin keeps theirs. For admins. Requires HTTP Basic
+    /// credentials.
     async fn set_user_role(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The account's number.")] id: ID,
         #[graphql(desc = "Its role from now on.")] role: Role,
     ) -> Result<UserPayload> {
-        let (asking, actor, _) = asking(ctx).await?;
+        let caller = authentication(ctx)?.into();
         let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.set_role(&actor, user_id(&id), role.into())).await;
-        asking.look_again();
+        let done = Box::pin(accounts.set_role(caller, user_id(&id), role.into())).await;
         Ok(UserPayload::of(done)?)
     }
 
-    /// Gives another account another password, and ends its tokens. For admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin).and(SessionOnly)")]
+    /// Gives another account another password, and ends its tokens. For admins. Requires HTTP Basic
+    /// credentials.
     async fn set_user_password(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The account and the password.")] input: SetUserPasswordInput,
     ) -> Result<UserPayload> {
-        let (asking, actor, _) = asking(ctx).await?;
-        asking.claim_new_hash()?;
+        let caller = authentication(ctx)?.into();
         let accounts = &services(ctx)?.accounts;
-        let done = accounts.set_password(&actor, user_id(&input.id), &input.new_password);
+        let done = accounts.set_password(caller, user_id(&input.id), &input.new_password);
         Ok(UserPayload::of(Box::pin(done).await)?)
     }
 
-    /// Lets nobody sign in to an account any more, and ends its tokens. Not that of the last admin. For
-    /// admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin).and(RequireScope(ACCOUNT_WRITE))")]
+    /// Disables an account: it cannot sign in, and its tokens end. Not that of the last admin. For admins.
+    /// An access token needs the scope `account:write`.
     async fn disable_user(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The account's number.")] id: ID,
     ) -> Result<UserPayload> {
-        let (asking, actor, _) = asking(ctx).await?;
+        let caller = authentication(ctx)?.into();
         let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.disable(&actor, user_id(&id))).await;
-        asking.look_again();
+        let done = Box::pin(accounts.disable(caller, user_id(&id))).await;
         Ok(UserPayload::of(done)?)
     }
 
-    /// Lets people sign in to an account again. Tokens that it had stay dead. For admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin).and(RequireScope(ACCOUNT_WRITE))")]
+    /// Enables an account that was disabled: it can sign in again. Tokens that it had stay dead. For admins.
+    /// Requires HTTP Basic credentials.
     async fn enable_user(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The account's number.")] id: ID,
     ) -> Result<UserPayload> {
-        let (_, actor, _) = asking(ctx).await?;
+        let caller = authentication(ctx)?.into();
         let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.enable(&actor, user_id(&id))).await;
+        let done = Box::pin(accounts.enable(caller, user_id(&id))).await;
         Ok(UserPayload::of(done)?)
     }
 
-    /// Ends every token of an account; how many were live. For admins.
-    #[graphql(guard = "RequireRole(user::Role::Admin).and(RequireScope(ACCOUNT_WRITE))")]
+    /// Ends every token of an account; how many were live. For admins. An access token needs the scope
+    /// `account:write`.
     async fn revoke_user_tokens(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The account's number.")] id: ID,
     ) -> Result<u32> {
-        let (asking, actor, _) = asking(ctx).await?;
+        let caller = authentication(ctx)?.into();
         let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.revoke_tokens(&actor, user_id(&id))).await;
-        asking.look_again();
-        number(done)
+        number(Box::pin(accounts.revoke_tokens(caller, user_id(&id))).await)
     }
 }
 
@@ -247,16 +228,4 @@ fn number(done: Result<u32, Refused>) -> Result<u32> {
         Refused::Error(error) => error,
         Refused::Form(_) => Error::BadUserInput(refused.to_string()),
     })?)
-}
-
-/// Who is asking: the request, the account as a doer, and its number.
-async fn asking<'a>(ctx: &Context<'a>) -> Result<(&'a Authentication, Actor, UserId), Error> {
-    let asking = authentication(ctx)?;
-    let own = asking.identity().await?.user().id;
-    Ok((asking, asking.actor().await?, own))
-}
-
-/// What is no number is nobody's.
-fn user_id(id: &ID) -> UserId {
-    id.parse().unwrap_or(UserId(0))
 }

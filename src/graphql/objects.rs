@@ -9,11 +9,17 @@ use crate::graphql::connection::list_cost;
 use crate::graphql::context::loader;
 use crate::graphql::loader::AccessTokensOf;
 use crate::model::form::{FieldError, Problem};
-use crate::model::identity::Identity;
 use crate::model::scope::MOST_SCOPES;
+use crate::model::user::UserId;
 use crate::model::{self, user};
 use crate::service::access_tokens::MOST_TOKENS;
 use crate::service::tokens::IssuedToken;
+use crate::service::visible_user::VisibleUser;
+
+/// The id of an account. A text that is no number is the id of no account.
+pub(super) fn user_id(id: &ID) -> UserId {
+    id.parse().unwrap_or(UserId(0))
+}
 
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -27,81 +33,61 @@ pub(crate) enum Role {
 
 /// An account.
 #[derive(Clone, Debug)]
-pub(crate) struct User {
-    user: Arc<model::user::User>,
-    shows_private: bool,
-}
+pub(crate) struct User(pub(super) VisibleUser);
 
-impl User {
-    /// The account of whoever is asking.
-    pub(super) fn own(user: impl Into<Arc<model::user::User>>) -> Self {
-        Self {
-            user: user.into(),
-            shows_private: true,
-        }
-    }
-
-    /// An account that `viewer` looks at.
-    pub(super) fn seen_by(viewer: &Identity, user: model::user::User) -> Self {
-        let viewer = viewer.user();
-        Self {
-            shows_private: viewer.id == user.id || viewer.role == user::Role::Admin,
-            user: Arc::new(user),
-        }
-    }
-}
-
-/// An account.
+/// An account. `id` and `username` are visible to every caller. All other fields are for the account itself
+/// and for admins, and null for others. An access token needs the scope `account:read` for them, except for
+/// the `role` of its own account.
 #[Object]
+#[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
 impl User {
     /// Its number. Never used twice.
     async fn id(&self) -> ID {
-        self.user.id.into()
+        self.0.id().into()
     }
 
     /// Its name, as its owner writes it. Names that differ in upper and lower case only are the same.
     async fn username(&self) -> &str {
-        &self.user.username
+        self.0.username()
     }
 
-    /// What it may do.
-    async fn role(&self) -> Role {
-        self.user.role.into()
+    /// Its role. For the user and admins; null for others.
+    async fn role(&self) -> Result<Option<Role>> {
+        Ok(self.0.role()?.map(Role::from))
     }
 
-    /// When it was registered.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.user.created_at
+    /// When it was registered. For the user and admins; null for others.
+    async fn created_at(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(self.0.created_at()?)
     }
 
     /// Its e-mail address, not verified. For the user and admins; null for others.
-    async fn email(&self) -> Option<&str> {
-        self.user.email.as_deref().filter(|_| self.shows_private)
+    async fn email(&self) -> Result<Option<&str>> {
+        Ok(self.0.email()?)
     }
 
     /// When its password was last accepted. For the user and admins; null for others.
-    async fn last_sign_in_at(&self) -> Option<DateTime<Utc>> {
-        self.user.last_sign_in_at.filter(|_| self.shows_private)
+    async fn last_sign_in_at(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(self.0.last_sign_in_at()?)
     }
 
     /// Its access tokens, 50 at most, in the order in which they were made. For the user and admins; null
     /// for others.
     #[graphql(complexity = "list_cost(MOST_TOKENS, child_complexity)")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
-        if !self.shows_private {
+        let Some(id) = self.0.private_id()? else {
             return Ok(None);
-        }
+        };
         // In a box, or each field of a user would be as large.
-        let key = AccessTokensOf(self.user.id);
+        let key = AccessTokensOf(id);
         let tokens = Box::pin(loader(ctx)?.load_one(key)).await?;
         let tokens = tokens.unwrap_or_default().into_iter();
         Ok(Some(tokens.map(AccessToken).collect()))
     }
 
-    /// Since when nobody may sign in to it; null while its owner may. For the user and admins; null for
-    /// others.
-    async fn disabled_at(&self) -> Option<DateTime<Utc>> {
-        self.user.disabled_at.filter(|_| self.shows_private)
+    /// Since when the account cannot sign in; null while it can. For the user and admins; null for others.
+    async fn disabled_at(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(self.0.disabled_at()?)
     }
 }
 
@@ -136,7 +122,7 @@ impl Token {
 
     /// Whose it is.
     async fn user(&self) -> User {
-        User::own(self.0.user.clone())
+        User(VisibleUser::whole(self.0.user.clone()))
     }
 }
 

@@ -5,11 +5,11 @@ use async_graphql::{Context, Object, Result, SimpleObject};
 
 use crate::error::Error;
 use crate::graphql::connection::{Arguments, cursor};
-use crate::graphql::context::services;
+use crate::graphql::context::{authentication, services};
 use crate::graphql::objects::User;
-use crate::model;
-use crate::model::identity::Identity;
 use crate::service::Services;
+use crate::service::authorization::Caller;
+use crate::service::visible_user::VisibleUser;
 
 /// A page of accounts.
 #[derive(Debug)]
@@ -53,19 +53,20 @@ impl UserConnection {
 
     /// How many accounts there are on all pages. Counted only when asked for.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<u64> {
-        Ok(services(ctx)?.users.count().await?)
+        let caller = authentication(ctx)?.into();
+        Ok(services(ctx)?.users.count(caller).await?)
     }
 }
 
 pub(super) async fn users(
     services: &Services,
-    viewer: &Identity,
+    caller: Caller<'_>,
     arguments: Arguments,
 ) -> Result<UserConnection, Error> {
-    let page = services.users.page(arguments.page("user")?).await?;
-    let edge = |user: model::user::User| UserEdge {
-        cursor: cursor("user", user.id.0),
-        node: User::seen_by(viewer, user),
+    let page = services.users.page(caller, arguments.page("user")?).await?;
+    let edge = |user: VisibleUser| UserEdge {
+        cursor: cursor("user", user.id().0),
+        node: User(user),
     };
     Ok(UserConnection {
         edges: page.items.into_iter().map(edge).collect(),

@@ -7,17 +7,19 @@ use crate::error::Error;
 use crate::http::context::RequestContext;
 use crate::http::errors::{Challenge, refuse};
 use crate::model::identity::Identity;
+use crate::model::requirement::Requirement;
 use crate::model::scope::is_scope;
 use crate::model::user::Role;
-use crate::service::authentication::Authentication;
 
 /// Says in headers whom the Bearer token speaks for, if what the query names is met. Such headers
 /// that arrive are not read: a client may have written them.
 #[handler]
 pub(super) async fn check(request: &Request, context: RequestContext) -> poem::Result<Response> {
     let needed = Needed::read(request)?;
-    let answer = match needed.met_by(&context.authentication).await {
-        Ok(()) => told(&*context.authentication.identity().await?)?,
+    let scopes: Vec<&str> = needed.scopes.iter().map(String::as_str).collect();
+    let requirement = Requirement::token(&scopes).by(needed.role);
+    let answer = match context.authentication.require(&requirement).await {
+        Ok(identity) => told(&identity)?,
         Err(error) => refuse(&error, Challenge::Scopes(&needed.scopes), &context.id),
     };
     Ok(answer)
@@ -69,13 +71,5 @@ impl Needed {
             }
         }
         Ok(needed)
-    }
-
-    async fn met_by(&self, authentication: &Authentication) -> Result<(), Error> {
-        authentication.require_role(self.role).await?;
-        for scope in &self.scopes {
-            authentication.require_scope(scope).await?;
-        }
-        Ok(())
     }
 }

@@ -12,7 +12,15 @@ use crate::model::user::User;
 pub struct Identity {
     user: Arc<User>,
     expires_at: Option<DateTime<Utc>>,
-    access: Option<Access>,
+    credential: Kind,
+}
+
+/// The credential of an identity.
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Password,
+    Session,
+    Access(Access),
 }
 
 /// What a request's access token is.
@@ -23,12 +31,21 @@ pub(crate) struct Access {
 }
 
 impl Identity {
+    /// By the username and the password.
+    pub(crate) fn of_password(user: User) -> Self {
+        Self {
+            user: Arc::new(user),
+            expires_at: None,
+            credential: Kind::Password,
+        }
+    }
+
     /// By a session token, which may whatever its user may.
     pub(crate) fn of_session(user: User, expires_at: DateTime<Utc>) -> Self {
         Self {
             user: Arc::new(user),
             expires_at: Some(expires_at),
-            access: None,
+            credential: Kind::Session,
         }
     }
 
@@ -37,7 +54,7 @@ impl Identity {
         Self {
             user: Arc::new(user),
             expires_at,
-            access: Some(access),
+            credential: Kind::Access(access),
         }
     }
 
@@ -60,14 +77,29 @@ impl Identity {
     /// The number of the access token; `None` for a session token.
     #[must_use]
     pub fn access_token(&self) -> Option<i64> {
-        self.access.as_ref().map(|access| access.id)
+        self.access().map(|access| access.id)
+    }
+
+    pub(crate) fn is_session(&self) -> bool {
+        matches!(self.credential, Kind::Session)
+    }
+
+    pub(crate) fn is_password(&self) -> bool {
+        matches!(self.credential, Kind::Password)
+    }
+
+    fn access(&self) -> Option<&Access> {
+        match &self.credential {
+            Kind::Access(access) => Some(access),
+            Kind::Password | Kind::Session => None,
+        }
     }
 
     /// What the token may be used for; `*` is everything. Scopes narrow what its user may do, and
     /// never grant anything: authority is the role.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
-        match &self.access {
+        match self.access() {
             Some(access) => access.scopes.as_slice(),
             None => Scopes::all(),
         }

@@ -11,6 +11,7 @@ pub(crate) mod import;
 pub(crate) mod page;
 pub(crate) mod password;
 pub(crate) mod rate;
+pub(crate) mod requirement;
 pub(crate) mod scope;
 pub(crate) mod token;
 pub(crate) mod user;

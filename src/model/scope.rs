@@ -4,8 +4,12 @@ use std::sync::LazyLock;
 
 use crate::model::form::{FieldError, Problem};
 
-/// The scope that Symbolon's own account mutations need.
+/// The scope that an access token needs to read private data of accounts.
+pub(crate) const ACCOUNT_READ: &str = "account:read";
+/// The scope that an access token needs to change accounts.
 pub(crate) const ACCOUNT_WRITE: &str = "account:write";
+/// The scope that an access token needs to read the audit trail.
+pub(crate) const AUDIT_READ: &str = "audit:read";
 
 /// The number of scopes that a token has at most.
 pub(crate) const MOST_SCOPES: usize = 32;

@@ -12,9 +12,11 @@ use crate::model::audit::{Actor, AuditEventKind, Credential, NewEvent, Origin};
 use crate::model::credentials::BearerToken;
 use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::identity::{Access, Identity};
+use crate::model::requirement::Requirement;
 use crate::model::scope::Scopes;
-use crate::model::token::{LiveToken, TokenDigest};
+use crate::model::token::LiveToken;
 use crate::model::user::{Account, UserId};
+use crate::service::authorization::Caller;
 use crate::service::cache::Found;
 use crate::store::{NewAccessToken, Store, Writing};
 
@@ -45,15 +47,14 @@ pub(crate) struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// Makes a token. It is given out here, and never again. If a `session` asks, it has to be live
-    /// still.
+    /// Makes a token of the caller. It is given out here, and never again.
     pub(crate) async fn create(
         &self,
-        actor: &Actor,
-        owner: &Account,
-        session: Option<TokenDigest>,
+        caller: Caller<'_>,
         form: AccessTokenForm,
     ) -> Result<(AccessSecret, AccessToken), Refused> {
+        let by = caller.authorize(&Requirement::PASSWORD).await?;
+        let user = by.user_id().ok_or(Unauthenticated::Missing)?;
         let now = self.clock.now();
         let name = TokenName::parse(&form.name);
         let scopes = Scopes::parse(form.scopes.as_deref());
@@ -66,21 +67,8 @@ impl AccessTokens {
             }
         };
         let secret = AccessSecret::random()?;
-        let user = owner.user.id;
         let mut writing = self.store.write().await?;
-        // What the credentials that were shown are worth is looked at again, now that nobody else can
-        // change it.
-        let account = writing.account(user).await?.filter(|account| {
-            account.user.disabled_at.is_none() && account.password_version == owner.password_version
-        });
-        let account = account.ok_or(Unauthenticated::InvalidCredentials)?;
-        let is_live = |digest| {
-            let own = account.session.filter(|own| own.digest == digest);
-            own.is_some_and(|own| own.is_live(now))
-        };
-        if !session.is_none_or(is_live) {
-            return Err(Unauthenticated::TokenExpired.into());
-        }
+        by.check_again(writing.account(user).await?.as_ref())?;
         if !make_room(&writing, user, now).await? {
             let message = "There are 50 live tokens already. Revoke one.";
             return Err(FieldError::new("name", Problem::LimitReached, message).into());
@@ -97,7 +85,7 @@ impl AccessTokens {
             let message = "Another token of yours has this name.";
             return Err(FieldError::new("name", Problem::Taken, message).into());
         };
-        let event = NewEvent::new(AuditEventKind::TokenIssued, user, actor.clone(), now);
+        let event = NewEvent::new(AuditEventKind::TokenIssued, user, by.actor().clone(), now);
         writing.record(event.of_token(token.digest));
         writing.commit().await?;
         Ok((secret, token))
@@ -151,8 +139,15 @@ impl AccessTokens {
         .await
     }
 
-    /// Ends a token of an account. True when this call ended a live one.
-    pub(crate) async fn end(&self, user: UserId, id: i64, actor: Actor) -> Result<bool, Error> {
+    /// Ends a token of the caller. True when this call ended a live one.
+    pub(crate) async fn revoke_own(&self, caller: Caller<'_>, id: i64) -> Result<bool, Error> {
+        let by = caller.authorize(&Requirement::WRITE).await?;
+        let user = by.user_id().ok_or(Unauthenticated::Missing)?;
+        by.look_again();
+        self.end(user, id, by.actor().clone()).await
+    }
+
+    async fn end(&self, user: UserId, id: i64, actor: Actor) -> Result<bool, Error> {
         let now = self.clock.now();
         let mut writing = self.store.write().await?;
         let tokens = writing.access_tokens(user).await?;

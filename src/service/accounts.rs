@@ -3,26 +3,20 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::error::{Error, Forbidden, Unauthenticated};
+use crate::error::{Error, Unauthenticated};
 use crate::model::audit::{Actor, AuditEventKind, Detail, NewEvent};
-use crate::model::form::{Change, FieldError, Problem, Refused};
+use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::password::Password;
-use crate::model::user::{Account, Email, Role, User, UserId, Username};
+use crate::model::requirement::Requirement;
+use crate::model::user::{Account, Role, User, UserId};
 use crate::service::access_tokens;
 use crate::service::authentication::Authentication;
+use crate::service::authorization::{Authorized, Caller};
 use crate::service::passwords::Passwords;
 use crate::service::sign_in::Confirmed;
 use crate::service::tokens::{IssuedToken, Tokens, ended_at, issued};
-use crate::service::users::refuse_taken;
-use crate::store::{ProfileChange, Store, Writing};
-
-/// What somebody typed to change a profile.
-#[derive(Debug, Default)]
-pub(crate) struct Profile {
-    pub(crate) username: Change<String>,
-    /// `None` removes it.
-    pub(crate) email: Change<Option<String>>,
-}
+use crate::service::visible_user::VisibleUser;
+use crate::store::{Store, Writing};
 
 /// What becomes of accounts that are there.
 #[derive(Debug)]
@@ -42,7 +36,10 @@ impl Accounts {
         current: &str,
         new: &str,
     ) -> Result<IssuedToken, Refused> {
-        let account = asking.account().await?;
+        let by = Caller::from(asking)
+            .authorize(&Requirement::SESSION)
+            .await?;
+        let account = self.own(&by).await?;
         let new = Password::choose(new, "newPassword")?;
         asking.claim_verification()?;
         asking.claim_new_hash()?;
@@ -61,97 +58,69 @@ impl Accounts {
             return Err(Unauthenticated::TokenExpired.into());
         }
         counted.give_back(&writing).await?;
-        let actor = asking.actor().await?;
-        access_tokens::end_all(&mut writing, id, &actor, now).await?;
+        let actor = by.actor();
+        access_tokens::end_all(&mut writing, id, actor, now).await?;
         let changed = NewEvent::new(AuditEventKind::PasswordChanged, id, actor.clone(), now);
         writing.record(changed);
-        let issued_to = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
+        let issued_to = NewEvent::new(AuditEventKind::TokenIssued, id, actor.clone(), now);
         writing.record(issued_to.of_token(session.digest));
         writing.commit().await?;
-        asking.look_again();
+        by.look_again();
         Ok(issued(token, session.expires_at, account.user, now))
     }
 
-    /// Deletes the account of whoever is asking, who has to know the password.
-    pub(crate) async fn delete_own(
+    /// Deletes an account: the caller's own, with its password, or, for admins, another one.
+    pub(crate) async fn delete(
         &self,
-        asking: &Authentication,
+        caller: Caller<'_>,
+        id: Option<UserId>,
         password: &str,
     ) -> Result<UserId, Refused> {
-        let account = asking.account().await?;
-        asking.claim_verification()?;
-        let sign_in = &asking.services().sign_in;
-        let confirmed = sign_in.confirm(&account, password, "password", asking.origin());
-        let Confirmed { counted, .. } = confirmed.await?;
-        let (id, actor) = (account.user.id, asking.actor().await?);
-        let confirmed = account.password_version;
-        let (writing, account) = self.begin_own(id).await?;
-        if account.password_version != confirmed {
-            // Somebody else changed it, which ended the token.
-            return Err(Unauthenticated::TokenExpired.into());
+        let (id, is_own) = target(caller, id).await?;
+        if !is_own {
+            let by = caller
+                .authorize(&Requirement::WRITE.by(Role::Admin))
+                .await?;
+            let (writing, account) = self.begin(&by, id).await?;
+            self.finish_deletion(writing, &account, by.actor()).await?;
+            return Ok(id);
         }
-        counted.give_back(&writing).await?;
-        self.finish_deletion(writing, &account, &actor).await?;
-        asking.look_again();
+        let by = caller.authorize(&Requirement::WRITE).await?;
+        let confirmed = match caller {
+            // Basic credentials are the password.
+            Caller::Request(asking) if !by.is_by_password() => {
+                let account = self.own(&by).await?;
+                asking.claim_verification()?;
+                let sign_in = &asking.services().sign_in;
+                let confirmed = sign_in.confirm(&account, password, "password", asking.origin());
+                Some((account.password_version, confirmed.await?.counted))
+            }
+            Caller::Request(_) | Caller::Operator => None,
+        };
+        let (writing, account) = self.begin(&by, id).await?;
+        if let Some((version, counted)) = confirmed {
+            if account.password_version != version {
+                // A change of the password ended the token.
+                return Err(Unauthenticated::TokenExpired.into());
+            }
+            counted.give_back(&writing).await?;
+        }
+        self.finish_deletion(writing, &account, by.actor()).await?;
         Ok(id)
-    }
-
-    /// Changes name or e-mail address.
-    pub(crate) async fn update(
-        &self,
-        actor: &Actor,
-        id: UserId,
-        profile: Profile,
-    ) -> Result<User, Refused> {
-        let username = match &profile.username {
-            Change::Keep => Ok(Change::Keep),
-            Change::To(name) => Username::parse(name).map(Change::To),
-        };
-        let email = match &profile.email {
-            Change::Keep => Ok(Change::Keep),
-            Change::To(None) => Ok(Change::To(None)),
-            Change::To(Some(email)) => Email::parse(email).map(Some).map(Change::To),
-        };
-        let (username, email) = match (username, email) {
-            (Ok(username), Ok(email)) => (username, email),
-            (username, email) => {
-                let errors = [username.err(), email.err()];
-                return Err(Refused::Form(errors.into_iter().flatten().collect()));
-            }
-        };
-        let change = ProfileChange { username, email };
-        self.refuse_taken(&change, id).await?;
-        let (writing, account) = if actor.user_id() == Some(id) {
-            self.begin_own(id).await?
-        } else {
-            self.begin(actor, id).await?
-        };
-        if !writing.set_profile(id, &change).await? {
-            drop(writing);
-            self.refuse_taken(&change, id).await?;
-            return Err(Error::internal("a value was taken, and is not any more").into());
-        }
-        let old = account.user.username;
-        let detail = match change.username {
-            Change::To(Username { display: new, .. }) if new != old => {
-                Detail::Username { old, new }
-            }
-            _ => Detail::None,
-        };
-        self.finish_with(writing, AuditEventKind::ProfileChanged, id, actor, detail)
-            .await
     }
 
     /// Gives an account another role.
     pub(crate) async fn set_role(
         &self,
-        actor: &Actor,
+        caller: Caller<'_>,
         id: UserId,
         role: Role,
-    ) -> Result<User, Refused> {
-        let (writing, account) = self.begin(actor, id).await?;
+    ) -> Result<VisibleUser, Refused> {
+        let needed = Requirement::PASSWORD.by(Role::Admin);
+        let by = caller.authorize(&needed).await?;
+        let (writing, account) = self.begin(&by, id).await?;
         if account.user.role == role {
-            return Ok(account.user);
+            return Ok(by.viewer().sees(account.user));
         }
         if role < Role::Admin {
             leave_an_admin(&writing, &account).await?;
@@ -159,19 +128,21 @@ impl Accounts {
         writing.set_role(id, role).await?;
         let (old, new) = (account.user.role, role);
         let detail = Detail::Role { old, new };
-        self.finish_with(writing, AuditEventKind::RoleChanged, id, actor, detail)
+        self.finish_with(writing, AuditEventKind::RoleChanged, id, &by, detail)
             .await
     }
 
     /// Gives an account another password, and ends every credential.
     pub(crate) async fn set_password(
         &self,
-        actor: &Actor,
+        caller: Caller<'_>,
         id: UserId,
         new: &str,
-    ) -> Result<User, Refused> {
-        if actor.user_id() == Some(id) {
-            // With a stolen token nobody gets further than the token does.
+    ) -> Result<VisibleUser, Refused> {
+        let needed = Requirement::PASSWORD.by(Role::Admin);
+        let by = caller.authorize(&needed).await?;
+        by.claim_new_hash()?;
+        if by.user_id() == Some(id) {
             let why = "Your own password is changed with changePassword.".to_owned();
             return Err(Error::BadUserInput(why).into());
         }
@@ -179,101 +150,108 @@ impl Accounts {
         // Nobody is looked for after the costly hash who is not there before.
         self.store.account_by_id(id).await?.ok_or_else(nobody)?;
         let new = self.passwords.reserve()?.hash(new).await?;
-        let (mut writing, account) = self.begin(actor, id).await?;
-        self.end_tokens(&mut writing, &account, actor).await?;
+        let (mut writing, account) = self.begin(&by, id).await?;
+        self.end_tokens(&mut writing, &account, by.actor()).await?;
         writing.set_password(id, &new).await?;
-        self.finish(writing, AuditEventKind::PasswordChanged, id, actor)
+        self.finish(writing, AuditEventKind::PasswordChanged, id, &by)
             .await
     }
 
     /// Lets nobody sign in to an account any more, and ends every credential.
-    pub(crate) async fn disable(&self, actor: &Actor, id: UserId) -> Result<User, Refused> {
-        let (mut writing, account) = self.begin(actor, id).await?;
+    pub(crate) async fn disable(
+        &self,
+        caller: Caller<'_>,
+        id: UserId,
+    ) -> Result<VisibleUser, Refused> {
+        let by = caller
+            .authorize(&Requirement::WRITE.by(Role::Admin))
+            .await?;
+        let (mut writing, account) = self.begin(&by, id).await?;
         if account.user.disabled_at.is_some() {
-            return Ok(account.user);
+            return Ok(by.viewer().sees(account.user));
         }
         leave_an_admin(&writing, &account).await?;
-        self.end_tokens(&mut writing, &account, actor).await?;
+        self.end_tokens(&mut writing, &account, by.actor()).await?;
         writing.set_disabled(id, Some(self.clock.now())).await?;
-        self.finish(writing, AuditEventKind::Disabled, id, actor)
+        self.finish(writing, AuditEventKind::Disabled, id, &by)
             .await
     }
 
     /// Lets people sign in again. What the account had of tokens stays dead.
-    pub(crate) async fn enable(&self, actor: &Actor, id: UserId) -> Result<User, Refused> {
-        let (writing, account) = self.begin(actor, id).await?;
+    pub(crate) async fn enable(
+        &self,
+        caller: Caller<'_>,
+        id: UserId,
+    ) -> Result<VisibleUser, Refused> {
+        let needed = Requirement::PASSWORD.by(Role::Admin);
+        let by = caller.authorize(&needed).await?;
+        let (writing, account) = self.begin(&by, id).await?;
         if account.user.disabled_at.is_none() {
-            return Ok(account.user);
+            return Ok(by.viewer().sees(account.user));
         }
         writing.set_disabled(id, None).await?;
-        self.finish(writing, AuditEventKind::Enabled, id, actor)
-            .await
-    }
-
-    /// Deletes an account.
-    pub(crate) async fn delete(&self, actor: &Actor, id: UserId) -> Result<(), Refused> {
-        let (writing, account) = self.begin(actor, id).await?;
-        self.finish_deletion(writing, &account, actor).await
+        self.finish(writing, AuditEventKind::Enabled, id, &by).await
     }
 
     /// Ends every token of an account; how many were live.
-    pub(crate) async fn revoke_tokens(&self, actor: &Actor, id: UserId) -> Result<u32, Refused> {
-        let (mut writing, account) = self.begin(actor, id).await?;
-        let ended = self.end_tokens(&mut writing, &account, actor).await?;
+    pub(crate) async fn revoke_tokens(
+        &self,
+        caller: Caller<'_>,
+        id: UserId,
+    ) -> Result<u32, Refused> {
+        let by = caller
+            .authorize(&Requirement::WRITE.by(Role::Admin))
+            .await?;
+        self.revoke(&by, id).await
+    }
+
+    /// Ends every token of the caller; how many were live.
+    pub(crate) async fn revoke_own_tokens(&self, caller: Caller<'_>) -> Result<u32, Refused> {
+        let by = caller.authorize(&Requirement::WRITE).await?;
+        let own = by.user_id().ok_or(Unauthenticated::Missing)?;
+        self.revoke(&by, own).await
+    }
+
+    async fn revoke(&self, by: &Authorized, id: UserId) -> Result<u32, Refused> {
+        let (mut writing, account) = self.begin(by, id).await?;
+        let ended = self.end_tokens(&mut writing, &account, by.actor());
+        let ended = ended.await?;
         writing.commit().await?;
         Ok(ended)
     }
 
-    /// Ends every token of whoever is asking; how many were live.
-    pub(crate) async fn revoke_own_tokens(&self, asking: &Authentication) -> Result<u32, Refused> {
-        let (account, actor) = asking.acting_account().await?;
-        let (mut writing, account) = self.begin_own(account.user.id).await?;
-        let ended = self.end_tokens(&mut writing, &account, &actor).await?;
-        writing.commit().await?;
-        asking.look_again();
-        Ok(ended)
+    /// The account of the caller, with the password.
+    async fn own(&self, by: &Authorized) -> Result<Account, Error> {
+        let own = by.user_id().ok_or(Unauthenticated::Missing)?;
+        let account = self.store.account_by_id(own).await?;
+        account.ok_or_else(|| Unauthenticated::TokenInvalid.into())
     }
 
-    async fn refuse_taken(&self, change: &ProfileChange, own: UserId) -> Result<(), Refused> {
-        let username = match &change.username {
-            Change::To(username) => Some(username),
-            Change::Keep => None,
-        };
-        let email = match &change.email {
-            Change::To(email) => email.as_ref(),
-            Change::Keep => None,
-        };
-        refuse_taken(self.store.taken(username, email, Some(own)).await?)
-    }
-
-    /// Begins a change of an account, by the operator or by whoever still is an admin.
-    async fn begin(&self, actor: &Actor, id: UserId) -> Result<(Writing, Account), Refused> {
-        let user = match actor {
-            Actor::Operator => return self.begin_own(id).await,
-            Actor::User { id, .. } => *id,
-            Actor::Anonymous(_) => return Err(Unauthenticated::Missing.into()),
-        };
+    /// Begins a change of an account. The account of the caller is locked with it, and what authorizes
+    /// the caller is checked again.
+    pub(super) async fn begin(
+        &self,
+        by: &Authorized,
+        id: UserId,
+    ) -> Result<(Writing, Account), Refused> {
+        by.look_again();
         let writing = self.store.write().await?;
-        let (account, actor) = if id < user {
-            let account = writing.account(id).await?;
-            (account, writing.account(user).await?)
-        } else {
-            let actor = writing.account(user).await?;
-            (writing.account(id).await?, actor)
+        let (account, acting) = match by.user_id() {
+            Some(acting) if acting < id => {
+                let acting = writing.account(acting).await?;
+                (writing.account(id).await?, acting)
+            }
+            Some(acting) if acting > id => {
+                let account = writing.account(id).await?;
+                (account, writing.account(acting).await?)
+            }
+            Some(_) | None => {
+                let account = writing.account(id).await?;
+                (account.clone(), account)
+            }
         };
         let account = account.ok_or_else(|| self.not_found(id))?;
-        let is_admin = |user: User| user.role == Role::Admin && user.disabled_at.is_none();
-        if !actor.is_some_and(|actor| is_admin(actor.user)) {
-            return Err(Forbidden::RoleRequired.into());
-        }
-        Ok((writing, account))
-    }
-
-    /// Begins a change of an account by its owner.
-    async fn begin_own(&self, id: UserId) -> Result<(Writing, Account), Refused> {
-        let writing = self.store.write().await?;
-        let account = writing.account(id).await?;
-        let account = account.ok_or_else(|| self.not_found(id))?;
+        by.check_again(acting.as_ref())?;
         Ok((writing, account))
     }
 
@@ -300,30 +278,30 @@ impl Accounts {
         Ok(writing.commit().await?)
     }
 
-    async fn finish(
+    pub(super) async fn finish(
         &self,
         writing: Writing,
         kind: AuditEventKind,
         id: UserId,
-        actor: &Actor,
-    ) -> Result<User, Refused> {
-        self.finish_with(writing, kind, id, actor, Detail::None)
-            .await
+        by: &Authorized,
+    ) -> Result<VisibleUser, Refused> {
+        self.finish_with(writing, kind, id, by, Detail::None).await
     }
 
-    async fn finish_with(
+    /// Records an event with its detail, and commits.
+    pub(super) async fn finish_with(
         &self,
         mut writing: Writing,
         kind: AuditEventKind,
         id: UserId,
-        actor: &Actor,
+        by: &Authorized,
         detail: Detail,
-    ) -> Result<User, Refused> {
-        let event = NewEvent::new(kind, id, actor.clone(), self.clock.now());
+    ) -> Result<VisibleUser, Refused> {
+        let event = NewEvent::new(kind, id, by.actor().clone(), self.clock.now());
         writing.record(event.with(detail));
         let account = writing.account(id).await?.ok_or_else(nobody)?;
         writing.commit().await?;
-        Ok(account.user)
+        Ok(by.viewer().sees(account.user))
     }
 
     /// Ends every token of an account; how many were live.
@@ -344,6 +322,18 @@ impl Accounts {
         }
         Ok(live)
     }
+}
+
+/// The account that an operation is about, which is the caller's own without an id, and whether it is the
+/// caller's own.
+pub(super) async fn target(
+    caller: Caller<'_>,
+    id: Option<UserId>,
+) -> Result<(UserId, bool), Error> {
+    let viewer = caller.require(&Requirement::ANY).await?;
+    let own = viewer.user().map(|user| user.id);
+    let id = id.or(own).ok_or(Unauthenticated::Missing)?;
+    Ok((id, own == Some(id)))
 }
 
 /// Refuses to take the last admin away who may sign in.

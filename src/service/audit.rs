@@ -8,7 +8,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::error::Error;
 use crate::model::audit::{Actor, AuditEvent, AuditEventKind, EventFilter, NewEvent, Origin};
 use crate::model::page::{Page, PageRequest};
-use crate::model::user::UserId;
+use crate::model::requirement::Requirement;
+use crate::model::scope::AUDIT_READ;
+use crate::model::user::{Role, UserId};
+use crate::service::authorization::Caller;
 use crate::store::{Store, Writing};
 
 /// So many accounts at once have refused attempts of their own; those of more are counted together.
@@ -105,12 +108,15 @@ impl Audit {
         writing.forget_events(now - self.keep).await
     }
 
-    /// The events, the newest first.
+    /// The events, the newest first. For admins.
     pub(crate) async fn page(
         &self,
+        caller: Caller<'_>,
         filter: EventFilter,
         asked_for: PageRequest,
     ) -> Result<Page<AuditEvent>, Error> {
+        let needed = Requirement::token(&[AUDIT_READ]).by(Role::Admin);
+        caller.require(&needed).await?;
         let events = |stretch| self.store.audit_events(filter, stretch);
         let items = events(asked_for.with_one_more()).await?;
         let behind = match asked_for.behind() {

@@ -5,16 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use crate::error::{Error, Forbidden, Unauthenticated};
-use crate::model::access_token::{AccessSecret, AccessToken};
+use crate::error::{Error, Unauthenticated};
+use crate::model::access_token::AccessSecret;
 use crate::model::audit::{Actor, Credential, Origin};
 use crate::model::credentials::{BearerToken, Credentials};
-use crate::model::form::Refused;
 use crate::model::identity::Identity;
-use crate::model::token::{SessionToken, TokenDigest};
-use crate::model::user::{Account, Role, UserId};
+use crate::model::requirement::Requirement;
+use crate::model::token::TokenDigest;
+use crate::model::user::{Account, UserId};
 use crate::service::Services;
-use crate::service::access_tokens::AccessTokenForm;
 use crate::service::tokens::{IssuedToken, Wanted};
 
 /// The credentials of one request. Nothing is looked up before somebody asks, and nothing costly is
@@ -100,50 +99,54 @@ impl Authentication {
         &self.0.origin
     }
 
-    /// The account that the Bearer token belongs to, as an actor.
-    pub(crate) async fn actor(&self) -> Result<Actor, Error> {
-        let identity = self.identity().await?;
+    /// The identity of the caller, if it meets the requirement. Basic credentials are verified once for
+    /// the whole request, and only where the requirement accepts them.
+    pub(crate) async fn require(&self, needed: &Requirement<'_>) -> Result<Arc<Identity>, Error> {
+        let identity = match &self.0.credentials {
+            Credentials::Basic(_) if needed.accepts_password() => {
+                // In a box, or each query would be as large.
+                Box::pin(self.identity_by_password()).await?
+            }
+            _ => self.identity().await?,
+        };
+        needed.check(&identity)?;
+        Ok(identity)
+    }
+
+    /// The caller with this identity as an actor.
+    pub(super) fn actor(&self, identity: &Identity) -> Result<Actor, Error> {
         let credential = match identity.access_token() {
             Some(id) => Credential::AccessToken(id),
+            None if identity.is_password() => Credential::Password,
             None => Credential::Session(TokenDigest::of(&self.bearer()?.0)),
         };
         Ok(Actor::user(identity.user().id, credential, self.origin()))
     }
 
-    /// The account that the credentials of either kind belong to, as it is now, and as an actor.
-    pub(crate) async fn acting_account(&self) -> Result<(Account, Actor), Error> {
-        let account = self.account().await?;
-        let actor = match &self.0.credentials {
-            Credentials::Basic(_) => {
-                Actor::user(account.user.id, Credential::Password, self.origin())
-            }
-            Credentials::None | Credentials::Bearer(_) => self.actor().await?,
-        };
-        Ok((account, actor))
+    /// Whether the password that was verified for this request is still that of the account.
+    pub(super) fn has_verified(&self, account: &Account) -> bool {
+        let verified = self.0.account.get().and_then(|done| done.as_ref().ok());
+        verified.is_some_and(|verified| {
+            verified.user.id == account.user.id
+                && verified.password_version == account.password_version
+        })
     }
 
-    /// Refuses whoever has a lower role, and whom nobody knows.
-    pub(crate) async fn require_role(&self, role: Role) -> Result<(), Error> {
-        if self.identity().await?.user().role < role {
-            return Err(Forbidden::RoleRequired.into());
+    /// The identity by the Basic credentials, with the account as it is now.
+    async fn identity_by_password(&self) -> Result<Arc<Identity>, Error> {
+        if let Some(identity) = &*self.known() {
+            return Ok(Arc::clone(identity));
         }
-        Ok(())
-    }
-
-    /// Refuses a token whose scopes do not include this, and whom nobody knows.
-    pub(crate) async fn require_scope(&self, scope: &str) -> Result<(), Error> {
-        if !self.identity().await?.has_scope(scope) {
-            return Err(Forbidden::ScopeRequired.into());
-        }
-        Ok(())
-    }
-
-    /// The same, unless a password was sent instead of a token.
-    pub(crate) async fn require_scope_of_bearer(&self, scope: &str) -> Result<(), Error> {
-        match self.0.credentials {
-            Credentials::Basic(_) => Ok(()),
-            Credentials::None | Credentials::Bearer(_) => self.require_scope(scope).await,
-        }
+        let sign_in = async || Ok(self.sign_in(None).await?.0);
+        let verified = self.0.account.get_or_init(sign_in).await;
+        let id = verified.as_ref().map_err(Clone::clone)?.user.id;
+        let account = self.services().store.account_by_id(id).await?;
+        let account = account
+            .filter(|account| account.user.disabled_at.is_none() && self.has_verified(account))
+            .ok_or(Unauthenticated::InvalidCredentials)?;
+        let identity = Arc::new(Identity::of_password(account.user));
+        *self.known() = Some(Arc::clone(&identity));
+        Ok(identity)
     }
 
     /// Trades the Basic credentials for the session token.
@@ -151,7 +154,7 @@ impl Authentication {
         if let Credentials::Bearer(token) = &self.0.credentials
             && AccessSecret::is_meant(&token.0)
         {
-            self.require_session().await?;
+            self.require(&Requirement::SESSION).await?;
         }
         let mut issued = None;
         let sign_in = async || {
@@ -183,47 +186,11 @@ impl Authentication {
 
     /// Lets the session token that is sent as Bearer live longer.
     pub(crate) async fn renew_token(&self) -> Result<IssuedToken, Error> {
-        self.require_session().await?;
+        self.require(&Requirement::SESSION).await?;
         let tokens = &self.services().tokens;
         let renewed = tokens.renew(self.bearer()?, self.origin()).await?;
         self.look_again();
         Ok(renewed)
-    }
-
-    /// The account that the credentials of either kind speak for, as it is now.
-    pub(crate) async fn account(&self) -> Result<Account, Error> {
-        if let Credentials::Basic(_) = &self.0.credentials {
-            let sign_in = async || Ok(self.sign_in(None).await?.0);
-            return self.0.account.get_or_init(sign_in).await.clone();
-        }
-        let id = self.identity().await?.user().id;
-        let account = self.services().store.account_by_id(id).await?;
-        account.ok_or_else(|| Unauthenticated::TokenInvalid.into())
-    }
-
-    /// Makes an access token for whoever shows a password or a session token.
-    pub(crate) async fn create_access_token(
-        &self,
-        form: AccessTokenForm,
-    ) -> Result<(AccessSecret, AccessToken), Refused> {
-        let session = match &self.0.credentials {
-            Credentials::Basic(_) => None,
-            Credentials::None | Credentials::Bearer(_) => {
-                self.require_session().await?;
-                SessionToken::parse(&self.bearer()?.0).map(|token| token.digest())
-            }
-        };
-        let (owner, actor) = self.acting_account().await?;
-        let tokens = &self.services().access_tokens;
-        tokens.create(&actor, &owner, session, form).await
-    }
-
-    /// Refuses access tokens, and whom nobody knows.
-    pub(crate) async fn require_session(&self) -> Result<(), Error> {
-        if self.identity().await?.access_token().is_some() {
-            return Err(Forbidden::SessionRequired.into());
-        }
-        Ok(())
     }
 
     /// Forgets who the Bearer token speaks for, after something changed: the rest of the request is
@@ -256,6 +223,7 @@ impl Authentication {
         let Credentials::Basic(given) = &self.0.credentials else {
             return Err(Unauthenticated::Missing.into());
         };
+        self.claim_verification()?;
         self.services()
             .sign_in
             .by_password(given, wanted, self.origin())

@@ -8,10 +8,12 @@ use crate::model::audit::{Actor, AuditEventKind, NewEvent};
 use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::page::{Page, PageRequest};
 use crate::model::password::Password;
-use crate::model::scope::ACCOUNT_WRITE;
+use crate::model::requirement::Requirement;
 use crate::model::user::{Email, Role, User, UserId, Username};
 use crate::service::authentication::Authentication;
+use crate::service::authorization::{Authorized, Caller};
 use crate::service::passwords::Passwords;
+use crate::service::visible_user::VisibleUser;
 use crate::store::{NewAccount, Store, TakenField};
 
 /// What somebody typed to register.
@@ -33,27 +35,28 @@ pub(crate) struct Users {
     pub(crate) passwords: Arc<Passwords>,
     /// Whether anybody may register.
     pub(crate) open: bool,
+    /// The lowest role to which the accounts of others are visible.
+    pub(crate) listed_for: Role,
 }
 
 impl Users {
-    /// Registers an account for somebody, who has to be an admin where registration is closed.
+    /// Registers an account. While registration is closed, the caller has to be an admin.
     pub(crate) async fn register(
         &self,
         asking: &Authentication,
         registration: &Registration,
-    ) -> Result<User, Refused> {
-        let actor = if self.open {
-            Actor::Anonymous(asking.origin().clone())
+    ) -> Result<VisibleUser, Refused> {
+        let admin = if self.open {
+            None
         } else {
-            let admin = asking.require_role(Role::Admin).await;
-            admin.map_err(|error| match error {
-                Error::Unauthenticated(_) | Error::Forbidden(_) => {
+            let needed = Requirement::WRITE.by(Role::Admin);
+            let admin = Caller::from(asking).authorize(&needed).await;
+            Some(admin.map_err(|error| match error {
+                Error::Unauthenticated(_) | Error::Forbidden(Forbidden::RoleRequired) => {
                     Forbidden::RegistrationClosed.into()
                 }
-                fault => fault,
-            })?;
-            asking.require_scope(ACCOUNT_WRITE).await?;
-            asking.actor().await?
+                other => other,
+            })?)
         };
         let checked = Checked::new(registration)?;
         asking
@@ -65,7 +68,16 @@ impl Users {
         // Asked before the costly hash; the insertion asks again.
         self.refuse_taken(&checked).await?;
         asking.claim_new_hash()?;
-        self.insert(&actor, checked, Role::User).await
+        let actor = match &admin {
+            Some(admin) => admin.actor().clone(),
+            None => Actor::Anonymous(asking.origin().clone()),
+        };
+        let user = self.insert(actor, admin.as_ref(), checked, Role::User);
+        let user = user.await?;
+        Ok(match admin {
+            Some(admin) => admin.viewer().sees(user),
+            None => VisibleUser::whole(user),
+        })
     }
 
     /// Adds an account, as the operator may.
@@ -76,10 +88,17 @@ impl Users {
     ) -> Result<User, Refused> {
         let checked = Checked::new(registration)?;
         self.refuse_taken(&checked).await?;
-        self.insert(&Actor::Operator, checked, role).await
+        self.insert(Actor::Operator, None, checked, role).await
     }
 
-    async fn insert(&self, actor: &Actor, new: Checked, role: Role) -> Result<User, Refused> {
+    /// Inserts an account. While registration is closed, the admin is checked again before that.
+    async fn insert(
+        &self,
+        actor: Actor,
+        admin: Option<&Authorized>,
+        new: Checked,
+        role: Role,
+    ) -> Result<User, Refused> {
         let password = new.password.clone();
         let password_hash = self.passwords.reserve()?.hash(password).await?;
         let now = self.clock.now();
@@ -91,12 +110,17 @@ impl Users {
             created_at: now,
         };
         let mut writing = self.store.write().await?;
+        if let Some(admin) = admin
+            && let Some(id) = admin.user_id()
+        {
+            admin.check_again(writing.account(id).await?.as_ref())?;
+        }
         let Some(id) = writing.insert_user(account).await? else {
             drop(writing);
             self.refuse_taken(&new).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         };
-        let event = NewEvent::new(AuditEventKind::Registered, id, actor.clone(), now);
+        let event = NewEvent::new(AuditEventKind::Registered, id, actor, now);
         writing.record(event);
         writing.commit().await?;
         let account = self.store.account_by_id(id).await?;
@@ -109,32 +133,84 @@ impl Users {
         refuse_taken(self.store.taken(username, email, None).await?)
     }
 
-    pub(crate) async fn by_id(&self, id: UserId) -> Result<Option<User>, Error> {
-        let account = self.store.account_by_id(id).await?;
-        Ok(account.map(|account| account.user))
+    /// The account of the caller.
+    pub(crate) async fn me(&self, asking: &Authentication) -> Result<VisibleUser, Error> {
+        let identity = asking.require(&Requirement::token(&[])).await?;
+        Ok(VisibleUser::seen_by(&identity, identity.shared_user()))
     }
 
-    /// Whoever has this name, however it is spelt; a name that nobody can have is nobody's.
-    pub(crate) async fn by_username(&self, username: &str) -> Result<Option<User>, Error> {
-        let Ok(username) = Username::parse(username) else {
-            return Ok(None);
+    /// The account with this id or name. Other accounts than the caller's own are for those to whom the
+    /// list is visible, and whether they exist is not shown to others.
+    pub(crate) async fn find(
+        &self,
+        caller: Caller<'_>,
+        key: UserKey<'_>,
+    ) -> Result<Option<VisibleUser>, Error> {
+        let viewer = caller.require(&Requirement::token(&[])).await?;
+        let is_own = viewer.user().is_some_and(|own| key.is_of(own));
+        let role = if is_own { Role::User } else { self.listed_for };
+        let viewer = caller.require(&Requirement::READ.by(role)).await?;
+        let account = match key {
+            UserKey::Id(id) => self.store.account_by_id(id).await?,
+            UserKey::Name(name) => match Username::parse(name) {
+                Ok(name) => self.store.account_by_name(&name.canonical).await?,
+                // No account can have this name.
+                Err(_) => None,
+            },
         };
-        let account = self.store.account_by_name(&username.canonical).await?;
-        Ok(account.map(|account| account.user))
+        Ok(account.map(|account| viewer.sees(account.user)))
     }
 
     /// The page that is asked for, in the order of ids, which are the positions.
-    pub(crate) async fn page(&self, asked_for: PageRequest) -> Result<Page<User>, Error> {
+    pub(crate) async fn page(
+        &self,
+        caller: Caller<'_>,
+        asked_for: PageRequest,
+    ) -> Result<Page<VisibleUser>, Error> {
+        let needed = Requirement::READ.by(self.listed_for);
+        let viewer = caller.require(&needed).await?;
         let items = self.store.users(asked_for.with_one_more()).await?;
         let behind = match asked_for.behind() {
             Some(stretch) => self.store.users(stretch).await?,
             None => Vec::new(),
         };
-        Ok(asked_for.page(items, &behind))
+        let Page {
+            items,
+            has_previous,
+            has_next,
+        } = asked_for.page(items, &behind);
+        Ok(Page {
+            items: items.into_iter().map(|user| viewer.sees(user)).collect(),
+            has_previous,
+            has_next,
+        })
     }
 
-    pub(crate) async fn count(&self) -> Result<u64, Error> {
+    /// The number of accounts.
+    pub(crate) async fn count(&self, caller: Caller<'_>) -> Result<u64, Error> {
+        let needed = Requirement::READ.by(self.listed_for);
+        caller.require(&needed).await?;
         self.store.count_users().await
+    }
+}
+
+/// A look-up of one account.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UserKey<'a> {
+    Id(UserId),
+    /// The name in any spelling.
+    Name(&'a str),
+}
+
+impl UserKey<'_> {
+    fn is_of(&self, user: &User) -> bool {
+        let canonical = |name| Username::parse(name).map(|name| name.canonical).ok();
+        match self {
+            Self::Id(id) => *id == user.id,
+            Self::Name(name) => {
+                canonical(name).is_some_and(|name| Some(name) == canonical(&user.username))
+            }
+        }
     }
 }
 

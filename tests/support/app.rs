@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait};
 use serde_json::{Value, json};
-use symbolon::{Clock, Config, MockClock, Symbolon};
+use symbolon::{Clock, Config, MockClock, Operator, Symbolon};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -149,6 +149,10 @@ impl TestApp {
         self.clock.advance(by);
     }
 
+    pub fn operator(&self) -> Operator {
+        self.symbolon.0.operator()
+    }
+
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -228,6 +232,16 @@ impl TestApp {
             .send()
             .await;
         let token = answer.at("/data/createToken/token").as_str();
+        token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+    }
+
+    /// Makes an access token with [`PASSWORD`]; the token.
+    pub async fn access_token(&self, username: &str, input: Value) -> String {
+        let document = "mutation($i: CreateAccessTokenInput!) {
+            createAccessToken(input: $i) { token userErrors { code field } } }";
+        let create = self.operation_with(document, &json!({ "i": input }));
+        let answer = create.basic(username, PASSWORD).send().await;
+        let token = answer.at("/data/createAccessToken/token").as_str();
         token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
     }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use reqwest::Method;
 use tempfile::TempDir;
 
-use super::{Answer, Server, common_key, unthrottled};
+use super::{Answer, PASSWORD, Server, common_key, unthrottled};
 
 /// An instance on this database.
 pub struct Instance {
@@ -72,6 +72,12 @@ impl Instance {
     pub async fn mutate(&self, token: &str, call: &str) -> Answer {
         let mutation = self.operation(&format!("mutation {{ {call} }}"));
         mutation.bearer(token).send().await
+    }
+
+    /// The same with the password.
+    pub async fn mutate_as(&self, name: &str, call: &str) -> Answer {
+        let mutation = self.operation(&format!("mutation {{ {call} }}"));
+        mutation.basic(name, PASSWORD).send().await
     }
 
     pub async fn is_ready(&self) -> bool {

@@ -27,7 +27,7 @@ export function Account() {
     <header>
       <div>
         <h1>{data ? `Hello, ${data.me.username}` : "Hello"}</h1>
-        {data && <p>{[data.me.email, data.me.role.toLowerCase()].filter(Boolean).join(" · ")}</p>}
+        {data && <p>{[data.me.email, data.me.role?.toLowerCase()].filter(Boolean).join(" · ")}</p>}
         {error && <p role="alert">{words(error)}</p>}
       </div>
       <div className="actions">

@@ -13,7 +13,6 @@ const USERS = graphql(`
         node {
           id
           username
-          createdAt
         }
       }
       pageInfo {
@@ -45,9 +44,6 @@ export function Users() {
             {data.users.edges.map(({ node }) => (
               <li key={node.id}>
                 <span>{node.username}</span>
-                <time dateTime={node.createdAt}>
-                  {new Date(node.createdAt).toLocaleDateString()}
-                </time>
               </li>
             ))}
           </ol>

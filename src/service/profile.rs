@@ -1,0 +1,87 @@
+//! Change the name and the e-mail address of an account.
+
+use crate::error::Error;
+use crate::model::audit::{AuditEventKind, Detail};
+use crate::model::form::{Change, Refused};
+use crate::model::requirement::Requirement;
+use crate::model::user::{Email, Role, UserId, Username};
+use crate::service::accounts::{Accounts, target};
+use crate::service::authorization::Caller;
+use crate::service::users::refuse_taken;
+use crate::service::visible_user::VisibleUser;
+use crate::store::ProfileChange;
+
+/// The changes of a profile, as a client sends them.
+#[derive(Debug, Default)]
+pub(crate) struct Profile {
+    pub(crate) username: Change<String>,
+    /// `None` removes it.
+    pub(crate) email: Change<Option<String>>,
+}
+
+impl Accounts {
+    /// Changes the name or the e-mail address of an account. The e-mail address, and the name of
+    /// another, take the password: with them an account can be taken over.
+    pub(crate) async fn update(
+        &self,
+        caller: Caller<'_>,
+        id: Option<UserId>,
+        profile: Profile,
+    ) -> Result<VisibleUser, Refused> {
+        let (id, is_own) = target(caller, id).await?;
+        let changes_email = profile.email != Change::Keep;
+        let changes_name = profile.username != Change::Keep;
+        let needed = if changes_email || (changes_name && !is_own) {
+            Requirement::PASSWORD
+        } else {
+            Requirement::WRITE
+        };
+        let role = if is_own { Role::User } else { Role::Admin };
+        let by = caller.authorize(&needed.by(role)).await?;
+        let username = match &profile.username {
+            Change::Keep => Ok(Change::Keep),
+            Change::To(name) => Username::parse(name).map(Change::To),
+        };
+        let email = match &profile.email {
+            Change::Keep => Ok(Change::Keep),
+            Change::To(None) => Ok(Change::To(None)),
+            Change::To(Some(email)) => Email::parse(email).map(Some).map(Change::To),
+        };
+        let (username, email) = match (username, email) {
+            (Ok(username), Ok(email)) => (username, email),
+            (username, email) => {
+                let errors = [username.err(), email.err()];
+                return Err(Refused::Form(errors.into_iter().flatten().collect()));
+            }
+        };
+        let change = ProfileChange { username, email };
+        self.refuse_taken(&change, id).await?;
+        let (writing, account) = self.begin(&by, id).await?;
+        if !writing.set_profile(id, &change).await? {
+            drop(writing);
+            self.refuse_taken(&change, id).await?;
+            return Err(Error::internal("a value was taken, and is not any more").into());
+        }
+        let old = account.user.username;
+        let detail = match change.username {
+            Change::To(Username { display: new, .. }) if new != old => {
+                Detail::Username { old, new }
+            }
+            _ => Detail::None,
+        };
+        self.finish_with(writing, AuditEventKind::ProfileChanged, id, &by, detail)
+            .await
+    }
+
+    async fn refuse_taken(&self, change: &ProfileChange, own: UserId) -> Result<(), Refused> {
+        let username = match &change.username {
+            Change::To(username) => Some(username),
+            Change::Keep => None,
+        };
+        let email = match &change.email {
+            Change::To(email) => email.as_ref(),
+            Change::Keep => None,
+        };
+        refuse_taken(self.store.taken(username, email, Some(own)).await?)
+    }
+}

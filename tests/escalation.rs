@@ -1,0 +1,434 @@
+//! A stolen Bearer token grants and changes no authority, and an access token reads no more than its
+//! scopes.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use symbolon::{AuditEventKind, EventFilter, Registration, Role};
+
+use crate::support::{Answer, PASSWORD, TestApp, eventually};
+
+const NEW_PASSWORD: &str = "another good password";
+
+/// An app with the admins `ada` (1) and `alan` (2) and the user `bob` (3).
+async fn with_admins() -> TestApp {
+    let app = TestApp::unthrottled().await;
+    for name in ["ada", "alan", "bob"] {
+        app.register(name).await;
+    }
+    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id < 3")
+        .await;
+    app
+}
+
+/// The operations that grant or change authority, with the role that each needs.
+fn grants() -> Vec<(&'static str, String)> {
+    let calls = [
+        ("ADMIN", "setUserRole(id: 3, role: ADMIN) { user { id } }"),
+        ("ADMIN", "setUserRole(id: 2, role: USER) { user { id } }"),
+        (
+            "ADMIN",
+            r#"setUserPassword(input: { id: 2, newPassword: "another good password" }) { user { id } }"#,
+        ),
+        ("ADMIN", "enableUser(id: 3) { user { id } }"),
+        (
+            "ADMIN",
+            r#"updateUser(input: { id: 2, email: "mallory@example.org" }) { user { id } }"#,
+        ),
+        (
+            "ADMIN",
+            "updateUser(input: { id: 2, email: null }) { user { id } }",
+        ),
+        (
+            "ADMIN",
+            r#"updateUser(input: { id: 2, username: "mallory" }) { user { id } }"#,
+        ),
+        (
+            "USER",
+            r#"updateUser(input: { email: "mallory@example.org" }) { user { id } }"#,
+        ),
+        (
+            "USER",
+            r#"updateUser(input: { username: "lovelace", email: null }) { user { id } }"#,
+        ),
+        (
+            "USER",
+            r#"createAccessToken(input: { name: "mine" }) { token }"#,
+        ),
+    ];
+    calls
+        .into_iter()
+        .map(|(role, call)| (role, call.to_owned()))
+        .collect()
+}
+
+async fn with_bearer(app: &TestApp, token: &str, document: &str) -> Answer {
+    app.operation(document).bearer(token).send().await
+}
+
+/// The rows that authority depends on.
+async fn authority(app: &TestApp) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for id in 1..=3 {
+        let row = app.row(id).await;
+        rows.push(json!([
+            row.username,
+            row.email,
+            format!("{:?}", row.role),
+            row.password_hash,
+            row.disabled_at,
+        ]));
+    }
+    rows
+}
+
+/// An access token with these scopes.
+async fn access_token(app: &TestApp, username: &str, name: &str, scopes: &[&str]) -> String {
+    let input = json!({ "name": name, "scopes": scopes });
+    app.access_token(username, input).await
+}
+
+#[tokio::test]
+async fn a_bearer_token_grants_no_authority() {
+    let app = with_admins().await;
+    let tokens = [
+        app.sign_in("ada").await,
+        access_token(&app, "ada", "all", &["*"]).await,
+        access_token(&app, "ada", "write", &["account:write"]).await,
+    ];
+    let before = authority(&app).await;
+    for token in &tokens {
+        for (_, call) in grants() {
+            let answer = with_bearer(&app, token, &format!("mutation {{ {call} }}")).await;
+            assert_eq!(answer.error(), ("FORBIDDEN", "PASSWORD_REQUIRED"), "{call}");
+        }
+    }
+    assert_eq!(authority(&app).await, before);
+}
+
+#[tokio::test]
+async fn the_role_is_checked_before_the_password() {
+    let app = with_admins().await;
+    let bob = app.sign_in("bob").await;
+    let before = authority(&app).await;
+    for (role, call) in grants() {
+        let document = format!("mutation {{ {call} }}");
+        let expected = match role {
+            "ADMIN" => "ROLE_REQUIRED",
+            _ => "PASSWORD_REQUIRED",
+        };
+        let answer = with_bearer(&app, &bob, &document).await;
+        assert_eq!(answer.error(), ("FORBIDDEN", expected), "{call}");
+        let answer = app.operation(&document).send().await;
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{call}");
+        let answer = app.operation(&document).basic("bob", "wrong").send().await;
+        let error = ("UNAUTHENTICATED", "INVALID_CREDENTIALS");
+        assert_eq!(answer.error(), error, "{call}");
+        if role == "ADMIN" {
+            let answer = app.operation(&document).basic("bob", PASSWORD).send().await;
+            assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"), "{call}");
+        }
+    }
+    assert_eq!(authority(&app).await, before);
+}
+
+#[tokio::test]
+async fn the_password_of_an_admin_grants_authority() {
+    let app = with_admins().await;
+    for (_, call) in grants() {
+        let document = format!("mutation {{ {call} }}");
+        let answer = app.operation(&document).basic("ada", PASSWORD).send().await;
+        assert_eq!(answer.at("/errors"), &Value::Null, "{call}: {answer:?}");
+        // The name by which the next request signs in.
+        app.sql(
+            "UPDATE symbolon_user SET username = 'ada', username_canonical = 'ada' WHERE id = 1",
+        )
+        .await;
+    }
+    let (ada, alan, bob) = (app.row(1).await, app.row(2).await, app.row(3).await);
+    assert_eq!(ada.email, None);
+    assert_eq!(alan.username, "mallory");
+    assert_eq!(alan.role, entity::user::Role::User);
+    assert_eq!(bob.role, entity::user::Role::Admin);
+    let create = app.operation("mutation { createToken { token } }");
+    let signed_in = create.basic("mallory", NEW_PASSWORD).send().await;
+    assert!(signed_in.at("/data/createToken/token").is_string());
+}
+
+#[tokio::test]
+async fn a_disabled_admin_grants_nothing() {
+    let app = with_admins().await;
+    app.sql("UPDATE symbolon_user SET disabled_at = 0 WHERE id = 1")
+        .await;
+    for (_, call) in grants() {
+        let document = format!("mutation {{ {call} }}");
+        let answer = app.operation(&document).basic("ada", PASSWORD).send().await;
+        let error = ("UNAUTHENTICATED", "INVALID_CREDENTIALS");
+        assert_eq!(answer.error(), error, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn reading_needs_a_scope() {
+    let app = with_admins().await;
+    let narrow = access_token(&app, "ada", "narrow", &["notes:read"]).await;
+    for document in [
+        "{ users { nodes { id } } }",
+        "{ users { totalCount } }",
+        "{ user(id: 1) { id } }",
+        "{ user(id: 3) { id } }",
+        r#"{ user(username: "ada") { id } }"#,
+        "{ auditEvents { nodes { id } } }",
+        "{ me { email } }",
+        "{ me { createdAt } }",
+        "{ me { lastSignInAt } }",
+        "{ me { disabledAt } }",
+        "{ me { accessTokens { name } } }",
+    ] {
+        let answer = with_bearer(&app, &narrow, document).await;
+        assert_eq!(
+            answer.error(),
+            ("FORBIDDEN", "SCOPE_REQUIRED"),
+            "{document}"
+        );
+    }
+    let answer = with_bearer(&app, &narrow, "{ me { id username role __typename } }").await;
+    assert_eq!(answer.at("/errors"), &Value::Null);
+}
+
+#[tokio::test]
+async fn the_list_of_users_is_for_admins() {
+    let app = with_admins().await;
+    let bob = app.sign_in("bob").await;
+    for document in [
+        "{ users { nodes { id } } }",
+        "{ user(id: 1) { id } }",
+        "{ user(id: 99) { id } }",
+        r#"{ user(id: "x") { id } }"#,
+        r#"{ user(username: "ada") { id } }"#,
+        r#"{ user(username: "unknown") { id } }"#,
+        r#"{ user(username: "not a name") { id } }"#,
+    ] {
+        let answer = with_bearer(&app, &bob, document).await;
+        assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"), "{document}");
+    }
+    for document in [
+        "{ user(id: 3) { id email role createdAt } }",
+        r#"{ user(username: "BOB") { id email role createdAt } }"#,
+    ] {
+        let own = with_bearer(&app, &bob, document).await;
+        assert_eq!(own.at("/data/user/id"), "3");
+        assert_eq!(own.at("/data/user/role"), "USER");
+        assert_eq!(own.at("/data/user/createdAt"), "2026-01-01T00:00:00+00:00");
+    }
+}
+
+#[tokio::test]
+async fn no_form_of_a_document_helps_a_bearer_token() {
+    let app = with_admins().await;
+    let token = app.sign_in("ada").await;
+    let narrow = access_token(&app, "ada", "narrow", &["account:write", "audit:read"]).await;
+    let call = "setUserRole(id: 3, role: ADMIN) { user { id } }";
+    let before = authority(&app).await;
+    for (document, name) in [
+        (format!("mutation {{ a: {call} b: {call} }}"), None),
+        (
+            format!("mutation {{ ...F }} fragment F on Mutation {{ {call} }}"),
+            None,
+        ),
+        (
+            format!("mutation {{ ... on Mutation @include(if: true) {{ {call} }} }}"),
+            None,
+        ),
+        (
+            format!("mutation A {{ renewToken {{ token }} }} mutation B {{ {call} }}"),
+            Some("B"),
+        ),
+        (
+            format!("query A {{ me {{ id }} }} mutation B {{ {call} }}"),
+            Some("B"),
+        ),
+        (
+            format!("mutation {{ disableUser(id: 3) {{ user {{ id }} }} {call} }}"),
+            None,
+        ),
+    ] {
+        for token in [&token, &narrow] {
+            let body = json!({ "query": document, "operationName": name });
+            let request = app.request(Method::POST, "/graphql").json(&body);
+            let answer = Answer::of(request.bearer_auth(token)).await;
+            let reason = answer.at("/errors/0/extensions/reason");
+            assert_eq!(reason, "PASSWORD_REQUIRED", "{document}");
+        }
+    }
+    let enable = app.operation("mutation { enableUser(id: 3) { user { id } } }");
+    enable.basic("ada", PASSWORD).send().await;
+    app.sign_in("bob").await;
+    assert_eq!(authority(&app).await, before);
+    // What is nested in a payload has the requirement that it has elsewhere.
+    let document = "mutation { disableUser(id: 3) { ...P } }
+        fragment P on UserPayload { user { id username x: email ... on User { accessTokens { name } } role } }";
+    let answer = with_bearer(&app, &narrow, document).await;
+    let errors = answer.at("/errors").as_array().unwrap();
+    let paths: Vec<_> = errors
+        .iter()
+        .map(|error| error["path"][2].clone())
+        .collect();
+    for field in ["x", "accessTokens", "role"] {
+        assert!(paths.contains(&json!(field)), "{answer:?}");
+    }
+    for error in errors {
+        assert_eq!(error["extensions"]["reason"], "SCOPE_REQUIRED");
+    }
+    let user =
+        json!({ "id": "3", "username": "bob", "x": null, "accessTokens": null, "role": null });
+    assert_eq!(answer.at("/data/disableUser/user"), &user);
+}
+
+#[tokio::test]
+async fn the_other_endpoints_take_no_more_from_a_token_or_a_password() {
+    let app = with_admins().await;
+    let token = access_token(&app, "ada", "all", &["*"]).await;
+    let trade = app.request(Method::POST, "/tokens").bearer_auth(&token);
+    let answer = Answer::of(trade).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.at("/reason"), "SESSION_REQUIRED");
+    // A reverse proxy asks about tokens.
+    let auth = app.request(Method::GET, "/auth");
+    let answer = Answer::of(auth.basic_auth("ada", Some(PASSWORD))).await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.at("/reason"), "MISSING");
+    let both = app.operation("mutation { setUserRole(id: 3, role: ADMIN) { user { id } } }");
+    let both = both.bearer(&token).basic("bob", PASSWORD).send().await;
+    assert_eq!(both.status, 400);
+    assert_eq!(both.at("/code"), "BAD_REQUEST");
+    // A browser adds the password by itself, also for the pages of others.
+    let call = app.operation("mutation { setUserRole(id: 3, role: ADMIN) { user { id } } }");
+    let call = call
+        .basic("ada", PASSWORD)
+        .header("sec-fetch-site", b"cross-site");
+    assert_eq!(call.send().await.error(), ("FORBIDDEN", "CROSS_SITE"));
+    assert_eq!(app.row(3).await.role, entity::user::Role::User);
+}
+
+/// The number of events of this kind in the audit trail, counted ones included.
+async fn events(app: &TestApp, kind: AuditEventKind) -> i64 {
+    let mut filter = EventFilter::default();
+    filter.kind = Some(kind);
+    let events = app.operator().audit_events(filter, None).await.unwrap();
+    events.iter().map(|event| event.count).sum()
+}
+
+#[tokio::test]
+async fn a_request_verifies_its_password_once() {
+    let app = with_admins().await;
+    let aliases = (0..20).map(|n| {
+        format!(
+            "a{n}: setUserRole(id: 3, role: ADMIN) {{ user {{ id }} }}
+             b{n}: disableUser(id: 99) {{ userErrors {{ code }} }}
+             c{n}: createToken {{ token }} "
+        )
+    });
+    let document = format!("mutation {{ {} }}", aliases.take(16).collect::<String>());
+    let send = async |password| {
+        let request = app.operation(&document);
+        request.basic("ada", password).send().await
+    };
+    let answer = send(PASSWORD).await;
+    assert_eq!(answer.at("/errors"), &Value::Null);
+    assert_eq!(events(&app, AuditEventKind::SignedIn).await, 1);
+    let answer = send("wrong").await;
+    assert_eq!(answer.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
+    assert_eq!(events(&app, AuditEventKind::SignInFailed).await, 1);
+    // Before a password of the input, Basic credentials are the one that is verified.
+    let document = format!(
+        r#"mutation {{ createToken {{ token }} deleteUser(input: {{ password: "{PASSWORD}" }}) {{ deletedUserId }} }}"#
+    );
+    let answer = app.operation(&document).basic("bob", PASSWORD).send().await;
+    assert_eq!(answer.at("/data/deleteUser/deletedUserId"), "3");
+}
+
+#[tokio::test]
+async fn grants_are_throttled_as_sign_ins_are() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    app.sql("UPDATE symbolon_user SET role = 'admin'").await;
+    let mut refused = 0;
+    for _ in 0..25 {
+        let call = app.operation("mutation { enableUser(id: 1) { user { id } } }");
+        let answer = call.basic("ada", "wrong").send().await;
+        refused += i32::from(answer.error().0 == "RATE_LIMITED");
+    }
+    assert_eq!(refused, 5);
+}
+
+/// An app whose admin `ada` (1) is about to change something: `change` takes effect once her password
+/// was verified, while the new password is hashed.
+async fn while_a_password_is_hashed(call: &str, change: &str) -> (TestApp, Answer) {
+    let app = TestApp::configured(|config| {
+        config.registration = false;
+        // A hash takes some tenths of a second.
+        config.argon2_memory = 19_456;
+        config.argon2_iterations = 10;
+    })
+    .await;
+    for (name, role) in [
+        ("ada", Role::Admin),
+        ("alan", Role::Admin),
+        ("bob", Role::User),
+    ] {
+        let new = Registration {
+            username: name.to_owned(),
+            email: None,
+            password: PASSWORD.to_owned(),
+        };
+        app.operator().add_user(&new, role).await.unwrap();
+    }
+    let document = format!("mutation {{ {call} }}");
+    let call = app.operation(&document).basic("ada", PASSWORD).send();
+    let changes = async {
+        eventually("the password is verified", async || {
+            app.row(1).await.last_sign_in_at
+        })
+        .await;
+        app.sql(change).await;
+    };
+    let (answer, ()) = tokio::join!(call, changes);
+    (app, answer)
+}
+
+#[tokio::test]
+async fn a_role_that_is_lost_meanwhile_registers_nobody() {
+    let call = format!(
+        r#"createUser(input: {{ username: "eve", password: "{NEW_PASSWORD}" }}) {{ user {{ id }} }}"#
+    );
+    let change = "UPDATE symbolon_user SET role = 'user' WHERE id = 1";
+    let (app, answer) = while_a_password_is_hashed(&call, change).await;
+    assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
+    assert!(app.operator().user("eve").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_meanwhile_sets_no_other_one() {
+    let call = format!(
+        r#"setUserPassword(input: {{ id: 3, newPassword: "{NEW_PASSWORD}" }}) {{ user {{ id }} }}"#
+    );
+    for (change, error) in [
+        (
+            "UPDATE symbolon_user SET password_version = password_version + 1 WHERE id = 1",
+            ("UNAUTHENTICATED", "INVALID_CREDENTIALS"),
+        ),
+        (
+            "UPDATE symbolon_user SET disabled_at = 0 WHERE id = 1",
+            ("UNAUTHENTICATED", "INVALID_CREDENTIALS"),
+        ),
+        (
+            "UPDATE symbolon_user SET role = 'user' WHERE id = 1",
+            ("FORBIDDEN", "ROLE_REQUIRED"),
+        ),
+    ] {
+        let (app, answer) = while_a_password_is_hashed(&call, change).await;
+        assert_eq!(answer.error(), error, "{change}");
+        let (target, untouched) = (app.row(3).await, app.row(2).await);
+        assert_eq!(target.password_version, untouched.password_version);
+    }
+}
