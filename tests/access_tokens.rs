@@ -204,7 +204,7 @@ fn account_mutations() -> [(&'static str, String); 5] {
         ("revokeAccessToken", "revokeAccessToken(id: 99)".to_owned()),
         (
             "deleteUser",
-            r#"deleteUser(input: { id: 2 }) { deletedUserId }"#.to_owned(),
+            "deleteUser(input: { id: 2 }) { deletedUserId }".to_owned(),
         ),
     ]
 }

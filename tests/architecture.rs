@@ -144,3 +144,23 @@ fn each_file_of_tests_is_run() {
         }
     }
 }
+
+#[test]
+fn only_the_operator_is_exempt_from_authorization() {
+    for (name, code) in code() {
+        let is_operators = name == "operator.rs" || name.starts_with("service/");
+        for exemption in ["Caller::Operator", "Actor::Operator", "into_user("] {
+            assert!(
+                is_operators || !code.contains(exemption),
+                "{name}: {exemption}"
+            );
+        }
+        // Endpoints call use cases, which authorize their caller.
+        let is_endpoint = name.starts_with("graphql/") || name.starts_with("http/");
+        for inside in [".store.", "model::requirement::Requirement"] {
+            let is_guard = ["graphql/guard.rs", "http/forward_auth.rs"].contains(&name.as_str());
+            let allowed = !is_endpoint || (is_guard && inside != ".store.");
+            assert!(allowed || !code.contains(inside), "{name}: {inside}");
+        }
+    }
+}

@@ -1,11 +1,13 @@
 //! A stolen Bearer token grants and changes no authority, and an access token reads no more than its
 //! scopes.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use symbolon::{AuditEventKind, EventFilter, Registration, Role};
 
-use crate::support::{Answer, PASSWORD, TestApp, eventually};
+use crate::support::{Answer, PASSWORD, Server, Socket, TestApp, eventually};
 
 const NEW_PASSWORD: &str = "another good password";
 
@@ -312,8 +314,10 @@ async fn the_other_endpoints_take_no_more_from_a_token_or_a_password() {
 
 /// The number of events of this kind in the audit trail, counted ones included.
 async fn events(app: &TestApp, kind: AuditEventKind) -> i64 {
-    let mut filter = EventFilter::default();
-    filter.kind = Some(kind);
+    let filter = EventFilter {
+        kind: Some(kind),
+        ..EventFilter::default()
+    };
     let events = app.operator().audit_events(filter, None).await.unwrap();
     events.iter().map(|event| event.count).sum()
 }
@@ -430,5 +434,52 @@ async fn a_password_that_is_changed_meanwhile_sets_no_other_one() {
         assert_eq!(answer.error(), error, "{change}");
         let (target, untouched) = (app.row(3).await, app.row(2).await);
         assert_eq!(target.password_version, untouched.password_version);
+    }
+}
+
+#[tokio::test]
+async fn a_password_passes_no_guard_of_an_embedders_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::embed_example(folder.path());
+    server.registration("ada").send().await;
+    let ask = async |document: &str| {
+        let request = server.operation(document);
+        request.basic("ada", PASSWORD).send().await
+    };
+    for document in [
+        r#"mutation { addNote(text: "one") }"#,
+        r#"mutation { createAccessToken(input: { name: "a" }) { token } addNote(text: "one") }"#,
+        r#"mutation { createToken { token } addNote(text: "one") }"#,
+        r#"mutation { updateUser(input: { email: null }) { user { id } } addNote(text: "one") }"#,
+        "{ notes }",
+    ] {
+        let answer = ask(document).await;
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{document}");
+    }
+    // A socket has only subscriptions, and takes tokens only.
+    let basic = format!("Basic {}", STANDARD.encode(format!("ada:{PASSWORD}")));
+    let mut socket = Socket::silent(&server.base).await;
+    let payload = json!({ "authorization": basic });
+    socket
+        .say(&json!({ "type": "connection_init", "payload": payload }))
+        .await;
+    assert_eq!(socket.hear().await["type"], "connection_ack");
+    for (id, document, code) in [
+        ("1", "subscription { noteAdded }", "UNAUTHENTICATED"),
+        (
+            "2",
+            "mutation { updateUser(input: { email: null }) { user { id } } }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        ("3", "{ me { id } }", "GRAPHQL_VALIDATION_FAILED"),
+    ] {
+        socket.subscribe(id, document).await;
+        let message = loop {
+            let message = socket.hear().await;
+            if message["id"] == id && message["type"] != "complete" {
+                break message;
+            }
+        };
+        assert!(message.to_string().contains(code), "{document}: {message}");
     }
 }

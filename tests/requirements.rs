@@ -291,11 +291,10 @@ fn refusal(rule: Rule, kind: Kind) -> Option<Refusal> {
     let takes_password = matches!(rule, Write(_) | Password(_) | SignIn);
     match (rule, kind) {
         (Public, _) => return None,
-        (_, Kind::None) => return Some(MISSING),
         (_, Kind::WrongPassword) if takes_password => {
             return Some(("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
         }
-        (_, Kind::WrongPassword) => return Some(MISSING),
+        (_, Kind::None | Kind::WrongPassword) => return Some(MISSING),
         (_, Kind::Password(_)) if !takes_password => return Some(MISSING),
         (Revoke, _) | (SignIn, Kind::Password(_)) => return None,
         (SignIn, Kind::Access(..)) => return forbidden("SESSION_REQUIRED"),
@@ -305,11 +304,15 @@ fn refusal(rule: Rule, kind: Kind) -> Option<Refusal> {
         (_, Kind::Expired | Kind::Revoked) => return Some(EXPIRED),
         _ => {}
     }
-    let (role, met, reason) = match rule {
+    let (least, met, reason) = match rule {
         Token => (Role::User, true, ""),
-        Scope(scope, role) => (role, kind.has(scope), "SCOPE_REQUIRED"),
-        Write(role) => (role, kind.has("account:write"), "SCOPE_REQUIRED"),
-        Password(role) => (role, matches!(kind, Kind::Password(_)), "PASSWORD_REQUIRED"),
+        Scope(scope, least) => (least, kind.has(scope), "SCOPE_REQUIRED"),
+        Write(least) => (least, kind.has("account:write"), "SCOPE_REQUIRED"),
+        Password(least) => (
+            least,
+            matches!(kind, Kind::Password(_)),
+            "PASSWORD_REQUIRED",
+        ),
         Session => (
             Role::User,
             matches!(kind, Kind::Session(_)),
@@ -317,7 +320,7 @@ fn refusal(rule: Rule, kind: Kind) -> Option<Refusal> {
         ),
         Public | SignIn | Revoke => unreachable!(),
     };
-    if kind.role() < role {
+    if kind.role() < least {
         forbidden("ROLE_REQUIRED")
     } else if met {
         None

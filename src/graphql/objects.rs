@@ -122,7 +122,7 @@ impl Token {
 
     /// Whose it is.
     async fn user(&self) -> User {
-        User(VisibleUser::whole(self.0.user.clone()))
+        User(self.0.user.clone())
     }
 }
 

@@ -52,8 +52,9 @@ impl Authentication {
         &self.0.services
     }
 
-    /// Who the Bearer token speaks for.
+    /// The identity of the Bearer token. Basic credentials have none here, even if they were verified.
     pub(crate) async fn identity(&self) -> Result<Arc<Identity>, Error> {
+        self.bearer()?;
         if let Some(identity) = &*self.known() {
             return Ok(Arc::clone(identity));
         }

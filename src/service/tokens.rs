@@ -12,6 +12,7 @@ use crate::model::identity::Identity;
 use crate::model::token::{Lifetime, LiveToken, Nonce, ServerKey, Session, SessionToken};
 use crate::model::user::{Account, User, UserId};
 use crate::service::cache::Found;
+use crate::service::visible_user::VisibleUser;
 use crate::store::{Store, Writing};
 
 /// A token on its way to its bearer.
@@ -21,7 +22,7 @@ pub(crate) struct IssuedToken {
     pub(crate) expires_at: DateTime<Utc>,
     /// Seconds from the answer to `expires_at`.
     pub(crate) expires_in: i64,
-    pub(crate) user: User,
+    pub(crate) user: VisibleUser,
 }
 
 /// What kind of token a sign-in asks for.
@@ -152,7 +153,8 @@ impl Tokens {
                 writing.record(event.of_token(session.digest));
                 writing.commit().await?;
                 let token = SessionToken::parse(&token.0).ok_or(Unauthenticated::TokenInvalid)?;
-                let (expires_in, user) = ((expires_at - now).num_seconds(), account.user);
+                let expires_in = (expires_at - now).num_seconds();
+                let user = VisibleUser::whole(account.user);
                 return Ok(IssuedToken {
                     token,
                     expires_at,
@@ -248,6 +250,6 @@ pub(super) fn issued(
         token,
         expires_at,
         expires_in: (expires_at - now).num_seconds(),
-        user,
+        user: VisibleUser::whole(user),
     }
 }

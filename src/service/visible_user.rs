@@ -50,7 +50,7 @@ impl VisibleUser {
 
     /// The whole account: for the operator, for the client that has just registered it, and for a client
     /// that has just received its session token.
-    pub(crate) fn whole(user: User) -> Self {
+    pub(super) fn whole(user: User) -> Self {
         Self {
             user: user.into(),
             is_own: true,
