@@ -91,7 +91,10 @@ fn dependencies_between_rooms_point_one_way() {
         ("model", &["error", "model"]),
         ("config", &["config", "error", "model"]),
         ("store", &["background", "clock", "error", "model", "store"]),
-        ("service", &["clock", "error", "model", "store", "service"]),
+        (
+            "service",
+            &["background", "clock", "error", "model", "store", "service"],
+        ),
         (
             "graphql",
             &["config", "error", "model", "service", "graphql"],
@@ -157,7 +160,16 @@ fn every_background_task_is_started_again_after_a_panic() {
             1,
             "the server of the metrics, whose requests are tasks of their own",
         ),
-        ("http/server.rs", 1, "a connection, which ends with it"),
+        (
+            "http/server.rs",
+            2,
+            "a connection, which ends with it, and the refusal of one",
+        ),
+        (
+            "http/websocket/mod.rs",
+            1,
+            "a WebSocket, which is closed after a panic",
+        ),
         (
             "service/hash_pool.rs",
             1,
@@ -167,6 +179,11 @@ fn every_background_task_is_started_again_after_a_panic() {
             "service/mod.rs",
             1,
             "a mutation, whose request reports the panic",
+        ),
+        (
+            "service/watch.rs",
+            1,
+            "one look-up of a token, without which its sockets end",
         ),
         (
             "store/writing.rs",

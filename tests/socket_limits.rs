@@ -209,7 +209,7 @@ async fn the_subscriptions_of_a_socket_have_a_budget_of_bytes() {
             "variables": { "of": vec![1; count] },
         } })
     };
-    socket.say(&numbers(30_000)).await;
+    socket.say(&numbers(3_000)).await;
     assert_eq!(socket.refusal("numbers").await, limit);
     socket.say(&numbers(100)).await;
     assert_eq!(socket.event("numbers").await["data"]["number"], 100);

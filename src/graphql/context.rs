@@ -61,9 +61,12 @@ pub(super) fn authentication<'a>(ctx: &Context<'a>) -> Result<&'a Authentication
 /// Loads rows for the fields of the request. It caches nothing: a field that is resolved after a
 /// mutation of the same request sees what the mutation changed.
 pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Rows>, Error> {
-    let services: &Arc<Services> = ctx.data().map_err(|error| Error::internal(error.message))?;
-    let new = || DataLoader::new(Rows(Arc::clone(services)), tokio::spawn);
-    Ok(call(ctx)?.loader.get_or_init(new))
+    let call = call(ctx)?;
+    let new = || {
+        let services = Arc::clone(call.authentication.services());
+        DataLoader::new(Rows(services), tokio::spawn)
+    };
+    Ok(call.loader.get_or_init(new))
 }
 
 fn call<'a>(ctx: &Context<'a>) -> Result<&'a Call, Error> {
@@ -73,5 +76,5 @@ fn call<'a>(ctx: &Context<'a>) -> Result<&'a Call, Error> {
 /// The services of the instance that the request came to, whichever instance the schema was built for: the
 /// identity and what it acts on are always of one instance.
 pub(super) fn services<'a>(ctx: &Context<'a>) -> Result<&'a Services, Error> {
-    Ok(authentication(ctx)?.services())
+    Ok(authentication(ctx)?.services().as_ref())
 }

@@ -71,7 +71,7 @@ fn last_untrusted<'a>(
     client
 }
 
-fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
+pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
     trusted.iter().any(|net| net.contains(&address))
 }
 

@@ -24,6 +24,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::config::HttpConfig;
 use crate::error::Error;
+use crate::http::address::is_trusted;
 use crate::http::capacity::{Share, Shares, connections_of_address, most_connections, network};
 use crate::http::errors::{Challenge, refuse};
 
@@ -196,8 +197,7 @@ impl<'a> AddressShares<'a> {
     /// The share of one more connection, unless it is to be refused. A trusted proxy may have any number.
     fn admit(&mut self, address: IpAddr) -> Result<Option<Share<IpAddr>>, Error> {
         let address = address.to_canonical();
-        let mut proxies = self.config.trusted_proxies.iter();
-        if proxies.any(|proxies| proxies.contains(&address)) {
+        if is_trusted(&self.config.trusted_proxies, address) {
             return Ok(None);
         }
         let share = self.shares.take(network(address));

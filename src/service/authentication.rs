@@ -53,7 +53,7 @@ impl Authentication {
         Arc::ptr_eq(&self.0.services, services)
     }
 
-    pub(crate) fn services(&self) -> &Services {
+    pub(crate) fn services(&self) -> &Arc<Services> {
         &self.0.services
     }
 

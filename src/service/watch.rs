@@ -4,15 +4,14 @@
 mod watched;
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::watched::{Confirmed, Watched, is_recent};
+use crate::background::supervise;
 use crate::clock::BootClock;
 use crate::error::Error;
 use crate::model::credentials::BearerToken;
@@ -157,7 +156,10 @@ impl TokenWatches {
         });
         if !tokens.has_task {
             tokens.has_task = true;
-            tokio::spawn(keep_watching(Arc::clone(services)));
+            let services = Arc::clone(services);
+            let watch = move || watch_all(Arc::clone(&services));
+            // Without the task no socket would end with its token.
+            tokio::spawn(supervise("watch the tokens of sockets", watch));
         }
         watched
     }
@@ -181,20 +183,8 @@ impl TokenWatches {
     }
 }
 
-/// Watches the tokens of sockets while there are any, also after a panic: without the task no socket would
-/// end with its token.
-async fn keep_watching(services: Arc<Services>) {
-    while AssertUnwindSafe(watch_all(&services))
-        .catch_unwind()
-        .await
-        .is_err()
-    {
-        tracing::error!("the task that watches the tokens of sockets panicked and is restarted");
-        sleep(TICK).await;
-    }
-}
-
-async fn watch_all(services: &Arc<Services>) {
+/// Watches the tokens of sockets while there are any.
+async fn watch_all(services: Arc<Services>) {
     let mut changes = services.store.listen();
     let look_ups = Arc::new(Semaphore::new(LOOK_UPS));
     let mut ticks = interval(TICK);
@@ -209,8 +199,8 @@ async fn watch_all(services: &Arc<Services>) {
             return;
         }
         for watched in watched {
-            if watched.is_to_be_looked_up(services) {
-                let (services, look_ups) = (Arc::clone(services), Arc::clone(&look_ups));
+            if watched.is_to_be_looked_up(&services) {
+                let (services, look_ups) = (Arc::clone(&services), Arc::clone(&look_ups));
                 tokio::spawn(async move {
                     let _one_of_few = look_ups.acquire().await;
                     watched.look_up(&services).await;
@@ -223,6 +213,8 @@ async fn watch_all(services: &Arc<Services>) {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
