@@ -130,7 +130,7 @@ async fn a_new_password_does_not_contain_the_name() {
             userErrors { code field } } }",
         &json!({ "id": margaret.at("/data/user/id") }),
     );
-    let set = set.bearer(&token).send().await;
+    let set = set.basic("admin", PASSWORD).send().await;
     assert_eq!(code(&set, "setUserPassword"), contains, "{set:?}");
 }
 

@@ -97,6 +97,8 @@ impl TestApp {
         }
         config.argon2_memory = 8;
         config.argon2_iterations = 1;
+        // All clients of a test have one address, which has a quarter of these places.
+        config.hash_queue = 512;
         configure(&mut config);
         let symbolon = Symbolon::open_with_clock(config, Clock::Mock(clock.clone()))
             .await
