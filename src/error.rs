@@ -109,7 +109,7 @@ impl Forbidden {
         match self {
             Self::CrossSite => (
                 "CROSS_SITE",
-                "Pages of this origin may not change anything here.",
+                "Pages of this origin may not change anything here. SYMBOLON_CORS_ORIGINS lists those that may.",
             ),
             Self::RoleRequired => ("ROLE_REQUIRED", "Your role does not allow this."),
             Self::ScopeRequired => ("SCOPE_REQUIRED", "The token's scopes do not include this."),

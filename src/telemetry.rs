@@ -10,7 +10,7 @@ use symbolon::Clock;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::format::{Format, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -187,13 +187,27 @@ fn capped(wanted: &Targets) -> Targets {
     }))
 }
 
+/// Reads a filter. A word that is not a level would be taken for the name of a crate, and silence all others.
+fn filter(wanted: &str) -> Result<Targets, String> {
+    let refuse = |why: String| format!("SYMBOLON_LOG={wanted:?} is not a log filter: {why}");
+    let mut directives = wanted.split(',').map(str::trim);
+    let unknown = directives
+        .find(|directive| !directive.contains('=') && directive.parse::<LevelFilter>().is_err());
+    if let Some(unknown) = unknown {
+        let levels = "off, error, warn, info, debug or trace, or TARGET=LEVEL";
+        return Err(refuse(format!("{unknown:?} is not {levels}")));
+    }
+    wanted
+        .parse()
+        .map_err(|error: ParseError| refuse(error.to_string()))
+}
+
 /// Starts the log. `SYMBOLON_LOG` is a level, or several as `TARGET=LEVEL,…`; `SYMBOLON_LOG_FORMAT` is
 /// `text` or `json`.
 pub(crate) fn start(default: &str) -> Result<(), Box<dyn Error>> {
-    let wanted = std::env::var("SYMBOLON_LOG").unwrap_or_else(|_| default.to_owned());
-    let targets: Targets = wanted
-        .parse()
-        .map_err(|error| format!("SYMBOLON_LOG={wanted:?} is not a log filter: {error}"))?;
+    let wanted = std::env::var("SYMBOLON_LOG").ok();
+    let wanted = wanted.filter(|wanted| !wanted.trim().is_empty());
+    let targets = filter(wanted.as_deref().unwrap_or(default))?;
     let ansi = io::IsTerminal::is_terminal(&io::stderr());
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(ansi)

@@ -336,6 +336,14 @@ async fn an_event_names_the_actor_the_credential_and_what_was_changed() {
         }
         assert_eq!(latest(&app, &session, "ROLE_CHANGED").await, expected);
     }
+    // A wrong password of an authenticated client.
+    let wrong = r#"changePassword(input: { currentPassword: "wrong", newPassword: "a good new one" }) {
+        userErrors { code } }"#;
+    send(wrong).await;
+    assert_eq!(
+        latest(&app, &session, "SIGN_IN_FAILED").await,
+        with(json!({ "userId": "1" }))
+    );
     send(r#"updateUser(input: { username: "Ada" }) { user { id } }"#).await;
     let renamed = json!({ "userId": "1", "oldUsername": "ada", "username": "Ada" });
     assert_eq!(

@@ -220,6 +220,54 @@ async fn a_page_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_gets_no_token() {
+    let app = with_origin_listed().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let own = app.base.clone();
+    for (headers, is_refused) in [
+        (vec![("origin", "http://evil.example")], true),
+        (vec![("origin", "null")], true),
+        // Another origin of the same site.
+        (
+            vec![
+                ("origin", "http://127.0.0.1:1"),
+                ("sec-fetch-site", "same-site"),
+            ],
+            true,
+        ),
+        (vec![("origin", own.as_str())], false),
+        (
+            vec![
+                ("origin", "http://behind-a-proxy"),
+                ("sec-fetch-site", "same-origin"),
+            ],
+            false,
+        ),
+        (vec![("origin", LISTED)], false),
+        (vec![], false),
+    ] {
+        let with = |request: RequestBuilder| {
+            let given = headers.iter();
+            given.fold(request, |request, (name, value)| {
+                request.header(*name, *value)
+            })
+        };
+        let create = app.request(Method::POST, "/tokens");
+        let created = Answer::of(with(create.basic_auth("ada", Some(PASSWORD)))).await;
+        let expected = if is_refused { "CROSS_SITE" } else { "" };
+        let reason = created.at("/reason").as_str().unwrap_or_default();
+        assert_eq!(reason, expected, "{headers:?}: {created:?}");
+        assert_eq!(created.at("/token").is_string(), !is_refused);
+        if is_refused {
+            let revoke = app.request(Method::DELETE, "/tokens").bearer_auth(&token);
+            assert_eq!(Answer::of(with(revoke)).await.status, 403);
+            assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_may_ask_what_anybody_may() {
     let app = TestApp::start().await;
     app.register("ada").await;

@@ -63,7 +63,17 @@ fn the_password_of_the_database_is_shown_nowhere() {
     let senseless = format!("{url}?sslmode=perhaps");
     let misspelt = format!("{url}?ssl_mode=verify-full");
     let unknown = url.replace("postgres://", "oracle://");
-    for url in [nobody, nothing, senseless, misspelt, unknown] {
+    // Passwords that are not percent-encoded.
+    let [mut slash, mut question, mut hash] = ["1/", "abc?", "abc#"].map(|start| {
+        let password = format!(":{DATABASE_PASSWORD}@");
+        url.replace(&password, &format!(":{start}{DATABASE_PASSWORD}@"))
+    });
+    for url in [&mut slash, &mut question, &mut hash] {
+        url.push_str("?sslmode=prefer");
+    }
+    for url in [
+        nobody, nothing, senseless, misspelt, unknown, slash, question, hash,
+    ] {
         let (code, output, error) = finish(on(&url, &folder).arg("migrate"));
         assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
         said.push((code, output, error));

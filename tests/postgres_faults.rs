@@ -58,6 +58,43 @@ async fn an_instance_on_a_postgres_standby_serves_no_guarded_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn an_instance_returns_when_new_connections_can_write_to_postgres_again() {
+    let server = shared_postgres();
+    let url = server.create();
+    let (_, database) = url.rsplit_once('/').unwrap();
+    let instance = Instance::start(&url);
+    instance.user("ada").await;
+    let token = instance.token("ada").await;
+    // Its own connections can write.
+    let writes = format!("{url}?options[default_transaction_read_only]=off");
+    let admin = sea_orm::Database::connect(writes).await.unwrap();
+    let run = async |sql: String| {
+        let done = sea_orm::ConnectionTrait::execute_unprepared(&admin, &sql);
+        done.await.unwrap();
+    };
+    run(format!(
+        "ALTER DATABASE {database} SET default_transaction_read_only = on"
+    ))
+    .await;
+    run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        .to_owned())
+    .await;
+    is_out_of_service(&instance, &token).await;
+    // The connections of the instance stay read-only.
+    run(format!(
+        "ALTER DATABASE {database} RESET default_transaction_read_only"
+    ))
+    .await;
+    eventually("it serves again", async || {
+        (instance.is_ready().await && instance.lets_in(&token).await).then_some(())
+    })
+    .await;
+    admin.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
 async fn an_instance_whose_postgres_role_cannot_write_serves_no_guarded_request() {
     let server = shared_postgres();
     let url = server.create();

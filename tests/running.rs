@@ -121,6 +121,9 @@ fn settings_out_of_bounds_are_told_and_nothing_is_made() {
         ("SYMBOLON_ARGON2_ITERATIONS", "17"),
         ("SYMBOLON_HASH_THREADS", "0"),
         ("SYMBOLON_LOG", "symbolon=loud"),
+        ("SYMBOLON_LOG", "verbose"),
+        ("SYMBOLON_LOG", "WARNING"),
+        ("SYMBOLON_LOG", "info,loud"),
     ] {
         let mut serve = symbolon(folder.path());
         serve.env("PORT", "0").env(name, value);

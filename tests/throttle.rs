@@ -47,6 +47,21 @@ async fn guesses(app: &TestApp, from: &str, username: &str) -> (u32, Value) {
 }
 
 #[tokio::test]
+async fn a_new_name_brings_no_new_attempts() {
+    let app = start().await;
+    let token = app.sign_in("ada").await;
+    assert_eq!(guesses(&app, ELSEWHERE, "ada").await.0, 20);
+    for name in ["ada2", "ada3"] {
+        let rename = format!(
+            "mutation {{ updateUser(input: {{ username: {name:?} }}) {{ user {{ username }} }} }}"
+        );
+        let renamed = app.operation(&rename).bearer(&token).send().await;
+        assert_eq!(renamed.at("/data/updateUser/user/username"), name);
+        assert_eq!(guesses(&app, ELSEWHERE, name).await.0, 0, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn an_account_is_guessed_at_20_times_and_then_80_times_an_hour() {
     let app = start().await;
     assert_eq!(guesses(&app, HOME, "ada").await, (20, json!(45)));

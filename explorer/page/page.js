@@ -4,8 +4,7 @@
 const KEY = 'symbolon';
 const $ = (id) => document.getElementById(id);
 
-const TOUR = `# Welcome to Symbolon. These operations work as they are: put the cursor into one
-# and press Ctrl+Enter.
+const TOUR = `# Welcome to Symbolon. Put the cursor into an operation and press Ctrl+Enter.
 
 # For everybody: what is there?
 query Types {

@@ -30,6 +30,8 @@ pub(super) struct Parts {
     pub(super) authentication: Authentication,
     /// A browser sends it for a page that may not use the API.
     cross_site: bool,
+    /// The same, where the page is of another origin of the same site, or the browser does not say.
+    foreign: bool,
     work: OnceLock<Work>,
 }
 
@@ -53,6 +55,14 @@ impl RequestContext {
             return Err(Forbidden::CrossSite.into());
         }
         Ok(())
+    }
+
+    /// Refuses pages of other origins. For endpoints whose requests a browser sends without a preflight.
+    pub(super) fn refuse_foreign(&self) -> Result<(), Error> {
+        if self.foreign {
+            return Err(Forbidden::CrossSite.into());
+        }
+        self.refuse_cross_site()
     }
 
     /// Notes what was executed.
@@ -143,6 +153,7 @@ impl<E: Endpoint> WithContext<E> {
                     id: Arc::clone(&id),
                     authentication: Authentication::new(services, credentials, from),
                     cross_site: origin.is_none() && origin::is_cross_site(request.headers()),
+                    foreign: origin.is_none() && origin::is_foreign(request.headers()),
                     work: OnceLock::new(),
                 }));
                 known = Some(context.clone());

@@ -58,8 +58,8 @@ pub(super) fn allow(origin: Option<HeaderValue>, config: &HttpConfig, headers: &
 }
 
 /// Whether a browser sends the request for a page of another origin than the one that it goes to.
-/// Not every browser says so of a WebSocket (Fetch Metadata), but each names the page's origin; a
-/// proxy may have changed the host.
+/// Not every browser says so of a WebSocket, or over plain HTTP (Fetch Metadata), but each names the page's
+/// origin; a proxy may have changed the host.
 pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return false;

@@ -40,7 +40,7 @@ pub(super) async fn revoke(context: RequestContext, Data(limit): Data<&Duration>
     }
 }
 
-/// Does what changes something, unless a browser asks for it on behalf of another site.
+/// Changes something, unless a browser asks for it for a page of another origin.
 async fn changes<T, F>(
     context: &RequestContext,
     limit: Duration,
@@ -50,7 +50,7 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, Error>> + Send + 'static,
 {
-    context.refuse_cross_site()?;
+    context.refuse_foreign()?;
     let change = change(context.authentication.clone());
     to_its_end(limit, change.boxed()).await?
 }

@@ -49,7 +49,7 @@ impl Accounts {
         asking.claim_verification()?;
         asking.claim_new_hash()?;
         let sign_in = &asking.services().sign_in;
-        let confirmed = sign_in.confirm(&account, current, "currentPassword", asking.origin());
+        let confirmed = sign_in.confirm(&account, current, "currentPassword", by.actor());
         let Confirmed { counted, mut slot } = confirmed.await?;
         let new = slot.hash(new).await;
         drop(slot);
@@ -99,7 +99,7 @@ impl Accounts {
                 let account = self.own(&by).await?;
                 asking.claim_verification()?;
                 let sign_in = &asking.services().sign_in;
-                let confirmed = sign_in.confirm(&account, password, "password", asking.origin());
+                let confirmed = sign_in.confirm(&account, password, "password", by.actor());
                 Some((account.password_version, confirmed.await?.counted))
             }
             Caller::Request(_) | Caller::Operator => None,

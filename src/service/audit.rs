@@ -40,10 +40,9 @@ impl Audit {
     pub(crate) async fn sign_in_failed(
         &self,
         account: Option<UserId>,
-        origin: &Origin,
+        actor: Actor,
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        let actor = Actor::Anonymous(origin.clone());
         let event = NewEvent::new(AuditEventKind::SignInFailed, account, actor, at);
         event.log();
         let mut writing = self.store.write().await?;

@@ -87,7 +87,8 @@ impl SignIn {
             }
         }
         let now = self.clock.now();
-        self.audit.sign_in_failed(id, origin, now).await?;
+        let actor = Actor::Anonymous(origin.clone());
+        self.audit.sign_in_failed(id, actor, now).await?;
         Err(Unauthenticated::InvalidCredentials.into())
     }
 
@@ -97,10 +98,11 @@ impl SignIn {
         account: &Account,
         password: &str,
         field: &'static str,
-        origin: &Origin,
+        actor: &Actor,
     ) -> Result<Confirmed, Refused> {
         let id = account.user.id;
-        let admitted = self.throttle.confirmation(id, origin).await?;
+        let origin = actor.origin().cloned().unwrap_or_default();
+        let admitted = self.throttle.confirmation(id, &origin).await?;
         let Admitted { counted, slot } = admitted;
         let stored = Some(account.password_hash.clone());
         let password = Attempt::new(password);
@@ -109,7 +111,8 @@ impl SignIn {
             .await?;
         if matches!(verdict, Verdict::Wrong) {
             let now = self.clock.now();
-            self.audit.sign_in_failed(Some(id), origin, now).await?;
+            let actor = actor.clone();
+            self.audit.sign_in_failed(Some(id), actor, now).await?;
             let message = "This is not the present password.";
             return Err(FieldError::new(field, Problem::WrongPassword, message).into());
         }

@@ -65,14 +65,20 @@ impl Store {
 }
 
 impl Writing {
-    /// Adds `times` events to the one row that counts those of its kind, account and hour.
+    /// Adds `times` events to the one row that counts those of its kind, account and hour. Those of clients
+    /// that are not authenticated, and those of the account itself, have a row each.
     pub(crate) async fn tally(&mut self, event: &NewEvent, times: i64) -> Result<(), Error> {
         let account = event.user.map(|user| user.to_string()).unwrap_or_default();
+        let own = event.actor.user_id().map_or("", |_| " own");
         let counted = Row {
             event,
             times,
             first: event.at,
-            tally: Some(format!("{} {account} {}", event.kind.name(), hour(event))),
+            tally: Some(format!(
+                "{} {account} {}{own}",
+                event.kind.name(),
+                hour(event)
+            )),
         };
         insert_rows(&self.transaction, &[counted]).await
     }

@@ -3,7 +3,7 @@
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
 use sea_orm::sqlx::sqlite::SqliteError;
-use sea_orm::{DbErr, RuntimeErr, SqlxError};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlxError};
 
 use crate::error::Error;
 
@@ -27,6 +27,13 @@ impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         // Logged once, when it begins.
         if is_unwritable(&error) {
+            return Self::ServiceUnavailable { retry_after: 1 };
+        }
+        // The heartbeat has logged that the server is unavailable.
+        if matches!(
+            error,
+            DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)
+        ) {
             return Self::ServiceUnavailable { retry_after: 1 };
         }
         if is_away(&error) || is_busy(&error) {

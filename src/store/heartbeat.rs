@@ -133,7 +133,7 @@ impl Heartbeat {
                 _ = state.wait_for(|state| *state != State::Available) => {}
             }
         }
-        Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
+        Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
     }
 
     /// Refuses a new connection to a standby, while the server that heartbeats reach is the primary: a
@@ -190,7 +190,8 @@ impl Heartbeat {
                     if is_new {
                         self.discard.open_connections();
                     }
-                    connection = own;
+                    // Another connection may lead to the primary, or have another default.
+                    connection = own.filter(|_| state == State::Available);
                     is_refused = false;
                     self.set_state(state);
                 }

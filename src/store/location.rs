@@ -32,6 +32,11 @@ pub(crate) enum UrlError {
          postgres://USER:PASSWORD@HOST/DATABASE"
     )]
     Unknown,
+    #[error(
+        "the database URL has an @ behind the first /, ? or #: in the user and the password write these \
+         characters as %2F, %3F and %23, and an @ elsewhere as %40"
+    )]
+    Unencoded,
     #[error("the database URL has a parameter that Symbolon does not know: {0:?}")]
     Parameter(String),
     #[error("the database URL makes no sense: {0}")]
@@ -79,6 +84,12 @@ impl Location {
 }
 
 fn server(url: &str) -> Result<Location, UrlError> {
+    // Otherwise a part of the password would be taken for a host, a path or a parameter, and be shown.
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    if rest[authority..].contains('@') {
+        return Err(UrlError::Unencoded);
+    }
     let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
     for parameter in parameters.split('&').filter(|one| !one.is_empty()) {
         let key = parameter.split('=').next().unwrap_or_default();
