@@ -68,6 +68,9 @@ impl Accounts {
             return Err(Error::internal("a value was taken, and is not any more").into());
         }
         let old = account.user.username;
+        if let Change::To(new) = &change.username {
+            self.throttle.rename(&writing, &old, new).await?;
+        }
         let detail = match change.username {
             Change::To(Username { display: new, .. }) if new != old => {
                 Detail::Username { old, new }

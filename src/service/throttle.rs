@@ -34,9 +34,7 @@ pub(crate) struct Rates {
 /// What attempts are counted by.
 #[derive(Clone, Copy, Debug)]
 enum Subject<'a> {
-    /// An account, whatever its name is: a new name must not bring new attempts.
-    Account(UserId),
-    /// A name that no account has.
+    /// A name, whether or not an account has it.
     Name(&'a str),
     /// An account, from an address that it was signed in to from.
     Known(UserId, IpAddr),
@@ -100,9 +98,8 @@ impl Throttle {
             return self.admit(Vec::new(), account, origin).await;
         };
         let name = counted_name(username);
-        let subject = account.map_or(Subject::Name(&name), Subject::Account);
         let Some(address) = origin.network() else {
-            let buckets = vec![rates.bucket(subject)];
+            let buckets = vec![rates.bucket(Subject::Name(&name))];
             return self.admit(buckets, account, origin).await;
         };
         // No account has this id; the question costs the same.
@@ -111,7 +108,7 @@ impl Throttle {
         let buckets = if self.store.knows_address(user, address, since).await? {
             vec![rates.bucket(Subject::Known(user, address))]
         } else {
-            let subjects = [subject, Subject::Address(address)];
+            let subjects = [Subject::Name(&name), Subject::Address(address)];
             subjects.map(|subject| rates.bucket(subject)).to_vec()
         };
         self.admit(buckets, account, origin).await
@@ -174,9 +171,25 @@ impl Throttle {
         let known = known
             .into_iter()
             .map(|address| Subject::Known(user.id, address));
-        let own = [Subject::Account(user.id), Subject::Session(user.id)];
+        let name = counted_name(&user.username);
+        let own = [Subject::Name(&name), Subject::Session(user.id)];
         let keys = own.into_iter().chain(known).map(Subject::key).collect();
         writing.delete_buckets(keys).await
+    }
+
+    /// Moves the count of an account to its new name: a new name brings no new attempts.
+    pub(crate) async fn rename(
+        &self,
+        writing: &Writing,
+        old: &str,
+        new: &Username,
+    ) -> Result<(), Error> {
+        let old = counted_name(old);
+        if old == new.canonical {
+            return Ok(());
+        }
+        let [from, to] = [&old, &new.canonical].map(|name| Subject::Name(name).key());
+        writing.move_bucket(from, to).await
     }
 
     /// The buckets of what registers an account or changes a profile.
@@ -254,7 +267,6 @@ impl Subject<'_> {
     /// The key of its bucket.
     fn key(self) -> [u8; 32] {
         let counted = match self {
-            Self::Account(account) => format!("account {account}"),
             Self::Name(name) => format!("name {name}"),
             Self::Known(account, address) => format!("known {account} {address}"),
             Self::Session(account) => format!("session {account}"),
@@ -269,9 +281,7 @@ impl Subject<'_> {
 impl Rates {
     fn bucket(&self, subject: Subject) -> Bucket {
         let rate = match subject {
-            Subject::Account(_) | Subject::Name(_) | Subject::Known(..) | Subject::Session(_) => {
-                self.account
-            }
+            Subject::Name(_) | Subject::Known(..) | Subject::Session(_) => self.account,
             Subject::Address(_) => self.address,
             Subject::Registration(_) | Subject::Changes(_) => self.registration,
         };

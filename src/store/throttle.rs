@@ -96,6 +96,28 @@ impl Writing {
         Ok(())
     }
 
+    /// Moves the count of one bucket to another one. The larger of the two counts remains.
+    pub(crate) async fn move_bucket(&self, from: [u8; 32], to: [u8; 32]) -> Result<(), Error> {
+        let row = throttle::Entity::find_by_id(from.to_vec())
+            .one(&self.transaction)
+            .await?;
+        let Some(throttle::Model { drained_at, .. }) = row else {
+            return Ok(());
+        };
+        self.delete_buckets(vec![from]).await?;
+        let present = || Expr::col((throttle::Entity, throttle::Column::DrainedAt));
+        let larger = Expr::case(present().gt(drained_at), present()).finally(drained_at);
+        let mut known = OnConflict::column(throttle::Column::Key);
+        known.value(throttle::Column::DrainedAt, larger);
+        let moved = throttle::ActiveModel {
+            key: Set(to.to_vec()),
+            drained_at: Set(drained_at),
+        };
+        self.inserts(throttle::Entity::insert(moved).on_conflict(known))
+            .await?;
+        Ok(())
+    }
+
     /// Deletes these buckets.
     pub(crate) async fn delete_buckets(&self, keys: Vec<[u8; 32]>) -> Result<(), Error> {
         for keys in keys.chunks(MOST_KEYS) {
