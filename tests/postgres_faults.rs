@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use reqwest::Method;
 
 use crate::support::{
-    Answer, DATABASE_PASSWORD, Instance, Postgres, Proxy, Server, Socket, common_key, eventually,
-    finish, shared_postgres, symbolon_on_sqlite,
+    Answer, DATABASE_PASSWORD, Instance, Postgres, Proxy, Server, Socket, common_key,
+    end_connections, eventually, finish, shared_postgres, symbolon_on_sqlite,
 };
 
 /// How long after a change of the server an instance is no longer ready, at the latest.
@@ -76,10 +76,7 @@ async fn an_instance_returns_when_new_connections_can_write_to_postgres_again() 
         "ALTER DATABASE {database} SET default_transaction_read_only = on"
     ))
     .await;
-    run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-         WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        .to_owned())
-    .await;
+    end_connections(&url).await;
     is_out_of_service(&instance, &token).await;
     // The connections of the instance stay read-only.
     run(format!(

@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::{Answer, Instance, Postgres, end_connections, eventually};
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait, Database};
-
-use crate::support::{Answer, Instance, Postgres, eventually};
 
 const CLIENTS: usize = 4;
 
@@ -81,15 +79,6 @@ async fn keeps(instance: &Instance, promises: &Promises) {
             None => assert!(token.is_some(), "{name}: {again:?}"),
         }
     }
-}
-
-/// Ends every connection to the database but its own.
-async fn end_connections(url: &str) {
-    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-        WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    let operator = Database::connect(url).await.unwrap();
-    operator.execute_unprepared(others).await.unwrap();
-    operator.close().await.unwrap();
 }
 
 #[tokio::test]

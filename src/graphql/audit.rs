@@ -94,7 +94,7 @@ impl AuditEvent {
         self.0.user.map(ID::from)
     }
 
-    /// Who did it. Null for an event of an earlier version, which did not record it.
+    /// The type of the actor. Null for an event of an earlier version, which did not record it.
     async fn actor_type(&self) -> Option<ActorType> {
         self.0.actor_type.map(Into::into)
     }
@@ -153,7 +153,7 @@ impl AuditEvent {
     }
 }
 
-/// Who did something.
+/// The type of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(name = "AuditActorType", remote = "audit::ActorType")]
 pub(crate) enum ActorType {

@@ -58,7 +58,7 @@ impl Extension for OfRequest {
         }
         let found = next.run(ctx).await?;
         if !call.document.is_within_complexity(found.complexity) {
-            // What the library says of a document that it finds too complex.
+            // The library's message about a document that is too complex.
             return Err(vec![ServerError::new("Query is too complex.", None)]);
         }
         call.document.is_valid(found, ctx.schema_env);

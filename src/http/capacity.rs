@@ -31,7 +31,7 @@ const LEAST_BODIES: usize = 16;
 /// sent while the budget is used up.
 pub(super) const FREE_BYTES: usize = 4096;
 
-/// What the sockets and incomplete requests of one application share.
+/// Limits that the sockets and incomplete requests of one application share.
 #[derive(Debug)]
 pub(crate) struct Capacity {
     pub(super) sockets_of_address: Arc<Shares<IpAddr>>,

@@ -139,7 +139,7 @@ pub struct AuditEvent {
     pub count: i64,
     /// The account that it happened to, which may be gone by now. `None` if there never was one.
     pub user: Option<UserId>,
-    /// Who did it. `None` for an event of an earlier version, which did not record it.
+    /// The type of the actor. `None` for an event of an earlier version, which did not record it.
     pub actor_type: Option<ActorType>,
     /// The account that did it, if an account did it.
     pub actor: Option<UserId>,
@@ -176,7 +176,7 @@ pub(crate) struct NewEvent {
     pub(crate) detail: Detail,
 }
 
-/// What else is recorded of an event, by its kind.
+/// Details that are recorded of an event, by its kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Detail {
     #[default]

@@ -283,15 +283,9 @@ impl Accounts {
                 (account.clone(), account)
             }
         };
-        let account = account.ok_or_else(|| self.not_found(id))?;
+        let account = account.ok_or_else(nobody)?;
         by.check_again(acting.as_ref())?;
         Ok((writing, account))
-    }
-
-    /// The account may have been deleted by another process.
-    fn not_found(&self, id: UserId) -> Refused {
-        self.store.invalidate(id);
-        nobody()
     }
 
     async fn finish_deletion(

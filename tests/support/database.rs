@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sea_orm::{Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
 
 use super::succeed;
@@ -334,4 +334,13 @@ fn installed() -> PathBuf {
 
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// Ends every connection to the database but its own.
+pub async fn end_connections(url: &str) {
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let operator = Database::connect(url).await.unwrap();
+    operator.execute_unprepared(others).await.unwrap();
+    operator.close().await.unwrap();
 }

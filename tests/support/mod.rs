@@ -12,8 +12,8 @@ mod socket;
 
 pub use app::{Answer, DATABASE_FILE, Operation, TestApp, start_of_time};
 pub use database::{
-    DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, on_postgres,
-    shared_postgres,
+    DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, end_connections,
+    on_postgres, shared_postgres,
 };
 pub use disk::{Injection, SmallDisk, State, database_files, empty_the_journal, is_exhaustive};
 pub use instance::Instance;

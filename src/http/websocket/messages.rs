@@ -34,7 +34,7 @@ pub(super) struct Messages {
     stream: Mutex<WebSocketStream<Metered>>,
 }
 
-/// What the client sent.
+/// Input from the client.
 pub(super) enum Incoming {
     Message(Bytes),
     /// A ping, or the answer to one.
@@ -115,7 +115,7 @@ impl Messages {
         while let Some(Ok(_)) = poll_fn(|cx| self.stream().poll_next_unpin(cx)).await {
             self.stream().get_mut().finished();
         }
-        // What is left of a message that was refused.
+        // The rest of a message that was refused.
         let mut dropped = [0; BUFFER];
         loop {
             let mut buffer = ReadBuf::new(&mut dropped);

@@ -77,7 +77,7 @@ impl AuditEventKind {
     }
 }
 
-/// Who did something.
+/// The type of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ActorType {
