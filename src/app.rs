@@ -18,24 +18,24 @@ use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
-use crate::http::{self, Capacity, Door, IgnoredForwarding, Metrics, Middleware};
+use crate::http::{self, AppState, Capacity, IgnoredForwardedHeader, Metrics, Middleware};
 use crate::model::password::PasswordRules;
-use crate::model::token::Lifetime;
+use crate::model::session::Lifetime;
 use crate::operator::Operator;
 use crate::service::Services;
 use crate::service::access_tokens::AccessTokens;
-use crate::service::accounts::Accounts;
-use crate::service::audit::Audit;
-use crate::service::cache::IdentityCache;
-use crate::service::cache_check::CacheCheck;
+use crate::service::audit_trail::Audit;
+use crate::service::identity_cache::IdentityCache;
+use crate::service::identity_cache_check::CacheCheck;
 use crate::service::import::Import;
 use crate::service::passwords::Passwords;
 use crate::service::server_key::KeySource;
+use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
 use crate::service::throttle::{Rates, Throttle};
-use crate::service::tokens::Tokens;
+use crate::service::token_watch::TokenWatches;
+use crate::service::user_administration::UserAdministration;
 use crate::service::users::Users;
-use crate::service::watch::TokenWatches;
 use crate::store::{Connections, Location, Store};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ enum Opening {
 /// Its clones are the same. Any number of them, on different databases, fit in one process.
 #[derive(Clone, Debug)]
 pub struct Symbolon {
-    door: Arc<Door>,
+    state: Arc<AppState>,
 }
 
 impl Symbolon {
@@ -130,7 +130,7 @@ impl Symbolon {
             passwords: Arc::clone(&passwords),
             rates: rates(&config.throttle),
         });
-        let tokens = Arc::new(Tokens {
+        let tokens = Arc::new(Sessions {
             store: Arc::clone(&store),
             clock: clock.clone(),
             key,
@@ -144,7 +144,7 @@ impl Symbolon {
                 clock: clock.clone(),
                 used: Mutex::default(),
             },
-            accounts: Accounts {
+            accounts: UserAdministration {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
                 throttle: Arc::clone(&throttle),
@@ -180,17 +180,17 @@ impl Symbolon {
         };
         let services = Arc::new(services);
         start_tasks(&services);
-        let door = Door {
+        let state = AppState {
             services,
             capacity: Capacity::new(&config.http),
             http: config.http,
             limits: config.limits,
             document_cache: mebibytes(config.document_cache),
             metrics: Metrics::new(),
-            ignored_forwarding: IgnoredForwarding::default(),
+            ignored_forwarding: IgnoredForwardedHeader::default(),
         };
         Ok(Self {
-            door: Arc::new(door),
+            state: Arc::new(state),
         })
     }
 
@@ -203,13 +203,13 @@ impl Symbolon {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        graphql::schema(&self.door.limits, query, mutation, subscription)
+        graphql::schema(&self.state.limits, query, mutation, subscription)
     }
 
     /// [`Symbolon::routes`] with nothing but Symbolon's own types: what `symbolon serve` serves.
     #[must_use]
     pub fn own_routes(&self) -> Route {
-        self.routes(graphql::own_schema(&self.door.limits).finish())
+        self.routes(graphql::own_schema(&self.state.limits).finish())
     }
 
     /// Symbolon's paths: `/graphql` for the schema, `/tokens`, `/auth`, `/healthz`, `/readyz`, and `/`
@@ -221,7 +221,7 @@ impl Symbolon {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        http::routes(&self.door, schema)
+        http::routes(&self.state, schema)
     }
 
     /// Only the endpoint of the schema, to be mounted wherever you like in an app of your own.
@@ -235,14 +235,14 @@ impl Symbolon {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        http::graphql(&self.door, schema)
+        http::graphql(&self.state, schema)
     }
 
     /// Lets plain routes of an app that runs on a server of its own ask who is calling. Where a route is
     /// under the middleware of several instances, the innermost one answers.
     #[must_use]
     pub fn middleware(&self) -> Middleware {
-        Middleware::new(Arc::clone(&self.door))
+        Middleware::new(Arc::clone(&self.state))
     }
 
     /// Serves `app` on `listener` until `shutdown` ends. Then it takes no more connections, lets the
@@ -269,7 +269,7 @@ impl Symbolon {
         listener: TcpListener,
         shutdown: BoxFuture<'a, ()>,
     ) -> BoxFuture<'a, std::io::Result<()>> {
-        http::serve(app, listener, &self.door.http, shutdown).boxed()
+        http::serve(app, listener, &self.state.http, shutdown).boxed()
     }
 
     fn serve_boxed<'a>(
@@ -280,7 +280,7 @@ impl Symbolon {
     ) -> BoxFuture<'a, std::io::Result<()>> {
         let serve = async move {
             let app = app.with(self.middleware());
-            http::serve(app, listener, &self.door.http, shutdown).await?;
+            http::serve(app, listener, &self.state.http, shutdown).await?;
             self.close().await.map_err(std::io::Error::other)
         };
         serve.boxed()
@@ -290,13 +290,13 @@ impl Symbolon {
     /// run beside the server.
     #[must_use]
     pub fn operator(&self) -> Operator {
-        Operator::new(Arc::clone(&self.door.services))
+        Operator::new(Arc::clone(&self.state.services))
     }
 
     /// What Prometheus reads, to be mounted where only Prometheus comes.
     #[must_use]
     pub fn metrics(&self) -> impl Endpoint<Output = Response> + 'static {
-        http::metrics(&self.door)
+        http::metrics(&self.state)
     }
 
     /// Serves [`Symbolon::metrics`] on a listener of its own until `shutdown` ends.
@@ -313,7 +313,7 @@ impl Symbolon {
 
     /// Closes the database. [`Symbolon::serve`] does it at its end.
     pub fn close(&self) -> impl Future<Output = Result<(), crate::Error>> + Send {
-        self.door.services.close().boxed()
+        self.state.services.close().boxed()
     }
 
     /// How long ago the last heartbeat was sent that came back through PostgreSQL's notifications: every
@@ -321,20 +321,20 @@ impl Symbolon {
     /// Beyond a second, every request asks the database whom its token speaks for.
     #[must_use]
     pub fn heartbeat_age(&self) -> Option<Duration> {
-        self.door.services.store.heartbeat_age()
+        self.state.services.store.heartbeat_age()
     }
 
     /// The number of cached identities that differed from the database. Once a second, one of those that
     /// were used is compared. The number is 0 unless there is an error in Symbolon.
     #[must_use]
     pub fn stale_identities(&self) -> u64 {
-        self.door.services.cache_check.stale()
+        self.state.services.cache_check.stale()
     }
 
     /// Where the data is, for people: the path of the file, or the URL without the password.
     #[must_use]
     pub fn database(&self) -> String {
-        self.door.services.store.location().full_name()
+        self.state.services.store.location().full_name()
     }
 }
 

@@ -2,7 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
 mod limits;
-mod numbers;
+mod ranges;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,7 +17,7 @@ use ipnet::IpNet;
 
 pub use self::limits::Limits;
 use crate::error::StartError;
-use crate::model::rate::Rate;
+use crate::model::rate_limit::Rate;
 use crate::model::user::Role;
 
 /// What can be configured, by flag or environment.
@@ -58,7 +58,7 @@ pub struct Config {
         env = "SYMBOLON_TOKEN_LIFETIME",
         value_name = "SECONDS",
         default_value_t = 3600,
-        value_parser = |text: &str| numbers::TOKEN_LIFETIME.parse::<u32>(text)
+        value_parser = |text: &str| ranges::TOKEN_LIFETIME.parse::<u32>(text)
     )]
     pub token_lifetime: u32,
 
@@ -73,7 +73,7 @@ pub struct Config {
         env = "SYMBOLON_SESSION_MAX_AGE",
         value_name = "DAYS",
         default_value_t = 30,
-        value_parser = |text: &str| numbers::SESSION_MAX_AGE.parse::<u32>(text)
+        value_parser = |text: &str| ranges::SESSION_MAX_AGE.parse::<u32>(text)
     )]
     pub session_max_age: u32,
 
@@ -84,7 +84,7 @@ pub struct Config {
         env = "SYMBOLON_PASSWORD_MIN",
         value_name = "CHARACTERS",
         default_value_t = 8,
-        value_parser = |text: &str| numbers::PASSWORD_MIN.parse::<u32>(text)
+        value_parser = |text: &str| ranges::PASSWORD_MIN.parse::<u32>(text)
     )]
     pub password_min: u32,
 
@@ -94,7 +94,7 @@ pub struct Config {
         env = "SYMBOLON_ARGON2_MEMORY",
         value_name = "KIB",
         default_value_t = 19456,
-        value_parser = |text: &str| numbers::ARGON2_MEMORY.parse::<u32>(text)
+        value_parser = |text: &str| ranges::ARGON2_MEMORY.parse::<u32>(text)
     )]
     pub argon2_memory: u32,
 
@@ -104,7 +104,7 @@ pub struct Config {
         env = "SYMBOLON_ARGON2_ITERATIONS",
         value_name = "N",
         default_value_t = 2,
-        value_parser = |text: &str| numbers::ARGON2_ITERATIONS.parse::<u32>(text)
+        value_parser = |text: &str| ranges::ARGON2_ITERATIONS.parse::<u32>(text)
     )]
     pub argon2_iterations: u32,
 
@@ -114,7 +114,7 @@ pub struct Config {
         env = "SYMBOLON_ARGON2_PARALLELISM",
         value_name = "N",
         default_value_t = 1,
-        value_parser = |text: &str| numbers::ARGON2_PARALLELISM.parse::<u32>(text)
+        value_parser = |text: &str| ranges::ARGON2_PARALLELISM.parse::<u32>(text)
     )]
     pub argon2_parallelism: u32,
 
@@ -123,7 +123,7 @@ pub struct Config {
         long,
         env = "SYMBOLON_HASH_THREADS",
         value_name = "N",
-        value_parser = |text: &str| numbers::HASH_THREADS.parse_count(text)
+        value_parser = |text: &str| ranges::HASH_THREADS.parse_count(text)
     )]
     pub hash_threads: Option<NonZeroUsize>,
 
@@ -134,7 +134,7 @@ pub struct Config {
         env = "SYMBOLON_HASH_QUEUE",
         value_name = "N",
         default_value_t = 128,
-        value_parser = |text: &str| numbers::HASH_QUEUE.parse::<usize>(text)
+        value_parser = |text: &str| ranges::HASH_QUEUE.parse::<usize>(text)
     )]
     pub hash_queue: usize,
 
@@ -145,7 +145,7 @@ pub struct Config {
         env = "SYMBOLON_IDENTITY_CACHE",
         value_name = "MIB",
         default_value_t = 64,
-        value_parser = |text: &str| numbers::IDENTITY_CACHE.parse::<u32>(text)
+        value_parser = |text: &str| ranges::IDENTITY_CACHE.parse::<u32>(text)
     )]
     pub identity_cache: u32,
 
@@ -155,7 +155,7 @@ pub struct Config {
         env = "SYMBOLON_DOCUMENT_CACHE",
         value_name = "MIB",
         default_value_t = 16,
-        value_parser = |text: &str| numbers::DOCUMENT_CACHE.parse::<u32>(text)
+        value_parser = |text: &str| ranges::DOCUMENT_CACHE.parse::<u32>(text)
     )]
     pub document_cache: u32,
 
@@ -180,7 +180,7 @@ pub struct Config {
         env = "SYMBOLON_AUDIT_DAYS",
         value_name = "DAYS",
         default_value_t = 90,
-        value_parser = |text: &str| numbers::AUDIT_DAYS.parse::<u32>(text)
+        value_parser = |text: &str| ranges::AUDIT_DAYS.parse::<u32>(text)
     )]
     pub audit_days: u32,
 
@@ -227,7 +227,7 @@ pub struct PostgresConfig {
         env = "SYMBOLON_POSTGRES_READERS",
         value_name = "N",
         default_value_t = 8,
-        value_parser = |text: &str| numbers::POSTGRES_READERS.parse::<u32>(text)
+        value_parser = |text: &str| ranges::POSTGRES_READERS.parse::<u32>(text)
     )]
     pub readers: u32,
 
@@ -237,7 +237,7 @@ pub struct PostgresConfig {
         env = "SYMBOLON_POSTGRES_WRITERS",
         value_name = "N",
         default_value_t = 8,
-        value_parser = |text: &str| numbers::POSTGRES_WRITERS.parse::<u32>(text)
+        value_parser = |text: &str| ranges::POSTGRES_WRITERS.parse::<u32>(text)
     )]
     pub writers: u32,
 
@@ -248,7 +248,7 @@ pub struct PostgresConfig {
         env = "SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT",
         value_name = "MS",
         default_value_t = 1000,
-        value_parser = |text: &str| numbers::POSTGRES_ACQUIRE_TIMEOUT.parse::<u32>(text)
+        value_parser = |text: &str| ranges::POSTGRES_ACQUIRE_TIMEOUT.parse::<u32>(text)
     )]
     pub acquire_timeout: u32,
 
@@ -258,7 +258,7 @@ pub struct PostgresConfig {
         env = "SYMBOLON_POSTGRES_STATEMENT_TIMEOUT",
         value_name = "MS",
         default_value_t = 10_000,
-        value_parser = |text: &str| numbers::POSTGRES_STATEMENT_TIMEOUT.parse::<u32>(text)
+        value_parser = |text: &str| ranges::POSTGRES_STATEMENT_TIMEOUT.parse::<u32>(text)
     )]
     pub statement_timeout: u32,
 }
@@ -313,7 +313,7 @@ pub struct HttpConfig {
         env = "SYMBOLON_BODY_LIMIT",
         value_name = "BYTES",
         default_value_t = 65536,
-        value_parser = |text: &str| numbers::BODY_LIMIT.parse::<usize>(text)
+        value_parser = |text: &str| ranges::BODY_LIMIT.parse::<usize>(text)
     )]
     pub body_limit: usize,
 
@@ -324,7 +324,7 @@ pub struct HttpConfig {
         env = "SYMBOLON_READ_TIMEOUT",
         value_name = "SECONDS",
         default_value_t = 10,
-        value_parser = |text: &str| numbers::READ_TIMEOUT.parse::<u64>(text)
+        value_parser = |text: &str| ranges::READ_TIMEOUT.parse::<u64>(text)
     )]
     pub read_timeout: u64,
 
@@ -334,7 +334,7 @@ pub struct HttpConfig {
         env = "SYMBOLON_REQUEST_TIMEOUT",
         value_name = "SECONDS",
         default_value_t = 30,
-        value_parser = |text: &str| numbers::REQUEST_TIMEOUT.parse::<u64>(text)
+        value_parser = |text: &str| ranges::REQUEST_TIMEOUT.parse::<u64>(text)
     )]
     pub request_timeout: u64,
 
@@ -350,7 +350,7 @@ pub struct HttpConfig {
         env = "SYMBOLON_MAX_CONNECTIONS",
         value_name = "N",
         default_value_t = 10_000,
-        value_parser = |text: &str| numbers::MAX_CONNECTIONS.parse::<usize>(text)
+        value_parser = |text: &str| ranges::MAX_CONNECTIONS.parse::<usize>(text)
     )]
     pub max_connections: usize,
 

@@ -1,4 +1,4 @@
-//! What can go wrong, and the one table that says how each door answers it.
+//! What can go wrong, and the one table that says how each state answers it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -129,7 +129,7 @@ impl Forbidden {
     }
 }
 
-/// How a door answers an [`Error`]: one line of the contract.
+/// How a state answers an [`Error`]: one line of the contract.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// `extensions.code` in GraphQL, `code` elsewhere.

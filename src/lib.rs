@@ -52,11 +52,11 @@
 //! | `model` | nouns, no I/O: users, tokens (plain and digest are two types), passwords, identities |
 //! | `store` | rows: the only room where SeaORM is spoken, over the crates `entity` and `migration` |
 //! | `service` | verbs, one file for each: authenticate, issue and revoke tokens, hash, register |
-//! | `graphql` | door: schema, guard, limits, the one way to execute, how errors are told |
-//! | `http` | door: connections, the `Authorization` header, GraphQL over HTTP, `/tokens`, `/auth`, health |
-//! | `operator` | door: [`Operator`], for programs of whoever runs the server |
+//! | `graphql` | state: schema, guard, limits, the one way to execute, how errors are told |
+//! | `http` | state: connections, the `Authorization` header, GraphQL over HTTP, `/tokens`, `/auth`, health |
+//! | `operator` | state: [`Operator`], for programs of whoever runs the server |
 //! | `app` | puts the parts together: [`Symbolon`] |
-//! | `cli` | door of the binary: one file for each subcommand |
+//! | `cli` | state of the binary: one file for each subcommand |
 //!
 //! Beside them stand `error` (the one table of how errors are answered), `config`, `clock` and `background`
 //! (tasks that are started again after a panic).
@@ -84,13 +84,15 @@ pub use crate::graphql::{
     sdl,
 };
 pub use crate::http::Middleware;
-pub use crate::model::audit::{ActorType, AuditEvent, AuditEventKind, CredentialType, EventFilter};
-pub use crate::model::form::{FieldError, Problem, Refused};
+pub use crate::model::audit_event::{
+    ActorType, AuditEvent, AuditEventKind, CredentialType, EventFilter,
+};
 pub use crate::model::identity::Identity;
-pub use crate::model::import::{Imported, ImportedAccount, ImportedPassword};
-pub use crate::model::rate::Rate;
-pub use crate::model::token::LiveToken;
+pub use crate::model::imported_user::{Imported, ImportedPassword, ImportedUser};
+pub use crate::model::live_token::LiveToken;
+pub use crate::model::rate_limit::Rate;
 pub use crate::model::user::{Role, User, UserId};
+pub use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
 pub use crate::operator::Operator;
 pub use crate::service::similar_usernames::SimilarUsernames;
 pub use crate::service::users::Registration;

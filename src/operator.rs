@@ -1,4 +1,4 @@
-//! The door for programs of whoever runs the server: no credentials, no throttle, no limits.
+//! The state for programs of whoever runs the server: no credentials, no throttle, no limits.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 
 use crate::error::{Error, StartError};
-use crate::model::audit::{AuditEvent, EventFilter};
-use crate::model::form::Refused;
-use crate::model::import::{Imported, ImportedAccount};
-use crate::model::page::PageRequest;
-use crate::model::token::LiveToken;
+use crate::model::audit_event::{AuditEvent, EventFilter};
+use crate::model::imported_user::{Imported, ImportedUser};
+use crate::model::live_token::LiveToken;
+use crate::model::pagination::PageRequest;
 use crate::model::user::{Role, User, UserId};
+use crate::model::validation::MutationError;
 use crate::service::Services;
 use crate::service::authorization::Caller;
 use crate::service::similar_usernames::SimilarUsernames;
@@ -55,7 +55,7 @@ impl Operator {
         &'a self,
         new: &'a Registration,
         role: Role,
-    ) -> impl Future<Output = Result<User, Refused>> + Send {
+    ) -> impl Future<Output = Result<User, MutationError>> + Send {
         async move { self.services.users.add(new, role).await }.boxed()
     }
 
@@ -109,7 +109,7 @@ impl Operator {
     /// of them.
     pub fn import(
         &self,
-        accounts: Vec<ImportedAccount>,
+        accounts: Vec<ImportedUser>,
         dry_run: bool,
     ) -> impl Future<Output = Result<Vec<Imported>, Error>> + Send {
         async move { self.services.import.run(accounts, dry_run).await }.boxed()
@@ -120,7 +120,7 @@ impl Operator {
         &'a self,
         id: UserId,
         new: &'a str,
-    ) -> impl Future<Output = Result<User, Refused>> + Send {
+    ) -> impl Future<Output = Result<User, MutationError>> + Send {
         async move {
             let accounts = &self.services.accounts;
             let done = accounts.set_password(Caller::Operator, id, new).await;
@@ -134,7 +134,7 @@ impl Operator {
         &self,
         id: UserId,
         role: Role,
-    ) -> impl Future<Output = Result<User, Refused>> + Send {
+    ) -> impl Future<Output = Result<User, MutationError>> + Send {
         async move {
             let accounts = &self.services.accounts;
             let done = accounts.set_role(Caller::Operator, id, role).await;
@@ -144,7 +144,7 @@ impl Operator {
     }
 
     /// Lets nobody sign in to an account any more, and ends its tokens. Not that of the last admin.
-    pub fn disable(&self, id: UserId) -> impl Future<Output = Result<User, Refused>> + Send {
+    pub fn disable(&self, id: UserId) -> impl Future<Output = Result<User, MutationError>> + Send {
         async move {
             let accounts = &self.services.accounts;
             let done = accounts.disable(Caller::Operator, id).await;
@@ -154,7 +154,7 @@ impl Operator {
     }
 
     /// Lets people sign in to an account again.
-    pub fn enable(&self, id: UserId) -> impl Future<Output = Result<User, Refused>> + Send {
+    pub fn enable(&self, id: UserId) -> impl Future<Output = Result<User, MutationError>> + Send {
         async move {
             let accounts = &self.services.accounts;
             let done = accounts.enable(Caller::Operator, id).await;
@@ -164,7 +164,7 @@ impl Operator {
     }
 
     /// Deletes an account. Not that of the last admin.
-    pub fn delete(&self, id: UserId) -> impl Future<Output = Result<(), Refused>> + Send {
+    pub fn delete(&self, id: UserId) -> impl Future<Output = Result<(), MutationError>> + Send {
         async move {
             let accounts = &self.services.accounts;
             let done = accounts.delete(Caller::Operator, Some(id), "").await;
@@ -174,7 +174,10 @@ impl Operator {
     }
 
     /// Ends every token of an account; how many were live.
-    pub fn revoke_tokens(&self, id: UserId) -> impl Future<Output = Result<u32, Refused>> + Send {
+    pub fn revoke_tokens(
+        &self,
+        id: UserId,
+    ) -> impl Future<Output = Result<u32, MutationError>> + Send {
         async move {
             let accounts = &self.services.accounts;
             accounts.revoke_tokens(Caller::Operator, id).await

@@ -229,7 +229,7 @@ fn named(name: &str) -> &'static Write {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Acknowledged,
-    Refused,
+    MutationError,
     /// The answer says that it may or may not have taken effect.
     Unknown,
 }
@@ -250,7 +250,7 @@ fn outcome(write: &Write, answer: &Answer) -> Result<Outcome, String> {
         if message.contains(UNKNOWN) {
             Outcome::Unknown
         } else {
-            Outcome::Refused
+            Outcome::MutationError
         }
     };
     match write.door {
@@ -305,7 +305,7 @@ impl Promise {
         );
         let what = match self.outcome {
             Outcome::Acknowledged if !is_done => "was acknowledged and is lost",
-            Outcome::Refused if !is_as_before => "was refused and has taken effect",
+            Outcome::MutationError if !is_as_before => "was refused and has taken effect",
             Outcome::Unknown if !is_as_before && !is_done => "has taken effect in part",
             _ => return None,
         };
@@ -578,14 +578,14 @@ impl Site {
             match self.ask(write, &subject, &new).await {
                 Ok(outcome) => {
                     match outcome {
-                        Outcome::Refused => refused += 1,
+                        Outcome::MutationError => refused += 1,
                         Outcome::Unknown => unknown += 1,
                         Outcome::Acknowledged => acknowledged += 1,
                     }
                     if is_new {
                         self.promise(write, &new, before, outcome);
                     } else {
-                        subject_is_settled = outcome != Outcome::Refused;
+                        subject_is_settled = outcome != Outcome::MutationError;
                         last = Some((before, outcome));
                     }
                 }
@@ -594,9 +594,9 @@ impl Site {
                     violations.push(format!("{} {error}", write.name));
                     // This answer does not say that the write may have taken effect.
                     if is_new {
-                        self.promise(write, &new, before, Outcome::Refused);
+                        self.promise(write, &new, before, Outcome::MutationError);
                     } else {
-                        last = Some((before, Outcome::Refused));
+                        last = Some((before, Outcome::MutationError));
                     }
                 }
             }
@@ -663,7 +663,7 @@ impl Site {
                     };
                     later = next;
                 }
-                Ok(Outcome::Refused) => {}
+                Ok(Outcome::MutationError) => {}
                 Err(error) => {
                     violations.push(format!("after the repair, {} {error}", write.name));
                     break;
@@ -880,7 +880,7 @@ async fn a_full_disk_of_sqlite_refuses_many_writes_at_once() {
         let is_there = State::of(&site.file(), name).await.user.is_some();
         match outcome.unwrap() {
             Outcome::Acknowledged => assert!(is_there, "{name} is lost"),
-            Outcome::Refused => assert!(!is_there, "{name} was refused"),
+            Outcome::MutationError => assert!(!is_there, "{name} was refused"),
             Outcome::Unknown => {}
         }
     }
@@ -995,12 +995,15 @@ async fn a_lock_on_the_file_of_sqlite_that_is_held_for_long_loses_nothing() {
     let revoke = named("revokeToken");
     let before = State::of(&site.file(), &subject.name).await;
     for _ in 0..2 {
-        assert_eq!(site.ask(revoke, &subject, "").await, Ok(Outcome::Refused));
+        assert_eq!(
+            site.ask(revoke, &subject, "").await,
+            Ok(Outcome::MutationError)
+        );
         assert_eq!(site.disagreement(&subject).await, None);
     }
     other.execute_unprepared("ROLLBACK").await.unwrap();
     other.close().await.unwrap();
-    site.promise(revoke, &subject.name, before, Outcome::Refused);
+    site.promise(revoke, &subject.name, before, Outcome::MutationError);
     let before = State::of(&site.file(), &later.name).await;
     assert_eq!(
         site.ask(revoke, &later, "").await,

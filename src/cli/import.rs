@@ -9,7 +9,7 @@ use clap::Args;
 use csv::{ByteRecord, ReaderBuilder};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use symbolon::{FlaskDatabase, Imported, ImportedAccount, ImportedPassword, Operator};
+use symbolon::{FlaskDatabase, Imported, ImportedPassword, ImportedUser, Operator};
 
 use super::output::Output;
 
@@ -32,7 +32,7 @@ pub(super) struct Import {
 /// A row: where it stands in the file, and the account, or why it is none.
 struct Row {
     place: i64,
-    account: Result<ImportedAccount, String>,
+    account: Result<ImportedUser, String>,
 }
 
 #[derive(Default)]
@@ -61,7 +61,7 @@ impl Import {
                 match became {
                     Imported::Added => count.added += 1,
                     Imported::Skipped => count.skipped += 1,
-                    Imported::Refused(why) => {
+                    Imported::MutationError(why) => {
                         count.refused += 1;
                         let what = source.place();
                         let told = if output.json {
@@ -110,7 +110,7 @@ async fn take_over(
                 told.push((place, Some(account.username.clone()), Imported::Skipped));
                 accounts.push(account);
             }
-            Err(why) => told.push((place, None, Imported::Refused(why))),
+            Err(why) => told.push((place, None, Imported::MutationError(why))),
         }
     }
     let mut became = operator.import(accounts, dry_run).await?.into_iter();
@@ -247,7 +247,7 @@ impl Columns {
         }
     }
 
-    fn account(&self, record: &ByteRecord) -> Result<ImportedAccount, String> {
+    fn account(&self, record: &ByteRecord) -> Result<ImportedUser, String> {
         let text = |column: Option<usize>| {
             let value = column.and_then(|column| record.get(column));
             let text = std::str::from_utf8(value.unwrap_or_default());
@@ -259,7 +259,7 @@ impl Columns {
             (None, Some(plain)) => ImportedPassword::Plain(plain),
             (None, None) => return Err("There is neither a password nor its hash.".to_owned()),
         };
-        Ok(ImportedAccount {
+        Ok(ImportedUser {
             username: text(Some(self.username))?.unwrap_or_default(),
             email: text(self.email)?,
             password,

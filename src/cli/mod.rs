@@ -19,7 +19,7 @@ use std::error::Error;
 use std::io;
 
 use clap::{Parser, Subcommand};
-use symbolon::{FieldError, Refused};
+use symbolon::{FieldError, MutationError};
 
 use crate::telemetry;
 
@@ -100,13 +100,13 @@ fn told(error: Box<dyn Error>) -> Result<(), Box<dyn Error>> {
     if error.downcast_ref().is_some_and(is_closed) {
         return Ok(());
     }
-    let refused = error.downcast_ref::<Refused>();
+    let refused = error.downcast_ref::<MutationError>();
     let cause = match refused {
-        Some(Refused::Form(errors)) => {
+        Some(MutationError::Form(errors)) => {
             let errors: Vec<_> = errors.iter().map(field).collect();
             return Err(errors.join(" ").into());
         }
-        Some(Refused::Error(error)) => Some(error),
+        Some(MutationError::Error(error)) => Some(error),
         None => error.downcast_ref(),
     };
     Err(match cause {

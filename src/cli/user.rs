@@ -119,7 +119,7 @@ impl Command {
             Self::Add(new) => (new.run(operator).await?, "is added"),
             Self::Import(import) => return import.run(operator, output).await,
             Self::List => return list(operator, output).await,
-            Self::Show(whom) => return Ok(output.show(&Account::from(&find(whom).await?))?),
+            Self::Show(whom) => return Ok(output.show(&UserRecord::from(&find(whom).await?))?),
             Self::SetPassword(whom) => {
                 let id = find(whom).await?.id;
                 let password = prompt::new_password()?;
@@ -152,7 +152,7 @@ impl Command {
             }
         };
         let sentence = format!("{} {what}", user.username);
-        Ok(output.tell(&Account::from(&user), &sentence)?)
+        Ok(output.tell(&UserRecord::from(&user), &sentence)?)
     }
 }
 
@@ -183,7 +183,7 @@ async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>
     let mut after = None;
     loop {
         let users = operator.users(after).await?;
-        lines.print(&users.iter().map(Account::from).collect::<Vec<_>>())?;
+        lines.print(&users.iter().map(UserRecord::from).collect::<Vec<_>>())?;
         let Some(last) = users.last() else {
             return Ok(());
         };
@@ -194,7 +194,7 @@ async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>
 /// An account, as it is printed: the names and values that GraphQL has too.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Account<'a> {
+struct UserRecord<'a> {
     id: String,
     username: &'a str,
     email: Option<&'a str>,
@@ -204,7 +204,7 @@ struct Account<'a> {
     disabled_at: Option<Instant>,
 }
 
-impl<'a> From<&'a User> for Account<'a> {
+impl<'a> From<&'a User> for UserRecord<'a> {
     fn from(user: &'a User) -> Self {
         Self {
             id: user.id.to_string(),
@@ -221,7 +221,7 @@ impl<'a> From<&'a User> for Account<'a> {
     }
 }
 
-impl Entry for Account<'_> {
+impl Entry for UserRecord<'_> {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "username",

@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args};
 
-use crate::config::numbers;
+use crate::config::ranges;
 
 /// What one GraphQL document may ask for. An error names the limit that was exceeded.
 #[derive(Args, Clone, Debug)]
@@ -14,17 +14,17 @@ pub struct Limits {
         env = "SYMBOLON_LIMIT_DOCUMENT_BYTES",
         value_name = "N",
         default_value_t = 32768,
-        value_parser = |text: &str| numbers::LIMIT_DOCUMENT_BYTES.parse::<usize>(text)
+        value_parser = |text: &str| ranges::LIMIT_DOCUMENT_BYTES.parse::<usize>(text)
     )]
     pub document_bytes: usize,
 
-    /// Tokens of a document: names, numbers, strings and punctuation; and values in its variables.
+    /// Tokens of a document: names, ranges, strings and punctuation; and values in its variables.
     #[arg(
         long = "limit-tokens",
         env = "SYMBOLON_LIMIT_TOKENS",
         value_name = "N",
         default_value_t = 4000,
-        value_parser = |text: &str| numbers::LIMIT_TOKENS.parse::<usize>(text)
+        value_parser = |text: &str| ranges::LIMIT_TOKENS.parse::<usize>(text)
     )]
     pub tokens: usize,
 
@@ -34,7 +34,7 @@ pub struct Limits {
         env = "SYMBOLON_LIMIT_NESTING",
         value_name = "N",
         default_value_t = 50,
-        value_parser = |text: &str| numbers::LIMIT_NESTING.parse::<usize>(text)
+        value_parser = |text: &str| ranges::LIMIT_NESTING.parse::<usize>(text)
     )]
     pub nesting: usize,
 
@@ -44,7 +44,7 @@ pub struct Limits {
         env = "SYMBOLON_LIMIT_SELECTIONS",
         value_name = "N",
         default_value_t = 2000,
-        value_parser = |text: &str| numbers::LIMIT_SELECTIONS.parse::<usize>(text)
+        value_parser = |text: &str| ranges::LIMIT_SELECTIONS.parse::<usize>(text)
     )]
     pub selections: usize,
 
@@ -54,7 +54,7 @@ pub struct Limits {
         env = "SYMBOLON_LIMIT_DEPTH",
         value_name = "N",
         default_value_t = 20,
-        value_parser = |text: &str| numbers::LIMIT_DEPTH.parse::<usize>(text)
+        value_parser = |text: &str| ranges::LIMIT_DEPTH.parse::<usize>(text)
     )]
     pub depth: usize,
 
@@ -64,7 +64,7 @@ pub struct Limits {
         env = "SYMBOLON_LIMIT_ROOT_FIELDS",
         value_name = "N",
         default_value_t = 50,
-        value_parser = |text: &str| numbers::LIMIT_ROOT_FIELDS.parse::<usize>(text)
+        value_parser = |text: &str| ranges::LIMIT_ROOT_FIELDS.parse::<usize>(text)
     )]
     pub root_fields: usize,
 
@@ -74,7 +74,7 @@ pub struct Limits {
         env = "SYMBOLON_LIMIT_ALIASES",
         value_name = "N",
         default_value_t = 100,
-        value_parser = |text: &str| numbers::LIMIT_ALIASES.parse::<usize>(text)
+        value_parser = |text: &str| ranges::LIMIT_ALIASES.parse::<usize>(text)
     )]
     pub aliases: usize,
 
@@ -84,7 +84,7 @@ pub struct Limits {
         env = "SYMBOLON_LIMIT_DIRECTIVES",
         value_name = "N",
         default_value_t = 50,
-        value_parser = |text: &str| numbers::LIMIT_DIRECTIVES.parse::<usize>(text)
+        value_parser = |text: &str| ranges::LIMIT_DIRECTIVES.parse::<usize>(text)
     )]
     pub directives: usize,
 
@@ -94,7 +94,7 @@ pub struct Limits {
         env = "SYMBOLON_LIMIT_COMPLEXITY",
         value_name = "N",
         default_value_t = 5000,
-        value_parser = |text: &str| numbers::LIMIT_COMPLEXITY.parse::<usize>(text)
+        value_parser = |text: &str| ranges::LIMIT_COMPLEXITY.parse::<usize>(text)
     )]
     pub complexity: usize,
 

@@ -6,8 +6,8 @@ use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, Result};
 
 use crate::error::Error;
-use crate::graphql::documents::Document;
-use crate::graphql::loader::Rows;
+use crate::graphql::data_loader::Rows;
+use crate::graphql::document_cache::Document;
 use crate::model::identity::Identity;
 use crate::model::user::User;
 use crate::service::Services;

@@ -1,22 +1,22 @@
-//! The GraphQL door: schema, guard, and how errors are told.
+//! The GraphQL state: schema, guard, and how errors are told.
 
-mod audit;
-mod connection;
+mod audit_events;
 mod context;
-mod direct;
-pub(crate) mod documents;
+mod data_loader;
+pub(crate) mod document_cache;
+mod document_limits;
 pub(crate) mod errors;
-pub(crate) mod execute;
-mod forms;
+pub(crate) mod execution;
+mod fast_path;
 mod guard;
-mod hooks;
-mod limits;
-mod loader;
 mod mutation;
-mod objects;
+mod mutation_types;
+mod object_types;
+mod pagination;
 mod query;
 mod schema;
-mod users;
+mod spec_extension;
+mod user_connection;
 mod variables;
 
 use async_graphql::EmptySubscription;

@@ -4,17 +4,17 @@ use async_graphql::{Context, ID, Object, Result};
 
 use crate::error::Error;
 use crate::graphql::context::{authentication, services};
-use crate::graphql::forms::{
+use crate::graphql::mutation_types::{
     ChangePasswordInput, ChangePasswordPayload, CreateAccessTokenInput, CreateAccessTokenPayload,
     CreateUserInput, CreateUserPayload, DeleteUserInput, DeleteUserPayload, SetUserPasswordInput,
     UpdateUserInput, UserPayload,
 };
-use crate::graphql::objects::{Role, Token, user_id};
-use crate::model::form::Refused;
+use crate::graphql::object_types::{Role, Token, user_id};
 use crate::model::parse_id;
-use crate::model::token::Lifetime;
+use crate::model::session::Lifetime;
+use crate::model::validation::MutationError;
 use crate::service::Services;
-use crate::service::tokens::Wanted;
+use crate::service::sessions::TokenOptions;
 
 /// Symbolon's mutations; merge it with your own root.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +55,7 @@ impl Mutation {
             .map(|seconds| Lifetime::from_seconds(seconds.into()))
             .transpose()?;
         let fresh = fresh.unwrap_or_default();
-        let wanted = Wanted { lifetime, fresh };
+        let wanted = TokenOptions { lifetime, fresh };
         let issued = Box::pin(authentication(ctx)?.create_token(wanted)).await?;
         Ok(Token(issued))
     }
@@ -224,9 +224,9 @@ impl Mutation {
 }
 
 /// Where there is no form that could show what is wrong.
-fn number(done: Result<u32, Refused>) -> Result<u32> {
+fn number(done: Result<u32, MutationError>) -> Result<u32> {
     Ok(done.map_err(|refused| match refused {
-        Refused::Error(error) => error,
-        Refused::Form(_) => Error::BadUserInput(refused.to_string()),
+        MutationError::Error(error) => error,
+        MutationError::Form(_) => Error::BadUserInput(refused.to_string()),
     })?)
 }

@@ -4,12 +4,12 @@
 use async_graphql::{Context, ID, Object, Result};
 
 use crate::error::Error;
-use crate::graphql::audit::{AuditEventConnection, AuditEventKind, audit_events};
-use crate::graphql::connection::{Arguments, page_size};
+use crate::graphql::audit_events::{AuditEventConnection, AuditEventKind, audit_events};
 use crate::graphql::context::{authentication, services};
-use crate::graphql::objects::{User, user_id};
-use crate::graphql::users::{UserConnection, users};
-use crate::model::audit::EventFilter;
+use crate::graphql::object_types::{User, user_id};
+use crate::graphql::pagination::{Arguments, page_size};
+use crate::graphql::user_connection::{UserConnection, users};
+use crate::model::audit_event::EventFilter;
 use crate::service::users::UserKey;
 
 /// Symbolon's queries; merge it with your own root.

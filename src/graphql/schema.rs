@@ -8,7 +8,7 @@ use async_graphql::extensions::ExtensionFactory;
 use async_graphql::{CustomDirectiveFactory, InputType, ObjectType, OutputType, SubscriptionType};
 
 use crate::config::Limits;
-use crate::graphql::hooks::Hooks;
+use crate::graphql::spec_extension::SpecExtension;
 
 /// Builds a [`Schema`]; what [`Symbolon::schema`](crate::Symbolon::schema) gives you. Its methods are
 /// those of async-graphql's builder.
@@ -36,7 +36,7 @@ where
         let query = Arc::new(query);
         let root = Arc::clone(&query);
         let builder = async_graphql::Schema::build(root, mutation, subscription)
-            .extension(Hooks)
+            .extension(SpecExtension)
             .limit_complexity(limits.complexity)
             .limit_recursive_depth(limits.nesting);
         let builder = if limits.introspection {

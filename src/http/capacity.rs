@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::HttpConfig;
-use crate::model::audit::Origin;
+use crate::model::audit_event::Client;
 use crate::model::user::UserId;
 
 /// Files that are kept free for everything but connections.
@@ -67,7 +67,7 @@ pub(super) fn connections_of_address(config: &HttpConfig) -> Arc<Shares<IpAddr>>
 
 /// The key by which addresses are counted.
 pub(super) fn network(address: IpAddr) -> IpAddr {
-    let origin = Origin {
+    let origin = Client {
         address: Some(address),
         request_id: None,
     };

@@ -4,11 +4,11 @@ use poem::http::{HeaderValue, header};
 use poem::{IntoResponse, Request, Response, handler};
 
 use crate::error::Error;
-use crate::http::context::RequestContext;
-use crate::http::errors::{Challenge, refuse};
+use crate::http::error_responses::{Challenge, refuse};
+use crate::http::request_context::RequestContext;
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
-use crate::model::scope::is_scope;
+use crate::model::scopes::is_scope;
 use crate::model::user::Role;
 
 /// Says in headers whom the Bearer token speaks for, if what the query names is met. Such headers

@@ -13,17 +13,17 @@ use tokio::task::yield_now;
 
 use crate::error::Error;
 use crate::graphql::Schema;
-use crate::graphql::documents::Documents;
+use crate::graphql::document_cache::DocumentCache;
 use crate::graphql::errors::refused;
-use crate::graphql::execute::{Executor, Operation, Outcome};
-use crate::http::context::RequestContext;
-use crate::http::errors::{Challenge, refuse};
-use crate::http::request_log::Work;
-use crate::http::{Door, body, errors, websocket};
+use crate::graphql::execution::{Executor, Operation, Outcome};
+use crate::http::error_responses::{Challenge, refuse};
+use crate::http::request_context::RequestContext;
+use crate::http::request_log::ExecutedOperation;
+use crate::http::{AppState, error_responses, request_body, websocket};
 
 /// Answers the operations of a schema.
 pub(super) struct GraphqlEndpoint<Q, M, S> {
-    door: Arc<Door>,
+    state: Arc<AppState>,
     executor: Arc<Executor<Q, M, S>>,
 }
 
@@ -33,13 +33,13 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    pub(super) fn new(door: Arc<Door>, schema: Schema<Q, M, S>) -> Self {
-        let documents = Arc::new(Documents::new(door.document_cache));
-        door.metrics.show(&documents);
-        let limits = door.limits.clone();
-        let executor = Executor::new(schema, documents, limits, door.request_timeout());
+    pub(super) fn new(state: Arc<AppState>, schema: Schema<Q, M, S>) -> Self {
+        let documents = Arc::new(DocumentCache::new(state.document_cache));
+        state.metrics.show(&documents);
+        let limits = state.limits.clone();
+        let executor = Executor::new(schema, documents, limits, state.request_timeout());
         Self {
-            door,
+            state,
             executor: Arc::new(executor),
         }
     }
@@ -79,7 +79,7 @@ where
             .await;
         if outcome.refused.is_none() {
             let ok = outcome.response.is_ok();
-            context.worked_on(Work { document, ok });
+            context.worked_on(ExecutedOperation { document, ok });
         }
         Ok(outcome)
     }
@@ -92,7 +92,7 @@ where
         if json.is_none_or(|value| !value.trim().eq_ignore_ascii_case("application/json")) {
             return Err(Error::UnsupportedMediaType);
         }
-        let body = body::read(request, &self.door).await?;
+        let body = request_body::read(request, &self.state).await?;
         // An array would do for a struct, and so would a batch of operations.
         if body.trim_ascii_start().first() != Some(&b'{') {
             let why = "The body has to be one JSON object, with one operation.";
@@ -118,7 +118,7 @@ where
         async move {
             let context = RequestContext::of(&request)?;
             if !S::is_empty() && websocket::is_asked_for(&request) {
-                let upgraded = websocket::upgrade(&request, &context, &self.door, &self.executor);
+                let upgraded = websocket::upgrade(&request, &context, &self.state, &self.executor);
                 return Ok(
                     upgraded.unwrap_or_else(|error| refuse(&error, Challenge::Bearer, &context.id))
                 );
@@ -252,7 +252,7 @@ impl MediaType {
                 | Error::GraphqlValidationFailed(_)
                 | Error::BadUserInput(_),
             ) => StatusCode::OK,
-            _ => errors::status(error),
+            _ => error_responses::status(error),
         }
     }
 }
@@ -301,7 +301,7 @@ fn respond(media_type: MediaType, outcome: Outcome) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.append(header::VARY, HeaderValue::from_static("Accept"));
     if let Some(error) = &outcome.refused {
-        errors::add_headers(error, headers);
+        error_responses::add_headers(error, headers);
     }
     response
 }

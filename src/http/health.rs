@@ -2,7 +2,7 @@
 
 use poem::handler;
 
-use crate::http::context::RequestContext;
+use crate::http::request_context::RequestContext;
 
 /// Answers while the process lives.
 #[handler]

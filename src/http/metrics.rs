@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::error::Error;
-use crate::graphql::documents::{Document, Documents};
+use crate::graphql::document_cache::{Document, DocumentCache};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FieldLabels {
@@ -44,7 +44,7 @@ pub(crate) struct Metrics {
     seconds: Histogram,
     caches: Family<CacheLabels, Gauge>,
     stale: Counter,
-    documents: Mutex<Vec<Weak<Documents>>>,
+    documents: Mutex<Vec<Weak<DocumentCache>>>,
 }
 
 impl Metrics {
@@ -80,7 +80,7 @@ impl Metrics {
     }
 
     /// Shows what the documents of one more schema take.
-    pub(super) fn show(&self, documents: &Arc<Documents>) {
+    pub(super) fn show(&self, documents: &Arc<DocumentCache>) {
         let mut all = self
             .documents
             .lock()

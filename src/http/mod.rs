@@ -1,19 +1,19 @@
-//! The HTTP door. Its paths: `/graphql`, `/tokens`, `/auth`, `/healthz`, `/readyz`, and `/` for a browser.
+//! The HTTP state. Its paths: `/graphql`, `/tokens`, `/auth`, `/healthz`, `/readyz`, and `/` for a browser.
 
-mod address;
-mod authorization;
-mod body;
+mod authorization_header;
 mod capacity;
-mod context;
-mod errors;
+mod client_address;
+mod cors;
+mod error_responses;
 #[cfg(feature = "explorer")]
 mod explorer;
 mod forward_auth;
 mod graphql;
 mod health;
-mod identity;
+mod identity_extractor;
 mod metrics;
-mod origin;
+mod request_body;
+mod request_context;
 mod request_log;
 mod server;
 mod tokens;
@@ -25,10 +25,10 @@ use std::time::Duration;
 use poem::error::MethodNotAllowedError;
 use poem::{Endpoint, EndpointExt, Request, Response, Route, RouteMethod, get, post};
 
-pub(crate) use self::address::IgnoredForwarding;
 pub(crate) use self::capacity::Capacity;
-pub use self::context::Middleware;
+pub(crate) use self::client_address::IgnoredForwardedHeader;
 pub(crate) use self::metrics::Metrics;
+pub use self::request_context::Middleware;
 pub(crate) use self::server::serve;
 use crate::config::{HttpConfig, Limits};
 use crate::error::Error;
@@ -37,18 +37,18 @@ use crate::service::Services;
 
 /// What all routes have in common.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct AppState {
     pub(crate) services: Arc<Services>,
     pub(crate) http: HttpConfig,
     pub(crate) limits: Limits,
     /// For the documents of one schema, in bytes.
     pub(crate) document_cache: u64,
     pub(crate) metrics: Metrics,
-    pub(crate) ignored_forwarding: IgnoredForwarding,
+    pub(crate) ignored_forwarding: IgnoredForwardedHeader,
     pub(crate) capacity: Capacity,
 }
 
-impl Door {
+impl AppState {
     fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.http.request_timeout)
     }
@@ -56,7 +56,7 @@ impl Door {
 
 /// The answer to a schema's operations.
 pub(crate) fn graphql<Q, M, S>(
-    door: &Arc<Door>,
+    state: &Arc<AppState>,
     schema: Schema<Q, M, S>,
 ) -> impl Endpoint<Output = Response> + 'static
 where
@@ -64,29 +64,30 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    graphql::GraphqlEndpoint::new(Arc::clone(door), schema).with(Middleware::new(Arc::clone(door)))
+    graphql::GraphqlEndpoint::new(Arc::clone(state), schema)
+        .with(Middleware::new(Arc::clone(state)))
 }
 
 /// All of Symbolon's paths, with the schema's operations at `/graphql`.
-pub(crate) fn routes<Q, M, S>(door: &Arc<Door>, schema: Schema<Q, M, S>) -> Route
+pub(crate) fn routes<Q, M, S>(state: &Arc<AppState>, schema: Schema<Q, M, S>) -> Route
 where
     Q: ObjectType + 'static,
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    let on = |methods, route| only(methods, route).with(Middleware::new(Arc::clone(door)));
+    let on = |methods, route| only(methods, route).with(Middleware::new(Arc::clone(state)));
     let tokens = post(tokens::create).delete(tokens::revoke);
     let route = Route::new()
-        .at("/graphql", graphql(door, schema))
+        .at("/graphql", graphql(state, schema))
         .at(
             "/tokens",
-            on("POST, DELETE", tokens).data(door.request_timeout()),
+            on("POST, DELETE", tokens).data(state.request_timeout()),
         )
         .at("/auth", on("GET, HEAD", get(forward_auth::check)))
         .at("/healthz", on("GET, HEAD", get(health::alive)))
         .at("/readyz", on("GET, HEAD", get(health::ready)));
     #[cfg(feature = "explorer")]
-    if door.http.explorer {
+    if state.http.explorer {
         return route
             .at("/", on("GET, HEAD", get(explorer::page)))
             .at("/explorer/:name", on("GET, HEAD", get(explorer::asset)));
@@ -95,12 +96,12 @@ where
 }
 
 /// What Prometheus reads, at any path.
-pub(crate) fn metrics(door: &Arc<Door>) -> impl Endpoint<Output = Response> + 'static {
-    let door = Arc::clone(door);
+pub(crate) fn metrics(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
+    let state = Arc::clone(state);
     let response = move |_| {
-        let services = &door.services;
+        let services = &state.services;
         let stale = services.cache_check.stale();
-        door.metrics.response(services.identities.bytes(), stale)
+        state.metrics.response(services.identities.bytes(), stale)
     };
     poem::endpoint::make_sync(response).map_to_response()
 }

@@ -8,13 +8,13 @@ use std::time::Instant;
 use poem::Request;
 use poem::http::{Method, StatusCode};
 
-use crate::graphql::documents::Document;
-use crate::http::{Door, address};
+use crate::graphql::document_cache::Document;
+use crate::http::{AppState, client_address};
 use crate::model::user::UserId;
 
 /// What an executed operation asked for: names of the schema, and its own.
 #[derive(Clone, Debug)]
-pub(super) struct Work {
+pub(super) struct ExecutedOperation {
     pub(super) document: Arc<Document>,
     /// Whether all of it succeeded.
     pub(super) ok: bool,
@@ -22,18 +22,18 @@ pub(super) struct Work {
 
 /// A request as it came in.
 #[derive(Debug)]
-pub(super) struct Arrival {
+pub(super) struct RequestLog {
     at: Instant,
     client: Option<IpAddr>,
     method: Method,
     path: String,
 }
 
-impl Arrival {
-    pub(super) fn of(request: &Request, door: &Door) -> Self {
+impl RequestLog {
+    pub(super) fn of(request: &Request, state: &AppState) -> Self {
         Self {
             at: Instant::now(),
-            client: address::client(request, door),
+            client: client_address::client(request, state),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
         }
@@ -48,16 +48,16 @@ impl Arrival {
     /// operation, and an id that is one.
     pub(super) fn answered(
         &self,
-        door: &Door,
+        state: &AppState,
         request_id: &str,
         status: StatusCode,
-        work: Option<&Work>,
+        work: Option<&ExecutedOperation>,
         user: Option<UserId>,
     ) {
         let after = self.at.elapsed();
-        door.metrics.responded(status, after);
+        state.metrics.responded(status, after);
         if let Some(work) = work {
-            door.metrics.executed(&work.document, work.ok);
+            state.metrics.executed(&work.document, work.ok);
         }
         tracing::info!(
             target: "symbolon::request",

@@ -24,9 +24,9 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::config::HttpConfig;
 use crate::error::Error;
-use crate::http::address::is_trusted;
 use crate::http::capacity::{Share, Shares, connections_of_address, most_connections, network};
-use crate::http::errors::{Challenge, refuse};
+use crate::http::client_address::is_trusted;
+use crate::http::error_responses::{Challenge, refuse};
 
 /// Requests under way get this long to end when the server stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,14 +44,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection holds. A request that asks to become a socket has it too, and then holds it for as
 /// long as the socket lives.
 #[derive(Clone)]
-pub(super) struct Lease {
+pub(super) struct ConnectionGuard {
     // Dropped first: with the permit the next connection of this address is admitted.
     _share: Arc<Option<Share<IpAddr>>>,
     _permit: Option<Arc<OwnedSemaphorePermit>>,
     stopping: watch::Receiver<()>,
 }
 
-impl Lease {
+impl ConnectionGuard {
     /// Waits until the server stops.
     pub(super) async fn stopping(&mut self) {
         // An error would say that the server is gone altogether.
@@ -97,12 +97,12 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
             continue;
         };
         let app = Arc::clone(&app);
-        let mut lease = Lease {
+        let mut guard = ConnectionGuard {
             _share: Arc::new(share),
             _permit: permit.map(Arc::new),
             stopping: stopping.clone(),
         };
-        let of_requests = lease.clone();
+        let of_requests = guard.clone();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let app = Arc::clone(&app);
             let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
@@ -132,7 +132,7 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
             tokio::select! {
                 biased;
                 _ = connection.as_mut() => {}
-                () = lease.stopping() => {
+                () = guard.stopping() => {
                     connection.as_mut().graceful_shutdown();
                     let _ = connection.await;
                 }
@@ -144,7 +144,7 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     stop.send_replace(());
     let ended = async {
         while connections.join_next().await.is_some() {}
-        // What became a socket is no connection any more, but still holds its lease.
+        // What became a socket is no connection any more, but still holds its guard.
         stop.closed().await;
     };
     if timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {

@@ -9,16 +9,17 @@ use poem::{IntoResponse, Response, handler};
 use serde_json::json;
 
 use crate::error::Error;
-use crate::http::context::RequestContext;
-use crate::http::errors::{Challenge, refuse};
+use crate::http::error_responses::{Challenge, refuse};
+use crate::http::request_context::RequestContext;
 use crate::service::authentication::Authentication;
-use crate::service::to_its_end;
-use crate::service::tokens::Wanted;
+use crate::service::run_to_completion;
+use crate::service::sessions::TokenOptions;
 
 /// `POST /tokens`: trades Basic credentials for the session token.
 #[handler]
 pub(super) async fn create(context: RequestContext, Data(limit): Data<&Duration>) -> Response {
-    let create = |own: Authentication| async move { own.create_token(Wanted::default()).await };
+    let create =
+        |own: Authentication| async move { own.create_token(TokenOptions::default()).await };
     match changes(&context, *limit, create).await {
         Ok(issued) => Json(json!({
             "token": issued.token.reveal(),
@@ -52,5 +53,5 @@ where
 {
     context.refuse_foreign()?;
     let change = change(context.authentication.clone());
-    to_its_end(limit, change.boxed()).await?
+    run_to_completion(limit, change.boxed()).await?
 }

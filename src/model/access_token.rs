@@ -9,11 +9,11 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::error::Error;
-use crate::model::form::{FieldError, Problem};
-use crate::model::limits;
-use crate::model::scope::Scopes;
-use crate::model::token::TokenDigest;
+use crate::model::scopes::Scopes;
+use crate::model::text_limits;
+use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
+use crate::model::validation::{FieldError, FieldErrorCode};
 
 const PREFIX: &str = "sym_";
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -24,9 +24,9 @@ const CHECKSUM: usize = 6;
 /// before them. Secret scanners know it by `sym_[0-9A-Za-z]{38}`, and a slip of the pen is refused
 /// without a look into the database. It is shown once, and kept nowhere.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct AccessSecret(String);
+pub(crate) struct AccessTokenSecret(String);
 
-impl AccessSecret {
+impl AccessTokenSecret {
     pub(crate) fn random() -> Result<Self, Error> {
         let mut text = PREFIX.to_owned();
         while text.len() < PREFIX.len() + RANDOM {
@@ -42,7 +42,7 @@ impl AccessSecret {
     }
 
     /// Whether this is to be an access token, well-formed or not.
-    pub(crate) fn is_meant(text: &str) -> bool {
+    pub(crate) fn has_prefix(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
@@ -65,9 +65,9 @@ impl AccessSecret {
     }
 }
 
-impl fmt::Debug for AccessSecret {
+impl fmt::Debug for AccessTokenSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AccessSecret(redacted)")
+        f.write_str("AccessTokenSecret(redacted)")
     }
 }
 
@@ -88,17 +88,17 @@ pub(crate) struct TokenName(pub(crate) String);
 impl TokenName {
     pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("name", problem, message));
-        let too_long = || refuse(Problem::TooLong, "A name has at most 64 characters.");
-        if text.len() > limits::TOKEN_NAME {
+        let too_long = || refuse(FieldErrorCode::TooLong, "A name has at most 64 characters.");
+        if text.len() > text_limits::TOKEN_NAME {
             return too_long();
         }
         if text.trim().is_empty() {
-            return refuse(Problem::Blank, "Give the token a name.");
+            return refuse(FieldErrorCode::Blank, "Give the token a name.");
         }
         match Nickname::enforce(text) {
             Ok(name) if name.chars().count() <= 64 => Ok(Self(name.into_owned())),
             Ok(_) => too_long(),
-            Err(_) => refuse(Problem::Invalid, "A name has no control characters."),
+            Err(_) => refuse(FieldErrorCode::Invalid, "A name has no control characters."),
         }
     }
 }
@@ -140,23 +140,23 @@ mod tests {
     #[test]
     fn what_is_made_can_be_parsed() {
         for _ in 0..100 {
-            let secret = AccessSecret::random().unwrap();
-            assert_eq!(AccessSecret::parse(secret.reveal()), Some(secret));
+            let secret = AccessTokenSecret::random().unwrap();
+            assert_eq!(AccessTokenSecret::parse(secret.reveal()), Some(secret));
         }
     }
 
     proptest! {
         #[test]
         fn a_slip_of_the_pen_is_noticed(at in 4_usize..42, other in "[0-9A-Za-z]") {
-            let secret = AccessSecret::random().unwrap();
+            let secret = AccessTokenSecret::random().unwrap();
             let mut text = secret.reveal().to_owned();
             text.replace_range(at..=at, &other);
-            prop_assert_eq!(AccessSecret::parse(&text).is_some(), text == secret.reveal());
+            prop_assert_eq!(AccessTokenSecret::parse(&text).is_some(), text == secret.reveal());
         }
 
         #[test]
         fn no_text_makes_it_panic(text in "(sym_)?\\PC{0,50}") {
-            prop_assert!(AccessSecret::parse(&text).is_none());
+            prop_assert!(AccessTokenSecret::parse(&text).is_none());
         }
     }
 }

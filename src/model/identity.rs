@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::scope::Scopes;
+use crate::model::scopes::Scopes;
 use crate::model::user::User;
 
 /// Who a request speaks for, as its Bearer token shows.

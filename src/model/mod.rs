@@ -1,22 +1,28 @@
 //! Nouns: what Symbolon talks about. Nothing here does I/O or knows a protocol.
 
 pub(crate) mod access_token;
-pub(crate) mod audit;
+pub(crate) mod audit_event;
 mod common_passwords;
-pub(crate) mod confusable;
+pub(crate) mod confusables;
 pub(crate) mod credentials;
-pub(crate) mod form;
-pub(crate) mod hash_format;
+pub(crate) mod email;
 pub(crate) mod identity;
-pub(crate) mod import;
-pub(crate) mod limits;
-pub(crate) mod page;
+pub(crate) mod imported_user;
+pub(crate) mod live_token;
+pub(crate) mod pagination;
 pub(crate) mod password;
-pub(crate) mod rate;
+pub(crate) mod password_hash;
+pub(crate) mod rate_limit;
 pub(crate) mod requirement;
-pub(crate) mod scope;
-pub(crate) mod token;
+pub(crate) mod scopes;
+pub(crate) mod session;
+pub(crate) mod session_token;
+pub(crate) mod text_limits;
+pub(crate) mod token_digest;
 pub(crate) mod user;
+pub(crate) mod user_record;
+pub(crate) mod username;
+pub(crate) mod validation;
 
 use chrono::TimeDelta;
 
@@ -26,7 +32,7 @@ pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
 /// The number that a client sent as an id. `None` if it is not a number.
 pub(crate) fn parse_id(text: &str) -> Option<i64> {
-    if text.len() > limits::ID {
+    if text.len() > text_limits::ID {
         return None;
     }
     text.parse().ok()

@@ -7,9 +7,9 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::model::common_passwords::is_common;
-use crate::model::form::{FieldError, Problem};
-use crate::model::hash_format::{self, Argon2, HashParts};
-use crate::model::limits;
+use crate::model::password_hash::{self, Argon2, HashParts};
+use crate::model::text_limits;
+use crate::model::validation::{FieldError, FieldErrorCode};
 
 /// The longest password.
 const MAX_CHARACTERS: usize = 128;
@@ -39,14 +39,14 @@ impl PasswordRules {
     ) -> Result<Password, FieldError> {
         let refuse = |problem, message| Err(FieldError::new(field, problem, message));
         if text.is_empty() {
-            return refuse(Problem::Blank, "Choose a password.");
+            return refuse(FieldErrorCode::Blank, "Choose a password.");
         }
-        if text.len() > limits::PASSWORD {
-            return refuse(Problem::TooLong, TOO_LONG);
+        if text.len() > text_limits::PASSWORD {
+            return refuse(FieldErrorCode::TooLong, TOO_LONG);
         }
         let Ok(prepared) = OpaqueString::enforce(text) else {
             return refuse(
-                Problem::Invalid,
+                FieldErrorCode::Invalid,
                 "A password has no control or unassigned characters.",
             );
         };
@@ -56,20 +56,20 @@ impl PasswordRules {
                 "A password has at least {} characters.",
                 self.min_characters
             );
-            return Err(FieldError::new(field, Problem::TooShort, message));
+            return Err(FieldError::new(field, FieldErrorCode::TooShort, message));
         }
         if length > MAX_CHARACTERS {
-            return refuse(Problem::TooLong, TOO_LONG);
+            return refuse(FieldErrorCode::TooLong, TOO_LONG);
         }
         if is_common(&prepared) {
             return refuse(
-                Problem::PasswordTooCommon,
+                FieldErrorCode::PasswordTooCommon,
                 "This password is among the most common ones; choose another.",
             );
         }
         if contains_username(&prepared, username) {
             return refuse(
-                Problem::PasswordContainsUsername,
+                FieldErrorCode::PasswordContainsUsername,
                 "A password does not contain the username; choose another.",
             );
         }
@@ -97,16 +97,16 @@ impl Password {
     /// A password that somebody chose elsewhere, whatever it is worth.
     pub(crate) fn imported(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("password", problem, message));
-        if text.len() > limits::PASSWORD {
-            return refuse(Problem::TooLong, TOO_LONG);
+        if text.len() > text_limits::PASSWORD {
+            return refuse(FieldErrorCode::TooLong, TOO_LONG);
         }
         match OpaqueString::enforce(text) {
             Ok(prepared) if prepared.chars().count() <= MAX_CHARACTERS => {
                 Ok(Self(prepared.into_owned()))
             }
-            Ok(_) => refuse(Problem::TooLong, TOO_LONG),
+            Ok(_) => refuse(FieldErrorCode::TooLong, TOO_LONG),
             Err(_) => refuse(
-                Problem::Invalid,
+                FieldErrorCode::Invalid,
                 "A password has no control or unassigned characters.",
             ),
         }
@@ -124,17 +124,17 @@ impl fmt::Debug for Password {
 }
 
 /// A password that somebody signs in with.
-pub(crate) struct Attempt {
+pub(crate) struct SubmittedPassword {
     pub(crate) password: Password,
     /// Other systems hash what they are sent.
     pub(crate) as_sent: String,
 }
 
-impl Attempt {
+impl SubmittedPassword {
     /// What cannot be prepared stays as it is: it may still be right for an imported hash, and costs
     /// what any other password costs.
     pub(crate) fn new(text: &str) -> Self {
-        let prepared = (text.len() <= limits::PASSWORD).then(|| OpaqueString::enforce(text));
+        let prepared = (text.len() <= text_limits::PASSWORD).then(|| OpaqueString::enforce(text));
         let prepared = prepared.and_then(Result::ok);
         let prepared = prepared.map_or_else(|| text.to_owned(), Into::into);
         Self {
@@ -144,9 +144,9 @@ impl Attempt {
     }
 }
 
-impl fmt::Debug for Attempt {
+impl fmt::Debug for SubmittedPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Attempt(redacted)")
+        f.write_str("SubmittedPassword(redacted)")
     }
 }
 
@@ -161,7 +161,7 @@ pub(crate) struct PasswordHash(pub(crate) String);
 impl PasswordHash {
     /// A hash of our own.
     pub(crate) fn new(argon2: Argon2, salt: &[u8], output: &[u8]) -> Self {
-        Self(hash_format::phc(argon2, salt, output))
+        Self(password_hash::phc(argon2, salt, output))
     }
 
     /// A hash that another system made; refused with a reason when nobody could sign in with it.
@@ -207,7 +207,7 @@ mod tests {
             let refused = rules.choose(password, username, "password").err();
             refused.map(|error| error.problem)
         };
-        let contains = Some(Problem::PasswordContainsUsername);
+        let contains = Some(FieldErrorCode::PasswordContainsUsername);
         assert_eq!(problem("grace-and-more", "grace"), contains);
         assert_eq!(problem("my name is GRACE", "grace"), contains);
         assert_eq!(problem("xxＧＲＡＣＥxx", "grace"), contains);
@@ -224,7 +224,7 @@ mod tests {
         let rules = PasswordRules { min_characters: 15 };
         let refused = rules.choose("fourteen chars", "ada", "password");
         let refused = refused.unwrap_err();
-        assert_eq!(refused.problem, Problem::TooShort);
+        assert_eq!(refused.problem, FieldErrorCode::TooShort);
         assert_eq!(refused.message, "A password has at least 15 characters.");
         assert!(rules.choose("fifteen letters", "ada", "password").is_ok());
     }

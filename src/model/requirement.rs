@@ -2,7 +2,7 @@
 
 use crate::error::Forbidden;
 use crate::model::identity::Identity;
-use crate::model::scope::{ACCOUNT_READ, ACCOUNT_WRITE};
+use crate::model::scopes::{ACCOUNT_READ, ACCOUNT_WRITE};
 use crate::model::user::Role;
 
 /// The role and the credentials that an operation requires.

@@ -7,18 +7,19 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::access_token::{AccessSecret, AccessToken, TokenName};
-use crate::model::audit::{Actor, AuditEventKind, Credential, NewEvent, Origin};
+use crate::model::access_token::{AccessToken, AccessTokenSecret, TokenName};
+use crate::model::audit_event::{Actor, AuditEventKind, Client, Credential, NewEvent};
 use crate::model::credentials::BearerToken;
-use crate::model::form::{FieldError, Problem, Refused};
 use crate::model::identity::{Access, Identity};
+use crate::model::live_token::LiveToken;
 use crate::model::requirement::Requirement;
-use crate::model::scope::Scopes;
-use crate::model::token::LiveToken;
-use crate::model::user::{Account, UserId};
+use crate::model::scopes::Scopes;
+use crate::model::user::UserId;
+use crate::model::user_record::UserRecord;
+use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
 use crate::service::authorization::Caller;
-use crate::service::cache::Found;
-use crate::store::{NewAccessToken, Store, Writing};
+use crate::service::identity_cache::VerifiedToken;
+use crate::store::{NewAccessToken, Store, Transaction};
 
 /// The number of tokens that an account has at most, those that have expired included.
 pub(crate) const MOST_TOKENS: usize = 50;
@@ -55,7 +56,7 @@ impl AccessTokens {
         &self,
         caller: Caller<'_>,
         form: AccessTokenForm,
-    ) -> Result<(AccessSecret, AccessToken), Refused> {
+    ) -> Result<(AccessTokenSecret, AccessToken), MutationError> {
         let by = caller.authorize(&Requirement::PASSWORD).await?;
         let user = by.user_id().ok_or(Unauthenticated::Missing)?;
         let now = self.clock.now();
@@ -66,15 +67,15 @@ impl AccessTokens {
             (Ok(name), Ok(scopes), Ok(expires_at)) => (name, scopes, expires_at),
             (name, scopes, expires_at) => {
                 let errors = [name.err(), scopes.err(), expires_at.err()];
-                return Err(Refused::Form(errors.into_iter().flatten().collect()));
+                return Err(MutationError::Form(errors.into_iter().flatten().collect()));
             }
         };
-        let secret = AccessSecret::random()?;
-        let mut writing = self.store.write().await?;
-        by.check_again(writing.account(user).await?.as_ref())?;
-        if !make_room(&writing, user, now).await? {
+        let secret = AccessTokenSecret::random()?;
+        let mut transaction = self.store.write().await?;
+        by.check_again(transaction.account(user).await?.as_ref())?;
+        if !make_room(&transaction, user, now).await? {
             let message = "There are 50 live tokens already. Revoke one.";
-            return Err(FieldError::new("name", Problem::LimitReached, message).into());
+            return Err(FieldError::new("name", FieldErrorCode::LimitReached, message).into());
         }
         let new = NewAccessToken {
             user,
@@ -84,18 +85,18 @@ impl AccessTokens {
             created_at: now,
             expires_at,
         };
-        let Some(token) = writing.insert_access_token(new).await? else {
+        let Some(token) = transaction.insert_access_token(new).await? else {
             let message = "Another token of yours has this name.";
-            return Err(FieldError::new("name", Problem::Taken, message).into());
+            return Err(FieldError::new("name", FieldErrorCode::Taken, message).into());
         };
         let event = NewEvent::new(AuditEventKind::TokenIssued, user, by.actor().clone(), now);
-        writing.record(event.of_token(token.digest));
-        writing.commit().await?;
+        transaction.record(event.of_token(token.digest));
+        transaction.commit().await?;
         Ok((secret, token))
     }
 
     /// Finds who the token speaks for.
-    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<Found, Error> {
+    pub(crate) async fn verify(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
         let (account, token) = self.find(token).await?;
         let now = self.clock.now();
         if !token.is_live(now) || account.user.disabled_at.is_some() {
@@ -114,7 +115,7 @@ impl AccessTokens {
             id: token.id,
             scopes: token.scopes,
         };
-        Ok(Found {
+        Ok(VerifiedToken {
             identity: Identity::of_access(account.user, token.expires_at, access),
             until: token.expires_at.map_or(until, |at| at.min(until)),
         })
@@ -130,7 +131,7 @@ impl AccessTokens {
     pub(crate) async fn revoke_itself(
         &self,
         token: &BearerToken,
-        origin: &Origin,
+        origin: &Client,
     ) -> Result<bool, Error> {
         let (account, token) = self.find(token).await?;
         let id = account.user.id;
@@ -146,20 +147,20 @@ impl AccessTokens {
     pub(crate) async fn revoke_own(&self, caller: Caller<'_>, id: i64) -> Result<bool, Error> {
         let by = caller.authorize(&Requirement::WRITE).await?;
         let user = by.user_id().ok_or(Unauthenticated::Missing)?;
-        by.look_again();
+        by.discard_identity();
         self.end(user, id, by.actor().clone()).await
     }
 
     async fn end(&self, user: UserId, id: i64, actor: Actor) -> Result<bool, Error> {
         let now = self.clock.now();
-        let mut writing = self.store.write().await?;
-        let tokens = writing.access_tokens(user).await?;
+        let mut transaction = self.store.write().await?;
+        let tokens = transaction.access_tokens(user).await?;
         let Some(token) = tokens.iter().find(|token| token.id == id) else {
             self.store.invalidate(user);
             return Ok(false);
         };
-        let ended = end_these(&mut writing, std::slice::from_ref(token), &actor, now).await?;
-        writing.commit().await?;
+        let ended = end_these(&mut transaction, std::slice::from_ref(token), &actor, now).await?;
+        transaction.commit().await?;
         Ok(ended > 0)
     }
 
@@ -203,11 +204,11 @@ impl AccessTokens {
         let mut used: Vec<_> = used.into_iter().collect();
         used.sort_unstable();
         let written = async {
-            let writing = self.store.write().await?;
+            let transaction = self.store.write().await?;
             for (id, at) in &used {
-                writing.record_use(*id, *at).await?;
+                transaction.record_use(*id, *at).await?;
             }
-            writing.commit().await
+            transaction.commit().await
         };
         let written = written.await;
         if written.is_err() {
@@ -220,9 +221,9 @@ impl AccessTokens {
         written
     }
 
-    async fn find(&self, token: &BearerToken) -> Result<(Account, AccessToken), Error> {
+    async fn find(&self, token: &BearerToken) -> Result<(UserRecord, AccessToken), Error> {
         let invalid = Unauthenticated::TokenInvalid;
-        let secret = AccessSecret::parse(&token.0).ok_or(invalid)?;
+        let secret = AccessTokenSecret::parse(&token.0).ok_or(invalid)?;
         let found = self.store.access_by_digest(&secret.digest()).await?;
         Ok(found.ok_or(invalid)?)
     }
@@ -230,41 +231,45 @@ impl AccessTokens {
 
 /// Deletes the tokens of an account that expired first, until there is room for one more. False if too
 /// many of them are live. The transaction has to hold the account.
-async fn make_room(writing: &Writing, user: UserId, now: DateTime<Utc>) -> Result<bool, Error> {
-    let mut tokens = writing.access_tokens(user).await?;
+async fn make_room(
+    transaction: &Transaction,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let mut tokens = transaction.access_tokens(user).await?;
     let excess = (tokens.len() + 1).saturating_sub(MOST_TOKENS);
     tokens.retain(|token| !token.is_live(now));
     tokens.sort_by_key(|token| token.expires_at);
     for token in tokens.iter().take(excess) {
-        writing.delete_access_token(token).await?;
+        transaction.delete_access_token(token).await?;
     }
     Ok(tokens.len() >= excess)
 }
 
 /// Ends every access token of an account, as part of something larger; how many were live.
 pub(super) async fn end_all(
-    writing: &mut Writing,
+    transaction: &mut Transaction,
     user: UserId,
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<u32, Error> {
-    let tokens = writing.access_tokens(user).await?;
-    end_these(writing, &tokens, actor, now).await
+    let tokens = transaction.access_tokens(user).await?;
+    end_these(transaction, &tokens, actor, now).await
 }
 
 async fn end_these(
-    writing: &mut Writing,
+    transaction: &mut Transaction,
     tokens: &[AccessToken],
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<u32, Error> {
     let mut live = 0;
     for token in tokens {
-        writing.delete_access_token(token).await?;
+        transaction.delete_access_token(token).await?;
         if token.is_live(now) {
             let kind = AuditEventKind::TokenRevoked;
             let event = NewEvent::new(kind, token.user, actor.clone(), now);
-            writing.record(event.of_token(token.digest));
+            transaction.record(event.of_token(token.digest));
             live += 1;
         }
     }
@@ -275,7 +280,7 @@ fn expiration(
     form: &AccessTokenForm,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, FieldError> {
-    let refuse = |field, message| Err(FieldError::new(field, Problem::Invalid, message));
+    let refuse = |field, message| Err(FieldError::new(field, FieldErrorCode::Invalid, message));
     match (form.expires_in, form.expires_at) {
         (None, None) => Ok(None),
         (Some(seconds @ 1..), None) => Ok(Some(now + TimeDelta::seconds(seconds))),

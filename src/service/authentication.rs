@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::error::{Error, Unauthenticated};
-use crate::model::access_token::AccessSecret;
-use crate::model::audit::{Actor, Credential, Origin};
+use crate::model::access_token::AccessTokenSecret;
+use crate::model::audit_event::{Actor, Client, Credential};
 use crate::model::credentials::{BearerToken, Credentials};
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
-use crate::model::token::TokenDigest;
-use crate::model::user::{Account, UserId};
+use crate::model::token_digest::TokenDigest;
+use crate::model::user::UserId;
+use crate::model::user_record::UserRecord;
 use crate::service::Services;
-use crate::service::tokens::{IssuedToken, Wanted};
+use crate::service::sessions::{IssuedToken, TokenOptions};
 
 /// The credentials of one request. Nothing is looked up before somebody asks, and nothing costly is
 /// done twice, however many fields ask. Its clones are the same request.
@@ -28,14 +29,14 @@ struct Inner {
     identity: Mutex<Option<Arc<Identity>>>,
     /// Held by whoever looks for the identity, so that the others find it.
     looking: tokio::sync::Mutex<()>,
-    account: OnceCell<Result<Account, Error>>,
-    origin: Origin,
+    account: OnceCell<Result<UserRecord, Error>>,
+    origin: Client,
     verification: AtomicBool,
     new_hash: AtomicBool,
 }
 
 impl Authentication {
-    pub(crate) fn new(services: Arc<Services>, credentials: Credentials, origin: Origin) -> Self {
+    pub(crate) fn new(services: Arc<Services>, credentials: Credentials, origin: Client) -> Self {
         Self(Arc::new(Inner {
             services,
             credentials,
@@ -101,7 +102,7 @@ impl Authentication {
     }
 
     /// Where the request comes from.
-    pub(crate) fn origin(&self) -> &Origin {
+    pub(crate) fn origin(&self) -> &Client {
         &self.0.origin
     }
 
@@ -130,7 +131,7 @@ impl Authentication {
     }
 
     /// Whether the password that was verified for this request is still that of the account.
-    pub(super) fn has_verified(&self, account: &Account) -> bool {
+    pub(super) fn has_verified(&self, account: &UserRecord) -> bool {
         let verified = self.0.account.get().and_then(|done| done.as_ref().ok());
         verified.is_some_and(|verified| {
             verified.user.id == account.user.id
@@ -146,7 +147,7 @@ impl Authentication {
         let sign_in = async || Ok(self.sign_in(None).await?.0);
         let verified = self.0.account.get_or_init(sign_in).await;
         let id = verified.as_ref().map_err(Clone::clone)?.user.id;
-        let account = self.services().store.account_by_id(id).await?;
+        let account = self.services().store.find_user_by_id(id).await?;
         let account = account
             .filter(|account| account.user.disabled_at.is_none() && self.has_verified(account))
             .ok_or(Unauthenticated::InvalidCredentials)?;
@@ -156,9 +157,9 @@ impl Authentication {
     }
 
     /// Trades the Basic credentials for the session token.
-    pub(crate) async fn create_token(&self, wanted: Wanted) -> Result<IssuedToken, Error> {
+    pub(crate) async fn create_token(&self, wanted: TokenOptions) -> Result<IssuedToken, Error> {
         if let Credentials::Bearer(token) = &self.0.credentials
-            && AccessSecret::is_meant(&token.0)
+            && AccessTokenSecret::has_prefix(&token.0)
         {
             self.require(&Requirement::SESSION).await?;
         }
@@ -180,13 +181,13 @@ impl Authentication {
     /// Ends the Bearer token. True when this call ended a live one, false when it was already dead.
     pub(crate) async fn revoke_token(&self) -> Result<bool, Error> {
         let (bearer, services) = (self.bearer()?, self.services());
-        let ended = if AccessSecret::is_meant(&bearer.0) {
+        let ended = if AccessTokenSecret::has_prefix(&bearer.0) {
             let tokens = &services.access_tokens;
             tokens.revoke_itself(bearer, self.origin()).await?
         } else {
             services.tokens.revoke(bearer, self.origin()).await?
         };
-        self.look_again();
+        self.discard_identity();
         Ok(ended)
     }
 
@@ -195,13 +196,13 @@ impl Authentication {
         self.require(&Requirement::SESSION).await?;
         let tokens = &self.services().tokens;
         let renewed = tokens.renew(self.bearer()?, self.origin()).await?;
-        self.look_again();
+        self.discard_identity();
         Ok(renewed)
     }
 
     /// Forgets who the Bearer token speaks for, after something changed: the rest of the request is
     /// answered as the next one would be.
-    pub(crate) fn look_again(&self) {
+    pub(crate) fn discard_identity(&self) {
         *self.known() = None;
     }
 
@@ -224,8 +225,8 @@ impl Authentication {
 
     async fn sign_in(
         &self,
-        wanted: Option<Wanted>,
-    ) -> Result<(Account, Option<IssuedToken>), Error> {
+        wanted: Option<TokenOptions>,
+    ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let Credentials::Basic(given) = &self.0.credentials else {
             return Err(Unauthenticated::Missing.into());
         };

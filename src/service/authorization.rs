@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Forbidden, Unauthenticated};
-use crate::model::audit::{Actor, Credential};
+use crate::model::audit_event::{Actor, Credential};
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
-use crate::model::user::{Account, Role, User, UserId};
+use crate::model::user::{Role, User, UserId};
+use crate::model::user_record::UserRecord;
 use crate::service::authentication::Authentication;
 use crate::service::visible_user::VisibleUser;
 
@@ -107,16 +108,16 @@ impl Authorized {
     }
 
     /// Authenticates the rest of the request anew, since this operation may change the outcome.
-    pub(crate) fn look_again(&self) {
+    pub(crate) fn discard_identity(&self) {
         if let Some(request) = &self.request {
-            request.look_again();
+            request.discard_identity();
         }
     }
 
     /// Repeats the check with the row of the account that acts, which is locked until the change is
     /// committed: since the first check, the role may have changed, or the password or the session token
     /// may have ended.
-    pub(crate) fn check_again(&self, acting: Option<&Account>) -> Result<(), Error> {
+    pub(crate) fn check_again(&self, acting: Option<&UserRecord>) -> Result<(), Error> {
         let (Some(request), Some(credential)) = (&self.request, self.actor.credential()) else {
             return Ok(());
         };

@@ -7,13 +7,15 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::audit::{Actor, AuditEventKind, NewEvent};
-use crate::model::form::FieldError;
-use crate::model::import::{Imported, ImportedAccount, ImportedPassword};
+use crate::model::audit_event::{Actor, AuditEventKind, NewEvent};
+use crate::model::email::Email;
+use crate::model::imported_user::{Imported, ImportedPassword, ImportedUser};
 use crate::model::password::{Password, PasswordHash};
-use crate::model::user::{Email, Role, Username};
+use crate::model::user::Role;
+use crate::model::username::Username;
+use crate::model::validation::FieldError;
 use crate::service::passwords::Passwords;
-use crate::store::{NewAccount, Store, Taken};
+use crate::store::{NewUser, Store, Taken};
 
 /// Brings accounts from elsewhere.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ impl Import {
     /// run only says what would.
     pub(crate) async fn run(
         &self,
-        accounts: Vec<ImportedAccount>,
+        accounts: Vec<ImportedUser>,
         dry_run: bool,
     ) -> Result<Vec<Imported>, Error> {
         let mut became = vec![Imported::Added; accounts.len()];
@@ -50,7 +52,7 @@ impl Import {
         for (number, account) in accounts.into_iter().enumerate() {
             match self.candidate(number, account) {
                 Ok(candidate) => candidates.push(candidate),
-                Err(why) => became[number] = Imported::Refused(why),
+                Err(why) => became[number] = Imported::MutationError(why),
             }
         }
         let taken = self.store.taken_of(&names(&candidates)).await?;
@@ -62,7 +64,7 @@ impl Import {
         Ok(became)
     }
 
-    fn candidate(&self, number: usize, account: ImportedAccount) -> Result<Candidate, String> {
+    fn candidate(&self, number: usize, account: ImportedUser) -> Result<Candidate, String> {
         let told = |error: FieldError| error.message.into_owned();
         Ok(Candidate {
             number,
@@ -105,8 +107,8 @@ impl Import {
         let mut candidates = candidates;
         // Each round that is lost was won by somebody who registered in the meantime.
         loop {
-            let mut writing = self.store.write().await?;
-            let taken = writing.taken_of(&names(&candidates)).await?;
+            let mut transaction = self.store.write().await?;
+            let taken = transaction.taken_of(&names(&candidates)).await?;
             candidates = keep_free(candidates, taken, became);
             let new: Vec<_> = candidates
                 .iter()
@@ -115,22 +117,22 @@ impl Import {
             let Ok(added @ 1..) = i64::try_from(new.len()) else {
                 return Ok(());
             };
-            if writing.insert_users(new).await? {
+            if transaction.insert_users(new).await? {
                 // One row for all of them: each account says by itself when it was made.
                 let event = NewEvent::new(AuditEventKind::Registered, None, Actor::Operator, now);
-                writing.tally(&event, added).await?;
-                return writing.commit().await;
+                transaction.tally(&event, added).await?;
+                return transaction.commit().await;
             }
         }
     }
 }
 
 impl Candidate {
-    fn account(&self, created_at: DateTime<Utc>) -> Option<NewAccount> {
+    fn account(&self, created_at: DateTime<Utc>) -> Option<NewUser> {
         let Prepared::Hash(password_hash) = &self.password else {
             return None;
         };
-        Some(NewAccount {
+        Some(NewUser {
             username: self.username.clone(),
             email: self.email.clone(),
             password_hash: password_hash.clone(),
@@ -169,7 +171,7 @@ fn keep_free(
         if taken.usernames.contains(&username.canonical) {
             became[*number] = Imported::Skipped;
         } else if email.is_some_and(|email| taken.emails.contains(email)) {
-            became[*number] = Imported::Refused("This e-mail address is taken.".to_owned());
+            became[*number] = Imported::MutationError("This e-mail address is taken.".to_owned());
         } else {
             taken.usernames.insert(username.canonical.clone());
             taken.emails.extend(email.cloned());

@@ -1,27 +1,27 @@
 //! Verbs: what Symbolon does, one file for each. No protocol is named here.
 
 pub(crate) mod access_tokens;
-pub(crate) mod accounts;
-pub(crate) mod audit;
+pub(crate) mod audit_trail;
 pub(crate) mod authentication;
 pub(crate) mod authorization;
-pub(crate) mod cache;
-pub(crate) mod cache_check;
 mod hash_pool;
 mod hash_shares;
+pub(crate) mod identity_cache;
+pub(crate) mod identity_cache_check;
 pub(crate) mod import;
 pub(crate) mod passwords;
 pub(crate) mod profile;
 mod schemes;
 pub(crate) mod server_key;
+pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod similar_usernames;
-mod taken;
 pub(crate) mod throttle;
-pub(crate) mod tokens;
+pub(crate) mod token_watch;
+mod uniqueness;
+pub(crate) mod user_administration;
 pub(crate) mod users;
 pub(crate) mod visible_user;
-pub(crate) mod watch;
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -36,20 +36,20 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::access_token::AccessSecret;
+use crate::model::access_token::AccessTokenSecret;
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
-use crate::model::token::TokenDigest;
+use crate::model::token_digest::TokenDigest;
 use crate::service::access_tokens::AccessTokens;
-use crate::service::accounts::Accounts;
-use crate::service::audit::Audit;
-use crate::service::cache::{Found, IdentityCache};
-use crate::service::cache_check::CacheCheck;
+use crate::service::audit_trail::Audit;
+use crate::service::identity_cache::{IdentityCache, VerifiedToken};
+use crate::service::identity_cache_check::CacheCheck;
 use crate::service::import::Import;
+use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
-use crate::service::tokens::Tokens;
+use crate::service::token_watch::TokenWatches;
+use crate::service::user_administration::UserAdministration;
 use crate::service::users::Users;
-use crate::service::watch::TokenWatches;
 use crate::store::Store;
 
 /// For so long an expired access token is kept.
@@ -59,13 +59,13 @@ const EXPIRED_KNOWN_FOR: TimeDelta = TimeDelta::days(30);
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) access_tokens: AccessTokens,
-    pub(crate) accounts: Accounts,
+    pub(crate) accounts: UserAdministration,
     pub(crate) audit: Arc<Audit>,
     pub(crate) cache_check: CacheCheck,
     pub(crate) identities: IdentityCache,
     pub(crate) import: Import,
     pub(crate) sign_in: SignIn,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) tokens: Arc<Sessions>,
     pub(crate) token_watches: TokenWatches,
     pub(crate) users: Users,
     pub(crate) clock: Clock,
@@ -74,7 +74,7 @@ pub(crate) struct Services {
 
 /// Runs `work`, unless it needs to wait for nothing, in a task of its own, which goes on to its end
 /// even when the client hangs up or `limit` is over. A panic in it is an internal error.
-pub(crate) async fn to_its_end<T: Send + 'static>(
+pub(crate) async fn run_to_completion<T: Send + 'static>(
     limit: Duration,
     work: BoxFuture<'static, T>,
 ) -> Result<T, Error> {
@@ -120,8 +120,8 @@ impl Services {
         Ok(self.identities.keep(digest, found, since, now))
     }
 
-    async fn read(&self, token: &BearerToken) -> Result<Found, Error> {
-        if AccessSecret::is_meant(&token.0) {
+    async fn read(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
+        if AccessTokenSecret::has_prefix(&token.0) {
             self.access_tokens.verify(token).await
         } else {
             self.tokens.verify(token).await
@@ -130,7 +130,7 @@ impl Services {
 
     /// Whether time alone has ended a Bearer token of either kind: nobody revoked it or disabled its user.
     async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
-        if AccessSecret::is_meant(&token.0) {
+        if AccessTokenSecret::has_prefix(&token.0) {
             self.access_tokens.has_expired(token).await
         } else {
             self.tokens.has_expired(token).await
@@ -147,16 +147,16 @@ impl Services {
     /// in from for long.
     pub(crate) async fn purge(&self) -> Result<(), Error> {
         let now = self.clock.now();
-        let writing = self.store.write().await?;
-        self.audit.forget(&writing, now).await?;
-        writing
-            .forget_attempts(now, now - throttle::ADDRESS_KNOWN_FOR)
+        let transaction = self.store.write().await?;
+        self.audit.forget(&transaction, now).await?;
+        transaction
+            .delete_full_buckets(now, now - throttle::ADDRESS_KNOWN_FOR)
             .await?;
         // For a while they are told from those that never were.
-        writing
-            .forget_access_tokens(now - EXPIRED_KNOWN_FOR)
+        transaction
+            .delete_expired_access_tokens(now - EXPIRED_KNOWN_FOR)
             .await?;
-        writing.commit().await
+        transaction.commit().await
     }
 
     /// Writes down what is only remembered, and closes the database.

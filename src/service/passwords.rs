@@ -9,8 +9,8 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::error::Error;
-use crate::model::hash_format::{self, Argon2, HashParts, Scheme, Variant, Version};
-use crate::model::password::{Attempt, Password, PasswordHash};
+use crate::model::password::{Password, PasswordHash, SubmittedPassword};
+use crate::model::password_hash::{self, Argon2, HashParts, Scheme, Variant, Version};
 use crate::service::hash_pool::{HashPool, Memory, Place};
 use crate::service::hash_shares::Share;
 use crate::service::schemes;
@@ -74,7 +74,7 @@ impl Passwords {
     }
 
     /// Takes over a hash that another system made: Argon2, bcrypt, scrypt, or what Werkzeug writes.
-    /// Refused with a reason when nobody could sign in with it.
+    /// MutationError with a reason when nobody could sign in with it.
     pub(crate) fn import(&self, hash: &str) -> Result<PasswordHash, &'static str> {
         PasswordHash::imported(hash, max_memory_kib(self.argon2))
     }
@@ -128,11 +128,11 @@ impl Slot {
     /// password it is to somebody who may not sign in even with it.
     pub(crate) async fn verify(
         &mut self,
-        attempt: Attempt,
+        attempt: SubmittedPassword,
         stored: Option<PasswordHash>,
         renew: bool,
     ) -> Result<Verdict, Error> {
-        let Attempt { password, as_sent } = attempt;
+        let SubmittedPassword { password, as_sent } = attempt;
         let current = Scheme::Argon2(self.argon2);
         let (parts, imported) = match &stored {
             Some(stored) => {
@@ -169,7 +169,7 @@ impl Slot {
 }
 
 fn max_memory_kib(own: Argon2) -> u32 {
-    hash_format::MAX_MEMORY_KIB.max(own.memory_kib)
+    password_hash::MAX_MEMORY_KIB.max(own.memory_kib)
 }
 
 fn memory(scheme: Scheme, own: Argon2) -> Memory {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     async fn verify(slot: &mut Slot, password: &str, stored: &PasswordHash) -> Verdict {
-        let attempt = Attempt::new(password);
+        let attempt = SubmittedPassword::new(password);
         slot.verify(attempt, Some(stored.clone()), true)
             .await
             .unwrap()
@@ -240,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outdated_hash_is_made_anew_only_where_it_is_wanted() {
-        let attempt = || Attempt::new(PREPARED);
+        let attempt = || SubmittedPassword::new(PREPARED);
         let mut slot = reserve(&passwords(1));
         let old = slot.hash(attempt().password).await.unwrap();
         let mut slot = reserve(&passwords(2));
@@ -281,7 +281,7 @@ mod tests {
         let passwords = passwords(1);
         let mut slot = reserve(&passwords);
         for (password, is_taken) in [(PREPARED, true), (SENT, false)] {
-            let sent = Attempt::new(password).as_sent;
+            let sent = SubmittedPassword::new(password).as_sent;
             let memory = &mut Vec::new();
             let (salt, mut output) = ([7; SALT_LENGTH], [0; OUTPUT_LENGTH]);
             schemes::argon2(slot.argon2, sent.as_bytes(), &salt, &mut output, memory).unwrap();

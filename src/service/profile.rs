@@ -1,14 +1,17 @@
 //! Change the name and the e-mail address of an account.
 
 use crate::error::Error;
-use crate::model::audit::{AuditEventKind, Detail};
-use crate::model::form::{Change, FieldError, Refused};
+use crate::model::audit_event::{AuditEventKind, Detail};
+use crate::model::email::Email;
 use crate::model::requirement::Requirement;
-use crate::model::user::{Account, Email, Role, UserId, Username};
-use crate::service::accounts::{Accounts, target};
+use crate::model::user::{Role, UserId};
+use crate::model::user_record::UserRecord;
+use crate::model::username::Username;
+use crate::model::validation::{Change, FieldError, MutationError};
 use crate::service::authorization::Caller;
-use crate::service::taken::refuse_taken;
 use crate::service::throttle::Counted;
+use crate::service::uniqueness::refuse_taken;
+use crate::service::user_administration::{UserAdministration, target};
 use crate::service::visible_user::VisibleUser;
 use crate::store::ProfileChange;
 
@@ -20,7 +23,7 @@ pub(crate) struct Profile {
     pub(crate) email: Change<Option<String>>,
 }
 
-impl Accounts {
+impl UserAdministration {
     /// Changes the name or the e-mail address of an account. The e-mail address, and the name of
     /// another, take the password: with them an account can be taken over.
     pub(crate) async fn update(
@@ -28,7 +31,7 @@ impl Accounts {
         caller: Caller<'_>,
         id: Option<UserId>,
         profile: Profile,
-    ) -> Result<VisibleUser, Refused> {
+    ) -> Result<VisibleUser, MutationError> {
         let (id, is_own) = target(caller, id).await?;
         let changes_email = profile.email != Change::Keep;
         let changes_name = profile.username != Change::Keep;
@@ -52,24 +55,24 @@ impl Accounts {
             (Ok(username), Ok(email)) => (username, email),
             (username, email) => {
                 let errors = [username.err(), email.err()];
-                return Err(Refused::Form(errors.into_iter().flatten().collect()));
+                return Err(MutationError::Form(errors.into_iter().flatten().collect()));
             }
         };
         let change = ProfileChange { username, email };
         let counted = self.throttle.profile_change(by.actor()).await?;
         self.refuse_taken(&counted, &change, id).await?;
-        let (writing, account) = self.begin(&by, id).await?;
+        let (transaction, account) = self.begin(&by, id).await?;
         if let Change::To(new) = &change.username {
             refuse_mixed_scripts(new, &account)?;
         }
-        if !writing.set_profile(id, &change).await? {
-            drop(writing);
+        if !transaction.set_profile(id, &change).await? {
+            drop(transaction);
             self.refuse_taken(&counted, &change, id).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         }
         let old = account.user.username;
         if let Change::To(new) = &change.username {
-            self.throttle.rename(&writing, &old, new).await?;
+            self.throttle.rename(&transaction, &old, new).await?;
         }
         let detail = match change.username {
             Change::To(Username { display: new, .. }) if new != old => {
@@ -77,7 +80,7 @@ impl Accounts {
             }
             _ => Detail::None,
         };
-        self.finish_with(writing, AuditEventKind::ProfileChanged, id, &by, detail)
+        self.finish_with(transaction, AuditEventKind::ProfileChanged, id, &by, detail)
             .await
     }
 
@@ -86,7 +89,7 @@ impl Accounts {
         counted: &Counted,
         change: &ProfileChange,
         own: UserId,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), MutationError> {
         let username = match &change.username {
             Change::To(username) => Some(username),
             Change::Keep => None,
@@ -100,7 +103,7 @@ impl Accounts {
 }
 
 /// Refuses a new name that mixes scripts. Another spelling of the present name is not new.
-fn refuse_mixed_scripts(new: &Username, account: &Account) -> Result<(), FieldError> {
+fn refuse_mixed_scripts(new: &Username, account: &UserRecord) -> Result<(), FieldError> {
     let present = Username::parse(&account.user.username);
     if present.is_ok_and(|present| present.canonical == new.canonical) {
         return Ok(());

@@ -9,7 +9,7 @@ use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
 use crate::error::Error;
-use crate::model::hash_format::{Argon2, HashParts, Scheme, Sha, Variant, Version};
+use crate::model::password_hash::{Argon2, HashParts, Scheme, Sha, Variant, Version};
 
 /// bcrypt reads no further.
 const BCRYPT_KEY: usize = 72;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::model::token::ServerKey;
+use crate::model::session_token::ServerKey;
 
 /// Why there is no server key.
 #[derive(Debug, thiserror::Error)]

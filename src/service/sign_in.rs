@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit::{Actor, AuditEventKind, Credential, NewEvent, Origin};
+use crate::model::audit_event::{Actor, AuditEventKind, Client, Credential, NewEvent};
 use crate::model::credentials::UserPass;
-use crate::model::form::{FieldError, Problem, Refused};
-use crate::model::password::{Attempt, PasswordHash};
-use crate::model::user::{Account, Username};
-use crate::service::audit::Audit;
+use crate::model::password::{PasswordHash, SubmittedPassword};
+use crate::model::user_record::UserRecord;
+use crate::model::username::Username;
+use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
+use crate::service::audit_trail::Audit;
 use crate::service::passwords::{Slot, Verdict};
+use crate::service::sessions::{IssuedToken, Sessions, TokenOptions};
 use crate::service::throttle::{Admitted, Counted, Throttle};
-use crate::service::tokens::{IssuedToken, Tokens, Wanted};
 use crate::store::Store;
 
 /// Guesses of passwords, right ones and wrong ones.
@@ -22,7 +23,7 @@ pub(crate) struct SignIn {
     pub(crate) clock: Clock,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) audit: Arc<Audit>,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) tokens: Arc<Sessions>,
 }
 
 /// A password that was confirmed.
@@ -39,20 +40,20 @@ impl SignIn {
     pub(crate) async fn by_password(
         &self,
         given: &UserPass,
-        wanted: Option<Wanted>,
-        origin: &Origin,
-    ) -> Result<(Account, Option<IssuedToken>), Error> {
+        wanted: Option<TokenOptions>,
+        origin: &Client,
+    ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let username = Username::parse(&given.username);
         // No account has the empty name; the question costs the same.
         let canonical = username.as_ref().map_or("", |name| &name.canonical);
-        let account = self.store.account_by_name(canonical).await?;
+        let account = self.store.find_user_by_name(canonical).await?;
         let id = account.as_ref().map(|account| account.user.id);
         let admitted = self.throttle.sign_in(&given.username, id, origin);
         let Admitted { counted, slot } = admitted.await?;
         let stored = account.as_ref();
         let stored = stored.map(|account| account.password_hash.clone());
         let account = account.filter(|account| account.user.disabled_at.is_none());
-        let password = Attempt::new(&given.password);
+        let password = SubmittedPassword::new(&given.password);
         let (verdict, _) = self
             .verdict(password, stored, account.is_some(), slot, &counted)
             .await?;
@@ -63,26 +64,26 @@ impl SignIn {
         };
         if let (Some(account), Some(rehashed)) = (account, rehashed) {
             let user = account.user.id;
-            let mut writing = self.store.write().await?;
+            let mut transaction = self.store.write().await?;
             let now = self.clock.now();
-            let signed_in = writing.record_sign_in(&account, rehashed, now);
+            let signed_in = transaction.record_sign_in(&account, rehashed, now);
             if let Some(account) = signed_in.await? {
-                counted.give_back(&writing).await?;
+                counted.give_back(&transaction).await?;
                 if let Some(network) = origin.network() {
-                    writing.remember_address(user, network, now).await?;
+                    transaction.remember_address(user, network, now).await?;
                 }
                 let actor = Actor::user(user, Credential::Password, origin);
                 let event = NewEvent::new(AuditEventKind::SignedIn, user, actor, now);
-                writing.record(event);
+                transaction.record(event);
                 let mut issued = None;
                 if let Some(wanted) = wanted {
                     let account = account.clone();
                     let issue = self
                         .tokens
-                        .issue(&mut writing, account, wanted, origin, now);
+                        .issue(&mut transaction, account, wanted, origin, now);
                     issued = Some(issue.await?);
                 }
-                writing.commit().await?;
+                transaction.commit().await?;
                 return Ok((account, issued));
             }
         }
@@ -95,17 +96,17 @@ impl SignIn {
     /// Verifies the password of an account whose own session asks; the error is for `field`.
     pub(crate) async fn confirm(
         &self,
-        account: &Account,
+        account: &UserRecord,
         password: &str,
         field: &'static str,
         actor: &Actor,
-    ) -> Result<Confirmed, Refused> {
+    ) -> Result<Confirmed, MutationError> {
         let id = account.user.id;
         let origin = actor.origin().cloned().unwrap_or_default();
         let admitted = self.throttle.confirmation(id, &origin).await?;
         let Admitted { counted, slot } = admitted;
         let stored = Some(account.password_hash.clone());
-        let password = Attempt::new(password);
+        let password = SubmittedPassword::new(password);
         let (verdict, slot) = self
             .verdict(password, stored, false, slot, &counted)
             .await?;
@@ -114,14 +115,14 @@ impl SignIn {
             let actor = actor.clone();
             self.audit.sign_in_failed(Some(id), actor, now).await?;
             let message = "This is not the present password.";
-            return Err(FieldError::new(field, Problem::WrongPassword, message).into());
+            return Err(FieldError::new(field, FieldErrorCode::WrongPassword, message).into());
         }
         Ok(Confirmed { counted, slot })
     }
 
     async fn verdict(
         &self,
-        password: Attempt,
+        password: SubmittedPassword,
         stored: Option<PasswordHash>,
         rehash: bool,
         mut slot: Slot,

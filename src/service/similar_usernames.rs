@@ -5,8 +5,8 @@ use std::collections::hash_map::{Entry, HashMap};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::model::confusable::skeleton;
-use crate::model::page::PageRequest;
+use crate::model::confusables::skeleton;
+use crate::model::pagination::PageRequest;
 use crate::model::user::{User, UserId};
 use crate::service::users::Users;
 
@@ -51,7 +51,7 @@ impl Users {
                     Entry::Occupied(first) => {
                         similar.count += 1;
                         if similar.pairs.len() < SimilarUsernames::MOST_PAIRS
-                            && let Some(first) = self.store.account_by_id(*first.get()).await?
+                            && let Some(first) = self.store.find_user_by_id(*first.get()).await?
                         {
                             similar.pairs.push((first.user, user));
                         }

@@ -9,12 +9,13 @@ use sha2::{Digest, Sha256};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::model::CLOCK_TOLERANCE;
-use crate::model::audit::{Actor, Origin};
-use crate::model::rate::Rate;
-use crate::model::user::{User, UserId, Username};
-use crate::service::audit::Audit;
+use crate::model::audit_event::{Actor, Client};
+use crate::model::rate_limit::Rate;
+use crate::model::user::{User, UserId};
+use crate::model::username::Username;
+use crate::service::audit_trail::Audit;
 use crate::service::passwords::{Passwords, Slot};
-use crate::store::{Bucket, Store, Writing};
+use crate::store::{Bucket, Store, Transaction};
 
 /// For so long an address that an account was signed in to from has a bucket of its own there.
 pub(crate) const ADDRESS_KNOWN_FOR: TimeDelta = TimeDelta::days(30);
@@ -60,9 +61,9 @@ pub(crate) struct Admitted {
 
 impl Counted {
     /// Takes the attempt back: it was none.
-    pub(crate) async fn give_back(&self, writing: &Writing) -> Result<(), Error> {
+    pub(crate) async fn give_back(&self, transaction: &Transaction) -> Result<(), Error> {
         for bucket in &self.0 {
-            writing.give_back(bucket).await?;
+            transaction.give_back(bucket).await?;
         }
         Ok(())
     }
@@ -92,7 +93,7 @@ impl Throttle {
         &self,
         username: &str,
         account: Option<UserId>,
-        origin: &Origin,
+        origin: &Client,
     ) -> Result<Admitted, Error> {
         let Some(rates) = self.rates else {
             return self.admit(Vec::new(), account, origin).await;
@@ -119,7 +120,7 @@ impl Throttle {
     pub(crate) async fn confirmation(
         &self,
         account: UserId,
-        origin: &Origin,
+        origin: &Client,
     ) -> Result<Admitted, Error> {
         let bucket = self
             .rates
@@ -157,30 +158,30 @@ impl Throttle {
         done: Result<T, Error>,
     ) -> Result<T, Error> {
         if done.is_err() && !counted.0.is_empty() {
-            let writing = self.store.write().await?;
-            counted.give_back(&writing).await?;
-            writing.commit().await?;
+            let transaction = self.store.write().await?;
+            counted.give_back(&transaction).await?;
+            transaction.commit().await?;
         }
         done
     }
 
-    /// Deletes the buckets of an account that gets another password with `writing`: guesses at the old
+    /// Deletes the buckets of an account that gets another password with `transaction`: guesses at the old
     /// one do not count for the new one.
-    pub(crate) async fn clear(&self, writing: &Writing, user: &User) -> Result<(), Error> {
-        let known = writing.known_addresses(user.id).await?;
+    pub(crate) async fn clear(&self, transaction: &Transaction, user: &User) -> Result<(), Error> {
+        let known = transaction.known_addresses(user.id).await?;
         let known = known
             .into_iter()
             .map(|address| Subject::Known(user.id, address));
         let name = counted_name(&user.username);
         let own = [Subject::Name(&name), Subject::Session(user.id)];
         let keys = own.into_iter().chain(known).map(Subject::key).collect();
-        writing.delete_buckets(keys).await
+        transaction.delete_buckets(keys).await
     }
 
     /// Moves the count of an account to its new name: a new name brings no new attempts.
     pub(crate) async fn rename(
         &self,
-        writing: &Writing,
+        transaction: &Transaction,
         old: &str,
         new: &Username,
     ) -> Result<(), Error> {
@@ -189,7 +190,7 @@ impl Throttle {
             return Ok(());
         }
         let [from, to] = [&old, &new.canonical].map(|name| Subject::Name(name).key());
-        writing.move_bucket(from, to).await
+        transaction.move_bucket(from, to).await
     }
 
     /// The buckets of what registers an account or changes a profile.
@@ -208,7 +209,7 @@ impl Throttle {
         &self,
         buckets: Vec<Bucket>,
         account: Option<UserId>,
-        origin: &Origin,
+        origin: &Client,
     ) -> Result<Admitted, Error> {
         self.refuse_full(&buckets, account, origin).await?;
         // Refuses most of what the queue would refuse before it costs a write.
@@ -225,7 +226,7 @@ impl Throttle {
         &self,
         buckets: &[Bucket],
         account: Option<UserId>,
-        origin: &Origin,
+        origin: &Client,
     ) -> Result<(), Error> {
         let now = self.clock.now();
         for bucket in buckets {
@@ -243,22 +244,22 @@ impl Throttle {
         &self,
         buckets: Vec<Bucket>,
         account: Option<UserId>,
-        origin: &Origin,
+        origin: &Client,
     ) -> Result<Counted, Error> {
         if buckets.is_empty() {
             return Ok(Counted(buckets));
         }
         let now = self.clock.now();
-        let writing = self.store.write().await?;
+        let transaction = self.store.write().await?;
         for bucket in &buckets {
-            if !writing.count(bucket, now).await? {
+            if !transaction.count(bucket, now).await? {
                 // Other attempts have filled it since it was read.
                 self.audit.throttled(account, origin, now);
                 let retry_after = seconds(bucket.rate.interval());
                 return Err(Error::RateLimited { retry_after });
             }
         }
-        writing.commit().await?;
+        transaction.commit().await?;
         Ok(Counted(buckets))
     }
 }
@@ -291,7 +292,7 @@ impl Rates {
 }
 
 /// The client of an actor. The operator has none.
-fn origin(actor: &Actor) -> Origin {
+fn origin(actor: &Actor) -> Client {
     actor.origin().cloned().unwrap_or_default()
 }
 

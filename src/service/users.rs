@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Forbidden};
-use crate::model::audit::{Actor, AuditEventKind, NewEvent};
-use crate::model::form::Refused;
-use crate::model::page::{Page, PageRequest};
+use crate::model::audit_event::{Actor, AuditEventKind, NewEvent};
+use crate::model::email::Email;
+use crate::model::pagination::{Page, PageRequest};
 use crate::model::password::{Password, PasswordRules};
 use crate::model::requirement::Requirement;
-use crate::model::user::{Email, Role, User, UserId, Username};
+use crate::model::user::{Role, User, UserId};
+use crate::model::username::Username;
+use crate::model::validation::MutationError;
 use crate::service::authentication::Authentication;
 use crate::service::authorization::{Authorized, Caller};
-use crate::service::taken::refuse_taken;
 use crate::service::throttle::{Admitted, Counted, Throttle};
+use crate::service::uniqueness::refuse_taken;
 use crate::service::visible_user::VisibleUser;
-use crate::store::{NewAccount, Store};
+use crate::store::{NewUser, Store};
 
 /// What somebody typed to register.
 #[derive(Clone)]
@@ -47,7 +49,7 @@ impl Users {
         &self,
         asking: &Authentication,
         registration: &Registration,
-    ) -> Result<VisibleUser, Refused> {
+    ) -> Result<VisibleUser, MutationError> {
         let admin = if self.open {
             None
         } else {
@@ -82,7 +84,7 @@ impl Users {
         &self,
         registration: &Registration,
         role: Role,
-    ) -> Result<User, Refused> {
+    ) -> Result<User, MutationError> {
         let checked = Checked::new(registration, self.rules)?;
         let admitted = self.throttle.registration(&Actor::Operator).await?;
         self.refuse_taken(&admitted.counted, &checked).await?;
@@ -98,39 +100,39 @@ impl Users {
         new: Checked,
         role: Role,
         admitted: Admitted,
-    ) -> Result<User, Refused> {
+    ) -> Result<User, MutationError> {
         let Admitted { counted, mut slot } = admitted;
         // The attempt stays counted if this fails: its values were found not to be taken.
         let password_hash = slot.hash(new.password.clone()).await?;
         drop(slot);
         let now = self.clock.now();
-        let account = NewAccount {
+        let account = NewUser {
             username: new.username.clone(),
             email: new.email.clone(),
             password_hash,
             role,
             created_at: now,
         };
-        let mut writing = self.store.write().await?;
+        let mut transaction = self.store.write().await?;
         if let Some(admin) = admin
             && let Some(id) = admin.user_id()
         {
-            admin.check_again(writing.account(id).await?.as_ref())?;
+            admin.check_again(transaction.account(id).await?.as_ref())?;
         }
-        let Some(id) = writing.insert_user(account).await? else {
-            drop(writing);
+        let Some(id) = transaction.insert_user(account).await? else {
+            drop(transaction);
             self.refuse_taken(&counted, &new).await?;
             return Err(Error::internal("a value was taken, and is not any more").into());
         };
         let event = NewEvent::new(AuditEventKind::Registered, id, actor, now);
-        writing.record(event);
-        writing.commit().await?;
-        let account = self.store.account_by_id(id).await?;
+        transaction.record(event);
+        transaction.commit().await?;
+        let account = self.store.find_user_by_id(id).await?;
         let gone = || Error::internal("an account was deleted while it was made");
         Ok(account.ok_or_else(gone)?.user)
     }
 
-    async fn refuse_taken(&self, counted: &Counted, new: &Checked) -> Result<(), Refused> {
+    async fn refuse_taken(&self, counted: &Counted, new: &Checked) -> Result<(), MutationError> {
         let (username, email) = (Some(&new.username), new.email.as_ref());
         refuse_taken(&self.store, counted, username, email, None).await
     }
@@ -153,9 +155,9 @@ impl Users {
         let role = if is_own { Role::User } else { self.listed_for };
         let viewer = caller.require(&Requirement::READ.by(role)).await?;
         let account = match key {
-            UserKey::Id(id) => self.store.account_by_id(id).await?,
+            UserKey::Id(id) => self.store.find_user_by_id(id).await?,
             UserKey::Name(name) => match Username::parse(name) {
-                Ok(name) => self.store.account_by_name(&name.canonical).await?,
+                Ok(name) => self.store.find_user_by_name(&name.canonical).await?,
                 // No account can have this name.
                 Err(_) => None,
             },
@@ -225,7 +227,7 @@ struct Checked {
 
 impl Checked {
     /// Says of all that is wrong.
-    fn new(typed: &Registration, rules: PasswordRules) -> Result<Self, Refused> {
+    fn new(typed: &Registration, rules: PasswordRules) -> Result<Self, MutationError> {
         let username = Username::choose(&typed.username);
         let email = typed.email.as_deref().map(Email::parse).transpose();
         let name = username.as_ref().map_or("", |name| &name.canonical);
@@ -238,7 +240,7 @@ impl Checked {
             }),
             (username, email, password) => {
                 let errors = [username.err(), email.err(), password.err()];
-                Err(Refused::Form(errors.into_iter().flatten().collect()))
+                Err(MutationError::Form(errors.into_iter().flatten().collect()))
             }
         }
     }

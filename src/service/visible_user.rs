@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Forbidden};
 use crate::model::identity::Identity;
-use crate::model::scope::ACCOUNT_READ;
+use crate::model::scopes::ACCOUNT_READ;
 use crate::model::user::{Role, User, UserId};
 
 /// An account as one caller may see it. `id` and `username` are visible to every caller. All else is for

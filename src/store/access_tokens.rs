@@ -12,11 +12,12 @@ use sea_orm::{
 use crate::clock::at;
 use crate::error::Error;
 use crate::model::access_token::{AccessToken, TokenName};
-use crate::model::scope::Scopes;
-use crate::model::token::TokenDigest;
-use crate::model::user::{Account, UserId};
+use crate::model::scopes::Scopes;
+use crate::model::token_digest::TokenDigest;
+use crate::model::user::UserId;
+use crate::model::user_record::UserRecord;
 use crate::store::users::bytes;
-use crate::store::{Store, Writing};
+use crate::store::{Store, Transaction};
 
 /// What it takes to insert an access token.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Store {
     pub(crate) async fn access_by_digest(
         &self,
         digest: &TokenDigest,
-    ) -> Result<Option<(Account, AccessToken)>, Error> {
+    ) -> Result<Option<(UserRecord, AccessToken)>, Error> {
         let row = access_token::Entity::find()
             .filter(access_token::Column::Digest.eq(digest.0.to_vec()))
             .one(&self.readers)
@@ -42,7 +43,7 @@ impl Store {
         let Some(token) = row.map(token).transpose()? else {
             return Ok(None);
         };
-        let account = self.account_by_id(token.user).await?;
+        let account = self.find_user_by_id(token.user).await?;
         Ok(account.map(|account| (account, token)))
     }
 
@@ -53,7 +54,7 @@ impl Store {
         after: Option<i64>,
         now: DateTime<Utc>,
         limit: u64,
-    ) -> Result<Vec<(Account, AccessToken)>, Error> {
+    ) -> Result<Vec<(UserRecord, AccessToken)>, Error> {
         let rows = access_token::Entity::find()
             .filter(is_live(now))
             .filter(access_token::Column::Id.gt(after.unwrap_or(0)))
@@ -64,7 +65,7 @@ impl Store {
         let mut live = Vec::with_capacity(rows.len());
         for row in rows {
             let token = token(row)?;
-            let account = self.account_by_id(token.user).await?;
+            let account = self.find_user_by_id(token.user).await?;
             live.extend(account.map(|account| (account, token)));
         }
         Ok(live)
@@ -77,7 +78,7 @@ impl Store {
     }
 }
 
-impl Writing {
+impl Transaction {
     /// The tokens of an account, in the order in which they were made. Other transactions do not change
     /// them before the end of this one.
     pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
@@ -142,7 +143,10 @@ impl Writing {
     }
 
     /// Deletes the tokens that expired before `end`.
-    pub(crate) async fn forget_access_tokens(&self, end: DateTime<Utc>) -> Result<(), Error> {
+    pub(crate) async fn delete_expired_access_tokens(
+        &self,
+        end: DateTime<Utc>,
+    ) -> Result<(), Error> {
         access_token::Entity::delete_many()
             .filter(access_token::Column::ExpiresAt.lt(end.timestamp_millis()))
             .exec(&self.transaction)

@@ -16,7 +16,7 @@ use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_scalar};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
-use crate::store::files::Files;
+use crate::store::sqlite_files::Files;
 
 const READ: &str = "SELECT value FROM symbolon_change_counter WHERE id = 1";
 

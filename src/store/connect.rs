@@ -18,15 +18,15 @@ use crate::clock::BootClock;
 use crate::store::Store;
 use crate::store::affected::Affected;
 use crate::store::change_counter::ChangeCounter;
-use crate::store::files::Files;
+use crate::store::database_url::Location;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::invalidation::Invalidation;
-use crate::store::location::Location;
-use crate::store::migrate::{MigrateError, check, migrate};
-use crate::store::monitored::{Discard, Monitor, Monitored, WriteState};
+use crate::store::migrations::{MigrateError, check, migrate};
+use crate::store::monitored_connection::{Discard, Monitor, Monitored, WriteState};
 use crate::store::pools::{PATIENCE, connect, connection_error, postgres_pool, sqlite_options};
-use crate::store::probe::probe;
-use crate::store::schema::find_schema;
+use crate::store::postgres_schema::find_schema;
+use crate::store::sqlite_check::probe;
+use crate::store::sqlite_files::Files;
 
 /// The number of Symbolon's tables on PostgreSQL, without that of the migrations.
 const TABLES: i64 = 5;
@@ -163,9 +163,9 @@ impl Store {
         if tables == Tables::Migrate {
             make_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         }
-        // Separate, so that errors of writing leave the connections alone that read.
-        let writing = Discard::new();
-        let writer = connect(path, true, &writing).await.map_err(connected)?;
+        // Separate, so that errors of transaction leave the connections alone that read.
+        let transaction = Discard::new();
+        let writer = connect(path, true, &transaction).await.map_err(connected)?;
         prepare(&writer, &location, tables).await?;
         let reading = Discard::new();
         let readers = connect(path, false, &reading).await.map_err(connected)?;
@@ -190,7 +190,7 @@ impl Store {
         };
         Ok(Self {
             writer,
-            monitor: monitor(writing, Some(Arc::new(WriteState::default()))),
+            monitor: monitor(transaction, Some(Arc::new(WriteState::default()))),
             readers: Monitored::new(readers, monitor(reading, None)),
             location,
             invalidation,

@@ -21,7 +21,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::clock::{BootClock, Clock, DatabaseClock};
 use crate::store::affected::Affected;
-use crate::store::monitored::Discard;
+use crate::store::monitored_connection::Discard;
 
 /// The channel of the notifications.
 pub(super) const CHANNEL: &str = "symbolon";

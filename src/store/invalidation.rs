@@ -256,7 +256,7 @@ impl Store {
     }
 
     /// How long ago all changes of other processes were known, if a [`Listener`] is woken by changes.
-    pub(crate) fn heard_age(&self) -> Option<Duration> {
+    pub(crate) fn change_counter_age(&self) -> Option<Duration> {
         match &self.invalidation.source {
             Source::Counter(_) => Some(Duration::ZERO),
             Source::Notifications(heartbeat) if heartbeat.is_trusted() => heartbeat.age(),

@@ -1,28 +1,28 @@
 //! Rows: the only room where SeaORM is spoken.
 
 mod access_tokens;
-mod accounts;
 mod affected;
-mod audit;
+mod audit_events;
 mod backup;
 mod change_counter;
 mod connect;
+mod database_url;
 mod errors;
-mod files;
-mod flask;
+mod flask_database;
 mod heartbeat;
-mod import;
+mod imported_users;
 mod invalidation;
-mod location;
-mod migrate;
-mod monitored;
+mod migrations;
+mod monitored_connection;
 mod pools;
-mod probe;
-mod schema;
+mod postgres_schema;
+mod rate_limits;
 mod sessions;
-mod throttle;
+mod sqlite_check;
+mod sqlite_files;
+mod transaction;
+mod user_changes;
 mod users;
-mod writing;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,19 +34,19 @@ use crate::clock::DatabaseClock;
 use crate::error::Error;
 
 pub(crate) use self::access_tokens::NewAccessToken;
-pub(crate) use self::accounts::ProfileChange;
 pub(crate) use self::connect::Connections;
-use self::files::Files;
-pub use self::flask::{FlaskDatabase, FlaskRow};
+pub(crate) use self::database_url::Location;
+pub use self::flask_database::{FlaskDatabase, FlaskRow};
 use self::heartbeat::Heartbeat;
-pub(crate) use self::import::Taken;
+pub(crate) use self::imported_users::Taken;
 use self::invalidation::Invalidation;
 pub(crate) use self::invalidation::{Epoch, NOTIFICATION_BOUND};
-pub(crate) use self::location::Location;
-use self::monitored::{Monitor, Monitored};
-pub(crate) use self::throttle::Bucket;
-pub(crate) use self::users::{NewAccount, TakenField};
-pub(crate) use self::writing::Writing;
+use self::monitored_connection::{Monitor, Monitored};
+pub(crate) use self::rate_limits::Bucket;
+use self::sqlite_files::Files;
+pub(crate) use self::transaction::Transaction;
+pub(crate) use self::user_changes::ProfileChange;
+pub(crate) use self::users::{NewUser, TakenField};
 
 /// The database, with connections that write and others that read beside them. Of SQLite one writes,
 /// so that writers queue here and not in its busy handler; of PostgreSQL several do, and nobody who

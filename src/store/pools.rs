@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::store::errors::is_busy;
 use crate::store::heartbeat::Heartbeat;
-use crate::store::monitored::Discard;
+use crate::store::monitored_connection::Discard;
 
 /// How long to wait for SQLite, and at the start for a server.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

@@ -12,21 +12,23 @@ use sea_orm::{
 use crate::error::Error;
 use crate::model::CLOCK_TOLERANCE;
 use crate::model::password::PasswordHash;
-use crate::model::token::{Session, TokenDigest};
-use crate::model::user::{Account, UserId};
+use crate::model::session::Session;
+use crate::model::token_digest::TokenDigest;
+use crate::model::user::UserId;
+use crate::model::user_record::UserRecord;
 use crate::store::users::account;
-use crate::store::{Store, Writing};
+use crate::store::{Store, Transaction};
 
 impl Store {
     /// The accounts after this one whose session ends after `now` and by `latest`, in the order of their
     /// ids.
-    pub(crate) async fn accounts_with_session(
+    pub(crate) async fn users_with_session(
         &self,
         after: Option<UserId>,
         now: DateTime<Utc>,
         latest: DateTime<Utc>,
         limit: u64,
-    ) -> Result<Vec<Account>, Error> {
+    ) -> Result<Vec<UserRecord>, Error> {
         let rows = user::Entity::find()
             .filter(user::Column::TokenNonce.is_not_null())
             .filter(user::Column::TokenExpiration.gt(now.timestamp_millis()))
@@ -40,14 +42,14 @@ impl Store {
     }
 }
 
-impl Writing {
+impl Transaction {
     /// The accounts after this one that have a session that was not revoked, or an access token, in the order of their
     /// ids. Nothing else changes them before the end of this transaction.
-    pub(crate) async fn accounts_with_tokens(
+    pub(crate) async fn users_with_tokens(
         &self,
         after: Option<UserId>,
         limit: u64,
-    ) -> Result<Vec<Account>, Error> {
+    ) -> Result<Vec<UserRecord>, Error> {
         let with_access_token = access_token::Entity::find()
             .select_only()
             .column(access_token::Column::UserId)
@@ -67,7 +69,7 @@ impl Writing {
     }
 
     /// Forgets the sessions that have ended by `now`; how many.
-    pub(crate) async fn forget_sessions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
+    pub(crate) async fn delete_ended_sessions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
         let forgotten = user::ActiveModel {
             token_digest: Set(None),
             token_nonce: Set(None),
@@ -98,10 +100,10 @@ impl Writing {
     /// is changed, if the password is no longer the one that was verified, or the account was disabled.
     pub(crate) async fn record_sign_in(
         &self,
-        verified: &Account,
+        verified: &UserRecord,
         rehashed: Option<PasswordHash>,
         at: DateTime<Utc>,
-    ) -> Result<Option<Account>, Error> {
+    ) -> Result<Option<UserRecord>, Error> {
         let rows = user::Entity::update_many()
             .set(user::ActiveModel {
                 last_sign_in_at: Set(Some(at.timestamp_millis())),
@@ -132,7 +134,7 @@ impl Writing {
     /// Gives an account another session, as it was read in this transaction.
     pub(crate) async fn set_session(
         &self,
-        account: &Account,
+        account: &UserRecord,
         new: &Session,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
@@ -186,7 +188,7 @@ impl Writing {
 }
 
 /// Whether the session of the account may be live to an instance, whose clock may be late.
-fn has_session(account: &Account, now: DateTime<Utc>) -> bool {
+fn has_session(account: &UserRecord, now: DateTime<Utc>) -> bool {
     let latest = now - CLOCK_TOLERANCE;
     let session = account.session.as_ref();
     session.is_some_and(|session| session.nonce.is_some() && session.expires_at > latest)
@@ -211,7 +213,7 @@ pub(super) fn ended(expired_at: DateTime<Utc>) -> user::ActiveModel {
     }
 }
 
-pub(super) fn as_verified(account: &Account) -> Condition {
+pub(super) fn as_verified(account: &UserRecord) -> Condition {
     Condition::all()
         .add(user::Column::Id.eq(account.user.id.0))
         .add(user::Column::PasswordVersion.eq(account.password_version))

@@ -11,15 +11,20 @@ use sea_orm::{
 
 use crate::clock::at;
 use crate::error::Error;
-use crate::model::page::PageRequest;
+use crate::model::email::Email;
+use crate::model::pagination::PageRequest;
 use crate::model::password::PasswordHash;
-use crate::model::token::{Nonce, Session, TokenDigest};
-use crate::model::user::{Account, Email, Role, User, UserId, Username};
-use crate::store::{Store, Writing};
+use crate::model::session::Session;
+use crate::model::session_token::Nonce;
+use crate::model::token_digest::TokenDigest;
+use crate::model::user::{Role, User, UserId};
+use crate::model::user_record::UserRecord;
+use crate::model::username::Username;
+use crate::store::{Store, Transaction};
 
 /// What it takes to insert an account.
 #[derive(Clone, Debug)]
-pub(crate) struct NewAccount {
+pub(crate) struct NewUser {
     pub(crate) username: Username,
     pub(crate) email: Option<Email>,
     pub(crate) password_hash: PasswordHash,
@@ -36,24 +41,27 @@ pub(crate) enum TakenField {
 
 impl Store {
     /// The account whose name has this canonical form.
-    pub(crate) async fn account_by_name(&self, canonical: &str) -> Result<Option<Account>, Error> {
+    pub(crate) async fn find_user_by_name(
+        &self,
+        canonical: &str,
+    ) -> Result<Option<UserRecord>, Error> {
         self.account(user::Column::UsernameCanonical.eq(canonical))
             .await
     }
 
-    pub(crate) async fn account_by_id(&self, id: UserId) -> Result<Option<Account>, Error> {
+    pub(crate) async fn find_user_by_id(&self, id: UserId) -> Result<Option<UserRecord>, Error> {
         self.account(user::Column::Id.eq(id.0)).await
     }
 
-    pub(crate) async fn account_by_digest(
+    pub(crate) async fn find_user_by_session_digest(
         &self,
         digest: &TokenDigest,
-    ) -> Result<Option<Account>, Error> {
+    ) -> Result<Option<UserRecord>, Error> {
         self.account(user::Column::TokenDigest.eq(digest.0.to_vec()))
             .await
     }
 
-    async fn account(&self, which: Expr) -> Result<Option<Account>, Error> {
+    async fn account(&self, which: Expr) -> Result<Option<UserRecord>, Error> {
         let row = user::Entity::find()
             .filter(which)
             .one(&self.readers)
@@ -118,9 +126,9 @@ impl Store {
     }
 }
 
-impl Writing {
+impl Transaction {
     /// Inserts an account; `None` if another one has its name or its e-mail address.
-    pub(crate) async fn insert_user(&self, new: NewAccount) -> Result<Option<UserId>, Error> {
+    pub(crate) async fn insert_user(&self, new: NewUser) -> Result<Option<UserId>, Error> {
         let inserted = user::Entity::insert(row(new))
             .on_conflict(OnConflict::new().do_nothing().to_owned())
             .try_insert()
@@ -134,7 +142,7 @@ impl Writing {
 }
 
 /// The row of an account to be.
-pub(super) fn row(new: NewAccount) -> user::ActiveModel {
+pub(super) fn row(new: NewUser) -> user::ActiveModel {
     user::ActiveModel {
         username: Set(new.username.display),
         username_canonical: Set(new.username.canonical),
@@ -155,7 +163,7 @@ pub(super) fn stored(role: Role) -> user::Role {
     }
 }
 
-pub(super) fn account(row: user::Model) -> Result<Account, Error> {
+pub(super) fn account(row: user::Model) -> Result<UserRecord, Error> {
     let session = match (row.token_digest, row.token_expiration) {
         (Some(digest), Some(expires_at)) => Some(Session {
             digest: TokenDigest(bytes(digest)?),
@@ -164,7 +172,7 @@ pub(super) fn account(row: user::Model) -> Result<Account, Error> {
         }),
         _ => None,
     };
-    Ok(Account {
+    Ok(UserRecord {
         user: User {
             id: UserId(row.id),
             username: row.username,

@@ -29,7 +29,7 @@ enum Event {
     /// The revocation is visible in the database.
     Visible,
     /// A client saw a refusal.
-    Refused,
+    MutationError,
     /// The process that revoked the token crashed after COMMIT, before it completed the other steps.
     Crashed,
 }
@@ -309,7 +309,7 @@ impl Protocol {
             let mut next = to(Progress::Idle, change);
             next.requests[i] = Request::default();
             next.is_violated = is_accepted && request.began_after;
-            next.has_happened |= !is_accepted && self.event == Event::Refused;
+            next.has_happened |= !is_accepted && self.event == Event::MutationError;
             next
         };
         let miss = Progress::Missed(memory.cache.last_epoch);
@@ -522,7 +522,7 @@ fn no_request_is_accepted_after_a_revocation_by_one_of_two_transactions_of_the_s
 #[test]
 fn no_request_is_accepted_after_a_refusal() {
     // This follows from the above: whoever refuses has read the revocation.
-    holds(without(&[], Event::Refused), State::sorted);
+    holds(without(&[], Event::MutationError), State::sorted);
 }
 
 #[test]

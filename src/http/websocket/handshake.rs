@@ -7,7 +7,7 @@ use poem::{Request, Response};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::error::Error;
-use crate::http::errors::{Challenge, refuse};
+use crate::http::error_responses::{Challenge, refuse};
 
 /// The only sub-protocol.
 const PROTOCOL: &str = "graphql-transport-ws";

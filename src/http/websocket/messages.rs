@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
-use super::goodbye::Goodbye;
+use super::close_reason::CloseReason;
 use crate::http::capacity::{Budget, FREE_BYTES, Reserved};
 
 /// Each socket has a read buffer of this size for as long as it is open.
@@ -65,10 +65,10 @@ impl Messages {
     }
 
     /// Reads on, once everything written has been sent.
-    pub(super) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Goodbye>> {
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Result<Incoming, CloseReason>> {
         let mut stream = self.stream();
         if let Err(error) = ready!(stream.poll_flush_unpin(cx)) {
-            return Poll::Ready(Err(Goodbye::from(&error)));
+            return Poll::Ready(Err(CloseReason::from(&error)));
         }
         let message = ready!(stream.poll_next_unpin(cx));
         Poll::Ready(match message {
@@ -80,7 +80,7 @@ impl Messages {
                 stream.get_mut().forget(message.len() + CONTROL_HEADER);
                 Ok(Incoming::Control)
             }
-            Some(Err(error)) => Err(Goodbye::from(&error)),
+            Some(Err(error)) => Err(CloseReason::from(&error)),
             None => Ok(Incoming::Closed),
         })
     }
@@ -106,10 +106,10 @@ impl Messages {
 
     /// Closes the socket, and reads until the client has closed it: what is not read would reset the
     /// connection, perhaps before the client has read the reason.
-    pub(super) async fn close(&self, goodbye: Goodbye) -> Result<(), Error> {
+    pub(super) async fn close(&self, reason: CloseReason) -> Result<(), Error> {
         let close = CloseFrame {
-            code: goodbye.code.into(),
-            reason: Utf8Bytes::from_static(goodbye.reason),
+            code: reason.code.into(),
+            reason: Utf8Bytes::from_static(reason.reason),
         };
         self.send_frame(Message::Close(Some(close))).await?;
         while let Some(Ok(_)) = poll_fn(|cx| self.stream().poll_next_unpin(cx)).await {
@@ -141,7 +141,7 @@ impl Messages {
     }
 }
 
-impl From<&Error> for Goodbye {
+impl From<&Error> for CloseReason {
     fn from(error: &Error) -> Self {
         match error {
             Error::Capacity(_) => Self::TOO_LARGE,

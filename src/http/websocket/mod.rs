@@ -1,9 +1,9 @@
 //! `/graphql` as a WebSocket: subscriptions, by the protocol graphql-transport-ws.
 
-mod goodbye;
+mod close_reason;
 mod handshake;
 mod messages;
-mod operations;
+mod subscriptions;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -23,26 +23,26 @@ use poem::{Request, Response};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use self::goodbye::Goodbye;
+use self::close_reason::CloseReason;
 pub(super) use self::handshake::is_asked_for;
 use self::messages::{Incoming, Messages};
-use self::operations::{Initialised, Operations, Socket};
+use self::subscriptions::{Initialised, Operations, Socket};
 use crate::error::{Error, Forbidden};
-use crate::graphql::execute::Executor;
-use crate::http::context::RequestContext;
-use crate::http::server::Lease;
-use crate::http::{Door, origin};
+use crate::graphql::execution::Executor;
+use crate::http::request_context::RequestContext;
+use crate::http::server::ConnectionGuard;
+use crate::http::{AppState, cors};
 
 /// A client that is not heard of for two of these is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// How long a client may take to answer a goodbye.
+/// How long a client may take to answer a reason.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Makes a socket of a request.
 pub(super) fn upgrade<Q, M, S>(
     request: &Request,
     context: &RequestContext,
-    door: &Arc<Door>,
+    state: &Arc<AppState>,
     executor: &Arc<Executor<Q, M, S>>,
 ) -> Result<Response, Error>
 where
@@ -52,7 +52,7 @@ where
 {
     let headers = request.headers();
     // No browser asks beforehand, as it does for a POST, and each lets the page read the answers.
-    if origin::allowed(headers, &door.http).is_none() && origin::is_foreign(headers) {
+    if cors::allowed(headers, &state.http).is_none() && cors::is_foreign(headers) {
         return Err(Forbidden::CrossSite.into());
     }
     if let Some(refusal) = handshake::refuse_version(headers, &context.id) {
@@ -62,7 +62,7 @@ where
     let client = context.authentication.origin().clone();
     let share = match client.network() {
         Some(network) => {
-            let share = door.capacity.sockets_of_address.take(network);
+            let share = state.capacity.sockets_of_address.take(network);
             Some(share.ok_or(Error::TooManyConnections)?)
         }
         None => None,
@@ -71,18 +71,18 @@ where
         let why = "This connection cannot become a WebSocket.".to_owned();
         Error::BadRequest(why)
     })?;
-    let lease = request.extensions().get::<Lease>().cloned();
-    let socket = Socket::new(Arc::clone(door), client, Arc::clone(&context.id));
+    let guard = request.extensions().get::<ConnectionGuard>().cloned();
+    let socket = Socket::new(Arc::clone(state), client, Arc::clone(&context.id));
     let operations = Operations {
         executor: Arc::clone(executor),
         socket,
     };
-    let (limit, budget) = (door.http.body_limit, door.capacity.incomplete.clone());
+    let (limit, budget) = (state.http.body_limit, state.capacity.incomplete.clone());
     tokio::spawn(async move {
         let _share = share;
         if let Ok(upgraded) = upgraded.await {
             let messages = Messages::of(upgraded, limit, budget).await;
-            serve(messages, operations, lease).await;
+            serve(messages, operations, guard).await;
         }
     });
     Ok(handshake::switching_protocols(&accept))
@@ -92,7 +92,7 @@ where
 async fn serve<Q, M, S>(
     messages: Messages,
     operations: Operations<Q, M, S>,
-    mut lease: Option<Lease>,
+    mut guard: Option<ConnectionGuard>,
 ) where
     Q: ObjectType + 'static,
     M: ObjectType + 'static,
@@ -100,36 +100,36 @@ async fn serve<Q, M, S>(
 {
     let socket = Arc::clone(&operations.socket);
     let (tell, told) = oneshot::channel();
-    let goodbye = {
+    let reason = {
         let talk = AssertUnwindSafe(talk(&messages, operations, tell)).catch_unwind();
         let stopping = async {
-            match &mut lease {
-                Some(lease) => lease.stopping().await,
+            match &mut guard {
+                Some(guard) => guard.stopping().await,
                 None => pending().await,
             }
         };
         tokio::select! {
             biased;
-            goodbye = watch(told, &socket) => Some(goodbye),
-            () = stopping => Some(Goodbye::STOPPING),
-            goodbye = talk => goodbye.unwrap_or_else(|_| {
+            reason = watch(told, &socket) => Some(reason),
+            () = stopping => Some(CloseReason::STOPPING),
+            reason = talk => reason.unwrap_or_else(|_| {
                 Error::internal("a subscription panicked").log(&socket.request_id);
-                Some(Goodbye::INTERNAL)
+                Some(CloseReason::INTERNAL)
             }),
         }
     };
-    let code = goodbye.map(|goodbye| goodbye.code);
+    let code = reason.map(|reason| reason.code);
     tracing::debug!(request_id = &*socket.request_id, code, "socket closed");
-    if let Some(goodbye) = goodbye {
-        let _ = timeout(GOODBYE_TIMEOUT, messages.close(goodbye)).await;
+    if let Some(reason) = reason {
+        let _ = timeout(GOODBYE_TIMEOUT, messages.close(reason)).await;
     }
 }
 
 /// Waits until the token of the socket, if it has one, is relied on no longer, or the socket is not used.
-async fn watch(told: oneshot::Receiver<Initialised>, socket: &Socket) -> Goodbye {
+async fn watch(told: oneshot::Receiver<Initialised>, socket: &Socket) -> CloseReason {
     let token = match timeout(socket.read_timeout(), told).await {
-        Err(_) => return Goodbye::NOT_INITIALISED,
-        Ok(Ok(Err(goodbye))) => return goodbye,
+        Err(_) => return CloseReason::NOT_INITIALISED,
+        Ok(Ok(Err(reason))) => return reason,
         Ok(Ok(Ok(token))) => token,
         // The client has gone.
         Ok(Err(_)) => return pending().await,
@@ -149,7 +149,7 @@ async fn watch(told: oneshot::Receiver<Initialised>, socket: &Socket) -> Goodbye
                 (&error).into()
             }
         },
-        () = socket.idle() => Goodbye::IDLE,
+        () = socket.idle() => CloseReason::IDLE,
     }
 }
 
@@ -159,7 +159,7 @@ async fn talk<Q, M, S>(
     messages: &Messages,
     operations: Operations<Q, M, S>,
     tell: oneshot::Sender<Initialised>,
-) -> Option<Goodbye>
+) -> Option<CloseReason>
 where
     Q: ObjectType + 'static,
     M: ObjectType + 'static,
@@ -185,8 +185,8 @@ where
                 }
                 Ok(Incoming::Control) => {}
                 Ok(Incoming::Closed) => return Poll::Ready(None),
-                Err(goodbye) => {
-                    let _ = fault.set(goodbye);
+                Err(reason) => {
+                    let _ = fault.set(reason);
                     return Poll::Ready(None);
                 }
             }
@@ -213,7 +213,7 @@ where
                 answer = answers.recv() => match answer {
                     Some(Message::Text(text)) => messages.send(text).await,
                     Some(Message::Close(Some((code, _)))) => {
-                        return Some(Goodbye::of_library(code.into()));
+                        return Some(CloseReason::of_library(code.into()));
                     }
                     // The library sends nothing else.
                     Some(_) => Ok(()),
@@ -233,7 +233,7 @@ where
         }
     };
     tokio::select! {
-        goodbye = write => goodbye,
+        reason = write => reason,
         never = async { protocol.await; pending::<Infallible>().await } => match never {},
     }
 }

@@ -1,0 +1,33 @@
+//! E-mail addresses and how they are compared.
+
+use email_address::{EmailAddress, Options};
+
+use crate::model::text_limits;
+use crate::model::validation::{FieldError, FieldErrorCode};
+
+/// An e-mail address that an account can have. Whether mail arrives there is not checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Email {
+    /// As its owner writes it.
+    pub(crate) display: String,
+    /// As addresses are compared: in lower case.
+    pub(crate) canonical: String,
+}
+
+impl Email {
+    pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
+        let options = Options::default()
+            .without_display_text()
+            .without_domain_literal();
+        if text.len() > text_limits::EMAIL
+            || EmailAddress::parse_with_options(text, options).is_err()
+        {
+            let message = "This is not an e-mail address.";
+            return Err(FieldError::new("email", FieldErrorCode::Invalid, message));
+        }
+        Ok(Self {
+            display: text.to_owned(),
+            canonical: text.to_lowercase(),
+        })
+    }
+}

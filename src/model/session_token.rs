@@ -1,0 +1,150 @@
+//! The session token, and the secrets from which it is derived.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use sha2::Sha256;
+
+use crate::error::Error;
+use crate::model::token_digest::TokenDigest;
+use crate::model::user::UserId;
+
+/// A session token in the clear: 32 characters of standard base64. It exists on its way to its
+/// bearer and back, and nowhere else.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SessionToken(String);
+
+impl SessionToken {
+    /// The token of `user` for `nonce`: the same inputs give the same token.
+    pub(crate) fn derive(key: &ServerKey, user: UserId, nonce: &Nonce) -> Self {
+        let mut mac = key.mac();
+        mac.update(b"symbolon session v1");
+        mac.update(&user.0.to_be_bytes());
+        mac.update(&nonce.0);
+        let bytes = mac.finalize().into_bytes();
+        Self(STANDARD.encode(&bytes[..24]))
+    }
+
+    /// `None` for whatever cannot be a session token.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        (text.len() == 32 && STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 24))
+            .then(|| Self(text.to_owned()))
+    }
+
+    pub(crate) fn digest(&self) -> TokenDigest {
+        TokenDigest::of(&self.0)
+    }
+
+    /// The characters; for the answer to whoever just proved to be its owner.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionToken(redacted)")
+    }
+}
+
+/// 24 random bytes that make one session token differ from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nonce(pub(crate) [u8; 24]);
+
+impl Nonce {
+    pub(crate) fn random() -> Result<Self, Error> {
+        random().map(Self)
+    }
+}
+
+/// The server's half of every session token.
+#[derive(Clone)]
+pub(crate) struct ServerKey([u8; 32]);
+
+impl ServerKey {
+    pub(crate) fn random() -> Result<Self, Error> {
+        random().map(Self)
+    }
+
+    /// Standard base64 of 32 bytes, white space around it ignored; `None` for anything else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(text.trim()).ok()?;
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// What [`ServerKey::parse`] reads; for the key file.
+    pub(crate) fn reveal(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+
+    fn mac(&self) -> Hmac<Sha256> {
+        // Any length is a valid HMAC key; a fixed one needs no fallible constructor.
+        let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
+        block[..32].copy_from_slice(&self.0);
+        Hmac::new(&block)
+    }
+}
+
+impl fmt::Debug for ServerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerKey(redacted)")
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(Error::internal)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_the_hmac_of_its_parts() {
+        // Computed with another implementation: HMAC-SHA-256 over the text, the id as eight bytes, and
+        // the nonce, cut to 24 bytes.
+        let key = ServerKey([7; 32]);
+        let token = SessionToken::derive(&key, UserId(1), &Nonce([9; 24]));
+        assert_eq!(token.reveal(), "HYTkVvJ0An8TfVVWO+MUJ8RA7S38ZaZx");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_derived_can_be_parsed(key: [u8; 32], user: i64, nonce: [u8; 24]) {
+            let token = SessionToken::derive(&ServerKey(key), UserId(user), &Nonce(nonce));
+            prop_assert_eq!(SessionToken::parse(token.reveal()), Some(token));
+        }
+
+        #[test]
+        fn another_key_user_or_nonce_is_another_token(
+            a: ([u8; 32], i64, [u8; 24]),
+            b: ([u8; 32], i64, [u8; 24]),
+        ) {
+            let token = |(key, user, nonce)| {
+                SessionToken::derive(&ServerKey(key), UserId(user), &Nonce(nonce))
+            };
+            prop_assert_eq!(a == b, token(a) == token(b));
+        }
+
+        #[test]
+        fn only_32_characters_of_base64_are_a_token(text in "\\PC{0,40}") {
+            let is_base64 = text.len() == 32
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte));
+            prop_assert_eq!(SessionToken::parse(&text).is_some(), is_base64);
+        }
+
+        #[test]
+        fn a_key_is_read_as_it_was_written(bytes: [u8; 32]) {
+            let key = ServerKey::parse(&ServerKey(bytes).reveal());
+            prop_assert_eq!(key.map(|key| key.0), Some(bytes));
+        }
+    }
+}
