@@ -131,7 +131,7 @@ impl Forbidden {
 
 /// How a state answers an [`Error`]: one line of the contract.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ErrorDetails {
     /// `extensions.code` in GraphQL, `code` elsewhere.
     pub(crate) code: &'static str,
     /// `extensions.reason` in GraphQL, `reason` elsewhere.
@@ -156,7 +156,7 @@ impl Error {
 
     /// The line of the contract for this error.
     #[must_use]
-    pub(crate) fn answer(&self) -> Answer {
+    pub(crate) fn details(&self) -> ErrorDetails {
         let text = |text: &'static str| Cow::Borrowed(text);
         let (code, reason, status, level, message) = match self {
             Self::Unauthenticated(why) => {
@@ -239,7 +239,7 @@ impl Error {
                 ("INTERNAL_SERVER_ERROR", None, 500, Level::ERROR, message)
             }
         };
-        Answer {
+        ErrorDetails {
             code,
             reason,
             status,
@@ -261,12 +261,12 @@ impl Error {
 
     /// Writes the error to the log, with its cause where it has one.
     pub(crate) fn log(&self, request_id: &str) {
-        let Answer {
+        let ErrorDetails {
             code,
             reason,
             level,
             ..
-        } = self.answer();
+        } = self.details();
         match (self, level) {
             (Self::Internal(cause), _) => {
                 tracing::error!(request_id, cause = ?cause, "internal error");
@@ -292,7 +292,7 @@ impl From<Forbidden> for Error {
 /// The text that clients read; never a cause.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.answer().message)
+        f.write_str(&self.details().message)
     }
 }
 

@@ -88,7 +88,7 @@ pub use crate::model::audit_event::{
     ActorType, AuditEvent, AuditEventKind, CredentialType, EventFilter,
 };
 pub use crate::model::identity::Identity;
-pub use crate::model::imported_user::{Imported, ImportedPassword, ImportedUser};
+pub use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
 pub use crate::model::live_token::LiveToken;
 pub use crate::model::rate_limit::Rate;
 pub use crate::model::user::{Role, User, UserId};

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 
 use crate::error::{Error, StartError};
 use crate::model::audit_event::{AuditEvent, EventFilter};
-use crate::model::imported_user::{Imported, ImportedUser};
+use crate::model::imported_user::{ImportResult, ImportedUser};
 use crate::model::live_token::LiveToken;
 use crate::model::pagination::PageRequest;
 use crate::model::user::{Role, User, UserId};
@@ -111,7 +111,7 @@ impl Operator {
         &self,
         accounts: Vec<ImportedUser>,
         dry_run: bool,
-    ) -> impl Future<Output = Result<Vec<Imported>, Error>> + Send {
+    ) -> impl Future<Output = Result<Vec<ImportResult>, Error>> + Send {
         async move { self.services.import.run(accounts, dry_run).await }.boxed()
     }
 

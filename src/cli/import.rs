@@ -9,7 +9,7 @@ use clap::Args;
 use csv::{ByteRecord, ReaderBuilder};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use symbolon::{FlaskDatabase, Imported, ImportedPassword, ImportedUser, Operator};
+use symbolon::{FlaskDatabase, ImportResult, ImportedPassword, ImportedUser, Operator};
 
 use super::output::Output;
 
@@ -59,9 +59,9 @@ impl Import {
             let done = source.position();
             for (place, name, became) in take_over(operator, rows, self.dry_run).await? {
                 match became {
-                    Imported::Added => count.added += 1,
-                    Imported::Skipped => count.skipped += 1,
-                    Imported::MutationError(why) => {
+                    ImportResult::Added => count.added += 1,
+                    ImportResult::Skipped => count.skipped += 1,
+                    ImportResult::MutationError(why) => {
                         count.refused += 1;
                         let what = source.place();
                         let told = if output.json {
@@ -101,16 +101,16 @@ async fn take_over(
     operator: &Operator,
     rows: Vec<Row>,
     dry_run: bool,
-) -> Result<Vec<(i64, Option<String>, Imported)>, Box<dyn Error>> {
+) -> Result<Vec<(i64, Option<String>, ImportResult)>, Box<dyn Error>> {
     let mut told = Vec::with_capacity(rows.len());
     let mut accounts = Vec::with_capacity(rows.len());
     for Row { place, account } in rows {
         match account {
             Ok(account) => {
-                told.push((place, Some(account.username.clone()), Imported::Skipped));
+                told.push((place, Some(account.username.clone()), ImportResult::Skipped));
                 accounts.push(account);
             }
-            Err(why) => told.push((place, None, Imported::MutationError(why))),
+            Err(why) => told.push((place, None, ImportResult::MutationError(why))),
         }
     }
     let mut became = operator.import(accounts, dry_run).await?.into_iter();

@@ -102,7 +102,7 @@ fn told(error: Box<dyn Error>) -> Result<(), Box<dyn Error>> {
     }
     let refused = error.downcast_ref::<MutationError>();
     let cause = match refused {
-        Some(MutationError::Form(errors)) => {
+        Some(MutationError::Fields(errors)) => {
             let errors: Vec<_> = errors.iter().map(field).collect();
             return Err(errors.join(" ").into());
         }

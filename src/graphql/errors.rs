@@ -45,7 +45,7 @@ pub(crate) fn refused(error: &Error, request_id: &str) -> Response {
 
 fn tell(told: &mut ServerError, error: &Error, request_id: &str) {
     error.log(request_id);
-    let answer = error.answer();
+    let answer = error.details();
     told.message = answer.message.into_owned();
     let extensions = extensions(told);
     extensions.set("code", answer.code);

@@ -24,7 +24,7 @@ pub struct RequireRole(pub Role);
 
 impl Guard for RequireRole {
     async fn check(&self, ctx: &Context<'_>) -> Result<()> {
-        let needed = Requirement::token(&[]).by(self.0);
+        let needed = Requirement::token(&[]).with_role(self.0);
         authentication(ctx)?.require(&needed).await?;
         Ok(())
     }

@@ -227,6 +227,6 @@ impl Mutation {
 fn number(done: Result<u32, MutationError>) -> Result<u32> {
     Ok(done.map_err(|refused| match refused {
         MutationError::Error(error) => error,
-        MutationError::Form(_) => Error::BadUserInput(refused.to_string()),
+        MutationError::Fields(_) => Error::BadUserInput(refused.to_string()),
     })?)
 }

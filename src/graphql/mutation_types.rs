@@ -11,7 +11,7 @@ use crate::graphql::pagination::list_cost;
 use crate::model;
 use crate::model::access_token::AccessTokenSecret;
 use crate::model::user::UserId;
-use crate::model::validation::{Change, MutationError};
+use crate::model::validation::{FieldChange, MutationError};
 use crate::service::access_tokens::AccessTokenForm;
 use crate::service::profile::Profile;
 use crate::service::sessions::IssuedToken;
@@ -160,11 +160,11 @@ pub(crate) struct UpdateUserInput {
 impl From<UpdateUserInput> for Profile {
     fn from(input: UpdateUserInput) -> Self {
         Self {
-            username: input.username.map_or(Change::Keep, Change::To),
+            username: input.username.map_or(FieldChange::Keep, FieldChange::Set),
             email: match input.email {
-                MaybeUndefined::Undefined => Change::Keep,
-                MaybeUndefined::Null => Change::To(None),
-                MaybeUndefined::Value(email) => Change::To(Some(email)),
+                MaybeUndefined::Undefined => FieldChange::Keep,
+                MaybeUndefined::Null => FieldChange::Set(None),
+                MaybeUndefined::Value(email) => FieldChange::Set(Some(email)),
             },
         }
     }
@@ -235,7 +235,7 @@ impl DeleteUserPayload {
 fn apart<T>(done: Result<T, MutationError>) -> Result<(Option<T>, Vec<UserError>), Error> {
     match done {
         Ok(value) => Ok((Some(value), Vec::new())),
-        Err(MutationError::Form(errors)) => {
+        Err(MutationError::Fields(errors)) => {
             let errors = errors.into_iter().take(MOST_USER_ERRORS);
             Ok((None, errors.map(UserError::from).collect()))
         }

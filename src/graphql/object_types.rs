@@ -208,7 +208,7 @@ pub(crate) enum UserErrorCode {
 impl From<FieldError> for UserError {
     fn from(error: FieldError) -> Self {
         Self {
-            code: error.problem.into(),
+            code: error.code.into(),
             field: Some(error.field),
             message: error.message,
         }

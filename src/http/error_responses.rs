@@ -22,7 +22,7 @@ pub(super) enum Challenge<'a> {
 /// The answer to a request that is refused whole.
 pub(super) fn refuse(error: &Error, challenge: Challenge<'_>, request_id: &str) -> Response {
     error.log(request_id);
-    let answer = error.answer();
+    let answer = error.details();
     let status = status(error);
     let mut body = json!({
         "error": status.canonical_reason(),
@@ -83,14 +83,14 @@ pub(super) fn add_headers(error: &Error, headers: &mut HeaderMap) {
         }
         _ => {}
     }
-    if let Some(retry_after) = error.answer().retry_after {
+    if let Some(retry_after) = error.details().retry_after {
         headers.insert(header::RETRY_AFTER, retry_after.into());
     }
 }
 
 /// The status of a request that is refused whole.
 pub(super) fn status(error: &Error) -> StatusCode {
-    StatusCode::from_u16(error.answer().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    StatusCode::from_u16(error.details().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// For routes that an embedder left without the [`Middleware`](crate::Middleware).

@@ -17,7 +17,7 @@ use crate::model::user::Role;
 pub(super) async fn check(request: &Request, context: RequestContext) -> poem::Result<Response> {
     let needed = Needed::read(request)?;
     let scopes: Vec<&str> = needed.scopes.iter().map(String::as_str).collect();
-    let requirement = Requirement::token(&scopes).by(needed.role);
+    let requirement = Requirement::token(&scopes).with_role(needed.role);
     let answer = match context.authentication.require(&requirement).await {
         Ok(identity) => told(&identity)?,
         Err(error) => refuse(&error, Challenge::Scopes(&needed.scopes), &context.id),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_graphql::Variables;
 use async_graphql::parser::types::OperationType;
-use async_graphql::{ObjectType, Response as Answer, ServerError, SubscriptionType, Value};
+use async_graphql::{ObjectType, Response as ErrorDetails, ServerError, SubscriptionType, Value};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use serde::{Deserialize, Serialize};
@@ -269,7 +269,7 @@ struct Body<'a> {
 }
 
 fn respond(media_type: MediaType, outcome: Outcome) -> Response {
-    let Answer {
+    let ErrorDetails {
         data,
         errors,
         extensions,

@@ -41,7 +41,7 @@ pub(crate) enum Actor {
     User {
         id: UserId,
         credential: Credential,
-        origin: Client,
+        client: Client,
     },
     /// The operator, through the command line or through the library. Nothing is checked.
     Operator,
@@ -81,11 +81,11 @@ impl Credential {
 
 impl Actor {
     /// An account that acts by one of its credentials.
-    pub(crate) fn user(id: UserId, credential: Credential, origin: &Client) -> Self {
+    pub(crate) fn user(id: UserId, credential: Credential, client: &Client) -> Self {
         Self::User {
             id,
             credential,
-            origin: origin.clone(),
+            client: client.clone(),
         }
     }
 
@@ -115,9 +115,9 @@ impl Actor {
     }
 
     /// The client that sent the request. The operator sends none.
-    pub(crate) fn origin(&self) -> Option<&Client> {
+    pub(crate) fn client(&self) -> Option<&Client> {
         match self {
-            Self::Anonymous(origin) | Self::User { origin, .. } => Some(origin),
+            Self::Anonymous(client) | Self::User { client, .. } => Some(client),
             Self::Operator => None,
         }
     }
@@ -173,12 +173,12 @@ pub(crate) struct NewEvent {
     pub(crate) user: Option<UserId>,
     pub(crate) actor: Actor,
     pub(crate) token: Option<TokenDigest>,
-    pub(crate) detail: Detail,
+    pub(crate) detail: EventDetail,
 }
 
 /// Details that are recorded of an event, by its kind.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Detail {
+pub(crate) enum EventDetail {
     #[default]
     None,
     /// The account has another role.
@@ -189,7 +189,7 @@ pub(crate) enum Detail {
     Deleted { username: String },
 }
 
-impl Detail {
+impl EventDetail {
     /// The old and the new role.
     pub(crate) fn roles(&self) -> Option<(Role, Role)> {
         match self {
@@ -226,17 +226,17 @@ impl NewEvent {
             user: user.into(),
             actor,
             token: None,
-            detail: Detail::None,
+            detail: EventDetail::None,
         }
     }
 
     /// Adds what else is recorded of an event of this kind.
-    pub(crate) fn with(self, detail: Detail) -> Self {
+    pub(crate) fn with(self, detail: EventDetail) -> Self {
         Self { detail, ..self }
     }
 
     /// The same, which happened to a token.
-    pub(crate) fn of_token(self, token: TokenDigest) -> Self {
+    pub(crate) fn with_token(self, token: TokenDigest) -> Self {
         Self {
             token: Some(token),
             ..self
@@ -246,7 +246,7 @@ impl NewEvent {
     /// Writes the event to the log. The only texts in it that a client chose are usernames of accounts,
     /// which have no control characters.
     pub(crate) fn log(&self) {
-        let (origin, credential) = (self.actor.origin(), self.actor.credential());
+        let (client, credential) = (self.actor.client(), self.actor.credential());
         let roles = self.detail.roles();
         tracing::info!(
             target: "symbolon::audit",
@@ -262,8 +262,8 @@ impl NewEvent {
             new_role = roles.map(|(_, new)| new.name()),
             old_username = self.detail.old_username(),
             username = self.detail.username(),
-            client = origin.and_then(|origin| origin.address).map(tracing::field::display),
-            request_id = origin.and_then(|origin| origin.request_id.as_deref()),
+            client = client.and_then(|client| client.address).map(tracing::field::display),
+            request_id = client.and_then(|client| client.request_id.as_deref()),
             "audit"
         );
     }

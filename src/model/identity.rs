@@ -32,7 +32,7 @@ pub(crate) struct Access {
 
 impl Identity {
     /// By the username and the password.
-    pub(crate) fn of_password(user: User) -> Self {
+    pub(crate) fn from_password(user: User) -> Self {
         Self {
             user: Arc::new(user),
             expires_at: None,
@@ -41,7 +41,7 @@ impl Identity {
     }
 
     /// By a session token, which may whatever its user may.
-    pub(crate) fn of_session(user: User, expires_at: DateTime<Utc>) -> Self {
+    pub(crate) fn from_session(user: User, expires_at: DateTime<Utc>) -> Self {
         Self {
             user: Arc::new(user),
             expires_at: Some(expires_at),
@@ -50,7 +50,11 @@ impl Identity {
     }
 
     /// By an access token.
-    pub(crate) fn of_access(user: User, expires_at: Option<DateTime<Utc>>, access: Access) -> Self {
+    pub(crate) fn from_access_token(
+        user: User,
+        expires_at: Option<DateTime<Utc>>,
+        access: Access,
+    ) -> Self {
         Self {
             user: Arc::new(user),
             expires_at,

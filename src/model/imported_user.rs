@@ -30,7 +30,7 @@ impl std::fmt::Debug for ImportedPassword {
 
 /// What became of an account of another system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Imported {
+pub enum ImportResult {
     /// There is an account of this name now.
     Added,
     /// There was one already, which was left as it is.

@@ -31,7 +31,7 @@ pub(crate) struct PasswordRules {
 impl PasswordRules {
     /// A password that is chosen for the account of this name: as long as the rules say and up to 128
     /// characters, not a common one, and one that does not contain the name.
-    pub(crate) fn choose(
+    pub(crate) fn parse_new(
         self,
         text: &str,
         username: &str,
@@ -95,7 +95,7 @@ fn folded(text: &str) -> String {
 
 impl Password {
     /// A password that somebody chose elsewhere, whatever it is worth.
-    pub(crate) fn imported(text: &str) -> Result<Self, FieldError> {
+    pub(crate) fn parse_imported(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("password", problem, message));
         if text.len() > text_limits::PASSWORD {
             return refuse(FieldErrorCode::TooLong, TOO_LONG);
@@ -165,8 +165,8 @@ impl PasswordHash {
     }
 
     /// A hash that another system made; refused with a reason when nobody could sign in with it.
-    pub(crate) fn imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
-        HashParts::read(text, max_memory_kib)?;
+    pub(crate) fn parse_imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
+        HashParts::parse(text, max_memory_kib)?;
         Ok(Self(format!("{IMPORTED}{text}")))
     }
 
@@ -186,7 +186,7 @@ impl PasswordHash {
     /// Fails with a reason when it is no hash, or asks for more than is computed.
     pub(crate) fn parts(&self, max_memory_kib: u32) -> Result<HashParts, &'static str> {
         let text = self.0.strip_prefix(IMPORTED).unwrap_or(&self.0);
-        HashParts::read(text, max_memory_kib)
+        HashParts::parse(text, max_memory_kib)
     }
 }
 
@@ -204,8 +204,8 @@ mod tests {
     fn a_password_with_the_username_is_refused_in_any_spelling() {
         let rules = PasswordRules { min_characters: 8 };
         let problem = |password: &str, username: &str| {
-            let refused = rules.choose(password, username, "password").err();
-            refused.map(|error| error.problem)
+            let refused = rules.parse_new(password, username, "password").err();
+            refused.map(|error| error.code)
         };
         let contains = Some(FieldErrorCode::PasswordContainsUsername);
         assert_eq!(problem("grace-and-more", "grace"), contains);
@@ -222,10 +222,14 @@ mod tests {
     #[test]
     fn the_shortest_password_is_what_the_rules_say() {
         let rules = PasswordRules { min_characters: 15 };
-        let refused = rules.choose("fourteen chars", "ada", "password");
+        let refused = rules.parse_new("fourteen chars", "ada", "password");
         let refused = refused.unwrap_err();
-        assert_eq!(refused.problem, FieldErrorCode::TooShort);
+        assert_eq!(refused.code, FieldErrorCode::TooShort);
         assert_eq!(refused.message, "A password has at least 15 characters.");
-        assert!(rules.choose("fifteen letters", "ada", "password").is_ok());
+        assert!(
+            rules
+                .parse_new("fifteen letters", "ada", "password")
+                .is_ok()
+        );
     }
 }

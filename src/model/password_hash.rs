@@ -79,7 +79,7 @@ impl HashParts {
     /// Reads a PHC string (Argon2, scrypt), a bcrypt string, or what Werkzeug writes. Refuses, and
     /// says why, what no password could be verified against, and what takes more memory than
     /// `max_memory_kib` or more time than anybody is to wait.
-    pub(crate) fn read(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
         if text.len() > MAX_LENGTH {
             return Err(MALFORMED);
         }

@@ -50,7 +50,7 @@ impl<'a> Requirement<'a> {
     }
 
     /// The same credentials, of an account that has this role or one above it.
-    pub(crate) const fn by(self, role: Role) -> Self {
+    pub(crate) const fn with_role(self, role: Role) -> Self {
         Self { role, ..self }
     }
 

@@ -52,12 +52,12 @@ impl Scopes {
     }
 
     /// As a column has them.
-    pub(crate) fn read(column: &str) -> Self {
+    pub(crate) fn from_column(column: &str) -> Self {
         Self(column.split(' ').map(str::to_owned).collect())
     }
 
     /// For a column: with spaces in between.
-    pub(crate) fn write(&self) -> String {
+    pub(crate) fn to_column(&self) -> String {
         self.0.join(" ")
     }
 

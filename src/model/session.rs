@@ -61,7 +61,7 @@ impl Session {
 
     /// The token, if it is to be handed out again at `now`: it is live, has more than 60 s left,
     /// and `key` is still the one that it was derived with.
-    pub(crate) fn reusable(
+    pub(crate) fn reusable_token(
         &self,
         key: &ServerKey,
         user: UserId,

@@ -27,7 +27,7 @@ const TOO_LONG: &str = "A username has at most 64 characters.";
 impl Username {
     /// A name that is new to this server. It satisfies UTS #39 besides, so that it does not look like another
     /// one.
-    pub(crate) fn choose(text: &str) -> Result<Self, FieldError> {
+    pub(crate) fn parse_new(text: &str) -> Result<Self, FieldError> {
         let name = Self::parse(text)?;
         if !is_highly_restrictive(&name.display) {
             let message = "A username does not mix letters of several scripts, such as Latin and Cyrillic, \

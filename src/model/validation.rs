@@ -38,7 +38,7 @@ pub struct FieldError {
     /// The name of the input's field.
     pub field: &'static str,
     /// What is wrong with it.
-    pub problem: FieldErrorCode,
+    pub code: FieldErrorCode,
     /// The same in words, to be shown as it is.
     pub message: Cow<'static, str>,
 }
@@ -46,12 +46,12 @@ pub struct FieldError {
 impl FieldError {
     pub(crate) fn new(
         field: &'static str,
-        problem: FieldErrorCode,
+        code: FieldErrorCode,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
         Self {
             field,
-            problem,
+            code,
             message: message.into(),
         }
     }
@@ -59,26 +59,26 @@ impl FieldError {
 
 /// A part of a form that may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Change<T> {
+pub(crate) enum FieldChange<T> {
     /// It stays as it is.
     #[default]
     Keep,
     /// It becomes this.
-    To(T),
+    Set(T),
 }
 
 /// Why something that somebody typed was not done.
 #[derive(Clone, Debug)]
 pub enum MutationError {
     /// For a form to show beside its fields.
-    Form(Vec<FieldError>),
+    Fields(Vec<FieldError>),
     /// Not for what was typed.
     Error(Error),
 }
 
 impl From<FieldError> for MutationError {
     fn from(error: FieldError) -> Self {
-        Self::Form(vec![error])
+        Self::Fields(vec![error])
     }
 }
 
@@ -91,7 +91,7 @@ impl<E: Into<Error>> From<E> for MutationError {
 impl fmt::Display for MutationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Form(errors) => {
+            Self::Fields(errors) => {
                 let messages: Vec<_> = errors.iter().map(|error| &*error.message).collect();
                 f.write_str(&messages.join(" "))
             }

@@ -67,12 +67,14 @@ impl AccessTokens {
             (Ok(name), Ok(scopes), Ok(expires_at)) => (name, scopes, expires_at),
             (name, scopes, expires_at) => {
                 let errors = [name.err(), scopes.err(), expires_at.err()];
-                return Err(MutationError::Form(errors.into_iter().flatten().collect()));
+                return Err(MutationError::Fields(
+                    errors.into_iter().flatten().collect(),
+                ));
             }
         };
         let secret = AccessTokenSecret::random()?;
-        let mut transaction = self.store.write().await?;
-        by.check_again(transaction.account(user).await?.as_ref())?;
+        let mut transaction = self.store.begin().await?;
+        by.check_again(transaction.lock_user(user).await?.as_ref())?;
         if !make_room(&transaction, user, now).await? {
             let message = "There are 50 live tokens already. Revoke one.";
             return Err(FieldError::new("name", FieldErrorCode::LimitReached, message).into());
@@ -90,7 +92,7 @@ impl AccessTokens {
             return Err(FieldError::new("name", FieldErrorCode::Taken, message).into());
         };
         let event = NewEvent::new(AuditEventKind::TokenIssued, user, by.actor().clone(), now);
-        transaction.record(event.of_token(token.digest));
+        transaction.record_event(event.with_token(token.digest));
         transaction.commit().await?;
         Ok((secret, token))
     }
@@ -116,7 +118,7 @@ impl AccessTokens {
             scopes: token.scopes,
         };
         Ok(VerifiedToken {
-            identity: Identity::of_access(account.user, token.expires_at, access),
+            identity: Identity::from_access_token(account.user, token.expires_at, access),
             until: token.expires_at.map_or(until, |at| at.min(until)),
         })
     }
@@ -131,14 +133,14 @@ impl AccessTokens {
     pub(crate) async fn revoke_itself(
         &self,
         token: &BearerToken,
-        origin: &Client,
+        client: &Client,
     ) -> Result<bool, Error> {
         let (account, token) = self.find(token).await?;
         let id = account.user.id;
         self.end(
             id,
             token.id,
-            Actor::user(id, Credential::AccessToken(token.id), origin),
+            Actor::user(id, Credential::AccessToken(token.id), client),
         )
         .await
     }
@@ -153,7 +155,7 @@ impl AccessTokens {
 
     async fn end(&self, user: UserId, id: i64, actor: Actor) -> Result<bool, Error> {
         let now = self.clock.now();
-        let mut transaction = self.store.write().await?;
+        let mut transaction = self.store.begin().await?;
         let tokens = transaction.access_tokens(user).await?;
         let Some(token) = tokens.iter().find(|token| token.id == id) else {
             self.store.invalidate(user);
@@ -204,7 +206,7 @@ impl AccessTokens {
         let mut used: Vec<_> = used.into_iter().collect();
         used.sort_unstable();
         let written = async {
-            let transaction = self.store.write().await?;
+            let transaction = self.store.begin().await?;
             for (id, at) in &used {
                 transaction.record_use(*id, *at).await?;
             }
@@ -269,7 +271,7 @@ async fn end_these(
         if token.is_live(now) {
             let kind = AuditEventKind::TokenRevoked;
             let event = NewEvent::new(kind, token.user, actor.clone(), now);
-            transaction.record(event.of_token(token.digest));
+            transaction.record_event(event.with_token(token.digest));
             live += 1;
         }
     }

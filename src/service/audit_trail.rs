@@ -45,14 +45,14 @@ impl Audit {
     ) -> Result<(), Error> {
         let event = NewEvent::new(AuditEventKind::SignInFailed, account, actor, at);
         event.log();
-        let mut transaction = self.store.write().await?;
+        let mut transaction = self.store.begin().await?;
         transaction.tally(&event, 1).await?;
         transaction.commit().await
     }
 
     /// An attempt was refused. It is only remembered here: to be refused must not cost a write.
-    pub(crate) fn throttled(&self, account: Option<UserId>, origin: &Client, at: DateTime<Utc>) {
-        let actor = Actor::Anonymous(origin.clone());
+    pub(crate) fn throttled(&self, account: Option<UserId>, client: &Client, at: DateTime<Utc>) {
+        let actor = Actor::Anonymous(client.clone());
         let event = NewEvent::new(AuditEventKind::Throttled, account, actor, at);
         event.log();
         let mut throttled = self
@@ -84,7 +84,7 @@ impl Audit {
         let mut events: Vec<_> = throttled.into_values().collect();
         events.sort_by_key(|(event, _)| event.user);
         let written = async {
-            let mut transaction = self.store.write().await?;
+            let mut transaction = self.store.begin().await?;
             for (event, times) in &events {
                 transaction.tally(event, *times).await?;
             }
@@ -118,7 +118,7 @@ impl Audit {
         filter: EventFilter,
         asked_for: PageRequest,
     ) -> Result<Page<AuditEvent>, Error> {
-        let needed = Requirement::token(&[AUDIT_READ]).by(Role::Admin);
+        let needed = Requirement::token(&[AUDIT_READ]).with_role(Role::Admin);
         caller.require(&needed).await?;
         let events = |stretch| self.store.audit_events(filter, stretch);
         let items = events(asked_for.with_one_more()).await?;

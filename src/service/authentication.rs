@@ -30,20 +30,20 @@ struct Inner {
     /// Held by whoever looks for the identity, so that the others find it.
     looking: tokio::sync::Mutex<()>,
     account: OnceCell<Result<UserRecord, Error>>,
-    origin: Client,
+    client: Client,
     verification: AtomicBool,
     new_hash: AtomicBool,
 }
 
 impl Authentication {
-    pub(crate) fn new(services: Arc<Services>, credentials: Credentials, origin: Client) -> Self {
+    pub(crate) fn new(services: Arc<Services>, credentials: Credentials, client: Client) -> Self {
         Self(Arc::new(Inner {
             services,
             credentials,
             identity: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
             account: OnceCell::new(),
-            origin,
+            client,
             verification: AtomicBool::new(false),
             new_hash: AtomicBool::new(false),
         }))
@@ -102,8 +102,8 @@ impl Authentication {
     }
 
     /// Where the request comes from.
-    pub(crate) fn origin(&self) -> &Client {
-        &self.0.origin
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
     }
 
     /// The identity of the caller, if it meets the requirement. Basic credentials are verified once for
@@ -127,7 +127,7 @@ impl Authentication {
             None if identity.is_password() => Credential::Password,
             None => Credential::Session(TokenDigest::of(&self.bearer()?.0)),
         };
-        Ok(Actor::user(identity.user().id, credential, self.origin()))
+        Ok(Actor::user(identity.user().id, credential, self.client()))
     }
 
     /// Whether the password that was verified for this request is still that of the account.
@@ -151,7 +151,7 @@ impl Authentication {
         let account = account
             .filter(|account| account.user.disabled_at.is_none() && self.has_verified(account))
             .ok_or(Unauthenticated::InvalidCredentials)?;
-        let identity = Arc::new(Identity::of_password(account.user));
+        let identity = Arc::new(Identity::from_password(account.user));
         *self.known() = Some(Arc::clone(&identity));
         Ok(identity)
     }
@@ -175,7 +175,7 @@ impl Authentication {
             return Ok(issued);
         }
         let tokens = &self.services().tokens;
-        tokens.issue_another(account, wanted, self.origin()).await
+        tokens.issue_another(account, wanted, self.client()).await
     }
 
     /// Ends the Bearer token. True when this call ended a live one, false when it was already dead.
@@ -183,9 +183,9 @@ impl Authentication {
         let (bearer, services) = (self.bearer()?, self.services());
         let ended = if AccessTokenSecret::has_prefix(&bearer.0) {
             let tokens = &services.access_tokens;
-            tokens.revoke_itself(bearer, self.origin()).await?
+            tokens.revoke_itself(bearer, self.client()).await?
         } else {
-            services.tokens.revoke(bearer, self.origin()).await?
+            services.tokens.revoke(bearer, self.client()).await?
         };
         self.discard_identity();
         Ok(ended)
@@ -195,7 +195,7 @@ impl Authentication {
     pub(crate) async fn renew_token(&self) -> Result<IssuedToken, Error> {
         self.require(&Requirement::SESSION).await?;
         let tokens = &self.services().tokens;
-        let renewed = tokens.renew(self.bearer()?, self.origin()).await?;
+        let renewed = tokens.renew(self.bearer()?, self.client()).await?;
         self.discard_identity();
         Ok(renewed)
     }
@@ -233,7 +233,7 @@ impl Authentication {
         self.claim_verification()?;
         self.services()
             .sign_in
-            .by_password(given, wanted, self.origin())
+            .by_password(given, wanted, self.client())
             .await
     }
 }

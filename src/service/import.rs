@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::model::audit_event::{Actor, AuditEventKind, NewEvent};
 use crate::model::email::Email;
-use crate::model::imported_user::{Imported, ImportedPassword, ImportedUser};
+use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
 use crate::model::password::{Password, PasswordHash};
 use crate::model::user::Role;
 use crate::model::username::Username;
@@ -46,16 +46,16 @@ impl Import {
         &self,
         accounts: Vec<ImportedUser>,
         dry_run: bool,
-    ) -> Result<Vec<Imported>, Error> {
-        let mut became = vec![Imported::Added; accounts.len()];
+    ) -> Result<Vec<ImportResult>, Error> {
+        let mut became = vec![ImportResult::Added; accounts.len()];
         let mut candidates = Vec::with_capacity(accounts.len());
         for (number, account) in accounts.into_iter().enumerate() {
             match self.candidate(number, account) {
                 Ok(candidate) => candidates.push(candidate),
-                Err(why) => became[number] = Imported::MutationError(why),
+                Err(why) => became[number] = ImportResult::MutationError(why),
             }
         }
-        let taken = self.store.taken_of(&names(&candidates)).await?;
+        let taken = self.store.find_existing(&names(&candidates)).await?;
         let new = keep_free(candidates, taken, &mut became);
         if !dry_run {
             let new = self.hash(new).await?;
@@ -74,7 +74,7 @@ impl Import {
                 .map_err(told)?,
             password: match account.password {
                 ImportedPassword::Plain(text) => {
-                    Prepared::Plain(Password::imported(&text).map_err(told)?)
+                    Prepared::Plain(Password::parse_imported(&text).map_err(told)?)
                 }
                 ImportedPassword::Hash(text) => Prepared::Hash(self.passwords.import(&text)?),
             },
@@ -101,14 +101,14 @@ impl Import {
     async fn insert(
         &self,
         candidates: Vec<Candidate>,
-        became: &mut [Imported],
+        became: &mut [ImportResult],
     ) -> Result<(), Error> {
         let now = self.clock.now();
         let mut candidates = candidates;
         // Each round that is lost was won by somebody who registered in the meantime.
         loop {
-            let mut transaction = self.store.write().await?;
-            let taken = transaction.taken_of(&names(&candidates)).await?;
+            let mut transaction = self.store.begin().await?;
+            let taken = transaction.find_existing(&names(&candidates)).await?;
             candidates = keep_free(candidates, taken, became);
             let new: Vec<_> = candidates
                 .iter()
@@ -157,7 +157,7 @@ fn names(candidates: &[Candidate]) -> Taken {
 fn keep_free(
     candidates: Vec<Candidate>,
     mut taken: Taken,
-    became: &mut [Imported],
+    became: &mut [ImportResult],
 ) -> Vec<Candidate> {
     let mut free = Vec::with_capacity(candidates.len());
     for candidate in candidates {
@@ -169,9 +169,10 @@ fn keep_free(
         } = &candidate;
         let email = email.as_ref().map(|email| &email.canonical);
         if taken.usernames.contains(&username.canonical) {
-            became[*number] = Imported::Skipped;
+            became[*number] = ImportResult::Skipped;
         } else if email.is_some_and(|email| taken.emails.contains(email)) {
-            became[*number] = Imported::MutationError("This e-mail address is taken.".to_owned());
+            became[*number] =
+                ImportResult::MutationError("This e-mail address is taken.".to_owned());
         } else {
             taken.usernames.insert(username.canonical.clone());
             taken.emails.extend(email.cloned());

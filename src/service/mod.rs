@@ -111,7 +111,7 @@ impl Services {
 
     /// Reads the identity of a Bearer token of either kind from the database.
     pub(crate) async fn find(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
-        self.store.check_files()?;
+        self.store.check_database_file()?;
         // Before the database is read: a change in between invalidates the entry.
         let since = self.store.epoch();
         let now = self.clock.now();
@@ -147,7 +147,7 @@ impl Services {
     /// in from for long.
     pub(crate) async fn purge(&self) -> Result<(), Error> {
         let now = self.clock.now();
-        let transaction = self.store.write().await?;
+        let transaction = self.store.begin().await?;
         self.audit.forget(&transaction, now).await?;
         transaction
             .delete_full_buckets(now, now - throttle::ADDRESS_KNOWN_FOR)

@@ -76,7 +76,7 @@ impl Passwords {
     /// Takes over a hash that another system made: Argon2, bcrypt, scrypt, or what Werkzeug writes.
     /// MutationError with a reason when nobody could sign in with it.
     pub(crate) fn import(&self, hash: &str) -> Result<PasswordHash, &'static str> {
-        PasswordHash::imported(hash, max_memory_kib(self.argon2))
+        PasswordHash::parse_imported(hash, max_memory_kib(self.argon2))
     }
 
     /// How many passwords are hashed at once.

@@ -61,21 +61,21 @@ impl Sessions {
         transaction: &mut Transaction,
         account: UserRecord,
         wanted: TokenOptions,
-        origin: &Client,
+        client: &Client,
         now: DateTime<Utc>,
     ) -> Result<IssuedToken, Error> {
         let id = account.user.id;
         let reusable = (account.session.as_ref())
             .filter(|_| !wanted.fresh && self.reuse)
-            .and_then(|session| Some((session.reusable(&self.key, id, now)?, session)));
+            .and_then(|session| Some((session.reusable_token(&self.key, id, now)?, session)));
         if let Some((token, session)) = reusable {
             return Ok(issued(token, session.expires_at, account.user, now));
         }
         let (token, session) = self.new_session(id, wanted.lifetime, now)?;
         transaction.set_session(&account, &session, now).await?;
-        let actor = Actor::user(id, Credential::Password, origin);
+        let actor = Actor::user(id, Credential::Password, client);
         let event = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
-        transaction.record(event.of_token(session.digest));
+        transaction.record_event(event.with_token(session.digest));
         Ok(issued(token, session.expires_at, account.user, now))
     }
 
@@ -85,16 +85,16 @@ impl Sessions {
         &self,
         verified: &UserRecord,
         wanted: TokenOptions,
-        origin: &Client,
+        client: &Client,
     ) -> Result<IssuedToken, Error> {
-        let mut transaction = self.store.write().await?;
-        let account = transaction.account(verified.user.id).await?;
+        let mut transaction = self.store.begin().await?;
+        let account = transaction.lock_user(verified.user.id).await?;
         let account = account
             .filter(|account| account.password_version == verified.password_version)
             .filter(|account| account.user.disabled_at.is_none())
             .ok_or(Unauthenticated::InvalidCredentials)?;
         let now = self.clock.now();
-        let issued = self.issue(&mut transaction, account, wanted, origin, now);
+        let issued = self.issue(&mut transaction, account, wanted, client, now);
         let issued = issued.await?;
         transaction.commit().await?;
         Ok(issued)
@@ -124,7 +124,7 @@ impl Sessions {
             return Err(Unauthenticated::TokenExpired.into());
         }
         Ok(VerifiedToken {
-            identity: Identity::of_session(account.user, session.expires_at),
+            identity: Identity::from_session(account.user, session.expires_at),
             until: session.expires_at,
         })
     }
@@ -134,7 +134,7 @@ impl Sessions {
     pub(crate) async fn renew(
         &self,
         token: &BearerToken,
-        origin: &Client,
+        client: &Client,
     ) -> Result<IssuedToken, Error> {
         // Each round that is lost was won by another renewal or a revocation.
         loop {
@@ -151,12 +151,12 @@ impl Sessions {
                 .min(latest.unwrap_or(session.expires_at))
                 .max(session.expires_at);
             let (id, kind) = (account.user.id, AuditEventKind::TokenRenewed);
-            let mut transaction = self.store.write().await?;
+            let mut transaction = self.store.begin().await?;
             if transaction.extend_session(id, &session, expires_at).await? {
                 let credential = Credential::Session(session.digest);
-                let actor = Actor::user(id, credential, origin);
+                let actor = Actor::user(id, credential, client);
                 let event = NewEvent::new(kind, id, actor, now);
-                transaction.record(event.of_token(session.digest));
+                transaction.record_event(event.with_token(session.digest));
                 transaction.commit().await?;
                 let token = SessionToken::parse(&token.0).ok_or(Unauthenticated::TokenInvalid)?;
                 let expires_in = (expires_at - now).num_seconds();
@@ -179,11 +179,11 @@ impl Sessions {
     }
 
     /// Ends the token. True when this call ended a live one, false when it was already dead.
-    pub(crate) async fn revoke(&self, token: &BearerToken, origin: &Client) -> Result<bool, Error> {
+    pub(crate) async fn revoke(&self, token: &BearerToken, client: &Client) -> Result<bool, Error> {
         let (account, session) = self.find(token).await?;
         let now = self.clock.now();
         let (id, kind) = (account.user.id, AuditEventKind::TokenRevoked);
-        let mut transaction = self.store.write().await?;
+        let mut transaction = self.store.begin().await?;
         if !transaction
             .end_session(id, &session.digest, ended_at(now))
             .await?
@@ -192,9 +192,9 @@ impl Sessions {
         }
         if session.is_live(now) {
             let credential = Credential::Session(session.digest);
-            let actor = Actor::user(id, credential, origin);
+            let actor = Actor::user(id, credential, client);
             let event = NewEvent::new(kind, id, actor, now);
-            transaction.record(event.of_token(session.digest));
+            transaction.record_event(event.with_token(session.digest));
         }
         transaction.commit().await?;
         Ok(session.is_live(now))
@@ -224,7 +224,7 @@ impl Sessions {
 
     /// Forgets the sessions that have ended; how many.
     pub(crate) async fn purge(&self) -> Result<u64, Error> {
-        let transaction = self.store.write().await?;
+        let transaction = self.store.begin().await?;
         let forgotten = transaction.delete_ended_sessions(self.clock.now()).await?;
         transaction.commit().await?;
         Ok(forgotten)

@@ -41,14 +41,14 @@ impl SignIn {
         &self,
         given: &UserPass,
         wanted: Option<TokenOptions>,
-        origin: &Client,
+        client: &Client,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let username = Username::parse(&given.username);
         // No account has the empty name; the question costs the same.
         let canonical = username.as_ref().map_or("", |name| &name.canonical);
         let account = self.store.find_user_by_name(canonical).await?;
         let id = account.as_ref().map(|account| account.user.id);
-        let admitted = self.throttle.sign_in(&given.username, id, origin);
+        let admitted = self.throttle.sign_in(&given.username, id, client);
         let Admitted { counted, slot } = admitted.await?;
         let stored = account.as_ref();
         let stored = stored.map(|account| account.password_hash.clone());
@@ -64,23 +64,23 @@ impl SignIn {
         };
         if let (Some(account), Some(rehashed)) = (account, rehashed) {
             let user = account.user.id;
-            let mut transaction = self.store.write().await?;
+            let mut transaction = self.store.begin().await?;
             let now = self.clock.now();
             let signed_in = transaction.record_sign_in(&account, rehashed, now);
             if let Some(account) = signed_in.await? {
                 counted.give_back(&transaction).await?;
-                if let Some(network) = origin.network() {
-                    transaction.remember_address(user, network, now).await?;
+                if let Some(network) = client.network() {
+                    transaction.insert_known_address(user, network, now).await?;
                 }
-                let actor = Actor::user(user, Credential::Password, origin);
+                let actor = Actor::user(user, Credential::Password, client);
                 let event = NewEvent::new(AuditEventKind::SignedIn, user, actor, now);
-                transaction.record(event);
+                transaction.record_event(event);
                 let mut issued = None;
                 if let Some(wanted) = wanted {
                     let account = account.clone();
                     let issue = self
                         .tokens
-                        .issue(&mut transaction, account, wanted, origin, now);
+                        .issue(&mut transaction, account, wanted, client, now);
                     issued = Some(issue.await?);
                 }
                 transaction.commit().await?;
@@ -88,7 +88,7 @@ impl SignIn {
             }
         }
         let now = self.clock.now();
-        let actor = Actor::Anonymous(origin.clone());
+        let actor = Actor::Anonymous(client.clone());
         self.audit.sign_in_failed(id, actor, now).await?;
         Err(Unauthenticated::InvalidCredentials.into())
     }
@@ -102,8 +102,8 @@ impl SignIn {
         actor: &Actor,
     ) -> Result<Confirmed, MutationError> {
         let id = account.user.id;
-        let origin = actor.origin().cloned().unwrap_or_default();
-        let admitted = self.throttle.confirmation(id, &origin).await?;
+        let client = actor.client().cloned().unwrap_or_default();
+        let admitted = self.throttle.confirmation(id, &client).await?;
         let Admitted { counted, slot } = admitted;
         let stored = Some(account.password_hash.clone());
         let password = SubmittedPassword::new(password);

@@ -93,26 +93,26 @@ impl Throttle {
         &self,
         username: &str,
         account: Option<UserId>,
-        origin: &Client,
+        client: &Client,
     ) -> Result<Admitted, Error> {
         let Some(rates) = self.rates else {
-            return self.admit(Vec::new(), account, origin).await;
+            return self.admit(Vec::new(), account, client).await;
         };
         let name = counted_name(username);
-        let Some(address) = origin.network() else {
+        let Some(address) = client.network() else {
             let buckets = vec![rates.bucket(Subject::Name(&name))];
-            return self.admit(buckets, account, origin).await;
+            return self.admit(buckets, account, client).await;
         };
         // No account has this id; the question costs the same.
         let user = account.unwrap_or(UserId(0));
         let since = self.clock.now() - ADDRESS_KNOWN_FOR;
-        let buckets = if self.store.knows_address(user, address, since).await? {
+        let buckets = if self.store.is_known_address(user, address, since).await? {
             vec![rates.bucket(Subject::Known(user, address))]
         } else {
             let subjects = [Subject::Name(&name), Subject::Address(address)];
             subjects.map(|subject| rates.bucket(subject)).to_vec()
         };
-        self.admit(buckets, account, origin).await
+        self.admit(buckets, account, client).await
     }
 
     /// Admits an attempt to confirm the password of an account from one of its own sessions, which
@@ -120,35 +120,35 @@ impl Throttle {
     pub(crate) async fn confirmation(
         &self,
         account: UserId,
-        origin: &Client,
+        client: &Client,
     ) -> Result<Admitted, Error> {
         let bucket = self
             .rates
             .map(|rates| rates.bucket(Subject::Session(account)));
         let buckets = bucket.into_iter().collect();
-        self.admit(buckets, Some(account), origin).await
+        self.admit(buckets, Some(account), client).await
     }
 
     /// Admits a registration.
     pub(crate) async fn registration(&self, actor: &Actor) -> Result<Admitted, Error> {
-        let (user, origin) = (actor.user_id(), origin(actor));
-        let buckets = self.changes(user, origin.network());
-        self.admit(buckets, user, &origin).await
+        let (user, client) = (actor.user_id(), client(actor));
+        let buckets = self.changes(user, client.network());
+        self.admit(buckets, user, &client).await
     }
 
     /// Admits the new password that an actor sets for another account.
     pub(crate) async fn new_password(&self, actor: &Actor) -> Result<Admitted, Error> {
         let user = actor.user_id();
         let buckets = self.changes(user, None);
-        self.admit(buckets, user, &origin(actor)).await
+        self.admit(buckets, user, &client(actor)).await
     }
 
     /// Counts a change of a profile, which computes no hash.
     pub(crate) async fn profile_change(&self, actor: &Actor) -> Result<Counted, Error> {
-        let (user, origin) = (actor.user_id(), origin(actor));
-        let buckets = self.changes(user, origin.network());
-        self.refuse_full(&buckets, user, &origin).await?;
-        self.count(buckets, user, &origin).await
+        let (user, client) = (actor.user_id(), client(actor));
+        let buckets = self.changes(user, client.network());
+        self.refuse_full(&buckets, user, &client).await?;
+        self.count(buckets, user, &client).await
     }
 
     /// Takes a counted attempt back where it failed with an error: its password was not looked at.
@@ -158,7 +158,7 @@ impl Throttle {
         done: Result<T, Error>,
     ) -> Result<T, Error> {
         if done.is_err() && !counted.0.is_empty() {
-            let transaction = self.store.write().await?;
+            let transaction = self.store.begin().await?;
             counted.give_back(&transaction).await?;
             transaction.commit().await?;
         }
@@ -209,12 +209,12 @@ impl Throttle {
         &self,
         buckets: Vec<Bucket>,
         account: Option<UserId>,
-        origin: &Client,
+        client: &Client,
     ) -> Result<Admitted, Error> {
-        self.refuse_full(&buckets, account, origin).await?;
+        self.refuse_full(&buckets, account, client).await?;
         // Refuses most of what the queue would refuse before it costs a write.
-        let share = self.passwords.share(origin.network())?;
-        let counted = self.count(buckets, account, origin).await?;
+        let share = self.passwords.share(client.network())?;
+        let counted = self.count(buckets, account, client).await?;
         let slot = self.passwords.reserve(share);
         let slot = self.give_back_if_failed(&counted, slot).await?;
         Ok(Admitted { counted, slot })
@@ -226,13 +226,13 @@ impl Throttle {
         &self,
         buckets: &[Bucket],
         account: Option<UserId>,
-        origin: &Client,
+        client: &Client,
     ) -> Result<(), Error> {
         let now = self.clock.now();
         for bucket in buckets {
-            let drained_at = self.store.drained_at(bucket).await?;
-            if let Some(retry_after) = wait(bucket, drained_at, now) {
-                self.audit.throttled(account, origin, now);
+            let bucket_drained_at = self.store.bucket_drained_at(bucket).await?;
+            if let Some(retry_after) = wait(bucket, bucket_drained_at, now) {
+                self.audit.throttled(account, client, now);
                 return Err(Error::RateLimited { retry_after });
             }
         }
@@ -244,17 +244,17 @@ impl Throttle {
         &self,
         buckets: Vec<Bucket>,
         account: Option<UserId>,
-        origin: &Client,
+        client: &Client,
     ) -> Result<Counted, Error> {
         if buckets.is_empty() {
             return Ok(Counted(buckets));
         }
         let now = self.clock.now();
-        let transaction = self.store.write().await?;
+        let transaction = self.store.begin().await?;
         for bucket in &buckets {
             if !transaction.count(bucket, now).await? {
                 // Other attempts have filled it since it was read.
-                self.audit.throttled(account, origin, now);
+                self.audit.throttled(account, client, now);
                 let retry_after = seconds(bucket.rate.interval());
                 return Err(Error::RateLimited { retry_after });
             }
@@ -292,8 +292,8 @@ impl Rates {
 }
 
 /// The client of an actor. The operator has none.
-fn origin(actor: &Actor) -> Client {
-    actor.origin().cloned().unwrap_or_default()
+fn client(actor: &Actor) -> Client {
+    actor.client().cloned().unwrap_or_default()
 }
 
 /// A name as it is counted, whether or not an account can have it: one bucket for all its spellings.
@@ -302,8 +302,12 @@ fn counted_name(username: &str) -> String {
 }
 
 /// In how many seconds a full bucket takes the next attempt; `None` while it is not full.
-fn wait(bucket: &Bucket, drained_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<u32> {
-    let ahead = drained_at? - now;
+fn wait(
+    bucket: &Bucket,
+    bucket_drained_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<u32> {
+    let ahead = bucket_drained_at? - now;
     let full = bucket.rate.capacity();
     let room = full - bucket.rate.interval();
     if ahead <= room || ahead > full + CLOCK_TOLERANCE {

@@ -18,11 +18,13 @@ pub(super) async fn refuse_taken(
     email: Option<&Email>,
     own: Option<UserId>,
 ) -> Result<(), MutationError> {
-    let taken = store.taken(username, email, own).await?;
+    let taken = store.find_taken_fields(username, email, own).await?;
     if taken.is_empty() {
         return Ok(());
     }
-    Err(MutationError::Form(taken.into_iter().map(error).collect()))
+    Err(MutationError::Fields(
+        taken.into_iter().map(error).collect(),
+    ))
 }
 
 fn error(taken: TakenField) -> FieldError {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{Actor, AuditEventKind, Detail, NewEvent};
+use crate::model::audit_event::{Actor, AuditEventKind, EventDetail, NewEvent};
 use crate::model::password::PasswordRules;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, User, UserId};
@@ -46,7 +46,7 @@ impl UserAdministration {
             .authorize(&Requirement::SESSION)
             .await?;
         let account = self.own(&by).await?;
-        let new = (self.rules).choose(new, &account.user.username, "newPassword")?;
+        let new = (self.rules).parse_new(new, &account.user.username, "newPassword")?;
         asking.claim_verification()?;
         asking.claim_new_hash()?;
         let sign_in = &asking.services().sign_in;
@@ -57,7 +57,7 @@ impl UserAdministration {
         let new = self.throttle.give_back_if_failed(&counted, new).await?;
         let (id, now) = (account.user.id, self.clock.now());
         let (token, session) = tokens.new_session(id, None, now)?;
-        let mut transaction = self.store.write().await?;
+        let mut transaction = self.store.begin().await?;
         if !transaction
             .change_password(&account, &new, &session, now)
             .await?
@@ -69,9 +69,9 @@ impl UserAdministration {
         let actor = by.actor();
         access_tokens::end_all(&mut transaction, id, actor, now).await?;
         let changed = NewEvent::new(AuditEventKind::PasswordChanged, id, actor.clone(), now);
-        transaction.record(changed);
+        transaction.record_event(changed);
         let issued_to = NewEvent::new(AuditEventKind::TokenIssued, id, actor.clone(), now);
-        transaction.record(issued_to.of_token(session.digest));
+        transaction.record_event(issued_to.with_token(session.digest));
         transaction.commit().await?;
         by.discard_identity();
         Ok(issued(token, session.expires_at, account.user, now))
@@ -87,7 +87,7 @@ impl UserAdministration {
         let (id, is_own) = target(caller, id).await?;
         if !is_own {
             let by = caller
-                .authorize(&Requirement::WRITE.by(Role::Admin))
+                .authorize(&Requirement::WRITE.with_role(Role::Admin))
                 .await?;
             let (transaction, account) = self.begin(&by, id).await?;
             self.finish_deletion(transaction, &account, by.actor())
@@ -126,7 +126,7 @@ impl UserAdministration {
         id: UserId,
         role: Role,
     ) -> Result<VisibleUser, MutationError> {
-        let needed = Requirement::PASSWORD.by(Role::Admin);
+        let needed = Requirement::PASSWORD.with_role(Role::Admin);
         let by = caller.authorize(&needed).await?;
         let (transaction, account) = self.begin(&by, id).await?;
         if account.user.role == role {
@@ -137,7 +137,7 @@ impl UserAdministration {
         }
         transaction.set_role(id, role).await?;
         let (old, new) = (account.user.role, role);
-        let detail = Detail::Role { old, new };
+        let detail = EventDetail::Role { old, new };
         self.finish_with(transaction, AuditEventKind::RoleChanged, id, &by, detail)
             .await
     }
@@ -149,7 +149,7 @@ impl UserAdministration {
         id: UserId,
         new: &str,
     ) -> Result<VisibleUser, MutationError> {
-        let needed = Requirement::PASSWORD.by(Role::Admin);
+        let needed = Requirement::PASSWORD.with_role(Role::Admin);
         let by = caller.authorize(&needed).await?;
         by.claim_new_hash()?;
         if by.user_id() == Some(id) {
@@ -157,8 +157,12 @@ impl UserAdministration {
             return Err(Error::BadUserInput(why).into());
         }
         // Before the costly hash.
-        let account = self.store.find_user_by_id(id).await?.ok_or_else(nobody)?;
-        let new = (self.rules).choose(new, &account.user.username, "newPassword")?;
+        let account = self
+            .store
+            .find_user_by_id(id)
+            .await?
+            .ok_or_else(no_such_user)?;
+        let new = (self.rules).parse_new(new, &account.user.username, "newPassword")?;
         let admitted = self.throttle.new_password(by.actor());
         let Admitted { counted, mut slot } = admitted.await?;
         let new = slot.hash(new).await;
@@ -180,7 +184,7 @@ impl UserAdministration {
         id: UserId,
     ) -> Result<VisibleUser, MutationError> {
         let by = caller
-            .authorize(&Requirement::WRITE.by(Role::Admin))
+            .authorize(&Requirement::WRITE.with_role(Role::Admin))
             .await?;
         let (mut transaction, account) = self.begin(&by, id).await?;
         if account.user.disabled_at.is_some() {
@@ -200,7 +204,7 @@ impl UserAdministration {
         caller: Caller<'_>,
         id: UserId,
     ) -> Result<VisibleUser, MutationError> {
-        let needed = Requirement::PASSWORD.by(Role::Admin);
+        let needed = Requirement::PASSWORD.with_role(Role::Admin);
         let by = caller.authorize(&needed).await?;
         let (transaction, account) = self.begin(&by, id).await?;
         if account.user.disabled_at.is_none() {
@@ -218,7 +222,7 @@ impl UserAdministration {
         id: UserId,
     ) -> Result<u32, MutationError> {
         let by = caller
-            .authorize(&Requirement::WRITE.by(Role::Admin))
+            .authorize(&Requirement::WRITE.with_role(Role::Admin))
             .await?;
         self.revoke(&by, id).await
     }
@@ -248,11 +252,11 @@ impl UserAdministration {
     /// Ends every token of all accounts, in transactions of a bounded number of accounts; how many were live. If
     /// it fails half-way, it can be repeated.
     pub(crate) async fn revoke_all_tokens(&self, caller: Caller<'_>) -> Result<u64, Error> {
-        let needed = Requirement::PASSWORD.by(Role::Admin);
+        let needed = Requirement::PASSWORD.with_role(Role::Admin);
         let by = caller.authorize(&needed).await?;
         let (mut after, mut live) = (None, 0);
         loop {
-            let mut transaction = self.store.write().await?;
+            let mut transaction = self.store.begin().await?;
             let accounts = transaction
                 .users_with_tokens(after, REVOKED_AT_ONCE)
                 .await?;
@@ -276,22 +280,22 @@ impl UserAdministration {
         id: UserId,
     ) -> Result<(Transaction, UserRecord), MutationError> {
         by.discard_identity();
-        let transaction = self.store.write().await?;
+        let transaction = self.store.begin().await?;
         let (account, acting) = match by.user_id() {
             Some(acting) if acting < id => {
-                let acting = transaction.account(acting).await?;
-                (transaction.account(id).await?, acting)
+                let acting = transaction.lock_user(acting).await?;
+                (transaction.lock_user(id).await?, acting)
             }
             Some(acting) if acting > id => {
-                let account = transaction.account(id).await?;
-                (account, transaction.account(acting).await?)
+                let account = transaction.lock_user(id).await?;
+                (account, transaction.lock_user(acting).await?)
             }
             Some(_) | None => {
-                let account = transaction.account(id).await?;
+                let account = transaction.lock_user(id).await?;
                 (account.clone(), account)
             }
         };
-        let account = account.ok_or_else(nobody)?;
+        let account = account.ok_or_else(no_such_user)?;
         by.check_again(acting.as_ref())?;
         Ok((transaction, account))
     }
@@ -309,7 +313,7 @@ impl UserAdministration {
         let now = self.clock.now();
         let deleted = NewEvent::new(AuditEventKind::Deleted, id, actor.clone(), now);
         let username = account.user.username.clone();
-        transaction.record(deleted.with(Detail::Deleted { username }));
+        transaction.record_event(deleted.with(EventDetail::Deleted { username }));
         Ok(transaction.commit().await?)
     }
 
@@ -320,7 +324,7 @@ impl UserAdministration {
         id: UserId,
         by: &Authorized,
     ) -> Result<VisibleUser, MutationError> {
-        self.finish_with(transaction, kind, id, by, Detail::None)
+        self.finish_with(transaction, kind, id, by, EventDetail::None)
             .await
     }
 
@@ -330,11 +334,11 @@ impl UserAdministration {
         kind: AuditEventKind,
         id: UserId,
         by: &Authorized,
-        detail: Detail,
+        detail: EventDetail,
     ) -> Result<VisibleUser, MutationError> {
         let event = NewEvent::new(kind, id, by.actor().clone(), self.clock.now());
-        transaction.record(event.with(detail));
-        let account = transaction.account(id).await?.ok_or_else(nobody)?;
+        transaction.record_event(event.with(detail));
+        let account = transaction.lock_user(id).await?.ok_or_else(no_such_user)?;
         transaction.commit().await?;
         Ok(by.viewer().sees(account.user))
     }
@@ -348,11 +352,11 @@ impl UserAdministration {
     ) -> Result<u32, Error> {
         let now = self.clock.now();
         let id = account.user.id;
-        transaction.end_session_of(id, ended_at(now)).await?;
+        transaction.end_session_of_user(id, ended_at(now)).await?;
         let mut live = access_tokens::end_all(transaction, id, actor, now).await?;
         if let Some(session) = account.session.filter(|session| session.is_live(now)) {
             let event = NewEvent::new(AuditEventKind::TokenRevoked, id, actor.clone(), now);
-            transaction.record(event.of_token(session.digest));
+            transaction.record_event(event.with_token(session.digest));
             live += 1;
         }
         Ok(live)
@@ -383,13 +387,13 @@ async fn leave_an_admin(
         ..
     } = account.user;
     let is_one = role == Role::Admin && disabled_at.is_none();
-    if is_one && !transaction.has_admin_beside(id).await? {
+    if is_one && !transaction.has_other_active_admin(id).await? {
         let message = "There would be no admin left.";
         return Err(FieldError::new("id", FieldErrorCode::LastAdmin, message).into());
     }
     Ok(())
 }
 
-fn nobody() -> MutationError {
+fn no_such_user() -> MutationError {
     FieldError::new("id", FieldErrorCode::Invalid, "There is no such account.").into()
 }

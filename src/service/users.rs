@@ -53,7 +53,7 @@ impl Users {
         let admin = if self.open {
             None
         } else {
-            let needed = Requirement::WRITE.by(Role::Admin);
+            let needed = Requirement::WRITE.with_role(Role::Admin);
             let admin = Caller::from(asking).authorize(&needed).await;
             Some(admin.map_err(|error| match error {
                 Error::Unauthenticated(_) | Error::Forbidden(Forbidden::RoleRequired) => {
@@ -65,7 +65,7 @@ impl Users {
         let checked = Checked::new(registration, self.rules)?;
         let actor = match &admin {
             Some(admin) => admin.actor().clone(),
-            None => Actor::Anonymous(asking.origin().clone()),
+            None => Actor::Anonymous(asking.client().clone()),
         };
         let admitted = self.throttle.registration(&actor).await?;
         // Asked before the costly hash; the insertion asks again.
@@ -113,11 +113,11 @@ impl Users {
             role,
             created_at: now,
         };
-        let mut transaction = self.store.write().await?;
+        let mut transaction = self.store.begin().await?;
         if let Some(admin) = admin
             && let Some(id) = admin.user_id()
         {
-            admin.check_again(transaction.account(id).await?.as_ref())?;
+            admin.check_again(transaction.lock_user(id).await?.as_ref())?;
         }
         let Some(id) = transaction.insert_user(account).await? else {
             drop(transaction);
@@ -125,7 +125,7 @@ impl Users {
             return Err(Error::internal("a value was taken, and is not any more").into());
         };
         let event = NewEvent::new(AuditEventKind::Registered, id, actor, now);
-        transaction.record(event);
+        transaction.record_event(event);
         transaction.commit().await?;
         let account = self.store.find_user_by_id(id).await?;
         let gone = || Error::internal("an account was deleted while it was made");
@@ -153,7 +153,7 @@ impl Users {
         let viewer = caller.require(&Requirement::token(&[])).await?;
         let is_own = viewer.user().is_some_and(|own| key.is_of(own));
         let role = if is_own { Role::User } else { self.listed_for };
-        let viewer = caller.require(&Requirement::READ.by(role)).await?;
+        let viewer = caller.require(&Requirement::READ.with_role(role)).await?;
         let account = match key {
             UserKey::Id(id) => self.store.find_user_by_id(id).await?,
             UserKey::Name(name) => match Username::parse(name) {
@@ -171,7 +171,7 @@ impl Users {
         caller: Caller<'_>,
         asked_for: PageRequest,
     ) -> Result<Page<VisibleUser>, Error> {
-        let needed = Requirement::READ.by(self.listed_for);
+        let needed = Requirement::READ.with_role(self.listed_for);
         let viewer = caller.require(&needed).await?;
         let items = self.store.users(asked_for.with_one_more()).await?;
         let behind = match asked_for.behind() {
@@ -192,7 +192,7 @@ impl Users {
 
     /// The number of accounts.
     pub(crate) async fn count(&self, caller: Caller<'_>) -> Result<u64, Error> {
-        let needed = Requirement::READ.by(self.listed_for);
+        let needed = Requirement::READ.with_role(self.listed_for);
         caller.require(&needed).await?;
         self.store.count_users().await
     }
@@ -228,10 +228,10 @@ struct Checked {
 impl Checked {
     /// Says of all that is wrong.
     fn new(typed: &Registration, rules: PasswordRules) -> Result<Self, MutationError> {
-        let username = Username::choose(&typed.username);
+        let username = Username::parse_new(&typed.username);
         let email = typed.email.as_deref().map(Email::parse).transpose();
         let name = username.as_ref().map_or("", |name| &name.canonical);
-        let password = rules.choose(&typed.password, name, "password");
+        let password = rules.parse_new(&typed.password, name, "password");
         match (username, email, password) {
             (Ok(username), Ok(email), Ok(password)) => Ok(Self {
                 username,
@@ -240,7 +240,9 @@ impl Checked {
             }),
             (username, email, password) => {
                 let errors = [username.err(), email.err(), password.err()];
-                Err(MutationError::Form(errors.into_iter().flatten().collect()))
+                Err(MutationError::Fields(
+                    errors.into_iter().flatten().collect(),
+                ))
             }
         }
     }

@@ -95,7 +95,7 @@ impl Transaction {
             user_id: Set(new.user.0),
             name: Set(new.name.0.clone()),
             digest: Set(new.digest.0.to_vec()),
-            scopes: Set(new.scopes.write()),
+            scopes: Set(new.scopes.to_column()),
             created_at: Set(new.created_at.timestamp_millis()),
             expires_at: Set(new.expires_at.map(|at| at.timestamp_millis())),
             ..Default::default()
@@ -172,7 +172,7 @@ fn token(row: access_token::Model) -> Result<AccessToken, Error> {
         user: UserId(row.user_id),
         name: row.name,
         digest: TokenDigest(bytes(row.digest)?),
-        scopes: Scopes::read(&row.scopes),
+        scopes: Scopes::from_column(&row.scopes),
         created_at: at(row.created_at),
         expires_at: row.expires_at.map(at),
         last_used_at: row.last_used_at.map(at),

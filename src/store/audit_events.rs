@@ -249,9 +249,9 @@ fn model(row: &Row<'_>) -> audit_event::ActiveModel {
         first,
         tally,
     } = row;
-    let (origin, credential) = (event.actor.origin(), event.actor.credential());
-    let address = origin.and_then(|origin| origin.address);
-    let request_id = origin.and_then(|origin| origin.request_id.as_deref());
+    let (client, credential) = (event.actor.client(), event.actor.credential());
+    let address = client.and_then(|client| client.address);
+    let request_id = client.and_then(|client| client.request_id.as_deref());
     let (old_role, new_role) = event.detail.roles().unzip();
     let name = |name: &'static str| name.to_owned();
     audit_event::ActiveModel {

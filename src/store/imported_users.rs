@@ -18,15 +18,15 @@ pub(crate) struct Taken {
 
 impl Store {
     /// Which of these names and addresses accounts have.
-    pub(crate) async fn taken_of(&self, wanted: &Taken) -> Result<Taken, Error> {
-        taken_of(&self.readers, wanted).await
+    pub(crate) async fn find_existing(&self, wanted: &Taken) -> Result<Taken, Error> {
+        find_existing(&self.readers, wanted).await
     }
 }
 
 impl Transaction {
     /// Which of these names and addresses accounts have.
-    pub(crate) async fn taken_of(&self, wanted: &Taken) -> Result<Taken, Error> {
-        taken_of(&self.transaction, wanted).await
+    pub(crate) async fn find_existing(&self, wanted: &Taken) -> Result<Taken, Error> {
+        find_existing(&self.transaction, wanted).await
     }
 
     /// Inserts accounts whose names and addresses are free. False if one is not any more; nothing else
@@ -47,7 +47,7 @@ impl Transaction {
     }
 }
 
-async fn taken_of(database: &impl ConnectionTrait, wanted: &Taken) -> Result<Taken, Error> {
+async fn find_existing(database: &impl ConnectionTrait, wanted: &Taken) -> Result<Taken, Error> {
     use user::Column::{EmailCanonical, UsernameCanonical};
     let those = async |column: user::Column, values: &HashSet<String>| {
         let found = user::Entity::find()

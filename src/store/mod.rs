@@ -84,7 +84,7 @@ impl Store {
     }
 
     /// Refuses to use SQLite files that were deleted or replaced since they were opened.
-    pub(crate) fn check_files(&self) -> Result<(), Error> {
+    pub(crate) fn check_database_file(&self) -> Result<(), Error> {
         let Some(writes) = &self.monitor.writes else {
             return Ok(());
         };
@@ -98,7 +98,7 @@ impl Store {
 
     /// Begins a write transaction and rolls it back.
     pub(crate) async fn check_writable(&self) -> Result<(), Error> {
-        self.write().await.map(drop)
+        self.begin().await.map(drop)
     }
 
     /// Waits for what is under way and closes the connections.

@@ -32,7 +32,10 @@ pub(crate) struct Bucket {
 
 impl Store {
     /// When a bucket will have drained; `None` if it has.
-    pub(crate) async fn drained_at(&self, bucket: &Bucket) -> Result<Option<DateTime<Utc>>, Error> {
+    pub(crate) async fn bucket_drained_at(
+        &self,
+        bucket: &Bucket,
+    ) -> Result<Option<DateTime<Utc>>, Error> {
         let row = throttle::Entity::find_by_id(bucket.key.to_vec())
             .one(&self.readers)
             .await?;
@@ -40,7 +43,7 @@ impl Store {
     }
 
     /// Whether the account was signed in to from there at `since` or later.
-    pub(crate) async fn knows_address(
+    pub(crate) async fn is_known_address(
         &self,
         user: UserId,
         network: IpAddr,
@@ -143,7 +146,7 @@ impl Transaction {
     }
 
     /// Notes that the account was signed in to from there, and forgets the oldest of too many addresses.
-    pub(crate) async fn remember_address(
+    pub(crate) async fn insert_known_address(
         &self,
         user: UserId,
         network: IpAddr,

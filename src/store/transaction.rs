@@ -50,8 +50,8 @@ impl Drop for Effect {
 impl Store {
     /// Begins a transaction. SQLite has one at a time; on PostgreSQL what is read here is locked, and
     /// what is changed is checked again by the statement that changes it.
-    pub(crate) async fn write(&self) -> Result<Transaction, Error> {
-        self.check_files()?;
+    pub(crate) async fn begin(&self) -> Result<Transaction, Error> {
+        self.check_database_file()?;
         let writer = self.writer.clone();
         // In a task of its own: if this future were dropped half-way, the next user of the connection
         // would find it in a transaction.
@@ -132,7 +132,7 @@ impl Transaction {
     }
 
     /// Records an event together with the changes.
-    pub(crate) fn record(&mut self, event: NewEvent) {
+    pub(crate) fn record_event(&mut self, event: NewEvent) {
         self.events.push(event);
     }
 

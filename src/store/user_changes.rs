@@ -16,7 +16,7 @@ use crate::model::session::Session;
 use crate::model::user::{Role, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
-use crate::model::validation::Change;
+use crate::model::validation::FieldChange;
 use crate::store::Transaction;
 use crate::store::sessions::{as_verified, ended, with_session};
 use crate::store::users::{account, stored};
@@ -27,9 +27,9 @@ const LAST_ADMIN: i64 = i64::from_be_bytes(*b"symb-adm");
 /// What a profile is changed to.
 #[derive(Debug)]
 pub(crate) struct ProfileChange {
-    pub(crate) username: Change<Username>,
+    pub(crate) username: FieldChange<Username>,
     /// `None` removes it.
-    pub(crate) email: Change<Option<Email>>,
+    pub(crate) email: FieldChange<Option<Email>>,
 }
 
 impl Transaction {
@@ -38,7 +38,7 @@ impl Transaction {
     ///
     /// Its cached identities are invalidated, also without a commit: the answer that nothing had to be
     /// changed must not be contradicted by the cache.
-    pub(crate) async fn account(&self, id: UserId) -> Result<Option<UserRecord>, Error> {
+    pub(crate) async fn lock_user(&self, id: UserId) -> Result<Option<UserRecord>, Error> {
         self.affects(id);
         let row = user::Entity::find_by_id(id.0)
             .lock_exclusive()
@@ -49,7 +49,7 @@ impl Transaction {
 
     /// Whether somebody other than `id` is an admin and may sign in. Nobody else asks before the end of
     /// this transaction, or two could go who each saw the other stay.
-    pub(crate) async fn has_admin_beside(&self, id: UserId) -> Result<bool, Error> {
+    pub(crate) async fn has_other_active_admin(&self, id: UserId) -> Result<bool, Error> {
         if self.transaction.get_database_backend() == DbBackend::Postgres {
             let lock = format!("SELECT pg_advisory_xact_lock({LAST_ADMIN})");
             self.transaction.execute_unprepared(&lock).await?;
@@ -102,11 +102,11 @@ impl Transaction {
         change: &ProfileChange,
     ) -> Result<bool, Error> {
         let mut row = user::ActiveModel::default();
-        if let Change::To(username) = &change.username {
+        if let FieldChange::Set(username) = &change.username {
             row.username = Set(username.display.clone());
             row.username_canonical = Set(username.canonical.clone());
         }
-        if let Change::To(email) = &change.email {
+        if let FieldChange::Set(email) = &change.email {
             row.email = Set(email.as_ref().map(|email| email.display.clone()));
             row.email_canonical = Set(email.as_ref().map(|email| email.canonical.clone()));
         }
@@ -148,7 +148,7 @@ impl Transaction {
     }
 
     /// Drops the nonce of the account's session, whatever it is, and sets its expiration.
-    pub(crate) async fn end_session_of(
+    pub(crate) async fn end_session_of_user(
         &self,
         id: UserId,
         expired_at: DateTime<Utc>,

@@ -70,7 +70,7 @@ impl Store {
     }
 
     /// Which of the values accounts other than `own` have already.
-    pub(crate) async fn taken(
+    pub(crate) async fn find_taken_fields(
         &self,
         username: Option<&Username>,
         email: Option<&Email>,

@@ -59,7 +59,7 @@ where
         return Ok(refusal);
     }
     let accept = handshake::accept(headers)?;
-    let client = context.authentication.origin().clone();
+    let client = context.authentication.client().clone();
     let share = match client.network() {
         Some(network) => {
             let share = state.capacity.sockets_of_address.take(network);

@@ -9,7 +9,7 @@ const BCRYPT: &str = "Cw1dZxAyy.cae2FJl4aBReb/gFh2e8iwcVqOEmfVTDjiXTJH2dcPK";
 const SHA1: &str = "a9a0b13af9a126482846226ab00fa323462566ef";
 
 fn refusal(text: &str) -> Option<&'static str> {
-    HashParts::read(text, MAX_MEMORY_KIB).err()
+    HashParts::parse(text, MAX_MEMORY_KIB).err()
 }
 
 fn argon2(settings: &str) -> String {
@@ -169,7 +169,7 @@ proptest! {
             iterations: 2,
             parallelism: 1,
         };
-        let parts = HashParts::read(&phc(argon2, &salt, &output), MAX_MEMORY_KIB);
+        let parts = HashParts::parse(&phc(argon2, &salt, &output), MAX_MEMORY_KIB);
         let parts = parts.map_err(TestCaseError::fail)?;
         prop_assert_eq!(parts.scheme, Scheme::Argon2(argon2));
         prop_assert_eq!(parts.salt, salt);
