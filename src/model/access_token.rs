@@ -119,8 +119,8 @@ pub(crate) struct AccessToken {
 }
 
 impl AccessToken {
-    pub(crate) fn is_live(&self, now: DateTime<Utc>) -> bool {
-        self.expires_at.is_none_or(|expires_at| expires_at > now)
+    pub(crate) fn has_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::access_token::AccessTokenSecret;
+
 /// The content of an `Authorization` header, before anybody has looked whether it is true.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Credentials {
@@ -32,6 +34,24 @@ impl fmt::Debug for UserPass {
 /// A Bearer token as it was sent, of whatever kind.
 #[derive(Clone)]
 pub(crate) struct BearerToken(pub(crate) String);
+
+/// The type of a Bearer token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenType {
+    Session,
+    Access,
+}
+
+impl BearerToken {
+    /// Returns the type that the prefix of the token shows. The token may be invalid.
+    pub(crate) fn token_type(&self) -> TokenType {
+        if AccessTokenSecret::has_prefix(&self.0) {
+            TokenType::Access
+        } else {
+            TokenType::Session
+        }
+    }
+}
 
 impl fmt::Debug for BearerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

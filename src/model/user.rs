@@ -76,3 +76,11 @@ pub struct User {
     /// Since when it may not sign in; `None` while it may.
     pub disabled_at: Option<DateTime<Utc>>,
 }
+
+impl User {
+    /// Returns whether an administrator has disabled the user.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.disabled_at.is_some()
+    }
+}

@@ -101,7 +101,7 @@ impl AccessTokens {
     pub(crate) async fn verify(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
         let (account, token) = self.find(token).await?;
         let now = self.clock.now();
-        if !token.is_live(now) || account.user.disabled_at.is_some() {
+        if !token.is_live_for(&account.user, now) {
             return Err(Unauthenticated::TokenExpired.into());
         }
         let recorded = token
@@ -126,7 +126,7 @@ impl AccessTokens {
     /// Whether time alone has ended the token: nobody revoked it or disabled its user.
     pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
         let (account, token) = self.find(token).await?;
-        Ok(account.user.disabled_at.is_none() && !token.is_live(self.clock.now()))
+        Ok(!account.user.is_disabled() && token.has_expired(self.clock.now()))
     }
 
     /// Ends the token that is sent as Bearer. True when it was live.
@@ -240,7 +240,7 @@ async fn make_room(
 ) -> Result<bool, Error> {
     let mut tokens = transaction.access_tokens(user).await?;
     let excess = (tokens.len() + 1).saturating_sub(MOST_TOKENS);
-    tokens.retain(|token| !token.is_live(now));
+    tokens.retain(|token| token.has_expired(now));
     tokens.sort_by_key(|token| token.expires_at);
     for token in tokens.iter().take(excess) {
         transaction.delete_access_token(token).await?;
@@ -268,7 +268,7 @@ async fn end_these(
     let mut live = 0;
     for token in tokens {
         transaction.delete_access_token(token).await?;
-        if token.is_live(now) {
+        if !token.has_expired(now) {
             let kind = AuditEventKind::TokenRevoked;
             let event = NewEvent::new(kind, token.user, actor.clone(), now);
             transaction.record_event(event.with_token(token.digest));

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::error::{Error, Unauthenticated};
-use crate::model::access_token::AccessTokenSecret;
 use crate::model::audit_event::{Actor, Client, Credential};
-use crate::model::credentials::{BearerToken, Credentials};
+use crate::model::credentials::{BearerToken, Credentials, TokenType};
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
 use crate::model::token_digest::TokenDigest;
@@ -149,7 +148,7 @@ impl Authentication {
         let id = verified.as_ref().map_err(Clone::clone)?.user.id;
         let account = self.services().store.find_user_by_id(id).await?;
         let account = account
-            .filter(|account| account.user.disabled_at.is_none() && self.has_verified(account))
+            .filter(|account| !account.user.is_disabled() && self.has_verified(account))
             .ok_or(Unauthenticated::InvalidCredentials)?;
         let identity = Arc::new(Identity::from_password(account.user));
         *self.known() = Some(Arc::clone(&identity));
@@ -159,7 +158,7 @@ impl Authentication {
     /// Trades the Basic credentials for the session token.
     pub(crate) async fn create_token(&self, wanted: TokenOptions) -> Result<IssuedToken, Error> {
         if let Credentials::Bearer(token) = &self.0.credentials
-            && AccessTokenSecret::has_prefix(&token.0)
+            && token.token_type() == TokenType::Access
         {
             self.require(&Requirement::SESSION).await?;
         }
@@ -181,7 +180,7 @@ impl Authentication {
     /// Ends the Bearer token. True when this call ended a live one, false when it was already dead.
     pub(crate) async fn revoke_token(&self) -> Result<bool, Error> {
         let (bearer, services) = (self.bearer()?, self.services());
-        let ended = if AccessTokenSecret::has_prefix(&bearer.0) {
+        let ended = if bearer.token_type() == TokenType::Access {
             let tokens = &services.access_tokens;
             tokens.revoke_itself(bearer, self.client()).await?
         } else {

@@ -125,14 +125,13 @@ impl Authorized {
             Credential::Password => Unauthenticated::InvalidCredentials,
             Credential::Session(_) | Credential::AccessToken(_) => Unauthenticated::TokenExpired,
         };
-        let acting = acting.filter(|account| account.user.disabled_at.is_none());
+        let acting = acting.filter(|account| !account.user.is_disabled());
         let acting = acting.ok_or(refusal)?;
         let is_valid = match credential {
             Credential::Password => request.has_verified(acting),
             Credential::Session(digest) => {
-                let session = acting.session.as_ref();
-                let now = request.services().clock.now();
-                session.is_some_and(|session| session.digest == digest && session.is_live(now))
+                let session = acting.live_session(request.services().clock.now());
+                session.is_some_and(|session| session.digest == digest)
             }
             // Its row is another one.
             Credential::AccessToken(_) => true,

@@ -36,8 +36,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::access_token::AccessTokenSecret;
-use crate::model::credentials::BearerToken;
+use crate::model::credentials::{BearerToken, TokenType};
 use crate::model::identity::Identity;
 use crate::model::token_digest::TokenDigest;
 use crate::service::access_tokens::AccessTokens;
@@ -121,19 +120,17 @@ impl Services {
     }
 
     async fn read(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
-        if AccessTokenSecret::has_prefix(&token.0) {
-            self.access_tokens.verify(token).await
-        } else {
-            self.tokens.verify(token).await
+        match token.token_type() {
+            TokenType::Access => self.access_tokens.verify(token).await,
+            TokenType::Session => self.tokens.verify(token).await,
         }
     }
 
     /// Whether time alone has ended a Bearer token of either kind: nobody revoked it or disabled its user.
     async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
-        if AccessTokenSecret::has_prefix(&token.0) {
-            self.access_tokens.has_expired(token).await
-        } else {
-            self.tokens.has_expired(token).await
+        match token.token_type() {
+            TokenType::Access => self.access_tokens.has_expired(token).await,
+            TokenType::Session => self.tokens.has_expired(token).await,
         }
     }
 

@@ -91,7 +91,7 @@ impl Sessions {
         let account = transaction.lock_user(verified.user.id).await?;
         let account = account
             .filter(|account| account.password_version == verified.password_version)
-            .filter(|account| account.user.disabled_at.is_none())
+            .filter(|account| !account.user.is_disabled())
             .ok_or(Unauthenticated::InvalidCredentials)?;
         let now = self.clock.now();
         let issued = self.issue(&mut transaction, account, wanted, client, now);
@@ -120,7 +120,7 @@ impl Sessions {
     /// Finds who the token speaks for.
     pub(crate) async fn verify(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
         let (account, session) = self.find(token).await?;
-        if !session.is_live(self.clock.now()) || account.user.disabled_at.is_some() {
+        if !session.is_live(self.clock.now()) || account.user.is_disabled() {
             return Err(Unauthenticated::TokenExpired.into());
         }
         Ok(VerifiedToken {
@@ -140,7 +140,7 @@ impl Sessions {
         loop {
             let (account, session) = self.find(token).await?;
             let now = self.clock.now();
-            if !session.is_live(now) || account.user.disabled_at.is_some() {
+            if !session.is_live(now) || account.user.is_disabled() {
                 // The cache must not accept what was refused here.
                 self.store.invalidate(account.user.id);
                 return Err(Unauthenticated::TokenExpired.into());
@@ -174,7 +174,7 @@ impl Sessions {
     /// Whether time alone has ended the token: nobody revoked it or disabled its user.
     pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
         let (account, session) = self.find(token).await?;
-        let kept = session.nonce.is_some() && account.user.disabled_at.is_none();
+        let kept = session.nonce.is_some() && !account.user.is_disabled();
         Ok(kept && session.expires_at <= self.clock.now())
     }
 
@@ -207,8 +207,7 @@ impl Sessions {
         limit: u64,
     ) -> Result<Vec<LiveToken>, Error> {
         let now = self.clock.now();
-        let latest = Lifetime::latest_expiration(now);
-        let accounts = self.store.users_with_session(after, now, latest, limit);
+        let accounts = self.store.users_with_session(after, now, limit);
         let live = accounts.await?.into_iter().filter_map(|account| {
             let session = account.session?;
             Some(LiveToken {

@@ -52,7 +52,7 @@ impl SignIn {
         let Admitted { counted, slot } = admitted.await?;
         let stored = account.as_ref();
         let stored = stored.map(|account| account.password_hash.clone());
-        let account = account.filter(|account| account.user.disabled_at.is_none());
+        let account = account.filter(|account| !account.user.is_disabled());
         let password = SubmittedPassword::new(&given.password);
         let (verdict, _) = self
             .verdict(password, stored, account.is_some(), slot, &counted)

@@ -187,7 +187,7 @@ impl UserAdministration {
             .authorize(&Requirement::WRITE.with_role(Role::Admin))
             .await?;
         let (mut transaction, account) = self.begin(&by, id).await?;
-        if account.user.disabled_at.is_some() {
+        if account.user.is_disabled() {
             return Ok(by.viewer().sees(account.user));
         }
         leave_an_admin(&transaction, &account).await?;
@@ -207,7 +207,7 @@ impl UserAdministration {
         let needed = Requirement::PASSWORD.with_role(Role::Admin);
         let by = caller.authorize(&needed).await?;
         let (transaction, account) = self.begin(&by, id).await?;
-        if account.user.disabled_at.is_none() {
+        if !account.user.is_disabled() {
             return Ok(by.viewer().sees(account.user));
         }
         transaction.set_disabled(id, None).await?;

@@ -4,9 +4,8 @@ use chrono::{DateTime, Utc};
 use entity::access_token;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-    TryInsertResult,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, TryInsertResult,
+    sea_query::OnConflict,
 };
 
 use crate::clock::at;
@@ -16,6 +15,7 @@ use crate::model::scopes::Scopes;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
+use crate::store::liveness::access_token_is_live;
 use crate::store::users::bytes;
 use crate::store::{Store, Transaction};
 
@@ -56,7 +56,7 @@ impl Store {
         limit: u64,
     ) -> Result<Vec<(UserRecord, AccessToken)>, Error> {
         let rows = access_token::Entity::find()
-            .filter(is_live(now))
+            .filter(access_token_is_live(now))
             .filter(access_token::Column::Id.gt(after.unwrap_or(0)))
             .order_by_asc(access_token::Column::Id)
             .limit(limit)
@@ -153,11 +153,6 @@ impl Transaction {
             .await?;
         Ok(())
     }
-}
-
-fn is_live(now: DateTime<Utc>) -> Expr {
-    use access_token::Column::ExpiresAt;
-    ExpiresAt.is_null().or(ExpiresAt.gt(now.timestamp_millis()))
 }
 
 fn of(users: &[UserId]) -> Select<access_token::Entity> {

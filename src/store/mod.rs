@@ -12,6 +12,7 @@ mod flask_database;
 mod heartbeat;
 mod imported_users;
 mod invalidation;
+mod liveness;
 mod migrations;
 mod monitored_connection;
 mod pools;

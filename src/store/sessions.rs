@@ -16,23 +16,21 @@ use crate::model::session::Session;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
+use crate::store::liveness::session_is_live;
 use crate::store::users::account;
 use crate::store::{Store, Transaction};
 
 impl Store {
-    /// The accounts after this one whose session ends after `now` and by `latest`, in the order of their
+    /// The accounts after this one whose session token is live at `now`, in the order of their
     /// ids.
     pub(crate) async fn users_with_session(
         &self,
         after: Option<UserId>,
         now: DateTime<Utc>,
-        latest: DateTime<Utc>,
         limit: u64,
     ) -> Result<Vec<UserRecord>, Error> {
         let rows = user::Entity::find()
-            .filter(user::Column::TokenNonce.is_not_null())
-            .filter(user::Column::TokenExpiration.gt(now.timestamp_millis()))
-            .filter(user::Column::TokenExpiration.lte(latest.timestamp_millis()))
+            .filter(session_is_live(now))
             .filter(user::Column::Id.gt(after.map_or(0, |id| id.0)))
             .order_by_asc(user::Column::Id)
             .limit(limit)
