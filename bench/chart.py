@@ -1,4 +1,4 @@
-"""A bar chart as SVG, for light pages and dark ones."""
+"""Draws a bar chart as SVG, for light and dark pages."""
 
 from html import escape
 
@@ -19,7 +19,7 @@ STYLE = """
 
 
 def chart(title, subtitle, bars):
-    """The bars are tuples of a name, a kind (a class of STYLE), a length, and what is written beside it."""
+    """Returns the chart. A bar is a tuple of a name, a kind (a class of STYLE), a length, and a label."""
     longest = max(length for _, _, length, _ in bars)
     height = TOP + STEP * len(bars) + 12
     drawn = []

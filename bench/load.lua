@@ -1,4 +1,4 @@
--- Sends the requests of a file by turns. They are separated by zero bytes.
+-- Sends the requests of a file in turn. Zero bytes separate the requests.
 local requests, last = {}, 0
 
 function init(arguments)

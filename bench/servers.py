@@ -1,4 +1,4 @@
-"""The servers that are measured: what they need, what they serve, and how they are asked."""
+"""The measured servers: their requirements, their data, and their requests."""
 
 import base64, concurrent.futures, contextlib, csv, dataclasses, datetime, http.client, json, os, re, shutil, signal, socket, sqlite3, subprocess, time
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", BENCH.parent / "target"))
 NODE, FLASK = BENCH / "peers/node", BENCH / "peers/flask"
-# What is measured is not the disk.
+# Data is stored in memory, so that the disk has no effect.
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 PASSWORD = "correct horse"
-# Of this password: as it is made by default, and a cheap one for those whose tokens are wanted.
+# Hashes of this password: one with the default parameters, and a cheap one for users whose tokens are needed.
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$rk2Mi3E4dgRMg0fHaYaptWVZRKqs//6b6k3/nntqGJk"
 CHEAP_HASH = "$argon2id$v=19$m=8,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$M7jw0GQI4Kfcxf+xPldfNRYttP89scc9XVAYAcaZ0U0"
 CHEAP = {"SYMBOLON_ARGON2_MEMORY": "8", "SYMBOLON_ARGON2_ITERATIONS": "1"}
@@ -22,7 +22,7 @@ def run(*command, **options):
 
 
 def install(packages):
-    """Debian's packages, by a program of each."""
+    """Installs missing Debian packages. `packages` maps a program to its package."""
     missing = [package for program, package in packages.items() if not shutil.which(program)]
     if missing:
         sudo = [] if os.getuid() == 0 else ["sudo"]
@@ -37,7 +37,7 @@ def install_peers():
 
     stamp, there = installed(FLASK / "venv", FLASK / "requirements.txt")
     if not there:
-        # Debian has the part of Python that makes them in a package of its own.
+        # Debian has a separate package for the part of Python that creates virtual environments.
         if subprocess.run(["python3", "-c", "import ensurepip"], stderr=subprocess.DEVNULL).returncode:
             install({"": "python3-venv"})
         run("python3", "-m", "venv", FLASK / "venv")
@@ -46,13 +46,13 @@ def install_peers():
     stamp, there = installed(NODE / "node_modules", NODE / "package-lock.json")
     if not there:
         run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=NODE)
-        # The only one that is built here.
+        # Only this package must be built.
         run("npm", "rebuild", "better-sqlite3", cwd=NODE)
         shutil.copy(NODE / "package-lock.json", stamp)
 
 
 def build(*options, product=(), programs=()):
-    """The product and the programs of this folder, alike."""
+    """Builds the product and the programs of this folder with identical options."""
     command = ["cargo", "build", "--target-dir", TARGET, *options]
     run(*command, "--bin", "symbolon", *product, cwd=BENCH.parent)
     run(*command, *programs, cwd=BENCH)
@@ -81,7 +81,7 @@ def basic(numbers):
 
 
 def ask(connection, request):
-    """The body of the answer, which has to be a good one."""
+    """Sends a request and returns the body of the response. Raises an error if the response contains errors."""
     connection.sendall(request)
     return answer(connection, request)
 
@@ -103,14 +103,14 @@ def free_port():
 
 @dataclasses.dataclass
 class Peer:
-    """What can be started. {port} stands for where it shall listen."""
+    """A server that can be started. `{port}` in the command is replaced with its port."""
 
     name: str
     command: list
     requests: dict
     environment: dict = dataclasses.field(default_factory=dict)
     folder: Path = BENCH
-    # What its processes are started on; none for all cores.
+    # The core of its processes; None for all cores.
     core: int | None = 0
 
     def on(self, core):
@@ -121,15 +121,15 @@ class Peer:
 
     @contextlib.contextmanager
     def started(self, under=()):
-        """A server of it, in a process group of its own. It is stopped also when this program is."""
+        """Starts the server in a new process group, and stops it at the end."""
         port = str(free_port())
         pin = [] if self.core is None else ["taskset", "-c", str(self.core)]
         command = [*pin, *under, *(str(part).replace("{port}", port) for part in self.command)]
         environment = {"PATH": os.environ["PATH"], "PORT": port, **self.environment}
         with open(os.devnull if MEMORY is None else f"{MEMORY}/symbolon-bench-{port}.log", "ab") as log:
             start = time.perf_counter()
-            # In the session of the load generator: Linux gives each session the same share of a processor,
-            # and only within one counts how nice a thread is.
+            # The server must be in the session of the load generator. Linux gives each session an equal share of
+            # a processor, and the nice value only has an effect within a session.
             process = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log, process_group=0
             )
@@ -157,7 +157,7 @@ class Server:
             return ask(connection, request)
 
     def wait(self, start):
-        """Until it answers, which takes `self.cold` seconds from its start."""
+        """Waits for the first response. Sets `self.cold` to the seconds since the start."""
         first = next(iter(self.peer.requests.values()))[0]
         while True:
             try:
@@ -172,7 +172,7 @@ class Server:
     def processes(self):
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
-                # What is counted from after the name in brackets.
+                # The fields after the command name, which is in parentheses.
                 fields = stat.read_text().rpartition(")")[2].split()
                 if int(fields[2]) == self.process.pid:
                     yield stat.parent, fields
@@ -182,14 +182,14 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def rest(self):
-        """Until it does nothing any more: sign-ins go on to their end although whoever sent them left."""
+        """Waits until the server is idle. Sign-ins continue after their client has disconnected."""
         before, deadline = None, time.perf_counter() + 60
         while (now := self.cpu_seconds()) != before and time.perf_counter() < deadline:
             before = now
             time.sleep(0.1)
 
     def memory(self, what):
-        """In MiB: VmRSS is what it has, VmHWM what it had at most."""
+        """Returns the current memory (VmRSS) or the peak memory (VmHWM) in MiB."""
         return sum(
             int(re.search(rf"{what}:\s*(\d+)", (folder / "status").read_text())[1]) / 1024
             for folder, _ in self.processes()
@@ -201,15 +201,15 @@ class Server:
 
 
 def symbolon(database, requests, profile="dist", **environment):
-    # Every account is measured with the list.
+    # Every user must be allowed to query the list.
     environment = {"SYMBOLON_USER_LIST": "members", **UNTHROTTLED, **environment}
     environment = {"DATABASE_URL": f"sqlite://{database}", **environment}
     return Peer("Symbolon", [TARGET / profile / "symbolon"], requests, environment)
 
 
 def accounts(folder, database, count, wanted, profile="dist"):
-    """Makes Symbolon's database with so many users. Each one whose number is wanted signs in once, at a
-    cheap hash of the same password; the others have one as it is made by default. The tokens."""
+    """Creates Symbolon's database with `count` users, and returns tokens. Each user whose number is in `wanted` has a
+    cheap hash and signs in once. The other users have a hash with the default parameters."""
     rows = folder / "users.csv"
     with open(rows, "w", newline="") as file:
         writer = csv.writer(file)
@@ -228,8 +228,8 @@ def accounts(folder, database, count, wanted, profile="dist"):
 
 
 def tutorial_table(database, count):
-    """The table that the tutorial server, the Flask original and graphql-yoga have. Each user has a
-    token that lives until tomorrow; the tokens."""
+    """Creates the table of the tutorial server, the Flask original and graphql-yoga, and returns the tokens. Each user
+    has a token that expires in a day."""
     tomorrow = datetime.datetime.now() + datetime.timedelta(days=1)
     tokens = [f"{number:032}" for number in range(1, count + 1)]
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:

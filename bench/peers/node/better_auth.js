@@ -1,5 +1,5 @@
-// better-auth with its bearer and username plugins behind Node's own server. `better_auth.js seed USERS
-// HASH` makes its database instead, where user N has the session token that N is in, and ends.
+// better-auth with its bearer and username plugins behind Node's own server. `better_auth.js seed USERS HASH` only
+// creates its database, in which the session token of user N contains N.
 import { createServer } from "node:http";
 import { hash, verify } from "@node-rs/argon2";
 import { betterAuth } from "better-auth";
@@ -33,7 +33,7 @@ async function seed(users, hash) {
   const { runMigrations } = await getMigrations(auth.options);
   await runMigrations();
   const now = new Date().toISOString();
-  // As long as a new one has, lest it be renewed at its first use.
+  // The lifetime of a new session, so that the first use does not renew it.
   const expiry = new Date(Date.now() + 7 * 86_400_000).toISOString();
   const user = database.prepare(
     "INSERT INTO user (id, name, email, emailVerified, createdAt, updatedAt, username, displayUsername) VALUES (?, ?, ?, 0, ?, ?, ?, ?)",

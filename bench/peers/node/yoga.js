@@ -1,11 +1,11 @@
-// graphql-yoga on the same table as the tutorial server; ARGON2 says which package verifies passwords.
+// graphql-yoga on the table of the tutorial server. ARGON2 is the package that verifies passwords.
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import Database from "better-sqlite3";
 import { createSchema, createYoga } from "graphql-yoga";
 
 const { ARGON2, DATABASE, PORT } = process.env;
-// Both take the parameters from the hash, and work on threads of their own.
+// Both packages read the parameters from the hash, and use their own threads.
 const verify = (await import(ARGON2)).verify;
 
 const database = new Database(DATABASE);
@@ -14,7 +14,7 @@ const byUsername = database.prepare("SELECT * FROM user WHERE username = ?");
 const first = database.prepare("SELECT * FROM user ORDER BY id LIMIT ?");
 const setToken = database.prepare("UPDATE user SET token = ?, token_expiration = ? WHERE id = ?");
 
-// As SQLAlchemy and SeaORM write it.
+// The format of SQLAlchemy and SeaORM.
 const time = (milliseconds) =>
   new Date(Date.now() + milliseconds).toISOString().replace("T", " ").replace("Z", "000");
 

@@ -1,5 +1,5 @@
-//! How many passwords a second the crate hashes with Symbolon's parameters, in memory that is reused:
-//! what no sign-in can be quicker than.
+//! Measures how many passwords per second the crate hashes with Symbolon's parameters and reused memory.
+//! This rate is an upper limit for sign-ins.
 
 use std::error::Error;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Symbolon in an app with a guarded type of its own, which is in memory.
+//! Symbolon in an application with its own guarded type, whose data is in memory.
 
 use async_graphql::{Context, EmptySubscription, ID, MergedObject, Object, Result, SimpleObject};
 use symbolon::{Authenticated, Config, ContextExt, Symbolon};

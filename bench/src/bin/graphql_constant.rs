@@ -1,5 +1,5 @@
-//! A ceiling: poem and async-graphql as their documentation shows them, answering constants of the
-//! types that are asked for elsewhere. Nobody is authenticated, and nothing is looked up.
+//! An upper limit: poem and async-graphql as in their documentation, answering constants of the types that the
+//! other servers return. There is no authentication and no look-up.
 
 use async_graphql::{EmptyMutation, EmptySubscription, ID, Object, Schema, SimpleObject};
 use async_graphql_poem::GraphQL;

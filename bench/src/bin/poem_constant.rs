@@ -1,4 +1,4 @@
-//! A ceiling: poem reads the body and answers a constant.
+//! An upper limit: poem reads the body and answers a constant.
 
 use poem::listener::TcpListener;
 use poem::{Body, Response, Route, Server, handler, post};

@@ -1,6 +1,6 @@
-//! Sends requests at a constant rate, whether or not the answers before have come, and prints as JSON
-//! how long the answers took in microseconds: from when the request was due, so that a server that
-//! stalls is not excused from those that had to wait.
+//! Sends requests at a constant rate, independent of the responses. Prints the response times as JSON, in
+//! microseconds. Each time is measured from the scheduled time of the request, so that it includes the wait behind
+//! a slow response.
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So many may wait for their answers at once. Threads, because timers of a runtime are a millisecond
-/// off.
+/// Maximum number of requests that wait for responses. The program uses threads because the timers of an
+/// asynchronous runtime have a resolution of a millisecond.
 const CONNECTIONS: u32 = 32;
 
 struct Connection(BufReader<TcpStream>);
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         times.extend(one.join().map_err(|_| "a thread panicked")??);
     }
     times.sort_unstable();
-    // The smallest time that so many of a hundred do not exceed.
+    // The nearest-rank percentile.
     let percentile = |hundredths: usize| {
         let rank = (times.len() * hundredths).div_ceil(100).max(1);
         times[rank - 1].as_micros()

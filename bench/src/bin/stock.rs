@@ -1,5 +1,5 @@
-//! Symbolon's schema behind the stock endpoint and server: what `symbolon serve` is measured against.
-//! No limits before parsing, no request id, no log, no counters, no timeouts.
+//! Symbolon's schema behind the endpoint of async-graphql-poem and the server of poem, as the baseline for
+//! `symbolon serve`. There are no limits before parsing, no request id, no log, no counters and no timeouts.
 
 use async_graphql::{EmptySubscription, MergedObject};
 use async_graphql_poem::GraphQL;
@@ -7,7 +7,7 @@ use poem::listener::TcpListener;
 use poem::{Route, Server, post};
 use symbolon::{Config, Symbolon};
 
-// Under the names that they have in the product, so that the answers are the same to the byte.
+// The type names of the product, so that the responses are identical.
 #[derive(Default, MergedObject)]
 struct Query(symbolon::Query);
 

@@ -1,5 +1,5 @@
-//! What tutorials show with the same libraries: the token is a column of the user's row, which SeaORM
-//! looks up for each request, and each sign-in hashes in memory of its own on a thread for what blocks.
+//! A server as in tutorials for these libraries. The token is a column of the user's row, which SeaORM looks up
+//! for each request. Each sign-in hashes in newly allocated memory on a thread for blocking work.
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordVerifier, phc::PasswordHash};
