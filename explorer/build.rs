@@ -1,6 +1,6 @@
-//! Compresses the page and GraphiQL. GraphiQL comes with the crate, in the folder `packaged` that
-//! `scripts/package` adds to it; in a clone it is fetched with npm and compared with the digests below.
-//! Without either the page has no GraphiQL.
+//! Compresses the page and GraphiQL. A published crate contains GraphiQL in the folder `packaged`, which
+//! `scripts/package` adds. In a clone of the repository, npm fetches GraphiQL, and its digests are verified. If both
+//! are missing, the page is built without GraphiQL.
 
 use std::collections::hash_map::DefaultHasher;
 use std::error::Error;
@@ -19,19 +19,19 @@ use flate2::write::GzEncoder;
 struct Package {
     /// Name and version.
     name: &'static str,
-    /// Its `integrity`, as npm prints it.
+    /// The `integrity` value that npm prints.
     digest: &'static str,
-    /// The files of the package that are used, each with its name among the explorer's assets.
+    /// The required files of the package, each with its name among the explorer's assets.
     files: &'static [(&'static str, &'static str)],
 }
 
-/// The name of an asset, and its content.
+/// The name and the content of an asset.
 type NamedFile = (&'static str, Vec<u8>);
 
 /// The folder of a published crate that holds the files of all packages.
 const PACKAGED: &str = "packaged";
 
-/// The program that fetches packages; the tests replace it.
+/// The environment variable with the program that fetches packages, for tests. The default is `npm`.
 const NPM_VARIABLE: &str = "SYMBOLON_EXPLORER_NPM";
 
 const PACKAGES: [Package; 3] = [
@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         pack(&out, &mut assets, name, bytes)?;
     }
 
-    // A page of ours that changes has another address, so that browsers may keep what they have.
+    // The name of a file contains a hash of its content, so that browsers can cache it without a time limit.
     let mut page = fs::read_to_string("page/page.html")?;
     for name in ["page.js", "page.css"] {
         let bytes = fs::read(Path::new("page").join(name))?;
@@ -99,7 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The files that a published crate contains; `None` in a clone.
+/// Reads the files that a published crate contains. Returns `None` in a clone.
 fn read_packaged() -> Option<Result<Vec<NamedFile>, Box<dyn Error>>> {
     let folder = Path::new(PACKAGED);
     let names = PACKAGES.iter().flat_map(|package| package.files);
@@ -124,7 +124,7 @@ fn fetch_all(out: &Path) -> Result<Vec<NamedFile>, Box<dyn Error>> {
     Ok(files)
 }
 
-/// Returns the archive of a package, and fetches it unless an earlier build did.
+/// Returns the archive of a package. Fetches it unless an earlier build has fetched it.
 fn fetch(out: &Path, package: &str, digest: &str) -> Result<PathBuf, Box<dyn Error>> {
     let archive = out.join(format!("{}.tgz", package.replace('@', "-")));
     if archive.exists() {
@@ -141,7 +141,7 @@ fn fetch(out: &Path, package: &str, digest: &str) -> Result<PathBuf, Box<dyn Err
         ])
         .current_dir(out)
         .output()?;
-    let says = String::from_utf8_lossy(&output.stdout);
+    let report = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);
         let line = error
@@ -150,7 +150,7 @@ fn fetch(out: &Path, package: &str, digest: &str) -> Result<PathBuf, Box<dyn Err
             .unwrap_or("npm failed");
         return Err(line.trim().into());
     }
-    if !says.contains(digest) {
+    if !report.contains(digest) {
         fs::remove_file(&archive)?;
         return Err(format!("{package} does not have the expected digest").into());
     }
@@ -170,7 +170,7 @@ fn read(archive: &Path, path: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     Err(format!("{path} is not in its package").into())
 }
 
-/// Compresses a file, and adds it to the list.
+/// Compresses a file and adds it to the list of assets.
 fn pack(out: &Path, assets: &mut String, name: &str, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;

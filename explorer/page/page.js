@@ -1,4 +1,4 @@
-// The sign-in bar, and GraphiQL below it. The token is kept for this tab only, the password not at all.
+// The sign-in bar and GraphiQL. The token is stored for this tab only. The password is not stored.
 'use strict';
 
 const KEY = 'symbolon';
@@ -6,17 +6,17 @@ const $ = (id) => document.getElementById(id);
 
 const TOUR = `# Welcome to Symbolon. Put the cursor into an operation and press Ctrl+Enter.
 
-# For everybody: what is there?
+# The types of the API. This query requires no token.
 query Types {
   __schema { types { name description } }
 }
 
-# Behind the guard: sign in above first, and see it refused when you are signed out.
+# The current user. This query requires a token: sign in above first.
 query Me {
   me { id username role email createdAt lastSignInAt }
 }
 
-# The accounts, page by page. For admins.
+# The users, page by page. This query requires the role ADMIN.
 query Users {
   users(first: 10) {
     totalCount
@@ -25,7 +25,7 @@ query Users {
   }
 }
 
-# Registers an account. What is wrong with the input comes back as userErrors.
+# Registers a user. Invalid input is reported in userErrors.
 mutation Register {
   createUser(input: { username: "grace", password: "correct horse" }) {
     user { id username }
@@ -33,7 +33,7 @@ mutation Register {
   }
 }
 
-# Makes an access token. Operations that grant authority require the password in the same request:
+# Creates an access token. Operations that grant authority require the password in the same request:
 # write { "Authorization": "Basic …" } under Headers.
 mutation AccessToken {
   createAccessToken(input: { name: "laptop", scopes: ["account:read"] }) {
@@ -42,16 +42,16 @@ mutation AccessToken {
   }
 }
 
-# Ends the token that you are signed in with, at once and everywhere.
+# Revokes your token. The revocation takes effect at once.
 mutation SignOut {
   revokeToken
 }
 `;
 
-/** The session, or null: { username, token, expiresAt, lifetime }; both in milliseconds. */
+/** The session, or null: { username, token, expiresAt, lifetime }. The times are in milliseconds. */
 let session = null;
 
-// When somebody last touched the page, and when it last asked for a longer life.
+// The times of the last user input and of the last attempt to renew the token.
 let usedAt = 0;
 let renewedAt = 0;
 const MINUTE = 60_000;
@@ -61,7 +61,7 @@ const load = () => {
     const kept = JSON.parse(sessionStorage.getItem(KEY));
     return kept && kept.expiresAt > Date.now() ? kept : null;
   } catch {
-    return null; // Whatever is there is not ours, or storage is switched off.
+    return null; // The stored value is invalid, or storage is disabled.
   }
 };
 
@@ -71,11 +71,11 @@ const keep = (next) => {
     if (next) sessionStorage.setItem(KEY, JSON.stringify(next));
     else sessionStorage.removeItem(KEY);
   } catch {
-    // Storage is switched off: the session ends with the page.
+    // Storage is disabled: the session ends with the page.
   }
 };
 
-/** Basic credentials (RFC 7617) in UTF-8, whatever characters they have. */
+/** Returns Basic credentials (RFC 7617) in UTF-8. */
 const basic = (username, password) => {
   const bytes = new TextEncoder().encode(`${username}:${password}`);
   return 'Basic ' + btoa(String.fromCharCode(...bytes));
@@ -94,7 +94,7 @@ const send = async (body, headers) => {
   return response.json();
 };
 
-/** The data of an operation; throws the first error's words. */
+/** Returns the data of an operation. Throws the message of the first error. */
 const ask = async (query, variables, headers) => {
   let answer;
   try {
@@ -106,7 +106,7 @@ const ask = async (query, variables, headers) => {
   return answer.data;
 };
 
-/** How long a token lives that was just handed out, for `keep`. */
+/** Returns the expiration and the lifetime of a token that was just received, for `keep`. */
 const lives = ({ expiresIn }) => ({
   expiresAt: Date.now() + expiresIn * 1000,
   lifetime: expiresIn * 1000,
@@ -125,7 +125,7 @@ const signIn = async (username, password) => {
   });
 };
 
-/** Lets the token live on. Whether it lives longer now: a session has a maximum age. */
+/** Renews the token. Returns false if the session has reached its maximum age and the expiration is unchanged. */
 const renew = async () => {
   const { token, expiresAt } = session;
   renewedAt = Date.now();
@@ -134,20 +134,20 @@ const renew = async () => {
     {},
     { authorization: `Bearer ${token}` },
   );
-  // Whoever signed out or in meanwhile is not brought back.
+  // The user has signed out or signed in again in the meantime.
   if (session?.token !== token) return false;
   keep({ ...session, token: renewToken.token, ...lives(renewToken) });
-  // Whole seconds are told, so the same instant seems to move a little.
+  // `expiresIn` has whole seconds, so an unchanged expiration can differ by up to 2 s.
   return session.expiresAt - expiresAt > 2000;
 };
 
-/** Whoever works here is not to be interrupted, and a page that is left alone lets its token die. */
+/** Renews the token while the page is in use. If the page is not in use, the token expires. */
 const renewWhileUsed = () => {
   const now = Date.now();
   const due = session !== null && session.expiresAt - now < session.lifetime / 2;
   const used = document.visibilityState === 'visible' && now - usedAt < 5 * MINUTE;
   if (!due || !used || now - renewedAt < MINUTE) return;
-  // Where it fails, the countdown goes on to its end and says what to do then.
+  // After a failure, the countdown continues, and its end asks the user to sign in.
   renew().then(show, () => {});
 };
 
@@ -193,7 +193,7 @@ const show = () => {
   }
 };
 
-/** Does what a button stands for, once at a time, and says how it went. */
+/** Runs the action of a button, one at a time, and shows the result. */
 const act = async (work, done) => {
   const from = document.activeElement;
   const buttons = document.querySelectorAll('header button');
@@ -208,7 +208,7 @@ const act = async (work, done) => {
   } finally {
     buttons.forEach((button) => (button.disabled = false));
     show();
-    // Whoever used the keyboard goes on from where the bar is now.
+    // The focused button is now hidden: move the keyboard focus to the visible part of the bar.
     const { activeElement: at } = document;
     if (at === document.body || at.closest('[hidden]') !== null) {
       if (session === null) $('username').focus();
@@ -229,17 +229,17 @@ $('register').addEventListener('click', () => {
 $('sign-out').addEventListener('click', () => act(signOut, () => 'Signed out.'));
 
 $('renew').addEventListener('click', () =>
-  act(renew, (longer) => (longer ? 'Renewed.' : 'It cannot live longer than that.')),
+  act(renew, (longer) => (longer ? 'Renewed.' : 'The token cannot live longer.')),
 );
 
 for (const touch of ['pointerdown', 'keydown', 'wheel']) {
-  // GraphiQL keeps some of them to itself.
+  // GraphiQL stops the propagation of some events, so listen in the capture phase.
   addEventListener(touch, () => (usedAt = Date.now()), { capture: true, passive: true });
 }
 
 /**
- * The storage of GraphiQL, which ends with the tab: variables and headers hold passwords and tokens. The history
- * holds headers too, and ends with the page.
+ * The storage of GraphiQL, which ends with the tab, because variables and headers contain passwords and tokens. The
+ * history also contains headers, and ends with the page.
  */
 const tabStorage = () => {
   const prefix = 'graphiql:';
@@ -249,15 +249,15 @@ const tabStorage = () => {
     try {
       return work(sessionStorage);
     } catch {
-      return otherwise; // Storage is switched off or full.
+      return otherwise; // Storage is disabled or full.
     }
   };
   const names = (storage) => Object.keys(storage).filter((name) => name.startsWith(prefix));
-  // Earlier versions left their own.
+  // Delete the data of earlier versions.
   try {
     names(localStorage).forEach((name) => localStorage.removeItem(name));
   } catch {
-    // Storage is switched off.
+    // Storage is disabled.
   }
   return {
     getItem: (name) => memory.get(name) ?? kept((storage) => storage.getItem(name), null),
@@ -288,7 +288,7 @@ setInterval(() => {
 }, 1000);
 
 if (window.GraphiQL) {
-  // Whoever writes an Authorization header of their own in GraphiQL means it.
+  // An Authorization header that the user writes in GraphiQL has precedence.
   const fetcher = (operation, { headers } = {}) => {
     const own = Object.keys(headers ?? {}).some((name) => name.toLowerCase() === 'authorization');
     const bearer = session && !own ? { authorization: `Bearer ${session.token}` } : {};

@@ -3,14 +3,13 @@ import { useState, type FormEvent } from "react";
 import { signIn } from "./auth";
 import { words } from "./words";
 
-/** The form, and why it is shown if there is more to say. */
+/** The sign-in form, with the reason for the sign-out if there is one. */
 export function SignIn({ reason }: { reason: string }) {
   const [username, setUsername] = useState("");
   const [password, setPassword] = useState("");
   const [failure, setFailure] = useState<string>();
   const [busy, setBusy] = useState(false);
-  // What went wrong last.
-  const told = failure ?? reason;
+    const message = failure ?? reason;
 
   async function submit(event: FormEvent) {
     event.preventDefault();
@@ -27,7 +26,7 @@ export function SignIn({ reason }: { reason: string }) {
     <main className="narrow">
       <form onSubmit={submit}>
         <h1>Sign in</h1>
-        {told && <p role="alert">{told}</p>}
+        {message && <p role="alert">{message}</p>}
         <label htmlFor="username">Username</label>
         <input
           id="username"

@@ -1,4 +1,4 @@
-// Who is signed in, and how each request says so.
+// The session of the user, and the Apollo links that authenticate requests.
 
 import {
   ApolloClient,
@@ -31,20 +31,20 @@ const REVOKE_TOKEN = graphql(`
 `);
 
 /**
- * Somebody's session. It is in memory only and ends with the page: what lies in localStorage can be
- * taken by any script that ever runs on this origin.
+ * The session of a user. It is in memory only and ends with the page, because any script that runs on this origin can
+ * read localStorage.
  */
 interface Session {
   token: string;
-  /** Signs in again. It holds the password, which nothing else does, as long as the session lasts. */
+  /** Signs in again. Only this closure contains the password, until the session ends. */
   createToken: () => Promise<string>;
-  /** The sign-in under way, which all requests that were refused wait for. */
+  /** The running sign-in. All refused requests wait for it. */
   renewal?: Promise<string>;
 }
 
 let session: Session | undefined;
 
-/** What the page shows of it: whether there is one, and if not, why it ended. */
+/** The visible state: whether there is a session, and otherwise why it ended. */
 let shown: { signedIn: boolean; reason: string } = { signedIn: false, reason: "" };
 const watchers = new Set<() => void>();
 
@@ -61,7 +61,7 @@ function watch(watcher: () => void) {
 
 export const useSession = () => useSyncExternalStore(watch, () => shown);
 
-/** btoa takes Latin-1 only, and Symbolon reads UTF-8. */
+/** Encodes the credentials in UTF-8, as Symbolon requires. `btoa` alone supports only Latin-1. */
 function basic(username: string, password: string) {
   const bytes = new TextEncoder().encode(`${username}:${password}`);
   return `Basic ${btoa(String.fromCodePoint(...bytes))}`;
@@ -69,17 +69,17 @@ function basic(username: string, password: string) {
 
 const bearer = (token: string) => `Bearer ${token}`;
 
-/** Adds the token to a request, unless it brings credentials of its own, as signing in does. */
+/** Adds the token to a request, unless the request has its own credentials, like a sign-in. */
 const authLink = new SetContextLink(({ headers }) => {
   if (!session || headers?.authorization) return {};
   const { token } = session;
   return { session, token, headers: { ...headers, authorization: bearer(token) } };
 });
 
-/** Signs in again when a token is refused, and sends the request once more. */
+/** Signs in again when a token is refused, and repeats the request. */
 const renewLink = new ErrorLink(({ error, operation, forward }) => {
   const context = operation.getContext() as { session?: Session; token: string; headers: object };
-  // The session may have ended since: then nobody is to be signed in again.
+  // Do not sign in again if the session has ended in the meantime.
   if (!context.session || context.session !== session || !isUnauthenticated(error)) return;
   return from(renew(context.session, context.token)).pipe(
     mergeMap((token) => {
@@ -96,14 +96,14 @@ function isUnauthenticated(error: unknown) {
   );
 }
 
-/** A token in place of the refused one: one sign-in for all requests that were refused with it. */
+/** Returns a new token for a refused one. All requests that were refused with a token share one sign-in. */
 function renew(own: Session, refused: string): Promise<string> {
   if (own.token !== refused) return Promise.resolve(own.token);
   own.renewal ??= own
     .createToken()
     .then((token) => (own.token = token))
     .catch((error: unknown) => {
-      // It is not tried again: the form says why, and asks.
+      // Do not retry. The form shows the reason and asks for the password.
       if (session === own) end(`You are signed out. ${words(error)}`);
       throw error;
     })
@@ -111,7 +111,7 @@ function renew(own: Session, refused: string): Promise<string> {
   return own.renewal;
 }
 
-/** Ends the session on this page, and forgets what was seen in it. */
+/** Ends the session on this page and clears the cached data. */
 function end(reason = "") {
   become(undefined, reason);
   void client.clearStore();
@@ -134,7 +134,7 @@ export async function signIn(username: string, password: string) {
     const { data } = await client.mutate({
       mutation: CREATE_TOKEN,
       context: { headers: { authorization } },
-      // The token does not belong among the data that pages show.
+      // Do not store the token in the cache.
       fetchPolicy: "no-cache",
     });
     return data!.createToken.token;
@@ -147,16 +147,16 @@ export async function signOut() {
   if (!own) return;
   end();
   try {
-    // A sign-in under way would leave a new token behind.
+    // A running sign-in would create a token that is not revoked.
     const token = await (own.renewal ?? own.token);
     await client.mutate({
       mutation: REVOKE_TOKEN,
       context: { headers: { authorization: bearer(token) } },
     });
   } catch (error) {
-    // A token that is refused is dead already.
+    // A refused token is not live, so there is nothing to revoke.
     if (!session && !isUnauthenticated(error)) {
-      become(undefined, `You are signed out here, but the server was not told. ${words(error)}`);
+      become(undefined, `You are signed out here, but the server did not revoke the token. ${words(error)}`);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { CombinedGraphQLErrors, ServerError } from "@apollo/client";
 
-/** What went wrong, for people. Symbolon's own messages are written for them. */
+/** Returns an error message for users. Symbolon's own messages can be shown to users. */
 export function words(error: unknown): string {
   if (CombinedGraphQLErrors.is(error)) {
     return error.errors.map(({ message }) => message).join(" ");

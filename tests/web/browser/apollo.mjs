@@ -254,7 +254,7 @@ test("if the server cannot be told of the end, the form says so", async () => {
   await seesAllIsWell();
   await page.route(API, (route) => route.abort());
   await button("Sign out").click();
-  await alert().getByText("the server was not told. The server cannot be reached.").waitFor();
+  await alert().getByText("the server did not revoke the token. The server cannot be reached.").waitFor();
   await page.unroute(API);
   await signIn();
   await seesAllIsWell();
