@@ -16,7 +16,7 @@ mod telemetry;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Most of a huge page would stay empty; the memory of hashes, which fills them, takes them all the same.
+    // Huge pages would keep the idle heap 20 MiB larger (39 MiB resident instead of 19).
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let done = run(cli::parse());

@@ -172,7 +172,7 @@ fn every_background_task_is_started_again_after_a_panic() {
         ),
         (
             "service/hash_pool.rs",
-            1,
+            2,
             "the hashing threads, which catch the panics of their jobs",
         ),
         (
