@@ -140,15 +140,14 @@ pub(crate) struct Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if let Some((address, _)) = self.counted {
-            let mut addresses = lock(&self.queue.addresses);
-            if let Some(entry) = addresses.get_mut(&address) {
-                entry.places -= 1;
-                if entry.places == 0 {
-                    addresses.remove(&address);
-                }
-            }
+        let Some((address, _)) = self.counted else {
+            return;
+        };
+        let mut addresses = lock(&self.queue.addresses);
+        if let Some(entry) = addresses.get_mut(&address) {
+            entry.places -= 1;
         }
+        addresses.retain(|_, entry| entry.places > 0);
     }
 }
 
@@ -178,8 +177,9 @@ impl Permit {
             if answer.is_closed() {
                 return;
             }
-            let in_time = Instant::now() <= deadline;
-            let result = in_time.then(|| work(buffer)).ok_or(BUSY);
+            let result = (Instant::now() <= deadline)
+                .then(|| work(buffer))
+                .ok_or(BUSY);
             drop(held);
             // Fails when the caller has dropped the future.
             let _ = answer.send(result);
@@ -220,8 +220,6 @@ fn run_jobs(jobs: &Mutex<Receiver<Job>>, memory: Memory) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use futures_util::future::join_all;
     use tokio::time::timeout;
 
@@ -240,9 +238,9 @@ mod tests {
     }
 
     /// Occupies a thread until the sender is dropped.
-    async fn occupy(queue: &HashQueue) -> mpsc::Sender<()> {
+    async fn occupy(queue: &HashQueue) -> Sender<()> {
         let mut permit = reserve(queue, None).unwrap();
-        let (release, released) = mpsc::channel::<()>();
+        let (release, released) = channel::<()>();
         let (start, started) = oneshot::channel();
         tokio::spawn(async move {
             let job = move |_: &mut Vec<Block>| {
@@ -257,11 +255,12 @@ mod tests {
 
     async fn run_when_free(queue: &HashQueue) {
         let run = async {
-            while reserve(queue, None).is_err() {
+            loop {
+                if let Ok(mut permit) = reserve(queue, None) {
+                    return permit.run(Memory::Usual, |_| ()).await.unwrap();
+                }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            let mut permit = reserve(queue, None).unwrap();
-            permit.run(Memory::Usual, |_| ()).await.unwrap();
         };
         timeout(LONG, run).await.unwrap();
     }
@@ -278,10 +277,7 @@ mod tests {
             let permits: Vec<_> = (0..=places).flat_map(|_| reserve(&queue, None)).collect();
             assert_eq!(permits.len(), places);
         }
-    }
-
-    #[tokio::test]
-    async fn ten_addresses_together_leave_places_free() {
+        // Ten addresses together leave places free.
         let queue = queue(129, LONG);
         let addresses = (0..10).cycle().take(1000);
         let permits = addresses.flat_map(|last| reserve(&queue, Some(last)));
@@ -292,7 +288,7 @@ mod tests {
     async fn a_job_waits_for_at_most_one_job_of_each_other_address_and_thread() {
         let queue = queue(11, LONG);
         let release = occupy(&queue).await;
-        let (done, order) = mpsc::channel();
+        let (done, order) = channel();
         let jobs = [1, 1, 1, 2].map(|address| {
             let mut permit = reserve(&queue, Some(address)).unwrap();
             let done = done.clone();
@@ -301,8 +297,7 @@ mod tests {
                 permit.run(Memory::Usual, job).await.unwrap();
             }
         });
-        let release = async { drop(release) };
-        tokio::join!(join_all(jobs), release);
+        tokio::join!(join_all(jobs), async { drop(release) });
         drop(done);
         assert_eq!(order.iter().collect::<Vec<_>>(), [1, 2, 1, 1]);
     }
@@ -311,7 +306,7 @@ mod tests {
     async fn a_job_that_starts_too_late_is_not_computed() {
         let queue = queue(2, SHORT);
         let release = occupy(&queue).await;
-        let (computed, results) = mpsc::channel();
+        let (computed, results) = channel();
         let mut late = reserve(&queue, None).unwrap();
         let mut abandoned = reserve(&queue, None).unwrap();
         let (first, second) = (computed.clone(), computed);
@@ -319,16 +314,12 @@ mod tests {
         assert!(timeout(SHORT / 2, run).await.is_err());
         drop(abandoned);
         assert!(reserve(&queue, None).is_err(), "its job is in the queue");
-        let release = async {
+        tokio::spawn(async move {
             tokio::time::sleep(SHORT * 2).await;
             drop(release);
-        };
-        let run = late.run(Memory::Usual, move |_| first.send(()));
-        let (result, ()) = tokio::join!(run, release);
-        assert!(matches!(
-            result,
-            Err(Error::ServiceUnavailable { retry_after: 1 })
-        ));
+        });
+        let result = late.run(Memory::Usual, move |_| first.send(())).await;
+        assert!(matches!(result, Err(Error::ServiceUnavailable { .. })));
         run_when_free(&queue).await;
         assert!(results.recv().is_err());
     }
