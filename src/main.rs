@@ -16,7 +16,8 @@ mod telemetry;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Most of a huge page would stay empty; the memory of hashes, which fills them, takes them all the same.
+    // With huge pages, the idle process has 39 MiB resident instead of 19. Without them, a sign-in takes about
+    // 6 % more processor time, because Argon2 uses 19 MiB in random order.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let done = run(cli::parse());

@@ -171,8 +171,8 @@ fn every_background_task_is_started_again_after_a_panic() {
             "a WebSocket, which is closed after a panic",
         ),
         (
-            "service/hash_pool.rs",
-            1,
+            "service/hash_queue.rs",
+            2,
             "the hashing threads, which catch the panics of their jobs",
         ),
         (

@@ -1,7 +1,6 @@
-//! A flood of sign-ins: who is signed in goes on, and memory stays where it is.
+//! The server answers other requests during a flood of sign-ins, and its memory stays bounded.
 
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
@@ -12,28 +11,28 @@ use crate::support::{Answer, PASSWORD, Server, eventually};
 
 const CONNECTIONS: usize = 64;
 const THREADS: u64 = 2;
-/// What one hash takes by default.
+/// The memory of one hash with the default parameters.
 const HASH_MIB: u64 = 19;
 
-/// The defaults of passwords, which other tests make cheap.
-fn at_full_cost(command: &mut Command) {
+/// Sets the default cost of hashes. Other tests use a lower cost.
+fn use_default_cost(command: &mut Command) {
     command
         .env("SYMBOLON_ARGON2_MEMORY", (HASH_MIB * 1024).to_string())
         .env("SYMBOLON_ARGON2_ITERATIONS", "2")
         .env("SYMBOLON_HASH_THREADS", THREADS.to_string());
 }
 
-/// What sign-ins of one client after the other were answered.
+/// The number of responses of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Answers {
-    tokens: u32,
-    refused: u32,
+    signed_in: u32,
+    wrong: u32,
     throttled: u32,
     busy: u32,
 }
 
-/// One client's part of the flood: right passwords, wrong ones and unknown names by turns. Some do
-/// not wait for the answer.
+/// Sends right passwords, wrong passwords and unknown names in turn. One client in 16 does not wait for
+/// the responses.
 async fn client(server: &Server, number: usize, sign_ins: usize) -> Answers {
     let client = reqwest::Client::new();
     let mut answers = Answers::default();
@@ -51,10 +50,10 @@ async fn client(server: &Server, number: usize, sign_ins: usize) -> Answers {
         }
         let answer = Answer::of(request).await;
         match answer.status.as_u16() {
-            200 => answers.tokens += 1,
+            200 => answers.signed_in += 1,
             401 => {
                 assert_eq!(answer.at("/reason"), "INVALID_CREDENTIALS");
-                answers.refused += 1;
+                answers.wrong += 1;
             }
             429 => answers.throttled += 1,
             503 => {
@@ -71,38 +70,39 @@ async fn client(server: &Server, number: usize, sign_ins: usize) -> Answers {
     answers
 }
 
-/// The flood, and beside it the guarded queries of who is signed in: how many were answered.
+/// Runs the flood, and guarded queries of a signed-in user until it ends. Returns the responses to the flood
+/// and the number of queries.
 async fn flood(server: &Server, token: &str, sign_ins: usize) -> (Answers, u32) {
-    let over = Arc::new(AtomicBool::new(false));
+    let is_over = AtomicBool::new(false);
     let attack = async {
         let clients = (0..CONNECTIONS).map(|number| client(server, number, sign_ins));
         let all = join_all(clients).await;
-        over.store(true, Ordering::Relaxed);
+        is_over.store(true, Ordering::Relaxed);
         all.into_iter()
             .fold(Answers::default(), |sum, one| Answers {
-                tokens: sum.tokens + one.tokens,
-                refused: sum.refused + one.refused,
+                signed_in: sum.signed_in + one.signed_in,
+                wrong: sum.wrong + one.wrong,
                 throttled: sum.throttled + one.throttled,
                 busy: sum.busy + one.busy,
             })
     };
-    let meanwhile = async {
+    let queries = async {
         let mut answered = 0;
-        while !over.load(Ordering::Relaxed) {
+        while !is_over.load(Ordering::Relaxed) {
             let me = server.operation("{ me { username } }").bearer(token);
             assert_eq!(me.send().await.at("/data/me/username"), "ada");
             answered += 1;
         }
         answered
     };
-    tokio::join!(attack, meanwhile)
+    tokio::join!(attack, queries)
 }
 
-/// A server with one account that is signed in; its token.
+/// Starts a server with one user. Returns a token of the user.
 async fn start(configure: impl FnOnce(&mut Command)) -> (tempfile::TempDir, Server, String) {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), |command| {
-        at_full_cost(command);
+        use_default_cost(command);
         configure(command);
     });
     server.registration("ada").send().await;
@@ -121,8 +121,8 @@ async fn guarded_queries_answer_during_a_flood_of_sign_ins_and_memory_stays_boun
     .await;
     let before = server.process.peak_memory();
     let (answers, answered) = flood(&server, &token, 8).await;
-    assert!(answers.tokens > 0 && answers.refused > 0, "{answers:?}");
-    // 64 do not fit where two are at work and 16 may wait.
+    assert!(answers.signed_in > 0 && answers.wrong > 0, "{answers:?}");
+    // The queue has 18 places for 64 clients.
     assert!(answers.busy > 0, "{answers:?}");
     assert_eq!(answers.throttled, 0);
     assert!(answered > 0);
@@ -131,35 +131,33 @@ async fn guarded_queries_answer_during_a_flood_of_sign_ins_and_memory_stays_boun
 }
 
 #[tokio::test]
-async fn threads_that_hash_give_way_to_all_others() {
+async fn hashing_threads_have_the_lowest_priority() {
     let (_folder, server, _) = start(|_| {}).await;
-    let hashing = |name: &str| name.starts_with("hash-") && name != "hash-answers";
-    eventually("each has set its priority", async || {
-        let (theirs, others): (Vec<_>, Vec<_>) = server
+    eventually("each thread has set its priority", async || {
+        let (hashing, others): (Vec<_>, Vec<_>) = server
             .process
             .threads()
             .into_iter()
-            .partition(|(name, _)| hashing(name));
-        let highest = theirs.iter().map(|(_, nice)| nice).min()?;
-        let lowest = others.iter().map(|(_, nice)| nice).max()?;
-        // One more is for large hashes.
-        (theirs.len() == 3 && highest > lowest).then_some(())
+            .partition(|(name, _)| name.starts_with("hash-"));
+        let least = hashing.iter().map(|(_, nice)| nice).min()?;
+        let most = others.iter().map(|(_, nice)| nice).max()?;
+        // The third thread is for hashes that need more memory.
+        (hashing.len() == 3 && least > most).then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_flood_at_one_account_is_refused_without_hashing_and_its_owner_goes_on() {
+async fn the_user_stays_signed_in_during_a_flood_of_wrong_passwords() {
     let (_folder, server, token) = start(|_| {}).await;
-    // From its own address the owner has a bucket of its own, which the flood shares here.
     let wrong = json!({ "query": "mutation { createToken { token } }" });
     let guesses = (0..CONNECTIONS).map(async |_| {
-        let mut looked_at = 0;
+        let mut verified = 0;
         for _ in 0..4 {
             let answer = server.post(&wrong).basic("ada", "wrong").send().await;
             match answer.error() {
-                ("UNAUTHENTICATED", "INVALID_CREDENTIALS") => looked_at += 1,
-                // The address has its share of the places in the queue, or is refused.
+                ("UNAUTHENTICATED", "INVALID_CREDENTIALS") => verified += 1,
+                // The queue or the throttle refuses the request.
                 ("SERVICE_UNAVAILABLE" | "RATE_LIMITED", "") => {}
                 other => panic!("{other:?}"),
             }
@@ -173,9 +171,9 @@ async fn a_flood_at_one_account_is_refused_without_hashing_and_its_owner_goes_on
                 "ada"
             );
         }
-        looked_at
+        verified
     });
-    let looked_at: u32 = join_all(guesses).await.into_iter().sum();
-    // 20 at once, and one more for each 45 s that it takes.
-    assert!((20..=22).contains(&looked_at), "{looked_at}");
+    let verified: u32 = join_all(guesses).await.into_iter().sum();
+    // The throttle allows 20 attempts at once, and one more every 45 seconds.
+    assert!((20..=22).contains(&verified), "{verified}");
 }

@@ -1,53 +1,55 @@
-//! Hash passwords, and verify them against hashes.
+//! Password hashing and verification on the threads of the [`HashQueue`].
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use argon2::{Block, Params};
+use argon2::Params;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::error::Error;
 use crate::model::password::{Password, PasswordHash, SubmittedPassword};
 use crate::model::password_hash::{self, Argon2, HashParts, Scheme, Variant, Version};
-use crate::service::hash_pool::{HashPool, Memory, Place};
-use crate::service::hash_shares::Share;
-use crate::service::schemes;
+use crate::service::hash_algorithms;
+use crate::service::hash_queue::{HashQueue, Memory, Permit, Share};
 
-/// How long a job may wait for a thread: whoever asked has lost patience by then, and what it would
-/// cost is better spent on somebody who still waits.
-const QUEUE_WAIT: Duration = Duration::from_secs(5);
+/// The longest time that a job waits for a thread. Most clients have given up by then.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 const SALT_LENGTH: usize = 16;
 const OUTPUT_LENGTH: usize = 32;
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// Not the password.
+    /// The password is wrong.
     Wrong,
-    /// The password, and its hash can stay as it is for now.
+    /// The password is right.
     Right,
-    /// The password, on a hash of other parameters or of another system; this hash is to take its
-    /// place.
+    /// The password is right, and this hash is to replace the stored one, which has other parameters or
+    /// is imported.
     Outdated(PasswordHash),
 }
 
-/// Argon2id (RFC 9106) with one set of parameters, on threads of its own, where hashes of other
-/// parameters and of other systems are verified as well.
+/// Hashes new passwords with Argon2id (RFC 9106), and verifies passwords against hashes of every supported
+/// algorithm.
 ///
-/// Memory stays below what the parameters say times the number of threads, and once what the
-/// largest hash that is verified takes: 64 MiB, or as much as new hashes where those take more.
+/// The memory is bounded: each thread has one buffer for the configured parameters. One more buffer, of
+/// 64 MiB or the configured memory if that is larger, serves imported hashes.
 #[derive(Debug)]
 pub(crate) struct Passwords {
     argon2: Argon2,
     threads: NonZeroUsize,
-    pool: HashPool,
+    queue: HashQueue,
 }
 
 impl Passwords {
-    /// Starts the hashing threads. Fails with a reason when the parameters are out of bounds.
+    /// Starts the hashing threads.
+    ///
+    /// # Errors
+    ///
+    /// The reason, if the parameters are out of bounds or a thread does not start.
     pub(crate) fn start(
         memory_kib: u32,
         iterations: u32,
@@ -57,7 +59,7 @@ impl Passwords {
     ) -> Result<Self, String> {
         Params::new(memory_kib, iterations, parallelism, Some(OUTPUT_LENGTH))
             .map_err(|error| error.to_string())?;
-        let pool = HashPool::start(threads, queue, QUEUE_WAIT)
+        let queue = HashQueue::start(threads, queue, MAX_WAIT)
             .map_err(|error| format!("the hashing threads do not start: {error}"))?;
         let argon2 = Argon2 {
             variant: Variant::Id,
@@ -69,63 +71,63 @@ impl Passwords {
         Ok(Self {
             argon2,
             threads,
-            pool,
+            queue,
         })
     }
 
-    /// Takes over a hash that another system made: Argon2, bcrypt, scrypt, or what Werkzeug writes.
-    /// MutationError with a reason when nobody could sign in with it.
+    /// Accepts a hash that another system computed. Fails with a reason if no password can be verified
+    /// against it.
     pub(crate) fn import(&self, hash: &str) -> Result<PasswordHash, &'static str> {
         PasswordHash::parse_imported(hash, max_memory_kib(self.argon2))
     }
 
-    /// How many passwords are hashed at once.
+    /// Returns the number of hashing threads.
     pub(crate) fn threads(&self) -> usize {
         self.threads.get()
     }
 
-    /// Counts a place in the pool that `client` is about to take. Refuses when no place is free, or
-    /// when the client has its share of the places. No place is taken yet.
+    /// Adds one place in the queue to the share of `client`. Does not take the place yet. Fails when no place
+    /// is free or the client has its share.
     pub(crate) fn share(&self, client: Option<IpAddr>) -> Result<Share, Error> {
-        self.pool.share(client)
+        self.queue.share(client)
     }
 
-    /// Takes one place in the pool, for the hashes of one request. Refuses at once when none is free.
+    /// Takes a place in the queue for the hashes of one request. Fails when no place is free.
     pub(crate) fn reserve(&self, share: Share) -> Result<Slot, Error> {
         Ok(Slot {
-            place: self.pool.reserve(share)?,
+            permit: self.queue.reserve(share)?,
             argon2: self.argon2,
         })
     }
 }
 
-/// One place in the pool: for a verification, a new hash, or the one and then the other.
+/// A place in the queue, for a verification, a new hash, or both in turn.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    place: Place,
+    permit: Permit,
     argon2: Argon2,
 }
 
 impl Slot {
-    /// Hashes a new password, with a random salt.
+    /// Hashes a password with a random salt.
     pub(crate) async fn hash(&mut self, password: Password) -> Result<PasswordHash, Error> {
         let argon2 = self.argon2;
         let mut salt = [0; SALT_LENGTH];
         SysRng.try_fill_bytes(&mut salt).map_err(Error::internal)?;
-        let hash = move |memory: &mut Vec<Block>| {
+        let output = self.permit.run(Memory::Usual, move |memory| {
             let mut output = [0; OUTPUT_LENGTH];
-            schemes::argon2(argon2, password.as_bytes(), &salt, &mut output, memory)?;
+            let password = password.as_bytes();
+            hash_algorithms::argon2(argon2, password, &salt, &mut output, memory)?;
             Ok::<_, Error>(output)
-        };
-        let output = self.place.run(Memory::Usual, hash).await??;
-        Ok(PasswordHash::new(argon2, &salt, &output))
+        });
+        Ok(PasswordHash::new(argon2, &salt, &output.await??))
     }
 
-    /// Verifies an attempt against a stored hash. Without one it fails after the same work as
-    /// against one of the current parameters.
+    /// Verifies a password against the stored hash. Without a stored hash, does the same work and returns
+    /// [`Verdict::Wrong`].
     ///
-    /// Only with `renew` is an outdated hash made anew: the time that takes would tell whose
-    /// password it is to somebody who may not sign in even with it.
+    /// Replaces an outdated hash only if `renew` is set. For a disabled user, the time of the second hash
+    /// would reveal that the password is right.
     pub(crate) async fn verify(
         &mut self,
         attempt: SubmittedPassword,
@@ -134,37 +136,40 @@ impl Slot {
     ) -> Result<Verdict, Error> {
         let SubmittedPassword { password, as_sent } = attempt;
         let current = Scheme::Argon2(self.argon2);
-        let (parts, imported) = match &stored {
-            Some(stored) => {
-                let parts = stored.parts(max_memory_kib(self.argon2));
-                (parts.map_err(Error::internal)?, stored.is_imported())
-            }
-            None => (nobodys_hash(current), false),
+        let imported = stored.as_ref().is_some_and(PasswordHash::is_imported);
+        let parts = match &stored {
+            Some(stored) => stored.parts(max_memory_kib(self.argon2)),
+            None => Ok(unmatchable(current)),
         };
-        let renew = renew && (imported || parts.scheme != current);
-        // What others made just as it would be made here is as good.
-        let is_as_own = parts.scheme == current
-            && (parts.salt.len(), parts.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
-            && password.as_bytes() == as_sent.as_bytes();
-        let own = stored.filter(|_| is_as_own).map(PasswordHash::into_own);
+        let parts = parts.map_err(Error::internal)?;
+        let is_current = parts.scheme == current;
+        // An imported hash needs no replacement if this system would have computed the same one.
+        let adopted = stored.filter(|_| {
+            is_current
+                && (parts.salt.len(), parts.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
+                && password.as_bytes() == as_sent.as_bytes()
+        });
         let memory = memory(parts.scheme, self.argon2);
-        let typed = password.clone();
-        let matches = move |memory: &mut Vec<Block>| {
-            let bytes = if imported {
+        let prepared = password.clone();
+        let is_match = self.permit.run(memory, move |memory| {
+            // Other systems hash the password as it was sent.
+            let password = if imported {
                 as_sent.as_bytes()
             } else {
-                typed.as_bytes()
+                prepared.as_bytes()
             };
-            schemes::matches(&parts, bytes, memory)
-        };
-        Ok(match self.place.run(memory, matches).await?? {
-            false => Verdict::Wrong,
-            true if renew => Verdict::Outdated(match own {
-                Some(own) => own,
-                None => self.hash(password).await?,
-            }),
-            true => Verdict::Right,
-        })
+            hash_algorithms::is_match(&parts, password, memory)
+        });
+        if !is_match.await?? {
+            return Ok(Verdict::Wrong);
+        }
+        if !renew || (is_current && !imported) {
+            return Ok(Verdict::Right);
+        }
+        Ok(Verdict::Outdated(match adopted {
+            Some(hash) => hash.into_own(),
+            None => self.hash(password).await?,
+        }))
     }
 }
 
@@ -175,14 +180,14 @@ fn max_memory_kib(own: Argon2) -> u32 {
 fn memory(scheme: Scheme, own: Argon2) -> Memory {
     match scheme {
         Scheme::Argon2(argon2) if argon2.memory_kib <= own.memory_kib => Memory::Usual,
-        // scrypt cannot use the buffer of its thread.
+        // scrypt allocates its own memory.
         Scheme::Argon2(_) | Scheme::Scrypt { .. } => Memory::Large,
         Scheme::Bcrypt { .. } | Scheme::Pbkdf2 { .. } => Memory::Usual,
     }
 }
 
-/// A hash that no password has: verifying against it takes as long as against a real one.
-fn nobodys_hash(scheme: Scheme) -> HashParts {
+/// Returns a hash that matches no password and costs as much to verify as any hash of the scheme.
+fn unmatchable(scheme: Scheme) -> HashParts {
     HashParts {
         scheme,
         salt: vec![0; SALT_LENGTH],
@@ -194,73 +199,50 @@ fn nobodys_hash(scheme: Scheme) -> HashParts {
 mod tests {
     use super::*;
 
-    /// As it was sent: decomposed, and with a no-break space.
+    /// A decomposed spelling with a no-break space.
     const SENT: &str = "cre\u{300}me\u{a0}bru\u{302}le\u{301}e";
-    /// What preparation makes of it.
+    /// The same password after preparation (RFC 8265).
     const PREPARED: &str = "crème brûlée";
 
-    /// What others made of [`SENT`].
-    const OF_OTHERS: &[&str] = &[
-        // argon2-cffi 25.1.0, as it comes and through `low_level`; Argon2's first release wrote the
-        // last one without a version.
+    /// Hashes of [`SENT`] that other systems computed.
+    const IMPORTED: &[&str] = &[
+        // argon2-cffi 25.1.0: its default, then `low_level`. The first release of Argon2 omits the version,
+        // as in the last of these.
         "$argon2id$v=19$m=65536,t=3,p=4$AydQgh10J+qwWEvCb8irKA$1iTgNufK17ja76HW6823365HhA4POsYqAZMI9HjlCWQ",
         "$argon2i$v=19$m=64,t=2,p=2$LpUpe8wDNrDb9jCSXNqe1g$56wvh9a4uMeExFdaPhwBk/b7ev8X4yh/SeWsKegnr7Q",
         "$argon2d$v=19$m=32,t=1,p=1$zvb17PsJnV0t1/FtqowheQ$oNtLXVejrsqVDG1ZjkFDNOV4W9rgO/Fvqtk0rkxHs5U",
         "$argon2i$v=16$m=32,t=1,p=1$wnz38htPuiOtTMxwpx6PeQ$7gSZtYsLgFOrtqEsjyIDxTqNLFiX15+1eAEiTlcDejs",
         "$argon2i$m=32,t=1,p=1$wnz38htPuiOtTMxwpx6PeQ$7gSZtYsLgFOrtqEsjyIDxTqNLFiX15+1eAEiTlcDejs",
-        // Python's bcrypt 5.0.0, and libxcrypt 4.4.33.
+        // The Python package bcrypt 5.0.0, then libxcrypt 4.4.33.
         "$2b$04$Cw1dZxAyy.cae2FJl4aBReb/gFh2e8iwcVqOEmfVTDjiXTJH2dcPK",
         "$2a$04$iZL8kwCdawTs6SCzEZFbxezAhP5Ee9m.GN/MOm5634MVKXS.GtGlm",
         "$2y$04$abcdefghijklmnopqrstuug25vr/WMYbVBNt10M/vhOde39eLadYa",
-        // passlib 1.7.4, as it comes and with less.
+        // passlib 1.7.4: its default, then a smaller cost.
         "$scrypt$ln=16,r=8,p=1$ypnTOgeAUCrl/J9Tyvmfcw$NUtttX/HFMkN6ongBU53XHitk2BuenL/+o7lhF4/sM8",
         "$scrypt$ln=4,r=4,p=2$mrMW4rw3xhgj5Lx3LmVMyQ$Jfsq6sBNY6tufaFGrwrtpqY1UA5EkzsAgsY1i0KnR1o",
-        // Werkzeug 3.1.9, as it comes and with few iterations.
+        // Werkzeug 3.1.9: its default, then few iterations.
         "scrypt:32768:8:1$yPXoMNlPN3DGxx0y$c25614c3f9b979b805b8c9175dfbf29862efddd26e5b98cbf5ca807d5f8b64c96111ca59531c9261d9b62043feacf91b99b12abebb6a1351714174138a1931c4",
         "pbkdf2:sha256:1000$k53Knk9OGkbw8mla$417cb2255f89f04cdaf9449882dae62a71601d685d05ff80ef6bdbbf12d68251",
         "pbkdf2:sha512:1000$YuSfRUgDH1Fb9Qk1$6765a230a9c93ca695140e489ec6fddefb27b09f2adc77ed440f78cec80d665d6dcd04dd00982208b7261ef45bf1a841948ccbd03aff7b7ba10ad64bdf7d1f9c",
         "pbkdf2:sha1:1000$vEYIl57S$a9a0b13af9a126482846226ab00fa323462566ef",
     ];
 
-    fn passwords(iterations: u32) -> Passwords {
-        Passwords::start(8, iterations, 1, NonZeroUsize::MIN, 0).unwrap()
-    }
-
-    fn reserve(passwords: &Passwords) -> Slot {
-        let share = passwords.share(None).unwrap();
-        passwords.reserve(share).unwrap()
+    fn reserve(memory_kib: u32) -> (Passwords, Slot) {
+        let passwords = Passwords::start(memory_kib, 1, 1, NonZeroUsize::MIN, 0).unwrap();
+        let slot = passwords.reserve(passwords.share(None).unwrap()).unwrap();
+        (passwords, slot)
     }
 
     async fn verify(slot: &mut Slot, password: &str, stored: &PasswordHash) -> Verdict {
-        let attempt = SubmittedPassword::new(password);
-        slot.verify(attempt, Some(stored.clone()), true)
-            .await
-            .unwrap()
+        let verdict = slot.verify(SubmittedPassword::new(password), Some(stored.clone()), true);
+        verdict.await.unwrap()
     }
 
     #[tokio::test]
-    async fn an_outdated_hash_is_made_anew_only_where_it_is_wanted() {
-        let attempt = || SubmittedPassword::new(PREPARED);
-        let mut slot = reserve(&passwords(1));
-        let old = slot.hash(attempt().password).await.unwrap();
-        let mut slot = reserve(&passwords(2));
-        let verdict = slot.verify(attempt(), Some(old.clone()), false).await;
-        assert!(matches!(verdict, Ok(Verdict::Right)));
-        let Verdict::Outdated(new) = verify(&mut slot, PREPARED, &old).await else {
-            panic!("it is of other parameters");
-        };
-        let verdict = verify(&mut slot, PREPARED, &new).await;
-        assert!(matches!(verdict, Verdict::Right));
-    }
-
-    #[tokio::test]
-    async fn a_hash_of_another_system_is_verified_as_it_was_made_and_replaced() {
-        let passwords = passwords(1);
-        let mut slot = reserve(&passwords);
-        for hash in OF_OTHERS {
+    async fn an_imported_hash_matches_the_password_as_sent_and_is_replaced() {
+        let (passwords, mut slot) = reserve(8);
+        for hash in IMPORTED {
             let imported = passwords.import(hash).unwrap();
-            assert_eq!(imported.0, format!("imported:{hash}"));
-            // To that system, the prepared spelling is another password.
             for wrong in [PREPARED, "wrong", ""] {
                 let verdict = verify(&mut slot, wrong, &imported).await;
                 assert!(matches!(verdict, Verdict::Wrong), "{hash} of {wrong}");
@@ -277,38 +259,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_that_others_made_as_it_would_be_made_here_is_taken_over() {
-        let passwords = passwords(1);
-        let mut slot = reserve(&passwords);
-        for (password, is_taken) in [(PREPARED, true), (SENT, false)] {
-            let sent = SubmittedPassword::new(password).as_sent;
-            let memory = &mut Vec::new();
+    async fn an_imported_hash_with_the_current_parameters_of_a_prepared_password_is_adopted() {
+        let (passwords, mut slot) = reserve(8);
+        for (password, is_adopted) in [(PREPARED, true), (SENT, false)] {
             let (salt, mut output) = ([7; SALT_LENGTH], [0; OUTPUT_LENGTH]);
-            schemes::argon2(slot.argon2, sent.as_bytes(), &salt, &mut output, memory).unwrap();
-            let theirs = PasswordHash::new(slot.argon2, &salt, &output);
-            let imported = passwords.import(&theirs.0).unwrap();
+            let memory = &mut Vec::new();
+            let bytes = password.as_bytes();
+            hash_algorithms::argon2(slot.argon2, bytes, &salt, &mut output, memory).unwrap();
+            let hash = PasswordHash::new(slot.argon2, &salt, &output);
+            let imported = passwords.import(&hash.0).unwrap();
             let Verdict::Outdated(new) = verify(&mut slot, password, &imported).await else {
-                panic!("it is not imported any more");
+                panic!("the hash is still marked as imported");
             };
-            assert_eq!(new == theirs, is_taken);
+            assert_eq!(new == hash, is_adopted);
             let verdict = verify(&mut slot, PREPARED, &new).await;
             assert!(matches!(verdict, Verdict::Right));
         }
     }
 
     #[tokio::test]
-    async fn bcrypt_reads_72_bytes() {
-        // Python's bcrypt 4.0.1, of a longer password.
+    async fn bcrypt_ignores_bytes_after_the_72nd() {
+        // The Python package bcrypt 4.0.1, of a longer password.
         let hash = "$2b$04$s1vkQiiW.nun/661gL4m3eEfRmY2rcl90Bz1H0DbAGBi3JIKHTXJm";
-        let passwords = passwords(1);
+        let (passwords, mut slot) = reserve(8);
         let imported = passwords.import(hash).unwrap();
-        let mut slot = reserve(&passwords);
         let read = format!("{}bc", "ä".repeat(35));
-        for right in [
-            read.clone(),
-            format!("{read} and all that is behind the 72nd byte"),
-        ] {
-            let verdict = verify(&mut slot, &right, &imported).await;
+        for right in [&read, &format!("{read}ignored")] {
+            let verdict = verify(&mut slot, right, &imported).await;
             assert!(matches!(verdict, Verdict::Outdated(_)), "{right}");
         }
         let verdict = verify(&mut slot, &read[..71], &imported).await;
@@ -316,16 +293,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_may_take_64_mib_or_what_new_ones_take() {
-        let hash = |memory: u32| {
-            let rest = "t=1,p=1$LpUpe8wDNrDb9jCSXNqe1g$56wvh9a4uMeExFdaPhwBk/b7ev8X4yh/SeWsKegnr7Q";
-            format!("$argon2id$v=19$m={memory},{rest}")
-        };
-        let usual = passwords(1);
-        assert!(usual.import(&hash(65536)).is_ok());
-        assert!(usual.import(&hash(65537)).is_err());
-        let generous = Passwords::start(65544, 1, 1, NonZeroUsize::MIN, 0).unwrap();
-        assert!(generous.import(&hash(65544)).is_ok());
-        assert!(generous.import(&hash(65545)).is_err());
+    async fn an_imported_hash_can_use_64_mib_or_the_configured_memory() {
+        let (usual, larger) = (reserve(8).0, reserve(65544).0);
+        for (passwords, most) in [(usual, 65536), (larger, 65544)] {
+            let import = |memory: u32| {
+                let rest = "LpUpe8wDNrDb9jCSXNqe1g$56wvh9a4uMeExFdaPhwBk/b7ev8X4yh/SeWsKegnr7Q";
+                passwords.import(&format!("$argon2id$v=19$m={memory},t=1,p=1${rest}"))
+            };
+            assert!(import(most).is_ok() && import(most + 1).is_err());
+        }
     }
 }
