@@ -128,10 +128,6 @@ async fn holds(
 #[tokio::test]
 async fn each_limit_is_held_to_the_unit_and_named() {
     let fields = |number: usize| format!("{{ {} }}", "__typename ".repeat(number));
-    let aliases = |number: usize| {
-        let each: String = (0..number).map(|n| format!("a{n}: __typename ")).collect();
-        format!("{{ {each} }}")
-    };
     holds(
         "documentBytes",
         |limits| limits.document_bytes = 20,
@@ -152,20 +148,6 @@ async fn each_limit_is_held_to_the_unit_and_named() {
         |limits| limits.root_fields = 3,
         fields(3),
         fields(4),
-    )
-    .await;
-    holds(
-        "aliases",
-        |limits| limits.aliases = 2,
-        aliases(2),
-        aliases(3),
-    )
-    .await;
-    holds(
-        "directives",
-        |limits| limits.directives = 1,
-        "{ __typename @skip(if: false) }",
-        "{ __typename @skip(if: false) @include(if: true) }",
     )
     .await;
     holds(
@@ -202,18 +184,6 @@ async fn a_limit_cannot_be_passed_by_through_fragments() {
         "rootFields",
         |limits| limits.root_fields = 3,
         "{ ...A ...A } fragment A on Query { ... { __typename } __typename }",
-    )
-    .await;
-    through(
-        "aliases",
-        |limits| limits.aliases = 2,
-        "{ ...A ... on Query { c: __typename } } fragment A on Query { a: __typename b: __typename }",
-    )
-    .await;
-    through(
-        "directives",
-        |limits| limits.directives = 1,
-        "query { ...A @skip(if: false) } fragment A on Query { __typename @skip(if: false) }",
     )
     .await;
     through(
