@@ -1,4 +1,4 @@
-//! Nothing small can hurt the server: what a document may ask for, and the attacks.
+//! Limits of GraphQL documents, and documents that exhaust other servers.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -165,6 +165,13 @@ async fn each_limit_is_held_to_the_unit_and_named() {
     )
     .await;
     holds(
+        "selections",
+        |limits| limits.selections = 2,
+        "{ __typename @skip(if: false) }",
+        "{ __typename @skip(if: false) @include(if: true) }",
+    )
+    .await;
+    holds(
         "complexity",
         |limits| limits.complexity = 3,
         "{ __schema { description } __typename }",
@@ -184,6 +191,12 @@ async fn a_limit_cannot_be_passed_by_through_fragments() {
         "rootFields",
         |limits| limits.root_fields = 3,
         "{ ...A ...A } fragment A on Query { ... { __typename } __typename }",
+    )
+    .await;
+    through(
+        "selections",
+        |limits| limits.selections = 3,
+        "query { ...A @skip(if: false) } fragment A on Query { __typename @skip(if: false) }",
     )
     .await;
     through(

@@ -38,7 +38,7 @@ pub struct Limits {
     )]
     pub nesting: usize,
 
-    /// Largest number of selections of a document, with its fragments expanded.
+    /// Largest number of selections and of their directives, with fragments expanded.
     #[arg(
         long = "limit-selections",
         env = "SYMBOLON_LIMIT_SELECTIONS",
@@ -58,7 +58,7 @@ pub struct Limits {
     )]
     pub depth: usize,
 
-    /// Largest number of root fields of an operation, with its fragments expanded.
+    /// Largest number of root fields of an operation, with fragments expanded.
     #[arg(
         long = "limit-root-fields",
         env = "SYMBOLON_LIMIT_ROOT_FIELDS",

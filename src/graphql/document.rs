@@ -30,8 +30,8 @@ pub(crate) struct Document {
     pub(crate) root_fields: Vec<Arc<str>>,
     /// The names of the root fields, separated by commas, for the request log.
     pub(crate) fields: String,
-    /// The number of aliases of `__typename`, with fragments expanded.
-    typename_aliases: usize,
+    /// The number of aliases that multiply a response beyond its complexity, with fragments expanded.
+    multiplying_aliases: usize,
     max_complexity: usize,
     parsed: ExecutableDocument,
     /// Set once validation has succeeded. It holds `None` if validation depends on the values of variables.
@@ -84,7 +84,7 @@ impl Document {
             root_fields,
             // The largest node for each token. Vectors can have twice the capacity that they need.
             bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
-            typename_aliases: cost.typename_aliases,
+            multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
             parsed,
             validated: OnceLock::new(),
@@ -155,10 +155,10 @@ impl Document {
         (!validated.erred.load(Ordering::Relaxed)).then_some((validated, operation))
     }
 
-    /// Whether the complexity is within its limit. async-graphql counts `__typename` as 0, but each entry of a
-    /// list can have many aliases of it. The number of entries is at most the complexity.
+    /// Whether the complexity is within its limit. Aliases that async-graphql does not count can be in each
+    /// entry of a list. The complexity, or the size of the schema, limits the number of entries.
     pub(super) fn is_within_complexity(&self, complexity: usize) -> bool {
-        let factor = self.typename_aliases.saturating_add(1);
+        let factor = self.multiplying_aliases.saturating_add(1);
         complexity.saturating_mul(factor) <= self.max_complexity
     }
 
