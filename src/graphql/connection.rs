@@ -57,6 +57,7 @@ impl<T: OutputType, F> Connection<T, F> {
 /// A page of a list. See the
 /// [GraphQL Cursor Connections Specification](https://relay.dev/graphql/connections.htm).
 #[Object(name_type)]
+#[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
 impl<T: OutputType, F: ObjectType> Connection<T, F> {
     /// The entries of the page, each with its cursor.
     async fn edges(&self) -> &[Edge<T>] {

@@ -23,8 +23,8 @@ pub trait ContextExt {
     ///
     /// # Errors
     ///
-    /// UNAUTHENTICATED, with the reason, if the request has no valid Bearer token. SERVICE_UNAVAILABLE or
-    /// INTERNAL_SERVER_ERROR if the token cannot be looked up.
+    /// `UNAUTHENTICATED`, with the reason, if the request has no valid Bearer token. `SERVICE_UNAVAILABLE` or
+    /// `INTERNAL_SERVER_ERROR` if the token cannot be looked up.
     fn identity(&self) -> impl Future<Output = Result<Arc<Identity>>> + Send;
 
     /// Returns the user of the [identity](Self::identity).

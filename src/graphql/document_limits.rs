@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     /// Values without nesting. Some contain brackets in strings.
-    const LEAVES: &str = r##""" "[[[" """[[[""" """a\"""[""" "\"[" "\\" 1 $v"##;
+    const LEAVES: &str = r#""" "[[[" """[[[""" """a\"""[""" "\"[" "\\" 1 $v"#;
 
     fn limits(nesting: usize) -> Limits {
         let mut limits = crate::config::Config::from_env().unwrap().limits;

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// - An [`Error`] is recognized by its type.
 /// - Any other error that a resolver returned with `?` can contain internal data, such as a message of the
 ///   database. It is logged and replaced.
-/// - An error that a resolver created from a message is sent with the code BAD_USER_INPUT, unless it has a
+/// - An error that a resolver created from a message is sent with the code `BAD_USER_INPUT`, unless it has a
 ///   code.
 /// - An error without a path was returned by validation.
 pub(crate) fn apply_contract(response: &mut Response, request_id: &str) -> Option<Error> {

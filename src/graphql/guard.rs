@@ -8,7 +8,7 @@ use crate::model::user::Role;
 
 /// Requires a valid Bearer token: `#[graphql(guard = "Authenticated")]`.
 ///
-/// Other requests get the error UNAUTHENTICATED, with the reason.
+/// Other requests get the error `UNAUTHENTICATED`, with the reason.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Authenticated;
 
@@ -21,8 +21,8 @@ impl Guard for Authenticated {
 /// Requires a valid Bearer token of a user with this role or a higher one:
 /// `#[graphql(guard = "RequireRole(Role::Admin)")]`.
 ///
-/// Other users get the error FORBIDDEN with the reason ROLE_REQUIRED. Requests without a valid token get
-/// UNAUTHENTICATED.
+/// Other users get the error `FORBIDDEN` with the reason `ROLE_REQUIRED`. Requests without a valid token get
+/// `UNAUTHENTICATED`.
 #[derive(Clone, Copy, Debug)]
 pub struct RequireRole(pub Role);
 
@@ -37,7 +37,7 @@ impl Guard for RequireRole {
 /// Requires a valid Bearer token with this scope: `#[graphql(guard = "RequireScope(\"notes:read\")")]`.
 ///
 /// Session tokens, and access tokens with the scope `*`, have every scope. Other access tokens get the error
-/// FORBIDDEN with the reason SCOPE_REQUIRED. Requests without a valid token get UNAUTHENTICATED.
+/// `FORBIDDEN` with the reason `SCOPE_REQUIRED`. Requests without a valid token get `UNAUTHENTICATED`.
 #[derive(Clone, Copy, Debug)]
 pub struct RequireScope(pub &'static str);
 

@@ -4,7 +4,6 @@ use async_graphql::{Context, Enum, ID, Object, Result};
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
-use crate::error::Error;
 use crate::graphql::access_token::AccessToken;
 use crate::graphql::connection::{Connection, list_complexity};
 use crate::graphql::context::{caller, loader};
@@ -101,6 +100,6 @@ impl TotalCount {
     async fn total_count(&self, ctx: &Context<'_>) -> Result<u64> {
         let (caller, services) = caller(ctx)?;
         let count = self.0.get_or_try_init(|| services.users.count(caller));
-        Ok(*count.await.map_err(Error::from)?)
+        Ok(*count.await?)
     }
 }
