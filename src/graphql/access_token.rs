@@ -31,17 +31,17 @@ impl AccessToken {
         self.0.scopes.as_slice()
     }
 
-    /// When the access token was created.
+    /// The time at which the access token was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When the access token expires. Null if it does not expire.
+    /// The time at which the access token expires. Null if it does not expire.
     async fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.0.expires_at
     }
 
-    /// When the access token was last used, accurate to one minute. Null if it was never used.
+    /// The time at which the access token was last used, accurate to one minute. Null if it was never used.
     async fn last_used_at(&self) -> Option<DateTime<Utc>> {
         self.0.last_used_at
     }

@@ -20,9 +20,9 @@ pub(crate) struct AuditEvent {
     id: ID,
     /// The kind of the event.
     kind: AuditEventKind,
-    /// When the event occurred. For a combined entry, when the first of its events occurred.
+    /// The time of the event. For a combined entry, the time of its first event.
     at: DateTime<Utc>,
-    /// When the latest event of a combined entry occurred. Otherwise equal to `at`.
+    /// The time of the latest event of a combined entry. Otherwise equal to `at`.
     last_at: DateTime<Utc>,
     /// The number of events of a combined entry. Otherwise 1.
     count: i64,
@@ -114,9 +114,9 @@ pub(crate) enum AuditEventKind {
     Registered,
     /// A user signed in with a password.
     SignedIn,
-    /// A password was wrong. Counted per user and hour.
+    /// A sign-in failed because the password was wrong. The events of one user within an hour are one entry.
     SignInFailed,
-    /// An attempt was refused after too many attempts. Counted per user and hour.
+    /// A sign-in was refused after too many attempts. The events of one user within an hour are one entry.
     Throttled,
     /// A token was issued.
     TokenIssued,

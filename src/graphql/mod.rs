@@ -55,17 +55,20 @@ pub(crate) mod own {
 
     /// The queries.
     ///
-    /// A field that requires credentials returns an error if they are missing or not sufficient. The error has the
-    /// code `UNAUTHENTICATED` or `FORBIDDEN` in `extensions.code`, and the reason in `extensions.reason`.
+    /// A field that requires credentials returns an error if they are missing or not sufficient. The error
+    /// has the code `UNAUTHENTICATED` or `FORBIDDEN` in `extensions.code`, and the reason in
+    /// `extensions.reason`.
     #[derive(Debug, Default, MergedObject)]
     pub(crate) struct Query(super::Query);
 
     /// The mutations.
     ///
-    /// A field that requires credentials returns an error if they are missing or not sufficient. The error has the
-    /// code `UNAUTHENTICATED` or `FORBIDDEN` in `extensions.code`, and the reason in `extensions.reason`. Errors in the
-    /// input are returned in `userErrors` where the payload has that field, and otherwise as an error with the code
-    /// `BAD_USER_INPUT`.
+    /// A field that requires credentials returns an error if they are missing or not sufficient. The error
+    /// has the code `UNAUTHENTICATED` or `FORBIDDEN` in `extensions.code`, and the reason in
+    /// `extensions.reason`.
+    ///
+    /// Errors in the input are returned in `userErrors`. A field without `userErrors` returns them as an error
+    /// with the code `BAD_USER_INPUT`.
     #[derive(Debug, Default, MergedObject)]
     pub(crate) struct Mutation(super::Mutation);
 }

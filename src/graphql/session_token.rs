@@ -16,7 +16,7 @@ pub(crate) struct SessionToken {
     token: String,
     /// The type of the token. Always `Bearer`.
     token_type: &'static str,
-    /// When the token expires.
+    /// The time at which the token expires.
     expires_at: DateTime<Utc>,
     /// The number of seconds until the token expires.
     expires_in: i64,

@@ -33,9 +33,9 @@ pub(crate) struct User(pub(super) VisibleUser);
 
 /// A user of the server.
 ///
-/// The fields other than `id` and `username` are private: only the user and admins can read them, and an
-/// access token requires the scope `account:read`, except for the caller's own `role`. Other users get
-/// null, and access tokens without the scope get the error `FORBIDDEN` with the reason `SCOPE_REQUIRED`.
+/// The fields other than `id` and `username` are private. Only the user and admins can read them. For other users,
+/// they are null. An access token requires the scope `account:read` to read them, except the `role` of the caller.
+/// Without the scope, the error is `FORBIDDEN` with the reason `SCOPE_REQUIRED`.
 #[Object]
 #[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
 impl User {
@@ -49,27 +49,29 @@ impl User {
         self.0.username()
     }
 
-    /// The role of the user. Private.
+    /// The role of the user. Private: null for other users.
     async fn role(&self) -> Result<Option<Role>> {
         Ok(self.0.role()?.map(Role::from))
     }
 
-    /// When the user was created. Private.
+    /// The time at which the user was created. Private: null for other users.
     async fn created_at(&self) -> Result<Option<DateTime<Utc>>> {
         Ok(self.0.created_at()?)
     }
 
-    /// The e-mail address of the user. The server does not verify it. Null if the user has none. Private.
+    /// The e-mail address of the user, which the server does not verify. Null if the user has none. Private: null
+    /// for other users.
     async fn email(&self) -> Result<Option<&str>> {
         Ok(self.0.email()?)
     }
 
-    /// When the user last signed in with their password. Null if they never did. Private.
+    /// The time at which the user last signed in with a password. Null if the user never signed in. Private:
+    /// null for other users.
     async fn last_sign_in_at(&self) -> Result<Option<DateTime<Utc>>> {
         Ok(self.0.last_sign_in_at()?)
     }
 
-    /// The access tokens of the user, at most 50, oldest first. Private.
+    /// The access tokens of the user, at most 50, oldest first. Private: null for other users.
     #[graphql(complexity = "list_complexity(MOST_TOKENS, child_complexity)")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
         let Some(id) = self.0.private_id()? else {
@@ -81,7 +83,7 @@ impl User {
         Ok(Some(tokens.map(AccessToken).collect()))
     }
 
-    /// When the user was disabled. Null if the user is not disabled. Private.
+    /// The time at which the user was disabled. Null if the user is not disabled. Private: null for other users.
     async fn disabled_at(&self) -> Result<Option<DateTime<Utc>>> {
         Ok(self.0.disabled_at()?)
     }
