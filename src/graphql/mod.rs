@@ -69,6 +69,8 @@ pub(crate) mod own {
     ///
     /// Errors in the input are returned in `userErrors`. A field without `userErrors` returns them as an error
     /// with the code `BAD_USER_INPUT`.
+    ///
+    /// A request can verify one password and set one password. More cause the error `LIMIT_EXCEEDED`.
     #[derive(Debug, Default, MergedObject)]
     pub(crate) struct Mutation(super::Mutation);
 }

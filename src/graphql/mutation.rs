@@ -33,10 +33,10 @@ pub struct Mutation;
 impl Mutation {
     /// Creates a user.
     ///
-    /// Requires no credentials if registration is open. If it is closed, requires the role `ADMIN` and
-    /// a session token, HTTP Basic credentials, or an access token with the scope `account:write`. Other
-    /// callers get the error `FORBIDDEN` with the reason `REGISTRATION_CLOSED`. After too many registrations
-    /// from one address, the error is `RATE_LIMITED`.
+    /// Requires no credentials if registration is open. Closed registration requires the role `ADMIN` and a
+    /// session token, HTTP Basic credentials, or an access token with the scope `account:write`. Other callers
+    /// get the error `FORBIDDEN` with the reason `REGISTRATION_CLOSED`. After too many registrations from one
+    /// address, the error is `RATE_LIMITED`.
     ///
     /// `userErrors` can contain `TAKEN`, `BLANK`, `TOO_SHORT`, `TOO_LONG`, `INVALID`, `PASSWORD_TOO_COMMON`
     /// and `PASSWORD_CONTAINS_USERNAME`.
@@ -53,23 +53,22 @@ impl Mutation {
         Ok(CreateUserPayload { user, user_errors })
     }
 
-    /// Signs in: returns the session token of the user with these HTTP Basic credentials
-    /// ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)). If the present session token is valid for more than
-    /// 60 seconds, it is returned again. Otherwise a new one is issued.
+    /// Returns the session token of the user. If the user has a session token that is valid for more than 60
+    /// seconds, it is returned. Otherwise, a new one is issued.
     ///
-    /// Wrong credentials cause the error `UNAUTHENTICATED` with the reason `INVALID_CREDENTIALS`. After too many
+    /// Requires HTTP Basic credentials ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)). Wrong credentials cause the error `UNAUTHENTICATED` with the reason `INVALID_CREDENTIALS`. After too many
     /// failed attempts, the error is `RATE_LIMITED`.
     async fn create_token(
         &self,
         ctx: &Context<'_>,
         #[graphql(
             desc = "The lifetime of a new session token, in seconds: 120 to 2592000 (30 days). It does \
-                    not change a token that is returned again."
+                    not change an existing session token."
         )]
         expires_in: Option<i32>,
         #[graphql(
             default_with = "Some(false)",
-            desc = "Issue a new session token in any case, and revoke the present one."
+            desc = "Issue a new session token, and revoke the existing one."
         )]
         fresh: Option<bool>,
     ) -> Result<SessionToken> {
@@ -182,8 +181,8 @@ impl Mutation {
     /// Deletes the caller, or, for admins, any user. Revokes all tokens of the deleted user.
     ///
     /// Requires a session token, HTTP Basic credentials, or an access token with the scope `account:write`.
-    /// With a token, the caller's own deletion also requires the password. Another user requires the role
-    /// `ADMIN`. `userErrors` can contain `WRONG_PASSWORD`, `LAST_ADMIN` and `INVALID`.
+    /// A caller who deletes their own user with a token must also give the password. Another user requires the
+    /// role `ADMIN`. `userErrors` can contain `WRONG_PASSWORD`, `LAST_ADMIN` and `INVALID`.
     async fn delete_user(
         &self,
         ctx: &Context<'_>,

@@ -97,8 +97,8 @@ impl From<UpdateUserInput> for Profile {
 pub(crate) struct DeleteUserInput {
     /// The ID of the user. The default is the caller.
     pub(super) id: Option<ID>,
-    /// The password of the caller. It is required if the caller deletes themselves with a token, and
-    /// ignored otherwise.
+    /// The password of the caller. Required if callers delete their own user with a token, and ignored
+    /// otherwise.
     pub(super) password: Option<String>,
 }
 
