@@ -1,14 +1,14 @@
-//! What one GraphQL document may ask for.
+//! Limits of a GraphQL document.
 
 use clap::{ArgAction, Args};
 
 use crate::config::ranges;
 
-/// What one GraphQL document may ask for. An error names the limit that was exceeded.
+/// Limits of a GraphQL document. The error `LIMIT_EXCEEDED` names the limit that a document exceeds.
 #[derive(Args, Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The longest document, in bytes.
+    /// Largest length of a document, in bytes.
     #[arg(
         long = "limit-document-bytes",
         env = "SYMBOLON_LIMIT_DOCUMENT_BYTES",
@@ -18,7 +18,7 @@ pub struct Limits {
     )]
     pub document_bytes: usize,
 
-    /// Tokens of a document: names, ranges, strings and punctuation; and values in its variables.
+    /// Largest number of tokens of a document, and of values in its variables.
     #[arg(
         long = "limit-tokens",
         env = "SYMBOLON_LIMIT_TOKENS",
@@ -28,7 +28,7 @@ pub struct Limits {
     )]
     pub tokens: usize,
 
-    /// Brackets within brackets, in a document and in its variables.
+    /// Largest nesting of brackets in a document and of values in its variables.
     #[arg(
         long = "limit-nesting",
         env = "SYMBOLON_LIMIT_NESTING",
@@ -38,7 +38,7 @@ pub struct Limits {
     )]
     pub nesting: usize,
 
-    /// Selections of a document with its fragments spread out.
+    /// Largest number of selections and of their directives, with fragments expanded.
     #[arg(
         long = "limit-selections",
         env = "SYMBOLON_LIMIT_SELECTIONS",
@@ -48,7 +48,7 @@ pub struct Limits {
     )]
     pub selections: usize,
 
-    /// Fields within fields.
+    /// Largest depth of fields within fields.
     #[arg(
         long = "limit-depth",
         env = "SYMBOLON_LIMIT_DEPTH",
@@ -58,7 +58,7 @@ pub struct Limits {
     )]
     pub depth: usize,
 
-    /// Fields of the root of an operation.
+    /// Largest number of root fields of an operation, with fragments expanded.
     #[arg(
         long = "limit-root-fields",
         env = "SYMBOLON_LIMIT_ROOT_FIELDS",
@@ -68,27 +68,8 @@ pub struct Limits {
     )]
     pub root_fields: usize,
 
-    /// Aliases.
-    #[arg(
-        long = "limit-aliases",
-        env = "SYMBOLON_LIMIT_ALIASES",
-        value_name = "N",
-        default_value_t = 100,
-        value_parser = |text: &str| ranges::LIMIT_ALIASES.parse::<usize>(text)
-    )]
-    pub aliases: usize,
-
-    /// Directives.
-    #[arg(
-        long = "limit-directives",
-        env = "SYMBOLON_LIMIT_DIRECTIVES",
-        value_name = "N",
-        default_value_t = 50,
-        value_parser = |text: &str| ranges::LIMIT_DIRECTIVES.parse::<usize>(text)
-    )]
-    pub directives: usize,
-
-    /// Fields that may have to be resolved; those of a list count once for each entry that it can have.
+    /// Largest complexity of a document: its number of fields. The fields of a list are multiplied by the
+    /// largest number of its entries.
     #[arg(
         long = "limit-complexity",
         env = "SYMBOLON_LIMIT_COMPLEXITY",
@@ -98,7 +79,7 @@ pub struct Limits {
     )]
     pub complexity: usize,
 
-    /// Whether clients may ask for the schema; without it, errors do not suggest names either.
+    /// Allow introspection of the schema. If it is disabled, error messages do not suggest names either.
     #[arg(long, env = "SYMBOLON_INTROSPECTION", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub introspection: bool,
 }

@@ -29,9 +29,9 @@ const MAX_CONNECTIONS_OF_A_POOL: u64 = 10_000;
 const MAX_MILLISECONDS: u64 = 600_000;
 /// An hour.
 const MAX_SECONDS: u64 = 3600;
-/// More than any document of 16 MiB has.
+/// A document of 16 MiB cannot have more.
 const MAX_COUNT: u64 = 16_777_216;
-/// DocumentCache are parsed and executed by recursion.
+/// Documents are parsed and executed recursively.
 const MAX_DEPTH: u64 = 100;
 
 pub(super) const TOKEN_LIFETIME: Number = number(
@@ -75,8 +75,6 @@ pub(super) const LIMIT_NESTING: Number = number("SYMBOLON_LIMIT_NESTING", 1, MAX
 pub(super) const LIMIT_SELECTIONS: Number = number("SYMBOLON_LIMIT_SELECTIONS", 1, MAX_COUNT);
 pub(super) const LIMIT_DEPTH: Number = number("SYMBOLON_LIMIT_DEPTH", 1, MAX_DEPTH);
 pub(super) const LIMIT_ROOT_FIELDS: Number = number("SYMBOLON_LIMIT_ROOT_FIELDS", 1, MAX_COUNT);
-pub(super) const LIMIT_ALIASES: Number = number("SYMBOLON_LIMIT_ALIASES", 0, MAX_COUNT);
-pub(super) const LIMIT_DIRECTIVES: Number = number("SYMBOLON_LIMIT_DIRECTIVES", 0, MAX_COUNT);
 pub(super) const LIMIT_COMPLEXITY: Number = number("SYMBOLON_LIMIT_COMPLEXITY", 1, MAX_COUNT);
 
 impl Number {
@@ -109,7 +107,7 @@ impl Number {
 
 impl Config {
     /// Every number that is set, with its range.
-    fn ranges(&self) -> [(Number, u64); 28] {
+    fn ranges(&self) -> [(Number, u64); 26] {
         let (http, limits, postgres) = (&self.http, &self.limits, &self.postgres);
         let threads = self.hash_threads.map_or(1, NonZeroUsize::get);
         [
@@ -141,8 +139,6 @@ impl Config {
             (LIMIT_SELECTIONS, limits.selections as u64),
             (LIMIT_DEPTH, limits.depth as u64),
             (LIMIT_ROOT_FIELDS, limits.root_fields as u64),
-            (LIMIT_ALIASES, limits.aliases as u64),
-            (LIMIT_DIRECTIVES, limits.directives as u64),
             (LIMIT_COMPLEXITY, limits.complexity as u64),
         ]
     }

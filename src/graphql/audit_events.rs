@@ -1,175 +1,104 @@
-//! The connection of the audit trail.
+//! The audit trail.
 
-use async_graphql::connection::PageInfo;
-use async_graphql::{Enum, ID, Object, SimpleObject};
+use async_graphql::{Enum, ID, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use crate::error::Error;
-use crate::graphql::object_types::Role;
-use crate::graphql::pagination::{Arguments, cursor};
-use crate::model::audit_event::{self, EventFilter};
-use crate::service::Services;
-use crate::service::authorization::Caller;
+use crate::graphql::connection::Connection;
+use crate::graphql::user::Role;
+use crate::model::audit_event;
 
 /// A page of the audit trail.
-#[derive(Debug)]
-pub(crate) struct AuditEventConnection {
-    edges: Vec<AuditEventEdge>,
-    has_previous_page: bool,
-    has_next_page: bool,
+pub(crate) type AuditEventConnection = Connection<AuditEvent>;
+
+/// An event of the audit trail.
+///
+/// The first 10 events with the same kind, user and actor within an hour are recorded separately. The
+/// following ones are combined into one entry, which describes the latest of them.
+#[derive(SimpleObject)]
+pub(crate) struct AuditEvent {
+    /// The ID of the event. Later events have larger IDs.
+    id: ID,
+    /// The kind of the event.
+    kind: AuditEventKind,
+    /// The time of the event. For a combined entry, the time of its first event.
+    at: DateTime<Utc>,
+    /// The time of the latest event of a combined entry. Otherwise equal to `at`.
+    last_at: DateTime<Utc>,
+    /// The number of events of a combined entry. Otherwise 1.
+    count: i64,
+    /// The ID of the user whom the event concerns. The user can have been deleted since. Null if the event
+    /// concerns no existing user, for example a sign-in with an unknown username.
+    user_id: Option<ID>,
+    /// The type of the actor. Null if an early version of the server, which did not store it, recorded the
+    /// event.
+    actor_type: Option<ActorType>,
+    /// The ID of the user who performed the operation. Null if the actor is not a user.
+    actor_id: Option<ID>,
+    /// The type of the credential that authenticated the actor. Null if the actor is not a user.
+    credential_type: Option<CredentialType>,
+    /// The credential that authenticated the actor: the first 12 hexadecimal digits of the SHA-256 digest of
+    /// a session token, or the ID of an access token. Null for a password.
+    credential_id: Option<String>,
+    /// The role of the user before the change. Null unless `kind` is `ROLE_CHANGED`.
+    old_role: Option<Role>,
+    /// The role of the user after the change. Null unless `kind` is `ROLE_CHANGED`.
+    new_role: Option<Role>,
+    /// The username before the change. Null unless `kind` is `PROFILE_CHANGED` and the username changed.
+    old_username: Option<String>,
+    /// The username after the change if `kind` is `PROFILE_CHANGED` and the username changed. The username of
+    /// the deleted user if `kind` is `DELETED`. Otherwise null.
+    username: Option<String>,
+    /// The first 12 hexadecimal digits of the SHA-256 digest of the token that was issued, renewed or
+    /// revoked. Null if the event concerns no token.
+    token: Option<String>,
+    /// The IP address of the client. Null if it is unknown, or if the actor is the operator.
+    address: Option<String>,
+    /// The ID of the HTTP request, as in the server's log and in the response header `X-Request-Id`. Null if
+    /// it is unknown, or if the actor is the operator.
+    request_id: Option<String>,
 }
 
-/// An event on a page.
-#[derive(Clone, Debug, SimpleObject)]
-pub(crate) struct AuditEventEdge {
-    /// Where the event stands in the whole; opaque.
-    cursor: String,
-    /// The event.
-    node: AuditEvent,
-}
-
-/// A page of the audit trail.
-#[Object]
-impl AuditEventConnection {
-    /// The events of the page, each with its cursor.
-    async fn edges(&self) -> &[AuditEventEdge] {
-        &self.edges
-    }
-
-    /// The events of the page.
-    async fn nodes(&self) -> Vec<&AuditEvent> {
-        self.edges.iter().map(|edge| &edge.node).collect()
-    }
-
-    /// Where the page begins and ends, and whether there is more.
-    async fn page_info(&self) -> PageInfo {
-        PageInfo {
-            has_previous_page: self.has_previous_page,
-            has_next_page: self.has_next_page,
-            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+impl From<audit_event::AuditEvent> for AuditEvent {
+    fn from(event: audit_event::AuditEvent) -> Self {
+        Self {
+            id: event.id.into(),
+            kind: event.kind.into(),
+            at: event.at,
+            last_at: event.last_at,
+            count: event.count,
+            user_id: event.user.map(ID::from),
+            actor_type: event.actor_type.map(Into::into),
+            actor_id: event.actor.map(ID::from),
+            credential_type: event.credential_type.map(Into::into),
+            credential_id: event.credential_id,
+            old_role: event.old_role.map(Into::into),
+            new_role: event.new_role.map(Into::into),
+            old_username: event.old_username,
+            username: event.username,
+            token: event.token,
+            address: event.address,
+            request_id: event.request_id,
         }
     }
 }
 
-/// An event of an account or a token. An account can repeat most operations at will, so the first 10 events
-/// of one kind, account and actor within an hour have rows of their own. Later ones are counted in one row,
-/// which has what is known of the last of them.
-#[derive(Clone, Debug)]
-pub(crate) struct AuditEvent(audit_event::AuditEvent);
-
-/// An event of an account or a token. An account can repeat most operations at will, so the first 10 events
-/// of one kind, account and actor within an hour have rows of their own. Later ones are counted in one row,
-/// which has what is known of the last of them.
-#[Object]
-impl AuditEvent {
-    /// Its number, in the order in which the events were recorded.
-    async fn id(&self) -> ID {
-        self.0.id.into()
-    }
-
-    /// What happened.
-    async fn kind(&self) -> AuditEventKind {
-        self.0.kind.into()
-    }
-
-    /// When, or when first.
-    async fn at(&self) -> DateTime<Utc> {
-        self.0.at
-    }
-
-    /// When last; the same unless it was counted.
-    async fn last_at(&self) -> DateTime<Utc> {
-        self.0.last_at
-    }
-
-    /// How often.
-    async fn count(&self) -> i64 {
-        self.0.count
-    }
-
-    /// The number of the account that it happened to, which may be gone by now. Null if there never
-    /// was one.
-    async fn user_id(&self) -> Option<ID> {
-        self.0.user.map(ID::from)
-    }
-
-    /// The type of the actor. Null for an event of an earlier version, which did not record it.
-    async fn actor_type(&self) -> Option<ActorType> {
-        self.0.actor_type.map(Into::into)
-    }
-
-    /// The number of the account that did it. Null unless an account did it.
-    async fn actor_id(&self) -> Option<ID> {
-        self.0.actor.map(ID::from)
-    }
-
-    /// The kind of credential by which the account did it, or the last of them. Null unless an account
-    /// did it.
-    async fn credential_type(&self) -> Option<CredentialType> {
-        self.0.credential_type.map(Into::into)
-    }
-
-    /// The first 12 hexadecimal digits of the SHA-256 digest of that session token, or the number of that
-    /// access token. Null for a password.
-    async fn credential_id(&self) -> Option<&str> {
-        self.0.credential_id.as_deref()
-    }
-
-    /// The role that the account had before `ROLE_CHANGED`.
-    async fn old_role(&self) -> Option<Role> {
-        self.0.old_role.map(Into::into)
-    }
-
-    /// The role that the account has after `ROLE_CHANGED`.
-    async fn new_role(&self) -> Option<Role> {
-        self.0.new_role.map(Into::into)
-    }
-
-    /// The username before the account was renamed, of `PROFILE_CHANGED`. Null if it was not renamed.
-    async fn old_username(&self) -> Option<&str> {
-        self.0.old_username.as_deref()
-    }
-
-    /// The username after the account was renamed, of `PROFILE_CHANGED`, or the username of the deleted
-    /// account, of `DELETED`. It stays as long as the event is kept, also when the account is deleted.
-    async fn username(&self) -> Option<&str> {
-        self.0.username.as_deref()
-    }
-
-    /// The first 12 hexadecimal digits of the SHA-256 digest of the token that it happened to.
-    async fn token(&self) -> Option<&str> {
-        self.0.token.as_deref()
-    }
-
-    /// The address that it, or the last of them, was asked for from.
-    async fn address(&self) -> Option<&str> {
-        self.0.address.as_deref()
-    }
-
-    /// The id of the request that asked for it, or for the last of them, as the log has it.
-    async fn request_id(&self) -> Option<&str> {
-        self.0.request_id.as_deref()
-    }
-}
-
-/// The type of an actor.
+/// The type of the actor of an audit event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(name = "AuditActorType", remote = "audit_event::ActorType")]
 pub(crate) enum ActorType {
     /// A client that was not authenticated.
     Anonymous,
-    /// An account.
+    /// An authenticated user.
     User,
     /// The operator, through the command line or the library.
     Operator,
 }
 
-/// The kind of credential that authenticated a request.
+/// The type of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(name = "AuditCredentialType", remote = "audit_event::CredentialType")]
 pub(crate) enum CredentialType {
-    /// The username and the password.
+    /// A username and a password.
     Password,
     /// A session token.
     SessionToken,
@@ -177,53 +106,34 @@ pub(crate) enum CredentialType {
     AccessToken,
 }
 
-/// What can happen to an account or a token.
+/// The kind of an audit event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "audit_event::AuditEventKind")]
 pub(crate) enum AuditEventKind {
-    /// An account was made.
+    /// A user was created.
     Registered,
-    /// A password was accepted.
+    /// A user signed in with a password.
     SignedIn,
-    /// A password was not accepted. Counted for each account and hour.
+    /// A sign-in failed because the password was wrong. The events of one user within an hour are one entry.
     SignInFailed,
-    /// An attempt was refused before the password was looked at. Counted for each account and hour.
+    /// A sign-in was refused after too many attempts. The events of one user within an hour are one entry.
     Throttled,
-    /// A new token was handed out.
+    /// A token was issued.
     TokenIssued,
-    /// A session token lives longer than it would have.
+    /// A session token was extended.
     TokenRenewed,
-    /// A token was ended before its time.
+    /// A token was revoked before it expired.
     TokenRevoked,
-    /// An account has another password.
+    /// The password of a user was changed.
     PasswordChanged,
-    /// An account has another name or e-mail address.
+    /// The username or the e-mail address of a user was changed.
     ProfileChanged,
-    /// An account has another role.
+    /// The role of a user was changed.
     RoleChanged,
-    /// An account may not sign in any more.
+    /// A user was disabled.
     Disabled,
-    /// An account may sign in again.
+    /// A disabled user was enabled.
     Enabled,
-    /// An account was deleted.
+    /// A user was deleted.
     Deleted,
-}
-
-pub(super) async fn audit_events(
-    services: &Services,
-    caller: Caller<'_>,
-    filter: EventFilter,
-    arguments: Arguments,
-) -> Result<AuditEventConnection, Error> {
-    let page = arguments.page("event")?;
-    let page = services.audit.page(caller, filter, page).await?;
-    let edge = |event: audit_event::AuditEvent| AuditEventEdge {
-        cursor: cursor("event", -event.id),
-        node: AuditEvent(event),
-    };
-    Ok(AuditEventConnection {
-        edges: page.items.into_iter().map(edge).collect(),
-        has_previous_page: page.has_previous,
-        has_next_page: page.has_next,
-    })
 }

@@ -1,4 +1,4 @@
-//! What resolvers ask of the context.
+//! Data of a request for resolvers, guards and extensions.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,22 +7,31 @@ use async_graphql::{Context, Result};
 
 use crate::error::Error;
 use crate::graphql::data_loader::Rows;
-use crate::graphql::document_cache::Document;
+use crate::graphql::document::Document;
 use crate::model::identity::Identity;
 use crate::model::user::User;
 use crate::service::Services;
 use crate::service::authentication::Authentication;
+use crate::service::authorization::Caller;
 
-/// Who is asking, for resolvers.
+/// Access to the caller of a request, for resolvers.
 ///
-/// Behind the guard [`Authenticated`](crate::Authenticated) the answer is known and costs nothing;
-/// elsewhere the first question of a request looks it up, and errs with UNAUTHENTICATED if nobody is
-/// known to be asking.
+/// The first call in a request authenticates the request, and later calls return the same identity. Behind
+/// the guard [`Authenticated`](crate::Authenticated), the identity is known already.
 pub trait ContextExt {
-    /// Who the request speaks for.
+    /// Returns the identity with which the request is authenticated.
+    ///
+    /// # Errors
+    ///
+    /// `UNAUTHENTICATED`, with the reason, if the request has no valid Bearer token. `SERVICE_UNAVAILABLE` or
+    /// `INTERNAL_SERVER_ERROR` if the token cannot be looked up.
     fn identity(&self) -> impl Future<Output = Result<Arc<Identity>>> + Send;
 
-    /// The user that the request speaks for.
+    /// Returns the user of the [identity](Self::identity).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`identity`](Self::identity).
     fn current_user(&self) -> impl Future<Output = Result<User>> + Send;
 }
 
@@ -36,14 +45,14 @@ impl ContextExt for Context<'_> {
     }
 }
 
-/// What a request has for its resolvers and hooks.
-pub(super) struct Call {
+/// The data of a request.
+pub(super) struct RequestContext {
     pub(super) authentication: Authentication,
     pub(super) document: Arc<Document>,
     loader: OnceLock<DataLoader<Rows>>,
 }
 
-impl Call {
+impl RequestContext {
     pub(super) fn new(authentication: Authentication, document: Arc<Document>) -> Self {
         Self {
             authentication,
@@ -53,28 +62,29 @@ impl Call {
     }
 }
 
-/// The credentials of the request.
+/// Returns the credentials of the request.
 pub(super) fn authentication<'a>(ctx: &Context<'a>) -> Result<&'a Authentication, Error> {
-    Ok(&call(ctx)?.authentication)
+    Ok(&request(ctx)?.authentication)
 }
 
-/// Loads rows for the fields of the request. It caches nothing: a field that is resolved after a
-/// mutation of the same request sees what the mutation changed.
+/// Returns the caller for use cases, and the services of the instance that received the request. The schema
+/// can have been built for another instance.
+pub(super) fn caller<'a>(ctx: &Context<'a>) -> Result<(Caller<'a>, &'a Services), Error> {
+    let authentication = authentication(ctx)?;
+    Ok((authentication.into(), authentication.services()))
+}
+
+/// Returns the loader of the request. It caches nothing, so that a field that is resolved after a mutation
+/// of the same request returns the changed rows.
 pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Rows>, Error> {
-    let call = call(ctx)?;
+    let request = request(ctx)?;
     let new = || {
-        let services = Arc::clone(call.authentication.services());
+        let services = Arc::clone(request.authentication.services());
         DataLoader::new(Rows(services), tokio::spawn)
     };
-    Ok(call.loader.get_or_init(new))
+    Ok(request.loader.get_or_init(new))
 }
 
-fn call<'a>(ctx: &Context<'a>) -> Result<&'a Call, Error> {
+fn request<'a>(ctx: &Context<'a>) -> Result<&'a RequestContext, Error> {
     ctx.data().map_err(|error| Error::internal(error.message))
-}
-
-/// The services of the instance that the request came to, whichever instance the schema was built for: the
-/// identity and what it acts on are always of one instance.
-pub(super) fn services<'a>(ctx: &Context<'a>) -> Result<&'a Services, Error> {
-    Ok(authentication(ctx)?.services().as_ref())
 }

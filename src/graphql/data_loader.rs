@@ -1,4 +1,4 @@
-//! Load the rows that many fields of one request ask for in one query.
+//! Batch loading: many fields of one request load their rows with one query.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::model::access_token::AccessToken;
 use crate::model::user::UserId;
 use crate::service::Services;
 
-/// Loads rows by their keys. Each kind of rows has its own type of key.
+/// Loads rows by keys. Each type of row has its own type of key.
 pub(super) struct Rows(pub(super) Arc<Services>);
 
-/// The key of the access tokens of an account.
+/// The key of the access tokens of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AccessTokensOf(pub(super) UserId);
 

@@ -1,34 +1,37 @@
-//! Tell errors the way the contract says: `extensions.code` and `reason`, and nothing internal.
+//! Errors of GraphQL responses. Each has a code, and a reason where the error contract defines one, in
+//! `extensions`. Internal causes are logged and not sent.
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 
 use crate::error::Error;
 
-/// Gives every error of a response its code; the error that it was refused with, if it was before
-/// anything was executed.
+/// Sets the code of each error of a response. Returns the error for which the request was refused, if no
+/// field was executed.
 ///
-/// An error of Symbolon's own is recognised by its type. Any other error that a resolver passed on
-/// with `?` may hold anything, a database's text for example: it is logged and masked. One that a
-/// resolver wrote as a message for its clients is theirs and stays. What has no path was refused
-/// before anything was executed.
+/// - An [`Error`] is recognized by its type.
+/// - Any other error that a resolver returned with `?` can contain internal data, such as a message of the
+///   database. It is logged and replaced.
+/// - An error that a resolver created from a message is sent with the code `BAD_USER_INPUT`, unless it has a
+///   code.
+/// - An error without a path was returned by validation.
 pub(crate) fn apply_contract(response: &mut Response, request_id: &str) -> Option<Error> {
     let mut refused = None;
     for error in &mut response.errors {
-        if let Some(ours) = error.source::<Error>().cloned() {
-            tell(error, &ours, request_id);
+        if let Some(source) = error.source::<Error>().cloned() {
+            replace(error, &source, request_id);
             if error.path.is_empty() {
-                refused.get_or_insert(ours);
+                refused.get_or_insert(source);
             }
         } else if error.source.is_some() {
             let cause = std::mem::take(&mut error.message);
-            tell(error, &Error::internal(cause), request_id);
+            replace(error, &Error::internal(cause), request_id);
         } else if error.path.is_empty() {
-            let why = match error.message.as_str() {
-                "Query is too complex." => Error::LimitExceeded("complexity"),
+            let invalid = match error.message.as_str() {
+                TOO_COMPLEX => Error::LimitExceeded("complexity"),
                 message => Error::GraphqlValidationFailed(message.replace('\n', " ")),
             };
-            tell(error, &why, request_id);
-            refused.get_or_insert(why);
+            replace(error, &invalid, request_id);
+            refused.get_or_insert(invalid);
         } else if extensions(error).get("code").is_none() {
             extensions(error).set("code", "BAD_USER_INPUT");
         }
@@ -36,26 +39,30 @@ pub(crate) fn apply_contract(response: &mut Response, request_id: &str) -> Optio
     refused.filter(|_| response.data == Value::Null)
 }
 
-/// A response to a request that was refused whole.
+/// The message with which async-graphql refuses a document that exceeds the limit on complexity.
+pub(super) const TOO_COMPLEX: &str = "Query is too complex.";
+
+/// Returns the response to a request that was refused before execution.
 pub(crate) fn refused(error: &Error, request_id: &str) -> Response {
-    let mut told = ServerError::new("", None);
-    tell(&mut told, error, request_id);
-    Response::from_errors(vec![told])
+    let mut server_error = ServerError::new("", None);
+    replace(&mut server_error, error, request_id);
+    Response::from_errors(vec![server_error])
 }
 
-fn tell(told: &mut ServerError, error: &Error, request_id: &str) {
+/// Logs an error, and replaces the message and the extensions of the error that is sent.
+fn replace(server_error: &mut ServerError, error: &Error, request_id: &str) {
     error.log(request_id);
-    let answer = error.details();
-    told.message = answer.message.into_owned();
-    let extensions = extensions(told);
-    extensions.set("code", answer.code);
-    if let Some(reason) = answer.reason {
+    let details = error.details();
+    server_error.message = details.message.into_owned();
+    let extensions = extensions(server_error);
+    extensions.set("code", details.code);
+    if let Some(reason) = details.reason {
         extensions.set("reason", reason);
     }
-    if let Some(retry_after) = answer.retry_after {
+    if let Some(retry_after) = details.retry_after {
         extensions.set("retryAfter", retry_after);
     }
-    if let Some(limit) = answer.limit {
+    if let Some(limit) = details.limit {
         extensions.set("limit", limit);
     }
     if let Error::Internal(_) = error {

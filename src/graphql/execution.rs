@@ -1,4 +1,4 @@
-//! The one way into a schema: check, parse, check, execute.
+//! Execution of operations: limits, document cache, fast path, time limit, error codes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use crate::config::Limits;
 use crate::error::Error;
-use crate::graphql::context::Call;
-use crate::graphql::document_cache::{Document, DocumentCache, Key};
+use crate::graphql::context::RequestContext;
+use crate::graphql::document::Document;
+use crate::graphql::document_cache::{DocumentCache, Key};
 use crate::graphql::document_limits::check_variables;
 use crate::graphql::errors::{apply_contract, refused};
 use crate::graphql::fast_path::FastPath;
@@ -17,7 +18,7 @@ use crate::graphql::schema::Schema;
 use crate::service::authentication::Authentication;
 use crate::service::run_to_completion;
 
-/// An operation as a client sends it.
+/// An operation as the client sent it.
 #[derive(Debug, Default)]
 pub(crate) struct Operation {
     pub(crate) document: String,
@@ -25,40 +26,40 @@ pub(crate) struct Operation {
     pub(crate) variables: Variables,
 }
 
-/// An operation that may be executed.
+/// An operation within its limits.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) document: Arc<Document>,
-    /// For a document that is new.
+    /// The key of a document that is not in the cache.
     key: Option<Key>,
     text: String,
-    pub(super) variables: Variables,
+    variables: Variables,
 }
 
 impl Prepared {
-    /// The memory that a subscription keeps, at most.
+    /// An upper bound of the memory that a subscription keeps, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.document.bytes() + self.variables.iter().map(variable_bytes).sum::<usize>()
     }
 
-    /// For the library to execute.
+    /// Makes the request that async-graphql executes.
     fn request(self, authentication: Authentication) -> Request {
         let document = self.document;
         let mut request = Request::new(self.text).variables(self.variables);
         request.set_parsed_query(document.parsed());
-        request.data(Call::new(authentication, document))
+        request.data(RequestContext::new(authentication, document))
     }
 }
 
-/// What came of an operation.
+/// The result of an operation.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) response: Response,
-    /// Why it was refused, if it was before anything was executed.
+    /// The reason why the operation was refused, if no field was executed.
     pub(crate) refused: Option<Error>,
 }
 
-/// A schema behind its limits.
+/// Executes operations of a schema, within the limits.
 pub(crate) struct Executor<Q, M, S> {
     schema: async_graphql::Schema<Arc<Q>, M, S>,
     fast_path: Option<Arc<FastPath<Q>>>,
@@ -88,7 +89,7 @@ where
         }
     }
 
-    /// Parses an operation, unless it is known, and checks it against the limits.
+    /// Checks an operation against the limits, and parses it unless the cache contains it.
     pub(crate) fn prepare(&self, operation: Operation) -> Result<Prepared, Error> {
         let Operation {
             document: text,
@@ -96,8 +97,9 @@ where
             mut variables,
         } = operation;
         check_variables(&variables, &self.limits)?;
-        let (document, key) = (self.documents).find(&text, name.as_deref(), &self.limits)?;
-        // Nothing uses the others, and a subscription would keep them.
+        let (document, key) =
+            (self.documents).get_or_parse(&text, name.as_deref(), &self.limits)?;
+        // Variables that are not declared are dropped, because a subscription would keep them in memory.
         let mut declared = Variables::default();
         for name in document.variables() {
             if let Some((name, value)) = variables.remove_entry(name) {
@@ -112,30 +114,32 @@ where
         })
     }
 
-    /// Executes an operation. Whatever takes longer than the time limit goes on to its end; only the
-    /// waiting ends.
+    /// Executes an operation. After the time limit, the response is an error, and the execution continues
+    /// in the background.
     pub(crate) async fn execute(
         &self,
         mut prepared: Prepared,
         authentication: Authentication,
         request_id: &str,
     ) -> Outcome {
-        let new = prepared.key.take();
+        let new_key = prepared.key.take();
         let document = Arc::clone(&prepared.document);
         let fast_path = self.fast_path.clone();
         let schema = self.schema.clone();
         let work = async move {
             if let Some(fast_path) = fast_path
-                && let Some(response) = fast_path.execute(&prepared, &authentication).await
+                && let Some(response) = fast_path
+                    .execute(&prepared.document, &prepared.variables, &authentication)
+                    .await
             {
                 return response;
             }
-            // A new document is rare, and whatever else comes here takes its time.
+            // Boxed, so that the future of the fast path stays small.
             Box::pin(schema.execute(prepared.request(authentication))).await
         };
         let executed = run_to_completion(self.timeout, work.boxed()).await;
-        if let Some(key) = new {
-            self.documents.keep(key, &document);
+        if let Some(key) = new_key {
+            self.documents.insert_valid(key, &document);
         }
         match executed {
             Ok(mut response) => Outcome {
@@ -149,22 +153,22 @@ where
         }
     }
 
-    /// The events of a subscription, until it ends or is dropped.
+    /// Executes a subscription. Returns its events.
     pub(crate) fn subscribe(
         &self,
         mut prepared: Prepared,
         authentication: Authentication,
         request_id: Arc<str>,
     ) -> impl Stream<Item = Response> + Send + use<Q, M, S> {
-        let mut new = prepared.key.take();
+        let mut new_key = prepared.key.take();
         let document = Arc::clone(&prepared.document);
         let documents = Arc::clone(&self.documents);
         let mut events = self.schema.execute_stream(prepared.request(authentication));
         stream::poll_fn(move |cx| {
             let polled = events.poll_next_unpin(cx);
-            // The first poll has validated the document. Subscriptions with the same text share it.
-            if let Some(key) = new.take() {
-                documents.keep(key, &document);
+            // The first poll validates the document.
+            if let Some(key) = new_key.take() {
+                documents.insert_valid(key, &document);
             }
             polled.map(|event| {
                 event.map(|mut event| {
@@ -176,7 +180,7 @@ where
     }
 }
 
-/// The memory that the value of a variable takes, about.
+/// Estimates the memory of a variable, in bytes.
 fn variable_bytes((name, value): (&Name, &Value)) -> usize {
     let mut bytes = name.len() + size_of::<(Name, Value)>();
     let mut values = vec![value];

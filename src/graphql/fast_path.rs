@@ -1,8 +1,8 @@
-//! Execute a known query without what the library does for extensions: it would take a copy of the
-//! document apart, and carry each step and each field through all extensions there are.
+//! Fast path for validated queries: executes their resolvers without the extensions of async-graphql. With
+//! extensions, async-graphql copies the document, and calls each extension for each field.
 //!
-//! This leans on what async-graphql has for its own macros, so it holds for the versions that
-//! `Cargo.toml` allows.
+//! The fast path uses items of async-graphql that are public for its macros only. `Cargo.toml` restricts
+//! its version accordingly.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,19 +10,19 @@ use async_graphql::extensions::Extensions;
 use async_graphql::resolver_utils::resolve_container;
 use async_graphql::{
     Context, Data, EmptyMutation, EmptySubscription, IntrospectionMode, Object, ObjectType,
-    QueryEnv, QueryEnvInner, Response, Schema,
+    QueryEnv, QueryEnvInner, Response, Schema, Variables,
 };
 use futures_util::FutureExt;
 
-use crate::graphql::context::Call;
-use crate::graphql::execution::Prepared;
+use crate::graphql::context::RequestContext;
+use crate::graphql::document::Document;
 use crate::graphql::variables;
 use crate::service::authentication::Authentication;
 
-/// The root of the queries, and what each execution has of the library.
+/// The query root, and values of async-graphql that all executions share.
 pub(super) struct FastPath<Q> {
     query: Arc<Q>,
-    none: Extensions,
+    extensions: Extensions,
     no_data: Arc<Data>,
 }
 
@@ -30,30 +30,33 @@ impl<Q: ObjectType> FastPath<Q> {
     pub(super) fn new(query: Arc<Q>) -> Option<Self> {
         Some(Self {
             query,
-            none: no_extensions()?,
+            extensions: no_extensions()?,
             no_data: Arc::default(),
         })
     }
 
-    /// The response, if the document is such a query.
+    /// Executes a query. Returns `None` if async-graphql must execute it: the query is not validated or has
+    /// introspection or directives, or a field returned an error that a nullable field must catch.
     pub(super) async fn execute(
         &self,
-        prepared: &Prepared,
+        document: &Arc<Document>,
+        variables: &Variables,
         authentication: &Authentication,
     ) -> Option<Response> {
-        let document = &prepared.document;
-        let (known, operation) = document.fast_path()?;
-        let selected = document.selection_set()?;
-        let variables = prepared.variables.clone();
-        let registry = &known.schema.registry;
-        if let Err(error) = variables::check(registry, &operation.node, &variables) {
+        let (validated, operation) = document.fast_path()?;
+        let selection_set = document.selection_set()?;
+        let registry = &validated.schema.registry;
+        if let Err(error) = variables::check(registry, &operation.node, variables) {
             return Some(Response::from_errors(vec![error]));
         }
         let mut data = Data::default();
-        data.insert(Call::new(authentication.clone(), Arc::clone(document)));
+        data.insert(RequestContext::new(
+            authentication.clone(),
+            Arc::clone(document),
+        ));
         let env = QueryEnv::new(QueryEnvInner {
-            extensions: self.none.clone(),
-            variables,
+            extensions: self.extensions.clone(),
+            variables: variables.clone(),
             operation_name: None,
             operation: operation.clone(),
             fragments: document.fragments().clone(),
@@ -64,11 +67,11 @@ impl<Q: ObjectType> FastPath<Q> {
             introspection_mode: IntrospectionMode::Enabled,
             errors: Mutex::default(),
         });
-        let context = env.create_context(&known.schema, None, selected, None);
+        let context = env.create_context(&validated.schema, None, selection_set, None);
         let resolved = resolve_container(&context, &*self.query).await;
-        let errors = taken(&env.errors);
-        if known.has_nullable && (resolved.is_err() || !errors.is_empty()) {
-            known.has_erred();
+        let errors = take(&env.errors);
+        if validated.has_nullable && (resolved.is_err() || !errors.is_empty()) {
+            validated.mark_erred();
             return None;
         }
         let mut response = match resolved {
@@ -76,24 +79,24 @@ impl<Q: ObjectType> FastPath<Q> {
             Err(error) => Response::from_errors(vec![error]),
         };
         response.errors.extend(errors);
-        response.http_headers = taken(&env.http_headers);
+        response.http_headers = take(&env.http_headers);
         Some(response)
     }
 }
 
-fn taken<T: Default>(of: &Mutex<T>) -> T {
-    std::mem::take(&mut *of.lock().unwrap_or_else(PoisonError::into_inner))
+fn take<T: Default>(mutex: &Mutex<T>) -> T {
+    std::mem::take(&mut *mutex.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// What stands for no extensions in the library, which makes it for resolvers only.
+/// Returns an empty set of extensions. It has no public constructor, but a resolver can read one.
 fn no_extensions() -> Option<Extensions> {
     struct Probe(Mutex<Option<Extensions>>);
 
     #[Object]
     impl Probe {
         async fn probe(&self, ctx: &Context<'_>) -> bool {
-            let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            *found = Some(ctx.query_env.extensions.clone());
+            let mut extensions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *extensions = Some(ctx.query_env.extensions.clone());
             true
         }
     }
@@ -101,5 +104,5 @@ fn no_extensions() -> Option<Extensions> {
     let probe = Arc::new(Probe(Mutex::default()));
     let schema = Schema::new(Arc::clone(&probe), EmptyMutation, EmptySubscription);
     schema.execute("{ probe }").now_or_never()?;
-    taken(&probe.0)
+    take(&probe.0)
 }

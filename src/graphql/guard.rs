@@ -1,4 +1,4 @@
-//! Who may resolve a field.
+//! Guards of fields, for the types of an application.
 
 use async_graphql::{Context, Guard, Result};
 
@@ -6,8 +6,9 @@ use crate::graphql::context::{ContextExt, authentication};
 use crate::model::requirement::Requirement;
 use crate::model::user::Role;
 
-/// Lets whoever shows a valid Bearer token pass: `#[graphql(guard = "Authenticated")]`. Everybody else
-/// gets UNAUTHENTICATED, with the reason.
+/// Requires a valid Bearer token: `#[graphql(guard = "Authenticated")]`.
+///
+/// Other requests get the error `UNAUTHENTICATED`, with the reason.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Authenticated;
 
@@ -17,30 +18,35 @@ impl Guard for Authenticated {
     }
 }
 
-/// Lets whoever has this role, or one above it, pass: `#[graphql(guard = "RequireRole(Role::Admin)")]`.
-/// Other users get FORBIDDEN with the reason `ROLE_REQUIRED`, and whom nobody knows UNAUTHENTICATED.
+/// Requires a valid Bearer token of a user with this role or a higher one:
+/// `#[graphql(guard = "RequireRole(Role::Admin)")]`.
+///
+/// Other users get the error `FORBIDDEN` with the reason `ROLE_REQUIRED`. Requests without a valid token get
+/// `UNAUTHENTICATED`.
 #[derive(Clone, Copy, Debug)]
 pub struct RequireRole(pub Role);
 
 impl Guard for RequireRole {
     async fn check(&self, ctx: &Context<'_>) -> Result<()> {
-        let needed = Requirement::token(&[]).with_role(self.0);
-        authentication(ctx)?.require(&needed).await?;
+        let requirement = Requirement::token(&[]).with_role(self.0);
+        authentication(ctx)?.require(&requirement).await?;
         Ok(())
     }
 }
 
-/// Lets tokens with this scope pass: `#[graphql(guard = "RequireScope(\"notes:read\")")]`. Session tokens
-/// and access tokens with the scope `*` have every scope. Other access tokens get FORBIDDEN with the
-/// reason `SCOPE_REQUIRED`, and whom nobody knows UNAUTHENTICATED.
+/// Requires a valid Bearer token with this scope: `#[graphql(guard = "RequireScope(\"notes:read\")")]`.
+///
+/// Session tokens, and access tokens with the scope `*`, have every scope. Other access tokens get the error
+/// `FORBIDDEN` with the reason `SCOPE_REQUIRED`. Requests without a valid token get `UNAUTHENTICATED`.
 #[derive(Clone, Copy, Debug)]
 pub struct RequireScope(pub &'static str);
 
 impl Guard for RequireScope {
     async fn check(&self, ctx: &Context<'_>) -> Result<()> {
         let scopes = [self.0];
-        let needed = Requirement::token(&scopes);
-        authentication(ctx)?.require(&needed).await?;
+        authentication(ctx)?
+            .require(&Requirement::token(&scopes))
+            .await?;
         Ok(())
     }
 }

@@ -1,8 +1,11 @@
-//! The GraphQL state: schema, guard, and how errors are told.
+//! The GraphQL API: schema, guards, limits of documents, and execution.
 
+mod access_token;
 mod audit_events;
+mod connection;
 mod context;
 mod data_loader;
+pub(crate) mod document;
 pub(crate) mod document_cache;
 mod document_limits;
 pub(crate) mod errors;
@@ -10,17 +13,17 @@ pub(crate) mod execution;
 mod fast_path;
 mod guard;
 mod mutation;
-mod mutation_types;
-mod object_types;
-mod pagination;
+mod mutation_inputs;
+mod mutation_payloads;
 mod query;
 mod schema;
+mod session_token;
 mod spec_extension;
-mod user_connection;
+mod user;
+mod user_error;
 mod variables;
 
 use async_graphql::EmptySubscription;
-// The other doors and the app pass a schema on, whatever its roots.
 pub(crate) use async_graphql::{ObjectType, SubscriptionType};
 
 pub use self::context::ContextExt;
@@ -30,7 +33,7 @@ pub use self::query::Query;
 pub use self::schema::{Schema, SchemaBuilder};
 use crate::config::Limits;
 
-/// A schema of the caller's roots, which Symbolon's are among.
+/// Starts a schema with these roots. The application merges Symbolon's roots into them.
 pub(crate) fn schema<Q, M, S>(
     limits: &Limits,
     query: Q,
@@ -45,39 +48,44 @@ where
     SchemaBuilder::new(limits, query, mutation, subscription)
 }
 
-/// Symbolon's roots under the names that roots have. Those to be merged have other names, since two
-/// types of one schema may not share one.
+/// The roots of Symbolon's own schema. [`super::Query`] and [`super::Mutation`] have other names in GraphQL,
+/// since an application merges them into roots that are usually called `Query` and `Mutation`.
 pub(crate) mod own {
     use async_graphql::MergedObject;
 
-    /// What can be asked.
+    /// The queries.
+    ///
+    /// A field that requires credentials returns an error if they are missing or not sufficient. The error
+    /// has the code `UNAUTHENTICATED` or `FORBIDDEN` in `extensions.code`, and the reason in
+    /// `extensions.reason`.
     #[derive(Debug, Default, MergedObject)]
     pub(crate) struct Query(super::Query);
 
-    /// What can be changed.
+    /// The mutations.
+    ///
+    /// A field that requires credentials returns an error if they are missing or not sufficient. The error
+    /// has the code `UNAUTHENTICATED` or `FORBIDDEN` in `extensions.code`, and the reason in
+    /// `extensions.reason`.
+    ///
+    /// Errors in the input are returned in `userErrors`. A field without `userErrors` returns them as an error
+    /// with the code `BAD_USER_INPUT`.
+    ///
+    /// A request can verify one password and set one password. More cause the error `LIMIT_EXCEEDED`.
     #[derive(Debug, Default, MergedObject)]
     pub(crate) struct Mutation(super::Mutation);
 }
 
-/// The same of nothing but Symbolon's own types.
+/// Starts the schema that contains Symbolon's roots only.
 pub(crate) fn own_schema(
     limits: &Limits,
 ) -> SchemaBuilder<own::Query, own::Mutation, EmptySubscription> {
-    schema(
-        limits,
-        own::Query::default(),
-        own::Mutation::default(),
-        EmptySubscription,
-    )
+    let (query, mutation) = (own::Query::default(), own::Mutation::default());
+    schema(limits, query, mutation, EmptySubscription)
 }
 
-/// Symbolon's own schema, as SDL.
+/// Returns Symbolon's own schema in the GraphQL schema definition language.
 #[must_use]
 pub fn sdl() -> String {
-    async_graphql::Schema::new(
-        own::Query::default(),
-        own::Mutation::default(),
-        EmptySubscription,
-    )
-    .sdl()
+    let (query, mutation) = (own::Query::default(), own::Mutation::default());
+    async_graphql::Schema::new(query, mutation, EmptySubscription).sdl()
 }

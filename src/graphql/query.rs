@@ -1,104 +1,130 @@
-//! The queries. What waits for the database is in a box: each field of a type takes as much memory,
-//! and as long to be moved about, as the largest one of that type.
+//! The queries. Futures that wait for the database are boxed, because the future of each field of a type is
+//! as large as the largest one.
 
+use async_graphql::connection::EmptyFields;
 use async_graphql::{Context, ID, Object, Result};
 
 use crate::error::Error;
-use crate::graphql::audit_events::{AuditEventConnection, AuditEventKind, audit_events};
-use crate::graphql::context::{authentication, services};
-use crate::graphql::object_types::{User, user_id};
-use crate::graphql::pagination::{Arguments, page_size};
-use crate::graphql::user_connection::{UserConnection, users};
+use crate::graphql::audit_events::{AuditEvent, AuditEventConnection, AuditEventKind};
+use crate::graphql::connection::{Connection, PageArguments, page_size};
+use crate::graphql::context::{authentication, caller};
+use crate::graphql::user::{TotalCount, User, UserConnection, user_id};
 use crate::model::audit_event::EventFilter;
 use crate::service::users::UserKey;
 
-/// Symbolon's queries; merge it with your own root.
+/// Symbolon's queries, to be merged with the queries of an application.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query;
 
 /// Symbolon's queries.
 #[Object(name = "SymbolonQuery")]
 impl Query {
-    /// The account of the caller.
+    /// Returns the caller.
+    ///
+    /// Requires a session token or an access token.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
-        let me = services(ctx)?.users.me(authentication(ctx)?).await?;
-        Ok(User(me))
+        let authentication = authentication(ctx)?;
+        let users = &authentication.services().users;
+        Ok(User(users.me(authentication).await?))
     }
 
-    /// The account with this id or this username, exactly one of the two; null if there is none. For
-    /// admins, and for the caller's own account. An access token needs the scope `account:read`.
+    /// Returns the user with this ID or this username, or null if no such user exists. Exactly one of the
+    /// arguments is required.
+    ///
+    /// Requires a session token, or an access token with the scope `account:read`. Requires the role `ADMIN`
+    /// for other users, unless the server is configured to list users for every caller.
     async fn user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The account's number.")] id: Option<ID>,
-        #[graphql(desc = "The account's name, in any spelling that is the same name.")]
-        username: Option<String>,
+        #[graphql(desc = "The ID of the user.")] id: Option<ID>,
+        #[graphql(desc = "The username, in upper or lower case.")] username: Option<String>,
     ) -> Result<Option<User>> {
         let key = match (&id, &username) {
             (Some(id), None) => UserKey::Id(user_id(id)),
             (None, Some(username)) => UserKey::Name(username),
             _ => {
-                let why = "Give exactly one of id and username.".to_owned();
-                return Err(Error::BadUserInput(why).into());
+                let message = "Give exactly one of the arguments id and username.".to_owned();
+                return Err(Error::BadUserInput(message).into());
             }
         };
-        let caller = authentication(ctx)?.into();
-        let found = Box::pin(services(ctx)?.users.find(caller, key)).await?;
-        Ok(found.map(User))
+        let (caller, services) = caller(ctx)?;
+        let user = Box::pin(services.users.find(caller, key)).await?;
+        Ok(user.map(User))
     }
 
-    /// All accounts in the order of their registration, page by page (Relay's connections): 20 a page
-    /// unless `first` or `last` says otherwise, 100 at most. For admins, unless the server is configured
-    /// to list accounts for all of them. An access token needs the scope `account:read`.
+    /// Returns a page of all users, in the order in which they were created. A page has 20 users, or as many as
+    /// `first` or `last` say, up to 100.
+    ///
+    /// Requires a session token, or an access token with the scope `account:read`. Requires the role `ADMIN`,
+    /// unless the server is configured to list users for every caller.
     #[graphql(complexity = "page_size(first, last) * child_complexity + 1")]
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "This many from the start.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "This many from the end.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Return the first users of the list: 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Return users after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last users of the list: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Return users before this cursor.")] before: Option<String>,
     ) -> Result<UserConnection> {
-        let caller = authentication(ctx)?.into();
-        let arguments = Arguments {
+        let arguments = PageArguments {
             first,
             after,
             last,
             before,
         };
-        Ok(Box::pin(users(services(ctx)?, caller, arguments)).await?)
+        let (caller, services) = caller(ctx)?;
+        let page = services.users.page(caller, arguments.parse("user")?);
+        let page = Box::pin(page).await?;
+        let total_count = TotalCount::default();
+        Ok(Connection::new("user", page, total_count, |user| {
+            (user.id().0, User(user))
+        }))
     }
 
-    /// The audit trail: what happened to accounts and tokens, the newest first, page by page (Relay's
-    /// connections): 20 a page unless `first` or `last` says otherwise, 100 at most. For admins. An
-    /// access token needs the scope `audit:read`.
+    /// Returns a page of the audit trail, newest events first. A page has 20 events, or as many as `first` or
+    /// `last` say, up to 100.
+    ///
+    /// Requires the role `ADMIN`, and a session token or an access token with the scope `audit:read`.
     #[graphql(complexity = "page_size(first, last) * child_complexity + 1")]
-    #[expect(clippy::too_many_arguments, reason = "they are the field's")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the arguments of the field"
+    )]
     async fn audit_events(
         &self,
         ctx: &Context<'_>,
         #[graphql(
             name = "userId",
-            desc = "Only what happened to the account with this number."
+            desc = "Return only events that concern the user with this ID."
         )]
         user: Option<ID>,
-        #[graphql(desc = "Only events of this kind.")] kind: Option<AuditEventKind>,
-        #[graphql(desc = "This many from the newest on.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "This many up to the oldest.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Return only events of this kind.")] kind: Option<AuditEventKind>,
+        #[graphql(desc = "Return the newest events of the list: 0 to 100.")] first: Option<i32>,
+        #[graphql(desc = "Return events after this cursor, which are older.")] after: Option<
+            String,
+        >,
+        #[graphql(desc = "Return the oldest events of the list: 0 to 100.")] last: Option<i32>,
+        #[graphql(desc = "Return events before this cursor, which are newer.")] before: Option<
+            String,
+        >,
     ) -> Result<AuditEventConnection> {
-        let caller = authentication(ctx)?.into();
         let filter = EventFilter {
             user: user.as_ref().map(user_id),
             kind: kind.map(Into::into),
         };
-        let arguments = Arguments {
+        let arguments = PageArguments {
             first,
             after,
             last,
             before,
         };
-        Ok(Box::pin(audit_events(services(ctx)?, caller, filter, arguments)).await?)
+        let (caller, services) = caller(ctx)?;
+        let page = services
+            .audit
+            .page(caller, filter, arguments.parse("event")?);
+        let page = Box::pin(page).await?;
+        Ok(Connection::new("event", page, EmptyFields, |event| {
+            (-event.id, AuditEvent::from(event))
+        }))
     }
 }

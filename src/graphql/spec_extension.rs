@@ -1,7 +1,8 @@
-//! What is done within the library's way through a request: coerce variables before anything is
-//! executed, validate no document twice, and keep what stands beside a nullable field that errs.
+//! An extension of async-graphql for rules of the GraphQL specification that it does not implement: variables are
+//! checked before execution, and an error of a nullable field makes only that field null. It also skips the
+//! validation of validated documents.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_graphql::async_trait::async_trait;
 use async_graphql::extensions::{
@@ -11,26 +12,34 @@ use async_graphql::extensions::{
 use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::{Response, ServerError, ServerResult, ValidationResult, Value, Variables};
 
-use crate::graphql::context::Call;
+use crate::graphql::context::RequestContext;
+use crate::graphql::errors::TOO_COMPLEX;
 use crate::graphql::variables;
 
-/// Makes one [`OfRequest`] for each request.
+/// Creates a [`RequestExtension`] for each request.
 pub(super) struct SpecExtension;
 
 impl ExtensionFactory for SpecExtension {
     fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(OfRequest::default())
+        Arc::new(RequestExtension::default())
     }
 }
 
-/// The errors of a request's nullable fields. Such a field is null, and what stands beside it stays
-/// (GraphQL specification, section 6.4.4). The library does so when the value errs, but not when the
-/// resolver or its guard does: then the parent is lost.
+/// The errors of the nullable fields of a request. After an error, a nullable field is null, and its siblings are
+/// not affected ([GraphQL specification, section 6.4.4](https://spec.graphql.org/October2021/#sec-Handling-Field-Errors)).
+/// async-graphql does so if the value of the field causes the error. If its resolver or guard does, async-graphql
+/// makes the parent null.
 #[derive(Default)]
-struct OfRequest(Mutex<Vec<ServerError>>);
+struct RequestExtension(Mutex<Vec<ServerError>>);
+
+impl RequestExtension {
+    fn errors(&self) -> MutexGuard<'_, Vec<ServerError>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[async_trait]
-impl Extension for OfRequest {
+impl Extension for RequestExtension {
     async fn parse_query(
         &self,
         ctx: &ExtensionContext<'_>,
@@ -38,8 +47,8 @@ impl Extension for OfRequest {
         variables: &Variables,
         next: NextParseQuery<'_>,
     ) -> ServerResult<ExecutableDocument> {
-        let call = ctx.data_opt::<Call>();
-        if let Some(operation) = call.and_then(|call| call.document.operation()) {
+        let request = ctx.data_opt::<RequestContext>();
+        if let Some(operation) = request.and_then(|request| request.document.operation()) {
             variables::check(&ctx.schema_env.registry, operation, variables)?;
         }
         next.run(ctx, query, variables).await
@@ -50,19 +59,19 @@ impl Extension for OfRequest {
         ctx: &ExtensionContext<'_>,
         next: NextValidation<'_>,
     ) -> Result<ValidationResult, Vec<ServerError>> {
-        let Some(call) = ctx.data_opt::<Call>() else {
+        let Some(request) = ctx.data_opt::<RequestContext>() else {
             return next.run(ctx).await;
         };
-        if let Some(known) = call.document.known() {
-            return Ok(known.found);
+        let document = &request.document;
+        if let Some(validated) = document.validated() {
+            return Ok(validated.result);
         }
-        let found = next.run(ctx).await?;
-        if !call.document.is_within_complexity(found.complexity) {
-            // The library's message about a document that is too complex.
-            return Err(vec![ServerError::new("Query is too complex.", None)]);
+        let result = next.run(ctx).await?;
+        if !document.is_within_complexity(result.complexity) {
+            return Err(vec![ServerError::new(TOO_COMPLEX, None)]);
         }
-        call.document.is_valid(found, ctx.schema_env);
-        Ok(found)
+        document.mark_validated(result, ctx.schema_env);
+        Ok(result)
     }
 
     async fn execute(
@@ -72,8 +81,7 @@ impl Extension for OfRequest {
         next: NextExecute<'_>,
     ) -> Response {
         let mut response = next.run(ctx, operation_name).await;
-        let mut caught = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        response.errors.append(&mut caught);
+        response.errors.append(&mut self.errors());
         response
     }
 
@@ -83,11 +91,10 @@ impl Extension for OfRequest {
         info: ResolveInfo<'_>,
         next: NextResolve<'_>,
     ) -> ServerResult<Option<Value>> {
-        let nullable = !info.return_type.ends_with('!');
+        let is_nullable = !info.return_type.ends_with('!');
         match next.run(ctx, info).await {
-            Err(error) if nullable => {
-                let mut caught = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                caught.push(error);
+            Err(error) if is_nullable => {
+                self.errors().push(error);
                 Ok(Some(Value::Null))
             }
             resolved => resolved,

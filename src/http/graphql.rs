@@ -35,7 +35,7 @@ where
 {
     pub(super) fn new(state: Arc<AppState>, schema: Schema<Q, M, S>) -> Self {
         let documents = Arc::new(DocumentCache::new(state.document_cache));
-        state.metrics.show(&documents);
+        state.metrics.add_document_cache(&documents);
         let limits = state.limits.clone();
         let executor = Executor::new(schema, documents, limits, state.request_timeout());
         Self {

@@ -14,7 +14,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::error::Error;
-use crate::graphql::document_cache::{Document, DocumentCache};
+use crate::graphql::document::Document;
+use crate::graphql::document_cache::DocumentCache;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FieldLabels {
@@ -79,13 +80,13 @@ impl Metrics {
         }
     }
 
-    /// Shows what the documents of one more schema take.
-    pub(super) fn show(&self, documents: &Arc<DocumentCache>) {
-        let mut all = self
+    /// Adds the document cache of a schema to the metric `cache_bytes`.
+    pub(super) fn add_document_cache(&self, cache: &Arc<DocumentCache>) {
+        let mut caches = self
             .documents
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        all.push(Arc::downgrade(documents));
+        caches.push(Arc::downgrade(cache));
     }
 
     /// Counts a response.
@@ -100,22 +101,15 @@ impl Metrics {
         self.seconds.observe(after.as_secs_f64());
     }
 
-    /// Counts the root fields of a document that was executed.
-    pub(super) fn executed(&self, document: &Document, ok: bool) {
-        let counters = document.counters[usize::from(ok)].get_or_init(|| {
-            let fields = document.root_fields.iter();
-            let counters = fields.map(|field| {
-                let labels = FieldLabels {
-                    operation: document.kind(),
-                    field: Arc::clone(field),
-                    outcome: if ok { "ok" } else { "error" },
-                };
-                self.fields.get_or_create_owned(&labels)
-            });
-            counters.collect()
-        });
-        for counter in counters {
-            counter.inc();
+    /// Counts the root fields of an executed document.
+    pub(super) fn count_root_fields(&self, document: &Document, ok: bool) {
+        for field in &document.root_fields {
+            let labels = FieldLabels {
+                operation: document.kind(),
+                field: Arc::clone(field),
+                outcome: if ok { "ok" } else { "error" },
+            };
+            self.fields.get_or_create(&labels).inc();
         }
     }
 

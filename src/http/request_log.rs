@@ -8,7 +8,7 @@ use std::time::Instant;
 use poem::Request;
 use poem::http::{Method, StatusCode};
 
-use crate::graphql::document_cache::Document;
+use crate::graphql::document::Document;
 use crate::http::{AppState, client_address};
 use crate::model::user::UserId;
 
@@ -57,7 +57,7 @@ impl RequestLog {
         let after = self.at.elapsed();
         state.metrics.responded(status, after);
         if let Some(work) = work {
-            state.metrics.executed(&work.document, work.ok);
+            state.metrics.count_root_fields(&work.document, work.ok);
         }
         tracing::info!(
             target: "symbolon::request",

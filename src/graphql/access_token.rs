@@ -1,0 +1,48 @@
+//! Access tokens.
+
+use std::sync::Arc;
+
+use async_graphql::{ID, Object};
+use chrono::{DateTime, Utc};
+
+use crate::graphql::connection::list_complexity;
+use crate::model::{access_token, text_limits};
+
+/// An access token without its secret.
+pub(crate) struct AccessToken(pub(super) Arc<access_token::AccessToken>);
+
+/// A named, long-lived token, which can do what its user can do within its scopes. The token itself is
+/// returned only once, by `createAccessToken`.
+#[Object]
+impl AccessToken {
+    /// The ID of the access token. IDs are never reused.
+    async fn id(&self) -> ID {
+        self.0.id.into()
+    }
+
+    /// The name of the access token. No other access token of the user has this name.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The scopes of the access token, at most 32. The scope `*` includes all scopes.
+    #[graphql(complexity = "list_complexity(text_limits::SCOPES, child_complexity)")]
+    async fn scopes(&self) -> &[String] {
+        self.0.scopes.as_slice()
+    }
+
+    /// The time at which the access token was created.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// The time at which the access token expires. Null if it does not expire.
+    async fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.0.expires_at
+    }
+
+    /// The time at which the access token was last used, accurate to one minute. Null if it was never used.
+    async fn last_used_at(&self) -> Option<DateTime<Utc>> {
+        self.0.last_used_at
+    }
+}

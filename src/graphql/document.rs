@@ -1,0 +1,326 @@
+//! Parsed documents.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::mem::size_of;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType,
+    Selection, SelectionSet,
+};
+use async_graphql::parser::{Error as ParserError, parse_query};
+use async_graphql::registry::Registry;
+use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
+
+use crate::config::Limits;
+use crate::error::Error;
+use crate::graphql::document_limits::{check_operation, check_text};
+
+/// The memory of a document besides its text and its nodes: entries of tables, and rounding by the allocator.
+pub(super) const OVERHEAD: usize = 1024;
+
+/// One operation of a GraphQL text, with the fragments that it uses.
+pub(crate) struct Document {
+    pub(crate) operation_type: OperationType,
+    /// The name of the operation. An anonymous operation has none.
+    pub(crate) name: Option<String>,
+    /// The names of the root fields, not their aliases.
+    pub(crate) root_fields: Vec<Arc<str>>,
+    /// The names of the root fields, separated by commas, for the request log.
+    pub(crate) fields: String,
+    /// The number of aliases that multiply a response beyond its complexity, with fragments expanded.
+    multiplying_aliases: usize,
+    max_complexity: usize,
+    parsed: ExecutableDocument,
+    /// Set once validation has succeeded. It holds `None` if validation depends on the values of variables.
+    validated: OnceLock<Option<ValidatedDocument>>,
+    bytes: usize,
+}
+
+/// The result of a validation that holds for all values of variables.
+pub(super) struct ValidatedDocument {
+    pub(super) result: ValidationResult,
+    pub(super) schema: SchemaEnv,
+    /// The operation without its selections, if the fast path can execute it.
+    pub(super) fast_path: Option<Positioned<OperationDefinition>>,
+    /// Whether a selected field is nullable.
+    pub(super) has_nullable: bool,
+    /// Whether an execution on the fast path returned an error in a document with nullable fields.
+    erred: AtomicBool,
+}
+
+impl ValidatedDocument {
+    /// Excludes the document from the fast path. A nullable field must catch the error, which is done by
+    /// [`SpecExtension`](crate::graphql::spec_extension::SpecExtension).
+    pub(super) fn mark_erred(&self) {
+        self.erred.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Document {
+    /// Parses a text, selects the operation, and checks it against the limits.
+    pub(super) fn parse(text: &str, name: Option<&str>, limits: &Limits) -> Result<Self, Error> {
+        let tokens = check_text(text, limits)?;
+        let mut parsed = parse_query(text).map_err(|error| parse_error(&error))?;
+        let has_one_operation = parsed.operations.iter().count() == 1;
+        let (name, operation) = select_operation(&mut parsed, name)?;
+        let cost = check_operation(&parsed.fragments, &operation.node, limits)?;
+        if !has_one_operation {
+            // The fragments of other operations use variables that this operation does not declare.
+            let used = cost.fragments;
+            parsed.fragments.retain(|name, _| used.contains(name));
+        }
+        let mut root_fields = Vec::new();
+        let selections = &operation.node.selection_set.node;
+        collect_root_fields(&parsed.fragments, selections, &mut root_fields);
+        let operation_type = operation.node.ty;
+        parsed.operations = DocumentOperations::Single(operation);
+        Ok(Self {
+            operation_type,
+            name,
+            fields: root_fields.join(","),
+            root_fields,
+            // The largest node for each token. Vectors can have twice the capacity that they need.
+            bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
+            multiplying_aliases: cost.multiplying_aliases,
+            max_complexity: limits.complexity,
+            parsed,
+            validated: OnceLock::new(),
+        })
+    }
+
+    /// The GraphQL keyword of the operation type.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.operation_type {
+            OperationType::Query => "query",
+            OperationType::Mutation => "mutation",
+            OperationType::Subscription => "subscription",
+        }
+    }
+
+    /// An upper bound of the memory of the document, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The names of the variables that the operation declares.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &Name> {
+        let definitions = self
+            .operation()
+            .map(|operation| &operation.variable_definitions);
+        definitions
+            .into_iter()
+            .flatten()
+            .map(|definition| &definition.node.name.node)
+    }
+
+    /// Copies the parsed document, since async-graphql consumes the one that it executes.
+    pub(super) fn parsed(&self) -> ExecutableDocument {
+        self.parsed.clone()
+    }
+
+    pub(super) fn operation(&self) -> Option<&OperationDefinition> {
+        match &self.parsed.operations {
+            DocumentOperations::Single(operation) => Some(&operation.node),
+            DocumentOperations::Multiple(_) => None,
+        }
+    }
+
+    pub(super) fn selection_set(&self) -> Option<&Positioned<SelectionSet>> {
+        self.operation().map(|operation| &operation.selection_set)
+    }
+
+    pub(super) fn fragments(&self) -> &HashMap<Name, Positioned<FragmentDefinition>> {
+        &self.parsed.fragments
+    }
+
+    /// Whether validation succeeded, for the present values of variables at least.
+    pub(super) fn is_valid(&self) -> bool {
+        self.validated.get().is_some()
+    }
+
+    /// The result of the validation, if it holds for all values of variables.
+    pub(super) fn validated(&self) -> Option<&ValidatedDocument> {
+        self.validated.get()?.as_ref()
+    }
+
+    /// The validated document and the operation without its selections, if the fast path can execute it.
+    pub(super) fn fast_path(
+        &self,
+    ) -> Option<(&ValidatedDocument, &Positioned<OperationDefinition>)> {
+        let validated = self.validated()?;
+        let operation = validated.fast_path.as_ref()?;
+        (!validated.erred.load(Ordering::Relaxed)).then_some((validated, operation))
+    }
+
+    /// Whether the complexity is within its limit. Aliases that async-graphql does not count can be in each
+    /// entry of a list. The complexity, or the size of the schema, limits the number of entries.
+    pub(super) fn is_within_complexity(&self, complexity: usize) -> bool {
+        let factor = self.multiplying_aliases.saturating_add(1);
+        complexity.saturating_mul(factor) <= self.max_complexity
+    }
+
+    /// Stores the result of a successful validation. If the complexity of a field depends on variables, each
+    /// request must be validated with its values.
+    pub(super) fn mark_validated(&self, result: ValidationResult, schema: &SchemaEnv) {
+        self.validated.get_or_init(|| {
+            let (depends_on_variables, has_nullable) = self.inspect_fields(&schema.registry);
+            (!depends_on_variables).then(|| ValidatedDocument {
+                result,
+                schema: schema.clone(),
+                fast_path: self.fast_path_operation(),
+                has_nullable,
+                erred: AtomicBool::new(false),
+            })
+        });
+    }
+
+    /// All selections of the operation and of its fragments.
+    fn selections(&self) -> Vec<&Selection> {
+        let fragments = self.parsed.fragments.values();
+        let fragments = fragments.map(|fragment| &fragment.node.selection_set.node);
+        let operation = self.selection_set().map(|set| &set.node);
+        let mut sets: Vec<_> = fragments.chain(operation).collect();
+        let mut selections = Vec::new();
+        while let Some(set) = sets.pop() {
+            for selection in &set.items {
+                selections.push(&selection.node);
+                match &selection.node {
+                    Selection::Field(field) => sets.push(&field.node.selection_set.node),
+                    Selection::InlineFragment(inline) => sets.push(&inline.node.selection_set.node),
+                    Selection::FragmentSpread(_) => {}
+                }
+            }
+        }
+        selections
+    }
+
+    /// Returns whether the complexity of a field depends on variables, and whether a field is nullable.
+    /// Fields are compared by name only, so that a field of another type can cause a false positive.
+    fn inspect_fields(&self, registry: &Registry) -> (bool, bool) {
+        let (mut depends_on_variables, mut has_nullable) = (false, false);
+        for selection in self.selections() {
+            let Selection::Field(field) = selection else {
+                continue;
+            };
+            let mut arguments = field.node.arguments.iter();
+            let has_variables =
+                arguments.any(|(_, value)| value.node.clone().into_const().is_none());
+            let types = registry.types.iter();
+            let types = types.filter(|(name, _)| !name.starts_with("__"));
+            let fields = types.filter_map(|(_, ty)| ty.field_by_name(&field.node.name.node));
+            for field in fields {
+                depends_on_variables |= has_variables && field.compute_complexity.is_some();
+                // A type without nullable parts has one `!` more than it has lists.
+                let count = |character| field.ty.matches(character).count();
+                has_nullable |= count('!') <= count('[');
+            }
+        }
+        (depends_on_variables, has_nullable)
+    }
+
+    /// Returns the operation without its selections, if the fast path can execute it: a query without
+    /// directives and without introspection.
+    fn fast_path_operation(&self) -> Option<Positioned<OperationDefinition>> {
+        let has_directives = |selection: &Selection| !selection.directives().is_empty();
+        let is_introspection =
+            |field: &Arc<str>| field.starts_with('_') && field.as_ref() != "__typename";
+        if self.operation_type != OperationType::Query
+            || self.selections().into_iter().any(has_directives)
+            || self.root_fields.iter().any(is_introspection)
+        {
+            return None;
+        }
+        let DocumentOperations::Single(operation) = &self.parsed.operations else {
+            return None;
+        };
+        let OperationDefinition {
+            ty,
+            variable_definitions,
+            directives,
+            ..
+        } = &operation.node;
+        let without_selections = OperationDefinition {
+            ty: *ty,
+            variable_definitions: variable_definitions.clone(),
+            directives: directives.clone(),
+            selection_set: Positioned::default(),
+        };
+        Some(Positioned::new(without_selections, operation.pos))
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, fields) = (self.kind(), &self.root_fields);
+        write!(f, "Document({kind} {:?} of {fields:?})", self.name)
+    }
+}
+
+/// Takes the operation to execute out of the document (GraphQL specification, section 6.1). async-graphql
+/// confuses the variables of several operations, so that only one can stay.
+fn select_operation(
+    document: &mut ExecutableDocument,
+    name: Option<&str>,
+) -> Result<(Option<String>, Positioned<OperationDefinition>), Error> {
+    let refuse = |message: &str| Err(Error::GraphqlValidationFailed(message.to_owned()));
+    let empty = DocumentOperations::Multiple(HashMap::new());
+    let mut operations = match (std::mem::replace(&mut document.operations, empty), name) {
+        (DocumentOperations::Single(operation), None) => return Ok((None, operation)),
+        (DocumentOperations::Single(_), Some(_)) => {
+            return refuse(
+                "The operation is anonymous. Remove operationName, or name the operation.",
+            );
+        }
+        (DocumentOperations::Multiple(operations), _) => operations,
+    };
+    let name = match (name, operations.len()) {
+        (Some(name), _) => name.to_owned(),
+        (None, 1) => operations
+            .keys()
+            .next()
+            .map(Name::to_string)
+            .unwrap_or_default(),
+        (None, _) => {
+            return refuse("The document has several operations. Select one with operationName.");
+        }
+    };
+    match operations.remove(name.as_str()) {
+        Some(operation) => Ok((Some(name), operation)),
+        None => refuse("The document has no operation with the name in operationName."),
+    }
+}
+
+/// Collects the names of the root fields. [`check_operation`] has limited their number.
+fn collect_root_fields(
+    fragments: &HashMap<Name, Positioned<FragmentDefinition>>,
+    set: &SelectionSet,
+    fields: &mut Vec<Arc<str>>,
+) {
+    for selection in &set.items {
+        let set = match &selection.node {
+            Selection::Field(field) => {
+                fields.push(field.node.name.node.as_str().into());
+                continue;
+            }
+            Selection::InlineFragment(inline) => Some(&inline.node.selection_set),
+            Selection::FragmentSpread(spread) => {
+                let fragment = fragments.get(&spread.node.fragment_name.node);
+                fragment.map(|fragment| &fragment.node.selection_set)
+            }
+        };
+        if let Some(set) = set {
+            collect_root_fields(fragments, &set.node, fields);
+        }
+    }
+}
+
+/// Converts an error of the parser. Its message has several lines, of which only the position is useful.
+fn parse_error(error: &ParserError) -> Error {
+    let position = error.positions().next();
+    let position = position.map(|at| format!(" at line {}, column {}", at.line, at.column));
+    let position = position.unwrap_or_default();
+    Error::GraphqlParseFailed(format!("The document has a syntax error{position}."))
+}

@@ -1,0 +1,75 @@
+//! The results of mutations.
+
+use async_graphql::{ID, Result, SimpleObject};
+
+use crate::graphql::access_token::AccessToken;
+use crate::graphql::connection::list_complexity;
+use crate::graphql::session_token::SessionToken;
+use crate::graphql::user::User;
+use crate::graphql::user_error::{MAX_USER_ERRORS, UserError, split};
+use crate::model::validation::MutationError;
+use crate::service::visible_user::VisibleUser;
+
+/// The result of `createUser`.
+#[derive(SimpleObject)]
+pub(crate) struct CreateUserPayload {
+    /// The new user. Null if the input was refused.
+    pub(super) user: Option<User>,
+    /// The errors in the input, at most 3. Empty if the user was created.
+    #[graphql(complexity = "list_complexity(MAX_USER_ERRORS, child_complexity)")]
+    pub(super) user_errors: Vec<UserError>,
+}
+
+/// The result of `changePassword`.
+#[derive(SimpleObject)]
+pub(crate) struct ChangePasswordPayload {
+    /// A new session token, which replaces all earlier tokens. Null if the input was refused.
+    pub(super) token: Option<SessionToken>,
+    /// The errors in the input, at most 3. Empty if the password was changed.
+    #[graphql(complexity = "list_complexity(MAX_USER_ERRORS, child_complexity)")]
+    pub(super) user_errors: Vec<UserError>,
+}
+
+/// The result of `createAccessToken`.
+#[derive(SimpleObject)]
+pub(crate) struct CreateAccessTokenPayload {
+    /// The access token, for the header `Authorization: Bearer <token>`: `sym_` and 38 letters and digits, of
+    /// which the last 6 are a checksum. The server does not store it, and cannot return it again. Null if
+    /// the input was refused.
+    pub(super) token: Option<String>,
+    /// The access token without its secret. Null if the input was refused.
+    pub(super) access_token: Option<AccessToken>,
+    /// The errors in the input, at most 3. Empty if the access token was created.
+    #[graphql(complexity = "list_complexity(MAX_USER_ERRORS, child_complexity)")]
+    pub(super) user_errors: Vec<UserError>,
+}
+
+/// The result of `deleteUser`.
+#[derive(SimpleObject)]
+pub(crate) struct DeleteUserPayload {
+    /// The ID of the deleted user. Null if the operation was refused.
+    pub(super) deleted_user_id: Option<ID>,
+    /// The reasons why the operation was refused, at most 3. Empty if the user was deleted.
+    #[graphql(complexity = "list_complexity(MAX_USER_ERRORS, child_complexity)")]
+    pub(super) user_errors: Vec<UserError>,
+}
+
+/// The result of a mutation that changes a user.
+#[derive(SimpleObject)]
+pub(crate) struct UserPayload {
+    /// The user after the change. Null if the operation was refused.
+    user: Option<User>,
+    /// The reasons why the operation was refused, at most 3. Empty if it succeeded.
+    #[graphql(complexity = "list_complexity(MAX_USER_ERRORS, child_complexity)")]
+    user_errors: Vec<UserError>,
+}
+
+impl UserPayload {
+    pub(super) fn new(result: Result<VisibleUser, MutationError>) -> Result<Self> {
+        let (user, user_errors) = split(result)?;
+        Ok(Self {
+            user: user.map(User),
+            user_errors,
+        })
+    }
+}

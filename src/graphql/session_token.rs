@@ -1,0 +1,37 @@
+//! Session tokens.
+
+use async_graphql::SimpleObject;
+use chrono::{DateTime, Utc};
+
+use crate::graphql::user::User;
+use crate::service::sessions::IssuedToken;
+
+/// A session token. Each user has at most one. Clients send it in the header
+/// `Authorization: Bearer <token>` ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)) until
+/// it expires or is revoked.
+#[derive(SimpleObject)]
+#[graphql(name = "Token")]
+pub(crate) struct SessionToken {
+    /// The token: 32 characters.
+    token: String,
+    /// The type of the token. Always `Bearer`.
+    token_type: &'static str,
+    /// The time at which the token expires.
+    expires_at: DateTime<Utc>,
+    /// The number of seconds until the token expires.
+    expires_in: i64,
+    /// The user whom the token authenticates.
+    user: User,
+}
+
+impl From<IssuedToken> for SessionToken {
+    fn from(issued: IssuedToken) -> Self {
+        Self {
+            token: issued.token.reveal().to_owned(),
+            token_type: "Bearer",
+            expires_at: issued.expires_at,
+            expires_in: issued.expires_in,
+            user: User(issued.user),
+        }
+    }
+}

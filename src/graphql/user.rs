@@ -1,0 +1,107 @@
+//! Users and their roles.
+
+use async_graphql::{Context, Enum, ID, Object, Result};
+use chrono::{DateTime, Utc};
+use tokio::sync::OnceCell;
+
+use crate::graphql::access_token::AccessToken;
+use crate::graphql::connection::{Connection, list_complexity};
+use crate::graphql::context::{caller, loader};
+use crate::graphql::data_loader::AccessTokensOf;
+use crate::model::user::{self, UserId};
+use crate::service::access_tokens::MOST_TOKENS;
+use crate::service::visible_user::VisibleUser;
+
+/// Parses the id of a user. A non-numeric id becomes 0, which matches no user.
+pub(super) fn user_id(id: &ID) -> UserId {
+    id.parse().unwrap_or(UserId(0))
+}
+
+/// The permissions of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "user::Role")]
+pub(crate) enum Role {
+    /// The user can read and change their own data.
+    User,
+    /// The user can also read and change the data of other users, and read the audit trail.
+    Admin,
+}
+
+/// A user, as the caller may see it.
+#[derive(Clone, Debug)]
+pub(crate) struct User(pub(super) VisibleUser);
+
+/// A user of the server.
+///
+/// The fields other than `id` and `username` are private. Only the user and admins can read them. For other users,
+/// they are null. An access token requires the scope `account:read` to read them, except the `role` of the caller.
+/// Without the scope, the error is `FORBIDDEN` with the reason `SCOPE_REQUIRED`.
+#[Object]
+#[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
+impl User {
+    /// The ID of the user. IDs are never reused.
+    async fn id(&self) -> ID {
+        self.0.id().into()
+    }
+
+    /// The username, in the spelling that the user chose. Usernames are compared without regard to case.
+    async fn username(&self) -> &str {
+        self.0.username()
+    }
+
+    /// The role of the user. Private: null for other users.
+    async fn role(&self) -> Result<Option<Role>> {
+        Ok(self.0.role()?.map(Role::from))
+    }
+
+    /// The time at which the user was created. Private: null for other users.
+    async fn created_at(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(self.0.created_at()?)
+    }
+
+    /// The e-mail address of the user, which the server does not verify. Null if the user has none. Private: null
+    /// for other users.
+    async fn email(&self) -> Result<Option<&str>> {
+        Ok(self.0.email()?)
+    }
+
+    /// The time at which the user last signed in with a password. Null if the user never signed in. Private:
+    /// null for other users.
+    async fn last_sign_in_at(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(self.0.last_sign_in_at()?)
+    }
+
+    /// The access tokens of the user, at most 50, oldest first. Private: null for other users.
+    #[graphql(complexity = "list_complexity(MOST_TOKENS, child_complexity)")]
+    async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
+        let Some(id) = self.0.private_id()? else {
+            return Ok(None);
+        };
+        // Boxed, because the future of each field of a type is as large as the largest one.
+        let tokens = Box::pin(loader(ctx)?.load_one(AccessTokensOf(id))).await?;
+        let tokens = tokens.unwrap_or_default().into_iter();
+        Ok(Some(tokens.map(AccessToken).collect()))
+    }
+
+    /// The time at which the user was disabled. Null if the user is not disabled. Private: null for other users.
+    async fn disabled_at(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(self.0.disabled_at()?)
+    }
+}
+
+/// A page of users.
+pub(crate) type UserConnection = Connection<User, TotalCount>;
+
+/// The number of all users. It is counted once for each connection, however often it is selected.
+#[derive(Default)]
+pub(crate) struct TotalCount(OnceCell<u64>);
+
+#[Object]
+impl TotalCount {
+    /// The number of users on all pages.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<u64> {
+        let (caller, services) = caller(ctx)?;
+        let count = self.0.get_or_try_init(|| services.users.count(caller));
+        Ok(*count.await?)
+    }
+}

@@ -1,0 +1,74 @@
+//! Errors in the input of a mutation.
+
+use std::borrow::Cow;
+
+use async_graphql::{Enum, SimpleObject};
+
+use crate::error::Error;
+use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
+
+/// The largest number of errors of a payload: one for each field of an input that can be wrong.
+pub(super) const MAX_USER_ERRORS: usize = 3;
+
+/// An error in the input of a mutation, to be shown beside a field of a form.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct UserError {
+    /// The code of the error, for programs.
+    code: UserErrorCode,
+    /// The name of the input field or argument that the error concerns. Null if it concerns none.
+    field: Option<&'static str>,
+    /// The description of the error, for people.
+    message: Cow<'static, str>,
+}
+
+/// The code of an error in the input of a mutation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "FieldErrorCode")]
+pub(crate) enum UserErrorCode {
+    /// The value is in use already.
+    Taken,
+    /// The value is empty.
+    Blank,
+    /// The value has too few characters.
+    TooShort,
+    /// The value has too many characters.
+    TooLong,
+    /// The value contains characters that are not allowed, has the wrong format, is out of range, or
+    /// refers to an object that does not exist.
+    Invalid,
+    /// The value is not the current password of the caller.
+    WrongPassword,
+    /// The operation would leave no admin who can sign in.
+    LastAdmin,
+    /// The user has the maximum number of these objects.
+    LimitReached,
+    /// The password is one of the 100,000 most common passwords.
+    PasswordTooCommon,
+    /// The password contains the username.
+    PasswordContainsUsername,
+}
+
+impl From<FieldError> for UserError {
+    fn from(error: FieldError) -> Self {
+        Self {
+            code: error.code.into(),
+            field: Some(error.field),
+            message: error.message,
+        }
+    }
+}
+
+/// Splits the result of a mutation into its value and the errors in its input. Any other error stays an
+/// error.
+pub(super) fn split<T>(
+    result: Result<T, MutationError>,
+) -> Result<(Option<T>, Vec<UserError>), Error> {
+    match result {
+        Ok(value) => Ok((Some(value), Vec::new())),
+        Err(MutationError::Fields(errors)) => {
+            let errors = errors.into_iter().take(MAX_USER_ERRORS);
+            Ok((None, errors.map(UserError::from).collect()))
+        }
+        Err(MutationError::Error(error)) => Err(error),
+    }
+}
