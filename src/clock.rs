@@ -69,7 +69,7 @@ impl DatabaseClock {
     ///
     /// The answer may have been written at any time in between, so a quick one says more than a slow
     /// one; but what was measured grows old, and clocks are set.
-    pub(crate) fn learn(&self, asked: DateTime<Utc>, time: Duration, millis: i64) {
+    pub(crate) fn record(&self, asked: DateTime<Utc>, time: Duration, millis: i64) {
         let half = time / 2;
         let middle = asked.timestamp_millis() + i64::try_from(half.as_millis()).unwrap_or(0);
         let offset = millis - middle;
@@ -150,14 +150,14 @@ mod tests {
         let clock = DatabaseClock::default();
         let offset = || clock.0.offset.load(Ordering::Relaxed);
         let millis = Duration::from_millis;
-        clock.learn(at(1_000_000), millis(40), 1_000_120);
+        clock.record(at(1_000_000), millis(40), 1_000_120);
         assert_eq!(offset(), 100);
-        clock.learn(at(1_000_300), millis(2), 1_000_391);
+        clock.record(at(1_000_300), millis(2), 1_000_391);
         assert_eq!(offset(), 90);
         // Somewhere between 60 and 120, which is known better.
-        clock.learn(at(1_000_600), millis(60), 1_000_720);
+        clock.record(at(1_000_600), millis(60), 1_000_720);
         assert_eq!(offset(), 90);
-        clock.learn(at(1_000_900), millis(60), 2_000_930);
+        clock.record(at(1_000_900), millis(60), 2_000_930);
         assert_eq!(offset(), 1_000_000);
     }
 }
