@@ -1,4 +1,4 @@
-//! Nouns: what Symbolon talks about. Nothing here does I/O or knows a protocol.
+//! Values and their rules, without I/O and protocols.
 
 pub(crate) mod access_token;
 pub(crate) mod audit_event;
@@ -26,11 +26,11 @@ pub(crate) mod validation;
 
 use chrono::TimeDelta;
 
-/// How far the clocks of instances may differ, and a clock may be set back, without an effect on what is
-/// stored: an instant counts as too far in the future only beyond its limit and this tolerance.
+/// The largest difference between the clocks of instances, and the longest time by which a clock is set back, that
+/// is tolerated. A stored instant is too far in the future if it exceeds its limit by more than this.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
-/// The number that a client sent as an id. `None` if it is not a number.
+/// Parses an id that a client sent. Returns `None` if it is not a number.
 pub(crate) fn parse_id(text: &str) -> Option<i64> {
     if text.len() > text_limits::ID {
         return None;

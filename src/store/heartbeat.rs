@@ -106,7 +106,7 @@ impl Heartbeat {
         self.timeout
     }
 
-    /// Returns whether the server answered the last heartbeat and can be written.
+    /// Returns whether the server answers and can be written, according to the last heartbeat.
     pub(super) fn is_available(&self) -> bool {
         *self.state.borrow() == State::Available
     }
