@@ -141,14 +141,6 @@ mod tests {
         assert_eq!(checksum(&text), "18DVzN");
     }
 
-    #[test]
-    fn a_random_token_can_be_parsed() {
-        for _ in 0..100 {
-            let secret = AccessTokenSecret::random().unwrap();
-            assert_eq!(AccessTokenSecret::parse(secret.reveal()), Some(secret));
-        }
-    }
-
     proptest! {
         #[test]
         fn a_token_with_a_wrong_character_is_refused(at in 4_usize..42, other in "[0-9A-Za-z]") {
@@ -156,11 +148,6 @@ mod tests {
             let mut text = secret.reveal().to_owned();
             text.replace_range(at..=at, &other);
             prop_assert_eq!(AccessTokenSecret::parse(&text).is_some(), text == secret.reveal());
-        }
-
-        #[test]
-        fn a_malformed_token_is_refused(text in "(sym_)?\\PC{0,50}") {
-            prop_assert!(AccessTokenSecret::parse(&text).is_none());
         }
     }
 }

@@ -15,15 +15,15 @@ use crate::store::sqlite::connect_read_only;
 /// The reason why a database cannot be copied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackupError {
-    #[error("{0} is on a server, which has means of its own, such as pg_dump")]
+    #[error("{0} is on a PostgreSQL server; use a tool of PostgreSQL, such as pg_dump")]
     Server(Location),
-    #[error("{0} is there already")]
+    #[error("{0} already exists")]
     Exists(PathBuf),
     #[error("{0} cannot be written: {1}")]
     Write(PathBuf, io::Error),
     #[error("the database cannot be copied: {0}")]
     Copy(#[from] DbErr),
-    #[error("the copy is not whole: {0}")]
+    #[error("the copy is damaged: {0}")]
     Damaged(String),
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use entity::user;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, SqlErr};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::error::Error;
 use crate::store::database::Store;
@@ -36,15 +36,9 @@ impl Transaction {
         if new.is_empty() {
             return Ok(true);
         }
-        let inserted = user::Entity::insert_many(new.into_iter().map(to_row))
-            .exec_without_returning(&self.connection)
-            .await;
-        match inserted {
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
-                Ok(false)
-            }
-            inserted => Ok(inserted.map(|_| true)?),
-        }
+        let rows = new.into_iter().map(to_row);
+        self.execute_if_unique(user::Entity::insert_many(rows))
+            .await
     }
 }
 

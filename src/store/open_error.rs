@@ -15,15 +15,15 @@ const ADVICE: &str = "Name the database with --database-url or DATABASE_URL, or 
 /// The reason why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("{0} does not exist, so no database can be made in it")]
+    #[error("the folder {0} does not exist")]
     NoFolder(PathBuf),
-    #[error("the database file {0} cannot be made: {1}")]
+    #[error("the database file {0} cannot be created: {1}")]
     Create(PathBuf, io::Error),
     #[error("the database file {0} cannot be read: {1}")]
     Read(PathBuf, io::Error),
     #[error(
-        "the database file {0} has more than one name (hard links), under which SQLite would keep separate \
-         journals and lose changes; keep one name, or make the others symbolic links"
+        "the database file {0} has more than one name (hard links): SQLite would create a journal for each name \
+         and lose changes; keep one name, or replace the others by symbolic links"
     )]
     HardLinked(PathBuf),
     #[error("the database {0} cannot be opened: {1}")]
@@ -31,17 +31,16 @@ pub(crate) enum OpenError {
     #[error("the database {0} cannot be opened: {1}")]
     Server(Location, SqlxError),
     #[error(
-        "the database {0} was written by a newer version of Symbolon (it has the migration {1}, \
-         which this version does not know); upgrade Symbolon"
+        "the database {0} was written by a newer version of Symbolon, which has the migration {1}; upgrade Symbolon"
     )]
     Newer(Location, String),
     #[error(
-        "the tables of Symbolon are in the schema {1} of {0}, but its search_path begins with the schema \
-         {2}, in which others would be created; set the search_path of the role or of the URL so that it \
-         begins with {1}"
+        "the tables of Symbolon are in the schema {1} of {0}, but the search_path begins with the schema {2}, in \
+         which new tables would be created; set the search_path of the role or of the URL so that it begins \
+         with {1}"
     )]
     OtherSchema(Location, String, String),
-    #[error("the search_path of {0} names no schema that exists")]
+    #[error("no schema of the search_path of {0} exists")]
     NoSchema(Location),
     #[error("the tables in {0} cannot be brought up to date: {1}")]
     Migrate(Location, DbErr),

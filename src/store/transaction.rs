@@ -1,7 +1,8 @@
 //! Transactions, which make all changes of rows.
 
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryTrait, Statement, TransactionTrait,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryTrait, SqlErr, Statement,
+    TransactionTrait,
 };
 
 use crate::error::Error;
@@ -105,6 +106,21 @@ impl Transaction {
         let statement = statement.into_query();
         let result = self.connection.execute(&statement).await?;
         Ok(result.rows_affected())
+    }
+
+    /// Executes a statement. Returns false if it violates a unique constraint. PostgreSQL aborts the transaction in
+    /// this case.
+    pub(super) async fn execute_if_unique(
+        &self,
+        statement: impl QueryTrait,
+    ) -> Result<bool, Error> {
+        let statement = statement.into_query();
+        match self.connection.execute(&statement).await {
+            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+                Ok(false)
+            }
+            result => Ok(result.map(|_| true)?),
+        }
     }
 }
 

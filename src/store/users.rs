@@ -6,7 +6,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
-    QuerySelect, SqlErr, TryInsertResult, UpdateMany,
+    QuerySelect, TryInsertResult, UpdateMany,
 };
 
 use crate::clock::at;
@@ -194,13 +194,8 @@ impl Transaction {
         }
         self.invalidate_on_commit(id);
         let update = user::Entity::update_many().set(row);
-        let updated = update.filter(Column::Id.eq(id.0)).exec(&self.connection);
-        match updated.await {
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
-                Ok(false)
-            }
-            updated => Ok(updated.map(|_| true)?),
-        }
+        self.execute_if_unique(update.filter(Column::Id.eq(id.0)))
+            .await
     }
 
     /// Sets the role of a user.
