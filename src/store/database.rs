@@ -54,15 +54,16 @@ impl Store {
 
     /// Fails if a file of the SQLite database was deleted or replaced after it was opened.
     pub(crate) fn check_database_file(&self) -> Result<(), Error> {
-        let Some(write_state) = &self.monitor.write_state else {
+        let Some(file) = self.files.find_replaced() else {
             return Ok(());
         };
-        let replaced = self.files.find_replaced();
-        write_state.set_replaced_file(replaced);
-        match replaced {
-            Some(_) => Err(Error::ServiceUnavailable { retry_after: 1 }),
-            None => Ok(()),
+        if let Some(write_state) = &self.monitor.write_state {
+            let file = file.display();
+            write_state.set_failing(&format!(
+                "{file} was deleted or replaced; restart the server"
+            ));
         }
+        Err(Error::ServiceUnavailable { retry_after: 1 })
     }
 
     /// Returns the current epoch. An identity that is read from the database after this call may be cached

@@ -1,7 +1,7 @@
 //! Connections that handle their errors: a broken connection is evicted from its pool, and the log reports when
 //! the database cannot be written and when it can be written again.
 
-use std::path::Path;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,29 +18,17 @@ use crate::store::pool_eviction::PoolEviction;
 /// Whether the database could be written at the last attempt. Each change is logged once.
 #[derive(Debug, Default)]
 pub(super) struct WriteState {
-    /// A statement has failed because the database cannot be written.
     is_failing: AtomicBool,
-    /// A file of the database was deleted or replaced.
-    is_file_replaced: AtomicBool,
 }
 
 impl WriteState {
-    /// Records whether a file of the database was deleted or replaced.
-    pub(super) fn set_replaced_file(&self, file: Option<&Path>) {
-        let was_replaced = self.is_file_replaced.swap(file.is_some(), Ordering::SeqCst);
-        match file {
-            Some(file) if !was_replaced => tracing::error!(
-                file = %file.display(),
-                "the database cannot be written: its file was deleted or replaced; restart the server"
-            ),
-            None if was_replaced => tracing::info!("the database can be written again"),
-            _ => {}
-        }
-    }
-
-    fn set_failing(&self, error: &DbErr) {
+    /// Records that the database cannot be written.
+    pub(super) fn set_failing(&self, reason: &dyn fmt::Display) {
         if !self.is_failing.swap(true, Ordering::SeqCst) {
-            tracing::error!(%error, "the database cannot be written: changes are refused until it can");
+            tracing::error!(
+                error = %reason,
+                "the database cannot be written: changes are refused until it can be written again"
+            );
         }
     }
 
