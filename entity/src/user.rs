@@ -49,10 +49,10 @@ impl ActiveModelBehavior for ActiveModel {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
 pub enum Role {
-    /// May read and change the own user.
+    /// Has access to its own user.
     #[sea_orm(string_value = "user")]
     User,
-    /// May read and change all users.
+    /// Has access to all users.
     #[sea_orm(string_value = "admin")]
     Admin,
 }

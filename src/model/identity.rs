@@ -33,20 +33,12 @@ pub(crate) struct Access {
 impl Identity {
     /// Creates the identity of a request with Basic credentials.
     pub(crate) fn from_password(user: User) -> Self {
-        Self {
-            user: Arc::new(user),
-            expires_at: None,
-            credential: CredentialKind::Password,
-        }
+        Self::new(user, None, CredentialKind::Password)
     }
 
     /// Creates the identity of a request with a session token, which has all scopes.
     pub(crate) fn from_session(user: User, expires_at: DateTime<Utc>) -> Self {
-        Self {
-            user: Arc::new(user),
-            expires_at: Some(expires_at),
-            credential: CredentialKind::Session,
-        }
+        Self::new(user, Some(expires_at), CredentialKind::Session)
     }
 
     /// Creates the identity of a request with an access token.
@@ -55,10 +47,14 @@ impl Identity {
         expires_at: Option<DateTime<Utc>>,
         access: Access,
     ) -> Self {
+        Self::new(user, expires_at, CredentialKind::Access(access))
+    }
+
+    fn new(user: User, expires_at: Option<DateTime<Utc>>, credential: CredentialKind) -> Self {
         Self {
             user: Arc::new(user),
             expires_at,
-            credential: CredentialKind::Access(access),
+            credential,
         }
     }
 

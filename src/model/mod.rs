@@ -26,8 +26,8 @@ pub(crate) mod validation;
 
 use chrono::TimeDelta;
 
-/// The largest difference between the clocks of instances, and the longest time by which a clock is set back, that
-/// is tolerated. A stored instant is too far in the future if it exceeds its limit by more than this.
+/// The tolerated error of clocks. The clocks of two instances can differ by this time, and a clock can be set back by
+/// this time, without an effect on stored data. A stored instant is in the future only if it exceeds its limit by more.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
 /// Parses an id that a client sent. Returns `None` if it is not a number.

@@ -30,8 +30,8 @@ impl Rate {
 
     /// Returns the first and the last value, in milliseconds, of a bucket that is not empty at `now`.
     ///
-    /// A later value than a full bucket has, plus the tolerance, was written while a clock was wrong. The bucket
-    /// counts as empty. The tolerance also covers attempts that were counted at a slightly later time.
+    /// A value that exceeds the value of a full bucket by more than the tolerance was written while a clock was wrong,
+    /// so the bucket counts as empty. The tolerance also covers attempts that were counted with a slightly later time.
     pub(crate) fn non_empty(self, now: DateTime<Utc>) -> (i64, i64) {
         let last = self.full_until(now) + CLOCK_TOLERANCE.num_milliseconds();
         (now.timestamp_millis(), last)

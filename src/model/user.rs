@@ -31,9 +31,9 @@ impl FromStr for UserId {
 /// The role of a user. A greater role includes the authority of the lesser ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// May read and change the own user.
+    /// Has access to its own user.
     User,
-    /// May read and change all users.
+    /// Has access to all users.
     Admin,
 }
 

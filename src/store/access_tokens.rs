@@ -1,4 +1,4 @@
-//! The statements on access tokens.
+//! SQL statements for access tokens.
 
 use chrono::{DateTime, Utc};
 use entity::access_token::{self, Column};
@@ -47,8 +47,7 @@ impl Store {
         }
     }
 
-    /// Returns live tokens and their users, in ascending order of the ids of the tokens, which are greater than
-    /// `after`.
+    /// Returns live tokens with an id greater than `after`, ordered by id, and their users.
     pub(crate) async fn live_access_tokens(
         &self,
         after: Option<i64>,
@@ -69,7 +68,7 @@ impl Store {
         Ok(tokens)
     }
 
-    /// Returns the tokens of several users, in the order in which they were created.
+    /// Returns the tokens of several users, ordered by creation.
     pub(crate) async fn access_tokens(&self, users: &[UserId]) -> Result<Vec<AccessToken>, Error> {
         let rows = select_by_user(users).all(&self.readers).await?;
         rows.into_iter().map(to_token).collect()
@@ -86,8 +85,7 @@ impl Store {
 }
 
 impl Transaction {
-    /// Returns the tokens of a user, in the order in which they were created. Locks the rows until the
-    /// transaction ends.
+    /// Returns the tokens of a user, ordered by creation. Locks the rows until the transaction ends.
     pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
         let tokens = select_by_user(&[user]).lock_exclusive();
         let rows = tokens.all(&self.connection).await?;

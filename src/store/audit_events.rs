@@ -1,4 +1,4 @@
-//! The statements on the audit trail.
+//! SQL statements for the audit trail.
 
 use chrono::{DateTime, Utc};
 use entity::audit_event::{self, Column};

@@ -111,8 +111,8 @@ impl ChangeCounter {
         count == known.value.wrapping_add(1)
     }
 
-    /// Records the outcome of the commit of that value. After an unknown outcome the value counts as a change of
-    /// another process.
+    /// Records the outcome of the commit that wrote `count`. If the outcome is unknown, `count` is treated as a change
+    /// of another process.
     pub(super) fn end_commit(&self, count: i64, succeeded: bool) {
         let mut known = lock(&self.known);
         known.own = None;
@@ -166,7 +166,7 @@ impl Reader {
                 // A commit of this process has ended between the read and the comparison.
                 Ok(_) if known.version != version => {}
                 Ok(value) => {
-                    // Before the value is known, so that no check succeeds before the invalidation.
+                    // Invalidates before the new value is recorded, so that no check succeeds in between.
                     on_change();
                     known.value = value;
                     known.version += 1;

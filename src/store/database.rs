@@ -47,7 +47,7 @@ impl Store {
         self.heartbeat.as_ref().map(|heartbeat| heartbeat.clock())
     }
 
-    /// Returns the time since the last heartbeat that has arrived was sent.
+    /// Returns the time since the last received heartbeat was sent.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         self.heartbeat.as_ref()?.age()
     }
@@ -95,8 +95,8 @@ impl Store {
         self.invalidation.bound()
     }
 
-    /// Returns for how long changes of other processes can have gone unnoticed while a [`ChangeListener`]
-    /// waits. `None` if notifications may be lost.
+    /// Returns the time since all changes of other processes were last known, while a [`ChangeListener`] waits.
+    /// `None` if notifications may be lost.
     pub(crate) fn change_counter_age(&self) -> Option<Duration> {
         self.invalidation.age()
     }

@@ -26,7 +26,7 @@ pub(super) const CHANNEL: &str = "symbolon";
 /// The interval at which heartbeats are sent.
 pub(super) const INTERVAL: Duration = Duration::from_millis(300);
 
-/// Cached identities are used for this time after a heartbeat that has arrived was sent.
+/// Cached identities are valid for this time after the last received heartbeat was sent.
 const TRUST_PERIOD: Duration = Duration::from_secs(1);
 
 /// The prefix of heartbeats. Notifications of changes begin with a digit, or are `any`.
@@ -64,8 +64,8 @@ pub(super) struct Heartbeat {
     instance: u64,
     /// A clock that also runs while the machine is suspended.
     clock: BootClock,
-    /// The time at which the last heartbeat that has arrived was sent, in microseconds of `clock`. 0 if none has
-    /// arrived through the current connection.
+    /// The time at which the last received heartbeat was sent, in microseconds of `clock`. 0 if the current
+    /// connection has received none.
     received: AtomicU64,
     state: watch::Sender<State>,
     /// A server that has not answered for this time is unreachable.
@@ -111,8 +111,8 @@ impl Heartbeat {
         *self.state.borrow() == State::Available
     }
 
-    /// Returns the time since the last heartbeat that has arrived was sent. All changes that were committed
-    /// before that are known.
+    /// Returns the time since the last received heartbeat was sent. All changes that were committed before it was
+    /// sent are known.
     pub(super) fn age(&self) -> Option<Duration> {
         let sent = self.received.load(Ordering::SeqCst);
         (sent > 0).then(|| Duration::from_micros(self.clock.micros().saturating_sub(sent)))
@@ -124,8 +124,8 @@ impl Heartbeat {
         self.age().is_some_and(|age| age <= TRUST_PERIOD) && self.is_available()
     }
 
-    /// Runs a statement. Fails at once if the server is unavailable, and as soon as it becomes unavailable: a
-    /// dead connection looks like a slow statement.
+    /// Runs a statement. Fails at once if the server is unavailable, and as soon as the server becomes unavailable:
+    /// otherwise a statement on a dead connection would wait for its time limit.
     pub(super) async fn fail_fast<T>(
         &self,
         statement: impl Future<Output = Result<T, DbErr>>,
@@ -222,7 +222,7 @@ impl Heartbeat {
 
     fn set_state(&self, state: State) {
         if state == State::Available && !self.is_available() {
-            // They were not tested for a standby.
+            // Connections that were opened in the meantime were not tested for a standby.
             self.eviction.evict_all();
         }
         let before = self.state.send_replace(state);
@@ -268,7 +268,7 @@ impl Heartbeat {
         payload.starts_with(PREFIX)
     }
 
-    /// Records a heartbeat that has arrived. Returns whether it is one of this instance.
+    /// Records a received heartbeat. Returns whether this instance has sent it.
     pub(super) fn record_received(&self, payload: &str) -> bool {
         let own = format!("{PREFIX}{:x} ", self.instance);
         let sent = payload
@@ -280,7 +280,7 @@ impl Heartbeat {
         sent.is_some()
     }
 
-    /// Discards the heartbeats that have arrived: notifications may be lost from now on.
+    /// Discards the received heartbeats. Called when notifications may be lost.
     pub(super) fn reset_received(&self) {
         self.received.store(0, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! The statements of an import of users.
+//! SQL statements for the import of users.
 
 use std::collections::HashSet;
 
@@ -18,14 +18,14 @@ pub(crate) struct Taken {
 }
 
 impl Store {
-    /// Returns those of the names and addresses that users have.
+    /// Returns the names and addresses in `fields` that existing users have.
     pub(crate) async fn find_existing(&self, fields: &Taken) -> Result<Taken, Error> {
         find_existing(&self.readers, fields).await
     }
 }
 
 impl Transaction {
-    /// Returns those of the names and addresses that users have.
+    /// Returns the names and addresses in `fields` that existing users have.
     pub(crate) async fn find_existing(&self, fields: &Taken) -> Result<Taken, Error> {
         find_existing(&self.connection, fields).await
     }

@@ -1,4 +1,4 @@
-//! The statements on known addresses.
+//! SQL statements for known addresses.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Errors of opening the database.
+//! Errors that occur when the database is opened.
 
 use std::io;
 use std::path::PathBuf;

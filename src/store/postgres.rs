@@ -16,8 +16,8 @@ use crate::store::pool_eviction::PoolEviction;
 /// A connection that was idle for this time is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(1);
 
-/// The time limit of such a test, so that a request notices quickly that the network has dropped its connection.
-/// The first test that fails evicts all connections that are open at that time.
+/// The time limit of this test. It is short, because a request waits for it if the network has dropped the connection.
+/// The first test that fails evicts all open connections.
 const TEST_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The time limit of the rollback when a connection is returned to the pool.

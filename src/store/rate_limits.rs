@@ -1,4 +1,4 @@
-//! The statements on the buckets of rate limits.
+//! SQL statements for the buckets of rate limits.
 
 use chrono::{DateTime, Utc};
 use entity::throttle::{self, Column};
@@ -62,7 +62,7 @@ impl Transaction {
         Ok(counted.await? > 0)
     }
 
-    /// Takes a counted attempt back.
+    /// Removes a counted attempt from a bucket.
     pub(crate) async fn give_back(&self, bucket: &Bucket) -> Result<(), Error> {
         let interval = bucket.rate.interval().num_milliseconds();
         let update = throttle::Entity::update_many()

@@ -1,4 +1,4 @@
-//! The statements on sessions. A session is three columns of its user's row.
+//! SQL statements for sessions. A session consists of three columns of the table of users.
 
 use chrono::{DateTime, Utc};
 use entity::access_token;
@@ -23,7 +23,7 @@ use crate::store::transaction::Transaction;
 use crate::store::users::{to_record, with_password};
 
 impl Store {
-    /// Returns users with a live session token, in ascending order of their ids, which are greater than `after`.
+    /// Returns users with a live session token and an id greater than `after`, ordered by id.
     pub(crate) async fn users_with_session(
         &self,
         after: Option<UserId>,
@@ -42,8 +42,8 @@ impl Store {
 }
 
 impl Transaction {
-    /// Returns users with a session that was not revoked or with an access token, in ascending order of their
-    /// ids, which are greater than `after`. Locks the rows until the transaction ends.
+    /// Returns users with an access token or a session that was not revoked, and an id greater than `after`, ordered
+    /// by id. Locks the rows until the transaction ends.
     pub(crate) async fn users_with_tokens(
         &self,
         after: Option<UserId>,
@@ -112,7 +112,7 @@ impl Transaction {
             .exec_with_returning(&self.connection)
             .await?;
         let record = rows.into_iter().next().map(to_record).transpose()?;
-        // Without a token there is no cached identity.
+        // Without a token there is no cached identity to invalidate.
         if let Some(record) = &record
             && (may_have_live_session(record, at) || self.has_access_tokens(record.user.id).await?)
         {
@@ -153,8 +153,8 @@ impl Transaction {
         new: &Session,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        // Without a previous live session there is no cached identity. An announcement to other processes would
-        // cost more than the issue of the token.
+        // Without a previous live session there is no cached identity to invalidate, and an announcement to other
+        // processes would cost more than the issue of the token.
         if may_have_live_session(record, now) {
             self.invalidate_on_commit(record.user.id);
         }

@@ -1,4 +1,4 @@
-//! The statements on users.
+//! SQL statements for users.
 
 use chrono::{DateTime, Utc};
 use entity::user::{self, Column};
