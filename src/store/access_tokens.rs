@@ -4,8 +4,7 @@ use chrono::{DateTime, Utc};
 use entity::access_token::{self, Column};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, TryInsertResult,
-    sea_query::OnConflict,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, sea_query::OnConflict,
 };
 
 use crate::clock::at;
@@ -99,7 +98,7 @@ impl Transaction {
     ) -> Result<Option<AccessToken>, Error> {
         let row = access_token::ActiveModel {
             user_id: Set(new.user.0),
-            name: Set(new.name.0.clone()),
+            name: Set(new.name.0),
             digest: Set(new.digest.0.to_vec()),
             scopes: Set(new.scopes.to_column()),
             created_at: Set(new.created_at.timestamp_millis()),
@@ -108,22 +107,9 @@ impl Transaction {
         };
         let inserted = access_token::Entity::insert(row)
             .on_conflict(OnConflict::new().do_nothing().to_owned())
-            .try_insert()
-            .exec(&self.connection)
+            .exec_with_returning_many(&self.connection)
             .await?;
-        Ok(match inserted {
-            TryInsertResult::Inserted(row) => Some(AccessToken {
-                id: row.last_insert_id,
-                user: new.user,
-                name: new.name.0,
-                digest: new.digest,
-                scopes: new.scopes,
-                created_at: new.created_at,
-                expires_at: new.expires_at,
-                last_used_at: None,
-            }),
-            TryInsertResult::Conflicted | TryInsertResult::Empty => None,
-        })
+        inserted.into_iter().next().map(to_token).transpose()
     }
 
     /// Deletes a token.

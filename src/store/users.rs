@@ -6,7 +6,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
-    QuerySelect, TryInsertResult, UpdateMany,
+    QuerySelect, UpdateMany,
 };
 
 use crate::clock::at;
@@ -129,13 +129,9 @@ impl Transaction {
     pub(crate) async fn insert_user(&self, new: NewUser) -> Result<Option<UserId>, Error> {
         let inserted = user::Entity::insert(to_row(new))
             .on_conflict(OnConflict::new().do_nothing().to_owned())
-            .try_insert()
-            .exec(&self.connection)
+            .exec_with_returning_keys(&self.connection)
             .await?;
-        Ok(match inserted {
-            TryInsertResult::Inserted(row) => Some(UserId(row.last_insert_id)),
-            TryInsertResult::Conflicted | TryInsertResult::Empty => None,
-        })
+        Ok(inserted.into_iter().next().map(UserId))
     }
 
     /// Returns a user and locks the row until the transaction ends. Several users must be locked in ascending
