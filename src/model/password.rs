@@ -169,7 +169,7 @@ impl PasswordHash {
     /// password.
     pub(crate) fn into_own(self) -> Self {
         match self.0.strip_prefix(IMPORTED) {
-            Some(own) => Self(own.to_owned()),
+            Some(hash) => Self(hash.to_owned()),
             None => self,
         }
     }

@@ -83,8 +83,8 @@ pub(super) async fn insert_count(
     count: i64,
 ) -> Result<(), Error> {
     let user = event.user.map(|user| user.to_string()).unwrap_or_default();
-    let own = event.actor.user_id().map_or("", |_| " own");
-    let name = format!("{} {user} {}{own}", event.kind.name(), hour(event));
+    let suffix = event.actor.user_id().map_or("", |_| " own");
+    let name = format!("{} {user} {}{suffix}", event.kind.name(), hour(event));
     let row = Row {
         event,
         count,

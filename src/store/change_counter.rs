@@ -45,7 +45,7 @@ struct Known {
     value: i64,
     /// The value that a transaction of this process has written, until its commit has ended. SQLite has one
     /// writer at a time, so there is one value at most.
-    own: Option<i64>,
+    committing: Option<i64>,
     /// The number of changes of `value`. A read that began before a change must be repeated.
     version: u64,
 }
@@ -107,7 +107,7 @@ impl ChangeCounter {
     /// value. If not, another process has committed in between.
     pub(super) fn begin_commit(&self, count: i64) -> bool {
         let mut known = lock(&self.known);
-        known.own = Some(count);
+        known.committing = Some(count);
         count == known.value.wrapping_add(1)
     }
 
@@ -115,7 +115,7 @@ impl ChangeCounter {
     /// of another process.
     pub(super) fn end_commit(&self, count: i64, succeeded: bool) {
         let mut known = lock(&self.known);
-        known.own = None;
+        known.committing = None;
         if succeeded {
             known.value = count;
             known.version += 1;
@@ -162,7 +162,7 @@ impl Reader {
                 Ok(value) if value == known.value => return true,
                 // Either the commit of this process is visible but has not returned yet, or it has failed and
                 // another process has written the same value.
-                Ok(value) if Some(value) == known.own => return false,
+                Ok(value) if Some(value) == known.committing => return false,
                 // A commit of this process has ended between the read and the comparison.
                 Ok(_) if known.version != version => {}
                 Ok(value) => {

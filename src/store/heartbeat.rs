@@ -182,13 +182,13 @@ impl Heartbeat {
         loop {
             ticks.tick().await;
             let is_new = connection.is_none();
-            let mut own = connection.take();
+            let mut current = connection.take();
             let sent = timeout(self.timeout, async {
-                let own = match &mut own {
-                    Some(own) => own,
+                let current = match &mut current {
+                    Some(current) => current,
                     none => none.insert(options.connect().await?),
                 };
-                self.send(own).await
+                self.send(current).await
             });
             match sent.await {
                 Ok(Ok(state)) => {
@@ -196,7 +196,7 @@ impl Heartbeat {
                         self.eviction.evict_all();
                     }
                     // A new connection may lead to the primary, or start with other defaults.
-                    connection = own.filter(|_| state == State::Available);
+                    connection = current.filter(|_| state == State::Available);
                     is_refused = false;
                     self.set_state(state);
                 }
@@ -270,9 +270,9 @@ impl Heartbeat {
 
     /// Records a received heartbeat. Returns whether this instance has sent it.
     pub(super) fn record_received(&self, payload: &str) -> bool {
-        let own = format!("{PREFIX}{:x} ", self.instance);
+        let prefix = format!("{PREFIX}{:x} ", self.instance);
         let sent = payload
-            .strip_prefix(&own)
+            .strip_prefix(&prefix)
             .and_then(|sent| sent.parse().ok());
         if let Some(sent) = sent {
             self.received.fetch_max(sent, Ordering::SeqCst);

@@ -83,12 +83,12 @@ impl Store {
         row.map(to_record).transpose()
     }
 
-    /// Returns which of the values belong to users other than `own`.
+    /// Returns which of the values belong to users other than `except`.
     pub(crate) async fn find_taken_fields(
         &self,
         username: Option<&Username>,
         email: Option<&Email>,
-        own: Option<UserId>,
+        except: Option<UserId>,
     ) -> Result<Vec<TakenField>, Error> {
         let username = username.map(|username| {
             let condition = Column::UsernameCanonical.eq(&username.canonical);
@@ -101,7 +101,7 @@ impl Store {
         let mut taken = Vec::new();
         for (field, condition) in username.into_iter().chain(email) {
             let record = self.find_user(condition).await?;
-            if record.is_some_and(|record| Some(record.user.id) != own) {
+            if record.is_some_and(|record| Some(record.user.id) != except) {
                 taken.push(field);
             }
         }
