@@ -201,6 +201,12 @@ impl PendingInvalidation {
         lock(&self.users)
     }
 
+    /// Invalidates the cached identities of a user at once.
+    pub(super) fn invalidate_now(&self, user: UserId) {
+        let users = AffectedUsers::Some(vec![user]);
+        self.invalidation.invalidate(&users);
+    }
+
     /// Marks the affected users as changing until this is dropped. `count` is the value that the transaction
     /// gave the change counter.
     pub(super) fn begin_commit(&mut self, count: Option<i64>) {

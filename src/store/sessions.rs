@@ -112,11 +112,14 @@ impl Transaction {
             .exec_with_returning(&self.connection)
             .await?;
         let record = rows.into_iter().next().map(to_record).transpose()?;
-        // Without a token there is no cached identity to invalidate.
-        if let Some(record) = &record
-            && (may_have_live_session(record, at) || self.has_access_tokens(record.user.id).await?)
-        {
-            self.invalidate_on_commit(record.user.id);
+        if let Some(record) = &record {
+            let user = record.user.id;
+            if may_have_live_session(record, at) || self.has_access_tokens(user).await? {
+                self.invalidate_on_commit(user);
+            } else if record.session.is_some() {
+                // Another process may have revoked the session, and this process may not know that yet.
+                self.invalidate_in_this_process(user);
+            }
         }
         Ok(record)
     }

@@ -96,6 +96,11 @@ impl Transaction {
         *self.invalidation.users() = AffectedUsers::All;
     }
 
+    /// Invalidates the cached identities of a user at once, in this process only.
+    pub(super) fn invalidate_in_this_process(&self, user: UserId) {
+        self.invalidation.invalidate_now(user);
+    }
+
     /// Records an event, which is committed together with the changes.
     pub(crate) fn record_event(&mut self, event: NewEvent) {
         self.events.push(event);
