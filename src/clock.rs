@@ -1,4 +1,4 @@
-//! The one source of instants.
+//! The clock. All instants come from this module.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,21 +6,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Where every instant comes from, in whole milliseconds.
+/// A source of instants, in whole milliseconds.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The system's clock.
     #[default]
     System,
-    /// The system's clock, corrected by how far it is from that of the database: the one that several
-    /// instances have in common.
+    /// The clock of the PostgreSQL server, which all instances share: the system's clock and a measured offset.
     Database(DatabaseClock),
-    /// A clock that moves only when it is told to.
+    /// A clock that tests control.
     Mock(MockClock),
 }
 
 impl Clock {
-    /// The present instant.
+    /// Returns the current instant.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match self {
@@ -34,76 +33,75 @@ impl Clock {
     }
 }
 
-/// The hands of a [`Clock::Mock`]; its clones are the same clock.
+/// The time of a [`Clock::Mock`]. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct MockClock(Arc<AtomicI64>);
 
 impl MockClock {
-    /// A clock that stands at `start`.
+    /// Creates a clock that shows `start`.
     #[must_use]
     pub fn new(start: DateTime<Utc>) -> Self {
         Self(Arc::new(AtomicI64::new(start.timestamp_millis())))
     }
 
-    /// Moves the clock, backwards when `by` is negative.
+    /// Advances the clock. A negative `by` sets it back.
     pub fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
 }
 
-/// How far the system's clock is from the database's, as it was measured last; its clones are the same.
+/// The difference between the database's clock and the system's clock. Clones share the measurements.
 #[derive(Clone, Debug, Default)]
-pub struct DatabaseClock(Arc<Measured>);
+pub struct DatabaseClock(Arc<Measurement>);
 
 #[derive(Debug, Default)]
-struct Measured {
-    /// In milliseconds, to be added to what the system's clock says.
+struct Measurement {
+    /// The database's time minus the system's time, in milliseconds.
     offset: AtomicI64,
-    /// When that was measured, and how wrong it may be.
-    quality: Mutex<Option<(Instant, Duration)>>,
+    /// The time of the measurement, and its largest possible error.
+    error: Mutex<Option<(Instant, Duration)>>,
 }
 
 impl DatabaseClock {
-    /// Learns from an answer: it was asked for at the instant `asked` of the system's clock, took
-    /// `time`, and has the instant `millis` of the database's clock in it.
+    /// Records a measurement. The query was sent at `sent_at` of the system's clock, took `time`, and returned
+    /// `millis` of the database's clock.
     ///
-    /// The answer may have been written at any time in between, so a quick one says more than a slow
-    /// one; but what was measured grows old, and clocks are set.
-    pub(crate) fn learn(&self, asked: DateTime<Utc>, time: Duration, millis: i64) {
+    /// The database may have read its clock at any time in between. So a short query measures more exactly than
+    /// a long one. A measurement is replaced by a more exact one. It becomes less exact with time, because clocks
+    /// drift, and it is replaced by any measurement that contradicts it, because clocks are set.
+    pub(crate) fn record(&self, sent_at: DateTime<Utc>, time: Duration, millis: i64) {
         let half = time / 2;
-        let middle = asked.timestamp_millis() + i64::try_from(half.as_millis()).unwrap_or(0);
+        let middle = sent_at.timestamp_millis() + i64::try_from(half.as_millis()).unwrap_or(0);
         let offset = millis - middle;
-        let present = self.0.offset.load(Ordering::Relaxed);
-        let mut quality = self
-            .0
-            .quality
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Clocks drift apart by some 100 ms in 1000 s at the most; and both count whole milliseconds.
-        let known = quality.map(|(since, bound)| bound + since.elapsed() / 10_000);
-        let is_better = known.is_none_or(|bound| half <= bound);
-        let differ = Duration::from_millis(offset.abs_diff(present));
-        let was_set = known.is_some_and(|bound| differ > half + bound + Duration::from_millis(2));
+        let difference = offset.abs_diff(self.0.offset.load(Ordering::Relaxed));
+        let difference = Duration::from_millis(difference);
+        let error = self.0.error.lock();
+        let mut error = error.unwrap_or_else(PoisonError::into_inner);
+        // Clocks drift by 100 ms in 1000 s at most.
+        let previous = error.map(|(since, bound)| bound + since.elapsed() / 10_000);
+        let is_better = previous.is_none_or(|bound| half <= bound);
+        // Both clocks are read in whole milliseconds.
+        let rounding = Duration::from_millis(2);
+        let was_set = previous.is_some_and(|bound| difference > half + bound + rounding);
         if is_better || was_set {
-            *quality = Some((Instant::now(), half));
+            *error = Some((Instant::now(), half));
             self.0.offset.store(offset, Ordering::Relaxed);
         }
     }
 }
 
-/// The time since an arbitrary moment, which also runs while the machine is suspended, unlike that of
-/// [`Instant`].
+/// A monotonic clock that, unlike [`Instant`], also runs while the machine is suspended.
 #[derive(Clone, Debug)]
 pub(crate) enum BootClock {
-    /// The clock of the system: `CLOCK_BOOTTIME` on Linux.
+    /// The system's clock: `CLOCK_BOOTTIME` on Linux.
     System,
-    /// A clock that tests move, in microseconds.
+    /// A clock that tests control, in microseconds.
     #[cfg(test)]
     Mock(Arc<std::sync::atomic::AtomicU64>),
 }
 
 impl BootClock {
-    /// Microseconds, at least 1.
+    /// Returns the time since an arbitrary instant, in microseconds. It is at least 1.
     pub(crate) fn micros(&self) -> u64 {
         match self {
             Self::System => {
@@ -122,16 +120,15 @@ impl BootClock {
     }
 }
 
-/// What the system's clock says, in milliseconds after the Unix epoch.
+/// Returns the system's time, in milliseconds since the Unix epoch.
 fn system_millis() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "this is the one Clock")]
+    #[expect(clippy::disallowed_methods, reason = "instants come from this module")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = since.map(|since| since.as_millis()).unwrap_or_default();
     i64::try_from(millis).unwrap_or(i64::MAX)
 }
 
-/// The instant `millis` milliseconds after the Unix epoch; instants beyond what chrono can
-/// represent, which no row of ours holds, become the nearest end of its range.
+/// Converts milliseconds since the Unix epoch to an instant. Values outside of chrono's range are clamped.
 #[must_use]
 pub(crate) fn at(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis).unwrap_or(if millis < 0 {
@@ -146,18 +143,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_answer_says_less_than_a_quick_one_and_a_clock_that_was_set_is_followed() {
+    fn the_most_exact_measurement_is_used_until_the_clock_is_set() {
         let clock = DatabaseClock::default();
         let offset = || clock.0.offset.load(Ordering::Relaxed);
         let millis = Duration::from_millis;
-        clock.learn(at(1_000_000), millis(40), 1_000_120);
+        clock.record(at(1_000_000), millis(40), 1_000_120);
         assert_eq!(offset(), 100);
-        clock.learn(at(1_000_300), millis(2), 1_000_391);
+        clock.record(at(1_000_300), millis(2), 1_000_391);
         assert_eq!(offset(), 90);
-        // Somewhere between 60 and 120, which is known better.
-        clock.learn(at(1_000_600), millis(60), 1_000_720);
+        // The offset is between 60 and 120. The previous measurement is more exact.
+        clock.record(at(1_000_600), millis(60), 1_000_720);
         assert_eq!(offset(), 90);
-        clock.learn(at(1_000_900), millis(60), 2_000_930);
+        clock.record(at(1_000_900), millis(60), 2_000_930);
         assert_eq!(offset(), 1_000_000);
     }
 }

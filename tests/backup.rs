@@ -76,8 +76,8 @@ fn a_backup_of_sqlite_takes_no_other_files_place_and_leaves_nothing_half_made() 
     assert_eq!(code, Some(0));
     fs::write(folder.path().join("taken"), "precious").unwrap();
     for (file, says) in [
-        ("taken", "taken is there already"),
-        ("symbolon.db", "symbolon.db is there already"),
+        ("taken", "taken already exists"),
+        ("symbolon.db", "symbolon.db already exists"),
         ("missing/copy.db", "missing/copy.db cannot be written"),
     ] {
         let (code, _, error) = back_up(folder.path(), file);

@@ -706,3 +706,20 @@ async fn an_answer_that_a_token_or_an_account_has_ended_already_agrees_with_the_
         change_silently(folder.path(), enable).await;
     }
 }
+
+#[tokio::test]
+async fn a_sign_in_invalidates_a_cached_session_that_another_process_has_revoked() {
+    let app = TestApp::unthrottled().await;
+    app.register("ada").await;
+    let old = app.sign_in("ada").await;
+    assert_eq!(app.me(&old).await.at("/data/me/username"), "ada");
+    // Without an announcement, as in another process whose notification has not arrived.
+    let database = app.database().await;
+    let revoke = "UPDATE symbolon_user SET token_nonce = NULL, token_expiration = 1";
+    database.execute_unprepared(revoke).await.unwrap();
+    database.close().await.unwrap();
+    assert_eq!(app.me(&old).await.at("/data/me/username"), "ada");
+    let new = app.sign_in("ada").await;
+    assert_ne!(new, old);
+    assert!(app.me(&old).await.at("/data/me/username").is_null());
+}

@@ -59,7 +59,7 @@ fn a_database_that_cannot_be_made_is_told_and_nothing_is_made() {
         // Nobody can write there, not even root.
         (
             "sqlite:///proc/symbolon.db",
-            "/proc/symbolon.db cannot be made",
+            "/proc/symbolon.db cannot be created",
         ),
         ("sqlite://missing/symbolon.db", "missing does not exist"),
         ("mysql://localhost/symbolon", "sqlite://FILE"),

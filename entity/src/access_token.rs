@@ -1,29 +1,29 @@
-//! `symbolon_access_token`: named tokens of devices, scripts and other services.
+//! `symbolon_access_token`: one row for each access token.
 
 use sea_orm::entity::prelude::*;
 
-/// One access token, which itself is never stored. It is deleted when it is revoked.
+/// An access token. The token itself is not stored. The row is deleted when the token is revoked.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "symbolon_access_token")]
 pub struct Model {
-    /// Never used twice.
+    /// The id. Ids are not reused.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// Whose it is.
+    /// The id of the user.
     pub user_id: i64,
-    /// What its owner calls it; no two of one owner have the same name.
+    /// The name, which is unique among the tokens of the user.
     pub name: String,
-    /// SHA-256 of the token.
+    /// The SHA-256 digest of the token.
     #[sea_orm(unique)]
     pub digest: Vec<u8>,
-    /// What it may be used for, separated by spaces.
+    /// The scopes, separated by spaces.
     pub scopes: String,
-    /// When it was made.
+    /// The time at which the token was issued.
     pub created_at: i64,
-    /// When it stops being valid; `None` for one that does not by itself.
+    /// The expiration. `None` if the token does not expire.
     pub expires_at: Option<i64>,
-    /// When it was last used, to the minute.
+    /// The time of the last use, accurate to the minute.
     pub last_used_at: Option<i64>,
 }
 

@@ -1,6 +1,6 @@
-//! The rows of Symbolon's tables, as SeaORM entities. Nothing else lives here.
+//! SeaORM entities of Symbolon's tables.
 //!
-//! Every table name starts with `symbolon_`, so that an embedder's own tables can share the
+//! All table names begin with `symbolon_`, so that an embedding application can have its own tables in the same
 //! database. Instants are integers: milliseconds since the Unix epoch.
 
 pub mod access_token;

@@ -1,16 +1,16 @@
-//! `symbolon_throttle`: one row for each bucket that attempts were counted in lately.
+//! `symbolon_throttle`: one row for each bucket that is not empty.
 
 use sea_orm::entity::prelude::*;
 
-/// A bucket that each attempt adds to and that drains at a steady rate (GCRA).
+/// A bucket of a rate limit (GCRA). Attempts fill it, and it drains at a constant rate.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "symbolon_throttle")]
 pub struct Model {
-    /// SHA-256 of what is counted: whatever people type into the field for a name is not kept.
+    /// The SHA-256 digest of the subject. Texts that clients send as usernames are not stored.
     #[sea_orm(primary_key, auto_increment = false)]
     pub key: Vec<u8>,
-    /// When it will have drained; from then on the row says nothing.
+    /// The time at which the bucket is empty. After this time the row has no effect.
     pub drained_at: i64,
 }
 

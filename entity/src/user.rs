@@ -1,58 +1,58 @@
-//! `symbolon_user`: one row for each account, with its session token.
+//! `symbolon_user`: one row for each user, with the session.
 
 use sea_orm::entity::prelude::*;
 
-/// One account. The session token itself is never stored: it is derived from the server key, the
-/// id and [`token_nonce`](Model::token_nonce), and recognised by [`token_digest`](Model::token_digest).
+/// A user. The session token itself is not stored: it is derived from the server key, the id and
+/// [`token_nonce`](Model::token_nonce), and identified by [`token_digest`](Model::token_digest).
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "symbolon_user")]
 pub struct Model {
-    /// Never used twice, not even after a deletion.
+    /// The id. Ids are not reused, even after a deletion.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// The name as its owner writes it.
+    /// The username as the user writes it.
     pub username: String,
-    /// The name as it is compared: PRECIS `UsernameCaseMapped` (RFC 8265, section 3.3).
+    /// The username for comparisons: PRECIS `UsernameCaseMapped` (RFC 8265, section 3.3).
     #[sea_orm(unique)]
     pub username_canonical: String,
-    /// The e-mail address as its owner writes it.
+    /// The e-mail address as the user writes it.
     pub email: Option<String>,
-    /// The e-mail address as it is compared: in lower case.
+    /// The e-mail address for comparisons: in lower case.
     #[sea_orm(unique)]
     pub email_canonical: Option<String>,
-    /// A PHC string, or `imported:` and the hash that another system made of the password.
+    /// The hash of the password: a PHC string, or `imported:` and the hash of another system.
     pub password_hash: String,
-    /// Counts the changes of the password. A token is issued only on the version that was verified.
+    /// A number that is incremented when the password changes. A token is issued only if this is still the version
+    /// that was verified.
     pub password_version: i64,
-    /// What the account may do.
+    /// The role.
     pub role: Role,
-    /// Since when the account may not sign in; `None` while it may.
+    /// The time at which the user was disabled. `None` if the user is enabled.
     pub disabled_at: Option<i64>,
-    /// When the account was registered.
+    /// The time of the registration.
     pub created_at: i64,
-    /// When the password was last accepted.
+    /// The time at which the password was last accepted.
     pub last_sign_in_at: Option<i64>,
-    /// 24 random bytes that the session token is derived from; `None` once it is revoked.
+    /// The 24 random bytes from which the session token is derived. `None` if the session was revoked.
     pub token_nonce: Option<Vec<u8>>,
-    /// SHA-256 of the session token. Kept when the token is revoked, so that it is told from one
-    /// that never was.
+    /// The SHA-256 digest of the session token. A revoked session keeps it, so that the token is reported as expired.
     #[sea_orm(unique)]
     pub token_digest: Option<Vec<u8>>,
-    /// When the session token stops being valid; one second before its revocation if it was revoked.
+    /// The expiration of the session token. The revocation sets it one second into the past.
     pub token_expiration: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What an account may do.
+/// The role of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
 pub enum Role {
-    /// Whatever concerns the account itself.
+    /// Has access to its own user.
     #[sea_orm(string_value = "user")]
     User,
-    /// Whatever concerns any account.
+    /// Has access to all users.
     #[sea_orm(string_value = "admin")]
     Admin,
 }

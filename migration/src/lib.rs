@@ -1,12 +1,11 @@
-//! The history of Symbolon's tables. A migration is frozen once it is released, and never looks at
-//! the live entities.
+//! The migrations of Symbolon's tables. A released migration does not change, and migrations do not use the
+//! entities.
 //!
-//! The instances of the version before go on while the first one of this version migrates. So a
-//! migration only adds what they need not know of: tables, indexes, columns that may be null or have
-//! a default. What nobody uses any more is dropped, and what has another meaning gets another name,
-//! by a migration of the version after the first one that does without. It takes no lock for long:
-//! an index on a large table is made `CONCURRENTLY`, by a migration that uses no transaction, before
-//! there is a version that needs it.
+//! Instances of the previous version continue to run while the first instance of this version migrates. So a
+//! migration only adds tables, indexes, and columns that can be null or have a default. A column that is no longer
+//! used is dropped by a migration of a later version than the first one that does not use it. A column with a new
+//! meaning gets a new name. A migration holds no lock for long: an index on a large table is created
+//! `CONCURRENTLY`, by a migration without a transaction, in a version before the one that needs it.
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -18,8 +17,8 @@ mod m20261123_000004_create_access_token;
 mod m20261126_000005_create_change_counter;
 mod m20261126_000006_complete_audit_event;
 
-/// Symbolon's migrations, recorded in a table of their own, so that an embedder's migrations in the
-/// same database keep theirs.
+/// Symbolon's migrations. They have their own table, so that an embedding application can have migrations in the same
+/// database.
 #[derive(Debug)]
 pub struct Migrator;
 

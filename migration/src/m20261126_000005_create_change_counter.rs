@@ -2,7 +2,7 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, pk_auto};
 use sea_orm_migration::sea_orm::DbBackend;
 
-/// Processes that share a SQLite file notice each other's changes through this counter. PostgreSQL has
+/// Creates the counter through which processes notice the changes that others make to a SQLite file. PostgreSQL has
 /// notifications.
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;

@@ -1,12 +1,12 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{string_len_null, string_null};
 
-/// Records who acted by which credential, and what was changed. Deletes expired access tokens that are
-/// more than an account may have.
+/// Adds the columns for the actor, the credential and the change. Deletes expired access tokens that exceed the
+/// maximum number of a user.
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-/// An account has at most 50 tokens that have not expired. So the rows after these in this order have
+/// A user has at most 50 tokens that have not expired, and these come first in this order. So the other rows have
 /// expired.
 const DELETE_EXCESS: &str = "DELETE FROM symbolon_access_token WHERE id IN (
     SELECT id FROM (

@@ -1,4 +1,4 @@
-//! The audit trail: what happens to accounts and tokens, who did it, and from where.
+//! Events of the audit trail.
 
 mod kinds;
 
@@ -11,7 +11,7 @@ pub use self::kinds::{ActorType, AuditEventKind, CredentialType};
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{Role, UserId};
 
-/// The client that sent a request. Without its fields it is unknown.
+/// The client that sent a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Client {
     pub(crate) address: Option<IpAddr>,
@@ -19,8 +19,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// What addresses are counted by: IPv6 hosts have a whole /64 network each (RFC 6177), so a
-    /// single address of it says nothing.
+    /// Returns the address by which attempts are counted: the address of an IPv4 client, the /64 network of an
+    /// IPv6 client. An IPv6 host can use all addresses of its network (RFC 6177).
     pub(crate) fn network(&self) -> Option<IpAddr> {
         self.address.map(|address| match address {
             IpAddr::V4(_) => address,
@@ -32,18 +32,18 @@ impl Client {
     }
 }
 
-/// Who does something. There is no default: each caller states which of the three it is.
+/// The actor of an event. There is no default: each caller states who acts.
 #[derive(Clone, Debug)]
 pub(crate) enum Actor {
-    /// A client that is not authenticated.
+    /// An unauthenticated client.
     Anonymous(Client),
-    /// An account, by one of its credentials.
+    /// A user, authenticated by a credential.
     User {
         id: UserId,
         credential: Credential,
         client: Client,
     },
-    /// The operator, through the command line or through the library. Nothing is checked.
+    /// The operator, through the command line or the library. The operator is not authenticated.
     Operator,
 }
 
@@ -59,7 +59,7 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
-    /// The kind of credential.
+    /// Returns the type of the credential.
     pub(crate) fn kind(self) -> CredentialType {
         match self {
             Self::Password => CredentialType::Password,
@@ -68,8 +68,7 @@ impl Credential {
         }
     }
 
-    /// The first digits of the digest of a session token, the id of an access token, nothing for a
-    /// password.
+    /// Returns the prefix of the digest of a session token, or the id of an access token.
     pub(crate) fn id(self) -> Option<String> {
         match self {
             Self::Password => None,
@@ -80,7 +79,7 @@ impl Credential {
 }
 
 impl Actor {
-    /// An account that acts by one of its credentials.
+    /// Creates an actor that is a user.
     pub(crate) fn user(id: UserId, credential: Credential, client: &Client) -> Self {
         Self::User {
             id,
@@ -89,7 +88,7 @@ impl Actor {
         }
     }
 
-    /// Which of the three it is.
+    /// Returns the type of the actor.
     pub(crate) fn kind(&self) -> ActorType {
         match self {
             Self::Anonymous(_) => ActorType::Anonymous,
@@ -98,7 +97,7 @@ impl Actor {
         }
     }
 
-    /// The id of the account, if an account acts.
+    /// Returns the id of the user.
     pub(crate) fn user_id(&self) -> Option<UserId> {
         match self {
             Self::User { id, .. } => Some(*id),
@@ -106,7 +105,7 @@ impl Actor {
         }
     }
 
-    /// The credential by which an account acts.
+    /// Returns the credential of the user.
     pub(crate) fn credential(&self) -> Option<Credential> {
         match self {
             Self::User { credential, .. } => Some(*credential),
@@ -114,7 +113,7 @@ impl Actor {
         }
     }
 
-    /// The client that sent the request. The operator sends none.
+    /// Returns the client that sent the request. The operator has none.
     pub(crate) fn client(&self) -> Option<&Client> {
         match self {
             Self::Anonymous(client) | Self::User { client, .. } => Some(client),
@@ -123,49 +122,49 @@ impl Actor {
     }
 }
 
-/// An event of an account or a token; or several of one kind within an hour, which are counted.
+/// An event, or several similar events within an hour, which are counted.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
-    /// Its number, in the order in which the events were recorded.
+    /// The id. Events are numbered in the order in which they were recorded.
     pub id: i64,
-    /// What happened.
+    /// The kind.
     pub kind: AuditEventKind,
-    /// When, or when first.
+    /// The time of the first occurrence.
     pub at: DateTime<Utc>,
-    /// When last; the same unless it was counted.
+    /// The time of the last occurrence.
     pub last_at: DateTime<Utc>,
-    /// How often.
+    /// The number of occurrences.
     pub count: i64,
-    /// The account that it happened to, which may be gone by now. `None` if there never was one.
+    /// The user that the event concerns, who may be deleted. `None` if there was no such user.
     pub user: Option<UserId>,
-    /// The type of the actor. `None` for an event of an earlier version, which did not record it.
+    /// The type of the actor. `None` for an event that an earlier version recorded.
     pub actor_type: Option<ActorType>,
-    /// The account that did it, if an account did it.
+    /// The user who acted. `None` if the actor is not a user.
     pub actor: Option<UserId>,
-    /// The kind of credential by which the account did it, or the last of them.
+    /// The type of the credential of the last occurrence.
     pub credential_type: Option<CredentialType>,
-    /// The first 12 hexadecimal digits of the SHA-256 digest of that session token, or the number of
-    /// that access token.
+    /// The id of that credential: the first 12 hexadecimal digits of the SHA-256 digest of a session token, or
+    /// the id of an access token.
     pub credential_id: Option<String>,
-    /// The role that the account had before the role was changed.
+    /// The role before it was changed.
     pub old_role: Option<Role>,
-    /// The role that the account was given.
+    /// The role after it was changed.
     pub new_role: Option<Role>,
-    /// The username before the account was renamed.
+    /// The username before it was changed.
     pub old_username: Option<String>,
-    /// The username after the account was renamed, or the username of an account that was deleted. It
-    /// stays as long as the event is kept, also when the account is deleted.
+    /// The username after it was changed, or the username of a user who was deleted. The event keeps it after
+    /// the user is deleted.
     pub username: Option<String>,
-    /// The first 12 hexadecimal digits of the SHA-256 digest of the token that it happened to.
+    /// The first 12 hexadecimal digits of the SHA-256 digest of the token that the event concerns.
     pub token: Option<String>,
-    /// The address that it, or the last of them, was asked for from.
+    /// The address of the client at the last occurrence.
     pub address: Option<String>,
-    /// The id of the request that asked for it, or for the last of them.
+    /// The id of the request at the last occurrence.
     pub request_id: Option<String>,
 }
 
-/// An event that is about to be recorded.
+/// An event to be recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct NewEvent {
     pub(crate) kind: AuditEventKind,
@@ -176,21 +175,21 @@ pub(crate) struct NewEvent {
     pub(crate) detail: EventDetail,
 }
 
-/// Details that are recorded of an event, by its kind.
+/// The details of an event, which depend on its kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum EventDetail {
     #[default]
     None,
-    /// The account has another role.
+    /// The change of a role.
     Role { old: Role, new: Role },
-    /// The account has another username.
+    /// The change of a username.
     Username { old: String, new: String },
-    /// The account that had this username was deleted.
+    /// The username of a user who was deleted.
     Deleted { username: String },
 }
 
 impl EventDetail {
-    /// The old and the new role.
+    /// Returns the old and the new role.
     pub(crate) fn roles(&self) -> Option<(Role, Role)> {
         match self {
             Self::Role { old, new } => Some((*old, *new)),
@@ -230,12 +229,12 @@ impl NewEvent {
         }
     }
 
-    /// Adds what else is recorded of an event of this kind.
+    /// Sets the details.
     pub(crate) fn with(self, detail: EventDetail) -> Self {
         Self { detail, ..self }
     }
 
-    /// The same, which happened to a token.
+    /// Sets the token that the event concerns.
     pub(crate) fn with_token(self, token: TokenDigest) -> Self {
         Self {
             token: Some(token),
@@ -243,8 +242,8 @@ impl NewEvent {
         }
     }
 
-    /// Writes the event to the log. The only texts in it that a client chose are usernames of accounts,
-    /// which have no control characters.
+    /// Logs the event. The only texts in it that a client has chosen are usernames, which have no control
+    /// characters.
     pub(crate) fn log(&self) {
         let (client, credential) = (self.actor.client(), self.actor.credential());
         let roles = self.detail.roles();
@@ -269,11 +268,11 @@ impl NewEvent {
     }
 }
 
-/// Which events are asked for.
+/// A filter of events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EventFilter {
-    /// Only those that happened to this account.
+    /// Selects the events that concern this user.
     pub user: Option<UserId>,
-    /// Only those of this kind.
+    /// Selects the events of this kind.
     pub kind: Option<AuditEventKind>,
 }

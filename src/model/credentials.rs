@@ -1,27 +1,27 @@
-//! What a request brings to show who it speaks for.
+//! The credentials of a request.
 
 use std::fmt;
 
 use crate::model::access_token::AccessTokenSecret;
 
-/// The content of an `Authorization` header, before anybody has looked whether it is true.
+/// The content of an `Authorization` header. It is not verified.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Credentials {
-    /// No header, an empty one or a malformed one.
+    /// The header is missing, empty or malformed.
     #[default]
     None,
-    /// Basic (RFC 7617).
+    /// HTTP Basic ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)).
     Basic(UserPass),
-    /// Bearer (RFC 6750).
+    /// A Bearer token ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750)).
     Bearer(BearerToken),
 }
 
-/// The user-id and the password of Basic credentials, as they were sent.
+/// The user-id and the password of Basic credentials, as the client sent them.
 #[derive(Clone)]
 pub(crate) struct UserPass {
-    /// The user-id; it has no colon.
+    /// The user-id, which has no colon.
     pub(crate) username: String,
-    /// Everything after the first colon.
+    /// The text after the first colon.
     pub(crate) password: String,
 }
 
@@ -31,7 +31,7 @@ impl fmt::Debug for UserPass {
     }
 }
 
-/// A Bearer token as it was sent, of whatever kind.
+/// A Bearer token of any type, as the client sent it.
 #[derive(Clone)]
 pub(crate) struct BearerToken(pub(crate) String);
 
@@ -43,7 +43,7 @@ pub(crate) enum TokenType {
 }
 
 impl BearerToken {
-    /// Returns the type that the prefix of the token shows. The token may be invalid.
+    /// Returns the type that the prefix of the token indicates. The token may be invalid.
     pub(crate) fn token_type(&self) -> TokenType {
         if AccessTokenSecret::has_prefix(&self.0) {
             TokenType::Access

@@ -1,16 +1,16 @@
-//! E-mail addresses and how they are compared.
+//! E-mail addresses and their canonical form.
 
 use email_address::{EmailAddress, Options};
 
 use crate::model::text_limits;
 use crate::model::validation::{FieldError, FieldErrorCode};
 
-/// An e-mail address that an account can have. Whether mail arrives there is not checked.
+/// The e-mail address of a user. It is not verified.
 #[derive(Clone, Debug)]
 pub(crate) struct Email {
-    /// As its owner writes it.
+    /// The address as the user writes it.
     pub(crate) display: String,
-    /// As addresses are compared: in lower case.
+    /// The address in lower case, for comparisons.
     pub(crate) canonical: String,
 }
 

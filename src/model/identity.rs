@@ -1,4 +1,4 @@
-//! Who a request speaks for.
+//! The identity of a request.
 
 use std::sync::Arc;
 
@@ -7,23 +7,23 @@ use chrono::{DateTime, Utc};
 use crate::model::scopes::Scopes;
 use crate::model::user::User;
 
-/// Who a request speaks for, as its Bearer token shows.
+/// The user, the credential and the scopes that a request acts with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     user: Arc<User>,
     expires_at: Option<DateTime<Utc>>,
-    credential: Kind,
+    credential: CredentialKind,
 }
 
 /// The credential of an identity.
 #[derive(Clone, Debug, PartialEq)]
-enum Kind {
+enum CredentialKind {
     Password,
     Session,
     Access(Access),
 }
 
-/// What a request's access token is.
+/// The access token of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Access {
     pub(crate) id: i64,
@@ -31,38 +31,34 @@ pub(crate) struct Access {
 }
 
 impl Identity {
-    /// By the username and the password.
+    /// Creates the identity of a request with Basic credentials.
     pub(crate) fn from_password(user: User) -> Self {
-        Self {
-            user: Arc::new(user),
-            expires_at: None,
-            credential: Kind::Password,
-        }
+        Self::new(user, None, CredentialKind::Password)
     }
 
-    /// By a session token, which may whatever its user may.
+    /// Creates the identity of a request with a session token, which has all scopes.
     pub(crate) fn from_session(user: User, expires_at: DateTime<Utc>) -> Self {
-        Self {
-            user: Arc::new(user),
-            expires_at: Some(expires_at),
-            credential: Kind::Session,
-        }
+        Self::new(user, Some(expires_at), CredentialKind::Session)
     }
 
-    /// By an access token.
+    /// Creates the identity of a request with an access token.
     pub(crate) fn from_access_token(
         user: User,
         expires_at: Option<DateTime<Utc>>,
         access: Access,
     ) -> Self {
+        Self::new(user, expires_at, CredentialKind::Access(access))
+    }
+
+    fn new(user: User, expires_at: Option<DateTime<Utc>>, credential: CredentialKind) -> Self {
         Self {
             user: Arc::new(user),
             expires_at,
-            credential: Kind::Access(access),
+            credential,
         }
     }
 
-    /// The user that the token belongs to.
+    /// Returns the user.
     #[must_use]
     pub fn user(&self) -> &User {
         &self.user
@@ -72,35 +68,35 @@ impl Identity {
         Arc::clone(&self.user)
     }
 
-    /// When the token stops being valid; `None` for an access token that stays so until it is revoked.
+    /// Returns the expiration of the token. `None` for an access token that does not expire.
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at
     }
 
-    /// The number of the access token; `None` for a session token.
+    /// Returns the id of the access token. `None` for other credentials.
     #[must_use]
     pub fn access_token(&self) -> Option<i64> {
         self.access().map(|access| access.id)
     }
 
     pub(crate) fn is_session(&self) -> bool {
-        matches!(self.credential, Kind::Session)
+        matches!(self.credential, CredentialKind::Session)
     }
 
     pub(crate) fn is_password(&self) -> bool {
-        matches!(self.credential, Kind::Password)
+        matches!(self.credential, CredentialKind::Password)
     }
 
     fn access(&self) -> Option<&Access> {
         match &self.credential {
-            Kind::Access(access) => Some(access),
-            Kind::Password | Kind::Session => None,
+            CredentialKind::Access(access) => Some(access),
+            CredentialKind::Password | CredentialKind::Session => None,
         }
     }
 
-    /// What the token may be used for; `*` is everything. Scopes narrow what its user may do, and
-    /// never grant anything: authority is the role.
+    /// Returns the scopes of the credential. `*` includes all scopes. Scopes restrict the authority of the user,
+    /// which the role determines. They never extend it.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         match self.access() {
@@ -109,9 +105,11 @@ impl Identity {
         }
     }
 
-    /// Whether the token may be used for this.
+    /// Returns whether the credential has a scope.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes().iter().any(|own| own == "*" || own == scope)
+        self.scopes()
+            .iter()
+            .any(|granted| granted == "*" || granted == scope)
     }
 }

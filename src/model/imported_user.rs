@@ -1,24 +1,23 @@
-//! Accounts that come from another system.
+//! Users of another system.
 
-/// An account of another system.
+/// A user of another system.
 #[derive(Clone, Debug)]
 pub struct ImportedUser {
-    /// Its name. It may mix letters of several scripts, unlike that of a new account: its owner signs in with it
-    /// already.
+    /// The username. Unlike a new username, it may mix letters of several scripts.
     pub username: String,
-    /// Its e-mail address, if it has one.
+    /// The e-mail address.
     pub email: Option<String>,
-    /// What its owner signs in with.
+    /// The password, or its hash.
     pub password: ImportedPassword,
 }
 
-/// What the owner of an account of another system signs in with.
+/// The password of a user of another system, or its hash.
 #[derive(Clone)]
 pub enum ImportedPassword {
-    /// The password in the clear, whatever it is worth; it is hashed when it is imported.
+    /// The password in plain text. It is hashed when it is imported. Weak passwords are accepted.
     Plain(String),
-    /// Its hash: Argon2 or scrypt as a PHC string, bcrypt, or what Werkzeug makes. It is verified as
-    /// it is, and replaced when its owner signs in.
+    /// The hash of the password: an Argon2 or scrypt PHC string, a bcrypt string, or a hash in the format of
+    /// Werkzeug. It is replaced by an Argon2id hash when the user signs in.
     Hash(String),
 }
 
@@ -28,13 +27,13 @@ impl std::fmt::Debug for ImportedPassword {
     }
 }
 
-/// What became of an account of another system.
+/// The result of the import of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImportResult {
-    /// There is an account of this name now.
+    /// The user was added.
     Added,
-    /// There was one already, which was left as it is.
+    /// A user with this name exists, and was not changed.
     Skipped,
-    /// It cannot be an account; the reason, in words.
+    /// The user is invalid. Contains the reason.
     MutationError(String),
 }

@@ -1,21 +1,21 @@
-//! A live token of either kind, as the operator sees it.
+//! Live tokens of both types, as the operator lists them.
 
 use chrono::{DateTime, Utc};
 
 use crate::model::user::User;
 
-/// A token that is honoured, as the operator sees it.
+/// A live session token or access token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LiveToken {
-    /// Its number, if it is an access token.
+    /// The id of an access token. `None` for a session token.
     pub id: Option<i64>,
-    /// What its owner calls it, if it is an access token.
+    /// The name of an access token. `None` for a session token.
     pub name: Option<String>,
-    /// Whose it is.
+    /// The user of the token.
     pub user: User,
-    /// The first 12 hexadecimal digits of the token's digest, as the audit trail has them.
+    /// The first 12 hexadecimal digits of the SHA-256 digest of the token, as in the audit trail.
     pub token: String,
-    /// When it expires; `None` if it does not.
+    /// The expiration. `None` if the token does not expire.
     pub expires_at: Option<DateTime<Utc>>,
 }

@@ -1,4 +1,4 @@
-//! Nouns: what Symbolon talks about. Nothing here does I/O or knows a protocol.
+//! Values and their rules, without I/O and protocols.
 
 pub(crate) mod access_token;
 pub(crate) mod audit_event;
@@ -26,11 +26,11 @@ pub(crate) mod validation;
 
 use chrono::TimeDelta;
 
-/// How far the clocks of instances may differ, and a clock may be set back, without an effect on what is
-/// stored: an instant counts as too far in the future only beyond its limit and this tolerance.
+/// The tolerated error of clocks. The clocks of two instances can differ by this time, and a clock can be set back by
+/// this time, without an effect on stored data. A stored instant is in the future only if it exceeds its limit by more.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
-/// The number that a client sent as an id. `None` if it is not a number.
+/// Parses an id that a client sent. Returns `None` if it is not a number.
 pub(crate) fn parse_id(text: &str) -> Option<i64> {
     if text.len() > text_limits::ID {
         return None;

@@ -1,19 +1,19 @@
-//! A stretch of a long list.
+//! Pages of a long list.
 
-/// A stretch of a list whose entries have ascending positions.
+/// The request for a page of a list whose items have ascending positions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PageRequest {
-    /// Only what comes after this position.
+    /// Selects the items after this position.
     pub(crate) after: Option<i64>,
-    /// Only what comes before this position.
+    /// Selects the items before this position.
     pub(crate) before: Option<i64>,
-    /// The last `limit` of them instead of the first.
+    /// Selects the last items instead of the first.
     pub(crate) backwards: bool,
-    /// How many at most.
+    /// The maximum number of items.
     pub(crate) limit: u64,
 }
 
-/// A page, in ascending order of positions.
+/// A page of items, in ascending order of their positions.
 #[derive(Debug)]
 pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
@@ -22,7 +22,7 @@ pub(crate) struct Page<T> {
 }
 
 impl PageRequest {
-    /// What to fetch for the page: one entry more tells whether there is more.
+    /// Returns the request for one more item, which shows whether there is a further page.
     pub(crate) fn with_one_more(self) -> Self {
         Self {
             limit: self.limit + 1,
@@ -30,41 +30,40 @@ impl PageRequest {
         }
     }
 
-    /// What to fetch to know whether there is something on the side that the page is not read towards.
-    /// There, the cursor's own entry is the nearest.
+    /// Returns the request that finds an item on the other side of the cursor. The nearest such item is the
+    /// cursor's own.
     pub(crate) fn behind(self) -> Option<Self> {
-        let one = Self {
+        let one_item = Self {
             limit: 1,
             ..Self::default()
         };
         match (self.backwards, self.after, self.before) {
             (false, Some(after), _) => Some(Self {
                 before: Some(after.saturating_add(1)),
-                ..one
+                ..one_item
             }),
             (true, _, Some(before)) => Some(Self {
                 after: Some(before.saturating_sub(1)),
-                ..one
+                ..one_item
             }),
             _ => None,
         }
     }
 
-    /// The page, from what was fetched for it.
-    pub(crate) fn page<T>(self, mut with_one_more: Vec<T>, behind: &[T]) -> Page<T> {
-        let items = &mut with_one_more;
-        let more = items.len() as u64 > self.limit;
-        if more {
+    /// Creates the page from the items of [`PageRequest::with_one_more`] and [`PageRequest::behind`].
+    pub(crate) fn page<T>(self, mut items: Vec<T>, behind: &[T]) -> Page<T> {
+        let has_more = items.len() as u64 > self.limit;
+        if has_more {
             items.remove(if self.backwards { 0 } else { items.len() - 1 });
         }
-        let behind = !behind.is_empty();
+        let has_behind = !behind.is_empty();
         let (has_previous, has_next) = if self.backwards {
-            (more, behind)
+            (has_more, has_behind)
         } else {
-            (behind, more)
+            (has_behind, has_more)
         };
         Page {
-            items: with_one_more,
+            items,
             has_previous,
             has_next,
         }

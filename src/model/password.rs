@@ -1,4 +1,4 @@
-//! Passwords as people type them, and hashes as the database keeps them.
+//! Passwords, and their hashes as the database stores them.
 
 use std::fmt;
 
@@ -11,92 +11,87 @@ use crate::model::password_hash::{self, Argon2, HashParts};
 use crate::model::text_limits;
 use crate::model::validation::{FieldError, FieldErrorCode};
 
-/// The longest password.
+/// The maximum number of characters.
 const MAX_CHARACTERS: usize = 128;
 
 const TOO_LONG: &str = "A password has at most 128 characters.";
 
-/// A password in the clear, prepared with the PRECIS profile `OpaqueString` (RFC 8265, section 4),
-/// so that the same password typed on two keyboards is the same bytes.
+/// A password in plain text, prepared with the PRECIS profile `OpaqueString` ([RFC 8265, section 4]). So a password
+/// has the same bytes on all keyboards and operating systems.
+///
+/// [RFC 8265, section 4]: https://www.rfc-editor.org/rfc/rfc8265#section-4
 #[derive(Clone)]
 pub(crate) struct Password(String);
 
 /// The rules for new passwords.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PasswordRules {
-    /// The shortest, in characters.
+    /// The minimum number of characters.
     pub(crate) min_characters: usize,
 }
 
 impl PasswordRules {
-    /// A password that is chosen for the account of this name: as long as the rules say and up to 128
-    /// characters, not a common one, and one that does not contain the name.
+    /// Parses a new password of the user with this name. Refuses passwords that are too short or too long, are
+    /// common, or contain the username.
     pub(crate) fn parse_new(
         self,
         text: &str,
         username: &str,
         field: &'static str,
     ) -> Result<Password, FieldError> {
-        let refuse = |problem, message| Err(FieldError::new(field, problem, message));
+        let refuse = |code, message| Err(FieldError::new(field, code, message));
         if text.is_empty() {
             return refuse(FieldErrorCode::Blank, "Choose a password.");
         }
-        if text.len() > text_limits::PASSWORD {
-            return refuse(FieldErrorCode::TooLong, TOO_LONG);
-        }
-        let Ok(prepared) = OpaqueString::enforce(text) else {
-            return refuse(
-                FieldErrorCode::Invalid,
-                "A password has no control or unassigned characters.",
-            );
-        };
-        let length = prepared.chars().count();
-        if length < self.min_characters {
+        let password = Password::prepare(text, field)?;
+        if password.0.chars().count() < self.min_characters {
             let message = format!(
                 "A password has at least {} characters.",
                 self.min_characters
             );
             return Err(FieldError::new(field, FieldErrorCode::TooShort, message));
         }
-        if length > MAX_CHARACTERS {
-            return refuse(FieldErrorCode::TooLong, TOO_LONG);
-        }
-        if is_common(&prepared) {
+        if is_common(&password.0) {
             return refuse(
                 FieldErrorCode::PasswordTooCommon,
                 "This password is among the most common ones; choose another.",
             );
         }
-        if contains_username(&prepared, username) {
+        if contains_username(&password.0, username) {
             return refuse(
                 FieldErrorCode::PasswordContainsUsername,
                 "A password does not contain the username; choose another.",
             );
         }
-        Ok(Password(prepared.into_owned()))
+        Ok(password)
     }
 }
 
-/// Usernames of fewer characters occur in words by accident.
+/// The shortest username that a password must not contain. Shorter usernames are parts of words.
 const MIN_CONTAINED: usize = 4;
 
-/// Whether a password contains the username, in whatever case and width, or is a repetition of a short one.
+/// Returns whether a password contains the username, or consists of repetitions of a short username. Ignores case
+/// and width.
 fn contains_username(password: &str, username: &str) -> bool {
-    let (password, username) = (folded(password), folded(username));
+    let (password, username) = (fold(password), fold(username));
     if username.chars().count() < MIN_CONTAINED {
         return !username.is_empty() && password.replace(&username, "").is_empty();
     }
     password.contains(&username)
 }
 
-fn folded(text: &str) -> String {
+fn fold(text: &str) -> String {
     text.nfkc().flat_map(char::to_lowercase).collect()
 }
 
 impl Password {
-    /// A password that somebody chose elsewhere, whatever it is worth.
+    /// Parses a password from another system, which may be weak.
     pub(crate) fn parse_imported(text: &str) -> Result<Self, FieldError> {
-        let refuse = |problem, message| Err(FieldError::new("password", problem, message));
+        Self::prepare(text, "password")
+    }
+
+    fn prepare(text: &str, field: &'static str) -> Result<Self, FieldError> {
+        let refuse = |code, message| Err(FieldError::new(field, code, message));
         if text.len() > text_limits::PASSWORD {
             return refuse(FieldErrorCode::TooLong, TOO_LONG);
         }
@@ -123,16 +118,16 @@ impl fmt::Debug for Password {
     }
 }
 
-/// A password that somebody signs in with.
+/// The password of a sign-in.
 pub(crate) struct SubmittedPassword {
     pub(crate) password: Password,
-    /// Other systems hash what they are sent.
+    /// The password as it was sent. Hashes of other systems are computed from it.
     pub(crate) as_sent: String,
 }
 
 impl SubmittedPassword {
-    /// What cannot be prepared stays as it is: it may still be right for an imported hash, and costs
-    /// what any other password costs.
+    /// Prepares a password. A password that cannot be prepared is not changed: it may match an imported hash, and
+    /// its verification must take the usual time.
     pub(crate) fn new(text: &str) -> Self {
         let prepared = (text.len() <= text_limits::PASSWORD).then(|| OpaqueString::enforce(text));
         let prepared = prepared.and_then(Result::ok);
@@ -150,40 +145,41 @@ impl fmt::Debug for SubmittedPassword {
     }
 }
 
-/// What stands before the hash of another system.
+/// The prefix of hashes of other systems.
 const IMPORTED: &str = "imported:";
 
-/// The hash of a password, as the database keeps it: a PHC string, or `imported:` and the string
-/// that another system made. That one is replaced when its owner signs in.
+/// The hash of a password as the database stores it: a PHC string, or `imported:` and the hash of another system,
+/// which is replaced when the user signs in.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PasswordHash(pub(crate) String);
 
 impl PasswordHash {
-    /// A hash of our own.
+    /// Creates a hash of Symbolon.
     pub(crate) fn new(argon2: Argon2, salt: &[u8], output: &[u8]) -> Self {
         Self(password_hash::phc(argon2, salt, output))
     }
 
-    /// A hash that another system made; refused with a reason when nobody could sign in with it.
+    /// Parses a hash of another system. Fails with a reason if no password can match it.
     pub(crate) fn parse_imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
         HashParts::parse(text, max_memory_kib)?;
         Ok(Self(format!("{IMPORTED}{text}")))
     }
 
-    /// The same of this system, which it is if it was made of the prepared password.
+    /// Converts the hash of another system to a hash of Symbolon. It must have been computed from the prepared
+    /// password.
     pub(crate) fn into_own(self) -> Self {
         match self.0.strip_prefix(IMPORTED) {
-            Some(own) => Self(own.to_owned()),
+            Some(hash) => Self(hash.to_owned()),
             None => self,
         }
     }
 
-    /// Whether another system made it, of the password as it was sent.
+    /// Returns whether the hash is of another system, which computed it from the password as it was sent.
     pub(crate) fn is_imported(&self) -> bool {
         self.0.starts_with(IMPORTED)
     }
 
-    /// Fails with a reason when it is no hash, or asks for more than is computed.
+    /// Parses the hash. Fails with a reason if it is malformed or exceeds the limits of memory and time.
     pub(crate) fn parts(&self, max_memory_kib: u32) -> Result<HashParts, &'static str> {
         let text = self.0.strip_prefix(IMPORTED).unwrap_or(&self.0);
         HashParts::parse(text, max_memory_kib)
@@ -193,43 +189,5 @@ impl PasswordHash {
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(redacted)")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_with_the_username_is_refused_in_any_spelling() {
-        let rules = PasswordRules { min_characters: 8 };
-        let problem = |password: &str, username: &str| {
-            let refused = rules.parse_new(password, username, "password").err();
-            refused.map(|error| error.code)
-        };
-        let contains = Some(FieldErrorCode::PasswordContainsUsername);
-        assert_eq!(problem("grace-and-more", "grace"), contains);
-        assert_eq!(problem("my name is GRACE", "grace"), contains);
-        assert_eq!(problem("xxＧＲＡＣＥxx", "grace"), contains);
-        assert_eq!(problem("Zoe\u{308}y and friends", "zoëy"), contains);
-        assert_eq!(problem("the gracious one", "grace"), None);
-        // Short names occur in words.
-        assert_eq!(problem("an adaptation", "ada"), None);
-        assert_eq!(problem("AdaadaADAada", "ada"), contains);
-        assert_eq!(problem("correct horse", ""), None);
-    }
-
-    #[test]
-    fn the_shortest_password_is_what_the_rules_say() {
-        let rules = PasswordRules { min_characters: 15 };
-        let refused = rules.parse_new("fourteen chars", "ada", "password");
-        let refused = refused.unwrap_err();
-        assert_eq!(refused.code, FieldErrorCode::TooShort);
-        assert_eq!(refused.message, "A password has at least 15 characters.");
-        assert!(
-            rules
-                .parse_new("fifteen letters", "ada", "password")
-                .is_ok()
-        );
     }
 }

@@ -1,4 +1,4 @@
-//! The strings that hashes of passwords are kept in, Symbolon's own and those of other systems.
+//! The formats of password hashes: PHC strings, bcrypt, and the hashes of Werkzeug.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use base64::alphabet::BCRYPT;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{NO_PAD, STANDARD_NO_PAD};
 
-/// What a hash may ask for at most, in KiB, unless new hashes are configured to take more: whoever
-/// can write one row must not be able to exhaust the machine.
+/// The maximum memory of a hash, in KiB, unless new hashes are configured to use more. A row with extreme
+/// parameters must not exhaust the memory.
 pub(crate) const MAX_MEMORY_KIB: u32 = 64 * 1024;
 pub(crate) const MAX_ARGON2_ITERATIONS: u32 = 16;
-/// Of Argon2 and of scrypt.
+/// The maximum parallelism of Argon2 and of scrypt.
 pub(crate) const MAX_PARALLELISM: u32 = 16;
 const MAX_BCRYPT_COST: u32 = 14;
 const MAX_PBKDF2_ITERATIONS: u32 = 2_000_000;
-/// Besides the memory that is counted, scrypt takes (p + 1)·r·128 bytes; this keeps them few.
+/// scrypt uses (p + 1)·r·128 bytes in addition to the memory that is limited. This limit keeps them few.
 const MAX_SCRYPT_BLOCK_SIZE: u32 = 64;
 const MAX_LENGTH: usize = 512;
 
@@ -24,18 +24,18 @@ const MALFORMED: &str = "it is malformed";
 const TOO_COSTLY: &str = "it takes more time than a sign-in may";
 const TOO_LARGE: &str = "it takes more memory than a sign-in may";
 
-/// Some generators of salts left bits behind the end that no implementation reads.
+/// The alphabet of bcrypt. Some generators of salts set trailing bits, which implementations ignore.
 const BCRYPT_BASE64: GeneralPurpose =
     GeneralPurpose::new(&BCRYPT, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// What a hash was computed with, and what came out.
+/// The parts of a password hash.
 pub(crate) struct HashParts {
     pub(crate) scheme: Scheme,
     pub(crate) salt: Vec<u8>,
     pub(crate) output: Vec<u8>,
 }
 
-/// A way to hash passwords, with its parameters.
+/// A hash algorithm and its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Argon2(Argon2),
@@ -44,7 +44,7 @@ pub(crate) enum Scheme {
     Pbkdf2 { sha: Sha, iterations: u32 },
 }
 
-/// The parameters of Argon2 (RFC 9106).
+/// The parameters of Argon2 ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Argon2 {
     pub(crate) variant: Variant,
@@ -67,7 +67,7 @@ pub(crate) enum Version {
     V19,
 }
 
-/// The function below PBKDF2.
+/// The hash function of PBKDF2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sha {
     Sha1,
@@ -76,9 +76,8 @@ pub(crate) enum Sha {
 }
 
 impl HashParts {
-    /// Reads a PHC string (Argon2, scrypt), a bcrypt string, or what Werkzeug writes. Refuses, and
-    /// says why, what no password could be verified against, and what takes more memory than
-    /// `max_memory_kib` or more time than anybody is to wait.
+    /// Parses a PHC string of Argon2 or scrypt, a bcrypt string, or a hash of Werkzeug. Fails with a reason if the
+    /// hash is malformed, requires more than `max_memory_kib`, or takes too long to verify.
     pub(crate) fn parse(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
         if text.len() > MAX_LENGTH {
             return Err(MALFORMED);
@@ -90,7 +89,7 @@ impl HashParts {
             ["", "argon2id", ref rest @ ..] => argon2(Variant::Id, rest, max_memory_kib),
             ["", "2a" | "2b" | "2y", cost, rest] => bcrypt(cost, rest),
             ["", "scrypt", settings, salt, output] => {
-                let [log_n, r, p] = named(settings, ["ln=", "r=", "p="]).ok_or(MALFORMED)?;
+                let [log_n, r, p] = parameters(settings, ["ln=", "r=", "p="]).ok_or(MALFORMED)?;
                 Self::new(
                     scrypt(log_n, r, p, max_memory_kib)?,
                     phc_base64(salt)?,
@@ -131,7 +130,7 @@ impl HashParts {
     }
 }
 
-/// As a PHC string.
+/// Formats the parameters as the beginning of a PHC string.
 impl fmt::Display for Argon2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let variant = match self.variant {
@@ -148,7 +147,7 @@ impl fmt::Display for Argon2 {
     }
 }
 
-/// The PHC string of `argon2` with what came out of it.
+/// Formats a PHC string.
 pub(crate) fn phc(argon2: Argon2, salt: &[u8], output: &[u8]) -> String {
     let [salt, output] = [salt, output].map(|bytes| STANDARD_NO_PAD.encode(bytes));
     format!("{argon2}${salt}${output}")
@@ -161,13 +160,13 @@ fn argon2(
 ) -> Result<HashParts, &'static str> {
     let (version, settings, salt, output) = match *fields {
         ["v=19", settings, salt, output] => (Version::V19, settings, salt, output),
-        // The first version wrote no number.
+        // The first version did not write its number.
         ["v=16", settings, salt, output] | [settings, salt, output] => {
             (Version::V16, settings, salt, output)
         }
         _ => return Err(MALFORMED),
     };
-    let settings = named(settings, ["m=", "t=", "p="]).ok_or(MALFORMED)?;
+    let settings = parameters(settings, ["m=", "t=", "p="]).ok_or(MALFORMED)?;
     let [memory_kib, iterations, parallelism] = settings;
     if iterations == 0 || parallelism == 0 || memory_kib / 8 < parallelism {
         return Err(MALFORMED);
@@ -223,8 +222,8 @@ fn scrypt(log_n: u32, r: u32, p: u32, max_memory_kib: u32) -> Result<Scheme, &'s
     Ok(Scheme::Scrypt { log_n, r, p })
 }
 
-/// What Werkzeug's `generate_password_hash` writes before the salt. It always wrote the parameters:
-/// what its defaults were at the time is not to be guessed.
+/// Parses the part before the salt of a hash of Werkzeug's `generate_password_hash`. The parameters are required,
+/// because the defaults have changed between versions.
 fn werkzeug(method: &str, max_memory_kib: u32) -> Result<Scheme, &'static str> {
     let fields: Vec<&str> = method.split(':').collect();
     match *fields.as_slice() {
@@ -254,8 +253,8 @@ fn werkzeug(method: &str, max_memory_kib: u32) -> Result<Scheme, &'static str> {
     }
 }
 
-/// `m=1,t=2,p=3`, in this order and nothing else.
-fn named<const N: usize>(text: &str, names: [&str; N]) -> Option<[u32; N]> {
+/// Parses parameters such as `m=1,t=2,p=3`, in this order.
+fn parameters<const N: usize>(text: &str, names: [&str; N]) -> Option<[u32; N]> {
     let mut settings = text.split(',');
     let mut values = [0; N];
     for (value, name) in values.iter_mut().zip(names) {

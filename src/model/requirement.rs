@@ -26,18 +26,18 @@ enum Required<'a> {
 }
 
 impl<'a> Requirement<'a> {
-    /// Any credentials, for an operation that looks at the caller before it knows what else it requires.
+    /// Any credentials. For operations whose further requirements depend on the caller.
     pub(crate) const ANY: Self = Self::of(Required::TokenOrPassword(&[]));
-    /// For operations that read private data of an account.
+    /// For operations that read private data of a user.
     pub(crate) const READ: Self = Self::token(&[ACCOUNT_READ]);
-    /// For operations that change an account, but do not grant or change authority.
+    /// For operations that change a user, but do not grant or change authority.
     pub(crate) const WRITE: Self = Self::of(Required::TokenOrPassword(&[ACCOUNT_WRITE]));
     /// For operations on the session itself.
     pub(crate) const SESSION: Self = Self::of(Required::Session);
     /// For operations that grant or change authority.
     pub(crate) const PASSWORD: Self = Self::of(Required::Password);
 
-    /// A Bearer token that has all of these scopes.
+    /// Requires a Bearer token that has all of these scopes.
     pub(crate) const fn token(scopes: &'a [&'a str]) -> Self {
         Self::of(Required::Token(scopes))
     }
@@ -49,17 +49,17 @@ impl<'a> Requirement<'a> {
         }
     }
 
-    /// The same credentials, of an account that has this role or one above it.
+    /// Requires this role or a higher one.
     pub(crate) const fn with_role(self, role: Role) -> Self {
         Self { role, ..self }
     }
 
-    /// The lowest role that is allowed.
+    /// Returns the lowest role that is allowed.
     pub(crate) fn role(&self) -> Role {
         self.role
     }
 
-    /// Whether Basic credentials are looked at.
+    /// Returns whether Basic credentials can satisfy the requirement.
     pub(crate) fn accepts_password(&self) -> bool {
         matches!(
             self.credentials,
@@ -67,7 +67,7 @@ impl<'a> Requirement<'a> {
         )
     }
 
-    /// Refuses an identity that lacks the role, or else the credentials.
+    /// Checks the role first, and then the credentials.
     pub(crate) fn check(&self, identity: &Identity) -> Result<(), Forbidden> {
         if identity.user().role < self.role {
             return Err(Forbidden::RoleRequired);

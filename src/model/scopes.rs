@@ -1,25 +1,26 @@
-//! What an access token may be used for.
+//! The scopes of access tokens.
 
 use std::sync::LazyLock;
 
 use crate::model::text_limits;
 use crate::model::validation::{FieldError, FieldErrorCode};
 
-/// The scope that an access token needs to read private data of accounts.
+/// The scope that permits an access token to read private data of users.
 pub(crate) const ACCOUNT_READ: &str = "account:read";
-/// The scope that an access token needs to change accounts.
+/// The scope that permits an access token to change users.
 pub(crate) const ACCOUNT_WRITE: &str = "account:write";
-/// The scope that an access token needs to read the audit trail.
+/// The scope that permits an access token to read the audit trail.
 pub(crate) const AUDIT_READ: &str = "audit:read";
 
 static ALL: LazyLock<[String; 1]> = LazyLock::new(|| ["*".to_owned()]);
 
-/// Scope tokens as OAuth has them (RFC 6749, section 3.3): up to 32, of up to 64 printable ASCII
-/// characters each, without spaces, quotes and backslashes.
+/// The scopes of a token: up to 32 scope tokens of OAuth ([RFC 6749, section 3.3]), of up to 64 characters each.
+///
+/// [RFC 6749, section 3.3]: https://www.rfc-editor.org/rfc/rfc6749#section-3.3
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scopes(Vec<String>);
 
-/// Whether this is a scope that a token can have.
+/// Returns whether a text is a valid scope: printable ASCII characters without spaces, quotes and backslashes.
 pub(crate) fn is_scope(text: &str) -> bool {
     (1..=text_limits::SCOPE).contains(&text.len())
         && text
@@ -28,35 +29,35 @@ pub(crate) fn is_scope(text: &str) -> bool {
 }
 
 impl Scopes {
-    /// Everything.
+    /// Returns the scopes of credentials that are not restricted.
     pub(crate) fn all() -> &'static [String] {
         ALL.as_slice()
     }
 
-    /// Those that were asked for, each once; everything if none were.
-    pub(crate) fn parse(asked_for: Option<&[String]>) -> Result<Self, FieldError> {
-        let Some(asked_for) = asked_for else {
+    /// Parses the requested scopes. Returns all scopes if `requested` is `None`.
+    pub(crate) fn parse(requested: Option<&[String]>) -> Result<Self, FieldError> {
+        let Some(requested) = requested else {
             return Ok(Self(Self::all().to_vec()));
         };
-        let is_possible = (1..=text_limits::SCOPES).contains(&asked_for.len())
-            && asked_for.iter().all(|scope| is_scope(scope));
-        if !is_possible {
+        let is_valid = (1..=text_limits::SCOPES).contains(&requested.len())
+            && requested.iter().all(|scope| is_scope(scope));
+        if !is_valid {
             let message =
                 "1 to 32 scopes of 1 to 64 characters, without spaces, quotes and backslashes.";
             return Err(FieldError::new("scopes", FieldErrorCode::Invalid, message));
         }
-        let mut scopes = asked_for.to_vec();
+        let mut scopes = requested.to_vec();
         scopes.sort();
         scopes.dedup();
         Ok(Self(scopes))
     }
 
-    /// As a column has them.
+    /// Parses the scopes of a row.
     pub(crate) fn from_column(column: &str) -> Self {
         Self(column.split(' ').map(str::to_owned).collect())
     }
 
-    /// For a column: with spaces in between.
+    /// Formats the scopes for a row, separated by spaces.
     pub(crate) fn to_column(&self) -> String {
         self.0.join(" ")
     }

@@ -1,4 +1,4 @@
-//! The session of a user: its expiration, and when its token is valid.
+//! The session of a user.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -8,22 +8,22 @@ use crate::model::session_token::{Nonce, ServerKey, SessionToken};
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 
-/// A token with this much left, or less, is replaced at the next sign-in.
+/// A token that expires within this time is not reused but replaced at the next sign-in.
 pub(crate) const REUSE_MARGIN: TimeDelta = TimeDelta::seconds(60);
 
-/// How long a new token lives.
+/// The lifetime of a new token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetime(TimeDelta);
 
 impl Lifetime {
-    /// The latest expiration that a token can have at `now`.
+    /// Returns the latest expiration that a token can have at `now`.
     pub(crate) fn latest_expiration(now: DateTime<Utc>) -> DateTime<Utc> {
         now + TimeDelta::seconds(Self::MAX.into()) + CLOCK_TOLERANCE
     }
 
-    /// The shortest, in seconds.
+    /// The shortest lifetime, in seconds.
     pub(crate) const MIN: u32 = 120;
-    /// The longest, in seconds: 30 days.
+    /// The longest lifetime, in seconds: 30 days.
     pub(crate) const MAX: u32 = 30 * 24 * 60 * 60;
 
     pub(crate) fn from_seconds(seconds: i64) -> Result<Self, Error> {
@@ -41,26 +41,26 @@ impl Lifetime {
     }
 }
 
-/// The session of an account, as its row has it: everything but the token.
+/// The stored data of a session. The token itself is not stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Session {
     pub(crate) digest: TokenDigest,
-    /// `None` once revoked.
+    /// `None` if the session was revoked.
     pub(crate) nonce: Option<Nonce>,
     pub(crate) expires_at: DateTime<Utc>,
 }
 
 impl Session {
-    /// Whether its token is honoured at `now`. An expiration beyond [`Lifetime::latest_expiration`] was
-    /// written while a clock was wrong, and its token is not.
+    /// Returns whether the token is live at `now`. A token with a later expiration than
+    /// [`Lifetime::latest_expiration`] was issued while a clock was wrong, and is not live.
     pub(crate) fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.nonce.is_some()
             && self.expires_at > now
             && self.expires_at <= Lifetime::latest_expiration(now)
     }
 
-    /// The token, if it is to be handed out again at `now`: it is live, has more than 60 s left,
-    /// and `key` is still the one that it was derived with.
+    /// Derives the token again if it can be reused at `now`: it is live, does not expire within
+    /// [`REUSE_MARGIN`], and was derived with the same key.
     pub(crate) fn reusable_token(
         &self,
         key: &ServerKey,

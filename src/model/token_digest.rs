@@ -1,23 +1,23 @@
-//! The digest under which a token is stored.
+//! Digests of tokens.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of a token: what the database keeps and looks up.
+/// The SHA-256 digest by which the database identifies a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TokenDigest(pub(crate) [u8; 32]);
 
 impl TokenDigest {
-    /// That of a token of either kind.
+    /// Computes the digest of a token.
     pub(crate) fn of(text: &str) -> Self {
         Self(Sha256::digest(text).into())
     }
 
-    /// Its first 12 hexadecimal digits: enough to tell tokens apart, and of no use to find one.
+    /// Returns the first 12 hexadecimal digits. They distinguish tokens and do not reveal them.
     pub(crate) fn prefix(&self) -> String {
         self.0[..6].iter().fold(String::new(), |mut text, byte| {
-            // Transaction to a string does not fail.
+            // Writing to a string does not fail.
             let _ = write!(text, "{byte:02x}");
             text
         })

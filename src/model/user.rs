@@ -1,4 +1,4 @@
-//! A user of the API, and the roles that users have.
+//! Users and roles.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::text_limits;
 
-/// The number of an account. Never used twice.
+/// The id of a user. Ids are not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(pub(crate) i64);
 
@@ -21,27 +21,24 @@ impl FromStr for UserId {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A longer text is not a number of ours, and fails as an empty one does.
-        let text = if text.len() > text_limits::ID {
-            ""
-        } else {
-            text
-        };
+        // A text that exceeds the limit fails like an empty text.
+        let is_too_long = text.len() > text_limits::ID;
+        let text = if is_too_long { "" } else { text };
         text.parse().map(Self)
     }
 }
 
-/// What an account may do; each may what those before it may.
+/// The role of a user. A greater role includes the authority of the lesser ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Whatever concerns the account itself.
+    /// Has access to its own user.
     User,
-    /// Whatever concerns any account.
+    /// Has access to all users.
     Admin,
 }
 
 impl Role {
-    /// Its name in the API and in the audit trail, `ADMIN` for example.
+    /// Returns the name in the API and in the audit trail, for example `ADMIN`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -57,23 +54,23 @@ impl Role {
     }
 }
 
-/// An account, without its secrets.
+/// A user, without secrets.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct User {
-    /// Its number.
+    /// The id.
     pub id: UserId,
-    /// Its name, as its owner writes it.
+    /// The username, as the user writes it.
     pub username: String,
-    /// Its e-mail address, as its owner writes it. Not verified.
+    /// The e-mail address, as the user writes it. It is not verified.
     pub email: Option<String>,
-    /// What it may do.
+    /// The role.
     pub role: Role,
-    /// When it was registered.
+    /// The time of the registration.
     pub created_at: DateTime<Utc>,
-    /// When its password was last accepted.
+    /// The time at which the password was last accepted.
     pub last_sign_in_at: Option<DateTime<Utc>>,
-    /// Since when it may not sign in; `None` while it may.
+    /// The time at which the user was disabled. `None` if the user is enabled.
     pub disabled_at: Option<DateTime<Utc>>,
 }
 

@@ -1,4 +1,4 @@
-//! Usernames (RFC 8265) and how they are compared.
+//! Usernames ([RFC 8265](https://www.rfc-editor.org/rfc/rfc8265)) and their canonical form.
 
 use std::borrow::Cow;
 
@@ -10,23 +10,22 @@ use crate::model::confusables::is_highly_restrictive;
 use crate::model::text_limits;
 use crate::model::validation::{FieldError, FieldErrorCode};
 
-/// A name that an account can have: 1 to 64 characters.
+/// A username: 1 to 64 characters.
 #[derive(Clone, Debug)]
 pub(crate) struct Username {
-    /// PRECIS `UsernameCasePreserved` (RFC 8265, section 3.4): as its owner writes it.
+    /// The name as the user writes it: PRECIS `UsernameCasePreserved` (section 3.4).
     pub(crate) display: String,
-    /// PRECIS `UsernameCaseMapped` (RFC 8265, section 3.3): as names are compared.
+    /// The name for comparisons: PRECIS `UsernameCaseMapped` (section 3.3).
     pub(crate) canonical: String,
 }
 
-/// The longest username.
+/// The maximum number of characters.
 const MAX_CHARACTERS: usize = 64;
 
 const TOO_LONG: &str = "A username has at most 64 characters.";
 
 impl Username {
-    /// A name that is new to this server. It satisfies UTS #39 besides, so that it does not look like another
-    /// one.
+    /// Parses the name of a new user. It must also satisfy UTS #39, so that it does not look like another name.
     pub(crate) fn parse_new(text: &str) -> Result<Self, FieldError> {
         let name = Self::parse(text)?;
         if !is_highly_restrictive(&name.display) {
@@ -41,9 +40,9 @@ impl Username {
         Ok(name)
     }
 
-    /// A name that an account may have already.
+    /// Parses the name of an existing user.
     pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
-        let refuse = |problem, message| Err(FieldError::new("username", problem, message));
+        let refuse = |code, message| Err(FieldError::new("username", code, message));
         if text.is_empty() {
             return refuse(FieldErrorCode::Blank, "Choose a username.");
         }
@@ -51,15 +50,15 @@ impl Username {
             return refuse(FieldErrorCode::TooLong, TOO_LONG);
         }
         let (Some(display), Some(canonical)) = (
-            stable(text, UsernameCasePreserved::enforce),
-            stable(text, UsernameCaseMapped::enforce),
+            enforce_until_stable(text, UsernameCasePreserved::enforce),
+            enforce_until_stable(text, UsernameCaseMapped::enforce),
         ) else {
             return refuse(
                 FieldErrorCode::Invalid,
                 "A username has letters, digits and signs, without spaces and control characters.",
             );
         };
-        // Basic credentials end the user-id at the first colon (RFC 7617, section 2).
+        // The first colon ends the user-id of Basic credentials (RFC 7617, section 2).
         if canonical.contains(':') {
             return refuse(FieldErrorCode::Invalid, "A username has no colon.");
         }
@@ -70,9 +69,9 @@ impl Username {
     }
 }
 
-/// Applies `enforce` until its result no longer changes, as RFC 8264, section 7 asks for;
-/// `None` where it is refused or never settles.
-fn stable<'a>(
+/// Applies `enforce` until its result no longer changes, as RFC 8264, section 7, requires. Returns `None` if the text
+/// is refused or the result keeps changing.
+fn enforce_until_stable<'a>(
     text: &'a str,
     enforce: impl Fn(String) -> Result<Cow<'a, str>, precis_core::Error>,
 ) -> Option<String> {

@@ -1,45 +1,45 @@
-//! What a form shows beside a field.
+//! Errors of input fields.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::Error;
 
-/// Why a value that somebody typed is refused.
+/// The reason why the value of an input field is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FieldErrorCode {
-    /// Another account has it.
+    /// Another user has the value.
     Taken,
-    /// Nothing was typed.
+    /// The value is empty.
     Blank,
-    /// Fewer characters than allowed.
+    /// The value has too few characters.
     TooShort,
-    /// More characters than allowed.
+    /// The value has too many characters.
     TooLong,
-    /// Characters or a form that are not allowed, or nothing that exists.
+    /// The value is malformed, or names something that does not exist.
     Invalid,
-    /// Not the present password.
+    /// The value is not the current password.
     WrongPassword,
-    /// There would be no admin left.
+    /// The change would leave no admin.
     LastAdmin,
-    /// There are as many as there may be.
+    /// The maximum number is reached.
     LimitReached,
-    /// A password that many others have.
+    /// The password is common.
     PasswordTooCommon,
-    /// A password that contains the name of its account.
+    /// The password contains the username.
     PasswordContainsUsername,
 }
 
-/// A [`FieldErrorCode`], and where it is.
+/// The error of an input field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FieldError {
-    /// The name of the input's field.
+    /// The name of the field.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// The reason.
     pub code: FieldErrorCode,
-    /// The same in words, to be shown as it is.
+    /// The message for the user.
     pub message: Cow<'static, str>,
 }
 
@@ -57,22 +57,22 @@ impl FieldError {
     }
 }
 
-/// A part of a form that may be left out.
+/// The value of an optional input field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum FieldChange<T> {
-    /// It stays as it is.
+    /// The field is absent, so the stored value does not change.
     #[default]
     Keep,
-    /// It becomes this.
+    /// The new value.
     Set(T),
 }
 
-/// Why something that somebody typed was not done.
+/// The reason why a mutation failed.
 #[derive(Clone, Debug)]
 pub enum MutationError {
-    /// For a form to show beside its fields.
+    /// Errors of input fields.
     Fields(Vec<FieldError>),
-    /// Not for what was typed.
+    /// Any other error.
     Error(Error),
 }
 

@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::CLOCK_TOLERANCE;
 use crate::model::audit_event::{Actor, Client};
 use crate::model::rate_limit::Rate;
 use crate::model::user::{User, UserId};
@@ -230,9 +229,11 @@ impl Throttle {
     ) -> Result<(), Error> {
         let now = self.clock.now();
         for bucket in buckets {
-            let bucket_drained_at = self.store.bucket_drained_at(bucket).await?;
-            if let Some(retry_after) = wait(bucket, bucket_drained_at, now) {
+            let drained_at = self.store.bucket_drained_at(bucket).await?;
+            let wait = drained_at.and_then(|drained_at| bucket.rate.retry_after(drained_at, now));
+            if let Some(wait) = wait {
                 self.audit.throttled(account, client, now);
+                let retry_after = seconds(wait);
                 return Err(Error::RateLimited { retry_after });
             }
         }
@@ -299,21 +300,6 @@ fn client(actor: &Actor) -> Client {
 /// A name as it is counted, whether or not an account can have it: one bucket for all its spellings.
 fn counted_name(username: &str) -> String {
     Username::parse(username).map_or_else(|_| username.to_owned(), |name| name.canonical)
-}
-
-/// In how many seconds a full bucket takes the next attempt; `None` while it is not full.
-fn wait(
-    bucket: &Bucket,
-    bucket_drained_at: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Option<u32> {
-    let ahead = bucket_drained_at? - now;
-    let full = bucket.rate.capacity();
-    let room = full - bucket.rate.interval();
-    if ahead <= room || ahead > full + CLOCK_TOLERANCE {
-        return None;
-    }
-    Some(seconds(ahead - room))
 }
 
 /// Rounded up.

@@ -1,11 +1,10 @@
-//! Access tokens: look up, insert, delete.
+//! SQL statements for access tokens.
 
 use chrono::{DateTime, Utc};
-use entity::access_token;
+use entity::access_token::{self, Column};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, TryInsertResult,
-    sea_query::OnConflict,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, sea_query::OnConflict,
 };
 
 use crate::clock::at;
@@ -15,11 +14,12 @@ use crate::model::scopes::Scopes;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
+use crate::store::database::Store;
 use crate::store::liveness::access_token_is_live;
-use crate::store::users::bytes;
-use crate::store::{Store, Transaction};
+use crate::store::transaction::Transaction;
+use crate::store::users::to_array;
 
-/// What it takes to insert an access token.
+/// An access token to be inserted.
 #[derive(Debug)]
 pub(crate) struct NewAccessToken {
     pub(crate) user: UserId,
@@ -31,24 +31,22 @@ pub(crate) struct NewAccessToken {
 }
 
 impl Store {
-    /// The token with this digest, and whose it is.
+    /// Finds the token with this digest, and its user.
     pub(crate) async fn access_by_digest(
         &self,
         digest: &TokenDigest,
     ) -> Result<Option<(UserRecord, AccessToken)>, Error> {
         let row = access_token::Entity::find()
-            .filter(access_token::Column::Digest.eq(digest.0.to_vec()))
+            .filter(Column::Digest.eq(digest.0.to_vec()))
             .one(&self.readers)
             .await?;
-        let Some(token) = row.map(token).transpose()? else {
-            return Ok(None);
-        };
-        let account = self.find_user_by_id(token.user).await?;
-        Ok(account.map(|account| (account, token)))
+        match row {
+            Some(row) => self.with_user(row).await,
+            None => Ok(None),
+        }
     }
 
-    /// The tokens after the one of this number that have not expired by `now`, in the order of their
-    /// numbers, and whose they are.
+    /// Returns live tokens with an id greater than `after`, ordered by id, and their users.
     pub(crate) async fn live_access_tokens(
         &self,
         after: Option<i64>,
@@ -57,43 +55,50 @@ impl Store {
     ) -> Result<Vec<(UserRecord, AccessToken)>, Error> {
         let rows = access_token::Entity::find()
             .filter(access_token_is_live(now))
-            .filter(access_token::Column::Id.gt(after.unwrap_or(0)))
-            .order_by_asc(access_token::Column::Id)
+            .filter(Column::Id.gt(after.unwrap_or(0)))
+            .order_by_asc(Column::Id)
             .limit(limit)
             .all(&self.readers)
             .await?;
-        let mut live = Vec::with_capacity(rows.len());
+        let mut tokens = Vec::with_capacity(rows.len());
         for row in rows {
-            let token = token(row)?;
-            let account = self.find_user_by_id(token.user).await?;
-            live.extend(account.map(|account| (account, token)));
+            tokens.extend(self.with_user(row).await?);
         }
-        Ok(live)
+        Ok(tokens)
     }
 
-    /// The tokens of several accounts, each account's in the order in which they were made.
+    /// Returns the tokens of several users, ordered by creation.
     pub(crate) async fn access_tokens(&self, users: &[UserId]) -> Result<Vec<AccessToken>, Error> {
-        let rows = of(users).all(&self.readers).await?;
-        rows.into_iter().map(token).collect()
+        let rows = select_by_user(users).all(&self.readers).await?;
+        rows.into_iter().map(to_token).collect()
+    }
+
+    async fn with_user(
+        &self,
+        row: access_token::Model,
+    ) -> Result<Option<(UserRecord, AccessToken)>, Error> {
+        let token = to_token(row)?;
+        let record = self.find_user_by_id(token.user).await?;
+        Ok(record.map(|record| (record, token)))
     }
 }
 
 impl Transaction {
-    /// The tokens of an account, in the order in which they were made. Other transactions do not change
-    /// them before the end of this one.
+    /// Returns the tokens of a user, ordered by creation. Locks the rows until the transaction ends.
     pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
-        let rows = of(&[user]).lock_exclusive().all(&self.transaction).await?;
-        rows.into_iter().map(token).collect()
+        let tokens = select_by_user(&[user]).lock_exclusive();
+        let rows = tokens.all(&self.connection).await?;
+        rows.into_iter().map(to_token).collect()
     }
 
-    /// Inserts a token; `None` if another of the same owner has its name.
+    /// Inserts a token. Returns `None` if the user has another token of this name.
     pub(crate) async fn insert_access_token(
         &self,
         new: NewAccessToken,
     ) -> Result<Option<AccessToken>, Error> {
         let row = access_token::ActiveModel {
             user_id: Set(new.user.0),
-            name: Set(new.name.0.clone()),
+            name: Set(new.name.0),
             digest: Set(new.digest.0.to_vec()),
             scopes: Set(new.scopes.to_column()),
             created_at: Set(new.created_at.timestamp_millis()),
@@ -102,44 +107,28 @@ impl Transaction {
         };
         let inserted = access_token::Entity::insert(row)
             .on_conflict(OnConflict::new().do_nothing().to_owned())
-            .try_insert()
-            .exec(&self.transaction)
+            .exec_with_returning_many(&self.connection)
             .await?;
-        Ok(match inserted {
-            TryInsertResult::Inserted(row) => Some(AccessToken {
-                id: row.last_insert_id,
-                user: new.user,
-                name: new.name.0,
-                digest: new.digest,
-                scopes: new.scopes,
-                created_at: new.created_at,
-                expires_at: new.expires_at,
-                last_used_at: None,
-            }),
-            TryInsertResult::Conflicted | TryInsertResult::Empty => None,
-        })
+        inserted.into_iter().next().map(to_token).transpose()
     }
 
     /// Deletes a token.
     pub(crate) async fn delete_access_token(&self, token: &AccessToken) -> Result<(), Error> {
-        self.affects(token.user);
-        access_token::Entity::delete_by_id(token.id)
-            .exec(&self.transaction)
-            .await?;
-        Ok(())
+        self.invalidate_on_commit(token.user);
+        let delete = access_token::Entity::delete_by_id(token.id);
+        self.execute(delete).await.map(drop)
     }
 
-    /// Notes when a token was last used.
+    /// Records the time of the last use of a token.
     pub(crate) async fn record_use(&self, id: i64, at: DateTime<Utc>) -> Result<(), Error> {
-        access_token::Entity::update_many()
-            .set(access_token::ActiveModel {
-                last_used_at: Set(Some(at.timestamp_millis())),
-                ..Default::default()
-            })
-            .filter(access_token::Column::Id.eq(id))
-            .exec(&self.transaction)
-            .await?;
-        Ok(())
+        let row = access_token::ActiveModel {
+            last_used_at: Set(Some(at.timestamp_millis())),
+            ..Default::default()
+        };
+        let update = access_token::Entity::update_many().set(row);
+        self.execute(update.filter(Column::Id.eq(id)))
+            .await
+            .map(drop)
     }
 
     /// Deletes the tokens that expired before `end`.
@@ -147,26 +136,24 @@ impl Transaction {
         &self,
         end: DateTime<Utc>,
     ) -> Result<(), Error> {
-        access_token::Entity::delete_many()
-            .filter(access_token::Column::ExpiresAt.lt(end.timestamp_millis()))
-            .exec(&self.transaction)
-            .await?;
-        Ok(())
+        let expired = Column::ExpiresAt.lt(end.timestamp_millis());
+        let delete = access_token::Entity::delete_many().filter(expired);
+        self.execute(delete).await.map(drop)
     }
 }
 
-fn of(users: &[UserId]) -> Select<access_token::Entity> {
+fn select_by_user(users: &[UserId]) -> Select<access_token::Entity> {
     access_token::Entity::find()
-        .filter(access_token::Column::UserId.is_in(users.iter().map(|user| user.0)))
-        .order_by_asc(access_token::Column::Id)
+        .filter(Column::UserId.is_in(users.iter().map(|user| user.0)))
+        .order_by_asc(Column::Id)
 }
 
-fn token(row: access_token::Model) -> Result<AccessToken, Error> {
+fn to_token(row: access_token::Model) -> Result<AccessToken, Error> {
     Ok(AccessToken {
         id: row.id,
         user: UserId(row.user_id),
         name: row.name,
-        digest: TokenDigest(bytes(row.digest)?),
+        digest: TokenDigest(to_array(row.digest)?),
         scopes: Scopes::from_column(&row.scopes),
         created_at: at(row.created_at),
         expires_at: row.expires_at.map(at),

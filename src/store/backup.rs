@@ -1,40 +1,40 @@
-//! Copy the database while it is in use.
+//! Copies of a SQLite database that is in use.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use entity::user;
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DbErr, EntityTrait, PaginatorTrait, Statement,
-};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, Statement};
 use tempfile::NamedTempFile;
 
-use crate::store::{Location, Store};
+use crate::store::database::Store;
+use crate::store::database_url::Location;
+use crate::store::sqlite::connect_read_only;
 
-/// Why there is no copy.
+/// The reason why a database cannot be copied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackupError {
-    #[error("{0} is on a server, which has means of its own, such as pg_dump")]
+    #[error("{0} is on a PostgreSQL server; use a tool of PostgreSQL, such as pg_dump")]
     Server(Location),
-    #[error("{0} is there already")]
+    #[error("{0} already exists")]
     Exists(PathBuf),
     #[error("{0} cannot be written: {1}")]
     Write(PathBuf, io::Error),
     #[error("the database cannot be copied: {0}")]
     Copy(#[from] DbErr),
-    #[error("the copy is not whole: {0}")]
+    #[error("the copy is damaged: {0}")]
     Damaged(String),
 }
 
 impl Store {
-    /// Copies the database, as it is at one moment, into a new file, and reads all of that; how many
-    /// accounts are in it. The file appears under its name whole and synced, or not at all.
+    /// Copies a snapshot of the database into a new file and checks the copy. Returns the number of users in it.
+    /// The file appears under its name when it is complete and synced to disk.
     pub(crate) async fn back_up(&self, file: &Path) -> Result<u64, BackupError> {
         if self.location.file().is_none() {
             return Err(BackupError::Server(self.location.clone()));
         }
-        let written = |error| BackupError::Write(file.to_owned(), error);
+        let failed = |error| BackupError::Write(file.to_owned(), error);
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -42,39 +42,33 @@ impl Store {
         if file.exists() {
             return Err(BackupError::Exists(file.to_owned()));
         }
-        // For its owner alone, as the database is.
-        let copy = NamedTempFile::new_in(folder).map_err(written)?;
+        // Readable for its owner only, like the database.
+        let copy = NamedTempFile::new_in(folder).map_err(failed)?;
         let backend = self.writer.get_database_backend();
         let path = copy.path().display().to_string();
         let vacuum = Statement::from_sql_and_values(backend, "VACUUM INTO ?", [path.into()]);
         self.writer.execute_raw(vacuum).await?;
-        let accounts = check(copy.path()).await?;
-        copy.as_file().sync_all().map_err(written)?;
+        let users = check_copy(copy.path()).await?;
+        copy.as_file().sync_all().map_err(failed)?;
         copy.persist_noclobber(file)
-            .map_err(|error| written(error.error))?;
-        let folder = File::open(folder).map_err(written)?;
-        folder.sync_all().map_err(written)?;
-        Ok(accounts)
+            .map_err(|error| failed(error.error))?;
+        let folder = File::open(folder).map_err(failed)?;
+        folder.sync_all().map_err(failed)?;
+        Ok(users)
     }
 }
 
-/// Reads every page of the copy; how many accounts there are.
-async fn check(copy: &Path) -> Result<u64, BackupError> {
-    let path = copy.to_owned();
-    let mut options = ConnectOptions::new("sqlite:");
-    options
-        .max_connections(1)
-        .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(move |options| options.filename(&path).read_only(true));
-    let database = Database::connect(options).await?;
+/// Reads every page of the copy. Returns the number of users.
+async fn check_copy(copy: &Path) -> Result<u64, BackupError> {
+    let database = connect_read_only(copy, false).await?;
     let check = Statement::from_string(database.get_database_backend(), "PRAGMA integrity_check");
-    let told = database.query_one_raw(check).await?;
-    let told = told.map(|row| row.try_get_by_index::<String>(0));
-    let told = told.transpose()?.unwrap_or_default();
-    let accounts = user::Entity::find().count(&database).await?;
+    let row = database.query_one_raw(check).await?;
+    let result = row.map(|row| row.try_get_by_index::<String>(0));
+    let result = result.transpose()?.unwrap_or_default();
+    let users = user::Entity::find().count(&database).await?;
     database.close().await?;
-    if told != "ok" {
-        return Err(BackupError::Damaged(told));
+    if result != "ok" {
+        return Err(BackupError::Damaged(result));
     }
-    Ok(accounts)
+    Ok(users)
 }

@@ -1,13 +1,13 @@
-//! Notices the changes that other processes make to a SQLite database.
+//! The change counter, through which processes notice the changes that other processes make to a SQLite database.
 //!
-//! Each transaction that invalidates cached identities increments a counter in the database, so the
-//! counter changes with the commit itself: a process that is killed after its commit has announced it, and
-//! the path by which another process opened the file does not matter. Before a cached identity is used
-//! the counter is read. A read takes some 16 µs, of which 10 are the switch to the thread of its connection,
-//! and concurrent requests share it.
+//! Each transaction that invalidates cached identities increments a counter in the database. The counter changes
+//! with the commit itself. So a process that is killed after its commit has announced the change, and the path
+//! by which another process opened the file does not matter. The counter is read before a cached identity is
+//! used. A read takes 16 µs, of which the switch to the thread of its connection takes 10. Concurrent requests
+//! share one read.
 //!
-//! `PRAGMA data_version` takes as long, but it also changes with the commits of this process, which
-//! would invalidate the whole cache with each sign-in.
+//! `PRAGMA data_version` takes as long, but it also changes with the commits of this process, which would
+//! invalidate the whole cache with each sign-in.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +16,7 @@ use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_scalar};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
-use crate::store::sqlite_files::Files;
+use crate::store::sqlite::DatabaseFiles;
 
 const READ: &str = "SELECT value FROM symbolon_change_counter WHERE id = 1";
 
@@ -24,21 +24,17 @@ const READ: &str = "SELECT value FROM symbolon_change_counter WHERE id = 1";
 pub(super) const INCREMENT: &str =
     "UPDATE symbolon_change_counter SET value = value + 1 WHERE id = 1 RETURNING value";
 
-/// The most checks that one read answers.
-const BATCH: usize = 1024;
+/// The number of checks that one read answers at most.
+const MAX_CHECKS: usize = 1024;
 
-/// Another process may have changed something.
-#[derive(Debug)]
-pub(super) struct MayHaveChanged;
-
-/// Whether the counter has the known value.
+/// A check that waits for the result of a read: whether all changes are known.
 type Check = oneshot::Sender<bool>;
 
-/// The counter as this process knows it.
+/// The change counter.
 #[derive(Debug)]
 pub(super) struct ChangeCounter {
     checks: mpsc::UnboundedSender<Check>,
-    /// Dropped when the reader is to end.
+    /// Ends the reader when it is dropped.
     stop: Mutex<Option<oneshot::Sender<()>>>,
     known: Arc<Mutex<Known>>,
 }
@@ -47,16 +43,16 @@ pub(super) struct ChangeCounter {
 struct Known {
     /// The value up to which all changes are known.
     value: i64,
-    /// The value that a transaction of this process has written, until its commit has ended. SQLite has
-    /// one writer at a time, so there is one such value.
-    own: Option<i64>,
-    /// How often `value` has changed. A read that began before a change must be repeated.
+    /// The value that a transaction of this process has written, until its commit has ended. SQLite has one
+    /// writer at a time, so there is one value at most.
+    committing: Option<i64>,
+    /// The number of changes of `value`. A read that began before a change must be repeated.
     version: u64,
 }
 
 /// Reads the counter for the checks of a [`ChangeCounter`].
 pub(super) struct Reader {
-    files: Files,
+    files: DatabaseFiles,
     options: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
     checks: mpsc::UnboundedReceiver<Check>,
@@ -65,10 +61,10 @@ pub(super) struct Reader {
 }
 
 impl ChangeCounter {
-    /// Starts with the present value.
+    /// Opens a connection and reads the current value. The reader must run [`Reader::run`].
     pub(super) async fn open(
         options: SqliteConnectOptions,
-        files: Files,
+        files: DatabaseFiles,
     ) -> Result<(Self, Reader), Error> {
         let mut connection = options.connect().await?;
         let known = Known {
@@ -94,36 +90,32 @@ impl ChangeCounter {
         Ok((counter, reader))
     }
 
-    /// Lets the reader close its connection and end.
+    /// Makes the reader close its connection and end.
     pub(super) fn stop(&self) {
         lock(&self.stop).take();
     }
 
-    /// Reads the counter, by a read that begins after this call. Returns whether all changes up to its
-    /// value are known: found before, or passed to the reader's `on_change` by now. If not, the cache must
+    /// Reads the counter, by a read that begins after this call. Returns whether all changes up to its value are
+    /// known, either from an earlier read or because the reader has called `on_change`. If not, the cache must
     /// not be used.
     pub(super) async fn check(&self) -> bool {
         let (answer, answered) = oneshot::channel();
         self.checks.send(answer).is_ok() && answered.await.unwrap_or(false)
     }
 
-    /// Notes, before the commit, the value that a transaction has written. Fails if another process has
-    /// written the value before.
-    pub(super) fn begin(&self, count: i64) -> Result<(), MayHaveChanged> {
+    /// Records, before the commit, the value that a transaction has written. Returns whether it follows the known
+    /// value. If not, another process has committed in between.
+    pub(super) fn begin_commit(&self, count: i64) -> bool {
         let mut known = lock(&self.known);
-        known.own = Some(count);
-        if count == known.value.wrapping_add(1) {
-            Ok(())
-        } else {
-            Err(MayHaveChanged)
-        }
+        known.committing = Some(count);
+        count == known.value.wrapping_add(1)
     }
 
-    /// Notes how the commit of that value ended. After an unknown outcome the value counts as one of
-    /// another process.
-    pub(super) fn end(&self, count: i64, succeeded: bool) {
+    /// Records the outcome of the commit that wrote `count`. If the outcome is unknown, `count` is treated as a change
+    /// of another process.
+    pub(super) fn end_commit(&self, count: i64, succeeded: bool) {
         let mut known = lock(&self.known);
-        known.own = None;
+        known.committing = None;
         if succeeded {
             known.value = count;
             known.version += 1;
@@ -132,22 +124,22 @@ impl ChangeCounter {
 }
 
 impl Reader {
-    /// Answers checks, all that are waiting with one read, and calls `on_change` when another process
-    /// has changed something or the counter cannot be read.
-    pub(super) async fn serve(&mut self, on_change: impl Fn() + Send) {
+    /// Answers checks until the counter is stopped. One read answers all checks that wait. Calls `on_change` if
+    /// another process has made a change or the counter cannot be read.
+    pub(super) async fn run(&mut self, on_change: impl Fn() + Send) {
         let mut waiting = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 _ = &mut self.stopped => break,
-                _ = self.checks.recv_many(&mut waiting, BATCH) => {}
+                _ = self.checks.recv_many(&mut waiting, MAX_CHECKS) => {}
             }
-            // Lets the other requests that can run now ask for a check, so that one read serves them all.
+            // Lets the other requests that are ready send their checks, so that one read answers them all.
             yield_now().await;
             while let Ok(check) = self.checks.try_recv() {
                 waiting.push(check);
             }
-            let is_known = self.compare(&on_change).await;
+            let is_known = self.check_counter(&on_change).await;
             for check in waiting.drain(..) {
                 let _ = check.send(is_known);
             }
@@ -157,10 +149,10 @@ impl Reader {
         }
     }
 
-    async fn compare(&mut self, on_change: &(impl Fn() + Send)) -> bool {
+    async fn check_counter(&mut self, on_change: &(impl Fn() + Send)) -> bool {
         loop {
-            // Changes of other processes are in other files, then.
-            if self.files.lost().is_some() {
+            // Other processes write to other files if a file was replaced.
+            if self.files.find_replaced().is_some() {
                 return false;
             }
             let version = lock(&self.known).version;
@@ -168,19 +160,19 @@ impl Reader {
             let mut known = lock(&self.known);
             match read {
                 Ok(value) if value == known.value => return true,
-                // Either the commit of this process is visible and has not ended here, or it has failed and
+                // Either the commit of this process is visible but has not returned yet, or it has failed and
                 // another process has written the same value.
-                Ok(value) if Some(value) == known.own => return false,
-                // Read before a commit of this process, and compared after it.
+                Ok(value) if Some(value) == known.committing => return false,
+                // A commit of this process has ended between the read and the comparison.
                 Ok(_) if known.version != version => {}
                 Ok(value) => {
-                    // First, or a check in between would find nothing.
+                    // Invalidates before the new value is recorded, so that no check succeeds in between.
                     on_change();
                     known.value = value;
                     known.version += 1;
                     return true;
                 }
-                // The request that then asks the database reports what is wrong.
+                // The request that reads the database instead reports the error.
                 Err(_) => {
                     self.connection = None;
                     on_change();

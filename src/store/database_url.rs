@@ -1,4 +1,4 @@
-//! Where the database is.
+//! The location of the database, and the URL that names it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 
-/// The parameters of a PostgreSQL URL. Another one may be a misspelt one that the connection's safety
-/// rests on.
+/// The parameters of a PostgreSQL URL. Others are refused: a misspelt `sslmode` would make the connection insecure.
 const PARAMETERS: &[&str] = &[
     "application_name",
     "dbname",
@@ -24,51 +23,47 @@ const PARAMETERS: &[&str] = &[
     "user",
 ];
 
-/// Why a URL names no database. What it says is not repeated: there may be a password in it.
+/// The reason why a URL names no database. The messages do not repeat the URL, which may contain a password.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UrlError {
-    #[error(
-        "the database URL is none that Symbolon knows; it takes sqlite://FILE and \
-         postgres://USER:PASSWORD@HOST/DATABASE"
-    )]
+    #[error("the database URL must be sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE")]
     Unknown,
     #[error(
-        "the database URL has an @ behind the first /, ? or #: in the user and the password write these \
-         characters as %2F, %3F and %23, and an @ elsewhere as %40"
+        "the database URL has an @ after the first /, ? or #: in the user and the password, write these \
+         characters as %2F, %3F and %23; elsewhere, write @ as %40"
     )]
     Unencoded,
     #[error("the database URL has a parameter that Symbolon does not know: {0:?}")]
     Parameter(String),
-    #[error("the database URL makes no sense: {0}")]
+    #[error("the database URL cannot be parsed: {0}")]
     Malformed(sea_orm::sqlx::Error),
 }
 
-/// The database that a URL names.
+/// The location of a database.
 #[derive(Clone)]
 pub(crate) enum Location {
-    /// A file of the embedded SQLite.
+    /// A SQLite file.
     File(PathBuf),
-    /// A database of `PostgreSQL`, or of what speaks its protocol.
+    /// A database on a PostgreSQL server, or on a server with the same protocol.
     Server(Box<PgConnectOptions>),
 }
 
 impl Location {
-    /// What `url` names. Nothing is opened or made.
+    /// Parses a URL. Nothing is opened or created.
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return server(url);
+            return parse_postgres(url);
         }
         let rest = url.strip_prefix("sqlite:").ok_or(UrlError::Unknown)?;
         let path = rest.strip_prefix("//").unwrap_or(rest);
-        // An in-memory database is lost whenever its connection is, and is another one for each
-        // connection; the parameters would undo what durability rests on.
+        // Each connection to an in-memory database opens a different one. Parameters could disable durability.
         if path.is_empty() || path.contains(['?', '#']) || path.starts_with(":memory:") {
             return Err(UrlError::Unknown);
         }
         Ok(Self::File(PathBuf::from(path)))
     }
 
-    /// The file, where it is one.
+    /// Returns the path of the SQLite file.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -76,38 +71,37 @@ impl Location {
         }
     }
 
-    /// For people: the absolute path of the file, or the URL without the password and the parameters.
+    /// Formats the location for messages: the absolute path of the file, or the URL without the password and the
+    /// parameters.
     pub(crate) fn full_name(&self) -> String {
         let file = self.file().and_then(|file| std::path::absolute(file).ok());
         file.map_or_else(|| self.to_string(), |file| file.display().to_string())
     }
 }
 
-fn server(url: &str) -> Result<Location, UrlError> {
-    // Otherwise a part of the password would be taken for a host, a path or a parameter, and be shown.
+fn parse_postgres(url: &str) -> Result<Location, UrlError> {
+    // Otherwise a part of the password would be parsed as a host, a path or a parameter, and appear in messages.
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     if rest[authority..].contains('@') {
         return Err(UrlError::Unencoded);
     }
     let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
-    for parameter in parameters.split('&').filter(|one| !one.is_empty()) {
+    for parameter in parameters.split('&').filter(|text| !text.is_empty()) {
         let key = parameter.split('=').next().unwrap_or_default();
         if !PARAMETERS.contains(&key) {
             return Err(UrlError::Parameter(key.to_owned()));
         }
     }
     let options: PgConnectOptions = url.parse().map_err(UrlError::Malformed)?;
-    let named = options.get_application_name().is_some();
-    let options = options.disable_statement_logging();
-    Ok(Location::Server(Box::new(if named {
-        options
-    } else {
-        options.application_name("symbolon")
-    })))
+    let mut options = options.disable_statement_logging();
+    if options.get_application_name().is_none() {
+        options = options.application_name("symbolon");
+    }
+    Ok(Location::Server(Box::new(options)))
 }
 
-/// For people: the file, or the URL without the password and the parameters.
+/// Formats the path of the file, or the URL without the password and the parameters.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -116,7 +110,7 @@ impl fmt::Display for Location {
                 let user = options.get_username();
                 write!(f, "postgres://{user}@{}", options.get_host())?;
                 write!(f, ":{}/", options.get_port())?;
-                // The server takes the user's name for it otherwise.
+                // The default database has the name of the user.
                 f.write_str(options.get_database().unwrap_or(user))
             }
         }

@@ -1,4 +1,4 @@
-//! What the errors of the database mean.
+//! The meaning of database errors.
 
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
@@ -7,7 +7,7 @@ use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlxError};
 
 use crate::error::Error;
 
-/// Codes of SQLite, <https://www.sqlite.org/rescode.html>.
+/// Result codes of SQLite, <https://www.sqlite.org/rescode.html>.
 const BUSY: u32 = 5;
 const LOCKED: u32 = 6;
 const NO_MEMORY: u32 = 7;
@@ -18,36 +18,32 @@ const CANNOT_OPEN: u32 = 14;
 const PROTOCOL: u32 = 15;
 const CONSTRAINT: u32 = 19;
 
-/// The code of PostgreSQL for a full disk.
+/// The SQLSTATE of a full disk.
 const DISK_FULL: &str = "53100";
 
-/// A database that is busy, unreachable or not writable may work at the next attempt. Other errors are
-/// internal.
+/// Maps temporary errors to `ServiceUnavailable`: the database is busy, is unreachable or cannot be written. Other
+/// errors are internal.
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        // Logged once, when it begins.
-        if is_unwritable(&error) {
-            return Self::ServiceUnavailable { retry_after: 1 };
-        }
-        // The heartbeat has logged that the server is unavailable.
-        if matches!(
+        let is_refused = matches!(
             error,
             DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)
-        ) {
+        );
+        // The write state and the heartbeat log these once, when they begin.
+        if is_unwritable(&error) || is_refused {
             return Self::ServiceUnavailable { retry_after: 1 };
         }
-        if is_away(&error) || is_busy(&error) {
+        if is_unreachable(&error) || is_busy(&error) {
             tracing::warn!(%error, "the database is busy or unreachable");
-            Self::ServiceUnavailable { retry_after: 1 }
-        } else {
-            Self::internal(error)
+            return Self::ServiceUnavailable { retry_after: 1 };
         }
+        Self::internal(error)
     }
 }
 
-/// An error that the database itself reported.
-enum Reported {
-    /// The primary code.
+/// The code of an error that the database reported.
+enum Code {
+    /// The primary result code of SQLite.
     Sqlite(u32),
     /// SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     Postgres(String),
@@ -62,35 +58,36 @@ fn cause(error: &DbErr) -> Option<&SqlxError> {
     }
 }
 
-fn reported(error: &DbErr) -> Option<Reported> {
+fn code(error: &DbErr) -> Option<Code> {
     let error = cause(error)?.as_database_error()?;
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-        return Some(Reported::Postgres(error.code().to_owned()));
+        return Some(Code::Postgres(error.code().to_owned()));
     }
     let error = error.try_downcast_ref::<SqliteError>()?;
-    // The extended codes have the primary one in their lowest byte.
+    // The lowest byte of an extended result code is the primary code.
     let code = error.code()?.parse::<u32>().ok()?;
-    Some(Reported::Sqlite(code & 0xff))
+    Some(Code::Sqlite(code & 0xff))
 }
 
-/// Whether the connection must not be used again.
+fn has_prefix(code: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| code.starts_with(prefix))
+}
+
+/// Returns whether the connection must not be used again.
 ///
-/// SQLite may have rolled back by itself, which sqlx does not notice. PostgreSQL aborts the transaction
-/// when it refuses a statement, and a rollback then restores the connection; only errors of the connection
-/// or of the server break it.
+/// SQLite may have rolled back the transaction, which sqlx does not notice. PostgreSQL aborts the transaction when
+/// it refuses a statement, and a rollback restores the connection. Only errors of the connection or of the server
+/// break it.
 pub(super) fn breaks_connection(error: &DbErr) -> bool {
-    match (reported(error), cause(error)) {
-        (Some(Reported::Sqlite(code)), _) => code != CONSTRAINT,
-        (Some(Reported::Postgres(code)), _) => ["08", "25", "53", "57P", "58", "XX"]
-            .iter()
-            .any(|class| code.starts_with(class)),
-        (None, Some(cause)) => is_of_connection(cause),
-        (None, None) => false,
+    match code(error) {
+        Some(Code::Sqlite(code)) => code != CONSTRAINT,
+        Some(Code::Postgres(code)) => has_prefix(&code, &["08", "25", "53", "57P", "58", "XX"]),
+        None => cause(error).is_some_and(is_connection_error),
     }
 }
 
-/// Whether the connection itself has failed.
-fn is_of_connection(cause: &SqlxError) -> bool {
+/// Returns whether the connection itself has failed.
+fn is_connection_error(cause: &SqlxError) -> bool {
     matches!(
         cause,
         SqlxError::Io(_)
@@ -101,57 +98,48 @@ fn is_of_connection(cause: &SqlxError) -> bool {
     )
 }
 
-/// Whether the change may have been made although COMMIT has failed.
+/// Returns whether a transaction may have been committed although COMMIT has failed.
 pub(super) fn is_outcome_unknown(error: &DbErr) -> bool {
-    match reported(error) {
-        Some(Reported::Sqlite(code)) => !matches!(code, CONSTRAINT | BUSY | LOCKED),
+    match code(error) {
+        Some(Code::Sqlite(code)) => !matches!(code, CONSTRAINT | BUSY | LOCKED),
         // 40003: statement completion unknown.
-        Some(Reported::Postgres(code)) => ["08", "40003", "57P", "58", "XX"]
-            .iter()
-            .any(|class| code.starts_with(class)),
+        Some(Code::Postgres(code)) => has_prefix(&code, &["08", "40003", "57P", "58", "XX"]),
         None => true,
     }
 }
 
-/// Whether the file system or the server is out of space, or cannot be used for another reason that
-/// concerns the whole database.
+/// Returns whether the whole database cannot be written, for example because the disk is full.
 pub(super) fn is_unwritable(error: &DbErr) -> bool {
-    match reported(error) {
-        Some(Reported::Sqlite(code)) => {
+    match code(error) {
+        Some(Code::Sqlite(code)) => {
             matches!(code, FULL | IO_ERROR | NO_MEMORY | READ_ONLY | CANNOT_OPEN)
         }
-        Some(Reported::Postgres(code)) => code == DISK_FULL,
+        Some(Code::Postgres(code)) => code == DISK_FULL,
         None => false,
     }
 }
 
-/// Whether another process holds the lock of the SQLite database, or a lock cannot be taken.
+/// Returns whether another process holds the lock of the SQLite database.
 pub(super) fn is_busy(error: &DbErr) -> bool {
-    matches!(
-        reported(error),
-        Some(Reported::Sqlite(BUSY | LOCKED | PROTOCOL))
-    )
+    matches!(code(error), Some(Code::Sqlite(BUSY | LOCKED | PROTOCOL)))
 }
 
-/// Whether there is no connection, or it cannot do this at the moment.
-fn is_away(error: &DbErr) -> bool {
-    if matches!(error, DbErr::ConnectionAcquire(_)) {
-        return true;
-    }
-    match (reported(error), cause(error)) {
-        // Errors of the connection; of the transaction, because of concurrent ones; of a standby; for lack
-        // of resources; of locks; of the operator, or a time limit.
-        (Some(Reported::Postgres(code)), _) => {
-            matches!(error, DbErr::Conn(_))
-                || ["08", "25P03", "25006", "40", "53", "55P03", "57"]
-                    .iter()
-                    .any(|class| code.starts_with(class))
+/// Returns whether there is no connection, or the server refuses the statement for the moment.
+fn is_unreachable(error: &DbErr) -> bool {
+    match code(error) {
+        Some(Code::Sqlite(_)) => false,
+        // Errors of the connection (08), of an idle transaction (25P03), of a standby (25006), of concurrent
+        // transactions (40), of resources (53), of locks (55P03), and of the operator or a time limit (57).
+        Some(Code::Postgres(code)) => {
+            let temporary = ["08", "25P03", "25006", "40", "53", "55P03", "57"];
+            matches!(error, DbErr::Conn(_)) || has_prefix(&code, &temporary)
         }
-        (Some(Reported::Sqlite(_)), _) | (None, None) => false,
-        // The same connection would not have worked later, either.
-        (None, Some(cause)) => {
-            is_of_connection(cause)
-                || matches!(cause, SqlxError::PoolTimedOut | SqlxError::PoolClosed)
+        None => {
+            let is_unreachable = |cause: &SqlxError| {
+                is_connection_error(cause)
+                    || matches!(cause, SqlxError::PoolTimedOut | SqlxError::PoolClosed)
+            };
+            matches!(error, DbErr::ConnectionAcquire(_)) || cause(error).is_some_and(is_unreachable)
         }
     }
 }

@@ -1,49 +1,52 @@
-//! Read the database of the Flask original.
+//! The database of the original Flask application.
 
 use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, QueryResult, Statement,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement};
 
 use crate::error::StartError;
 use crate::model::imported_user::{ImportedPassword, ImportedUser};
+use crate::store::sqlite::connect_read_only;
 
-/// How many rows come at once.
+/// The number of rows in a page.
 const PAGE: u64 = 1000;
 
-/// The SQLite database of the Flask original. It is only read.
+/// The SQLite database of the original Flask application, opened for reading.
 #[derive(Clone, Debug)]
 pub struct FlaskDatabase {
     connection: DatabaseConnection,
 }
 
-/// A row of its `user` table: the id, and the account, or why it is none.
+/// A row of the table `user`: its id, and the user or the reason why the row is not a user.
 pub type FlaskRow = (i64, Result<ImportedUser, String>);
 
 impl FlaskDatabase {
-    /// Opens the file, which has to have a table `user` with the columns `id`, `username` and
-    /// `password_hash`; `email` is taken where there is one.
+    /// Opens a file. Its table `user` must have the columns `id`, `username` and `password_hash`. The column
+    /// `email` is optional.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read, or has no such table.
     pub fn open(path: &Path) -> impl Future<Output = Result<Self, StartError>> + Send {
-        // In a box, so that this code is compiled with the library and not again with each program.
+        // Boxed, so that this code is compiled with the library and not again with each program.
         Self::connect(path.to_owned()).boxed()
     }
 
     async fn connect(file: PathBuf) -> Result<Self, StartError> {
-        let mut options = ConnectOptions::new("sqlite:");
-        options
-            .max_connections(1)
-            .sqlx_logging(false)
-            .map_sqlx_sqlite_opts(move |options| options.filename(&file).read_only(true));
-        let connection = Database::connect(options).await.map_err(StartError::new)?;
+        let connection = connect_read_only(&file, false).await;
+        let connection = connection.map_err(StartError::new)?;
         let flask = Self { connection };
-        flask.page_of(i64::MIN, 1).await?;
+        flask.read_page(i64::MIN, 1).await?;
         Ok(flask)
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
     pub async fn count(&self) -> Result<u64, StartError> {
         let rows = self
             .query("SELECT count(*) FROM \"user\"".to_owned())
@@ -53,19 +56,28 @@ impl FlaskDatabase {
         Ok(count.and_then(|count| count.try_into().ok()).unwrap_or(0))
     }
 
-    /// The rows that come after this id, 1,000 at most; none once all were read.
+    /// Returns up to 1,000 rows with ids greater than `after`, in ascending order. The result is empty when all
+    /// rows were read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
     pub async fn page(&self, after: i64) -> Result<Vec<FlaskRow>, StartError> {
-        self.page_of(after, PAGE).await
+        self.read_page(after, PAGE).await
     }
 
     /// Closes the file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the connection cannot be closed.
     pub async fn close(self) -> Result<(), StartError> {
         self.connection.close().await.map_err(StartError::new)
     }
 
-    async fn page_of(&self, after: i64, limit: u64) -> Result<Vec<FlaskRow>, StartError> {
+    async fn read_page(&self, after: i64, limit: u64) -> Result<Vec<FlaskRow>, StartError> {
         let sql = format!("SELECT * FROM \"user\" WHERE id > {after} ORDER BY id LIMIT {limit}");
-        self.query(sql).await?.iter().map(account).collect()
+        self.query(sql).await?.iter().map(to_user).collect()
     }
 
     fn query(&self, sql: String) -> BoxFuture<'_, Result<Vec<QueryResult>, StartError>> {
@@ -78,19 +90,16 @@ impl FlaskDatabase {
     }
 }
 
-fn account(row: &QueryResult) -> Result<FlaskRow, StartError> {
+fn to_user(row: &QueryResult) -> Result<FlaskRow, StartError> {
     let columns = row.column_names();
-    if let Some(missing) = ["username", "password_hash"]
-        .into_iter()
-        .find(|name| !columns.iter().any(|column| column == name))
-    {
-        let why = format!("the table user has no column {missing}");
-        return Err(StartError::new(why));
+    let mut required = ["username", "password_hash"].into_iter();
+    if let Some(missing) = required.find(|name| !columns.iter().any(|column| column == name)) {
+        let message = format!("the table user has no column {missing}");
+        return Err(StartError::new(message));
     }
     let id = row.try_get("", "id").map_err(StartError::new)?;
     let text = |name| row.try_get::<Option<String>>("", name);
-    let parts = (text("username"), text("password_hash"), text("email"));
-    let account = match parts {
+    let user = match (text("username"), text("password_hash"), text("email")) {
         (Ok(Some(username)), Ok(Some(hash)), email) => Ok(ImportedUser {
             username,
             email: email.ok().flatten().filter(|email| !email.is_empty()),
@@ -100,5 +109,5 @@ fn account(row: &QueryResult) -> Result<FlaskRow, StartError> {
         (_, Ok(None), _) => Err("There is no password hash.".to_owned()),
         _ => Err("A column is not text.".to_owned()),
     };
-    Ok((id, account))
+    Ok((id, user))
 }

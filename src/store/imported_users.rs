@@ -1,15 +1,16 @@
-//! Many accounts at once.
+//! SQL statements for the import of users.
 
 use std::collections::HashSet;
 
 use entity::user;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, SqlErr};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use crate::error::Error;
-use crate::store::users::{NewUser, row};
-use crate::store::{Store, Transaction};
+use crate::store::database::Store;
+use crate::store::transaction::Transaction;
+use crate::store::users::{NewUser, to_row};
 
-/// Names and addresses that accounts have, as they are compared.
+/// Canonical usernames and e-mail addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) usernames: HashSet<String>,
@@ -17,50 +18,44 @@ pub(crate) struct Taken {
 }
 
 impl Store {
-    /// Which of these names and addresses accounts have.
-    pub(crate) async fn find_existing(&self, wanted: &Taken) -> Result<Taken, Error> {
-        find_existing(&self.readers, wanted).await
+    /// Returns the names and addresses in `fields` that existing users have.
+    pub(crate) async fn find_existing(&self, fields: &Taken) -> Result<Taken, Error> {
+        find_existing(&self.readers, fields).await
     }
 }
 
 impl Transaction {
-    /// Which of these names and addresses accounts have.
-    pub(crate) async fn find_existing(&self, wanted: &Taken) -> Result<Taken, Error> {
-        find_existing(&self.transaction, wanted).await
+    /// Returns the names and addresses in `fields` that existing users have.
+    pub(crate) async fn find_existing(&self, fields: &Taken) -> Result<Taken, Error> {
+        find_existing(&self.connection, fields).await
     }
 
-    /// Inserts accounts whose names and addresses are free. False if one is not any more; nothing else
-    /// can be done in this transaction then.
+    /// Inserts users. Returns false if a user has one of the names and addresses, in which case this transaction
+    /// can only be rolled back.
     pub(crate) async fn insert_users(&self, new: Vec<NewUser>) -> Result<bool, Error> {
         if new.is_empty() {
             return Ok(true);
         }
-        let done = user::Entity::insert_many(new.into_iter().map(row))
-            .exec_without_returning(&self.transaction)
-            .await;
-        match done {
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
-                Ok(false)
-            }
-            done => Ok(done.map(|_| true)?),
-        }
+        let rows = new.into_iter().map(to_row);
+        self.execute_if_unique(user::Entity::insert_many(rows))
+            .await
     }
 }
 
-async fn find_existing(database: &impl ConnectionTrait, wanted: &Taken) -> Result<Taken, Error> {
+async fn find_existing(database: &impl ConnectionTrait, fields: &Taken) -> Result<Taken, Error> {
     use user::Column::{EmailCanonical, UsernameCanonical};
-    let those = async |column: user::Column, values: &HashSet<String>| {
-        let found = user::Entity::find()
+    let select = async |column: user::Column, values: &HashSet<String>| {
+        let existing = user::Entity::find()
             .select_only()
             .column(column)
             .filter(column.is_in(values))
             .into_tuple::<String>()
             .all(database)
             .await?;
-        Ok::<HashSet<String>, Error>(found.into_iter().collect())
+        Ok::<HashSet<String>, Error>(existing.into_iter().collect())
     };
     Ok(Taken {
-        usernames: those(UsernameCanonical, &wanted.usernames).await?,
-        emails: those(EmailCanonical, &wanted.emails).await?,
+        usernames: select(UsernameCanonical, &fields.usernames).await?,
+        emails: select(EmailCanonical, &fields.emails).await?,
     })
 }

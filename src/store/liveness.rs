@@ -1,5 +1,5 @@
-//! The rule that decides whether a token is live: it has not expired, was not revoked, and its user is
-//! not disabled. It exists twice, side by side: in Rust for a row that was read, and in SQL.
+//! The rule that decides whether a token is live: the token has not expired, it was not revoked, and its user is
+//! not disabled. The rule exists in Rust, for rows that were read, and in SQL.
 
 use chrono::{DateTime, Utc};
 use entity::{access_token, user};
@@ -29,14 +29,14 @@ pub(super) fn session_is_live(now: DateTime<Utc>) -> Condition {
 }
 
 impl AccessToken {
-    /// Returns whether the token, which belongs to `user`, is live at `now`.
+    /// Returns whether the token is live at `now`. `user` is the user of the token.
     pub(crate) fn is_live_for(&self, user: &User, now: DateTime<Utc>) -> bool {
         !user.is_disabled() && !self.has_expired(now)
     }
 }
 
-/// Selects the access tokens that have not expired at `now`. The rows of revoked tokens are deleted, and
-/// so are the rows of all tokens of a disabled user.
+/// Selects the access tokens that have not expired at `now`. The rows of revoked tokens and of the tokens of
+/// disabled users are deleted.
 pub(super) fn access_token_is_live(now: DateTime<Utc>) -> Condition {
     let expires_at = access_token::Column::ExpiresAt;
     let later = expires_at.gt(now.timestamp_millis());

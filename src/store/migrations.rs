@@ -1,85 +1,90 @@
-//! Bring the tables up to date.
+//! Migration of the tables.
 
 use std::collections::HashSet;
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
 
-/// What PostgreSQL locks while one of several processes migrates: any number, of which others on the
-/// same database have no reason to think.
+use crate::store::database_url::Location;
+use crate::store::open_error::OpenError;
+use crate::store::sqlite::immediate;
+
+/// The key of the advisory lock that PostgreSQL holds during a migration.
 const LOCK: i64 = i64::from_be_bytes(*b"symbolon");
 
-/// Why the tables are not up to date.
-pub(super) enum MigrateError {
-    /// There are no tables of Symbolon.
-    Missing,
-    /// The tables lack a migration of this version.
-    Older,
-    /// A newer version of Symbolon made this migration.
-    Newer(String),
-    Failed(DbErr),
+/// The treatment of tables that are not those of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tables {
+    /// The tables are created or migrated.
+    Migrate,
+    /// The database is refused, and not changed.
+    Check,
 }
 
-impl From<DbErr> for MigrateError {
-    fn from(error: DbErr) -> Self {
-        Self::Failed(error)
+/// Migrates or checks the tables.
+pub(super) async fn prepare_tables(
+    database: &DatabaseConnection,
+    location: &Location,
+    tables: Tables,
+) -> Result<(), OpenError> {
+    match Migrator::get_applied_migrations_read_only(database).await {
+        // The tables are up to date. Nothing is written, which a read-only database would refuse.
+        Ok(applied) if applied.len() == Migrator::migrations().len() => Ok(()),
+        _ if tables == Tables::Migrate => {
+            let newer = migrate(database).await;
+            let newer = newer.map_err(|error| OpenError::Migrate(location.clone(), error))?;
+            newer.map_or(Ok(()), |newer| {
+                Err(OpenError::Newer(location.clone(), newer))
+            })
+        }
+        Ok(applied) if applied.is_empty() => Err(OpenError::Foreign(
+            location.full_name(),
+            "it has no tables of Symbolon",
+        )),
+        Ok(_) => Err(OpenError::Older(location.full_name())),
+        // An unknown migration is an error too.
+        Err(error) => Err(match find_unknown(database).await {
+            Ok(Some(newer)) => OpenError::Newer(location.clone(), newer),
+            Ok(None) => OpenError::Connect(location.clone(), error),
+            Err(error) => OpenError::Connect(location.clone(), error),
+        }),
     }
 }
 
-/// One transaction that nobody else's comes between: of several processes that start at once, one
-/// migrates and the others find it done; and one that fails leaves nothing half-made.
-pub(super) async fn migrate(database: &DatabaseConnection) -> Result<(), MigrateError> {
-    let applied = Migrator::get_applied_migrations_read_only(database).await;
-    // An unknown one is an error there; it is looked for below. Where all is done nothing is written,
-    // which would not be possible everywhere.
-    if applied.is_ok_and(|applied| applied.len() == Migrator::migrations().len()) {
-        return Ok(());
-    }
-    let immediate = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..Default::default()
-    };
-    let transaction = database.begin_with_options(immediate).await?;
+/// Applies all migrations in one transaction. If several processes start at once, one of them migrates and the
+/// others wait for it. If a migration fails, nothing is changed. Returns the first migration that this version does
+/// not know, in which case nothing is changed either.
+async fn migrate(database: &DatabaseConnection) -> Result<Option<String>, DbErr> {
+    let transaction = database.begin_with_options(immediate()).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
-        // Whoever waits, and whoever migrates large tables, has time.
+        // The migration of large tables may take long, and so may the wait for another process.
         let lock = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})");
         transaction.execute_unprepared(&lock).await?;
     }
-    let applied = Migrator::get_migration_models(&transaction).await?;
-    if let Some(unknown) = first_unknown(applied.into_iter().map(|row| row.version)) {
-        return Err(MigrateError::Newer(unknown));
+    // Creates the table of the migrations.
+    Migrator::install(&transaction).await?;
+    let unknown = find_unknown(&transaction).await?;
+    if unknown.is_none() {
+        Migrator::up(&transaction, None).await?;
+        transaction.commit().await?;
     }
-    Migrator::up(&transaction, None).await?;
-    Ok(transaction.commit().await?)
+    Ok(unknown)
 }
 
-/// Succeeds if the tables are those of this version. Nothing is written.
-pub(super) async fn check(database: &DatabaseConnection) -> Result<(), MigrateError> {
-    match Migrator::get_applied_migrations_read_only(database).await {
-        Ok(applied) if applied.len() == Migrator::migrations().len() => Ok(()),
-        Ok(applied) if applied.is_empty() => Err(MigrateError::Missing),
-        Ok(_) => Err(MigrateError::Older),
-        Err(error) => {
-            // One of the reasons is a migration that is not known.
-            let select = "SELECT version FROM symbolon_migration ORDER BY version";
-            let select = Statement::from_string(database.get_database_backend(), select);
-            let rows = database.query_all_raw(select).await?;
-            let versions: Result<Vec<String>, _> =
-                rows.iter().map(|row| row.try_get_by_index(0)).collect();
-            Err(first_unknown(versions?.into_iter())
-                .map_or(MigrateError::Failed(error), MigrateError::Newer))
+/// Returns the first applied migration that this version does not know.
+async fn find_unknown(database: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
+    let select = "SELECT version FROM symbolon_migration ORDER BY version";
+    let select = Statement::from_string(database.get_database_backend(), select);
+    let migrations = Migrator::migrations();
+    let known: HashSet<&str> = migrations
+        .iter()
+        .map(|migration| migration.name())
+        .collect();
+    for row in database.query_all_raw(select).await? {
+        let version: String = row.try_get_by_index(0)?;
+        if !known.contains(version.as_str()) {
+            return Ok(Some(version));
         }
     }
-}
-
-/// The first of these migrations that this version does not have.
-fn first_unknown(mut applied: impl Iterator<Item = String>) -> Option<String> {
-    let known: HashSet<String> = Migrator::migrations()
-        .iter()
-        .map(|migration| migration.name().to_owned())
-        .collect();
-    applied.find(|version| !known.contains(version))
+    Ok(None)
 }

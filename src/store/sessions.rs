@@ -1,7 +1,8 @@
-//! The session token of an account: three columns of the user entity.
+//! SQL statements for sessions. A session consists of three columns of the table of users.
 
 use chrono::{DateTime, Utc};
-use entity::{access_token, user};
+use entity::access_token;
+use entity::user::{self, Column};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
@@ -16,13 +17,13 @@ use crate::model::session::Session;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
+use crate::store::database::Store;
 use crate::store::liveness::session_is_live;
-use crate::store::users::account;
-use crate::store::{Store, Transaction};
+use crate::store::transaction::Transaction;
+use crate::store::users::{to_record, with_password};
 
 impl Store {
-    /// The accounts after this one whose session token is live at `now`, in the order of their
-    /// ids.
+    /// Returns users with a live session token and an id greater than `after`, ordered by id.
     pub(crate) async fn users_with_session(
         &self,
         after: Option<UserId>,
@@ -31,18 +32,18 @@ impl Store {
     ) -> Result<Vec<UserRecord>, Error> {
         let rows = user::Entity::find()
             .filter(session_is_live(now))
-            .filter(user::Column::Id.gt(after.map_or(0, |id| id.0)))
-            .order_by_asc(user::Column::Id)
+            .filter(Column::Id.gt(after.map_or(0, |id| id.0)))
+            .order_by_asc(Column::Id)
             .limit(limit)
             .all(&self.readers)
             .await?;
-        rows.into_iter().map(account).collect()
+        rows.into_iter().map(to_record).collect()
     }
 }
 
 impl Transaction {
-    /// The accounts after this one that have a session that was not revoked, or an access token, in the order of their
-    /// ids. Nothing else changes them before the end of this transaction.
+    /// Returns users with an access token or a session that was not revoked, and an id greater than `after`, ordered
+    /// by id. Locks the rows until the transaction ends.
     pub(crate) async fn users_with_tokens(
         &self,
         after: Option<UserId>,
@@ -53,49 +54,47 @@ impl Transaction {
             .column(access_token::Column::UserId)
             .into_query();
         let has_tokens = Condition::any()
-            .add(user::Column::TokenNonce.is_not_null())
-            .add(user::Column::Id.in_subquery(with_access_token));
+            .add(Column::TokenNonce.is_not_null())
+            .add(Column::Id.in_subquery(with_access_token));
         let rows = user::Entity::find()
             .filter(has_tokens)
-            .filter(user::Column::Id.gt(after.map_or(0, |id| id.0)))
-            .order_by_asc(user::Column::Id)
+            .filter(Column::Id.gt(after.map_or(0, |id| id.0)))
+            .order_by_asc(Column::Id)
             .limit(limit)
             .lock_exclusive()
-            .all(&self.transaction)
+            .all(&self.connection)
             .await?;
-        rows.into_iter().map(account).collect()
+        rows.into_iter().map(to_record).collect()
     }
 
-    /// Forgets the sessions that have ended by `now`; how many.
+    /// Deletes the sessions that have expired by `now`. Returns their number.
     pub(crate) async fn delete_ended_sessions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
-        let forgotten = user::ActiveModel {
-            token_digest: Set(None),
-            token_nonce: Set(None),
-            token_expiration: Set(None),
-            ..Default::default()
-        };
-        let have_ended = user::Entity::find()
+        let expired = user::Entity::find()
             .select_only()
-            .column(user::Column::Id)
-            .filter(user::Column::TokenExpiration.lte(now.timestamp_millis()))
-            // Whoever has several rows locked may be waiting for one of these.
+            .column(Column::Id)
+            .filter(Column::TokenExpiration.lte(now.timestamp_millis()))
+            // Prevents a deadlock with a transaction that has locked several users.
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .into_query();
-        let done = user::Entity::update_many()
-            .set(forgotten)
-            .filter(user::Column::Id.in_subquery(have_ended))
-            .exec(&self.transaction)
-            .await?;
-        // To a process with another clock they may be live.
-        if done.rows_affected > 0 {
-            self.affects_any();
+        let update = user::Entity::update_many()
+            .set(user::ActiveModel {
+                token_digest: Set(None),
+                token_nonce: Set(None),
+                token_expiration: Set(None),
+                ..Default::default()
+            })
+            .filter(Column::Id.in_subquery(expired));
+        let deleted = self.execute(update).await?;
+        // The sessions may be live to a process whose clock is late.
+        if deleted > 0 {
+            self.invalidate_all_on_commit();
         }
-        Ok(done.rows_affected)
+        Ok(deleted)
     }
 
-    /// Notes that the password was accepted, and keeps the `rehashed` one if there is one. The account
-    /// as it is then, which nobody else changes before the end of this transaction; `None`, and nothing
-    /// is changed, if the password is no longer the one that was verified, or the account was disabled.
+    /// Records that the password was accepted, and replaces its hash by `rehashed`. Returns the user, whose row
+    /// is locked until the transaction ends. Returns `None` if the password has changed since it was verified or
+    /// the user is disabled, in which case nothing is changed.
     pub(crate) async fn record_sign_in(
         &self,
         verified: &UserRecord,
@@ -108,47 +107,68 @@ impl Transaction {
                 password_hash: rehashed.map_or(NotSet, |hash| Set(hash.0)),
                 ..Default::default()
             })
-            .filter(as_verified(verified))
-            .exec_with_returning(&self.transaction)
+            .filter(Column::Id.eq(verified.user.id.0))
+            .filter(is_as_verified(verified))
+            .exec_with_returning(&self.connection)
             .await?;
-        let Some(account) = rows.into_iter().next().map(account).transpose()? else {
-            return Ok(None);
-        };
-        // Who has no token is nobody whom anybody remembers.
-        if has_session(&account, at) || self.has_access_tokens(account.user.id).await? {
-            self.affects(account.user.id);
+        let record = rows.into_iter().next().map(to_record).transpose()?;
+        if let Some(record) = &record {
+            let user = record.user.id;
+            if may_have_live_session(record, at) || self.has_access_tokens(user).await? {
+                self.invalidate_on_commit(user);
+            } else if record.session.is_some() {
+                // Another process may have revoked the session, and this process may not know that yet.
+                self.invalidate_in_this_process(user);
+            }
         }
-        Ok(Some(account))
+        Ok(record)
     }
 
-    async fn has_access_tokens(&self, id: UserId) -> Result<bool, Error> {
-        let found = access_token::Entity::find()
-            .filter(access_token::Column::UserId.eq(id.0))
-            .count(&self.transaction)
+    async fn has_access_tokens(&self, user: UserId) -> Result<bool, Error> {
+        let tokens = access_token::Entity::find()
+            .filter(access_token::Column::UserId.eq(user.0))
+            .count(&self.connection)
             .await?;
-        Ok(found > 0)
+        Ok(tokens > 0)
     }
 
-    /// Gives an account another session, as it was read in this transaction.
+    /// Sets the password and the session of a user. Returns false if the password has changed since it was
+    /// verified or the user is disabled, in which case nothing is changed.
+    pub(crate) async fn change_password(
+        &self,
+        verified: &UserRecord,
+        new: &PasswordHash,
+        session: &Session,
+        at: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let update = user::Entity::update_many().set(user::ActiveModel {
+            last_sign_in_at: Set(Some(at.timestamp_millis())),
+            ..new_session(session)
+        });
+        let update = with_password(update, new).filter(is_as_verified(verified));
+        Ok(self.update_user(verified.user.id, update).await? > 0)
+    }
+
+    /// Sets the session of a user whose row this transaction has locked.
     pub(crate) async fn set_session(
         &self,
-        account: &UserRecord,
+        record: &UserRecord,
         new: &Session,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        // A first session, or one after another that is dead, is nobody's loss. To tell others of it
-        // would cost more than to issue it.
-        if has_session(account, now) {
-            self.affects(account.user.id);
+        // Without a previous live session there is no cached identity to invalidate, and an announcement to other
+        // processes would cost more than the issue of the token.
+        if may_have_live_session(record, now) {
+            self.invalidate_on_commit(record.user.id);
         }
         let update = user::Entity::update_many()
-            .set(with_session(new))
-            .filter(user::Column::Id.eq(account.user.id.0));
-        self.changes_a_row(update).await.map(drop)
+            .set(new_session(new))
+            .filter(Column::Id.eq(record.user.id.0));
+        self.execute(update).await.map(drop)
     }
 
-    /// Gives the session of `user` another expiration. False, and nothing is changed, if it is not as it
-    /// was read.
+    /// Sets the expiration of a session. Returns false if the session has changed since it was read or the user
+    /// is disabled, in which case nothing is changed.
     pub(crate) async fn extend_session(
         &self,
         user: UserId,
@@ -160,40 +180,62 @@ impl Transaction {
                 token_expiration: Set(Some(expires_at.timestamp_millis())),
                 ..Default::default()
             })
-            .filter(user::Column::TokenDigest.eq(session.digest.0.to_vec()))
-            .filter(user::Column::TokenNonce.is_not_null())
-            .filter(user::Column::TokenExpiration.eq(session.expires_at.timestamp_millis()))
-            .filter(user::Column::DisabledAt.is_null());
-        self.affects(user);
-        self.changes_a_row(update).await
+            .filter(Column::TokenDigest.eq(session.digest.0.to_vec()))
+            .filter(Column::TokenNonce.is_not_null())
+            .filter(Column::TokenExpiration.eq(session.expires_at.timestamp_millis()))
+            .filter(Column::DisabledAt.is_null());
+        Ok(self.update_user(user, update).await? > 0)
     }
 
-    /// Drops the nonce of the session of `user` with this digest, and sets its expiration to
-    /// `expired_at`. False if it had no nonce any more.
+    /// Revokes the session with this digest: deletes its nonce and sets its expiration to `expired_at`. Returns
+    /// false if it was revoked before.
     pub(crate) async fn end_session(
         &self,
         user: UserId,
         digest: &TokenDigest,
         expired_at: DateTime<Utc>,
     ) -> Result<bool, Error> {
+        let ended = self.revoke_session(user, Some(digest), expired_at);
+        Ok(ended.await? > 0)
+    }
+
+    /// Revokes the current session of a user.
+    pub(crate) async fn end_session_of_user(
+        &self,
+        user: UserId,
+        expired_at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        self.revoke_session(user, None, expired_at).await.map(drop)
+    }
+
+    async fn revoke_session(
+        &self,
+        user: UserId,
+        digest: Option<&TokenDigest>,
+        expired_at: DateTime<Utc>,
+    ) -> Result<u64, Error> {
         let update = user::Entity::update_many()
-            .set(ended(expired_at))
-            .filter(user::Column::TokenDigest.eq(digest.0.to_vec()))
-            .filter(user::Column::TokenNonce.is_not_null());
-        self.affects(user);
-        self.changes_a_row(update).await
+            .set(user::ActiveModel {
+                token_nonce: Set(None),
+                token_expiration: Set(Some(expired_at.timestamp_millis())),
+                ..Default::default()
+            })
+            .filter(Column::TokenNonce.is_not_null())
+            .apply_if(digest, |update, digest| {
+                update.filter(Column::TokenDigest.eq(digest.0.to_vec()))
+            });
+        self.update_user(user, update).await
     }
 }
 
-/// Whether the session of the account may be live to an instance, whose clock may be late.
-fn has_session(account: &UserRecord, now: DateTime<Utc>) -> bool {
+/// Returns whether the session of a user may be live to an instance whose clock is late.
+fn may_have_live_session(record: &UserRecord, now: DateTime<Utc>) -> bool {
     let latest = now - CLOCK_TOLERANCE;
-    let session = account.session.as_ref();
+    let session = record.session.as_ref();
     session.is_some_and(|session| session.nonce.is_some() && session.expires_at > latest)
 }
 
-/// The columns of a new session.
-pub(super) fn with_session(session: &Session) -> user::ActiveModel {
+fn new_session(session: &Session) -> user::ActiveModel {
     user::ActiveModel {
         token_digest: Set(Some(session.digest.0.to_vec())),
         token_nonce: Set(session.nonce.map(|nonce| nonce.0.to_vec())),
@@ -202,18 +244,9 @@ pub(super) fn with_session(session: &Session) -> user::ActiveModel {
     }
 }
 
-/// The columns of a session that has ended.
-pub(super) fn ended(expired_at: DateTime<Utc>) -> user::ActiveModel {
-    user::ActiveModel {
-        token_nonce: Set(None),
-        token_expiration: Set(Some(expired_at.timestamp_millis())),
-        ..Default::default()
-    }
-}
-
-pub(super) fn as_verified(account: &UserRecord) -> Condition {
+/// Selects a user whose password has not changed since it was verified, and who is not disabled.
+fn is_as_verified(verified: &UserRecord) -> Condition {
     Condition::all()
-        .add(user::Column::Id.eq(account.user.id.0))
-        .add(user::Column::PasswordVersion.eq(account.password_version))
-        .add(user::Column::DisabledAt.is_null())
+        .add(Column::PasswordVersion.eq(verified.password_version))
+        .add(Column::DisabledAt.is_null())
 }

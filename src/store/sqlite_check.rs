@@ -1,31 +1,27 @@
-//! Look at a SQLite file without changing it.
+//! The check of a SQLite file that must have the tables of this version.
 
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use sea_orm::sqlx::ConnectOptions;
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sea_orm::{DatabaseConnection, DbErr, SqlxSqliteConnector};
-use tokio::time::sleep;
-
-use crate::store::connect::{OpenError, Tables, foreign, prepare};
 use crate::store::database_url::Location;
 use crate::store::errors::is_busy;
-use crate::store::pools::{PATIENCE, connection_error};
+use crate::store::migrations::{Tables, prepare_tables};
+use crate::store::open_error::OpenError;
+use crate::store::sqlite::{connect_read_only, retry_while, with_suffix};
 
-/// The message of SQLite about a file that the system does not let it open.
+/// The message of SQLite about a file that the operating system does not let it open.
 const CANNOT_OPEN: &str = "unable to open database file";
 
 /// The message of SQLite about a file of another format.
 const NOT_SQLITE: &str = "file is not a database";
 
-/// Refuses a file that is not a database with the tables of this version, and does not change it: a
-/// connection that writes would switch it to another journal, and make files beside it.
-pub(super) async fn probe(path: &Path, location: &Location) -> Result<(), OpenError> {
-    // Only SQLite opens the file: closing another descriptor of it would release the locks that other
-    // connections of this process hold.
+/// Checks that a file is a database with the tables of this version, and does not change it. A connection that
+/// writes would switch the database to another journal mode and create files beside it.
+pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), OpenError> {
+    let foreign = |reason| Err(OpenError::Foreign(location.full_name(), reason));
+    // Only SQLite opens the file: closing another descriptor of it would release the locks that other connections
+    // of this process hold.
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OpenError::Missing(location.full_name()));
@@ -34,54 +30,30 @@ pub(super) async fn probe(path: &Path, location: &Location) -> Result<(), OpenEr
         Ok(metadata) => metadata,
     };
     if !metadata.is_file() {
-        return Err(foreign(location, "it is not a file"));
+        return foreign("it is not a file");
     }
     if metadata.len() == 0 {
-        return Err(foreign(location, "the file is empty"));
+        return foreign("the file is empty");
     }
-    let started = Instant::now();
-    loop {
-        let done = match connect_to_read(path).await {
-            Ok(database) => {
-                let done = prepare(&database, location, Tables::Check).await;
-                let _ = database.close().await;
-                done
-            }
-            Err(error) => Err(OpenError::Connect(location.clone(), error)),
-        };
-        match done {
-            Err(OpenError::Connect(_, error))
-                if is_busy(&error) && started.elapsed() < PATIENCE =>
-            {
-                sleep(Duration::from_millis(10)).await;
-            }
-            Err(OpenError::Connect(_, error)) if error.to_string().contains(NOT_SQLITE) => {
-                return Err(foreign(location, "the file is not an SQLite database"));
-            }
-            Err(OpenError::Connect(_, error)) if error.to_string().contains(CANNOT_OPEN) => {
-                return Err(OpenError::Denied(location.full_name()));
-            }
-            done => return done,
-        }
-    }
-}
-
-/// Connects without creating or changing a file. Where there is no journal beside the file, all is in
-/// the file, and it is read without the locks that would make one.
-async fn connect_to_read(path: &Path) -> Result<DatabaseConnection, DbErr> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut journal = path.as_os_str().to_owned();
-    journal.push("-wal");
-    let is_whole = !Path::new(&journal).exists();
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
-        .disable_statement_logging()
-        .busy_timeout(PATIENCE)
-        .read_only(true)
-        .immutable(is_whole);
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .connect_with(options);
-    let pool = pool.await.map_err(connection_error)?;
-    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+    let check = || async {
+        // Without a journal, all data is in the file. It is read without locks, which would create a journal.
+        let is_immutable = !with_suffix(&path, "-wal").exists();
+        let database = connect_read_only(&path, is_immutable).await;
+        let database = database.map_err(|error| OpenError::Connect(location.clone(), error))?;
+        let checked = prepare_tables(&database, location, Tables::Check).await;
+        let _ = database.close().await;
+        checked
+    };
+    let is_busy =
+        |error: &OpenError| matches!(error, OpenError::Connect(_, error) if is_busy(error));
+    match retry_while(is_busy, check).await {
+        Err(OpenError::Connect(_, error)) if error.to_string().contains(NOT_SQLITE) => {
+            foreign("the file is not an SQLite database")
+        }
+        Err(OpenError::Connect(_, error)) if error.to_string().contains(CANNOT_OPEN) => {
+            Err(OpenError::Denied(location.full_name()))
+        }
+        checked => checked,
+    }
 }

@@ -1,163 +1,138 @@
-//! All that changes rows: in transactions, whose audit events are part of them.
+//! Transactions, which make all changes of rows.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use entity::user;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryTrait, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait, UpdateMany,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryTrait, SqlErr, Statement,
+    TransactionTrait,
 };
 
 use crate::error::Error;
 use crate::model::audit_event::NewEvent;
 use crate::model::user::UserId;
-use crate::store::Store;
-use crate::store::affected::Affected;
-use crate::store::audit_events::insert;
+use crate::store::affected_users::AffectedUsers;
+use crate::store::audit_event_rows::insert_events;
 use crate::store::change_counter;
+use crate::store::database::Store;
 use crate::store::errors::{is_outcome_unknown, is_unwritable};
 use crate::store::heartbeat::CHANNEL;
-use crate::store::invalidation::Invalidation;
-use crate::store::monitored_connection::Monitored;
+use crate::store::invalidation::PendingInvalidation;
+use crate::store::monitored_connection::MonitoredConnection;
+use crate::store::sqlite::immediate;
 
-/// Changes that are committed together. Dropped before, it changes nothing.
+/// An open transaction. It is rolled back if it is dropped without a commit.
 pub(crate) struct Transaction {
-    pub(super) transaction: Monitored<DatabaseTransaction>,
+    pub(super) connection: MonitoredConnection<DatabaseTransaction>,
     events: Vec<NewEvent>,
-    effect: Effect,
-}
-
-/// The cached identities that a transaction invalidates. Dropped without a commit it invalidates them
-/// nevertheless: what ended before the transaction was begun may not be known to the cache.
-struct Effect {
-    invalidation: Arc<Invalidation>,
-    affected: Mutex<Affected>,
-}
-
-impl Effect {
-    fn affected(&self) -> MutexGuard<'_, Affected> {
-        self.affected.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Effect {
-    fn drop(&mut self) {
-        let affected = std::mem::take(&mut *self.affected());
-        self.invalidation.invalidate(&affected);
-    }
+    invalidation: PendingInvalidation,
 }
 
 impl Store {
-    /// Begins a transaction. SQLite has one at a time; on PostgreSQL what is read here is locked, and
-    /// what is changed is checked again by the statement that changes it.
+    /// Begins a transaction. SQLite runs one transaction at a time. On PostgreSQL, rows are locked when they
+    /// are read for a change, and each statement repeats the conditions under which it changes a row.
     pub(crate) async fn begin(&self) -> Result<Transaction, Error> {
         self.check_database_file()?;
         let writer = self.writer.clone();
-        // In a task of its own: if this future were dropped half-way, the next user of the connection
-        // would find it in a transaction.
-        let begin = async move {
-            // A transaction that reads first could not write after another process did.
-            let immediate = TransactionOptions {
-                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-                ..Default::default()
-            };
-            writer.begin_with_options(immediate).await
-        };
         let begin = async {
+            // In a task of its own. If this future were dropped half-way, the connection would return to the
+            // pool with an open transaction.
+            let begin = async move { writer.begin_with_options(immediate()).await };
             let task = tokio::spawn(begin).await;
             task.map_err(|error| DbErr::Custom(error.to_string()))?
         };
         let transaction = self.monitor.run(begin).await?;
         Ok(Transaction {
-            transaction: Monitored::new(transaction, self.monitor.clone()),
+            connection: MonitoredConnection::new(transaction, self.monitor.clone()),
             events: Vec::new(),
-            effect: Effect {
-                invalidation: Arc::clone(&self.invalidation),
-                affected: Mutex::default(),
-            },
+            invalidation: PendingInvalidation::new(&self.invalidation),
         })
+    }
+
+    /// Begins a transaction and rolls it back.
+    pub(crate) async fn check_writable(&self) -> Result<(), Error> {
+        self.begin().await.map(drop)
     }
 }
 
 impl Transaction {
-    /// Commits the changes and logs their events.
+    /// Commits the changes, invalidates the cached identities of the affected users, and logs the events.
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        // In a task of its own, which ends also when this future is dropped.
-        let commit = tokio::spawn(self.finish());
+        // In a task of its own, which completes even if this future is dropped.
+        let commit = tokio::spawn(self.run_commit());
         let events = commit.await.map_err(Error::internal)??;
         events.iter().for_each(NewEvent::log);
         Ok(())
     }
 
-    async fn finish(self) -> Result<Vec<NewEvent>, Error> {
+    async fn run_commit(self) -> Result<Vec<NewEvent>, Error> {
         let Self {
-            transaction,
+            connection,
             events,
-            effect,
+            mut invalidation,
         } = self;
-        insert(&transaction, &events).await?;
-        let payload = effect.affected().payload();
-        let count = announce(&transaction, payload).await?;
-        let affected = std::mem::take(&mut *effect.affected());
-        let commit = effect.invalidation.begin_commit(affected, count);
-        let committed = transaction.commit().await;
-        if let Err(error) = committed {
-            if is_outcome_unknown(&error) {
-                // Otherwise the cause is logged once, when it begins.
-                if !is_unwritable(&error) {
-                    tracing::warn!(%error, "the outcome of a commit is unknown");
-                }
-                return Err(Error::OutcomeUnknown);
+        insert_events(&connection, &events).await?;
+        let payload = invalidation.users().to_payload();
+        let count = announce(&connection, payload).await?;
+        invalidation.begin_commit(count);
+        if let Err(error) = connection.commit().await {
+            if !is_outcome_unknown(&error) {
+                return Err(error.into());
             }
-            return Err(error.into());
+            // The write state has logged that the database cannot be written.
+            if !is_unwritable(&error) {
+                tracing::warn!(%error, "the outcome of a commit is unknown");
+            }
+            return Err(Error::OutcomeUnknown);
         }
-        commit.succeeded();
+        invalidation.commit_succeeded();
         Ok(events)
     }
 
-    /// Notes that the transaction changes an account or ends credentials of it, so that its cached
-    /// identities are invalidated.
-    pub(super) fn affects(&self, account: UserId) {
-        match &mut *self.effect.affected() {
-            Affected::Any => {}
-            Affected::These(accounts) if accounts.contains(&account) => {}
-            Affected::These(accounts) => accounts.push(account),
-            none @ Affected::None => *none = Affected::These(vec![account]),
-        }
+    /// Invalidates the cached identities of a user when the transaction ends.
+    pub(super) fn invalidate_on_commit(&self, user: UserId) {
+        self.invalidation.users().add(user);
     }
 
-    /// Notes that the transaction may change any account.
-    pub(super) fn affects_any(&self) {
-        *self.effect.affected() = Affected::Any;
+    /// Invalidates all cached identities when the transaction ends.
+    pub(super) fn invalidate_all_on_commit(&self) {
+        *self.invalidation.users() = AffectedUsers::All;
     }
 
-    /// Records an event together with the changes.
+    /// Invalidates the cached identities of a user at once, in this process only.
+    pub(super) fn invalidate_in_this_process(&self, user: UserId) {
+        self.invalidation.invalidate_now(user);
+    }
+
+    /// Records an event, which is committed together with the changes.
     pub(crate) fn record_event(&mut self, event: NewEvent) {
         self.events.push(event);
     }
 
-    /// Whether there was a row to be changed.
-    pub(super) async fn changes_a_row(
-        &self,
-        update: UpdateMany<user::Entity>,
-    ) -> Result<bool, Error> {
-        Ok(update.exec(&self.transaction).await?.rows_affected > 0)
+    /// Executes a statement. Returns the number of rows that it inserted, updated or deleted.
+    pub(super) async fn execute(&self, statement: impl QueryTrait) -> Result<u64, Error> {
+        let statement = statement.into_query();
+        let result = self.connection.execute(&statement).await?;
+        Ok(result.rows_affected())
     }
 
-    /// Runs an insertion that may leave the row that is already there as it is; whether it did not.
-    pub(super) async fn inserts<A>(&self, insertion: sea_orm::Insert<A>) -> Result<bool, Error>
-    where
-        A: sea_orm::ActiveModelTrait,
-    {
-        let done = self.transaction.execute(&insertion.into_query()).await?;
-        Ok(done.rows_affected() > 0)
+    /// Executes a statement. Returns false if it violates a unique constraint. PostgreSQL aborts the transaction in
+    /// this case.
+    pub(super) async fn execute_if_unique(
+        &self,
+        statement: impl QueryTrait,
+    ) -> Result<bool, Error> {
+        let statement = statement.into_query();
+        match self.connection.execute(&statement).await {
+            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+                Ok(false)
+            }
+            result => Ok(result.map(|_| true)?),
+        }
     }
 }
 
-/// Announces a change to the other processes on the database, as part of the transaction: with SQLite by
-/// the change counter, whose new value is returned, with PostgreSQL by a notification.
+/// Announces a change to the other processes, as part of the transaction. With SQLite it increments the change
+/// counter and returns the new value. With PostgreSQL it sends a notification.
 async fn announce(
-    transaction: &Monitored<DatabaseTransaction>,
+    transaction: &MonitoredConnection<DatabaseTransaction>,
     payload: Option<String>,
 ) -> Result<Option<i64>, DbErr> {
     let Some(payload) = payload else {

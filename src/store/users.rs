@@ -1,12 +1,12 @@
-//! Accounts: look up, page through, insert.
+//! SQL statements for users.
 
 use chrono::{DateTime, Utc};
-use entity::user;
+use entity::user::{self, Column};
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    TryInsertResult,
-    sea_query::{Expr, OnConflict},
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
+    QuerySelect, UpdateMany,
 };
 
 use crate::clock::at;
@@ -20,9 +20,15 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::{Role, User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
-use crate::store::{Store, Transaction};
+use crate::model::validation::FieldChange;
+use crate::store::database::Store;
+use crate::store::pages::select_page;
+use crate::store::transaction::Transaction;
 
-/// What it takes to insert an account.
+/// The key of the advisory lock that PostgreSQL holds while the number of admins can decrease.
+const LAST_ADMIN: i64 = i64::from_be_bytes(*b"symb-adm");
+
+/// A user to be inserted.
 #[derive(Clone, Debug)]
 pub(crate) struct NewUser {
     pub(crate) username: Username,
@@ -32,117 +38,220 @@ pub(crate) struct NewUser {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// A value that has to be unique, and is another account's.
+/// A unique field whose value belongs to another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TakenField {
     Username,
     Email,
 }
 
+/// A change of a profile.
+#[derive(Debug)]
+pub(crate) struct ProfileChange {
+    pub(crate) username: FieldChange<Username>,
+    /// `None` removes the address.
+    pub(crate) email: FieldChange<Option<Email>>,
+}
+
 impl Store {
-    /// The account whose name has this canonical form.
+    /// Finds the user whose name has this canonical form.
     pub(crate) async fn find_user_by_name(
         &self,
         canonical: &str,
     ) -> Result<Option<UserRecord>, Error> {
-        self.account(user::Column::UsernameCanonical.eq(canonical))
+        self.find_user(Column::UsernameCanonical.eq(canonical))
             .await
     }
 
+    /// Finds a user by id.
     pub(crate) async fn find_user_by_id(&self, id: UserId) -> Result<Option<UserRecord>, Error> {
-        self.account(user::Column::Id.eq(id.0)).await
+        self.find_user(Column::Id.eq(id.0)).await
     }
 
+    /// Finds the user whose last session token has this digest. The session may have ended.
     pub(crate) async fn find_user_by_session_digest(
         &self,
         digest: &TokenDigest,
     ) -> Result<Option<UserRecord>, Error> {
-        self.account(user::Column::TokenDigest.eq(digest.0.to_vec()))
+        self.find_user(Column::TokenDigest.eq(digest.0.to_vec()))
             .await
     }
 
-    async fn account(&self, which: Expr) -> Result<Option<UserRecord>, Error> {
-        let row = user::Entity::find()
-            .filter(which)
-            .one(&self.readers)
-            .await?;
-        row.map(account).transpose()
+    async fn find_user(&self, condition: Expr) -> Result<Option<UserRecord>, Error> {
+        let users = user::Entity::find().filter(condition);
+        let row = users.one(&self.readers).await?;
+        row.map(to_record).transpose()
     }
 
-    /// Which of the values accounts other than `own` have already.
+    /// Returns which of the values belong to users other than `except`.
     pub(crate) async fn find_taken_fields(
         &self,
         username: Option<&Username>,
         email: Option<&Email>,
-        own: Option<UserId>,
+        except: Option<UserId>,
     ) -> Result<Vec<TakenField>, Error> {
-        let is_anothers = async |which| {
-            let account = self.account(which).await?;
-            Ok::<_, Error>(account.is_some_and(|account| Some(account.user.id) != own))
-        };
+        let username = username.map(|username| {
+            let condition = Column::UsernameCanonical.eq(&username.canonical);
+            (TakenField::Username, condition)
+        });
+        let email = email.map(|email| {
+            let condition = Column::EmailCanonical.eq(&email.canonical);
+            (TakenField::Email, condition)
+        });
         let mut taken = Vec::new();
-        if let Some(username) = username {
-            let name = user::Column::UsernameCanonical.eq(&username.canonical);
-            if is_anothers(name).await? {
-                taken.push(TakenField::Username);
-            }
-        }
-        if let Some(email) = email {
-            let email = user::Column::EmailCanonical.eq(&email.canonical);
-            if is_anothers(email).await? {
-                taken.push(TakenField::Email);
+        for (field, condition) in username.into_iter().chain(email) {
+            let record = self.find_user(condition).await?;
+            if record.is_some_and(|record| Some(record.user.id) != except) {
+                taken.push(field);
             }
         }
         Ok(taken)
     }
 
-    /// The accounts of a page, in ascending order of their ids, which are their positions.
+    /// Returns the users of a page, in ascending order of their ids.
     pub(crate) async fn users(&self, page: PageRequest) -> Result<Vec<User>, Error> {
-        let mut query = user::Entity::find();
-        if let Some(after) = page.after {
-            query = query.filter(user::Column::Id.gt(after));
-        }
-        if let Some(before) = page.before {
-            query = query.filter(user::Column::Id.lt(before));
-        }
-        query = if page.backwards {
-            query.order_by_desc(user::Column::Id)
-        } else {
-            query.order_by_asc(user::Column::Id)
-        };
-        let rows = query.limit(page.limit).all(&self.readers).await?;
-        let mut users = rows
-            .into_iter()
-            .map(|row| Ok(account(row)?.user))
-            .collect::<Result<Vec<_>, Error>>()?;
-        if page.backwards {
-            users.reverse();
-        }
-        Ok(users)
+        let mut users = user::Entity::find().cursor_by(Column::Id);
+        select_page(&mut users, page);
+        let rows = users.all(&self.readers).await?;
+        rows.into_iter()
+            .map(|row| Ok(to_record(row)?.user))
+            .collect()
     }
 
+    /// Returns the number of users.
     pub(crate) async fn count_users(&self) -> Result<u64, Error> {
         Ok(user::Entity::find().count(&self.readers).await?)
     }
 }
 
 impl Transaction {
-    /// Inserts an account; `None` if another one has its name or its e-mail address.
+    /// Inserts a user. Returns `None` if another user has the name or the e-mail address.
     pub(crate) async fn insert_user(&self, new: NewUser) -> Result<Option<UserId>, Error> {
-        let inserted = user::Entity::insert(row(new))
+        let inserted = user::Entity::insert(to_row(new))
             .on_conflict(OnConflict::new().do_nothing().to_owned())
-            .try_insert()
-            .exec(&self.transaction)
+            .exec_with_returning_keys(&self.connection)
             .await?;
-        Ok(match inserted {
-            TryInsertResult::Inserted(row) => Some(UserId(row.last_insert_id)),
-            TryInsertResult::Conflicted | TryInsertResult::Empty => None,
-        })
+        Ok(inserted.into_iter().next().map(UserId))
+    }
+
+    /// Returns a user and locks the row until the transaction ends. Several users must be locked in ascending
+    /// order of their ids, which prevents deadlocks.
+    ///
+    /// The cached identities of the user are invalidated, also without a commit. Otherwise the cache could
+    /// contradict the answer that nothing had to be changed.
+    pub(crate) async fn lock_user(&self, id: UserId) -> Result<Option<UserRecord>, Error> {
+        self.invalidate_on_commit(id);
+        let user = user::Entity::find_by_id(id.0).lock_exclusive();
+        let row = user.one(&self.connection).await?;
+        row.map(to_record).transpose()
+    }
+
+    /// Returns whether there is an admin other than `id` who is not disabled. Other transactions wait here until
+    /// this one ends. Otherwise each of two transactions could remove the admin that the other one relies on.
+    pub(crate) async fn has_other_active_admin(&self, id: UserId) -> Result<bool, Error> {
+        if self.connection.get_database_backend() == DbBackend::Postgres {
+            let lock = format!("SELECT pg_advisory_xact_lock({LAST_ADMIN})");
+            self.connection.execute_unprepared(&lock).await?;
+        }
+        let others = user::Entity::find()
+            .filter(Column::Role.eq(user::Role::Admin))
+            .filter(Column::DisabledAt.is_null())
+            .filter(Column::Id.ne(id.0))
+            .count(&self.connection)
+            .await?;
+        Ok(others > 0)
+    }
+
+    /// Sets the password of a user.
+    pub(crate) async fn set_password(&self, id: UserId, new: &PasswordHash) -> Result<(), Error> {
+        let update = with_password(user::Entity::update_many(), new);
+        self.update_user(id, update).await.map(drop)
+    }
+
+    /// Changes the profile of a user. Returns false if another user has one of the values, in which case nothing
+    /// is changed.
+    pub(crate) async fn set_profile(
+        &self,
+        id: UserId,
+        change: &ProfileChange,
+    ) -> Result<bool, Error> {
+        let mut row = user::ActiveModel {
+            // Without a change, the statement would be invalid.
+            id: Set(id.0),
+            ..Default::default()
+        };
+        if let FieldChange::Set(username) = &change.username {
+            row.username = Set(username.display.clone());
+            row.username_canonical = Set(username.canonical.clone());
+        }
+        if let FieldChange::Set(email) = &change.email {
+            row.email = Set(email.as_ref().map(|email| email.display.clone()));
+            row.email_canonical = Set(email.as_ref().map(|email| email.canonical.clone()));
+        }
+        self.invalidate_on_commit(id);
+        let update = user::Entity::update_many().set(row);
+        self.execute_if_unique(update.filter(Column::Id.eq(id.0)))
+            .await
+    }
+
+    /// Sets the role of a user.
+    pub(crate) async fn set_role(&self, id: UserId, role: Role) -> Result<(), Error> {
+        let row = user::ActiveModel {
+            role: Set(to_column(role)),
+            ..Default::default()
+        };
+        let update = user::Entity::update_many().set(row);
+        self.update_user(id, update).await.map(drop)
+    }
+
+    /// Sets the time since which a user is disabled. `None` enables the user.
+    pub(crate) async fn set_disabled(
+        &self,
+        id: UserId,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<(), Error> {
+        let row = user::ActiveModel {
+            disabled_at: Set(since.map(|since| since.timestamp_millis())),
+            ..Default::default()
+        };
+        let update = user::Entity::update_many().set(row);
+        self.update_user(id, update).await.map(drop)
+    }
+
+    /// Deletes a user, and the known addresses of the user.
+    pub(crate) async fn delete_user(&self, id: UserId) -> Result<(), Error> {
+        self.invalidate_on_commit(id);
+        self.delete_known_addresses(id).await?;
+        self.execute(user::Entity::delete_by_id(id.0))
+            .await
+            .map(drop)
+    }
+
+    /// Updates the row of a user. Returns the number of rows that were updated: 0 if a filter of the statement
+    /// excludes the user.
+    pub(super) async fn update_user(
+        &self,
+        id: UserId,
+        update: UpdateMany<user::Entity>,
+    ) -> Result<u64, Error> {
+        self.invalidate_on_commit(id);
+        self.execute(update.filter(Column::Id.eq(id.0))).await
     }
 }
 
-/// The row of an account to be.
-pub(super) fn row(new: NewUser) -> user::ActiveModel {
+/// Sets the password hash and increments the version of the password.
+pub(super) fn with_password(
+    update: UpdateMany<user::Entity>,
+    hash: &PasswordHash,
+) -> UpdateMany<user::Entity> {
+    let next_version = Expr::col(Column::PasswordVersion).add(1);
+    update
+        .col_expr(Column::PasswordHash, Expr::val(hash.0.as_str()))
+        .col_expr(Column::PasswordVersion, next_version)
+}
+
+/// Converts a new user to a row.
+pub(super) fn to_row(new: NewUser) -> user::ActiveModel {
     user::ActiveModel {
         username: Set(new.username.display),
         username_canonical: Set(new.username.canonical),
@@ -150,24 +259,25 @@ pub(super) fn row(new: NewUser) -> user::ActiveModel {
         email_canonical: Set(new.email.map(|email| email.canonical)),
         password_hash: Set(new.password_hash.0),
         password_version: Set(1),
-        role: Set(stored(new.role)),
+        role: Set(to_column(new.role)),
         created_at: Set(new.created_at.timestamp_millis()),
         ..Default::default()
     }
 }
 
-pub(super) fn stored(role: Role) -> user::Role {
+fn to_column(role: Role) -> user::Role {
     match role {
         Role::User => user::Role::User,
         Role::Admin => user::Role::Admin,
     }
 }
 
-pub(super) fn account(row: user::Model) -> Result<UserRecord, Error> {
+/// Converts a row to a user.
+pub(super) fn to_record(row: user::Model) -> Result<UserRecord, Error> {
     let session = match (row.token_digest, row.token_expiration) {
         (Some(digest), Some(expires_at)) => Some(Session {
-            digest: TokenDigest(bytes(digest)?),
-            nonce: row.token_nonce.map(bytes).transpose()?.map(Nonce),
+            digest: TokenDigest(to_array(digest)?),
+            nonce: row.token_nonce.map(to_array).transpose()?.map(Nonce),
             expires_at: at(expires_at),
         }),
         _ => None,
@@ -191,7 +301,8 @@ pub(super) fn account(row: user::Model) -> Result<UserRecord, Error> {
     })
 }
 
-pub(super) fn bytes<const N: usize>(column: Vec<u8>) -> Result<[u8; N], Error> {
+/// Converts a binary column of a fixed length.
+pub(super) fn to_array<const N: usize>(column: Vec<u8>) -> Result<[u8; N], Error> {
     column
         .try_into()
         .map_err(|_| Error::internal("a column has the wrong number of bytes"))

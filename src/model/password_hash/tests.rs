@@ -25,7 +25,7 @@ fn werkzeug(method: &str) -> String {
 }
 
 #[test]
-fn what_is_in_no_known_form_is_refused() {
+fn an_unknown_format_is_refused() {
     for text in [
         String::new(),
         "correct horse battery staple".to_owned(),
@@ -43,7 +43,7 @@ fn what_is_in_no_known_form_is_refused() {
 }
 
 #[test]
-fn what_lacks_a_part_or_has_a_wrong_one_is_refused() {
+fn a_malformed_hash_is_refused() {
     for text in [
         format!("$2b$04${BCRYPT}K"),
         format!("$2b$04${}", &BCRYPT[1..]),
@@ -74,7 +74,7 @@ fn what_lacks_a_part_or_has_a_wrong_one_is_refused() {
         werkzeug("scrypt:32767:8:1"),
         werkzeug("scrypt:1:8:1"),
         werkzeug("pbkdf2:sha1:0"),
-        // The output is as long as another hash function's.
+        // The output has the length of SHA-1.
         werkzeug("pbkdf2:sha256:1000"),
         format!("pbkdf2:sha1:1000$${SHA1}"),
         format!("pbkdf2:sha1:1000$vEYIl57S${SHA1}0"),
@@ -83,39 +83,39 @@ fn what_lacks_a_part_or_has_a_wrong_one_is_refused() {
     ] {
         assert_eq!(refusal(&text), Some(MALFORMED), "{text}");
     }
-    let unsaid = Some("it does not say all of its parameters");
-    assert_eq!(refusal(&werkzeug("scrypt")), unsaid);
-    assert_eq!(refusal(&werkzeug("pbkdf2:sha1")), unsaid);
+    let incomplete = Some("it does not say all of its parameters");
+    assert_eq!(refusal(&werkzeug("scrypt")), incomplete);
+    assert_eq!(refusal(&werkzeug("pbkdf2:sha1")), incomplete);
     let sha = Some("its PBKDF2 is not with SHA-1, SHA-256 or SHA-512");
     assert_eq!(refusal(&werkzeug("pbkdf2:md5:1000")), sha);
 }
 
 #[test]
-fn what_costs_too_much_is_refused_and_what_costs_as_much_as_may_be_is_not() {
-    for (most, more, why) in [
+fn a_hash_is_refused_if_its_parameters_exceed_the_limits() {
+    for (allowed, refused, reason) in [
         ("m=65536,t=16,p=16", "m=65537,t=16,p=16", TOO_LARGE),
         ("m=65536,t=16,p=16", "m=65536,t=17,p=16", TOO_COSTLY),
         ("m=65536,t=16,p=16", "m=65536,t=16,p=17", TOO_COSTLY),
     ] {
-        assert_eq!(refusal(&argon2(&format!("v=19${most}"))), None);
-        assert_eq!(refusal(&argon2(&format!("v=19${more}"))), Some(why));
+        assert_eq!(refusal(&argon2(&format!("v=19${allowed}"))), None);
+        assert_eq!(refusal(&argon2(&format!("v=19${refused}"))), Some(reason));
     }
-    for (most, more, why) in [
+    for (allowed, refused, reason) in [
         ("ln=16,r=8,p=16", "ln=17,r=8,p=16", TOO_LARGE),
         ("ln=16,r=8,p=16", "ln=16,r=9,p=16", TOO_LARGE),
         ("ln=16,r=8,p=16", "ln=4294967295,r=8,p=16", TOO_LARGE),
         ("ln=13,r=64,p=1", "ln=1,r=65,p=1", TOO_LARGE),
         ("ln=16,r=8,p=16", "ln=16,r=8,p=17", TOO_COSTLY),
     ] {
-        assert_eq!(refusal(&scrypt(most)), None);
-        assert_eq!(refusal(&scrypt(more)), Some(why));
+        assert_eq!(refusal(&scrypt(allowed)), None);
+        assert_eq!(refusal(&scrypt(refused)), Some(reason));
     }
-    for (most, more, why) in [
+    for (allowed, refused, reason) in [
         ("scrypt:65536:8:1", "scrypt:131072:8:1", TOO_LARGE),
         ("pbkdf2:sha1:2000000", "pbkdf2:sha1:2000001", TOO_COSTLY),
     ] {
-        assert_eq!(refusal(&werkzeug(most)), None);
-        assert_eq!(refusal(&werkzeug(more)), Some(why));
+        assert_eq!(refusal(&werkzeug(allowed)), None);
+        assert_eq!(refusal(&werkzeug(refused)), Some(reason));
     }
     assert_eq!(refusal(&format!("$2b$14${BCRYPT}")), None);
     for cost in [15, 31] {
@@ -124,8 +124,8 @@ fn what_costs_too_much_is_refused_and_what_costs_as_much_as_may_be_is_not() {
     }
 }
 
-/// A hash of which one character is another, or is missing.
-fn almost_a_hash() -> impl Strategy<Value = String> {
+/// A hash in which one character was replaced or removed.
+fn changed_hash() -> impl Strategy<Value = String> {
     let hashes = vec![
         argon2("v=19$m=64,t=2,p=2"),
         scrypt("ln=4,r=8,p=1"),
@@ -133,32 +133,22 @@ fn almost_a_hash() -> impl Strategy<Value = String> {
         werkzeug("pbkdf2:sha1:1000"),
         format!("$2b$04${BCRYPT}"),
     ];
-    (select(hashes), any::<prop::sample::Index>(), "\\PC?").prop_map(|(hash, at, by)| {
-        let at = at.index(hash.len());
-        [&hash[..at], &by, &hash[at + 1..]].concat()
+    (select(hashes), any::<prop::sample::Index>(), "\\PC?").prop_map(|(hash, index, new)| {
+        let index = index.index(hash.len());
+        [&hash[..index], &new, &hash[index + 1..]].concat()
     })
-}
-
-/// The words of the forms, in any order.
-fn words() -> impl Strategy<Value = String> {
-    let word = prop_oneof![
-        "[$:,]",
-        "argon2id?|scrypt|pbkdf2|sha(1|256|512)|2[abxy]|v=1[69]|ln=|[mtrp]=",
-        "[0-9]{1,11}",
-    ];
-    prop::collection::vec(word, 0..16).prop_map(|words| words.concat())
 }
 
 proptest! {
     #[test]
-    fn any_text_is_read_without_a_panic(
-        text in prop_oneof![almost_a_hash(), words(), any::<String>()],
+    fn no_text_causes_a_panic(
+        text in prop_oneof![changed_hash(), any::<String>()],
     ) {
         let _ = refusal(&text);
     }
 
     #[test]
-    fn a_hash_of_our_own_is_read_as_it_was_written(
+    fn a_formatted_hash_can_be_parsed(
         salt in prop::collection::vec(any::<u8>(), 8..=48),
         output in prop::collection::vec(any::<u8>(), 16..=64),
     ) {

@@ -1,0 +1,47 @@
+//! The users that a transaction affects, and the notification that announces them.
+
+use crate::model::user::UserId;
+
+/// The longest notification, in bytes. PostgreSQL accepts less than 8000.
+const MAX_PAYLOAD: usize = 7000;
+
+/// The users whose cached identities a transaction invalidates.
+#[derive(Clone, Debug, Default)]
+pub(super) enum AffectedUsers {
+    #[default]
+    None,
+    Some(Vec<UserId>),
+    All,
+}
+
+impl AffectedUsers {
+    /// Adds a user.
+    pub(super) fn add(&mut self, user: UserId) {
+        match self {
+            Self::All => {}
+            Self::Some(users) if users.contains(&user) => {}
+            Self::Some(users) => users.push(user),
+            Self::None => *self = Self::Some(vec![user]),
+        }
+    }
+
+    /// Formats the notification that PostgreSQL sends to other instances with the commit.
+    pub(super) fn to_payload(&self) -> Option<String> {
+        let ids = match self {
+            Self::None => return None,
+            Self::Some(users) => users.iter().map(UserId::to_string).collect::<Vec<_>>(),
+            Self::All => Vec::new(),
+        };
+        let ids = ids.join(",");
+        let fits = !ids.is_empty() && ids.len() <= MAX_PAYLOAD;
+        Some(if fits { ids } else { "any".to_owned() })
+    }
+
+    /// Parses a notification. A notification that cannot be parsed affects all users.
+    pub(super) fn from_payload(payload: &str) -> Self {
+        let users = payload.split(',').map(|id| id.parse().map(UserId));
+        users
+            .collect::<Result<_, _>>()
+            .map_or(Self::All, Self::Some)
+    }
+}

@@ -1,0 +1,208 @@
+//! Insertion of audit events, and the rows that count repeated events.
+//!
+//! A user can repeat most actions at will. So the events of one kind, user, actor and hour are a group. The first
+//! events of a group have rows of their own, and one more row counts the others. Each row of a group has a name in
+//! the unique column `tally`. If two transactions insert the same name, the second one adds its events to the row
+//! of the first one. So the number of rows is bounded.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use entity::audit_event::{self, Column};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, OnConflict},
+};
+
+use crate::error::Error;
+use crate::model::audit_event::{AuditEventKind, Credential, NewEvent};
+use crate::model::user::Role;
+use crate::store::monitored_connection::MonitoredConnection;
+
+/// The number of events of a group that have a row of their own.
+const SINGLE_ROWS: usize = 10;
+
+/// The number of groups that one statement looks up, and of rows that one statement inserts.
+const BATCH: usize = 100;
+
+type Connection = MonitoredConnection<DatabaseTransaction>;
+
+/// A row to be inserted, or to be added to the existing row with its name.
+struct Row<'a> {
+    /// The last event that the row counts.
+    event: &'a NewEvent,
+    count: i64,
+    /// The time of the first event.
+    first_at: DateTime<Utc>,
+    name: Option<String>,
+}
+
+/// Inserts the events of a transaction.
+pub(super) async fn insert_events(
+    transaction: &Connection,
+    events: &[NewEvent],
+) -> Result<(), Error> {
+    let groups: Vec<_> = events.iter().map(group_name).collect();
+    let mut sizes = count_single_rows(transaction, groups.iter().flatten()).await?;
+    let mut counting_rows = HashMap::new();
+    let mut rows: Vec<Row> = Vec::with_capacity(events.len());
+    for (event, group) in events.iter().zip(&groups) {
+        let mut name = None;
+        if let Some(group) = group {
+            let size = sizes.entry(group).or_default();
+            if *size < SINGLE_ROWS {
+                name = Some(single_row_name(group, *size));
+                *size += 1;
+            } else if let Some(index) = counting_rows.get(group) {
+                let row: &mut Row = &mut rows[*index];
+                (row.event, row.count) = (event, row.count + 1);
+                continue;
+            } else {
+                counting_rows.insert(group, rows.len());
+                name = Some(format!("{group} more"));
+            }
+        }
+        rows.push(Row {
+            event,
+            count: 1,
+            first_at: event.at,
+            name,
+        });
+    }
+    for batch in rows.chunks(BATCH) {
+        insert_rows(transaction, batch).await?;
+    }
+    Ok(())
+}
+
+/// Adds `count` events to the row that counts the events of this kind, user and hour.
+pub(super) async fn insert_count(
+    transaction: &Connection,
+    event: &NewEvent,
+    count: i64,
+) -> Result<(), Error> {
+    let user = event.user.map(|user| user.to_string()).unwrap_or_default();
+    let suffix = event.actor.user_id().map_or("", |_| " own");
+    let name = format!("{} {user} {}{suffix}", event.kind.name(), hour(event));
+    let row = Row {
+        event,
+        count,
+        first_at: event.at,
+        name: Some(name),
+    };
+    insert_rows(transaction, &[row]).await
+}
+
+/// Returns the group of an event. `None` for the kinds of which a user has one event only. The roles belong to the
+/// group, so that each change of a role remains visible.
+fn group_name(event: &NewEvent) -> Option<String> {
+    if matches!(
+        event.kind,
+        AuditEventKind::Registered | AuditEventKind::Deleted
+    ) {
+        return None;
+    }
+    let actor = &event.actor;
+    let roles = event.detail.roles();
+    let parts = [
+        Some(event.kind.name().to_owned()),
+        event.user.map(|user| user.to_string()),
+        Some(hour(event).to_string()),
+        Some(actor.kind().name().to_owned()),
+        actor.user_id().map(|user| user.to_string()),
+        (actor.credential()).map(|credential| credential.kind().name().to_owned()),
+        roles.map(|(old, new)| format!("{} {}", old.name(), new.name())),
+    ];
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+fn hour(event: &NewEvent) -> i64 {
+    event.at.timestamp().div_euclid(3600)
+}
+
+fn single_row_name(group: &str, index: usize) -> String {
+    format!("{group} #{index}")
+}
+
+/// Returns the number of events of each group that have a row of their own.
+async fn count_single_rows<'a>(
+    transaction: &Connection,
+    groups: impl Iterator<Item = &'a String>,
+) -> Result<HashMap<&'a String, usize>, Error> {
+    let groups: Vec<_> = groups.collect::<HashSet<_>>().into_iter().collect();
+    let mut sizes = HashMap::new();
+    for batch in groups.chunks(BATCH) {
+        let names = |group: &&'a String| {
+            let group = *group;
+            (0..SINGLE_ROWS).map(move |index| (single_row_name(group, index), group))
+        };
+        let names: HashMap<_, _> = batch.iter().flat_map(names).collect();
+        let existing = audit_event::Entity::find()
+            .select_only()
+            .column(Column::Tally)
+            .filter(Column::Tally.is_in(names.keys()))
+            .into_tuple::<String>()
+            .all(transaction)
+            .await?;
+        for group in existing.iter().filter_map(|name| names.get(name)) {
+            *sizes.entry(*group).or_default() += 1;
+        }
+    }
+    Ok(sizes)
+}
+
+async fn insert_rows(transaction: &Connection, rows: &[Row<'_>]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let count = Expr::col((audit_event::Entity, Column::Count));
+    let added = Expr::col(("excluded", Column::Count));
+    let mut update = OnConflict::column(Column::Tally);
+    update
+        .update_columns([
+            Column::LastAt,
+            Column::CredentialType,
+            Column::CredentialId,
+            Column::OldUsername,
+            Column::Username,
+            Column::Token,
+            Column::Address,
+            Column::RequestId,
+        ])
+        .value(Column::Count, count.add(added));
+    audit_event::Entity::insert_many(rows.iter().map(to_row))
+        .on_conflict(update)
+        .exec_without_returning(transaction)
+        .await?;
+    Ok(())
+}
+
+fn to_row(row: &Row<'_>) -> audit_event::ActiveModel {
+    let event = row.event;
+    let (client, credential) = (event.actor.client(), event.actor.credential());
+    let address = client.and_then(|client| client.address);
+    let request_id = client.and_then(|client| client.request_id.as_deref());
+    let (old_role, new_role) = event.detail.roles().unzip();
+    let role = |role: Option<Role>| Set(role.map(|role| role.name().to_owned()));
+    audit_event::ActiveModel {
+        kind: Set(event.kind.name().to_owned()),
+        at: Set(row.first_at.timestamp_millis()),
+        last_at: Set(event.at.timestamp_millis()),
+        count: Set(row.count),
+        user_id: Set(event.user.map(|user| user.0)),
+        actor_type: Set(Some(event.actor.kind().name().to_owned())),
+        actor_id: Set(event.actor.user_id().map(|user| user.0)),
+        credential_type: Set(credential.map(|credential| credential.kind().name().to_owned())),
+        credential_id: Set(credential.and_then(Credential::id)),
+        old_role: role(old_role),
+        new_role: role(new_role),
+        old_username: Set(event.detail.old_username().map(str::to_owned)),
+        username: Set(event.detail.username().map(str::to_owned)),
+        token: Set(event.token.map(|digest| digest.prefix())),
+        address: Set(address.map(|address| address.to_string())),
+        request_id: Set(request_id.map(str::to_owned)),
+        tally: Set(row.name.clone()),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,121 @@
+//! The open database.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sea_orm::DatabaseConnection;
+use tokio::task::JoinSet;
+
+use crate::clock::DatabaseClock;
+use crate::error::Error;
+use crate::model::user::UserId;
+use crate::store::affected_users::AffectedUsers;
+use crate::store::database_url::Location;
+use crate::store::heartbeat::Heartbeat;
+use crate::store::invalidation::{ChangeListener, Epoch, Invalidation};
+use crate::store::monitored_connection::{Monitor, MonitoredConnection};
+use crate::store::sqlite::DatabaseFiles;
+
+/// An open database: the connections that write, and the connections that only read.
+///
+/// SQLite has one connection that writes, so that transactions queue in this process and not in SQLite's
+/// busy handler. PostgreSQL has several. Reads do not wait for transactions that wait for locks.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(super) writer: DatabaseConnection,
+    /// The monitor of `writer` and of its transactions.
+    pub(super) monitor: Monitor,
+    pub(super) readers: MonitoredConnection<DatabaseConnection>,
+    pub(super) location: Location,
+    pub(super) invalidation: Arc<Invalidation>,
+    /// Empty for PostgreSQL.
+    pub(super) files: DatabaseFiles,
+    /// `None` for SQLite.
+    pub(super) heartbeat: Option<Arc<Heartbeat>>,
+    /// The tasks that receive the changes of other processes.
+    pub(super) tasks: Mutex<JoinSet<()>>,
+}
+
+impl Store {
+    /// Returns the location of the database.
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Returns the clock of the PostgreSQL server, which all instances share.
+    pub(crate) fn clock(&self) -> Option<&DatabaseClock> {
+        self.heartbeat.as_ref().map(|heartbeat| heartbeat.clock())
+    }
+
+    /// Returns the time since the last received heartbeat was sent.
+    pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
+        self.heartbeat.as_ref()?.age()
+    }
+
+    /// Fails if a file of the SQLite database was deleted or replaced after it was opened.
+    pub(crate) fn check_database_file(&self) -> Result<(), Error> {
+        let Some(file) = self.files.find_replaced() else {
+            return Ok(());
+        };
+        if let Some(write_state) = &self.monitor.write_state {
+            let file = file.display();
+            write_state.set_failing(&format!(
+                "{file} was deleted or replaced; restart the server"
+            ));
+        }
+        Err(Error::ServiceUnavailable { retry_after: 1 })
+    }
+
+    /// Returns the current epoch. An identity that is read from the database after this call may be cached
+    /// with this epoch.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.invalidation.epoch()
+    }
+
+    /// Invalidates the cached identities that other processes changed before this call. Returns whether all
+    /// changes are known. If not, the cache must not be used.
+    pub(crate) async fn refresh(&self) -> bool {
+        self.invalidation.refresh().await
+    }
+
+    /// Returns whether the user has not been invalidated since `epoch`. Changes of other processes are known
+    /// after [`Store::refresh`] only.
+    pub(crate) fn is_unchanged_since(&self, epoch: Epoch, user: UserId) -> bool {
+        self.invalidation.is_unchanged_since(epoch, user)
+    }
+
+    /// Invalidates the cached identities of a user.
+    pub(crate) fn invalidate(&self, user: UserId) {
+        self.invalidation
+            .invalidate(&AffectedUsers::Some(vec![user]));
+    }
+
+    /// Returns the longest time until a change of another process is known.
+    pub(crate) fn invalidation_bound(&self) -> Duration {
+        self.invalidation.bound()
+    }
+
+    /// Returns the time since all changes of other processes were last known, while a [`ChangeListener`] waits.
+    /// `None` if notifications may be lost.
+    pub(crate) fn change_counter_age(&self) -> Option<Duration> {
+        self.invalidation.age()
+    }
+
+    /// Subscribes to all changes from now on.
+    pub(crate) fn listen(&self) -> ChangeListener {
+        self.invalidation.listen()
+    }
+
+    /// Ends the background tasks and closes the connections when their statements have ended.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        let tasks = self.tasks.lock();
+        let mut tasks = std::mem::take(&mut *tasks.unwrap_or_else(PoisonError::into_inner));
+        match self.invalidation.counter() {
+            Some(counter) => counter.stop(),
+            None => tasks.abort_all(),
+        }
+        while tasks.join_next().await.is_some() {}
+        self.readers.close().await?;
+        Ok(self.writer.close_by_ref().await?)
+    }
+}

@@ -1,0 +1,211 @@
+//! Opening the database.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sea_orm::SqlxError;
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::background::supervise;
+use crate::clock::BootClock;
+use crate::store::affected_users::AffectedUsers;
+use crate::store::change_counter::ChangeCounter;
+use crate::store::database::Store;
+use crate::store::database_url::Location;
+use crate::store::heartbeat::Heartbeat;
+use crate::store::invalidation::{Invalidation, Source};
+use crate::store::migrations::{Tables, prepare_tables};
+use crate::store::monitored_connection::{Monitor, MonitoredConnection, WriteState};
+use crate::store::notifications;
+use crate::store::open_error::OpenError;
+use crate::store::pool_eviction::PoolEviction;
+use crate::store::postgres;
+use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
+use crate::store::sqlite_check::check_file;
+
+/// The number of Symbolon's tables on PostgreSQL, without the table of the migrations.
+const TABLES: i64 = 5;
+
+/// The time to wait for a PostgreSQL server at the start.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server is unreachable if it has answered no heartbeat for the acquire timeout and this time.
+const HEARTBEAT_GRACE: Duration = Duration::from_millis(500);
+
+/// The settings of the connections to a PostgreSQL server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connections {
+    /// The maximum number of connections that read.
+    pub(crate) readers: u32,
+    /// The maximum number of connections that write.
+    pub(crate) writers: u32,
+    /// The longest time to wait for a connection.
+    pub(crate) acquire_timeout: Duration,
+    /// The time limit of a statement, and of the pause between two statements of a transaction.
+    pub(crate) statement_timeout: Duration,
+}
+
+impl Store {
+    /// Opens the database and migrates its tables. Creates a SQLite file that is missing.
+    pub(crate) async fn open(
+        location: Location,
+        connections: Connections,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(location, connections, Tables::Migrate).await
+    }
+
+    /// Opens a database that has the tables of this version. Any other database is refused and not changed.
+    pub(crate) async fn open_existing(
+        location: Location,
+        connections: Connections,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(location, connections, Tables::Check).await
+    }
+
+    async fn open_with(
+        location: Location,
+        connections: Connections,
+        tables: Tables,
+    ) -> Result<Self, OpenError> {
+        match &location {
+            Location::File(path) => {
+                let path = path.clone();
+                Self::open_sqlite(location, &path, tables).await
+            }
+            Location::Server(options) => {
+                let options = options.as_ref().clone();
+                Self::open_postgres(location, options, connections, tables).await
+            }
+        }
+    }
+
+    async fn open_sqlite(
+        location: Location,
+        path: &Path,
+        tables: Tables,
+    ) -> Result<Self, OpenError> {
+        if tables == Tables::Check {
+            check_file(path, &location).await?;
+        }
+        let folder = path.parent();
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(OpenError::NoFolder(folder.to_owned()));
+        }
+        if fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1) {
+            return Err(OpenError::HardLinked(path.to_owned()));
+        }
+        if tables == Tables::Migrate {
+            create_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
+        }
+        let failed = |error| OpenError::Connect(location.clone(), error);
+        // Separate evictions: an error of a transaction does not evict the connections that read.
+        let (write_eviction, read_eviction) = (PoolEviction::new(), PoolEviction::new());
+        let writer = sqlite::connect(path, true, &write_eviction).await;
+        let writer = writer.map_err(failed)?;
+        prepare_tables(&writer, &location, tables).await?;
+        let readers = sqlite::connect(path, false, &read_eviction).await;
+        let readers = readers.map_err(failed)?;
+        let files = DatabaseFiles::new(path);
+        let counter = ChangeCounter::open(sqlite::options(path, false), files.clone()).await;
+        let (counter, reader) = counter.map_err(|error| failed(connection_error(error)))?;
+        let invalidation = Invalidation::new(Source::Counter(counter));
+        let mut tasks = JoinSet::new();
+        let invalidated = Arc::clone(&invalidation);
+        let reader = Arc::new(tokio::sync::Mutex::new(reader));
+        tasks.spawn(supervise("change counter", move || {
+            let (reader, invalidated) = (Arc::clone(&reader), Arc::clone(&invalidated));
+            async move {
+                let on_change = || invalidated.invalidate(&AffectedUsers::All);
+                reader.lock().await.run(on_change).await;
+            }
+        }));
+        let monitor = |eviction, write_state| Monitor {
+            eviction,
+            write_state,
+            heartbeat: None,
+        };
+        Ok(Self {
+            writer,
+            monitor: monitor(write_eviction, Some(Arc::new(WriteState::default()))),
+            readers: MonitoredConnection::new(readers, monitor(read_eviction, None)),
+            location,
+            invalidation,
+            files,
+            heartbeat: None,
+            tasks: Mutex::new(tasks),
+        })
+    }
+
+    async fn open_postgres(
+        location: Location,
+        options: PgConnectOptions,
+        connections: Connections,
+        tables: Tables,
+    ) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::Server(location.clone(), error);
+        let limit = connections.statement_timeout.as_millis().to_string();
+        let options = options.options([
+            ("synchronous_commit", "on"),
+            ("default_transaction_isolation", "read committed"),
+            ("statement_timeout", &limit),
+            // The locks of a client that has disappeared are released after this time.
+            ("idle_in_transaction_session_timeout", &limit),
+            // Keeps idle connections alive in network devices, and makes the server close dead ones.
+            ("tcp_keepalives_idle", "30"),
+            ("tcp_keepalives_interval", "10"),
+            ("tcp_keepalives_count", "3"),
+        ]);
+        let schema = timeout(START_TIMEOUT, postgres::find_schema(&location, &options)).await;
+        let schema = schema.unwrap_or_else(|_| Err(failed(SqlxError::PoolTimedOut)))?;
+        let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+        let options = options.options([("search_path", quoted)]);
+        let eviction = PoolEviction::new();
+        let heartbeat_timeout = connections.acquire_timeout + HEARTBEAT_GRACE;
+        let heartbeat = Heartbeat::new(heartbeat_timeout, BootClock::System, Arc::clone(&eviction));
+        let started = timeout(START_TIMEOUT, heartbeat.start(&options)).await;
+        started
+            .unwrap_or(Err(SqlxError::PoolTimedOut))
+            .map_err(failed)?;
+        let connect = |size| {
+            let timeout = connections.acquire_timeout;
+            postgres::connect(&options, size, timeout, &eviction, &heartbeat)
+        };
+        let writer = connect(connections.writers);
+        prepare_tables(&writer, &location, tables).await?;
+        heartbeat.require_tables(TABLES);
+        let readers = connect(connections.readers);
+        let invalidation = Invalidation::new(Source::Notifications(Arc::clone(&heartbeat)));
+        let mut tasks = JoinSet::new();
+        let (sender, sender_options) = (Arc::clone(&heartbeat), options.clone());
+        tasks.spawn(supervise("heartbeat", move || {
+            Arc::clone(&sender).send_all(sender_options.clone())
+        }));
+        let (receiver, invalidated) = (Arc::clone(&heartbeat), Arc::clone(&invalidation));
+        tasks.spawn(supervise("listener", move || {
+            let invalidated = Arc::clone(&invalidated);
+            let on_change = move |users: &AffectedUsers| invalidated.invalidate(users);
+            notifications::listen(Arc::clone(&receiver), options.clone(), on_change)
+        }));
+        let monitor = |write_state| Monitor {
+            eviction: Arc::clone(&eviction),
+            write_state,
+            heartbeat: Some(Arc::clone(&heartbeat)),
+        };
+        Ok(Self {
+            writer,
+            monitor: monitor(Some(Arc::new(WriteState::default()))),
+            readers: MonitoredConnection::new(readers, monitor(None)),
+            location,
+            invalidation,
+            files: DatabaseFiles::default(),
+            heartbeat: Some(heartbeat),
+            tasks: Mutex::new(tasks),
+        })
+    }
+}

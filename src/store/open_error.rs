@@ -1,0 +1,61 @@
+//! Errors that occur when the database is opened.
+
+use std::io;
+use std::path::PathBuf;
+
+use sea_orm::{DbErr, SqlxError};
+
+use crate::store::database_url::Location;
+
+/// The advice about a database that is missing.
+const ADVICE: &str = "Name the database with --database-url or DATABASE_URL, or run the command in the \
+                      working directory of the server. `symbolon migrate` creates a database and its \
+                      tables";
+
+/// The reason why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("the folder {0} does not exist")]
+    NoFolder(PathBuf),
+    #[error("the database file {0} cannot be created: {1}")]
+    Create(PathBuf, io::Error),
+    #[error("the database file {0} cannot be read: {1}")]
+    Read(PathBuf, io::Error),
+    #[error(
+        "the database file {0} has more than one name (hard links): SQLite would create a journal for each name \
+         and lose changes; keep one name, or replace the others by symbolic links"
+    )]
+    HardLinked(PathBuf),
+    #[error("the database {0} cannot be opened: {1}")]
+    Connect(Location, DbErr),
+    #[error("the database {0} cannot be opened: {1}")]
+    Server(Location, SqlxError),
+    #[error(
+        "the database {0} was written by a newer version of Symbolon, which has the migration {1}; upgrade Symbolon"
+    )]
+    Newer(Location, String),
+    #[error(
+        "the tables of Symbolon are in the schema {1} of {0}, but the search_path begins with the schema {2}, in \
+         which new tables would be created; set the search_path of the role or of the URL so that it begins \
+         with {1}"
+    )]
+    OtherSchema(Location, String, String),
+    #[error("no schema of the search_path of {0} exists")]
+    NoSchema(Location),
+    #[error("the tables in {0} cannot be brought up to date: {1}")]
+    Migrate(Location, DbErr),
+    #[error("the database {0} does not exist. {advice}", advice = ADVICE)]
+    Missing(String),
+    #[error(
+        "this user may not open the database {0}, or create files in its folder; run the command as the \
+         user of the server"
+    )]
+    Denied(String),
+    #[error("{0} is not a database of Symbolon: {1}. {advice}", advice = ADVICE)]
+    Foreign(String, &'static str),
+    #[error(
+        "the tables in {0} are older than this version of Symbolon. Bring them up to date with \
+         `symbolon migrate`, or start the server of this version"
+    )]
+    Older(String),
+}

@@ -1,0 +1,184 @@
+//! SQLite: the files of a database, and connections to them.
+
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::sqlx::{ConnectOptions, Connection, Error as SqlxError};
+use sea_orm::{
+    DatabaseConnection, DbErr, RuntimeErr, SqliteTransactionMode, SqlxSqliteConnector,
+    TransactionOptions,
+};
+use tokio::time::sleep;
+
+use crate::store::errors::is_busy;
+use crate::store::pool_eviction::PoolEviction;
+
+/// The time to wait for locks of other processes, and for a connection.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The page cache of each connection, in KiB. The operating system caches the file as well, for all connections.
+const CACHE_KIB: u32 = 512;
+
+/// The database file, its journal and the index of the journal, as they were when the database was opened.
+///
+/// While the database is open, none of them may be replaced or deleted. Connections would continue to use the
+/// deleted file, so that their changes are lost and those of other processes are not visible.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DatabaseFiles(Vec<(PathBuf, FileId)>);
+
+/// The device and the inode of a file.
+type FileId = (u64, u64);
+
+impl DatabaseFiles {
+    /// Records the files that exist now.
+    pub(super) fn new(database: &Path) -> Self {
+        let files = ["", "-wal", "-shm"].map(|suffix| with_suffix(database, suffix));
+        let existing = files.into_iter().filter_map(|file| {
+            let id = file_id(&file)?;
+            Some((file, id))
+        });
+        Self(existing.collect())
+    }
+
+    /// Returns the first file that was deleted or replaced.
+    pub(super) fn find_replaced(&self) -> Option<&Path> {
+        let is_replaced = |(file, id): &&(PathBuf, FileId)| file_id(file) != Some(*id);
+        self.0
+            .iter()
+            .find(is_replaced)
+            .map(|(file, _)| file.as_path())
+    }
+}
+
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(OsStr::new(suffix));
+    name.into()
+}
+
+fn file_id(file: &Path) -> Option<FileId> {
+    let metadata = fs::metadata(file).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Creates the file if it is missing, readable for its owner only, because it holds password hashes. SQLite gives
+/// its journal the same mode.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let created = options.write(true).create_new(true).mode(0o600).open(path);
+    match created {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // An empty file was created by another program, perhaps readable for other users.
+            if fs::metadata(path)?.len() == 0 {
+                fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            }
+            Ok(())
+        }
+        created => created.map(drop),
+    }
+}
+
+/// Connects to an existing file. SQLite reads an immutable file without locks.
+pub(super) async fn connect_read_only(
+    path: &Path,
+    is_immutable: bool,
+) -> Result<DatabaseConnection, DbErr> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .disable_statement_logging()
+        .busy_timeout(BUSY_TIMEOUT)
+        .read_only(true)
+        .immutable(is_immutable);
+    let pool = SqlitePoolOptions::new().max_connections(1);
+    let pool = pool.connect_with(options).await.map_err(connection_error)?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
+/// Opens a pool of connections. A connection that is still in a transaction when it is returned to the pool is
+/// closed: the rollback has failed, because SQLite had rolled back by itself, and sqlx would take the next
+/// transaction for a savepoint in this one (docs/sqlx-sqlite-rollback.md).
+///
+/// Waits while another process locks the whole file to change the journal mode of a new file, or to remove the
+/// journal when it closes the file. SQLite's busy handler does not wait for that.
+pub(super) async fn connect(
+    path: &Path,
+    is_writer: bool,
+    eviction: &Arc<PoolEviction>,
+) -> Result<DatabaseConnection, DbErr> {
+    let connect = || async {
+        let (acquired, released) = (Arc::clone(eviction), Arc::clone(eviction));
+        let pool = SqlitePoolOptions::new()
+            .max_connections(if is_writer { 1 } else { 8 })
+            .min_connections(1)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, used| {
+                let is_usable = !acquired.is_evicted(used.age) && !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_usable) })
+            })
+            .after_release(move |connection, used| {
+                let eviction = Arc::clone(&released);
+                Box::pin(async move {
+                    // Waits for the rollback of a transaction that was dropped.
+                    connection.ping().await?;
+                    Ok(!eviction.is_evicted(used.age) && !connection.is_in_transaction())
+                })
+            })
+            .connect_with(options(path, is_writer))
+            .await;
+        pool.map_err(connection_error)
+    };
+    let pool = retry_while(is_busy, connect).await?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
+/// Returns the complete configuration of a connection, so that connections that the pool opens later have it too.
+pub(super) fn options(path: &Path, is_writer: bool) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .disable_statement_logging()
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{CACHE_KIB}"))
+        .pragma("query_only", if is_writer { "off" } else { "on" })
+}
+
+/// Returns the options of a transaction that writes. On SQLite it takes the write lock at once: a transaction
+/// that reads first cannot write after another process has written.
+pub(super) fn immediate() -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..Default::default()
+    }
+}
+
+/// Converts the error of a connection that cannot be opened.
+pub(super) fn connection_error(error: SqlxError) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
+}
+
+/// Repeats `attempt` until it succeeds, fails for another reason, or [`BUSY_TIMEOUT`] has passed.
+pub(super) async fn retry_while<T, E, F: Future<Output = Result<T, E>>>(
+    is_busy: impl Fn(&E) -> bool,
+    attempt: impl Fn() -> F,
+) -> Result<T, E> {
+    let started = Instant::now();
+    loop {
+        match attempt().await {
+            Err(error) if is_busy(&error) && started.elapsed() < BUSY_TIMEOUT => {
+                sleep(Duration::from_millis(10)).await;
+            }
+            result => return result,
+        }
+    }
+}
