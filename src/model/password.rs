@@ -95,6 +95,7 @@ fn folded(text: &str) -> String {
 
 impl Password {
     /// A password that somebody chose elsewhere, whatever it is worth.
+    #[cfg(any(test, feature = "server"))]
     pub(crate) fn parse_imported(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("password", problem, message));
         if text.len() > text_limits::PASSWORD {
@@ -165,6 +166,7 @@ impl PasswordHash {
     }
 
     /// A hash that another system made; refused with a reason when nobody could sign in with it.
+    #[cfg(any(test, feature = "server"))]
     pub(crate) fn parse_imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
         HashParts::parse(text, max_memory_kib)?;
         Ok(Self(format!("{IMPORTED}{text}")))

@@ -8,8 +8,10 @@ use chrono::TimeDelta;
 /// How often something may be tried: `20/80` is 20 times at once, and 80 times an hour in the long run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    burst: u32,
-    per_hour: u32,
+    /// Attempts at once, 1 to 1,000,000.
+    pub burst: u32,
+    /// Attempts per hour in the long run, 1 to 1,000,000.
+    pub per_hour: u32,
 }
 
 impl Rate {
@@ -28,16 +30,13 @@ impl FromStr for Rate {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refused = "not a rate such as 20/80: 20 at once, 80 an hour; each 1 to 1000000";
-        let (burst, per_hour) = text.split_once('/').ok_or(refused)?;
-        let number = |text: &str| {
-            let number = text.parse().ok();
-            number.filter(|number| (1..=1_000_000).contains(number))
-        };
-        match (number(burst), number(per_hour)) {
-            (Some(burst), Some(per_hour)) => Ok(Self { burst, per_hour }),
-            _ => Err(refused),
-        }
+        let rate = text.split_once('/').and_then(|(burst, per_hour)| {
+            Some(Self {
+                burst: burst.parse().ok()?,
+                per_hour: per_hour.parse().ok()?,
+            })
+        });
+        rate.ok_or("not a rate such as 20/80: 20 attempts at once, 80 per hour in the long run")
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Passwords {
     argon2: Argon2,
+    #[cfg(feature = "server")]
     threads: NonZeroUsize,
     pool: HashPool,
 }
@@ -68,6 +69,7 @@ impl Passwords {
         };
         Ok(Self {
             argon2,
+            #[cfg(feature = "server")]
             threads,
             pool,
         })
@@ -75,11 +77,13 @@ impl Passwords {
 
     /// Takes over a hash that another system made: Argon2, bcrypt, scrypt, or what Werkzeug writes.
     /// MutationError with a reason when nobody could sign in with it.
+    #[cfg(feature = "server")]
     pub(crate) fn import(&self, hash: &str) -> Result<PasswordHash, &'static str> {
         PasswordHash::parse_imported(hash, max_memory_kib(self.argon2))
     }
 
     /// How many passwords are hashed at once.
+    #[cfg(feature = "server")]
     pub(crate) fn threads(&self) -> usize {
         self.threads.get()
     }

@@ -45,18 +45,18 @@ pub(crate) enum OpenError {
     #[error("{0} does not exist, so no database can be made in it")]
     NoFolder(PathBuf),
     #[error("the database file {0} cannot be made: {1}")]
-    Create(PathBuf, io::Error),
+    Create(PathBuf, #[source] io::Error),
     #[error("the database file {0} cannot be read: {1}")]
-    Read(PathBuf, io::Error),
+    Read(PathBuf, #[source] io::Error),
     #[error(
         "the database file {0} has more than one name (hard links), under which SQLite would keep separate \
          journals and lose changes; keep one name, or make the others symbolic links"
     )]
     HardLinked(PathBuf),
     #[error("the database {0} cannot be opened: {1}")]
-    Connect(Location, DbErr),
+    Connect(Location, #[source] DbErr),
     #[error("the database {0} cannot be opened: {1}")]
-    Server(Location, SqlxError),
+    Server(Location, #[source] SqlxError),
     #[error(
         "the database {0} was written by a newer version of Symbolon (it has the migration {1}, \
          which this version does not know); upgrade Symbolon"
@@ -71,7 +71,7 @@ pub(crate) enum OpenError {
     #[error("the search_path of {0} names no schema that exists")]
     NoSchema(Location),
     #[error("the tables in {0} cannot be brought up to date: {1}")]
-    Migrate(Location, DbErr),
+    Migrate(Location, #[source] DbErr),
     #[error("the database {0} does not exist. {advice}", advice = ADVICE)]
     Missing(String),
     #[error(

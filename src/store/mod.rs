@@ -8,8 +8,10 @@ mod change_counter;
 mod connect;
 mod database_url;
 mod errors;
+#[cfg(feature = "server")]
 mod flask_database;
 mod heartbeat;
+#[cfg(feature = "server")]
 mod imported_users;
 mod invalidation;
 mod liveness;
@@ -35,10 +37,12 @@ use crate::clock::DatabaseClock;
 use crate::error::Error;
 
 pub(crate) use self::access_tokens::NewAccessToken;
-pub(crate) use self::connect::Connections;
+pub(crate) use self::connect::{Connections, OpenError};
 pub(crate) use self::database_url::Location;
+#[cfg(feature = "server")]
 pub use self::flask_database::{FlaskDatabase, FlaskRow};
 use self::heartbeat::Heartbeat;
+#[cfg(feature = "server")]
 pub(crate) use self::imported_users::Taken;
 use self::invalidation::Invalidation;
 pub(crate) use self::invalidation::{Epoch, NOTIFICATION_BOUND};
