@@ -1,14 +1,14 @@
-# Symbolon in a container: its data on the volume /data, or on PostgreSQL with DATABASE_URL.
+# The image of the server. It stores its data on the volume /data, or in PostgreSQL if DATABASE_URL is set.
 #
 #   docker build -t symbolon .
 #   docker run -p 8000:8000 -v symbolon:/data symbolon
 #
-# After its first start, this adds the first admin; `docker exec` in the running container does it, too:
+# This command adds the first admin after the first start. `docker exec` in the running container works, too.
 #
 #   docker run --rm -it -v symbolon:/data symbolon user add ada --admin
 
 FROM rust:1.95-bookworm AS build
-# The explorer's files come through npm at build time.
+# The build downloads the files of the explorer with npm.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends npm \
  && rm -rf /var/lib/apt/lists/*
@@ -25,6 +25,6 @@ WORKDIR /data
 VOLUME /data
 ENV HOST=0.0.0.0
 EXPOSE 8000
-# Asks /readyz: the database has to answer, too.
+# Requests /readyz, which checks the database.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s CMD ["symbolon", "healthcheck"]
 ENTRYPOINT ["symbolon"]

@@ -215,7 +215,7 @@ with_defaults! {
         pub explorer: bool = true,
 
         /// Maximum number of connections. The limit on open files of the process reduces it. One address can hold a
-        /// quarter of the connections, and an eighth for `WebSockets`. One user can hold a sixteenth for `WebSockets`.
+        /// quarter of the connections, and an eighth for WebSockets. One user can hold a sixteenth for WebSockets.
         pub max_connections: usize = 10_000,
 
         /// Proxies whose `X-Forwarded-For` header determines the client's address.

@@ -40,7 +40,7 @@ pub enum Error {
         /// Seconds until the next attempt is permitted.
         retry_after: u32,
     },
-    /// The address of the client has the maximum number of connections or `WebSockets`.
+    /// The address of the client has the maximum number of connections or WebSockets.
     TooManyConnections,
     /// The hashing queue is full, or the database is unavailable.
     ServiceUnavailable {
