@@ -93,7 +93,7 @@ with_defaults! {
         /// Passes of Argon2id over that memory.
         pub argon2_iterations: u32 = 2,
 
-        /// Lanes of Argon2id.
+        /// Lanes of Argon2id. Each lane requires 8 KiB of memory.
         pub argon2_parallelism: u32 = 1,
 
         /// Number of threads that hash passwords. `None` stands for the number of cores.

@@ -325,7 +325,7 @@ pub enum StartError {
     /// Another setting is invalid, such as the database URL.
     #[error(transparent)]
     Configuration(Cause),
-    /// The settings of Argon2 cannot be combined, or the hashing threads cannot be started.
+    /// The threads that hash passwords cannot be started.
     #[error(transparent)]
     Hashing(Cause),
     /// PostgreSQL requires [`Config::secret_key`](crate::Config::secret_key) or

@@ -255,7 +255,7 @@ async fn the_report_of_names_that_look_alike_is_bounded() {
         ))
         .await;
     let report = shell.prints("migrate");
-    assert!(report.contains("older account (UTS #39): 127;"), "{report}");
+    assert!(report.contains("older user (UTS #39): 127;"), "{report}");
     assert_eq!(report.lines().count(), 103, "{report}");
     assert!(report.ends_with("  and 27 more\n"), "{report}");
 }

@@ -178,20 +178,16 @@ fn log_failure(task: &str, result: Result<(), crate::Error>) {
 
 /// Starts the threads that hash passwords.
 fn start_hashing(config: &Config) -> Result<Arc<Passwords>, StartError> {
-    let (memory, iterations, parallelism) = (
+    let cores = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let passwords = Passwords::start(
         config.argon2_memory,
         config.argon2_iterations,
         config.argon2_parallelism,
+        config.hash_threads.unwrap_or_else(cores),
+        config.hash_queue,
     );
-    let cores = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let threads = config.hash_threads.unwrap_or_else(cores);
-    let passwords = Passwords::start(memory, iterations, parallelism, threads, config.hash_queue);
-    passwords.map(Arc::new).map_err(|error| {
-        let settings = format!(
-            "argon2_memory {memory}, argon2_iterations {iterations} and argon2_parallelism {parallelism}"
-        );
-        StartError::Hashing(format!("passwords cannot be hashed with {settings}: {error}").into())
-    })
+    let passwords = passwords.map_err(|error| StartError::Hashing(error.into()))?;
+    Ok(Arc::new(passwords))
 }
 
 fn mebibytes(count: u32) -> u64 {

@@ -3,9 +3,11 @@
 mod value;
 
 use std::env;
+use std::ops::RangeInclusive;
 
+use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use symbolon::{Config, Secret};
+use symbolon::{Config, Secret, StartError};
 
 use self::value::Value;
 
@@ -87,7 +89,8 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
             setting!(argon2_iterations, "argon2-iterations", "SYMBOLON_ARGON2_ITERATIONS", "N",
                 "Passes of Argon2id over its memory", ""),
             setting!(argon2_parallelism, "argon2-parallelism", "SYMBOLON_ARGON2_PARALLELISM", "N",
-                "Lanes of Argon2id", ""),
+                "Lanes of Argon2id",
+                "Each lane requires 8 KiB of memory."),
             setting!(hash_threads, "hash-threads", "SYMBOLON_HASH_THREADS", "N",
                 "Number of threads that hash passwords",
                 "The default is the number of cores."),
@@ -169,6 +172,8 @@ type Apply = Box<dyn Fn(&mut Config, &ArgMatches)>;
 
 /// A setting with its argument of the command line.
 struct Setting {
+    /// The path of the field in [`Config`].
+    field: &'static str,
     argument: Arg,
     /// Sets the field to the parsed value of the argument, if it has one.
     apply: Apply,
@@ -185,12 +190,16 @@ impl Setting {
         let mut defaults = Config::default();
         let mut numbers = defaults.numbers().into_iter();
         let range = numbers.find(|number| number.field == field);
-        let range = range.map(|number| (*number.range.start(), *number.range.end()));
-        let variable = argument.get_env().unwrap_or_default().to_owned();
-        let mut notes = vec![format!("[env: {}]", variable.display())];
-        if let Some((min, max)) = range {
-            notes.push(format!("[range: {min} to {max}]"));
-        }
+        let range = range.map(|number| number.range);
+        let variable = variable(&argument);
+        let notes = match &range {
+            Some(range) => format!(
+                "[env: {variable}] [range: {} to {}]",
+                range.start(),
+                range.end()
+            ),
+            None => format!("[env: {variable}]"),
+        };
         let details = if details.is_empty() {
             ""
         } else {
@@ -203,19 +212,17 @@ impl Setting {
                 config.check().map_err(|error| error.to_string())?;
                 Ok(value)
             });
-            checked.map_err(|error| match range {
-                Some((min, max)) => {
-                    let variable = variable.display();
-                    format!("{variable} requires a whole number from {min} to {max}")
-                }
+            checked.map_err(|error| match &range {
+                Some(range) => requirement(&variable, range),
                 None => error,
             })
         };
         let id = argument.get_id().clone();
         Self {
+            field,
             argument: argument
                 .help(summary.to_owned())
-                .long_help(format!("{summary}.{details}\n\n{}", notes.join(" ")))
+                .long_help(format!("{summary}.{details}\n\n{notes}"))
                 // The long help has the variable. Its value can contain a password.
                 .hide_env(true)
                 .default_value(access(&mut defaults).format())
@@ -227,6 +234,16 @@ impl Setting {
             }),
         }
     }
+}
+
+fn variable(argument: &Arg) -> String {
+    let variable = argument.get_env().unwrap_or_default();
+    variable.display().to_string()
+}
+
+fn requirement(variable: &str, range: &RangeInclusive<u64>) -> String {
+    let (min, max) = (range.start(), range.end());
+    format!("{variable} requires a whole number from {min} to {max}")
 }
 
 impl Args for Settings {
@@ -248,8 +265,17 @@ impl FromArgMatches for Settings {
         let mut config = Config::default();
         // Other users of the machine can read a command line.
         config.secret_key = env::var("SYMBOLON_SECRET_KEY").ok().map(Secret::from);
-        for setting in settings().into_iter().flat_map(|(_, settings)| settings) {
+        let settings = settings().into_iter().flat_map(|(_, settings)| settings);
+        let settings: Vec<_> = settings.collect();
+        for setting in &settings {
             (setting.apply)(&mut config, matches);
+        }
+        // The range of a number can depend on other settings.
+        if let Err(StartError::OutOfRange { field, range, .. }) = config.check()
+            && let Some(setting) = settings.iter().find(|setting| setting.field == field)
+        {
+            let error = requirement(&variable(&setting.argument), &range);
+            return Err(clap::Error::raw(ErrorKind::ValueValidation, error + "\n"));
         }
         Ok(Self(config))
     }

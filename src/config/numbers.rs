@@ -43,6 +43,8 @@ impl Config {
         let throttle = &self.throttle;
         let hash_threads = self.hash_threads.map_or(1, NonZeroUsize::get);
         let token_lifetime = u64::from(Lifetime::MIN)..=u64::from(Lifetime::MAX);
+        // Each lane of Argon2 requires 8 KiB (RFC 9106, section 3.1).
+        let max_lanes = u64::from(MAX_PARALLELISM.min(self.argon2_memory / 8));
         #[rustfmt::skip]
         let numbers = [
             ("token_lifetime", self.token_lifetime.into(), token_lifetime),
@@ -50,7 +52,7 @@ impl Config {
             ("password_min", self.password_min.into(), 8..=64),
             ("argon2_memory", self.argon2_memory.into(), 8..=262_144),
             ("argon2_iterations", self.argon2_iterations.into(), 1..=MAX_ARGON2_ITERATIONS.into()),
-            ("argon2_parallelism", self.argon2_parallelism.into(), 1..=MAX_PARALLELISM.into()),
+            ("argon2_parallelism", self.argon2_parallelism.into(), 1..=max_lanes),
             ("hash_threads", hash_threads as u64, 1..=1024),
             ("hash_queue", self.hash_queue as u64, 0..=100_000),
             ("identity_cache", self.identity_cache.into(), MEBIBYTES),
