@@ -95,7 +95,7 @@ fn folded(text: &str) -> String {
 
 impl Password {
     /// A password that somebody chose elsewhere, whatever it is worth.
-    #[cfg(any(test, feature = "server"))]
+    #[cfg(feature = "server")]
     pub(crate) fn parse_imported(text: &str) -> Result<Self, FieldError> {
         let refuse = |problem, message| Err(FieldError::new("password", problem, message));
         if text.len() > text_limits::PASSWORD {

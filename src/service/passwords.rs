@@ -77,7 +77,7 @@ impl Passwords {
 
     /// Takes over a hash that another system made: Argon2, bcrypt, scrypt, or what Werkzeug writes.
     /// MutationError with a reason when nobody could sign in with it.
-    #[cfg(feature = "server")]
+    #[cfg(any(test, feature = "server"))]
     pub(crate) fn import(&self, hash: &str) -> Result<PasswordHash, &'static str> {
         PasswordHash::parse_imported(hash, max_memory_kib(self.argon2))
     }
