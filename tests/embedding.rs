@@ -4,6 +4,7 @@ use std::process::Command;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use symbolon::{Config, StartError, Symbolon};
 
 use crate::support::{Answer, PASSWORD, Server, once_heard, succeed, symbolon};
 
@@ -129,4 +130,15 @@ fn the_library_without_features_has_no_dependency_of_the_program() {
         let has_it = with_program.iter().any(|dependency| dependency == name);
         assert!(has_it, "{name}");
     }
+}
+
+#[tokio::test]
+async fn the_source_of_a_start_error_is_its_cause() {
+    // Linux permits no files there, also to root.
+    let config = Config::new("sqlite:///proc/symbolon.db");
+    let error = Symbolon::open(config).await.unwrap_err();
+    assert!(matches!(error, StartError::Database(_)), "{error:?}");
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.is::<std::io::Error>(), "{source:?}");
+    assert!(error.to_string().contains(&source.to_string()), "{error}");
 }
