@@ -275,7 +275,7 @@ impl FromArgMatches for Settings {
             && let Some(setting) = settings.iter().find(|setting| setting.field == field)
         {
             let error = requirement(&variable(&setting.argument), &range);
-            return Err(clap::Error::raw(ErrorKind::ValueValidation, error + "\n"));
+            return Err(clap::Error::raw(ErrorKind::ValueValidation, error));
         }
         Ok(Self(config))
     }

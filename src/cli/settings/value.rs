@@ -49,8 +49,8 @@ impl Value for Option<NonZeroUsize> {
 impl Value for bool {
     fn parse(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
-            "on" | "true" | "yes" | "1" => Ok(true),
-            "off" | "false" | "no" | "0" => Ok(false),
+            "on" | "true" | "t" | "yes" | "y" | "1" => Ok(true),
+            "off" | "false" | "f" | "no" | "n" | "0" => Ok(false),
             _ => Err("neither `on` nor `off`".to_owned()),
         }
     }
