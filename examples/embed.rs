@@ -12,6 +12,8 @@
 #![allow(clippy::print_stdout, clippy::unused_async)]
 
 use std::collections::HashMap;
+use std::env;
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 use async_graphql::{Context, MergedObject, Object, Result, Subscription};
@@ -127,15 +129,37 @@ fn whoami(identity: Option<Identity>) -> String {
     }
 }
 
+/// Returns the configuration: the defaults, and the settings that this application reads from its environment.
+fn config() -> Config {
+    let mut config = Config::default();
+    if let Ok(url) = env::var("DATABASE_URL") {
+        config.database_url = url.into();
+    }
+    config.secret_key_file = env::var_os("SYMBOLON_SECRET_KEY_FILE").map(Into::into);
+    config.throttle.enabled = env::var("SYMBOLON_THROTTLE").as_deref() != Ok("off");
+    set_number(&mut config.http.body_limit, "SYMBOLON_BODY_LIMIT");
+    set_number(&mut config.http.max_connections, "SYMBOLON_MAX_CONNECTIONS");
+    let acquire_timeout = &mut config.postgres.acquire_timeout;
+    set_number(acquire_timeout, "SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT");
+    config
+}
+
+/// Sets a number if the environment variable contains one.
+fn set_number<T: FromStr>(number: &mut T, variable: &str) {
+    if let Some(value) = env::var(variable).ok().and_then(|text| text.parse().ok()) {
+        *number = value;
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let symbolon = Symbolon::open(Config::from_env()?).await?;
+    let symbolon = Symbolon::open(config()).await?;
     let schema = symbolon
         .schema(Query::default(), Mutation::default(), NotesSubscription)
         .data(Notebook::new())
         .finish();
     let app = symbolon.routes(schema).at("/whoami", get(whoami));
-    let address = std::env::args().nth(1);
+    let address = env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:8000")).await?;
     println!("The notes app listens on http://{}", listener.local_addr()?);
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,214 +1,158 @@
-//! The configuration. The comment on each field is its help text.
-#![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
+//! The configuration of the library: plain values with defaults.
 
 mod limits;
-mod ranges;
+mod numbers;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, FromArgMatches, ValueEnum};
 use ipnet::IpNet;
 
 pub use self::limits::Limits;
-use crate::error::StartError;
+pub use self::numbers::Number;
 use crate::model::rate_limit::Rate;
 use crate::model::user::Role;
 
-/// What can be configured, by flag or environment.
-///
-/// The key itself is taken from the environment variable `SYMBOLON_SECRET_KEY` only: whatever stands
-/// on a command line can be read by every user of the machine.
-#[derive(Args, Clone, Debug)]
-#[non_exhaustive]
-pub struct Config {
-    /// The database: `sqlite://FILE`, which is created if it is missing, or
-    /// `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE`.
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        value_name = "URL",
-        default_value = "sqlite://symbolon.db",
-        hide_env_values = true
-    )]
-    pub database_url: Secret,
+/// Defines a struct with the defaults of its fields, which the documentation of each field shows.
+macro_rules! with_defaults {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident {
+            $($(#[$doc:meta])* pub $field:ident: $type:ty = $default:expr,)+
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Debug)]
+        #[non_exhaustive]
+        pub struct $name {
+            $(
+                $(#[$doc])*
+                #[doc = concat!("\n\nDefault: `", stringify!($default), "`.")]
+                pub $field: $type,
+            )+
+        }
 
-    /// How PostgreSQL is spoken to.
-    #[command(flatten)]
-    pub postgres: PostgresConfig,
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+    };
+}
+use with_defaults;
 
-    /// The server key, base64 of 32 bytes.
-    #[arg(skip = std::env::var("SYMBOLON_SECRET_KEY").ok().map(Secret))]
-    pub secret_key: Option<Secret>,
+with_defaults! {
+    /// The configuration of a [`Symbolon`](crate::Symbolon).
+    ///
+    /// ```
+    /// let mut config = symbolon::Config::new("sqlite://app.db");
+    /// config.token_lifetime = 900;
+    /// config.http.cors_origins = vec!["https://app.example.org".to_owned()];
+    /// ```
+    ///
+    /// [`Config::numbers`] lists the range of each number.
+    pub struct Config {
+        /// The URL of the database: `sqlite://FILE`, or
+        /// `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE`.
+        pub database_url: Secret = Secret::from("sqlite://symbolon.db"),
 
-    /// A file with the server key: base64 of 32 bytes. With neither this nor the key itself in
-    /// SYMBOLON_SECRET_KEY, a key file is made beside the database. With PostgreSQL one of them must be
-    /// given, and be the same for all instances.
-    #[arg(long, env = "SYMBOLON_SECRET_KEY_FILE", value_name = "FILE")]
-    pub secret_key_file: Option<PathBuf>,
+        /// Connections to PostgreSQL.
+        pub postgres: PostgresConfig = PostgresConfig::default(),
 
-    /// How long a new token lives, in seconds: 120 to 2592000.
-    #[arg(
-        long,
-        env = "SYMBOLON_TOKEN_LIFETIME",
-        value_name = "SECONDS",
-        default_value_t = 3600,
-        value_parser = |text: &str| ranges::TOKEN_LIFETIME.parse::<u32>(text)
-    )]
-    pub token_lifetime: u32,
+        /// The server key: base64 of 32 bytes. It has precedence over `secret_key_file`.
+        pub secret_key: Option<Secret> = None,
 
-    /// Whether a sign-in hands the session token out again that there is. Without, each one replaces it.
-    #[arg(long, env = "SYMBOLON_REUSE", value_name = "ON|OFF", default_value = "on",
-          action = ArgAction::Set, value_parser = BoolishValueParser::new())]
-    pub reuse: bool,
+        /// A file with the server key.
+        ///
+        /// Without `secret_key` and `secret_key_file`, a key file is created beside the SQLite file. PostgreSQL
+        /// requires one of them, and the same key for all instances.
+        pub secret_key_file: Option<PathBuf> = None,
 
-    /// How long after a sign-in its session token can be renewed, in days.
-    #[arg(
-        long,
-        env = "SYMBOLON_SESSION_MAX_AGE",
-        value_name = "DAYS",
-        default_value_t = 30,
-        value_parser = |text: &str| ranges::SESSION_MAX_AGE.parse::<u32>(text)
-    )]
-    pub session_max_age: u32,
+        /// Lifetime of a new session token, in seconds.
+        pub token_lifetime: u32 = 3600,
 
-    /// The shortest new password, in characters: 8 to 64. NIST SP 800-63B-4 requires 15 where a password
-    /// is the only factor.
-    #[arg(
-        long,
-        env = "SYMBOLON_PASSWORD_MIN",
-        value_name = "CHARACTERS",
-        default_value_t = 8,
-        value_parser = |text: &str| ranges::PASSWORD_MIN.parse::<u32>(text)
-    )]
-    pub password_min: u32,
+        /// Whether a sign-in returns the live session token of the user, instead of replacing it.
+        pub reuse: bool = true,
 
-    /// Memory that one password hash takes, in KiB.
-    #[arg(
-        long,
-        env = "SYMBOLON_ARGON2_MEMORY",
-        value_name = "KIB",
-        default_value_t = 19456,
-        value_parser = |text: &str| ranges::ARGON2_MEMORY.parse::<u32>(text)
-    )]
-    pub argon2_memory: u32,
+        /// Time after a sign-in during which its session token can be renewed, in days.
+        pub session_max_age: u32 = 30,
 
-    /// Passes over that memory.
-    #[arg(
-        long,
-        env = "SYMBOLON_ARGON2_ITERATIONS",
-        value_name = "N",
-        default_value_t = 2,
-        value_parser = |text: &str| ranges::ARGON2_ITERATIONS.parse::<u32>(text)
-    )]
-    pub argon2_iterations: u32,
+        /// Minimum length of a new password, in characters.
+        ///
+        /// [NIST SP 800-63B-4](https://pages.nist.gov/800-63-4/sp800-63b.html) requires 15 where a password is
+        /// the only factor.
+        pub password_min: u32 = 8,
 
-    /// Lanes of that memory.
-    #[arg(
-        long,
-        env = "SYMBOLON_ARGON2_PARALLELISM",
-        value_name = "N",
-        default_value_t = 1,
-        value_parser = |text: &str| ranges::ARGON2_PARALLELISM.parse::<u32>(text)
-    )]
-    pub argon2_parallelism: u32,
+        /// Memory of one Argon2id hash, in KiB
+        /// ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106#section-3.1)).
+        pub argon2_memory: u32 = 19_456,
 
-    /// Threads that hash passwords; one for each core unless given.
-    #[arg(
-        long,
-        env = "SYMBOLON_HASH_THREADS",
-        value_name = "N",
-        value_parser = |text: &str| ranges::HASH_THREADS.parse_count(text)
-    )]
-    pub hash_threads: Option<NonZeroUsize>,
+        /// Passes of Argon2id over that memory.
+        pub argon2_iterations: u32 = 2,
 
-    /// Sign-ins and registrations that may wait for such a thread; more are refused at once. One
-    /// address can have a quarter of the places.
-    #[arg(
-        long,
-        env = "SYMBOLON_HASH_QUEUE",
-        value_name = "N",
-        default_value_t = 128,
-        value_parser = |text: &str| ranges::HASH_QUEUE.parse::<usize>(text)
-    )]
-    pub hash_queue: usize,
+        /// Lanes of Argon2id. Each lane requires 8 KiB of memory.
+        pub argon2_parallelism: u32 = 1,
 
-    /// Memory for whom tokens speak for, in MiB. Without any, every request asks the database, and what
-    /// another instance ended is refused at once.
-    #[arg(
-        long,
-        env = "SYMBOLON_IDENTITY_CACHE",
-        value_name = "MIB",
-        default_value_t = 64,
-        value_parser = |text: &str| ranges::IDENTITY_CACHE.parse::<u32>(text)
-    )]
-    pub identity_cache: u32,
+        /// Number of threads that hash passwords. `None` stands for the number of cores.
+        pub hash_threads: Option<NonZeroUsize> = None,
 
-    /// Memory for documents that were parsed and checked, in MiB.
-    #[arg(
-        long,
-        env = "SYMBOLON_DOCUMENT_CACHE",
-        value_name = "MIB",
-        default_value_t = 16,
-        value_parser = |text: &str| ranges::DOCUMENT_CACHE.parse::<u32>(text)
-    )]
-    pub document_cache: u32,
+        /// Number of sign-ins and registrations that can wait for a hashing thread. Further ones are refused at
+        /// once. One client address can use a quarter of the places.
+        pub hash_queue: usize = 128,
 
-    /// Whether anybody may register; admins may always.
-    #[arg(long, env = "SYMBOLON_REGISTRATION", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub registration: bool,
+        /// Size of the cache of identities, in MiB. With 0, each request reads the database, and a revocation by
+        /// another instance takes effect at once.
+        pub identity_cache: u32 = 64,
 
-    /// The accounts to which the list of accounts is visible: admins only, or every account (`members`),
-    /// which then sees the id and the username of the others.
-    #[arg(
-        long,
-        env = "SYMBOLON_USER_LIST",
-        value_name = "admins|members",
-        hide_possible_values = true,
-        default_value = "admins"
-    )]
-    pub user_list: UserList,
+        /// Size of the cache of parsed documents, in MiB.
+        pub document_cache: u32 = 16,
 
-    /// How long the audit trail is kept, in days.
-    #[arg(
-        long,
-        env = "SYMBOLON_AUDIT_DAYS",
-        value_name = "DAYS",
-        default_value_t = 90,
-        value_parser = |text: &str| ranges::AUDIT_DAYS.parse::<u32>(text)
-    )]
-    pub audit_days: u32,
+        /// Whether clients can register users without being an admin.
+        pub registration: bool = true,
 
-    /// How often passwords may be tried.
-    #[command(flatten)]
-    pub throttle: ThrottleConfig,
+        /// The users that can list the users.
+        pub user_list: UserList = UserList::Admins,
 
-    /// What one HTTP request may take, and who may send it.
-    #[command(flatten)]
-    pub http: HttpConfig,
+        /// Time for which audit events are kept, in days.
+        pub audit_days: u32 = 90,
 
-    /// What one GraphQL document may ask for.
-    #[command(flatten)]
-    pub limits: Limits,
+        /// Limits on the number of attempts.
+        pub throttle: ThrottleConfig = ThrottleConfig::default(),
+
+        /// Limits on HTTP connections and requests, and the trusted proxies and origins.
+        pub http: HttpConfig = HttpConfig::default(),
+
+        /// Limits on GraphQL documents.
+        pub limits: Limits = Limits::default(),
+    }
 }
 
-/// The accounts to which the list of accounts is visible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+impl Config {
+    /// Returns the default configuration for the database at `database_url`. Nothing is opened or checked;
+    /// [`Symbolon::open`](crate::Symbolon::open) does both.
+    pub fn new(database_url: impl Into<Secret>) -> Self {
+        Self {
+            database_url: database_url.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// The users that can list the users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserList {
     /// Admins.
     Admins,
-    /// Every account.
+    /// Every user. Users that are not admins see the ids and the usernames only.
     Members,
 }
 
 impl UserList {
-    /// The lowest role that sees the list.
+    /// Returns the lowest role that can read the list.
     pub(crate) fn role(self) -> Role {
         match self {
             Self::Admins => Role::Admin,
@@ -217,201 +161,101 @@ impl UserList {
     }
 }
 
-/// How PostgreSQL is spoken to.
-#[derive(Args, Clone, Debug)]
-#[non_exhaustive]
-pub struct PostgresConfig {
-    /// Connections to PostgreSQL that read, at most.
-    #[arg(
-        long = "postgres-readers",
-        env = "SYMBOLON_POSTGRES_READERS",
-        value_name = "N",
-        default_value_t = 8,
-        value_parser = |text: &str| ranges::POSTGRES_READERS.parse::<u32>(text)
-    )]
-    pub readers: u32,
+with_defaults! {
+    /// Connections to PostgreSQL. SQLite ignores these settings.
+    pub struct PostgresConfig {
+        /// Maximum number of connections that read.
+        pub readers: u32 = 8,
 
-    /// Connections to PostgreSQL that write, at most. Two more keep up the pulse.
-    #[arg(
-        long = "postgres-writers",
-        env = "SYMBOLON_POSTGRES_WRITERS",
-        value_name = "N",
-        default_value_t = 8,
-        value_parser = |text: &str| ranges::POSTGRES_WRITERS.parse::<u32>(text)
-    )]
-    pub writers: u32,
+        /// Maximum number of connections that write. Two further connections exchange heartbeats.
+        pub writers: u32 = 8,
 
-    /// How long a request waits for one of these connections, in milliseconds. A server that does not
-    /// answer for half a second longer is taken to be away.
-    #[arg(
-        long = "postgres-acquire-timeout",
-        env = "SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT",
-        value_name = "MS",
-        default_value_t = 1000,
-        value_parser = |text: &str| ranges::POSTGRES_ACQUIRE_TIMEOUT.parse::<u32>(text)
-    )]
-    pub acquire_timeout: u32,
+        /// Maximum time that a request waits for a connection, in milliseconds. A server that sends no answer for
+        /// this time and 500 ms is considered unreachable.
+        pub acquire_timeout: u32 = 1000,
 
-    /// How long one statement may take, in milliseconds.
-    #[arg(
-        long = "postgres-statement-timeout",
-        env = "SYMBOLON_POSTGRES_STATEMENT_TIMEOUT",
-        value_name = "MS",
-        default_value_t = 10_000,
-        value_parser = |text: &str| ranges::POSTGRES_STATEMENT_TIMEOUT.parse::<u32>(text)
-    )]
-    pub statement_timeout: u32,
-}
-
-/// How often passwords may be tried, as BURST/HOUR: so many at once, and so many an hour in the long
-/// run. The counts are in the database.
-#[derive(Args, Clone, Debug)]
-#[non_exhaustive]
-pub struct ThrottleConfig {
-    /// Whether attempts are counted: `on`, or `off` for load tests.
-    #[arg(id = "throttle", long = "throttle", env = "SYMBOLON_THROTTLE", value_name = "ON|OFF",
-          default_value = "on", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
-    pub enabled: bool,
-
-    /// Wrong passwords of one account, whether or not it exists. An address that signed in to it in the
-    /// last 30 days is counted by itself. A new password of the account clears the counts.
-    #[arg(
-        long = "throttle-account",
-        env = "SYMBOLON_THROTTLE_ACCOUNT",
-        value_name = "BURST/HOUR",
-        default_value = "20/80"
-    )]
-    pub account: Rate,
-
-    /// Wrong passwords from one address; of IPv6, from one /64 network. Those of an account that signed
-    /// in from there in the last 30 days do not count.
-    #[arg(
-        long = "throttle-address",
-        env = "SYMBOLON_THROTTLE_ADDRESS",
-        value_name = "BURST/HOUR",
-        default_value = "300/1000"
-    )]
-    pub address: Rate,
-
-    /// Registrations and changes of profiles, from one address and by one account.
-    #[arg(
-        long = "throttle-registration",
-        env = "SYMBOLON_THROTTLE_REGISTRATION",
-        value_name = "BURST/HOUR",
-        default_value = "100/100"
-    )]
-    pub registrations: Rate,
-}
-
-/// What one HTTP request may take, and who may send it.
-#[derive(Args, Clone, Debug)]
-#[non_exhaustive]
-pub struct HttpConfig {
-    /// The largest body that is read, in bytes.
-    #[arg(
-        long,
-        env = "SYMBOLON_BODY_LIMIT",
-        value_name = "BYTES",
-        default_value_t = 65536,
-        value_parser = |text: &str| ranges::BODY_LIMIT.parse::<usize>(text)
-    )]
-    pub body_limit: usize,
-
-    /// How long a client may take to send the head of a request, and then its body, and how long it
-    /// may stop reading an answer, in seconds.
-    #[arg(
-        long,
-        env = "SYMBOLON_READ_TIMEOUT",
-        value_name = "SECONDS",
-        default_value_t = 10,
-        value_parser = |text: &str| ranges::READ_TIMEOUT.parse::<u64>(text)
-    )]
-    pub read_timeout: u64,
-
-    /// How long an answer may take, in seconds. A mutation goes on to its end all the same.
-    #[arg(
-        long,
-        env = "SYMBOLON_REQUEST_TIMEOUT",
-        value_name = "SECONDS",
-        default_value_t = 30,
-        value_parser = |text: &str| ranges::REQUEST_TIMEOUT.parse::<u64>(text)
-    )]
-    pub request_timeout: u64,
-
-    /// Whether the page that explores the API is served at /.
-    #[cfg(feature = "explorer")]
-    #[arg(long, env = "SYMBOLON_EXPLORER", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub explorer: bool,
-
-    /// Connections at once; never more than the limit on open files allows. One address may hold a quarter
-    /// of them and an eighth as sockets, and one account a sixteenth as sockets.
-    #[arg(
-        long,
-        env = "SYMBOLON_MAX_CONNECTIONS",
-        value_name = "N",
-        default_value_t = 10_000,
-        value_parser = |text: &str| ranges::MAX_CONNECTIONS.parse::<usize>(text)
-    )]
-    pub max_connections: usize,
-
-    /// Proxies whose X-Forwarded-For is believed, as addresses or networks, separated by commas.
-    #[arg(long, env = "SYMBOLON_TRUSTED_PROXIES", value_name = "NETS", value_delimiter = ',', value_parser = network)]
-    pub trusted_proxies: Vec<IpNet>,
-
-    /// Other origins whose pages may use the API in a browser, separated by commas, for example
-    /// `https://app.example.org`.
-    #[arg(long, env = "SYMBOLON_CORS_ORIGINS", value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
-    pub cors_origins: Vec<String>,
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    let address = || text.parse::<IpAddr>().map(IpNet::from);
-    (text.parse().or_else(|_| address())).map_err(|_| "not an address or a network".to_owned())
-}
-
-/// An origin as browsers send it (RFC 6454, section 6.2): no path, not even a slash.
-fn origin(text: &str) -> Result<String, String> {
-    let host = text.split_once("://").map_or("", |(_, host)| host);
-    let well_formed = !host.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_graphic() && !c.is_ascii_uppercase())
-        && !host.contains(['/', '?', '#', '@', '*']);
-    let refused = || "not an origin such as https://app.example.org".to_owned();
-    well_formed.then(|| text.to_owned()).ok_or_else(refused)
-}
-
-impl Config {
-    /// The configuration that the environment gives. The command line is not looked at.
-    pub fn from_env() -> Result<Self, StartError> {
-        let command = Self::augment_args(clap::Command::new("symbolon").no_binary_name(true));
-        let parsed = command.try_get_matches_from(std::iter::empty::<&str>());
-        // clap explains over several lines; the first says what is wrong.
-        parsed
-            .and_then(|matches| Self::from_arg_matches(&matches))
-            .map_err(|error| {
-                let text = error.to_string();
-                let line = text.lines().next().unwrap_or_default();
-                StartError::new(line.trim_start_matches("error: "))
-            })
+        /// Maximum time of one statement, in milliseconds.
+        pub statement_timeout: u32 = 10_000,
     }
 }
 
-/// A text that no log and no debug output shows.
+with_defaults! {
+    /// Limits on the number of attempts. The database counts the attempts, for all instances together.
+    pub struct ThrottleConfig {
+        /// Whether attempts are limited.
+        pub enabled: bool = true,
+
+        /// Wrong passwords for one username, whether or not the user exists. An address from which the user signed
+        /// in during the last 30 days has a separate count. A new password of the user resets the counts.
+        pub account: Rate = Rate { burst: 20, per_hour: 80 },
+
+        /// Wrong passwords from one address, or from one /64 network of IPv6. Passwords of users that signed in
+        /// from the address during the last 30 days are not counted.
+        pub address: Rate = Rate { burst: 300, per_hour: 1000 },
+
+        /// Registrations and profile changes, counted by address and by user.
+        pub registrations: Rate = Rate { burst: 100, per_hour: 100 },
+    }
+}
+
+with_defaults! {
+    /// Limits on HTTP connections and requests, and the trusted proxies and origins.
+    pub struct HttpConfig {
+        /// Maximum size of a request body and of a WebSocket message, in bytes.
+        pub body_limit: usize = 65_536,
+
+        /// Maximum time to receive the head of a request, to receive its body, and between two reads of a response
+        /// by the client, in seconds.
+        pub read_timeout: u64 = 10,
+
+        /// Maximum time of a response, in seconds. A mutation that takes longer is completed nevertheless.
+        pub request_timeout: u64 = 30,
+
+        /// Whether `/` serves the API explorer. It requires the feature `explorer`.
+        pub explorer: bool = true,
+
+        /// Maximum number of connections. The limit on open files of the process reduces it. One address can hold a
+        /// quarter of the connections, and an eighth for WebSockets. One user can hold a sixteenth for WebSockets.
+        pub max_connections: usize = 10_000,
+
+        /// Proxies whose `X-Forwarded-For` header determines the client's address.
+        pub trusted_proxies: Vec<IpNet> = Vec::new(),
+
+        /// Other origins whose pages can use the API, as in the `Origin` header
+        /// ([RFC 6454](https://www.rfc-editor.org/rfc/rfc6454#section-6.2)): `https://app.example.org`.
+        pub cors_origins: Vec<String> = Vec::new(),
+    }
+}
+
+/// A text whose `Debug` output does not show it.
 #[derive(Clone)]
 pub struct Secret(pub(crate) String);
+
+impl Secret {
+    /// Returns the text.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
 
 impl FromStr for Secret {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
+        Ok(text.into())
     }
 }
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
         Self(text)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
     }
 }
 

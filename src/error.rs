@@ -1,7 +1,8 @@
-//! What can go wrong, and the one table that says how each state answers it.
+//! The errors, and the table of how the endpoints answer them.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tracing::Level;
@@ -10,85 +11,84 @@ use tracing::Level;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Nobody is known to be asking.
+    /// The request has no valid credentials.
     Unauthenticated(Unauthenticated),
-    /// It is known who is asking, but they may not.
+    /// The request has valid credentials, which do not permit the operation.
     Forbidden(Forbidden),
-    /// The arguments make no sense; the text says why.
+    /// The arguments are invalid. The text is the message.
     BadUserInput(String),
-    /// The HTTP request makes no sense; the text says why.
+    /// The HTTP request is invalid. The text is the message.
     BadRequest(String),
-    /// The path exists, the method on it does not; the methods that do.
+    /// The path does not support the method. The text lists the methods that it supports.
     MethodNotAllowed(&'static str),
-    /// The client takes neither media type that there is.
+    /// The client accepts no media type that the server supports.
     NotAcceptable,
-    /// The request did not arrive in time.
+    /// The request did not arrive within the read timeout.
     RequestTimeout,
-    /// The body is larger than is read.
+    /// The body exceeds the body limit.
     PayloadTooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
-    /// The document is not GraphQL; the text says where.
+    /// The document is not syntactically valid GraphQL. The text is the message.
     GraphqlParseFailed(String),
-    /// The document is GraphQL, but not for this schema; the text says why.
+    /// The document is not valid for the schema. The text is the message.
     GraphqlValidationFailed(String),
-    /// More was asked for than one request may have; the name of the limit.
+    /// The document exceeds a limit. The text is the name of the limit.
     LimitExceeded(&'static str),
-    /// Too many attempts.
+    /// The client has made too many attempts.
     RateLimited {
-        /// In how many seconds the next one is allowed.
+        /// Seconds until the next attempt is permitted.
         retry_after: u32,
     },
-    /// The client's address has as many connections or sockets as one address may have.
+    /// The address of the client has the maximum number of connections or WebSockets.
     TooManyConnections,
-    /// Not now: the hashing queue is full, or the database is away.
+    /// The hashing queue is full, or the database is unavailable.
     ServiceUnavailable {
-        /// In how many seconds it is worth another try.
+        /// Seconds after which the client should try again.
         retry_after: u32,
     },
-    /// The answer takes longer than anybody is to wait. What was asked for may still be done.
+    /// The response took longer than the request timeout. The operation may still be completed.
     TimedOut,
-    /// The database failed during a commit, so that the change may or may not have been made.
+    /// The database failed during a commit. The change may or may not have been made.
     OutcomeUnknown,
-    /// Anything else. The cause is for the log and never sent.
+    /// An unexpected error. The cause is logged and never sent.
     Internal(Arc<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why nobody is known to be asking.
+/// Why a request has no valid credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unauthenticated {
-    /// No credentials of the needed kind were sent.
+    /// The request has no credentials of the required type.
     Missing,
-    /// Unknown user, wrong password or disabled user: they are not told apart.
+    /// The user does not exist or is disabled, or the password is wrong.
     InvalidCredentials,
-    /// A token that was never issued, or was replaced.
+    /// The token was never issued, or has been replaced.
     TokenInvalid,
-    /// A token that has expired or was revoked.
+    /// The token has expired or was revoked.
     TokenExpired,
 }
 
-/// Why somebody may not.
+/// Why valid credentials do not permit an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Forbidden {
     /// A browser sent the request for a page of another site.
     CrossSite,
-    /// It takes another role.
+    /// The user does not have the required role.
     RoleRequired,
-    /// The access token is not for this.
+    /// The access token does not have the required scope.
     ScopeRequired,
-    /// It takes a session token, or username and password: an access token is never enough.
+    /// The operation requires a session token or a password, and the request has an access token.
     SessionRequired,
-    /// The operation grants or changes authority: it takes the username and the password in the same
-    /// request, and a Bearer token is not enough.
+    /// The operation grants or changes authority. It requires HTTP Basic credentials in the same request.
     PasswordRequired,
-    /// Nobody may register but whom an admin registers.
+    /// Only admins can register users.
     RegistrationClosed,
 }
 
 impl Unauthenticated {
-    /// For programs, and for people.
-    fn reason(self) -> (&'static str, &'static str) {
+    /// Returns the value of `reason`, and the message.
+    fn details(self) -> (&'static str, &'static str) {
         match self {
             Self::Missing => ("MISSING", "Authentication is required."),
             Self::InvalidCredentials => {
@@ -104,146 +104,143 @@ impl Unauthenticated {
 }
 
 impl Forbidden {
-    /// For programs, and for people.
-    fn reason(self) -> (&'static str, &'static str) {
+    /// Returns the value of `reason`, and the message.
+    fn details(self) -> (&'static str, &'static str) {
         match self {
             Self::CrossSite => (
                 "CROSS_SITE",
-                "Pages of this origin may not change anything here. SYMBOLON_CORS_ORIGINS lists those that may.",
+                "Pages of this origin cannot change anything here. SYMBOLON_CORS_ORIGINS lists the origins that can.",
             ),
-            Self::RoleRequired => ("ROLE_REQUIRED", "Your role does not allow this."),
-            Self::ScopeRequired => ("SCOPE_REQUIRED", "The token's scopes do not include this."),
+            Self::RoleRequired => ("ROLE_REQUIRED", "Your role does not permit this."),
+            Self::ScopeRequired => (
+                "SCOPE_REQUIRED",
+                "The scopes of the token do not permit this.",
+            ),
             Self::SessionRequired => (
                 "SESSION_REQUIRED",
-                "An access token is not enough for this. Sign in.",
+                "An access token does not permit this. Sign in.",
             ),
             Self::PasswordRequired => (
                 "PASSWORD_REQUIRED",
-                "A token is not enough for this. Send the username and the password as HTTP Basic \
+                "A token does not permit this. Send the username and the password as HTTP Basic \
                  credentials of the same request.",
             ),
-            Self::RegistrationClosed => {
-                ("REGISTRATION_CLOSED", "Only admins may register accounts.")
-            }
+            Self::RegistrationClosed => ("REGISTRATION_CLOSED", "Only admins can register users."),
         }
     }
 }
 
-/// How a state answers an [`Error`]: one line of the contract.
+/// How the endpoints answer an [`Error`].
 #[derive(Debug)]
 pub(crate) struct ErrorDetails {
-    /// `extensions.code` in GraphQL, `code` elsewhere.
+    /// `extensions.code` in GraphQL, `code` in REST.
     pub(crate) code: &'static str,
-    /// `extensions.reason` in GraphQL, `reason` elsewhere.
+    /// `extensions.reason` in GraphQL, `reason` in REST.
     pub(crate) reason: Option<&'static str>,
-    /// The HTTP status where a whole request is refused.
+    /// The HTTP status if the whole request is refused.
     pub(crate) status: u16,
-    /// How loud the log is about it.
+    /// The level of the log message.
     pub(crate) level: Level,
-    /// What the client reads.
+    /// The message for the client.
     pub(crate) message: Cow<'static, str>,
-    /// In how many seconds it is worth another try.
+    /// Seconds after which the client should try again.
     pub(crate) retry_after: Option<u32>,
-    /// The name of the limit that was exceeded.
+    /// The name of the exceeded limit.
     pub(crate) limit: Option<&'static str>,
 }
 
 impl Error {
-    /// An error whose cause is for the log only.
+    /// Returns an internal error with this cause.
     pub(crate) fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(Arc::from(cause.into()))
     }
 
-    /// The line of the contract for this error.
+    /// Returns how the endpoints answer the error.
     #[must_use]
     pub(crate) fn details(&self) -> ErrorDetails {
-        let text = |text: &'static str| Cow::Borrowed(text);
-        let (code, reason, status, level, message) = match self {
-            Self::Unauthenticated(why) => {
-                let (reason, message) = why.reason();
-                let code = "UNAUTHENTICATED";
-                (code, Some(reason), 401, Level::DEBUG, text(message))
+        let (code, status, message): (_, _, Cow<'static, str>) = match self {
+            Self::Unauthenticated(why) => ("UNAUTHENTICATED", 401, why.details().1.into()),
+            Self::Forbidden(why) => ("FORBIDDEN", 403, why.details().1.into()),
+            Self::BadUserInput(message) => ("BAD_USER_INPUT", 400, message.clone().into()),
+            Self::BadRequest(message) => ("BAD_REQUEST", 400, message.clone().into()),
+            Self::MethodNotAllowed(_) => (
+                "METHOD_NOT_ALLOWED",
+                405,
+                "This path does not support this method.".into(),
+            ),
+            Self::NotAcceptable => (
+                "NOT_ACCEPTABLE",
+                406,
+                "The response can be application/graphql-response+json or application/json.".into(),
+            ),
+            Self::RequestTimeout => (
+                "REQUEST_TIMEOUT",
+                408,
+                "The request did not arrive in time.".into(),
+            ),
+            Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", 413, "The body is too large.".into()),
+            Self::UnsupportedMediaType => (
+                "UNSUPPORTED_MEDIA_TYPE",
+                415,
+                "The body has to be sent as application/json.".into(),
+            ),
+            Self::GraphqlParseFailed(message) => {
+                ("GRAPHQL_PARSE_FAILED", 400, message.clone().into())
             }
-            Self::Forbidden(why) => {
-                let (reason, message) = why.reason();
-                ("FORBIDDEN", Some(reason), 403, Level::DEBUG, text(message))
+            Self::GraphqlValidationFailed(message) => {
+                ("GRAPHQL_VALIDATION_FAILED", 400, message.clone().into())
             }
-            Self::BadUserInput(why) => {
-                let why = Cow::Owned(why.clone());
-                ("BAD_USER_INPUT", None, 400, Level::DEBUG, why)
-            }
-            Self::BadRequest(why) => {
-                let why = Cow::Owned(why.clone());
-                ("BAD_REQUEST", None, 400, Level::DEBUG, why)
-            }
-            Self::MethodNotAllowed(_) => {
-                let message = text("This path does not answer this method.");
-                ("METHOD_NOT_ALLOWED", None, 405, Level::DEBUG, message)
-            }
-            Self::NotAcceptable => {
-                let message =
-                    text("There is application/graphql-response+json and application/json here.");
-                ("NOT_ACCEPTABLE", None, 406, Level::DEBUG, message)
-            }
-            Self::RequestTimeout => {
-                let message = text("The request did not arrive in time.");
-                ("REQUEST_TIMEOUT", None, 408, Level::DEBUG, message)
-            }
-            Self::PayloadTooLarge => {
-                let message = text("The body is too large.");
-                ("PAYLOAD_TOO_LARGE", None, 413, Level::DEBUG, message)
-            }
-            Self::UnsupportedMediaType => {
-                let message = text("The body has to be sent as application/json.");
-                ("UNSUPPORTED_MEDIA_TYPE", None, 415, Level::DEBUG, message)
-            }
-            Self::GraphqlParseFailed(why) => {
-                let why = Cow::Owned(why.clone());
-                ("GRAPHQL_PARSE_FAILED", None, 400, Level::DEBUG, why)
-            }
-            Self::GraphqlValidationFailed(why) => {
-                let why = Cow::Owned(why.clone());
-                ("GRAPHQL_VALIDATION_FAILED", None, 400, Level::DEBUG, why)
-            }
-            Self::LimitExceeded(limit) => {
-                let message = Cow::Owned(format!("One request may not exceed the limit {limit}."));
-                ("LIMIT_EXCEEDED", None, 400, Level::DEBUG, message)
-            }
-            Self::RateLimited { retry_after } => {
-                let message =
-                    format!("Too many attempts. The next one is allowed in {retry_after} s.");
-                ("RATE_LIMITED", None, 429, Level::DEBUG, Cow::Owned(message))
-            }
-            Self::TooManyConnections => {
-                let message = text("Your address has too many connections. Close one of them.");
-                ("RATE_LIMITED", None, 429, Level::DEBUG, message)
-            }
-            Self::ServiceUnavailable { .. } => {
-                let message = text("Too busy at the moment. Try again shortly.");
-                ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
-            }
-            Self::TimedOut => {
-                let message =
-                    text("The answer takes too long. What was asked for may still be done.");
-                ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
-            }
-            Self::OutcomeUnknown => {
-                let message = text(
-                    "The database failed while the change was committed. It may or may not have been \
-                     made: look before you repeat it.",
-                );
-                ("SERVICE_UNAVAILABLE", None, 503, Level::WARN, message)
-            }
-            Self::Internal(_) => {
-                let message = text("Something went wrong on our side.");
-                ("INTERNAL_SERVER_ERROR", None, 500, Level::ERROR, message)
-            }
+            Self::LimitExceeded(limit) => (
+                "LIMIT_EXCEEDED",
+                400,
+                format!("The request exceeds the limit {limit}.").into(),
+            ),
+            Self::RateLimited { retry_after } => (
+                "RATE_LIMITED",
+                429,
+                format!("Too many attempts. Try again in {retry_after} s.").into(),
+            ),
+            Self::TooManyConnections => (
+                "RATE_LIMITED",
+                429,
+                "Your address has too many connections. Close one of them.".into(),
+            ),
+            Self::ServiceUnavailable { .. } => (
+                "SERVICE_UNAVAILABLE",
+                503,
+                "The service is temporarily unavailable. Try again shortly.".into(),
+            ),
+            Self::TimedOut => (
+                "SERVICE_UNAVAILABLE",
+                503,
+                "The response takes too long. The operation may still be completed.".into(),
+            ),
+            Self::OutcomeUnknown => (
+                "SERVICE_UNAVAILABLE",
+                503,
+                "The database failed during the commit. The change may or may not have been made: \
+                 check before you repeat it."
+                    .into(),
+            ),
+            Self::Internal(_) => (
+                "INTERNAL_SERVER_ERROR",
+                500,
+                "An internal error occurred.".into(),
+            ),
         };
         ErrorDetails {
             code,
-            reason,
+            reason: match self {
+                Self::Unauthenticated(why) => Some(why.details().0),
+                Self::Forbidden(why) => Some(why.details().0),
+                _ => None,
+            },
             status,
-            level,
+            level: match status {
+                500 => Level::ERROR,
+                503 => Level::WARN,
+                _ => Level::DEBUG,
+            },
             message,
             retry_after: match self {
                 Self::RateLimited { retry_after } | Self::ServiceUnavailable { retry_after } => {
@@ -259,7 +256,7 @@ impl Error {
         }
     }
 
-    /// Writes the error to the log, with its cause where it has one.
+    /// Logs the error, with its cause if it is internal.
     pub(crate) fn log(&self, request_id: &str) {
         let ErrorDetails {
             code,
@@ -289,22 +286,59 @@ impl From<Forbidden> for Error {
     }
 }
 
-/// The text that clients read; never a cause.
+/// The message for clients, which never contains a cause.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.details().message)
     }
 }
 
-impl std::error::Error for Error {}
-
-/// Why Symbolon does not start: one line for whoever starts it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(String);
-
-impl StartError {
-    pub(crate) fn new(why: impl fmt::Display) -> Self {
-        Self(why.to_string())
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Internal(cause) => Some(&**cause),
+            _ => None,
+        }
     }
+}
+
+/// The cause of a [`StartError`].
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why Symbolon does not start.
+///
+/// The message is one line that includes the cause and contains no password.
+/// [`source`](std::error::Error::source) returns the cause, where another library reported it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A number of the configuration is outside its range.
+    #[error("{field} is {value}; the range is {} to {}", range.start(), range.end())]
+    OutOfRange {
+        /// The path of the field in [`Config`](crate::Config), such as `http.body_limit`.
+        field: &'static str,
+        /// The value of the field.
+        value: u64,
+        /// The values with which Symbolon starts.
+        range: RangeInclusive<u64>,
+    },
+    /// Another setting is invalid, such as the database URL.
+    #[error(transparent)]
+    Configuration(Cause),
+    /// The threads that hash passwords cannot be started.
+    #[error(transparent)]
+    Hashing(Cause),
+    /// PostgreSQL requires [`Config::secret_key`](crate::Config::secret_key) or
+    /// [`Config::secret_key_file`](crate::Config::secret_key_file).
+    #[error("PostgreSQL requires a server key, which all instances share")]
+    MissingServerKey,
+    /// The server key is malformed, or its file cannot be read or created.
+    #[error(transparent)]
+    ServerKey(Cause),
+    /// The database does not exist, cannot be opened, or is not Symbolon's.
+    #[error(transparent)]
+    Database(Cause),
+    /// The tables are those of another version, or cannot be migrated.
+    #[error(transparent)]
+    Migration(Cause),
 }

@@ -1,8 +1,8 @@
 //! Token authentication for GraphQL, to build your own API on.
 //!
-//! A user registers, trades username and password for a temporary opaque token with `createToken`,
-//! and sends it as a Bearer token; the guard [`Authenticated`] resolves the current user;
-//! `revokeToken` ends it at once. The bearer holds the token; the server keeps only its digest.
+//! A user registers, exchanges the username and the password for a temporary opaque token with `createToken`, and
+//! sends it as a Bearer token. The guard [`Authenticated`] protects a field, and `revokeToken` revokes the token at
+//! once. The database contains only the digest of a token.
 //!
 //! ```no_run
 //! use async_graphql::{Context, EmptySubscription, MergedObject, Object, Result};
@@ -29,7 +29,7 @@
 //! }
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let symbolon = Symbolon::open(Config::from_env()?).await?;
+//! let symbolon = Symbolon::open(Config::new("sqlite://app.db")).await?;
 //! let schema = symbolon
 //!     .schema(Query::default(), Mutation, EmptySubscription)
 //!     .finish();
@@ -43,23 +43,16 @@
 //! # }
 //! ```
 //!
-//! # The map of the code
+//! # Features
 //!
-//! Nouns, rows, verbs, doors, and each only knows what stands before it:
+//! Both features are enabled by default. An application that embeds Symbolon requires neither.
 //!
-//! | room | what lives there |
-//! |---|---|
-//! | `model` | nouns, no I/O: users, tokens (plain and digest are two types), passwords, identities |
-//! | `store` | rows: the only room where SeaORM is spoken, over the crates `entity` and `migration` |
-//! | `service` | verbs, one file for each: authenticate, issue and revoke tokens, hash, register |
-//! | `graphql` | state: schema, guard, limits, the one way to execute, how errors are told |
-//! | `http` | state: connections, the `Authorization` header, GraphQL over HTTP, `/tokens`, `/auth`, health |
-//! | `operator` | state: [`Operator`], for programs of whoever runs the server |
-//! | `app` | puts the parts together: [`Symbolon`] |
-//! | `cli` | state of the binary: one file for each subcommand |
+//! - `explorer`: the API explorer at `/`, which the build downloads with npm.
+//! - `server`: the program `symbolon`, and the import of users from other systems.
 //!
-//! Beside them stand `error` (the one table of how errors are answered), `config`, `clock` and `background`
-//! (tasks that are started again after a panic).
+//! # Map of the code
+//!
+//! `docs/architecture.md` in the repository lists the layers, the files of each feature, and the vocabulary.
 
 mod app;
 mod background;
@@ -76,7 +69,7 @@ mod store;
 pub use crate::app::Symbolon;
 pub use crate::clock::{Clock, DatabaseClock, MockClock};
 pub use crate::config::{
-    Config, HttpConfig, Limits, PostgresConfig, Secret, ThrottleConfig, UserList,
+    Config, HttpConfig, Limits, Number, PostgresConfig, Secret, ThrottleConfig, UserList,
 };
 pub use crate::error::{Error, Forbidden, StartError, Unauthenticated};
 pub use crate::graphql::{
@@ -88,6 +81,7 @@ pub use crate::model::audit_event::{
     ActorType, AuditEvent, AuditEventKind, CredentialType, EventFilter,
 };
 pub use crate::model::identity::Identity;
+#[cfg(feature = "server")]
 pub use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
 pub use crate::model::live_token::LiveToken;
 pub use crate::model::rate_limit::Rate;
@@ -96,4 +90,5 @@ pub use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
 pub use crate::operator::Operator;
 pub use crate::service::similar_usernames::SimilarUsernames;
 pub use crate::service::users::Registration;
+#[cfg(feature = "server")]
 pub use crate::store::{FlaskDatabase, FlaskRow};

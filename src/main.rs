@@ -1,4 +1,4 @@
-//! The server: parse the command line, start telemetry, run, and say with the exit code how it went.
+//! The program `symbolon`.
 
 use std::error::Error;
 use std::io::Write;
@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 mod cli;
 mod telemetry;
 
-/// A request takes some hundred small pieces of memory.
+/// A request makes several hundred small allocations.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -20,12 +20,12 @@ fn main() -> ExitCode {
     // 6 % more processor time, because Argon2 uses 19 MiB in random order.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let done = run(cli::parse());
+    let result = run(cli::parse());
     telemetry::flush();
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when standard error is closed.
+            // Standard error can be closed.
             let _ = writeln!(std::io::stderr(), "symbolon: {error}");
             ExitCode::FAILURE
         }
@@ -39,8 +39,8 @@ fn run(command: cli::Cli) -> Result<(), Box<dyn Error>> {
         .on_thread_park(telemetry::flush)
         .build()?
         .block_on(async {
-            // A write beyond the limit of file sizes fails then, as one to a full disk does, and does not end
-            // the process.
+            // With a handler for SIGXFSZ, a write beyond the limit of file sizes fails, as on a full disk. Without
+            // one, it ends the process.
             let limit = SignalKind::from_raw(Signal::XFSZ.as_raw());
             let _ = signal(limit);
             command.run().await

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use crate::error::{Error, StartError};
+use crate::error::Error;
 use crate::model::audit_event::{AuditEvent, EventFilter};
+#[cfg(feature = "server")]
 use crate::model::imported_user::{ImportResult, ImportedUser};
 use crate::model::live_token::LiveToken;
 use crate::model::pagination::PageRequest;
@@ -107,6 +108,7 @@ impl Operator {
     /// Takes over accounts of another system, in one step; what became of each. Those that exist
     /// are left as they are, so it can simply be done again. A dry run only says what would become
     /// of them.
+    #[cfg(feature = "server")]
     pub fn import(
         &self,
         accounts: Vec<ImportedUser>,
@@ -236,10 +238,10 @@ impl Operator {
     pub fn back_up<'a>(
         &'a self,
         file: &'a Path,
-    ) -> impl Future<Output = Result<u64, StartError>> + Send {
+    ) -> impl Future<Output = std::io::Result<u64>> + Send {
         async move {
             let store = &self.services.store;
-            store.back_up(file).await.map_err(StartError::new)
+            store.back_up(file).await.map_err(std::io::Error::other)
         }
         .boxed()
     }

@@ -43,7 +43,7 @@ async fn a_backup_of_sqlite_holds_all_that_was_acknowledged_before_it_began() {
             let (code, says, error) = tokio::task::block_in_place(|| back_up(folder.path(), &file));
             assert_eq!((code, after_the_database(&error)), (Some(0), ""));
             assert!(
-                says.starts_with(&file) && says.contains("key is not in it"),
+                says.starts_with(&file) && says.contains("does not contain the server key"),
                 "{says}"
             );
         }

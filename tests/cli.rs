@@ -96,13 +96,13 @@ async fn what_is_ended_is_dead_in_the_running_server_at_its_next_request() {
         (
             "user disable",
             "",
-            "NAME is disabled, and has no tokens any more",
+            "NAME is disabled; all tokens are revoked",
             "TOKEN_EXPIRED",
         ),
         (
             "user set-password",
             "another good one",
-            "NAME has another password, and no tokens any more",
+            "NAME has a new password; all tokens are revoked",
             "TOKEN_EXPIRED",
         ),
         ("user delete --yes", "", "NAME is deleted", "TOKEN_INVALID"),
@@ -129,7 +129,7 @@ async fn who_is_disabled_cannot_sign_in_until_enabled() {
     let [disabled] = shell.json("user disable ADA").try_into().unwrap();
     assert!(disabled["disabledAt"].is_string(), "{disabled}");
     assert_eq!(Answer::of(server.sign_in("ada")).await.status, 401);
-    assert_eq!(shell.prints("user enable ada"), "ada may sign in\n");
+    assert_eq!(shell.prints("user enable ada"), "ada is enabled\n");
     assert_eq!(Answer::of(server.sign_in("ada")).await.status, 200);
     let [enabled] = shell.json("user enable ada").try_into().unwrap();
     assert_eq!(enabled["disabledAt"], Value::Null);
@@ -231,7 +231,7 @@ fn what_is_refused_is_told_in_one_line() {
         (
             "user delete bob",
             "y\n",
-            "nobody can be asked here; --yes deletes without asking",
+            "nothing is deleted: standard input is not a terminal, and --yes is not given",
         ),
     ] {
         assert_eq!(shell.refusal(line, input), says, "{line}");
@@ -326,7 +326,10 @@ async fn live_tokens_are_listed_and_revoked_and_dead_ones_forgotten() {
         (&json!("laptop"), &json!(null))
     );
 
-    assert_eq!(shell.prints("token purge"), "dead tokens forgotten: 0\n");
+    assert_eq!(
+        shell.prints("token purge"),
+        "expired and revoked tokens deleted: 0\n"
+    );
     assert_eq!(me(&server, &token).await.at("/data/me/username"), "ada");
     let revoke = "token revoke Ada";
     assert_eq!(
@@ -344,7 +347,10 @@ async fn live_tokens_are_listed_and_revoked_and_dead_ones_forgotten() {
     assert_eq!(me(&server, access).await.error(), dead("TOKEN_INVALID"));
     assert_eq!(shell.json("token purge"), [json!({ "purged": 1 })]);
     assert_eq!(me(&server, &token).await.error(), dead("TOKEN_INVALID"));
-    assert_eq!(shell.prints("token purge"), "dead tokens forgotten: 0\n");
+    assert_eq!(
+        shell.prints("token purge"),
+        "expired and revoked tokens deleted: 0\n"
+    );
 }
 
 #[tokio::test]
@@ -539,7 +545,7 @@ fn the_database_is_that_of_flag_or_environment_and_the_rest_of_the_environment()
     let (code, _, error) = finish(&mut list);
     assert_eq!(code, Some(2), "{error}");
     assert!(
-        error.contains("SYMBOLON_ARGON2_MEMORY is a whole number from 8"),
+        error.contains("SYMBOLON_ARGON2_MEMORY requires a whole number from 8"),
         "{error}"
     );
     assert!(!shell.folder.path().join("symbolon.db").exists());

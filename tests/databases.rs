@@ -320,7 +320,7 @@ fn a_command_makes_no_tables_in_a_postgres_database() {
 #[tokio::test]
 async fn the_library_opens_an_operator_only_where_there_is_a_database() {
     let shell = Shell::without_database();
-    let mut config = Config::from_env().unwrap();
+    let mut config = Config::default();
     config.database_url = crate::support::database_url(shell.folder.path(), "symbolon.db").into();
     config.secret_key = Some(
         "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

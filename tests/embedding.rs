@@ -1,7 +1,10 @@
 //! `examples/embed.rs`, and what else an app of one's own relies on.
 
+use std::process::Command;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use symbolon::{Config, StartError, Symbolon};
 
 use crate::support::{Answer, PASSWORD, Server, once_heard, succeed, symbolon};
 
@@ -96,4 +99,46 @@ async fn an_app_of_ones_own_has_its_types_behind_the_guard() {
     let dead = notes.graphql(Some(&ada), "{ notes }", json!({})).await;
     assert_eq!(dead.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
     assert_eq!(notes.whoami(Some(&bob)).await.body, "You are bob.\n");
+}
+
+#[test]
+fn the_library_without_features_has_no_dependency_of_the_program() {
+    let tree = |depth: &str, features: &[&str]| {
+        let tree = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--offline", "--no-default-features"])
+            .args(["--edges", "normal", "--prefix", "none", "--depth", depth])
+            .args(features)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&tree.stderr);
+        assert!(tree.status.success(), "{error}");
+        let tree = String::from_utf8(tree.stdout).unwrap();
+        let names = tree.lines().filter_map(|line| line.split(' ').next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = tree("99", &[]);
+    let of_the_program = ["clap", "csv", "indicatif", "mimalloc", "rpassword"];
+    for name in of_the_program.iter().chain(&["symbolon-explorer"]) {
+        assert!(!all.iter().any(|dependency| dependency == name), "{name}");
+    }
+    // sea-orm-migration depends on it.
+    let direct = tree("1", &[]);
+    assert!(!direct.iter().any(|name| name == "tracing-subscriber"));
+    let with_program = tree("1", &["--features", "server"]);
+    for name in of_the_program.iter().chain(&["tracing-subscriber"]) {
+        let has_it = with_program.iter().any(|dependency| dependency == name);
+        assert!(has_it, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_source_of_a_start_error_is_its_cause() {
+    // Linux permits no files there, also to root.
+    let config = Config::new("sqlite:///proc/symbolon.db");
+    let error = Symbolon::open(config).await.unwrap_err();
+    assert!(matches!(error, StartError::Database(_)), "{error:?}");
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.is::<std::io::Error>(), "{source:?}");
+    assert!(error.to_string().contains(&source.to_string()), "{error}");
 }

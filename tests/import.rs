@@ -79,7 +79,10 @@ async fn plain_passwords_are_hashed() {
     let (code, output, _) = import(folder.path(), &["users.csv"]);
     assert_eq!(
         (code, output.as_str()),
-        (Some(0), "2 added, 0 skipped that exist, 0 refused\n")
+        (
+            Some(0),
+            "2 added, 0 skipped because they exist, 0 refused\n"
+        )
     );
     let users = users(folder.path());
     assert_eq!(users[0]["email"], "ada@example.org");
@@ -103,7 +106,10 @@ fn it_can_simply_be_run_again() {
     let (code, output, _) = import(folder.path(), &["users.csv"]);
     assert_eq!(
         (code, output.as_str()),
-        (Some(0), "1 added, 3 skipped that exist, 0 refused\n")
+        (
+            Some(0),
+            "1 added, 3 skipped because they exist, 0 refused\n"
+        )
     );
     let after = users(folder.path());
     assert_eq!(after[..2], before);
@@ -134,9 +140,9 @@ fn each_bad_row_is_told_by_its_line_and_the_good_ones_are_kept() {
         let (code, output, error) = import(folder.path(), &arguments);
         assert_eq!(code, Some(1));
         let counts = if added == 0 {
-            "2 would be added, 0 skipped that exist, 10 would be refused\n"
+            "2 would be added, 0 skipped because they exist, 10 would be refused\n"
         } else {
-            "2 added, 0 skipped that exist, 10 refused\n"
+            "2 added, 0 skipped because they exist, 10 refused\n"
         };
         assert_eq!(output, counts);
         let lines: Vec<_> = error.lines().collect();
@@ -146,7 +152,7 @@ fn each_bad_row_is_told_by_its_line_and_the_good_ones_are_kept() {
                 .find(|told| told.starts_with(&format!("line {line}: ")));
             assert!(told.is_some(), "line {line}: {error}");
         }
-        assert_eq!(lines.last(), Some(&"symbolon: 10 rows cannot be accounts"));
+        assert_eq!(lines.last(), Some(&"symbolon: 10 rows are not valid users"));
         assert_eq!(lines.len(), 11, "{error}");
         assert_eq!(users(folder.path()).len(), added);
     }
@@ -213,11 +219,17 @@ fn many_users_are_taken_over_with_plain_lines_where_nobody_watches() {
     let (code, output, error) = import(folder.path(), &["users.csv"]);
     assert_eq!(
         (code, output.as_str()),
-        (Some(0), "20500 added, 0 skipped that exist, 0 refused\n")
+        (
+            Some(0),
+            "20500 added, 0 skipped because they exist, 0 refused\n"
+        )
     );
     assert_eq!(error, "10000 rows\n20000 rows\n");
     let (_, output, _) = import(folder.path(), &["users.csv"]);
-    assert_eq!(output, "0 added, 20500 skipped that exist, 0 refused\n");
+    assert_eq!(
+        output,
+        "0 added, 20500 skipped because they exist, 0 refused\n"
+    );
 }
 
 #[tokio::test]
@@ -247,7 +259,10 @@ async fn the_users_of_the_flask_original_sign_in() {
     let (code, output, error) = import(folder.path(), &["app.db"]);
     assert_eq!(
         (code, output.as_str()),
-        (Some(1), "3 added, 0 skipped that exist, 2 refused\n")
+        (
+            Some(1),
+            "3 added, 0 skipped because they exist, 2 refused\n"
+        )
     );
     assert!(
         error.contains("id 4: ") && error.contains("id 5: "),

@@ -26,7 +26,7 @@ async fn open(folder: &Path, name: &str) -> Symbolon {
     // On PostgreSQL each folder has a database of its own.
     let folder = folder.join(name);
     std::fs::create_dir(&folder).unwrap();
-    let mut config = Config::from_env().unwrap();
+    let mut config = Config::default();
     config.database_url = database_url(&folder, "symbolon.db").into();
     if on_postgres() {
         config.secret_key_file = Some(common_key().to_owned());

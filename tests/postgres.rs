@@ -86,7 +86,7 @@ fn the_password_of_the_database_is_shown_nowhere() {
         said[2].1.contains("postgres://symbolon@127.0.0.1:"),
         "{said:?}"
     );
-    let mut config = Config::from_env().unwrap();
+    let mut config = Config::default();
     config.database_url = url.into();
     assert!(!format!("{config:?}").contains(DATABASE_PASSWORD));
 }
@@ -298,7 +298,7 @@ async fn of_admins_who_turn_on_each_other_through_two_instances_one_stays() {
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
 async fn whoever_stops_waiting_half_way_leaves_no_connection_in_a_transaction() {
     let url = shared_postgres().create();
-    let mut config = Config::from_env().unwrap();
+    let mut config = Config::default();
     config.database_url = url.clone().into();
     config.secret_key_file = Some(common_key().to_owned());
     config.argon2_memory = 8;

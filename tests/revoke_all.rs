@@ -65,7 +65,7 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
     }
 
     let refused = shell.refusal("token revoke --all", "y\n");
-    let says = "standard input is not a terminal; --yes revokes all tokens without a question";
+    let says = "no token is revoked: standard input is not a terminal, and --yes is not given";
     assert_eq!(refused, says);
     assert!(me(&server, &sessions[0]).await.at("/data/me").is_object());
 

@@ -89,7 +89,7 @@ async fn a_password_is_typed_twice_on_a_terminal_and_not_shown() {
     for (again, says, accounts) in [
         (
             "correct house\r",
-            "symbolon: the two passwords are not the same\r\nended with 1\r\n",
+            "symbolon: the passwords differ\r\nended with 1\r\n",
             1,
         ),
         // Ctrl-C
@@ -100,7 +100,8 @@ async fn a_password_is_typed_twice_on_a_terminal_and_not_shown() {
         let named = format!("symbolon: database {}\r\n", shell.database());
         assert_eq!(terminal.shows("Password: "), format!("{named}Password: "));
         terminal.types(false, "correct horse\r").await;
-        assert_eq!(terminal.shows("again: "), "\r\nThe same again: ");
+        let repeat = "Repeat password: ";
+        assert_eq!(terminal.shows(repeat), format!("\r\n{repeat}"));
         terminal.types(false, again).await;
         assert_eq!(terminal.ends(), format!("\r\n{says}"));
         assert_eq!(shell.json("user list").len(), accounts);
@@ -140,7 +141,8 @@ async fn to_revoke_all_tokens_on_a_terminal_takes_a_yes() {
     ] {
         let mut terminal = Terminal::run(&shell, "token revoke --all");
         let named = format!("symbolon: database {}\r\n", shell.database());
-        let asks = format!("{named}end the sessions and access tokens of all users? [y/N] ");
+        let asks =
+            format!("{named}revoke the session tokens and access tokens of all users? [y/N] ");
         assert_eq!(terminal.shows("[y/N] "), asks);
         terminal.types(true, &format!("{answer}\r")).await;
         assert_eq!(terminal.ends(), format!("{answer}\r\n{says}"));

@@ -212,7 +212,7 @@ async fn migrate_reports_names_that_look_alike_and_changes_none() {
     assert_eq!(
         lines,
         [
-            "usernames that look like that of an older account (UTS #39): 2; they keep working",
+            "usernames that look like the name of an older user (UTS #39): 2; they remain valid",
             "  p\\u{430}ypal (user 3) looks like paypal (user 2)",
             "  p\\u{430}yp\\u{430}l (user 4) looks like paypal (user 2)",
         ]
@@ -255,7 +255,7 @@ async fn the_report_of_names_that_look_alike_is_bounded() {
         ))
         .await;
     let report = shell.prints("migrate");
-    assert!(report.contains("older account (UTS #39): 127;"), "{report}");
+    assert!(report.contains("older user (UTS #39): 127;"), "{report}");
     assert_eq!(report.lines().count(), 103, "{report}");
     assert!(report.ends_with("  and 27 more\n"), "{report}");
 }

@@ -7,27 +7,28 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use symbolon::{
-    ActorType, AuditEvent, AuditEventKind, CredentialType, EventFilter, Operator, Role, UserId,
+    ActorType, AuditEvent, AuditEventKind, Config, CredentialType, EventFilter, Operator, Role,
+    UserId,
 };
 
-use super::database::{Database, named};
-use super::output::{self, Instant, Output, or_dash};
+use super::database::{Database, find_user};
+use super::output::{Output, Row, Timestamp, or_dash};
 
 #[derive(Args, Debug)]
 pub(super) struct Audit {
-    /// Only what happened to this user, however the name is spelt
+    /// Print only the events of the user with this name
     #[arg(long, value_name = "USERNAME", conflicts_with = "user_id")]
     user: Option<String>,
 
-    /// Only what happened to the account with this number, which may be deleted by now
+    /// Print only the events of the user with this id, who can be deleted
     #[arg(long, value_name = "ID")]
     user_id: Option<UserId>,
 
-    /// Only events of this kind
+    /// Print only events of this kind
     #[arg(long, ignore_case = true, value_parser = kind())]
     kind: Option<AuditEventKind>,
 
-    /// How many events at most
+    /// Maximum number of events
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
 
@@ -47,35 +48,76 @@ fn kind() -> impl TypedValueParser<Value = AuditEventKind> {
 }
 
 impl Audit {
-    pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let Self {
-            user,
-            user_id,
-            kind,
-            limit,
-            database,
-            output,
-        } = self;
+    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
         let work = async |operator: &Operator| {
-            let user = match user {
-                Some(name) => Some(named(operator, &name).await?.id),
-                None => user_id,
+            let user = match self.user {
+                Some(name) => Some(find_user(operator, &name).await?.id),
+                None => self.user_id,
             };
-            let filter = EventFilter { user, kind };
-            list(operator, &output, filter, limit).await
+            let filter = EventFilter {
+                user,
+                kind: self.kind,
+            };
+            list(operator, &self.output, filter, self.limit).await
         };
-        database.operate(work).await
+        self.database.operate(config, work).await
     }
 }
 
-/// An event, as it is printed.
+async fn list(
+    operator: &Operator,
+    output: &Output,
+    filter: EventFilter,
+    limit: usize,
+) -> Result<(), Box<dyn Error>> {
+    let mut table = output.table();
+    let mut usernames = Usernames::default();
+    let (mut before, mut remaining) = (None, limit);
+    loop {
+        let mut events = operator.audit_events(filter, before).await?;
+        events.truncate(remaining);
+        remaining -= events.len();
+        // JSON has ids only, which remain valid when a user is deleted.
+        if !output.json {
+            let users = events.iter().flat_map(|event| [event.user, event.actor]);
+            for id in users.flatten() {
+                usernames.look_up(operator, id).await?;
+            }
+        }
+        let rows = events.iter().map(|event| EventRow::new(event, &usernames));
+        table.print(&rows.collect::<Vec<_>>())?;
+        match events.last() {
+            Some(last) if remaining > 0 => before = Some(last.id),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// The usernames that were looked up. A deleted user has none.
+#[derive(Default)]
+struct Usernames(HashMap<UserId, Option<String>>);
+
+impl Usernames {
+    async fn look_up(&mut self, operator: &Operator, id: UserId) -> Result<(), Box<dyn Error>> {
+        if let Entry::Vacant(unknown) = self.0.entry(id) {
+            let user = operator.user_by_id(id).await?;
+            unknown.insert(user.map(|user| user.username));
+        }
+        Ok(())
+    }
+
+    fn get(&self, id: Option<UserId>) -> Option<&str> {
+        self.0.get(&id?)?.as_deref()
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Event<'a> {
+struct EventRow<'a> {
     id: String,
     kind: &'static str,
-    at: Instant,
-    last_at: Instant,
+    at: Timestamp,
+    last_at: Timestamp,
     count: i64,
     user_id: Option<String>,
     actor_type: Option<&'static str>,
@@ -90,18 +132,18 @@ struct Event<'a> {
     address: Option<&'a str>,
     request_id: Option<&'a str>,
     #[serde(skip)]
-    user: Option<&'a str>,
+    user_name: Option<&'a str>,
     #[serde(skip)]
-    actor: Option<&'a str>,
+    actor_name: Option<&'a str>,
 }
 
-impl<'a> Event<'a> {
-    fn new(event: &'a AuditEvent, names: &'a Names) -> Self {
+impl<'a> EventRow<'a> {
+    fn new(event: &'a AuditEvent, usernames: &'a Usernames) -> Self {
         Self {
             id: event.id.to_string(),
             kind: event.kind.name(),
-            at: Instant(event.at),
-            last_at: Instant(event.last_at),
+            at: Timestamp(event.at),
+            last_at: Timestamp(event.last_at),
             count: event.count,
             user_id: event.user.map(|id| id.to_string()),
             actor_type: event.actor_type.map(ActorType::name),
@@ -115,38 +157,39 @@ impl<'a> Event<'a> {
             token: event.token.as_deref(),
             address: event.address.as_deref(),
             request_id: event.request_id.as_deref(),
-            user: names.get(event.user),
-            actor: names.get(event.actor),
+            user_name: usernames.get(event.user),
+            actor_name: usernames.get(event.actor),
         }
     }
-}
 
-impl Event<'_> {
-    /// The old and the new role or username, or the username of an account that was deleted.
+    /// Returns the old and the new role or username, or the username of a deleted user.
     fn change(&self) -> Option<String> {
         let roles = self.old_role.zip(self.new_role);
         let usernames = self.old_username.zip(self.username);
-        let change = roles.or(usernames);
-        let change = change.map(|(old, new)| format!("{old} to {new}"));
-        change.or_else(|| self.username.map(str::to_owned))
+        match roles.or(usernames) {
+            Some((old, new)) => Some(format!("{old} to {new}")),
+            None => self.username.map(str::to_owned),
+        }
     }
 
-    /// The account that acted, or else the type of actor.
+    /// Returns the user that acted, or else the type of actor.
     fn actor(&self) -> String {
         match (&self.actor_id, self.actor_type) {
             (None, Some(actor)) => actor.to_lowercase(),
-            (id, _) => whose(self.actor, id.as_deref()),
+            (id, _) => name_and_id(self.actor_name, id.as_deref()),
         }
     }
 
     fn credential(&self) -> Option<String> {
         let credential = self.credential_type?.to_lowercase().replace('_', " ");
-        let id = self.credential_id.map(|id| format!(" {id}"));
-        Some(credential + id.as_deref().unwrap_or_default())
+        Some(match self.credential_id {
+            Some(id) => format!("{credential} {id}"),
+            None => credential,
+        })
     }
 }
 
-impl output::Entry for Event<'_> {
+impl Row for EventRow<'_> {
     const COLUMNS: &'static [&'static str] = &[
         "at",
         "kind",
@@ -165,7 +208,7 @@ impl output::Entry for Event<'_> {
         vec![
             self.at.to_string(),
             self.kind.to_owned(),
-            whose(self.user, self.user_id.as_deref()),
+            name_and_id(self.user_name, self.user_id.as_deref()),
             or_dash(self.change()),
             self.actor(),
             or_dash(self.credential()),
@@ -177,57 +220,10 @@ impl output::Entry for Event<'_> {
     }
 }
 
-/// An account by name and number; by its number alone once it is deleted.
-fn whose(name: Option<&str>, id: Option<&str>) -> String {
+/// Returns the name and the id of a user. A deleted user has an id only.
+fn name_and_id(name: Option<&str>, id: Option<&str>) -> String {
     match (name, id) {
         (Some(name), Some(id)) => format!("{name} ({id})"),
         (_, id) => or_dash(id.map(|id| format!("({id})"))),
-    }
-}
-
-/// What the accounts are called that were looked up so far.
-#[derive(Default)]
-struct Names(HashMap<UserId, Option<String>>);
-
-impl Names {
-    async fn look_up(&mut self, operator: &Operator, id: UserId) -> Result<(), Box<dyn Error>> {
-        if let Entry::Vacant(unknown) = self.0.entry(id) {
-            let user = operator.user_by_id(id).await?;
-            unknown.insert(user.map(|user| user.username));
-        }
-        Ok(())
-    }
-
-    fn get(&self, id: Option<UserId>) -> Option<&str> {
-        self.0.get(&id?)?.as_deref()
-    }
-}
-
-async fn list(
-    operator: &Operator,
-    output: &Output,
-    filter: EventFilter,
-    limit: usize,
-) -> Result<(), Box<dyn Error>> {
-    let mut lines = output.list();
-    let mut names = Names::default();
-    let (mut before, mut left) = (None, limit);
-    loop {
-        let mut events = operator.audit_events(filter, before).await?;
-        events.truncate(left);
-        left -= events.len();
-        // Scripts get the numbers, which stay when an account is deleted.
-        if !output.json {
-            let accounts = events.iter().flat_map(|event| [event.user, event.actor]);
-            for id in accounts.flatten() {
-                names.look_up(operator, id).await?;
-            }
-        }
-        let entries = events.iter().map(|event| Event::new(event, &names));
-        lines.print(&entries.collect::<Vec<_>>())?;
-        match events.last() {
-            Some(last) if left > 0 => before = Some(last.id),
-            _ => return Ok(()),
-        }
     }
 }

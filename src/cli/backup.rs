@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use symbolon::{Config, Operator};
 
 use super::database::Database;
 
@@ -13,21 +14,21 @@ pub(super) struct Backup {
     #[command(flatten)]
     database: Database,
 
-    /// The file to be made; it must not be there yet
+    /// File to create, which must not exist
     file: PathBuf,
 }
 
 impl Backup {
-    pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
+    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
         let file = self.file;
-        let work = async |operator: &symbolon::Operator| {
-            let accounts = operator.back_up(&file).await?;
+        let work = async |operator: &Operator| {
+            let users = operator.back_up(&file).await?;
             Ok(writeln!(
                 std::io::stdout(),
-                "{} holds all {accounts} accounts; the server key is not in it",
+                "{} contains all {users} users; it does not contain the server key",
                 file.display()
             )?)
         };
-        self.database.operate(work).await
+        self.database.operate(config, work).await
     }
 }

@@ -1,23 +1,21 @@
-//! The database that a command works on, beside the server that may be running on it.
+//! The database that a command opens, also while a server uses it.
 
 use std::error::Error;
 use std::io::{self, Write};
 
 use clap::Args;
-use symbolon::{Config, Operator, Secret, SimilarUsernames, Symbolon, User};
+use symbolon::{Config, Operator, Secret, SimilarUsernames, StartError, Symbolon, User};
 
 use super::owner;
 
-/// The rest of the configuration comes from the environment alone: few of its flags would mean
-/// anything to a command, and a server on the same database has it there too.
 #[derive(Args, Debug)]
 pub(super) struct Database {
-    /// The database: `sqlite://FILE` or `postgres://…`; only `serve` and `migrate` create it
+    /// URL of the database: sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE
     #[arg(
         long,
         env = "DATABASE_URL",
         value_name = "URL",
-        default_value = "sqlite://symbolon.db",
+        default_value = Config::default().database_url.reveal().to_owned(),
         global = true,
         hide_env_values = true
     )]
@@ -25,59 +23,65 @@ pub(super) struct Database {
 }
 
 impl Database {
-    fn config(self) -> Result<Config, Box<dyn Error>> {
-        let mut config = Config::from_env()?;
-        config.database_url = self.database_url;
-        Ok(config)
-    }
-
-    /// Opens the database for `work`, which only the operator may do, and closes it whatever becomes of
-    /// that. A database that does not exist is refused, and so is one that is not up to date.
+    /// Opens the database, runs `work`, and closes the database. A database that does not exist or lacks a
+    /// migration is refused.
     pub(super) async fn operate(
         self,
+        mut config: Config,
         work: impl AsyncFnOnce(&Operator) -> Result<(), Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
-        let config = self.config()?;
+        config.database_url = self.database_url;
         if let Some(file) = Symbolon::database_file(&config).filter(|file| file.exists()) {
             owner::check(&file)?;
         }
         let operator = Symbolon::open_operator(config).await?;
-        name(&operator.database());
-        let done = work(&operator).await;
+        print_name(&operator.database());
+        let result = work(&operator).await;
         let closed = operator.close().await;
-        done?;
+        result?;
         Ok(closed?)
     }
 
-    /// Creates the database if it is missing, and brings its tables up to date. Returns which one it is, and
-    /// the usernames in it that look alike.
-    pub(super) async fn migrate(self) -> Result<(String, SimilarUsernames), Box<dyn Error>> {
-        let symbolon = create(self.config()?).await?;
+    /// Creates the database if it does not exist, and migrates it. Returns its name, and the usernames that
+    /// are similar to others.
+    pub(super) async fn migrate(
+        self,
+        mut config: Config,
+    ) -> Result<(String, SimilarUsernames), Box<dyn Error>> {
+        config.database_url = self.database_url;
+        let symbolon = create(config).await?;
         let database = symbolon.database();
-        name(&database);
+        print_name(&database);
         let similar = symbolon.operator().similar_usernames().await;
         symbolon.close().await?;
         Ok((database, similar?))
     }
 }
 
-/// Opens the database as a server does: it is created if it is missing, and brought up to date.
+/// Opens the database as a server does: creates it if it does not exist, and migrates it.
 pub(super) async fn create(config: Config) -> Result<Symbolon, Box<dyn Error>> {
     if let Some(file) = Symbolon::database_file(&config) {
         owner::check(&file)?;
     }
-    Ok(Symbolon::open(config).await?)
+    Symbolon::open(config).await.map_err(|error| match error {
+        StartError::MissingServerKey => format!(
+            "{error}: set SYMBOLON_SECRET_KEY to the key, or SYMBOLON_SECRET_KEY_FILE to a file with it. \
+             `openssl rand -base64 32` creates a key"
+        )
+        .into(),
+        error => error.into(),
+    })
 }
 
-/// Says which database a command uses: on standard error, as standard output is for data.
-fn name(database: &str) {
-    // A command does its work also where standard error is closed.
+/// Prints the name of the database to standard error; standard output is for data.
+fn print_name(database: &str) {
+    // The command continues if standard error is closed.
     let _ = writeln!(io::stderr(), "symbolon: database {database}");
 }
 
-/// Whoever has this name, however it is spelt.
-pub(super) async fn named(operator: &Operator, username: &str) -> Result<User, Box<dyn Error>> {
+/// Returns the user with this name, in any spelling that the database considers equal.
+pub(super) async fn find_user(operator: &Operator, username: &str) -> Result<User, Box<dyn Error>> {
     let user = operator.user(username).await?;
-    // In quotes, with what cannot be seen escaped: it is nobody's name.
+    // `{:?}` escapes control characters.
     user.ok_or_else(|| format!("there is no user {username:?}").into())
 }

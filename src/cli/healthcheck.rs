@@ -15,16 +15,18 @@ use tokio::time::timeout;
 
 use super::serve;
 
-/// How long the server may take to answer.
+/// The maximum time of the response.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
 pub(super) struct Healthcheck {
-    /// The address that the server listens on; where that is every address, loopback is asked
+    /// Address of the server
+    ///
+    /// 0.0.0.0 and :: select the loopback address.
     #[arg(long, env = "HOST", default_value_t = serve::HOST)]
     host: IpAddr,
 
-    /// The port that the server listens on
+    /// Port of the server
     #[arg(long, env = "PORT", default_value_t = serve::PORT)]
     port: u16,
 }
@@ -38,7 +40,7 @@ impl Healthcheck {
         };
         let address = SocketAddr::new(host, self.port);
         let url = format!("http://{address}/readyz");
-        match timeout(TIME_LIMIT, ask(address)).await {
+        match timeout(TIME_LIMIT, get_readyz(address)).await {
             Ok(Ok(StatusCode::OK)) => Ok(writeln!(std::io::stdout(), "ready")?),
             Ok(Ok(status)) => Err(format!("{url} answers {status}").into()),
             Ok(Err(error)) => Err(format!("{url}: {error}").into()),
@@ -49,10 +51,10 @@ impl Healthcheck {
     }
 }
 
-async fn ask(address: SocketAddr) -> Result<StatusCode, Box<dyn Error>> {
+async fn get_readyz(address: SocketAddr) -> Result<StatusCode, Box<dyn Error>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Whatever ends it ends the request too, and is told there.
+    // An error of the connection is also an error of the request.
     tokio::spawn(connection);
     let request = Request::get("/readyz").header(HOST, address.to_string());
     let response = sender.send_request(request.body(String::new())?).await?;

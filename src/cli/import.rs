@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,33 +13,29 @@ use symbolon::{FlaskDatabase, ImportResult, ImportedPassword, ImportedUser, Oper
 
 use super::output::Output;
 
-/// Rows that are taken over in one step.
+/// The number of rows that are imported in one transaction.
 const BATCH: usize = 1000;
-/// Where nobody watches a bar, a line is printed for so many rows.
-const ROWS_A_LINE: u64 = 10_000;
+
+/// Without a terminal, the progress is printed after this number of rows.
+const PROGRESS_ROWS: u64 = 10_000;
 
 #[derive(Args, Debug)]
 pub(super) struct Import {
-    /// CSV with the columns username, password or password_hash, and email if there is one; or the SQLite
-    /// database of the Flask original, of which the table user is taken
+    /// CSV file, or SQLite database of the Flask application
+    ///
+    /// A CSV file has the columns username, password or password_hash, and optionally email. Of a database, the
+    /// table user is read.
     file: PathBuf,
 
-    /// Say what would become of each row, and change nothing
+    /// Print the result, and import nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-/// A row: where it stands in the file, and the account, or why it is none.
+/// A row, with the line in a CSV file or the id in a database.
 struct Row {
-    place: i64,
-    account: Result<ImportedUser, String>,
-}
-
-#[derive(Default)]
-struct Count {
-    added: u64,
-    skipped: u64,
-    refused: u64,
+    position: i64,
+    user: Result<ImportedUser, String>,
 }
 
 impl Import {
@@ -49,80 +45,63 @@ impl Import {
         output: &Output,
     ) -> Result<(), Box<dyn Error>> {
         let mut source = Source::open(&self.file).await?;
-        let progress = Progress::new(source.length().await?);
-        let mut count = Count::default();
+        // It is hidden if standard error is not a terminal.
+        let bar = ProgressBar::new(source.length().await?).with_style(
+            ProgressStyle::with_template("{wide_bar} {percent} % {eta} {msg}")?,
+        );
+        let print_line = |line: &str| bar.suspend(|| writeln!(io::stderr(), "{line}"));
+        let (mut added, mut skipped, mut refused) = (0, 0, 0);
         loop {
-            let rows = source.batch().await?;
+            let rows = source.next_batch().await?;
             if rows.is_empty() {
                 break;
             }
-            let done = source.position();
-            for (place, name, became) in take_over(operator, rows, self.dry_run).await? {
-                match became {
-                    ImportResult::Added => count.added += 1,
-                    ImportResult::Skipped => count.skipped += 1,
-                    ImportResult::MutationError(why) => {
-                        count.refused += 1;
-                        let what = source.place();
-                        let told = if output.json {
-                            output.tell(
-                                &json!({ what: place, "username": name, "refused": why }),
-                                "",
-                            )
+            let before = added + skipped + refused;
+            let users = rows.iter().filter_map(|row| row.user.clone().ok());
+            let results = operator.import(users.collect(), self.dry_run).await?;
+            let mut results = results.into_iter();
+            for Row { position, user } in rows {
+                let (username, result) = match user {
+                    Ok(user) => (Some(user.username), results.next()),
+                    Err(reason) => (None, Some(ImportResult::MutationError(reason))),
+                };
+                match result.ok_or("a row has no result")? {
+                    ImportResult::Added => added += 1,
+                    ImportResult::Skipped => skipped += 1,
+                    ImportResult::MutationError(reason) => {
+                        refused += 1;
+                        let unit = source.position_unit();
+                        if output.json {
+                            let row =
+                                json!({ unit: position, "username": username, "refused": reason });
+                            output.print_result(&row, "")?;
                         } else {
-                            progress.tell(&format!("{what} {place}: {why}"))
-                        };
-                        told?;
+                            print_line(&format!("{unit} {position}: {reason}"))?;
+                        }
                     }
                 }
             }
-            progress.reached(done, count.added + count.skipped + count.refused)?;
+            let rows = added + skipped + refused;
+            bar.set_position(source.progress());
+            bar.set_message(format!("{rows} rows"));
+            if bar.is_hidden() && rows / PROGRESS_ROWS > before / PROGRESS_ROWS {
+                print_line(&format!("{rows} rows"))?;
+            }
         }
-        progress.end();
-        let Count {
-            added,
-            skipped,
-            refused,
-        } = count;
+        bar.finish_and_clear();
         let would = if self.dry_run { "would be " } else { "" };
-        output.tell(
+        output.print_result(
             &json!({ "added": added, "skipped": skipped, "refused": refused, "dryRun": self.dry_run }),
-            &format!("{added} {would}added, {skipped} skipped that exist, {refused} {would}refused"),
+            &format!("{added} {would}added, {skipped} skipped because they exist, {refused} {would}refused"),
         )?;
         if refused > 0 {
-            return Err(format!("{refused} rows cannot be accounts").into());
+            return Err(format!("{refused} rows are not valid users").into());
         }
         Ok(())
     }
 }
 
-/// What became of each row: where it stands, its name if it has one, and what.
-async fn take_over(
-    operator: &Operator,
-    rows: Vec<Row>,
-    dry_run: bool,
-) -> Result<Vec<(i64, Option<String>, ImportResult)>, Box<dyn Error>> {
-    let mut told = Vec::with_capacity(rows.len());
-    let mut accounts = Vec::with_capacity(rows.len());
-    for Row { place, account } in rows {
-        match account {
-            Ok(account) => {
-                told.push((place, Some(account.username.clone()), ImportResult::Skipped));
-                accounts.push(account);
-            }
-            Err(why) => told.push((place, None, ImportResult::MutationError(why))),
-        }
-    }
-    let mut became = operator.import(accounts, dry_run).await?.into_iter();
-    for (_, name, what) in &mut told {
-        if name.is_some() {
-            *what = became.next().ok_or("a row was lost")?;
-        }
-    }
-    Ok(told)
-}
-
-/// What rows are read from.
+/// The file from which rows are read.
 enum Source {
     Csv {
         reader: Box<csv::Reader<File>>,
@@ -131,39 +110,30 @@ enum Source {
     },
     Flask {
         database: FlaskDatabase,
-        last: i64,
+        last_id: i64,
         rows: u64,
     },
 }
 
-/// Where the columns of a CSV file are.
-struct Columns {
-    username: usize,
-    email: Option<usize>,
-    password: Option<usize>,
-    hash: Option<usize>,
-}
-
 impl Source {
     async fn open(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let unread = |error: io::Error| format!("{} cannot be read: {error}", path.display());
+        let read_error = |error: &dyn Error| format!("{} cannot be read: {error}", path.display());
+        let file = File::open(path).map_err(|error| read_error(&error))?;
+        let length = file.metadata().map_err(|error| read_error(&error))?.len();
         let mut start = Vec::new();
-        let file = File::open(path).map_err(unread)?;
-        let mut first = file.take(16);
-        first.read_to_end(&mut start).map_err(unread)?;
+        let read = file.take(16).read_to_end(&mut start);
+        read.map_err(|error| read_error(&error))?;
+        // https://www.sqlite.org/fileformat.html#magic_header_string
         if start == b"SQLite format 3\0" {
             return Ok(Self::Flask {
                 database: FlaskDatabase::open(path).await?,
-                last: i64::MIN,
+                last_id: i64::MIN,
                 rows: 0,
             });
         }
-        let length = std::fs::metadata(path).map_err(unread)?.len();
-        let mut reader = ReaderBuilder::new()
-            .flexible(true)
-            .from_path(path)
-            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-        let columns = Columns::of(reader.byte_headers()?)?;
+        let reader = ReaderBuilder::new().flexible(true).from_path(path);
+        let mut reader = reader.map_err(|error| read_error(&error))?;
+        let columns = Columns::find(reader.byte_headers()?)?;
         Ok(Self::Csv {
             reader: Box::new(reader),
             columns,
@@ -171,15 +141,15 @@ impl Source {
         })
     }
 
-    /// What a row is called by.
-    fn place(&self) -> &'static str {
+    /// Returns the unit of [`Row::position`].
+    fn position_unit(&self) -> &'static str {
         match self {
             Self::Csv { .. } => "line",
             Self::Flask { .. } => "id",
         }
     }
 
-    /// How much there is to read, in units of [`Source::position`].
+    /// Returns the value of [`Source::progress`] at the end.
     async fn length(&self) -> Result<u64, Box<dyn Error>> {
         Ok(match self {
             Self::Csv { length, .. } => *length,
@@ -187,16 +157,16 @@ impl Source {
         })
     }
 
-    /// How much was read.
-    fn position(&self) -> u64 {
+    /// Returns the number of bytes or database rows that were read.
+    fn progress(&self) -> u64 {
         match self {
             Self::Csv { reader, .. } => reader.position().byte(),
             Self::Flask { rows, .. } => *rows,
         }
     }
 
-    /// The next rows; none at the end.
-    async fn batch(&mut self) -> Result<Vec<Row>, Box<dyn Error>> {
+    /// Reads the next rows. Returns no rows at the end.
+    async fn next_batch(&mut self) -> Result<Vec<Row>, Box<dyn Error>> {
         match self {
             Self::Csv {
                 reader, columns, ..
@@ -204,36 +174,45 @@ impl Source {
                 let mut batch = Vec::new();
                 let mut record = ByteRecord::new();
                 while batch.len() < BATCH && reader.read_byte_record(&mut record)? {
+                    let line = record.position().map_or(0, csv::Position::line);
                     batch.push(Row {
-                        place: line(&record),
-                        account: columns.account(&record),
+                        position: i64::try_from(line)?,
+                        user: columns.user(&record),
                     });
                 }
                 Ok(batch)
             }
             Self::Flask {
                 database,
-                last,
+                last_id,
                 rows,
             } => {
-                let page = database.page(*last).await?;
-                *last = page.last().map_or(*last, |(id, _)| *id);
+                let page = database.page(*last_id).await?;
+                *last_id = page.last().map_or(*last_id, |(id, _)| *id);
                 *rows += page.len() as u64;
-                let row = |(id, account): (i64, _)| Row { place: id, account };
+                let row = |(position, user): (i64, _)| Row { position, user };
                 Ok(page.into_iter().map(row).collect())
             }
         }
     }
 }
 
+/// The indexes of the columns of a CSV file.
+struct Columns {
+    username: usize,
+    email: Option<usize>,
+    password: Option<usize>,
+    hash: Option<usize>,
+}
+
 impl Columns {
-    fn of(headers: &ByteRecord) -> Result<Self, String> {
+    fn find(header: &ByteRecord) -> Result<Self, String> {
         let find = |name: &str| {
-            let is_it = |header: &[u8]| {
-                let header = header.strip_prefix(b"\xef\xbb\xbf").unwrap_or(header);
-                header.trim_ascii().eq_ignore_ascii_case(name.as_bytes())
-            };
-            headers.iter().position(is_it)
+            header.iter().position(|column| {
+                let byte_order_mark = b"\xef\xbb\xbf";
+                let column = column.strip_prefix(byte_order_mark).unwrap_or(column);
+                column.trim_ascii().eq_ignore_ascii_case(name.as_bytes())
+            })
         };
         let (password, hash) = (find("password"), find("password_hash"));
         match find("username") {
@@ -243,21 +222,24 @@ impl Columns {
                 password,
                 hash,
             }),
-            _ => Err("the first line has to name the columns: username, password or password_hash, and email if there is one".to_owned()),
+            _ => Err(
+                "the first line must name the columns username, and password or password_hash"
+                    .to_owned(),
+            ),
         }
     }
 
-    fn account(&self, record: &ByteRecord) -> Result<ImportedUser, String> {
+    fn user(&self, record: &ByteRecord) -> Result<ImportedUser, String> {
         let text = |column: Option<usize>| {
             let value = column.and_then(|column| record.get(column));
             let text = std::str::from_utf8(value.unwrap_or_default());
             text.map(|text| Some(text.to_owned()).filter(|text| !text.is_empty()))
-                .map_err(|_| "This is not UTF-8.".to_owned())
+                .map_err(|_| "The row is not UTF-8.".to_owned())
         };
         let password = match (text(self.hash)?, text(self.password)?) {
             (Some(hash), _) => ImportedPassword::Hash(hash),
-            (None, Some(plain)) => ImportedPassword::Plain(plain),
-            (None, None) => return Err("There is neither a password nor its hash.".to_owned()),
+            (None, Some(password)) => ImportedPassword::Plain(password),
+            (None, None) => return Err("There is no password and no password hash.".to_owned()),
         };
         Ok(ImportedUser {
             username: text(Some(self.username))?.unwrap_or_default(),
@@ -265,56 +247,4 @@ impl Columns {
             password,
         })
     }
-}
-
-/// How far it is: a bar on a terminal, plain lines otherwise, on standard error.
-struct Progress {
-    bar: Option<ProgressBar>,
-    lines: std::cell::Cell<u64>,
-}
-
-impl Progress {
-    fn new(length: u64) -> Self {
-        let style = ProgressStyle::with_template("{wide_bar} {percent} % {eta} {msg}");
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(length);
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
-        Self {
-            bar,
-            lines: std::cell::Cell::default(),
-        }
-    }
-
-    fn tell(&self, line: &str) -> io::Result<()> {
-        let print = || writeln!(io::stderr(), "{line}");
-        match &self.bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
-        }
-    }
-
-    fn reached(&self, position: u64, rows: u64) -> io::Result<()> {
-        if let Some(bar) = &self.bar {
-            bar.set_position(position);
-            bar.set_message(format!("{rows} rows"));
-            return Ok(());
-        }
-        let lines = rows / ROWS_A_LINE;
-        if lines > self.lines.replace(lines) {
-            self.tell(&format!("{rows} rows"))?;
-        }
-        Ok(())
-    }
-
-    fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn line(record: &ByteRecord) -> i64 {
-    let line = record.position().map_or(0, csv::Position::line);
-    i64::try_from(line).unwrap_or(i64::MAX)
 }

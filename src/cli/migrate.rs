@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write;
 
 use clap::Args;
-use symbolon::SimilarUsernames;
+use symbolon::Config;
 
 use super::database::Database;
 
@@ -15,25 +15,25 @@ pub(super) struct Migrate {
 }
 
 impl Migrate {
-    pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let (database, similar) = self.database.migrate().await?;
+    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
+        let (database, similar) = self.database.migrate(config).await?;
         let mut output = std::io::stdout().lock();
         writeln!(output, "{database} is up to date")?;
         if similar.count == 0 {
             return Ok(());
         }
-        let SimilarUsernames { count, pairs, .. } = similar;
         writeln!(
             output,
-            "usernames that look like that of an older account (UTS #39): {count}; they keep working"
+            "usernames that look like the name of an older user (UTS #39): {}; they remain valid",
+            similar.count
         )?;
-        for (older, newer) in &pairs {
-            // Escaped, since they look alike.
+        for (older, newer) in &similar.pairs {
+            // The escapes show the difference.
             let [older, newer] = [older, newer]
                 .map(|user| format!("{} (user {})", user.username.escape_default(), user.id));
             writeln!(output, "  {newer} looks like {older}")?;
         }
-        let more = count - pairs.len() as u64;
+        let more = similar.count - similar.pairs.len() as u64;
         if more > 0 {
             writeln!(output, "  and {more} more")?;
         }

@@ -1,4 +1,4 @@
-//! The command line, one file for each subcommand.
+//! The command line, with one file for each subcommand.
 #![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
 mod audit;
@@ -12,6 +12,7 @@ mod owner;
 mod prompt;
 mod schema;
 mod serve;
+mod settings;
 mod token;
 mod user;
 
@@ -23,14 +24,20 @@ use symbolon::{FieldError, MutationError};
 
 use crate::telemetry;
 
-/// Token authentication for GraphQL: trade username and password for a temporary opaque token.
+/// Token authentication for GraphQL
 ///
-/// Without a command it serves, with everything it needs in the working directory: open
-/// http://127.0.0.1:8000/ in a browser. What is not given here is taken from the environment; the server
-/// key (SYMBOLON_SECRET_KEY) and what the log is like (SYMBOLON_LOG: error, warn, info, debug or
-/// trace; SYMBOLON_LOG_FORMAT: text or json) from there only.
+/// Without a command, `symbolon` serves. It stores its data in the working directory; open
+/// http://127.0.0.1:8000/ in a browser.
+///
+/// Each option has an environment variable. An option has precedence over its variable.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_long_help = ENVIRONMENT,
+    // Lines do not break, so that each option has one line of `-h`.
+    term_width = 0
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -39,38 +46,53 @@ pub(crate) struct Cli {
     serve: serve::Serve,
 }
 
+const ENVIRONMENT: &str = "Environment variables without an option:
+  SYMBOLON_SECRET_KEY
+          Server key: base64 of 32 bytes. `openssl rand -base64 32` creates one.
+  SYMBOLON_LOG
+          Log level: error, warn, info, debug or trace. [default: info]
+  SYMBOLON_LOG_FORMAT
+          Log format: text or json. [default: text]";
+
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+#[expect(clippy::large_enum_variant, reason = "one value exists")]
 enum Command {
     /// Serve GraphQL and the token endpoints over HTTP
     Serve(serve::Serve),
-    /// Create the database if it is missing, bring its tables up to date, and stop
+    /// Create the database if it does not exist, and migrate it
     ///
-    /// `serve` does the same when it starts. The other commands never change the tables: they refuse a
-    /// database that does not exist, and one that lacks a migration of their version. So a program of a
-    /// newer version does not migrate the database of an older server that still runs.
+    /// `serve` migrates the database when it starts. All other commands refuse a database that does not exist, or
+    /// that lacks a migration of this version: they do not migrate the database of an older server that still runs.
     Migrate(migrate::Migrate),
     /// Print the GraphQL schema (SDL)
     Schema,
-    /// Add, list and change accounts, also while the server runs
+    /// List, add and change users
+    ///
+    /// The server can run meanwhile.
     User(user::Users),
-    /// List and end tokens, also while the server runs
+    /// List and revoke tokens
+    ///
+    /// The server can run meanwhile.
     Token(token::Token),
-    /// Show what happened to accounts and tokens, the newest first
+    /// Print the audit trail, newest event first
     Audit(audit::Audit),
-    /// Copy the SQLite database into a new file, also while the server runs
+    /// Copy the SQLite database to a new file
+    ///
+    /// The server can run meanwhile. The copy does not contain the server key.
     Backup(backup::Backup),
-    /// Ask the server whether it is ready, for containers and the like
+    /// Check that the server is ready
+    ///
+    /// The exit code is 0 if `/readyz` answers 200, and 1 otherwise.
     Healthcheck(healthcheck::Healthcheck),
 }
 
-/// Reads the command line; explains and exits when it makes no sense.
+/// Parses the command line. Prints the error and exits if it is invalid.
 pub(crate) fn parse() -> Cli {
     Cli::parse()
 }
 
 impl Cli {
-    /// What its log holds unless the environment says otherwise.
+    /// Returns the default filter of the log.
     pub(crate) fn log(&self) -> &'static str {
         match self.command {
             None | Some(Command::Serve(_)) => telemetry::OF_A_SERVER,
@@ -79,45 +101,49 @@ impl Cli {
     }
 
     pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let done = match self.command.unwrap_or(Command::Serve(self.serve)) {
+        let Some(command) = self.command else {
+            return self.serve.run().await;
+        };
+        // Settings without an option of the command come from the environment.
+        let config = self.serve.config();
+        let result = match command {
             Command::Serve(serve) => return serve.run().await,
-            Command::Migrate(migrate) => migrate.run().await,
+            Command::Migrate(migrate) => migrate.run(config).await,
             Command::Schema => schema::run(),
-            Command::User(user) => user.run().await,
-            Command::Token(token) => token.run().await,
-            Command::Audit(audit) => audit.run().await,
-            Command::Backup(backup) => backup.run().await,
+            Command::User(user) => user.run(config).await,
+            Command::Token(token) => token.run(config).await,
+            Command::Audit(audit) => audit.run(config).await,
+            Command::Backup(backup) => backup.run(config).await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
         };
-        done.or_else(told)
+        result.or_else(operator_error)
     }
 }
 
-/// What the operator has to know of an error, which is more than clients do.
-fn told(error: Box<dyn Error>) -> Result<(), Box<dyn Error>> {
-    // Whoever reads standard output, as `head` does, may stop.
+/// Returns the error that an operator sees: with the cause of an internal error, and one sentence for each
+/// field of an invalid input. A reader that closes standard output, such as `head`, causes no error.
+fn operator_error(error: Box<dyn Error>) -> Result<(), Box<dyn Error>> {
     let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     if error.downcast_ref().is_some_and(is_closed) {
         return Ok(());
     }
-    let refused = error.downcast_ref::<MutationError>();
-    let cause = match refused {
-        Some(MutationError::Fields(errors)) => {
-            let errors: Vec<_> = errors.iter().map(field).collect();
+    let error = match error.downcast::<MutationError>().map(|error| *error) {
+        Ok(MutationError::Fields(errors)) => {
+            let errors: Vec<_> = errors.iter().map(field_error).collect();
             return Err(errors.join(" ").into());
         }
-        Some(MutationError::Error(error)) => Some(error),
-        None => error.downcast_ref(),
+        Ok(MutationError::Error(error)) => error.into(),
+        Err(error) => error,
     };
-    Err(match cause {
+    Err(match error.downcast_ref() {
         Some(symbolon::Error::Internal(cause)) => cause.to_string().into(),
         _ => error,
     })
 }
 
-fn field(error: &FieldError) -> String {
+fn field_error(error: &FieldError) -> String {
     match error.field {
-        // Nobody typed it.
+        // The operator has typed a username, and no id.
         "id" => error.message.clone().into_owned(),
         "newPassword" => format!("password: {}", error.message),
         field => format!("{field}: {}", error.message),

@@ -1,4 +1,4 @@
-//! How commands tell what they found or did: to people in words and columns, to scripts in JSON.
+//! The output of commands: text and tables for people, JSON for scripts.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -9,91 +9,88 @@ use serde::{Serialize, Serializer};
 
 #[derive(Args, Debug)]
 pub(super) struct Output {
-    /// Print JSON for scripts, one object on each line
+    /// Print JSON, one object per line
     #[arg(long, global = true)]
     pub(super) json: bool,
 }
 
-/// What can stand in a list. Its fields are for scripts.
-pub(super) trait Entry: Serialize {
-    /// What people see of it.
+/// A row of a table. Its JSON has its serialized fields.
+pub(super) trait Row: Serialize {
     const COLUMNS: &'static [&'static str];
 
-    /// The same of this one, a cell for each column.
+    /// Returns a cell for each column.
     fn cells(&self) -> Vec<String>;
 }
 
 impl Output {
-    /// Tells scripts of `done` itself, and people in a sentence.
-    pub(super) fn tell(&self, done: &impl Serialize, sentence: &str) -> io::Result<()> {
-        if self.json {
-            print(&json(done)?)
+    /// Prints the result of a change: `value` as JSON, or `sentence`.
+    pub(super) fn print_result(&self, value: &impl Serialize, sentence: &str) -> io::Result<()> {
+        print(&if self.json {
+            json(value)?
         } else {
-            print(&format!("{sentence}\n"))
-        }
+            format!("{sentence}\n")
+        })
     }
 
-    /// Shows one entry.
-    pub(super) fn show<E: Entry>(&self, entry: &E) -> io::Result<()> {
+    /// Prints one row, with a line for each column.
+    pub(super) fn print_row<R: Row>(&self, row: &R) -> io::Result<()> {
         if self.json {
-            return print(&json(entry)?);
+            return print(&json(row)?);
         }
-        let width = E::COLUMNS.iter().map(|column| column.len()).max();
+        let width = R::COLUMNS.iter().map(|column| column.len()).max();
         let width = width.unwrap_or_default();
-        let cells = E::COLUMNS.iter().zip(entry.cells());
+        let cells = R::COLUMNS.iter().zip(row.cells());
         let lines = cells.map(|(column, cell)| format!("{column:width$}  {}\n", visible(&cell)));
         print(&lines.collect::<String>())
     }
 
-    /// A list that is to be printed as it is read.
-    pub(super) fn list(&self) -> List {
-        List {
+    /// Starts a table that is printed in parts.
+    pub(super) fn table(&self) -> Table {
+        Table {
             json: self.json,
             widths: Vec::new(),
         }
     }
 }
 
-/// A list on its way to standard output.
+/// A table on standard output.
 #[derive(Debug)]
-pub(super) struct List {
+pub(super) struct Table {
     json: bool,
-    /// Of the columns so far; none before the first line.
+    /// The widths of the columns, empty until the header is printed.
     widths: Vec<usize>,
 }
 
-impl List {
-    /// Prints the next entries; of no entries at all, the heads of the columns.
-    pub(super) fn print<E: Entry>(&mut self, entries: &[E]) -> io::Result<()> {
+impl Table {
+    /// Prints the header if it was not printed, and these rows.
+    pub(super) fn print<R: Row>(&mut self, rows: &[R]) -> io::Result<()> {
         if self.json {
-            let lines = entries.iter().map(json);
+            let lines = rows.iter().map(json);
             return print(&lines.collect::<Result<String, _>>()?);
         }
-        let mut rows: Vec<Vec<String>> = Vec::with_capacity(entries.len() + 1);
+        let mut lines: Vec<Vec<String>> = Vec::with_capacity(rows.len() + 1);
         if self.widths.is_empty() {
-            self.widths = vec![0; E::COLUMNS.len()];
-            rows.push(E::COLUMNS.iter().map(ToString::to_string).collect());
+            self.widths = vec![0; R::COLUMNS.len()];
+            lines.push(R::COLUMNS.iter().map(ToString::to_string).collect());
         }
-        let cells = |entry: &E| entry.cells().iter().map(|cell| visible(cell)).collect();
-        rows.extend(entries.iter().map(cells));
-        for row in &rows {
-            for (width, cell) in self.widths.iter_mut().zip(row) {
+        let cells = |row: &R| row.cells().iter().map(|cell| visible(cell)).collect();
+        lines.extend(rows.iter().map(cells));
+        for line in &lines {
+            for (width, cell) in self.widths.iter_mut().zip(line) {
                 *width = cell.chars().count().max(*width);
             }
         }
-        let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(&self.widths);
-            let cells: Vec<_> = cells
-                .map(|(cell, width)| format!("{cell:width$}"))
-                .collect();
-            format!("{}\n", cells.join("  ").trim_end())
+        let format_line = |line: &Vec<String>| {
+            let cells = line.iter().zip(&self.widths);
+            let cells = cells.map(|(cell, width)| format!("{cell:width$}  "));
+            format!("{}\n", cells.collect::<String>().trim_end())
         };
-        print(&rows.iter().map(line).collect::<String>())
+        print(&lines.iter().map(format_line).collect::<String>())
     }
 }
 
-fn json(entry: &impl Serialize) -> io::Result<String> {
-    Ok(format!("{}\n", serde_json::to_string(entry)?))
+fn json(value: &impl Serialize) -> io::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string(value)?))
 }
 
 fn print(text: &str) -> io::Result<()> {
@@ -102,30 +99,29 @@ fn print(text: &str) -> io::Result<()> {
     output.flush()
 }
 
-/// The quoted part of an e-mail address may hold a tab, and nothing that somebody else typed is to
-/// reach a terminal as more than text.
+/// Replaces control characters, which users can put into e-mail addresses, so that they do not reach the
+/// terminal.
 fn visible(text: &str) -> String {
-    let seen = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(seen).collect()
+    text.replace(char::is_control, "\u{fffd}")
 }
 
-/// An instant: to the second for people, to the millisecond for scripts.
+/// A time, printed to the second in text, and to the millisecond in JSON.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Instant(pub(super) DateTime<Utc>);
+pub(super) struct Timestamp(pub(super) DateTime<Utc>);
 
-impl fmt::Display for Instant {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 }
 
-impl Serialize for Instant {
+impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 }
 
-/// What people see of something that may be missing.
+/// Returns the text of a cell, or `-` if there is no value.
 pub(super) fn or_dash(cell: Option<impl fmt::Display>) -> String {
     cell.map_or_else(|| "-".to_owned(), |cell| cell.to_string())
 }

@@ -1,5 +1,5 @@
-//! Root does not use a database of another user: the files that it creates beside the database would
-//! belong to root, and the server could not open them.
+//! Refuses to run as root on a database of another user. Root would own the files that SQLite creates beside
+//! the database, and the server could not open them.
 
 use std::env;
 use std::error::Error;
@@ -10,46 +10,46 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-/// Where systemd keeps the `StateDirectory=` of each unit with `DynamicUser=`. Only root and the unit
-/// itself have access.
+/// The directory in which systemd keeps the `StateDirectory=` of each unit with `DynamicUser=`. Only root and
+/// the unit have access.
 const PRIVATE: &str = "/var/lib/private";
 
-/// Refuses if the program runs as root, and the database file, or its folder where the file is missing,
-/// belongs to another user. The error has the commands to use instead.
+/// Returns an error if the program runs as root and the database file belongs to another user, or its directory
+/// if the file does not exist. The error contains the commands that run the program as the owner.
 pub(super) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
     if !geteuid().is_root() {
         return Ok(());
     }
     let folder = file.parent().unwrap_or(file);
-    let (what, path, found) = match fs::metadata(file) {
+    let (kind, path, metadata) = match fs::metadata(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             ("directory", folder, fs::metadata(folder))
         }
-        found => ("database", file, found),
+        metadata => ("database", file, metadata),
     };
-    match found {
-        Ok(found) if found.uid() != 0 => {
-            let owner = Owner::of(&found);
-            let path_of_unit = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-            let commands = owner.commands(file, state_directory(&path_of_unit));
-            Err(format!(
-                "the {what} {path} belongs to the user {owner}, who could not open the files that root \
-                 creates there. Run the command as this user:\n{commands}",
-                path = path.display(),
-                owner = owner.name(),
-            )
-            .into())
-        }
-        // Opening the database says why it cannot be found.
-        _ => Ok(()),
+    let Ok(metadata) = metadata else {
+        // Opening the database reports the error.
+        return Ok(());
+    };
+    if metadata.uid() == 0 {
+        return Ok(());
     }
+    let owner = Owner::of(&metadata);
+    let canonical_path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    Err(format!(
+        "the {kind} {path} belongs to the user {name}, who could not open the files that root \
+         creates there. Run the command as this user:\n{commands}",
+        path = path.display(),
+        name = owner.name_or_uid(),
+        commands = owner.commands(file, state_directory(&canonical_path)),
+    )
+    .into())
 }
 
-/// The name of the state directory of a unit with `DynamicUser=`, if the path is in one.
-fn state_directory(path: &Path) -> Option<String> {
-    let inside = path.strip_prefix(PRIVATE).ok()?;
-    let name = inside.components().next()?.as_os_str();
-    Some(name.to_str()?.to_owned())
+/// Returns the name of the state directory of a unit with `DynamicUser=`, if the path is in one.
+fn state_directory(path: &Path) -> Option<&str> {
+    let relative = path.strip_prefix(PRIVATE).ok()?;
+    relative.components().next()?.as_os_str().to_str()
 }
 
 struct Owner {
@@ -59,9 +59,9 @@ struct Owner {
 }
 
 impl Owner {
-    fn of(found: &Metadata) -> Self {
+    fn of(metadata: &Metadata) -> Self {
         let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let uid = found.uid();
+        let uid = metadata.uid();
         let name = users.lines().find_map(|line| {
             let mut fields = line.split(':');
             let name = fields.next()?;
@@ -69,28 +69,26 @@ impl Owner {
         });
         Self {
             uid,
-            gid: found.gid(),
+            gid: metadata.gid(),
             name,
         }
     }
 
-    /// The name, or the number of a user that has none.
-    fn name(&self) -> String {
+    fn name_or_uid(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.uid.to_string())
     }
 
-    /// This command as it is to be run as the owner, in a line for each way.
-    fn commands(&self, file: &Path, state_directory: Option<String>) -> String {
+    /// Returns command lines that run this command as the owner.
+    fn commands(&self, file: &Path, state_directory: Option<&str>) -> String {
         if let Some(name) = state_directory {
             let settings = [
                 "--property=DynamicUser=yes".to_owned(),
                 format!("--property=User={name}"),
                 format!("--property=StateDirectory={name}"),
             ];
-            let folder = Path::new("/var/lib").join(name);
-            return systemd_run(&settings, &folder, file);
+            return systemd_run(&settings, &Path::new("/var/lib").join(name), file);
         }
-        // runuser takes no number.
+        // runuser accepts no uid.
         let run = match &self.name {
             Some(name) => format!("runuser --user {}", quote(name)),
             None => format!(
@@ -98,47 +96,49 @@ impl Owner {
                 self.uid, self.gid
             ),
         };
-        let arguments = arguments().map(|argument| quote(&argument));
-        let command = [quote(&program())].into_iter().chain(arguments);
-        let command = command.collect::<Vec<_>>().join(" ");
-        let user = format!("--uid={}", self.name());
+        let command: Vec<_> = [program()].into_iter().chain(arguments()).collect();
+        let user = format!("--uid={}", self.name_or_uid());
         let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let systemd_run = systemd_run(&[user], &folder, file);
-        format!("  {run} -- {command}\n{systemd_run}")
+        format!("  {run} -- {}\n{systemd_run}", quote_all(&command))
     }
 }
 
-/// The command as a unit of systemd, which gets nothing of this environment but the URL of the file. With
-/// both `--pty` and `--pipe` it has a terminal if this command has one.
+/// Returns a command line that runs this command as a transient unit of systemd. Such a unit does not inherit
+/// the environment. With `--pty` and `--pipe`, it has a terminal if this command has one.
 fn systemd_run(user: &[String], folder: &Path, file: &Path) -> String {
     let mut words = user.to_vec();
     words.extend(["--quiet", "--pty", "--pipe", "--wait"].map(str::to_owned));
     words.push(format!("--working-directory={}", folder.display()));
     let is_elsewhere = env::current_dir().ok().as_deref() != Some(folder);
     if is_elsewhere || env::var_os("DATABASE_URL").is_some() {
-        // Not the value of the variable: `--database-url` may have replaced it, and it may have a password.
+        // `--database-url` can have replaced the variable, which can contain a password.
         words.push(format!("--setenv=DATABASE_URL=sqlite://{}", file.display()));
     }
     words.push(program());
-    // Otherwise systemd replaces what looks like a variable.
+    // systemd-run expands variables.
     words.extend(arguments().map(|argument| argument.replace('$', "$$")));
-    let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
-    format!("  systemd-run {}", words.join(" "))
+    format!("  systemd-run {}", quote_all(&words))
 }
 
-/// The arguments of this command. There are no passwords among them.
+/// Returns the arguments of this command, which contain no passwords.
 fn arguments() -> impl Iterator<Item = String> {
     let arguments = env::args_os().skip(1);
     arguments.map(|argument| argument.to_string_lossy().into_owned())
 }
 
-/// The path of this program.
+/// Returns the path of this program.
 fn program() -> String {
     let path = env::current_exe().unwrap_or_else(|_| PathBuf::from("symbolon"));
     path.display().to_string()
 }
 
-/// A word as a POSIX shell reads it.
+fn quote_all(words: &[String]) -> String {
+    let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
+    words.join(" ")
+}
+
+/// Quotes a word for a POSIX shell.
 fn quote(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "%+,-./:=@_".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

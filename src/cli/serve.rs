@@ -11,47 +11,62 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::database;
+use super::settings::Settings;
 
-/// Connections that may wait to be taken. The usual 128 overflow when a crowd comes back at once, and
-/// the system drops or resets what is too many.
+/// The maximum length of the listener's queue. The usual 128 overflow when many clients reconnect at once; then
+/// the system drops or resets connections.
 const BACKLOG: u32 = 1024;
 
-/// Where it listens unless told otherwise.
+/// The default address and port.
 pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(super) const PORT: u16 = 8000;
 
 #[derive(Args, Debug)]
 pub(super) struct Serve {
-    /// The address to listen on
-    #[arg(long, env = "HOST", default_value_t = HOST)]
+    /// Address to listen on
+    ///
+    /// [env: HOST]
+    #[arg(long, env = "HOST", default_value_t = HOST, hide_env = true, help_heading = "Server")]
     host: IpAddr,
 
-    /// The port to listen on; 0 for any that is free
-    #[arg(long, env = "PORT", default_value_t = PORT)]
+    /// Port to listen on
+    ///
+    /// 0 selects a free port.
+    ///
+    /// [env: PORT]
+    #[arg(long, env = "PORT", default_value_t = PORT, hide_env = true, help_heading = "Server")]
     port: u16,
 
-    /// Serve /metrics for Prometheus on this port of 127.0.0.1
-    #[arg(long, env = "SYMBOLON_METRICS_PORT", value_name = "PORT")]
+    /// Port of 127.0.0.1 on which /metrics is served for Prometheus
+    ///
+    /// Without a port, no metrics are served.
+    ///
+    /// [env: SYMBOLON_METRICS_PORT]
+    #[arg(
+        long,
+        env = "SYMBOLON_METRICS_PORT",
+        value_name = "PORT",
+        hide_env = true,
+        help_heading = "Server"
+    )]
     metrics_port: Option<u16>,
 
     #[command(flatten)]
-    config: Config,
+    settings: Settings,
 }
 
 impl Serve {
+    pub(super) fn config(self) -> Config {
+        self.settings.0
+    }
+
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let Self {
-            host,
-            port,
-            metrics_port,
-            config,
-        } = self;
-        // First of all, so that nothing is made where nothing can be served.
-        let listener = bind(host, port)?;
+        let host = self.host;
+        // Before the database is opened, so that an error here creates no files.
+        let listener = bind(host, self.port)?;
         let address = listener.local_addr()?;
-        let metrics = metrics_port.map(|port| bind(Ipv4Addr::LOCALHOST.into(), port));
-        let metrics = metrics.transpose()?;
-        let symbolon = database::create(config).await?;
+        let metrics = self.metrics_port.map(|port| bind(HOST, port)).transpose()?;
+        let symbolon = database::create(self.config()).await?;
         let app = symbolon.own_routes();
         let shutdown = shutdown()?;
         writeln!(
@@ -66,12 +81,12 @@ impl Serve {
         if !host.is_loopback() {
             tracing::warn!(
                 %address,
-                "passwords and tokens arrive unencrypted: let a proxy in front speak TLS"
+                "passwords and tokens arrive unencrypted: let a reverse proxy terminate TLS"
             );
         }
         if let Some(listener) = metrics {
             let symbolon = symbolon.clone();
-            // Ends with the process.
+            // It runs until the process ends.
             tokio::spawn(async move { symbolon.serve_metrics(listener, pending()).await });
         }
         symbolon.serve(app, listener, shutdown).await?;
@@ -85,7 +100,7 @@ fn bind(host: IpAddr, port: u16) -> Result<TcpListener, String> {
             IpAddr::V4(_) => TcpSocket::new_v4(),
             IpAddr::V6(_) => TcpSocket::new_v6(),
         }?;
-        // Connections of a server before this one may still be closing.
+        // Connections of a previous server on this port may still be closing.
         socket.set_reuseaddr(true)?;
         socket.bind((host, port).into())?;
         socket.listen(BACKLOG)
@@ -93,7 +108,7 @@ fn bind(host: IpAddr, port: u16) -> Result<TcpListener, String> {
     listen().map_err(|error: io::Error| format!("cannot listen on {host} port {port}: {error}"))
 }
 
-/// Ends at the first SIGTERM or SIGINT.
+/// Installs the signal handlers. The future completes at the first SIGTERM or SIGINT.
 fn shutdown() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

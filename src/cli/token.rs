@@ -4,10 +4,11 @@ use std::error::Error;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use symbolon::{LiveToken, Operator};
+use serde_json::json;
+use symbolon::{Config, LiveToken, Operator};
 
-use super::database::{Database, named};
-use super::output::{Entry, Instant, Output, or_dash};
+use super::database::{Database, find_user};
+use super::output::{Output, Row, Timestamp, or_dash};
 use super::prompt;
 
 #[derive(Args, Debug)]
@@ -24,76 +25,80 @@ pub(super) struct Token {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the tokens that are live, session tokens before access tokens, each by the start of its digest
+    /// List the live tokens, each by the first characters of its digest
+    ///
+    /// Session tokens are listed before access tokens.
     List,
-    /// End every token of a user, or of all users; a running server refuses them from the next request on
+    /// Revoke all tokens of a user, or of all users
+    ///
+    /// A running server refuses the tokens from the next request on.
     Revoke {
         #[command(flatten)]
-        whose: Whose,
+        owner: TokenOwner,
 
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Forget the tokens that are dead; they are then answered TOKEN_INVALID instead of TOKEN_EXPIRED
+    /// Delete the tokens that are expired or revoked
+    ///
+    /// The server then refuses them as TOKEN_INVALID instead of TOKEN_EXPIRED.
     Purge,
 }
 
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-struct Whose {
-    /// The user, however the name is spelt
+struct TokenOwner {
+    /// Name of the user
     username: Option<String>,
 
-    /// End the sessions and the access tokens of all users, for example after a leak
+    /// Revoke the session tokens and access tokens of all users, for example after a leak
     #[arg(long)]
     all: bool,
 }
 
 impl Token {
-    pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let Self {
-            command,
-            database,
-            output,
-        } = self;
-        database
-            .operate(async |operator| match command {
-                Command::List => list(operator, &output).await,
-                Command::Revoke { whose, yes } => match whose.username {
-                    Some(username) => revoke(operator, &output, &username).await,
-                    None => revoke_all(operator, &output, yes).await,
-                },
-                Command::Purge => purge(operator, &output).await,
-            })
-            .await
+    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
+        let output = self.output;
+        let work = async |operator: &Operator| match self.command {
+            Command::List => list(operator, &output).await,
+            Command::Revoke { owner, yes } => match owner.username {
+                Some(username) => revoke(operator, &output, &username).await,
+                None => revoke_all(operator, &output, yes).await,
+            },
+            Command::Purge => {
+                let purged = operator.purge().await?;
+                let sentence = format!("expired and revoked tokens deleted: {purged}");
+                Ok(output.print_result(&json!({ "purged": purged }), &sentence)?)
+            }
+        };
+        self.database.operate(config, work).await
     }
 }
 
-/// A live token, as it is printed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Live<'a> {
+struct TokenRow<'a> {
     user_id: String,
     username: &'a str,
     name: Option<&'a str>,
     token: &'a str,
-    expires_at: Option<Instant>,
+    expires_at: Option<Timestamp>,
 }
 
-impl<'a> From<&'a LiveToken> for Live<'a> {
-    fn from(live: &'a LiveToken) -> Self {
+impl<'a> From<&'a LiveToken> for TokenRow<'a> {
+    fn from(token: &'a LiveToken) -> Self {
         Self {
-            user_id: live.user.id.to_string(),
-            username: &live.user.username,
-            name: live.name.as_deref(),
-            token: &live.token,
-            expires_at: live.expires_at.map(Instant),
+            user_id: token.user.id.to_string(),
+            username: &token.user.username,
+            name: token.name.as_deref(),
+            token: &token.token,
+            expires_at: token.expires_at.map(Timestamp),
         }
     }
 }
 
-impl Entry for Live<'_> {
+impl Row for TokenRow<'_> {
     const COLUMNS: &'static [&'static str] = &["username", "name", "token", "expires"];
 
     fn cells(&self) -> Vec<String> {
@@ -107,11 +112,11 @@ impl Entry for Live<'_> {
 }
 
 async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>> {
-    let mut lines = output.list();
+    let mut table = output.table();
     let mut after = None;
     loop {
         let sessions = operator.sessions(after).await?;
-        lines.print(&sessions.iter().map(Live::from).collect::<Vec<_>>())?;
+        table.print(&sessions.iter().map(TokenRow::from).collect::<Vec<_>>())?;
         let Some(last) = sessions.last() else {
             break;
         };
@@ -123,17 +128,9 @@ async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>
         if tokens.is_empty() {
             return Ok(());
         }
-        lines.print(&tokens.iter().map(Live::from).collect::<Vec<_>>())?;
+        table.print(&tokens.iter().map(TokenRow::from).collect::<Vec<_>>())?;
         after = tokens.last().and_then(|last| last.id);
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Ended<'a> {
-    user_id: String,
-    username: &'a str,
-    revoked: u32,
 }
 
 async fn revoke(
@@ -141,47 +138,18 @@ async fn revoke(
     output: &Output,
     username: &str,
 ) -> Result<(), Box<dyn Error>> {
-    let user = named(operator, username).await?;
+    let user = find_user(operator, username).await?;
     let revoked = operator.revoke_tokens(user.id).await?;
     let username = &user.username;
+    let value = json!({ "userId": user.id.to_string(), "username": username, "revoked": revoked });
     let sentence = format!("live tokens of {username} revoked: {revoked}");
-    let user_id = user.id.to_string();
-    let done = Ended {
-        user_id,
-        username,
-        revoked,
-    };
-    Ok(output.tell(&done, &sentence)?)
-}
-
-#[derive(Serialize)]
-struct AllEnded {
-    revoked: u64,
+    Ok(output.print_result(&value, &sentence)?)
 }
 
 async fn revoke_all(operator: &Operator, output: &Output, yes: bool) -> Result<(), Box<dyn Error>> {
-    if !yes {
-        if !prompt::is_attended() {
-            let why =
-                "standard input is not a terminal; --yes revokes all tokens without a question";
-            return Err(why.into());
-        }
-        if !prompt::confirm("end the sessions and access tokens of all users?")? {
-            return Err("no token is revoked".into());
-        }
-    }
+    let question = "revoke the session tokens and access tokens of all users?";
+    prompt::confirm(yes, question, "no token is revoked")?;
     let revoked = operator.revoke_all_tokens().await?;
     let sentence = format!("live tokens of all users revoked: {revoked}");
-    Ok(output.tell(&AllEnded { revoked }, &sentence)?)
-}
-
-#[derive(Serialize)]
-struct Forgotten {
-    purged: u64,
-}
-
-async fn purge(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>> {
-    let purged = operator.purge().await?;
-    let sentence = format!("dead tokens forgotten: {purged}");
-    Ok(output.tell(&Forgotten { purged }, &sentence)?)
+    Ok(output.print_result(&json!({ "revoked": revoked }), &sentence)?)
 }

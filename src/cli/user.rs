@@ -5,11 +5,11 @@ use std::error::Error;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use symbolon::{Operator, Registration, Role, User};
+use symbolon::{Config, Operator, Registration, Role, User};
 
-use super::database::{Database, named};
+use super::database::{Database, find_user};
 use super::import::Import;
-use super::output::{Entry, Instant, Output, or_dash};
+use super::output::{Output, Row, Timestamp, or_dash};
 use super::prompt;
 
 #[derive(Args, Debug)]
@@ -26,44 +26,41 @@ pub(super) struct Users {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Add an account, even where registration is closed
+    /// Add a user, also if registration is closed
     ///
-    /// The password is asked for on a terminal, and otherwise read from standard input, which has it
-    /// in a line.
+    /// The password is typed on the terminal, or is a line of standard input if that is not a terminal.
     Add(Add),
-    /// Take over the users of another system, with their passwords or hashes
+    /// Import users of another system, with their passwords or password hashes
     ///
-    /// Those that exist are left as they are, so it can simply be run again. Rows that cannot be accounts
-    /// are told, and the others kept.
+    /// Existing users do not change, so that an import can be repeated. Invalid rows are reported and skipped.
     Import(Import),
-    /// List all accounts
+    /// List all users
     List,
-    /// Show an account
-    Show(Whom),
-    /// Give an account another password, and end its tokens
+    /// Print a user
+    Show(Username),
+    /// Set the password of a user, and revoke all tokens of the user
     ///
-    /// The password is asked for on a terminal, and otherwise read from standard input, which has it
-    /// in a line.
-    SetPassword(Whom),
-    /// Give an account another role
+    /// The password is typed on the terminal, or is a line of standard input if that is not a terminal.
+    SetPassword(Username),
+    /// Set the role of a user
     SetRole {
         #[command(flatten)]
-        whom: Whom,
+        user: Username,
 
-        /// What the account may do
+        /// The new role
         #[arg(ignore_case = true, value_parser = role())]
         role: Role,
     },
-    /// Let nobody sign in to an account any more, and end its tokens
-    Disable(Whom),
-    /// Let people sign in to an account again
-    Enable(Whom),
-    /// Delete an account
+    /// Disable a user, and revoke all tokens of the user
+    Disable(Username),
+    /// Enable a disabled user
+    Enable(Username),
+    /// Delete a user
     Delete {
         #[command(flatten)]
-        whom: Whom,
+        user: Username,
 
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -71,21 +68,21 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct Add {
-    /// The name, 1 to 64 characters
+    /// Name of the user, 1 to 64 characters
     username: String,
 
-    /// The e-mail address; it is not verified
+    /// E-mail address, which is not verified
     #[arg(long)]
     email: Option<String>,
 
-    /// Let the account do whatever concerns any account; so the first admin is made
+    /// Give the user the role admin
     #[arg(long)]
     admin: bool,
 }
 
 #[derive(Args, Debug)]
-struct Whom {
-    /// The user, however the name is spelt
+struct Username {
+    /// Name of the user
     username: String,
 }
 
@@ -100,59 +97,52 @@ fn role() -> impl TypedValueParser<Value = Role> {
 }
 
 impl Users {
-    pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let Self {
-            command,
-            database,
-            output,
-        } = self;
-        database
-            .operate(async |operator| command.run(operator, &output).await)
-            .await
+    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
+        let work = async |operator: &Operator| self.command.run(operator, &self.output).await;
+        self.database.operate(config, work).await
     }
 }
 
 impl Command {
     async fn run(self, operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>> {
-        let find = async |whom: Whom| named(operator, &whom.username).await;
-        let (user, what) = match self {
+        let find = async |user: Username| find_user(operator, &user.username).await;
+        let (user, change) = match self {
             Self::Add(new) => (new.run(operator).await?, "is added"),
             Self::Import(import) => return import.run(operator, output).await,
             Self::List => return list(operator, output).await,
-            Self::Show(whom) => return Ok(output.show(&UserRecord::from(&find(whom).await?))?),
-            Self::SetPassword(whom) => {
-                let id = find(whom).await?.id;
-                let password = prompt::new_password()?;
+            Self::Show(user) => return Ok(output.print_row(&UserRow::from(&find(user).await?))?),
+            Self::SetPassword(user) => {
+                let id = find(user).await?.id;
+                let password = prompt::read_new_password()?;
                 let user = operator.set_password(id, &password).await?;
-                (user, "has another password, and no tokens any more")
+                (user, "has a new password; all tokens are revoked")
             }
-            Self::SetRole { whom, role } => {
-                let user = operator.set_role(find(whom).await?.id, role).await?;
-                let what = match role {
+            Self::SetRole { user, role } => {
+                let user = operator.set_role(find(user).await?.id, role).await?;
+                let change = match role {
                     Role::User => "is a user",
                     Role::Admin => "is an admin",
                 };
-                (user, what)
+                (user, change)
             }
-            Self::Disable(whom) => {
-                let user = operator.disable(find(whom).await?.id).await?;
-                (user, "is disabled, and has no tokens any more")
+            Self::Disable(user) => {
+                let user = operator.disable(find(user).await?.id).await?;
+                (user, "is disabled; all tokens are revoked")
             }
-            Self::Enable(whom) => {
-                let user = operator.enable(find(whom).await?.id).await?;
-                (user, "may sign in")
+            Self::Enable(user) => {
+                let user = operator.enable(find(user).await?.id).await?;
+                (user, "is enabled")
             }
-            Self::Delete { whom, yes } => {
-                let user = find(whom).await?;
-                if !yes {
-                    confirm_deletion(&user)?;
-                }
+            Self::Delete { user, yes } => {
+                let user = find(user).await?;
+                let question = format!("delete {}?", user.username);
+                prompt::confirm(yes, &question, "nothing is deleted")?;
                 operator.delete(user.id).await?;
                 (user, "is deleted")
             }
         };
-        let sentence = format!("{} {what}", user.username);
-        Ok(output.tell(&UserRecord::from(&user), &sentence)?)
+        let sentence = format!("{} {change}", user.username);
+        Ok(output.print_result(&UserRow::from(&user), &sentence)?)
     }
 }
 
@@ -161,29 +151,19 @@ impl Add {
         let new = Registration {
             username: self.username,
             email: self.email,
-            password: prompt::new_password()?,
+            password: prompt::read_new_password()?,
         };
         let role = if self.admin { Role::Admin } else { Role::User };
         Ok(operator.add_user(&new, role).await?)
     }
 }
 
-fn confirm_deletion(user: &User) -> Result<(), Box<dyn Error>> {
-    if !prompt::is_attended() {
-        return Err("nobody can be asked here; --yes deletes without asking".into());
-    }
-    if !prompt::confirm(&format!("delete {}?", user.username))? {
-        return Err("nothing is deleted".into());
-    }
-    Ok(())
-}
-
 async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>> {
-    let mut lines = output.list();
+    let mut table = output.table();
     let mut after = None;
     loop {
         let users = operator.users(after).await?;
-        lines.print(&users.iter().map(UserRecord::from).collect::<Vec<_>>())?;
+        table.print(&users.iter().map(UserRow::from).collect::<Vec<_>>())?;
         let Some(last) = users.last() else {
             return Ok(());
         };
@@ -191,20 +171,20 @@ async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>
     }
 }
 
-/// An account, as it is printed: the names and values that GraphQL has too.
+/// A user with the field names and values of the GraphQL type `User`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct UserRecord<'a> {
+struct UserRow<'a> {
     id: String,
     username: &'a str,
     email: Option<&'a str>,
     role: &'static str,
-    created_at: Instant,
-    last_sign_in_at: Option<Instant>,
-    disabled_at: Option<Instant>,
+    created_at: Timestamp,
+    last_sign_in_at: Option<Timestamp>,
+    disabled_at: Option<Timestamp>,
 }
 
-impl<'a> From<&'a User> for UserRecord<'a> {
+impl<'a> From<&'a User> for UserRow<'a> {
     fn from(user: &'a User) -> Self {
         Self {
             id: user.id.to_string(),
@@ -214,14 +194,14 @@ impl<'a> From<&'a User> for UserRecord<'a> {
                 Role::User => "USER",
                 Role::Admin => "ADMIN",
             },
-            created_at: Instant(user.created_at),
-            last_sign_in_at: user.last_sign_in_at.map(Instant),
-            disabled_at: user.disabled_at.map(Instant),
+            created_at: Timestamp(user.created_at),
+            last_sign_in_at: user.last_sign_in_at.map(Timestamp),
+            disabled_at: user.disabled_at.map(Timestamp),
         }
     }
 }
 
-impl Entry for UserRecord<'_> {
+impl Row for UserRow<'_> {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "username",
@@ -233,10 +213,9 @@ impl Entry for UserRecord<'_> {
     ];
 
     fn cells(&self) -> Vec<String> {
-        let state = if self.disabled_at.is_some() {
-            "disabled"
-        } else {
-            "active"
+        let state = match self.disabled_at {
+            Some(_) => "disabled",
+            None => "active",
         };
         vec![
             self.id.clone(),

@@ -1,85 +1,34 @@
-//! Limits of a GraphQL document.
+//! Limits on GraphQL documents.
 
-use clap::{ArgAction, Args};
+use super::with_defaults;
 
-use crate::config::ranges;
+with_defaults! {
+    /// Limits on GraphQL documents. The error `LIMIT_EXCEEDED` names the limit that a document exceeds.
+    pub struct Limits {
+        /// Maximum size of a document, in bytes.
+        pub document_bytes: usize = 32_768,
 
-/// Limits of a GraphQL document. The error `LIMIT_EXCEEDED` names the limit that a document exceeds.
-#[derive(Args, Clone, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Largest length of a document, in bytes.
-    #[arg(
-        long = "limit-document-bytes",
-        env = "SYMBOLON_LIMIT_DOCUMENT_BYTES",
-        value_name = "N",
-        default_value_t = 32768,
-        value_parser = |text: &str| ranges::LIMIT_DOCUMENT_BYTES.parse::<usize>(text)
-    )]
-    pub document_bytes: usize,
+        /// Maximum number of lexical tokens of a document
+        /// ([GraphQL, section 2.1.6](https://spec.graphql.org/October2021/#sec-Language.Source-Text.Lexical-Tokens)),
+        /// and of values in its variables.
+        pub tokens: usize = 4000,
 
-    /// Largest number of tokens of a document, and of values in its variables.
-    #[arg(
-        long = "limit-tokens",
-        env = "SYMBOLON_LIMIT_TOKENS",
-        value_name = "N",
-        default_value_t = 4000,
-        value_parser = |text: &str| ranges::LIMIT_TOKENS.parse::<usize>(text)
-    )]
-    pub tokens: usize,
+        /// Maximum depth of nested brackets in a document and in its variables.
+        pub nesting: usize = 50,
 
-    /// Largest nesting of brackets in a document and of values in its variables.
-    #[arg(
-        long = "limit-nesting",
-        env = "SYMBOLON_LIMIT_NESTING",
-        value_name = "N",
-        default_value_t = 50,
-        value_parser = |text: &str| ranges::LIMIT_NESTING.parse::<usize>(text)
-    )]
-    pub nesting: usize,
+        /// Maximum number of selections and directives of an operation, after its fragments are expanded.
+        pub selections: usize = 2000,
 
-    /// Largest number of selections and of their directives, with fragments expanded.
-    #[arg(
-        long = "limit-selections",
-        env = "SYMBOLON_LIMIT_SELECTIONS",
-        value_name = "N",
-        default_value_t = 2000,
-        value_parser = |text: &str| ranges::LIMIT_SELECTIONS.parse::<usize>(text)
-    )]
-    pub selections: usize,
+        /// Maximum depth of nested fields.
+        pub depth: usize = 20,
 
-    /// Largest depth of fields within fields.
-    #[arg(
-        long = "limit-depth",
-        env = "SYMBOLON_LIMIT_DEPTH",
-        value_name = "N",
-        default_value_t = 20,
-        value_parser = |text: &str| ranges::LIMIT_DEPTH.parse::<usize>(text)
-    )]
-    pub depth: usize,
+        /// Maximum number of fields at the root of an operation.
+        pub root_fields: usize = 50,
 
-    /// Largest number of root fields of an operation, with fragments expanded.
-    #[arg(
-        long = "limit-root-fields",
-        env = "SYMBOLON_LIMIT_ROOT_FIELDS",
-        value_name = "N",
-        default_value_t = 50,
-        value_parser = |text: &str| ranges::LIMIT_ROOT_FIELDS.parse::<usize>(text)
-    )]
-    pub root_fields: usize,
+        /// Maximum number of fields to resolve. The fields of a list are multiplied by its maximum length.
+        pub complexity: usize = 5000,
 
-    /// Largest complexity of a document: its number of fields. The fields of a list are multiplied by the
-    /// largest number of its entries.
-    #[arg(
-        long = "limit-complexity",
-        env = "SYMBOLON_LIMIT_COMPLEXITY",
-        value_name = "N",
-        default_value_t = 5000,
-        value_parser = |text: &str| ranges::LIMIT_COMPLEXITY.parse::<usize>(text)
-    )]
-    pub complexity: usize,
-
-    /// Allow introspection of the schema. If it is disabled, error messages do not suggest names either.
-    #[arg(long, env = "SYMBOLON_INTROSPECTION", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
-    pub introspection: bool,
+        /// Whether clients can query the schema. If not, error messages suggest no names either.
+        pub introspection: bool = true,
+    }
 }

@@ -7,6 +7,7 @@ pub(crate) mod confusables;
 pub(crate) mod credentials;
 pub(crate) mod email;
 pub(crate) mod identity;
+#[cfg(feature = "server")]
 pub(crate) mod imported_user;
 pub(crate) mod live_token;
 pub(crate) mod pagination;

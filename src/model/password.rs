@@ -86,6 +86,7 @@ fn fold(text: &str) -> String {
 
 impl Password {
     /// Parses a password from another system, which may be weak.
+    #[cfg(feature = "server")]
     pub(crate) fn parse_imported(text: &str) -> Result<Self, FieldError> {
         Self::prepare(text, "password")
     }
@@ -160,6 +161,7 @@ impl PasswordHash {
     }
 
     /// Parses a hash of another system. Fails with a reason if no password can match it.
+    #[cfg(any(test, feature = "server"))]
     pub(crate) fn parse_imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
         HashParts::parse(text, max_memory_kib)?;
         Ok(Self(format!("{IMPORTED}{text}")))

@@ -13,8 +13,10 @@ use crate::model::CLOCK_TOLERANCE;
 /// A rate limit. `20/80` allows 20 attempts at once, and 80 attempts an hour in the long run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    burst: u32,
-    per_hour: u32,
+    /// Attempts at once, 1 to 1,000,000.
+    pub burst: u32,
+    /// Attempts per hour in the long run, 1 to 1,000,000.
+    pub per_hour: u32,
 }
 
 impl Rate {
@@ -61,15 +63,13 @@ impl FromStr for Rate {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let malformed = "not a rate such as 20/80: 20 at once, 80 an hour; each 1 to 1000000";
-        let (burst, per_hour) = text.split_once('/').ok_or(malformed)?;
-        let parse = |number: &str| {
-            let number = number.parse().ok();
-            number.filter(|number| (1..=1_000_000).contains(number))
-        };
-        let numbers = parse(burst).zip(parse(per_hour));
-        let (burst, per_hour) = numbers.ok_or(malformed)?;
-        Ok(Self { burst, per_hour })
+        let rate = text.split_once('/').and_then(|(burst, per_hour)| {
+            Some(Self {
+                burst: burst.parse().ok()?,
+                per_hour: per_hour.parse().ok()?,
+            })
+        });
+        rate.ok_or("not a rate such as 20/80: 20 attempts at once, 80 per hour in the long run")
     }
 }
 

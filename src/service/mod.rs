@@ -8,6 +8,7 @@ mod hash_algorithms;
 mod hash_queue;
 pub(crate) mod identity_cache;
 pub(crate) mod identity_cache_check;
+#[cfg(feature = "server")]
 pub(crate) mod import;
 pub(crate) mod passwords;
 pub(crate) mod profile;
@@ -42,6 +43,7 @@ use crate::service::access_tokens::AccessTokens;
 use crate::service::audit_trail::Audit;
 use crate::service::identity_cache::{IdentityCache, VerifiedToken};
 use crate::service::identity_cache_check::CacheCheck;
+#[cfg(feature = "server")]
 use crate::service::import::Import;
 use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
@@ -61,6 +63,7 @@ pub(crate) struct Services {
     pub(crate) audit: Arc<Audit>,
     pub(crate) cache_check: CacheCheck,
     pub(crate) identities: IdentityCache,
+    #[cfg(feature = "server")]
     pub(crate) import: Import,
     pub(crate) sign_in: SignIn,
     pub(crate) tokens: Arc<Sessions>,

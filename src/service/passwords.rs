@@ -40,6 +40,7 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Passwords {
     argon2: Argon2,
+    #[cfg(feature = "server")]
     threads: NonZeroUsize,
     queue: HashQueue,
 }
@@ -70,6 +71,7 @@ impl Passwords {
         };
         Ok(Self {
             argon2,
+            #[cfg(feature = "server")]
             threads,
             queue,
         })
@@ -77,11 +79,13 @@ impl Passwords {
 
     /// Accepts a hash that another system computed. Fails with a reason if no password can be verified
     /// against it.
+    #[cfg(any(test, feature = "server"))]
     pub(crate) fn import(&self, hash: &str) -> Result<PasswordHash, &'static str> {
         PasswordHash::parse_imported(hash, max_memory_kib(self.argon2))
     }
 
     /// Returns the number of hashing threads.
+    #[cfg(feature = "server")]
     pub(crate) fn threads(&self) -> usize {
         self.threads.get()
     }

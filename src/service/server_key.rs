@@ -16,13 +16,13 @@ pub(crate) enum KeyError {
     )]
     Malformed(String),
     #[error("the key file {0} cannot be read: {1}")]
-    Read(PathBuf, io::Error),
+    Read(PathBuf, #[source] io::Error),
     #[error("the key file {0} can be read by others; `chmod 600` it")]
     Exposed(PathBuf),
     #[error("the key file {0} cannot be made: {1}")]
-    Create(PathBuf, io::Error),
+    Create(PathBuf, #[source] io::Error),
     #[error("no random bytes for a server key: {0}")]
-    Random(Error),
+    Random(#[source] Error),
 }
 
 /// Where the server key is.

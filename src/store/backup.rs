@@ -20,7 +20,7 @@ pub(crate) enum BackupError {
     #[error("{0} already exists")]
     Exists(PathBuf),
     #[error("{0} cannot be written: {1}")]
-    Write(PathBuf, io::Error),
+    Write(PathBuf, #[source] io::Error),
     #[error("the database cannot be copied: {0}")]
     Copy(#[from] DbErr),
     #[error("the copy is damaged: {0}")]

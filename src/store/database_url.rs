@@ -36,7 +36,7 @@ pub(crate) enum UrlError {
     #[error("the database URL has a parameter that Symbolon does not know: {0:?}")]
     Parameter(String),
     #[error("the database URL cannot be parsed: {0}")]
-    Malformed(sea_orm::sqlx::Error),
+    Malformed(#[source] sea_orm::sqlx::Error),
 }
 
 /// The location of a database.

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
 use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement};
 
-use crate::error::StartError;
+use crate::error::Error;
 use crate::model::imported_user::{ImportedPassword, ImportedUser};
 use crate::store::sqlite::connect_read_only;
 
@@ -29,14 +29,14 @@ impl FlaskDatabase {
     /// # Errors
     ///
     /// Fails if the file cannot be read, or has no such table.
-    pub fn open(path: &Path) -> impl Future<Output = Result<Self, StartError>> + Send {
+    pub fn open(path: &Path) -> impl Future<Output = Result<Self, Error>> + Send {
         // Boxed, so that this code is compiled with the library and not again with each program.
         Self::connect(path.to_owned()).boxed()
     }
 
-    async fn connect(file: PathBuf) -> Result<Self, StartError> {
+    async fn connect(file: PathBuf) -> Result<Self, Error> {
         let connection = connect_read_only(&file, false).await;
-        let connection = connection.map_err(StartError::new)?;
+        let connection = connection.map_err(Error::internal)?;
         let flask = Self { connection };
         flask.read_page(i64::MIN, 1).await?;
         Ok(flask)
@@ -47,12 +47,12 @@ impl FlaskDatabase {
     /// # Errors
     ///
     /// Fails if the file cannot be read.
-    pub async fn count(&self) -> Result<u64, StartError> {
+    pub async fn count(&self) -> Result<u64, Error> {
         let rows = self
             .query("SELECT count(*) FROM \"user\"".to_owned())
             .await?;
         let count = rows.first().map(|row| row.try_get_by_index::<i64>(0));
-        let count = count.transpose().map_err(StartError::new)?;
+        let count = count.transpose().map_err(Error::internal)?;
         Ok(count.and_then(|count| count.try_into().ok()).unwrap_or(0))
     }
 
@@ -62,7 +62,7 @@ impl FlaskDatabase {
     /// # Errors
     ///
     /// Fails if the file cannot be read.
-    pub async fn page(&self, after: i64) -> Result<Vec<FlaskRow>, StartError> {
+    pub async fn page(&self, after: i64) -> Result<Vec<FlaskRow>, Error> {
         self.read_page(after, PAGE).await
     }
 
@@ -71,33 +71,33 @@ impl FlaskDatabase {
     /// # Errors
     ///
     /// Fails if the connection cannot be closed.
-    pub async fn close(self) -> Result<(), StartError> {
-        self.connection.close().await.map_err(StartError::new)
+    pub async fn close(self) -> Result<(), Error> {
+        self.connection.close().await.map_err(Error::internal)
     }
 
-    async fn read_page(&self, after: i64, limit: u64) -> Result<Vec<FlaskRow>, StartError> {
+    async fn read_page(&self, after: i64, limit: u64) -> Result<Vec<FlaskRow>, Error> {
         let sql = format!("SELECT * FROM \"user\" WHERE id > {after} ORDER BY id LIMIT {limit}");
         self.query(sql).await?.iter().map(to_user).collect()
     }
 
-    fn query(&self, sql: String) -> BoxFuture<'_, Result<Vec<QueryResult>, StartError>> {
+    fn query(&self, sql: String) -> BoxFuture<'_, Result<Vec<QueryResult>, Error>> {
         let statement = Statement::from_string(self.connection.get_database_backend(), sql);
         let rows = self.connection.query_all_raw(statement);
         rows.map_err(|error| {
-            StartError::new(format!("not a database of the Flask original: {error}"))
+            Error::internal(format!("not a database of the Flask original: {error}"))
         })
         .boxed()
     }
 }
 
-fn to_user(row: &QueryResult) -> Result<FlaskRow, StartError> {
+fn to_user(row: &QueryResult) -> Result<FlaskRow, Error> {
     let columns = row.column_names();
     let mut required = ["username", "password_hash"].into_iter();
     if let Some(missing) = required.find(|name| !columns.iter().any(|column| column == name)) {
         let message = format!("the table user has no column {missing}");
-        return Err(StartError::new(message));
+        return Err(Error::internal(message));
     }
-    let id = row.try_get("", "id").map_err(StartError::new)?;
+    let id = row.try_get("", "id").map_err(Error::internal)?;
     let text = |name| row.try_get::<Option<String>>("", name);
     let user = match (text("username"), text("password_hash"), text("email")) {
         (Ok(Some(username)), Ok(Some(hash)), email) => Ok(ImportedUser {

@@ -9,8 +9,10 @@ mod change_counter;
 mod database;
 mod database_url;
 mod errors;
+#[cfg(feature = "server")]
 mod flask_database;
 mod heartbeat;
+#[cfg(feature = "server")]
 mod imported_users;
 mod invalidation;
 mod known_addresses;
@@ -33,11 +35,14 @@ mod users;
 pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::database::Store;
 pub(crate) use self::database_url::Location;
+#[cfg(feature = "server")]
 pub use self::flask_database::{FlaskDatabase, FlaskRow};
+#[cfg(feature = "server")]
 pub(crate) use self::imported_users::Taken;
 pub(crate) use self::invalidation::Epoch;
 pub(crate) use self::notifications::NOTIFICATION_BOUND;
 pub(crate) use self::open::Connections;
+pub(crate) use self::open_error::OpenError;
 pub(crate) use self::rate_limits::Bucket;
 pub(crate) use self::transaction::Transaction;
 pub(crate) use self::users::{NewUser, ProfileChange, TakenField};

@@ -18,18 +18,18 @@ pub(crate) enum OpenError {
     #[error("the folder {0} does not exist")]
     NoFolder(PathBuf),
     #[error("the database file {0} cannot be created: {1}")]
-    Create(PathBuf, io::Error),
+    Create(PathBuf, #[source] io::Error),
     #[error("the database file {0} cannot be read: {1}")]
-    Read(PathBuf, io::Error),
+    Read(PathBuf, #[source] io::Error),
     #[error(
         "the database file {0} has more than one name (hard links): SQLite would create a journal for each name \
          and lose changes; keep one name, or replace the others by symbolic links"
     )]
     HardLinked(PathBuf),
     #[error("the database {0} cannot be opened: {1}")]
-    Connect(Location, DbErr),
+    Connect(Location, #[source] DbErr),
     #[error("the database {0} cannot be opened: {1}")]
-    Server(Location, SqlxError),
+    Server(Location, #[source] SqlxError),
     #[error(
         "the database {0} was written by a newer version of Symbolon, which has the migration {1}; upgrade Symbolon"
     )]
@@ -43,7 +43,7 @@ pub(crate) enum OpenError {
     #[error("no schema of the search_path of {0} exists")]
     NoSchema(Location),
     #[error("the tables in {0} cannot be brought up to date: {1}")]
-    Migrate(Location, DbErr),
+    Migrate(Location, #[source] DbErr),
     #[error("the database {0} does not exist. {advice}", advice = ADVICE)]
     Missing(String),
     #[error(

@@ -88,7 +88,7 @@ impl TestApp {
         configure: impl FnOnce(&mut Config),
         routes: impl FnOnce(&Symbolon) -> Route,
     ) -> Self {
-        let mut config = Config::from_env().unwrap();
+        let mut config = Config::default();
         config.database_url = database_url(folder.path(), DATABASE_FILE).into();
         if on_postgres() {
             config.secret_key_file = Some(common_key().to_owned());

@@ -1,7 +1,7 @@
 //! Symbolon in an application with its own guarded type, whose data is in memory.
 
 use async_graphql::{Context, EmptySubscription, ID, MergedObject, Object, Result, SimpleObject};
-use symbolon::{Authenticated, Config, ContextExt, Symbolon};
+use symbolon::{Authenticated, ContextExt, Symbolon};
 use tokio::net::TcpListener;
 
 #[derive(SimpleObject)]
@@ -32,7 +32,7 @@ struct Query(symbolon::Query, Notes);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).ok_or("usage: embedder ADDRESS")?;
-    let symbolon = Symbolon::open(Config::from_env()?).await?;
+    let symbolon = Symbolon::open(symbolon_bench::config()).await?;
     let schema = symbolon
         .schema(
             Query::default(),

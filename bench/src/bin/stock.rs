@@ -5,7 +5,7 @@ use async_graphql::{EmptySubscription, MergedObject};
 use async_graphql_poem::GraphQL;
 use poem::listener::TcpListener;
 use poem::{Route, Server, post};
-use symbolon::{Config, Symbolon};
+use symbolon::Symbolon;
 
 // The type names of the product, so that the responses are identical.
 #[derive(Default, MergedObject)]
@@ -17,7 +17,7 @@ struct Mutation(symbolon::Mutation);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).ok_or("usage: stock ADDRESS")?;
-    let symbolon = Symbolon::open(Config::from_env()?).await?;
+    let symbolon = Symbolon::open(symbolon_bench::config()).await?;
     let schema = symbolon
         .schema(Query::default(), Mutation::default(), EmptySubscription)
         .finish();

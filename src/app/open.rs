@@ -1,0 +1,240 @@
+//! Builds the parts of an application from its configuration.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::background::repeat;
+use crate::clock::Clock;
+use crate::config::{Config, PostgresConfig, ThrottleConfig};
+use crate::error::StartError;
+use crate::http::{AppState, Capacity, IgnoredForwardedHeader, Metrics};
+use crate::model::password::PasswordRules;
+use crate::model::session::Lifetime;
+use crate::service::Services;
+use crate::service::access_tokens::AccessTokens;
+use crate::service::audit_trail::Audit;
+use crate::service::identity_cache::IdentityCache;
+use crate::service::identity_cache_check::CacheCheck;
+#[cfg(feature = "server")]
+use crate::service::import::Import;
+use crate::service::passwords::Passwords;
+use crate::service::server_key::{KeyError, KeySource};
+use crate::service::sessions::Sessions;
+use crate::service::sign_in::SignIn;
+use crate::service::throttle::{Rates, Throttle};
+use crate::service::token_watch::TokenWatches;
+use crate::service::user_administration::UserAdministration;
+use crate::service::users::Users;
+use crate::store::{Connections, Location, OpenError, Store};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The time between two purges.
+const PURGE_INTERVAL: Duration = Duration::from_mins(10);
+
+/// What happens if the database does not exist, or lacks migrations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Migrations {
+    /// The database is created and migrated.
+    Apply,
+    /// Opening fails. The server key is neither read nor created.
+    Require,
+}
+
+/// Checks the configuration, opens the database, and starts the background tasks.
+pub(super) async fn open(
+    config: Config,
+    clock: Clock,
+    migrations: Migrations,
+) -> Result<AppState, StartError> {
+    config.check()?;
+    let location = Location::parse(&config.database_url.0)
+        .map_err(|error| StartError::Configuration(error.into()))?;
+    let key_source = match migrations {
+        Migrations::Apply => key_source(&config, &location)?,
+        Migrations::Require => KeySource::Unused,
+    };
+    let lifetime = Lifetime::from_seconds(config.token_lifetime.into())
+        .map_err(|error| StartError::Configuration(error.into()))?;
+    let passwords = start_hashing(&config)?;
+    let rules = PasswordRules {
+        min_characters: config.password_min as usize,
+    };
+    // An unusable key is reported before a database is created. A new key is created only after the database
+    // is open.
+    let server_key = |error: KeyError| StartError::ServerKey(error.into());
+    let key = key_source.find().map_err(server_key)?;
+    let connections = connections(&config.postgres);
+    let store = match migrations {
+        Migrations::Apply => Store::open(location, connections).await,
+        Migrations::Require => Store::open_existing(location, connections).await,
+    };
+    let store = Arc::new(store.map_err(open_error)?);
+    let clock = match (clock, store.clock()) {
+        (Clock::System, Some(database)) => Clock::Database(database.clone()),
+        (clock, _) => clock,
+    };
+    let key = key.map_or_else(|| key_source.create(), Ok);
+    let key = key.map_err(server_key)?;
+    let audit = Arc::new(Audit::new(
+        Arc::clone(&store),
+        TimeDelta::days(config.audit_days.into()),
+    ));
+    let throttle = Arc::new(Throttle {
+        store: Arc::clone(&store),
+        clock: clock.clone(),
+        audit: Arc::clone(&audit),
+        passwords: Arc::clone(&passwords),
+        rates: rates(&config.throttle),
+    });
+    let tokens = Arc::new(Sessions {
+        store: Arc::clone(&store),
+        clock: clock.clone(),
+        key,
+        lifetime,
+        reuse: config.reuse,
+        max_age: TimeDelta::days(config.session_max_age.into()),
+    });
+    let services = Arc::new(Services {
+        access_tokens: AccessTokens {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            used: Mutex::default(),
+        },
+        accounts: UserAdministration {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            throttle: Arc::clone(&throttle),
+            rules,
+        },
+        #[cfg(feature = "server")]
+        import: Import {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            passwords,
+        },
+        sign_in: SignIn {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            throttle: Arc::clone(&throttle),
+            audit: Arc::clone(&audit),
+            tokens: Arc::clone(&tokens),
+        },
+        tokens,
+        token_watches: TokenWatches::default(),
+        users: Users {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            throttle,
+            rules,
+            open: config.registration,
+            listed_for: config.user_list.role(),
+        },
+        audit,
+        cache_check: CacheCheck::default(),
+        identities: IdentityCache::new(mebibytes(config.identity_cache), Arc::clone(&store)),
+        clock,
+        store,
+    });
+    start_background_tasks(&services);
+    Ok(AppState {
+        services,
+        capacity: Capacity::new(&config.http),
+        http: config.http,
+        limits: config.limits,
+        document_cache: mebibytes(config.document_cache),
+        metrics: Metrics::new(),
+        ignored_forwarding: IgnoredForwardedHeader::default(),
+    })
+}
+
+/// Starts the tasks that run until the services are dropped.
+fn start_background_tasks(services: &Arc<Services>) {
+    repeat("cache check", SECOND, services, |services| async move {
+        services.check_cache().await;
+    });
+    repeat("flush", SECOND, services, |services| async move {
+        log_failure("flush", services.flush().await);
+    });
+    repeat("purge", PURGE_INTERVAL, services, |services| async move {
+        log_failure("purge", services.purge().await);
+    });
+}
+
+/// Logs an error of a background task, which runs again after its interval. The store logs that the database
+/// is unavailable.
+fn log_failure(task: &str, result: Result<(), crate::Error>) {
+    if let Err(error) = result
+        && !matches!(error, crate::Error::ServiceUnavailable { .. })
+    {
+        error.log(task);
+    }
+}
+
+/// Starts the threads that hash passwords.
+fn start_hashing(config: &Config) -> Result<Arc<Passwords>, StartError> {
+    let cores = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let passwords = Passwords::start(
+        config.argon2_memory,
+        config.argon2_iterations,
+        config.argon2_parallelism,
+        config.hash_threads.unwrap_or_else(cores),
+        config.hash_queue,
+    );
+    let passwords = passwords.map_err(|error| StartError::Hashing(error.into()))?;
+    Ok(Arc::new(passwords))
+}
+
+fn mebibytes(count: u32) -> u64 {
+    u64::from(count) * 1024 * 1024
+}
+
+fn rates(config: &ThrottleConfig) -> Option<Rates> {
+    if !config.enabled {
+        tracing::warn!("throttling is off: the number of password guesses is not limited");
+        return None;
+    }
+    Some(Rates {
+        account: config.account,
+        address: config.address,
+        registration: config.registrations,
+    })
+}
+
+fn connections(config: &PostgresConfig) -> Connections {
+    let millis = |millis: u32| Duration::from_millis(millis.into());
+    Connections {
+        readers: config.readers,
+        writers: config.writers,
+        acquire_timeout: millis(config.acquire_timeout),
+        statement_timeout: millis(config.statement_timeout),
+    }
+}
+
+/// Returns where the server key is: in the configuration, or in a file beside the SQLite database.
+fn key_source(config: &Config, database: &Location) -> Result<KeySource, StartError> {
+    if let Some(key) = &config.secret_key {
+        return Ok(KeySource::Given(key.0.clone()));
+    }
+    if let Some(file) = &config.secret_key_file {
+        return Ok(KeySource::GivenFile(file.clone()));
+    }
+    let file = database.file().ok_or(StartError::MissingServerKey)?;
+    let mut key_file = file.as_os_str().to_owned();
+    key_file.push(".key");
+    Ok(KeySource::OwnFile(PathBuf::from(key_file)))
+}
+
+fn open_error(error: OpenError) -> StartError {
+    match error {
+        OpenError::Newer(..) | OpenError::Older(_) | OpenError::Migrate(..) => {
+            StartError::Migration(error.into())
+        }
+        _ => StartError::Database(error.into()),
+    }
+}

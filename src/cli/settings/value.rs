@@ -1,0 +1,135 @@
+//! The types of settings: how they are read from text, and how the help shows their defaults.
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::builder::{OsStr, Resettable};
+use ipnet::IpNet;
+use symbolon::{Rate, Secret, UserList};
+
+/// The type of a setting.
+pub(super) trait Value: Clone + Send + Sync + 'static {
+    fn parse(text: &str) -> Result<Self, String>;
+
+    /// Returns the text of a default value. A value without text is not a default.
+    fn format(&self) -> Resettable<OsStr> {
+        Resettable::Reset
+    }
+}
+
+fn shown(text: String) -> Resettable<OsStr> {
+    Resettable::Value(text.into())
+}
+
+macro_rules! numbers {
+    ($($number:ty),+) => {$(
+        impl Value for $number {
+            fn parse(text: &str) -> Result<Self, String> {
+                text.trim().parse().map_err(|_| "not a whole number".to_owned())
+            }
+
+            fn format(&self) -> Resettable<OsStr> {
+                shown(self.to_string())
+            }
+        }
+    )+};
+}
+numbers!(u32, u64, usize);
+
+impl Value for Option<NonZeroUsize> {
+    fn parse(text: &str) -> Result<Self, String> {
+        let number = text.trim().parse();
+        number
+            .map(Some)
+            .map_err(|_| "not a whole number".to_owned())
+    }
+}
+
+impl Value for bool {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "on" | "true" | "t" | "yes" | "y" | "1" => Ok(true),
+            "off" | "false" | "f" | "no" | "n" | "0" => Ok(false),
+            _ => Err("neither `on` nor `off`".to_owned()),
+        }
+    }
+
+    fn format(&self) -> Resettable<OsStr> {
+        let text = if *self { "on" } else { "off" };
+        shown(text.to_owned())
+    }
+}
+
+impl Value for UserList {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "admins" => Ok(Self::Admins),
+            "members" => Ok(Self::Members),
+            _ => Err("neither `admins` nor `members`".to_owned()),
+        }
+    }
+
+    fn format(&self) -> Resettable<OsStr> {
+        let is_members = *self == Self::Members;
+        let text = if is_members { "members" } else { "admins" };
+        shown(text.to_owned())
+    }
+}
+
+impl Value for Rate {
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(str::to_owned)
+    }
+
+    fn format(&self) -> Resettable<OsStr> {
+        shown(self.to_string())
+    }
+}
+
+impl Value for Option<PathBuf> {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Some(text.into()))
+    }
+}
+
+impl Value for Vec<IpNet> {
+    fn parse(text: &str) -> Result<Self, String> {
+        let network = |text: &str| {
+            let address = || text.parse::<IpAddr>().map(IpNet::from);
+            let network = text.parse().or_else(|_| address());
+            network.map_err(|_| format!("{text:?} is not an address or a network"))
+        };
+        text.split(',').map(network).collect()
+    }
+}
+
+/// Origins as browsers send them (RFC 6454, section 6.2): without a path, also without a slash at the end.
+impl Value for Vec<String> {
+    fn parse(text: &str) -> Result<Self, String> {
+        let origin = |text: &str| {
+            let host = text.split_once("://").map_or("", |(_, host)| host);
+            let is_plain = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
+            if host.is_empty()
+                || !text.chars().all(is_plain)
+                || host.contains(['/', '?', '#', '@', '*'])
+            {
+                return Err(format!(
+                    "{text:?} is not an origin such as https://app.example.org"
+                ));
+            }
+            Ok(text.to_owned())
+        };
+        text.split(',').map(origin).collect()
+    }
+}
+
+impl Value for Secret {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(text.into())
+    }
+
+    fn format(&self) -> Resettable<OsStr> {
+        shown(self.reveal().to_owned())
+    }
+}
