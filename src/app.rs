@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
-use crate::http::{self, AppState, Capacity, IgnoredForwardedHeader, Metrics, Middleware};
+use crate::http::{self, AppState, Middleware};
 use crate::model::password::PasswordRules;
 use crate::model::session::Lifetime;
 use crate::operator::Operator;
@@ -180,15 +180,8 @@ impl Symbolon {
         };
         let services = Arc::new(services);
         start_tasks(&services);
-        let state = AppState {
-            services,
-            capacity: Capacity::new(&config.http),
-            http: config.http,
-            limits: config.limits,
-            document_cache: mebibytes(config.document_cache),
-            metrics: Metrics::new(),
-            ignored_forwarding: IgnoredForwardedHeader::default(),
-        };
+        let document_cache = mebibytes(config.document_cache);
+        let state = AppState::new(services, config.http, config.limits, document_cache);
         Ok(Self {
             state: Arc::new(state),
         })
