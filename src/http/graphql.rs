@@ -18,10 +18,11 @@ use crate::graphql::document_cache::DocumentCache;
 use crate::graphql::errors::refused;
 use crate::graphql::execution::{Executor, Operation, Outcome};
 use crate::http::error_responses::{self, Challenge, error_response};
+use crate::http::request_body;
 use crate::http::request_context::RequestContext;
 use crate::http::request_log::ExecutedOperation;
 use crate::http::state::AppState;
-use crate::http::{request_body, websocket};
+use crate::http::websocket;
 
 /// The endpoint that executes the operations of a schema.
 pub(super) struct GraphqlEndpoint<Q, M, S> {

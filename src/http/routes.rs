@@ -9,10 +9,12 @@ use crate::error::Error;
 use crate::graphql::{ObjectType, Schema, SubscriptionType};
 #[cfg(feature = "explorer")]
 use crate::http::explorer;
+use crate::http::forward_auth;
 use crate::http::graphql::GraphqlEndpoint;
+use crate::http::health;
 use crate::http::request_context::Middleware;
 use crate::http::state::AppState;
-use crate::http::{forward_auth, health, tokens};
+use crate::http::tokens;
 
 /// Returns the endpoint that executes the operations of a schema.
 pub(crate) fn graphql<Q, M, S>(
@@ -59,8 +61,10 @@ pub(crate) fn metrics(state: &Arc<AppState>) -> impl Endpoint<Output = Response>
     let state = Arc::clone(state);
     let response = move |_| {
         let services = &state.services;
-        let stale = services.cache_check.stale();
-        state.metrics.response(services.identities.bytes(), stale)
+        let differences = services.cache_check.stale();
+        state
+            .metrics
+            .response(services.identities.bytes(), differences)
     };
     poem::endpoint::make_sync(response).map_to_response()
 }

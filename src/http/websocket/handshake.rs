@@ -13,7 +13,7 @@ const SUBPROTOCOL: &str = "graphql-transport-ws";
 const VERSION: &str = "13";
 
 /// Returns whether the request asks for a WebSocket.
-pub(in crate::http) fn is_upgrade_request(request: &Request) -> bool {
+pub(crate) fn is_upgrade_request(request: &Request) -> bool {
     let upgrade = request.header(header::UPGRADE);
     request.method() == Method::GET
         && upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
