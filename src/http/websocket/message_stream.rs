@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::poll_fn;
 use futures_util::{SinkExt, StreamExt};
 use poem::Upgraded;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy, sink};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -120,28 +120,20 @@ impl MessageStream {
 
     /// Sends a close frame, and reads until the client closes the connection. Closing a connection with unread input
     /// resets it, possibly before the client has read the close frame.
-    pub(super) async fn close(&self, reason: CloseReason) -> Result<(), Error> {
+    pub(super) async fn close(self, reason: CloseReason) -> Result<(), Error> {
+        let stream = self.stream.into_inner();
+        let mut stream = stream.unwrap_or_else(PoisonError::into_inner);
         let frame = CloseFrame {
             code: reason.code.into(),
             reason: Utf8Bytes::from_static(reason.text),
         };
-        self.send_frame(Message::Close(Some(frame))).await?;
-        while let Some(Ok(_)) = poll_fn(|cx| self.stream().poll_next_unpin(cx)).await {
-            self.stream().get_mut().end_message();
+        stream.send(Message::Close(Some(frame))).await?;
+        while let Some(Ok(_)) = stream.next().await {
+            stream.get_mut().end_message();
         }
         // After an error, the rest of the message is unread.
-        let mut discarded = [0; BUFFER_BYTES];
-        loop {
-            let mut buffer = ReadBuf::new(&mut discarded);
-            poll_fn(|cx| {
-                let mut stream = self.stream();
-                Pin::new(&mut stream.get_mut().upgraded).poll_read(cx, &mut buffer)
-            })
-            .await?;
-            if buffer.filled().is_empty() {
-                return Ok(());
-            }
-        }
+        copy(&mut stream.get_mut().upgraded, &mut sink()).await?;
+        Ok(())
     }
 
     async fn send_frame(&self, message: Message) -> Result<(), Error> {

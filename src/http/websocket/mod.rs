@@ -69,9 +69,10 @@ where
         Error::BadRequest(message.to_owned())
     })?;
     let connection_guard = request.extensions().get::<ConnectionGuard>().cloned();
+    let session = Session::new(Arc::clone(state), client, Arc::clone(&context.id));
     let executor = SubscriptionExecutor {
         executor: Arc::clone(executor),
-        session: Session::new(Arc::clone(state), client, Arc::clone(&context.id)),
+        session: Arc::clone(&session),
     };
     let state = Arc::clone(state);
     tokio::spawn(async move {
@@ -79,26 +80,22 @@ where
         if let Ok(upgraded) = upgraded.await {
             let (limit, budget) = (state.http.body_limit, &state.memory_budget);
             let messages = MessageStream::new(upgraded, limit, budget).await;
-            serve(messages, executor, connection_guard).await;
+            serve(messages, session, executor, connection_guard).await;
         }
     });
     Ok(handshake::switching_protocols(&accept_key))
 }
 
 /// Serves a WebSocket until the client disconnects or the server closes it.
-async fn serve<Q, M, S>(
+async fn serve<E: async_graphql::Executor>(
     messages: MessageStream,
-    executor: SubscriptionExecutor<Q, M, S>,
+    session: Arc<Session>,
+    executor: E,
     mut connection_guard: Option<ConnectionGuard>,
-) where
-    Q: ObjectType + 'static,
-    M: ObjectType + 'static,
-    S: SubscriptionType + 'static,
-{
-    let session = Arc::clone(&executor.session);
+) {
     let (init_sender, init_receiver) = oneshot::channel();
     let reason = {
-        let protocol = run_protocol(&messages, executor, init_sender);
+        let protocol = run_protocol(&messages, &session, executor, init_sender);
         let protocol = AssertUnwindSafe(protocol).catch_unwind();
         let shutdown = async {
             match &mut connection_guard {
@@ -124,25 +121,21 @@ async fn serve<Q, M, S>(
 }
 
 /// Runs graphql-transport-ws. Returns the close reason, or `None` if the client has disconnected.
-async fn run_protocol<Q, M, S>(
+async fn run_protocol<E: async_graphql::Executor>(
     messages: &MessageStream,
-    executor: SubscriptionExecutor<Q, M, S>,
+    session: &Arc<Session>,
+    executor: E,
     init_sender: oneshot::Sender<InitResult>,
-) -> Option<CloseReason>
-where
-    Q: ObjectType + 'static,
-    M: ObjectType + 'static,
-    S: SubscriptionType + 'static,
-{
-    let (reading, initialising) = (Arc::clone(&executor.session), Arc::clone(&executor.session));
-    let input = move |cx: &mut Context<'_>| -> Poll<Option<io::Result<Message>>> {
+) -> Option<CloseReason> {
+    let initialising = Arc::clone(session);
+    let input = |cx: &mut Context<'_>| -> Poll<Option<io::Result<Message>>> {
         // The library polls again after it has taken the response, which is ready.
-        if reading.has_pending_error() {
+        if session.has_pending_error() {
             return Poll::Pending;
         }
         let message = ready!(messages.poll_message(cx));
         Poll::Ready(message.map(|message| {
-            reading.store_id_length(&message);
+            session.store_id_length(&message);
             Ok(Message::binary(message))
         }))
     };
