@@ -19,7 +19,7 @@ const ADDRESS_SHARE: usize = 4;
 /// The WebSockets of one address can use 1/8 of all connections, half of its share. The other half remains
 /// for requests.
 const ADDRESS_SOCKET_SHARE: usize = 8;
-/// The WebSockets of one user can use 1/16 of all connections, whatever their addresses are.
+/// The WebSockets of one user can use 1/16 of all connections, from any number of addresses.
 const USER_SOCKET_SHARE: usize = 16;
 
 /// Limits on WebSockets.

@@ -71,10 +71,10 @@ where
         }
         let document = Arc::clone(&prepared.document);
         let authentication = context.authentication.clone();
-        // With a cached identity, `recall` waits until all other requests that can run have got this far. One
+        // Waits, in `recall` or in `yield_now`, until all other requests that can run have got this far. One
         // check for changes by other processes then serves all of them, the processor executes the same code
-        // repeatedly, and a client that is woken by the first response reads several. Measured with 64
-        // connections: the same instructions take two thirds of the time.
+        // repeatedly, and a client that is woken by the first response reads several. With 64 connections,
+        // the same instructions take two thirds of the time (bench/README.md).
         if !authentication.recall().await {
             yield_now().await;
         }
