@@ -75,8 +75,8 @@ impl Write for BufferWriter {
 const REQUEST_TARGET: &str = "symbolon::request";
 
 /// The text format of tracing-subscriber. Lines for requests have the same format, but are formatted here. With
-/// tracing-subscriber's formatter, a `me` query takes 20 % more instructions (`bench/instructions`). Formatting the
-/// time anew for each line would take 4 % more.
+/// tracing-subscriber's formatter, a `me` query takes about 20 % more instructions (`bench/instructions`). Formatting the
+/// time anew for each line would take about 4 % more.
 #[derive(Default)]
 struct TextFormat(Format);
 

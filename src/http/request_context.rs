@@ -119,7 +119,8 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let outer = request.extensions().get::<RequestContext>();
-        // The context of another instance is replaced for this endpoint.
+        // `serve` and each of Symbolon's routes add the middleware. The inner one only calls its endpoint, which takes less
+        // than 1 % of a `me` query. The context of another instance is replaced for this endpoint.
         if outer.is_some_and(|outer| outer.authentication.belongs_to(&self.state.services)) {
             let response = self.endpoint.call(request).await;
             return response.map(IntoResponse::into_response);
