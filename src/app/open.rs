@@ -12,7 +12,7 @@ use crate::background::repeat;
 use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
-use crate::http::{AppState, Capacity, IgnoredForwardedHeader, Metrics};
+use crate::http::AppState;
 use crate::model::password::PasswordRules;
 use crate::model::session::Lifetime;
 use crate::service::Services;
@@ -142,15 +142,13 @@ pub(super) async fn open(
         store,
     });
     start_background_tasks(&services);
-    Ok(AppState {
+    let document_cache = mebibytes(config.document_cache);
+    Ok(AppState::new(
         services,
-        capacity: Capacity::new(&config.http),
-        http: config.http,
-        limits: config.limits,
-        document_cache: mebibytes(config.document_cache),
-        metrics: Metrics::new(),
-        ignored_forwarding: IgnoredForwardedHeader::default(),
-    })
+        config.http,
+        config.limits,
+        document_cache,
+    ))
 }
 
 /// Starts the tasks that run until the services are dropped.

@@ -1,30 +1,32 @@
-//! Browsers: which other origins' pages may use the API (Fetch standard, "CORS protocol").
+//! Requests from browsers: CORS (Fetch standard, section "CORS protocol"), and the origin of the page that
+//! sends a request.
 
-use poem::Request;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use poem::{IntoResponse, Response};
+use poem::{IntoResponse, Request, Response};
 
 use crate::config::HttpConfig;
 
+/// Fetch Metadata Request Headers, section "Sec-Fetch-Site".
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What a page may send: our own, and what Apollo Client and tracing add.
+/// The headers that a page can send: those that Symbolon reads, and those that Apollo Client and tracing
+/// libraries add.
 const REQUEST_HEADERS: &str = "accept, authorization, content-type, x-request-id, \
     apollographql-client-name, apollographql-client-version, apollo-require-preflight, \
     x-apollo-operation-id, x-apollo-operation-name, traceparent, tracestate, baggage, sentry-trace";
-/// What a page may read besides what every page may.
+/// The headers that a page can read, in addition to the CORS-safelisted response headers.
 const RESPONSE_HEADERS: &str = "retry-after, www-authenticate, x-request-id";
 
-/// The answer to a browser that asks whether a page of another origin may send its request;
-/// `None` for any other request, and where no other origin may: an app may have rules of its own.
-pub(super) fn preflight(request: &Request, config: &HttpConfig) -> Option<Response> {
-    let asks = !config.cors_origins.is_empty()
+/// Returns the response to a CORS preflight request. Returns `None` for any other request, and if no origins
+/// are configured: an embedding application can then answer preflight requests itself.
+pub(super) fn preflight_response(request: &Request, config: &HttpConfig) -> Option<Response> {
+    let is_preflight = !config.cors_origins.is_empty()
         && request.method() == Method::OPTIONS
         && request.header(header::ORIGIN).is_some()
         && request
             .header(header::ACCESS_CONTROL_REQUEST_METHOD)
             .is_some();
-    asks.then(|| {
+    is_preflight.then(|| {
         StatusCode::NO_CONTENT
             .with_header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE")
             .with_header(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS)
@@ -33,51 +35,52 @@ pub(super) fn preflight(request: &Request, config: &HttpConfig) -> Option<Respon
     })
 }
 
-/// The request's origin, if its pages may use the API.
-pub(super) fn allowed(headers: &HeaderMap, config: &HttpConfig) -> Option<HeaderValue> {
+/// Returns the `Origin` of the request if it is one of the configured origins.
+pub(super) fn allowed_origin(headers: &HeaderMap, config: &HttpConfig) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
-    let listed = config.cors_origins.iter();
-    listed
-        .into_iter()
-        .any(|listed| origin == listed)
-        .then(|| origin.clone())
+    let is_allowed = config.cors_origins.iter().any(|allowed| origin == allowed);
+    is_allowed.then(|| origin.clone())
 }
 
-/// Tells the browser that the page may read the answer.
-pub(super) fn allow(origin: Option<HeaderValue>, config: &HttpConfig, headers: &mut HeaderMap) {
+/// Adds the CORS response headers, with which pages of the allowed origin can read the response.
+pub(super) fn add_response_headers(
+    allowed_origin: Option<HeaderValue>,
+    config: &HttpConfig,
+    headers: &mut HeaderMap,
+) {
     if config.cors_origins.is_empty() {
         return;
     }
-    // The answer to another origin is another one.
-    headers.append(header::VARY, HeaderValue::from_static("Client"));
-    if let Some(origin) = origin {
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(origin) = allowed_origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         let exposed = HeaderValue::from_static(RESPONSE_HEADERS);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 }
 
-/// Whether a browser sends the request for a page of another origin than the one that it goes to.
-/// Not every browser says so of a WebSocket, or over plain HTTP (Fetch Metadata), but each names the page's
-/// origin; a proxy may have changed the host.
-pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
+/// Returns whether a page of an origin other than the server's sent the request.
+///
+/// Browsers send `Sec-Fetch-Site` to trustworthy URLs only, and some not for WebSockets. Without it, `Origin` is
+/// compared with `Host`, which a reverse proxy can have changed: then a request from the server's own page is
+/// taken for a cross-origin request.
+pub(super) fn is_cross_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return false;
     };
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
         return site != "same-origin";
     }
-    let page = origin.to_str().ok();
-    let page = page.and_then(|origin| Some(origin.split_once("://")?.1));
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    !page
+    let host = headers.get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok());
+    let origin = origin.to_str().ok();
+    let authority = origin.and_then(|origin| Some(origin.split_once("://")?.1));
+    !authority
         .zip(host)
-        .is_some_and(|(page, host)| page.eq_ignore_ascii_case(host))
+        .is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
 }
 
-/// Whether a browser sends the request on behalf of another site (Fetch Metadata, `Sec-Fetch-Site`).
+/// Returns whether a page of another site sent the request, according to `Sec-Fetch-Site`.
 pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
     headers
         .get(SEC_FETCH_SITE)

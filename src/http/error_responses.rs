@@ -1,4 +1,4 @@
-//! Tell errors outside GraphQL: status, challenge and a JSON body.
+//! Responses to requests that fail outside GraphQL: the status, a challenge, and a JSON body.
 
 use poem::error::ResponseError;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,31 +8,35 @@ use serde_json::json;
 
 use crate::error::{Error, Forbidden, Unauthenticated};
 
-/// What a refusal asks for (RFC 9110, section 11.6.1).
+/// The authentication scheme that a response asks for (RFC 9110, section 11.6.1).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Challenge<'a> {
-    /// RFC 7617. Browsers pop up a dialog at this.
+    /// RFC 7617. Browsers show a dialog for this challenge.
     Basic,
     /// RFC 6750.
     Bearer,
-    /// The same, of a token with these scopes.
-    Scopes(&'a [String]),
+    /// RFC 6750, for a token with these scopes.
+    BearerWithScopes(&'a [String]),
 }
 
-/// The answer to a request that is refused whole.
-pub(super) fn refuse(error: &Error, challenge: Challenge<'_>, request_id: &str) -> Response {
+/// Logs the error and returns the response to the request that failed.
+pub(super) fn error_response(
+    error: &Error,
+    challenge: Challenge<'_>,
+    request_id: &str,
+) -> Response {
     error.log(request_id);
-    let answer = error.details();
+    let details = error.details();
     let status = status(error);
     let mut body = json!({
         "error": status.canonical_reason(),
-        "message": answer.message,
-        "code": answer.code,
+        "message": details.message,
+        "code": details.code,
     });
-    if let Some(reason) = answer.reason {
+    if let Some(reason) = details.reason {
         body["reason"] = reason.into();
     }
-    if let Some(retry_after) = answer.retry_after {
+    if let Some(retry_after) = details.retry_after {
         body["retryAfter"] = retry_after.into();
     }
     if let Error::Internal(_) = error {
@@ -43,41 +47,41 @@ pub(super) fn refuse(error: &Error, challenge: Challenge<'_>, request_id: &str) 
         .with_header(header::CACHE_CONTROL, "no-store")
         .into_response();
     let headers = response.headers_mut();
-    if let Error::Unauthenticated(why) = error {
-        let challenge = match (challenge, why) {
-            (Challenge::Basic, _) => r#"Basic realm="symbolon", charset="UTF-8""#,
-            (_, Unauthenticated::TokenInvalid | Unauthenticated::TokenExpired) => {
-                r#"Bearer realm="symbolon", error="invalid_token""#
-            }
-            (_, _) => r#"Bearer realm="symbolon""#,
-        };
-        headers.insert(
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static(challenge),
-        );
-    }
-    if let (Error::Forbidden(Forbidden::ScopeRequired), Challenge::Scopes(scopes)) =
-        (error, challenge)
-    {
-        // RFC 6750, section 3.1.
-        let scopes = scopes.join(" ");
-        let challenge =
-            format!(r#"Bearer realm="symbolon", error="insufficient_scope", scope="{scopes}""#);
-        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
-        }
+    if let Some(challenge) = challenge_for(error, challenge) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     add_headers(error, headers);
     response
 }
 
-/// What an error says in headers, through whichever state.
+fn challenge_for(error: &Error, challenge: Challenge<'_>) -> Option<HeaderValue> {
+    let challenge = match (error, challenge) {
+        (Error::Unauthenticated(_), Challenge::Basic) => {
+            r#"Basic realm="symbolon", charset="UTF-8""#
+        }
+        (
+            Error::Unauthenticated(Unauthenticated::TokenInvalid | Unauthenticated::TokenExpired),
+            _,
+        ) => r#"Bearer realm="symbolon", error="invalid_token""#,
+        (Error::Unauthenticated(_), _) => r#"Bearer realm="symbolon""#,
+        (Error::Forbidden(Forbidden::ScopeRequired), Challenge::BearerWithScopes(scopes)) => {
+            let scopes = scopes.join(" ");
+            let challenge =
+                format!(r#"Bearer realm="symbolon", error="insufficient_scope", scope="{scopes}""#);
+            return HeaderValue::from_str(&challenge).ok();
+        }
+        _ => return None,
+    };
+    Some(HeaderValue::from_static(challenge))
+}
+
+/// Adds the headers that depend on the error only. GraphQL responses have them, too.
 pub(super) fn add_headers(error: &Error, headers: &mut HeaderMap) {
     match error {
         Error::MethodNotAllowed(methods) => {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
-        // What the client may still be sending is not read.
+        // The client can still be sending the body, which is not read.
         Error::RequestTimeout | Error::PayloadTooLarge => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -88,41 +92,18 @@ pub(super) fn add_headers(error: &Error, headers: &mut HeaderMap) {
     }
 }
 
-/// The status of a request that is refused whole.
+/// Returns the status of a request that fails with this error.
 pub(super) fn status(error: &Error) -> StatusCode {
     StatusCode::from_u16(error.details().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// For routes that an embedder left without the [`Middleware`](crate::Middleware).
+/// Makes errors of extractors usable in routes without the [`Middleware`](crate::Middleware).
 impl ResponseError for Error {
     fn status(&self) -> StatusCode {
         status(self)
     }
 
     fn as_response(&self) -> Response {
-        refuse(self, Challenge::Bearer, "none")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_lacks_a_scope_reads_which_ones_it_takes() {
-        let scopes = ["notes:read".to_owned(), "notes:write".to_owned()];
-        let asked = |error: Error| {
-            let response = refuse(&error, Challenge::Scopes(&scopes), "id");
-            let header = response.headers().get(header::WWW_AUTHENTICATE).cloned();
-            (response.status().as_u16(), header)
-        };
-        let lacking = HeaderValue::from_static(
-            r#"Bearer realm="symbolon", error="insufficient_scope", scope="notes:read notes:write""#,
-        );
-        assert_eq!(asked(Forbidden::ScopeRequired.into()), (403, Some(lacking)));
-        // Another token of the same user would not help.
-        assert_eq!(asked(Forbidden::RoleRequired.into()), (403, None));
-        let anybody = HeaderValue::from_static(r#"Bearer realm="symbolon""#);
-        assert_eq!(asked(Unauthenticated::Missing.into()), (401, Some(anybody)));
+        error_response(self, Challenge::Bearer, "none")
     }
 }

@@ -1,4 +1,4 @@
-//! `/` and `/explorer/`: the page that explores the API.
+//! `/` and `/explorer/`: the page for exploring the API in a browser.
 
 use std::io::Read;
 
@@ -10,7 +10,7 @@ use poem::{IntoResponse, Response, error::NotFoundError, handler};
 
 use crate::error::Error;
 
-/// The page.
+/// Returns the page.
 #[handler]
 pub(super) fn page() -> impl IntoResponse {
     Html(PAGE)
@@ -19,30 +19,27 @@ pub(super) fn page() -> impl IntoResponse {
         .with_header(header::CACHE_CONTROL, "no-cache")
 }
 
-/// A file of the page; its name changes with its content, so browsers may keep it.
+/// Returns a file of the page. Its name contains a hash of its content, so browsers can cache it forever.
 #[handler]
 pub(super) fn asset(Path(name): Path<String>, headers: &HeaderMap) -> poem::Result<Response> {
     let Asset {
         media_type, gzip, ..
     } = explorer::asset(&name).ok_or(NotFoundError)?;
     let accepted = headers.get(header::ACCEPT_ENCODING);
-    let accepted = accepted
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let compressed = accepted.contains("gzip");
-    let mut response = if compressed {
+    let accepted = accepted.and_then(|value| value.to_str().ok());
+    let response = if accepted.is_some_and(|encodings| encodings.contains("gzip")) {
         gzip.with_header(header::CONTENT_ENCODING, "gzip")
             .into_response()
     } else {
-        let mut plain = Vec::new();
-        let decoded = GzDecoder::new(*gzip).read_to_end(&mut plain);
-        decoded.map_err(Error::internal)?;
-        plain.into_response()
+        let mut decoded = Vec::new();
+        GzDecoder::new(*gzip)
+            .read_to_end(&mut decoded)
+            .map_err(Error::internal)?;
+        decoded.into_response()
     };
-    response = response
+    Ok(response
         .with_content_type(*media_type)
         .with_header(header::CACHE_CONTROL, "public, max-age=31536000, immutable")
         .with_header(header::VARY, "Accept-Encoding")
-        .into_response();
-    Ok(response)
+        .into_response())
 }

@@ -1,31 +1,33 @@
-//! `GET /auth`: who is asking, for a reverse proxy that stands before other services.
+//! `GET /auth`: authentication of requests to other services, for a reverse proxy.
 
 use poem::http::{HeaderValue, header};
 use poem::{IntoResponse, Request, Response, handler};
 
 use crate::error::Error;
-use crate::http::error_responses::{Challenge, refuse};
+use crate::http::error_responses::{Challenge, error_response};
 use crate::http::request_context::RequestContext;
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
 use crate::model::scopes::is_scope;
 use crate::model::user::Role;
 
-/// Says in headers whom the Bearer token speaks for, if what the query names is met. Such headers
-/// that arrive are not read: a client may have written them.
+/// Answers 200 with the identity of the Bearer token in the headers `X-Auth-*`, if the token has the scopes and the
+/// role in the query. Request headers of these names are ignored, because a client can send them.
 #[handler]
 pub(super) async fn check(request: &Request, context: RequestContext) -> poem::Result<Response> {
-    let needed = Needed::read(request)?;
-    let scopes: Vec<&str> = needed.scopes.iter().map(String::as_str).collect();
-    let requirement = Requirement::token(&scopes).with_role(needed.role);
-    let answer = match context.authentication.require(&requirement).await {
-        Ok(identity) => told(&identity)?,
-        Err(error) => refuse(&error, Challenge::Scopes(&needed.scopes), &context.id),
-    };
-    Ok(answer)
+    let (scopes, role) = parse_query(request)?;
+    let required: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let requirement = Requirement::token(&required).with_role(role);
+    match context.authentication.require(&requirement).await {
+        Ok(identity) => Ok(identity_response(&identity)?),
+        Err(error) => {
+            let challenge = Challenge::BearerWithScopes(&scopes);
+            Ok(error_response(&error, challenge, &context.id))
+        }
+    }
 }
 
-fn told(identity: &Identity) -> Result<Response, Error> {
+fn identity_response(identity: &Identity) -> Result<Response, Error> {
     let user = identity.user();
     let role = match user.role {
         Role::User => "USER",
@@ -42,34 +44,27 @@ fn told(identity: &Identity) -> Result<Response, Error> {
     )
 }
 
-/// What a service asks of whoever calls it: all of it.
-#[derive(Debug)]
-struct Needed {
-    scopes: Vec<String>,
-    role: Role,
-}
-
-impl Needed {
-    /// Whatever is not understood is refused: a requirement that is misspelt must not let anybody in.
-    fn read(request: &Request) -> Result<Self, Error> {
-        let bad = |why: &str| Error::BadRequest(why.to_owned());
-        let parameters = request
-            .params::<Vec<(String, String)>>()
-            .map_err(|_| bad("The query is not one of names and values."))?;
-        let mut needed = Self {
-            scopes: Vec::new(),
-            role: Role::User,
-        };
-        for (name, value) in parameters {
-            match name.as_str() {
-                "scope" if is_scope(&value) => needed.scopes.push(value),
-                "scope" => return Err(bad("`scope` is one scope; repeat it for several.")),
-                "role" if value.eq_ignore_ascii_case("user") => {}
-                "role" if value.eq_ignore_ascii_case("admin") => needed.role = Role::Admin,
-                "role" => return Err(bad("`role` is `user` or `admin`.")),
-                _ => return Err(bad("The parameters are `scope` and `role`.")),
+/// Returns the scopes and the role that the token must have. An unknown parameter is an error: a misspelt
+/// requirement must not grant access.
+fn parse_query(request: &Request) -> Result<(Vec<String>, Role), Error> {
+    let bad_request = |message: &str| Error::BadRequest(message.to_owned());
+    let parameters = request
+        .params::<Vec<(String, String)>>()
+        .map_err(|_| bad_request("The query string is malformed."))?;
+    let (mut scopes, mut role) = (Vec::new(), Role::User);
+    for (name, value) in parameters {
+        match name.as_str() {
+            "scope" if is_scope(&value) => scopes.push(value),
+            "scope" => {
+                return Err(bad_request(
+                    "`scope` must be one scope. Repeat the parameter for several scopes.",
+                ));
             }
+            "role" if value.eq_ignore_ascii_case("user") => {}
+            "role" if value.eq_ignore_ascii_case("admin") => role = Role::Admin,
+            "role" => return Err(bad_request("`role` must be `user` or `admin`.")),
+            _ => return Err(bad_request("The parameters are `scope` and `role`.")),
         }
-        Ok(needed)
     }
+    Ok((scopes, role))
 }

@@ -1,4 +1,4 @@
-//! `/graphql`: one operation a request, after the GraphQL over HTTP specification.
+//! `/graphql`: one operation for each request, according to the GraphQL over HTTP specification.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{ObjectType, Response as ErrorDetails, ServerError, SubscriptionType, Value};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::yield_now;
 
@@ -16,12 +17,14 @@ use crate::graphql::Schema;
 use crate::graphql::document_cache::DocumentCache;
 use crate::graphql::errors::refused;
 use crate::graphql::execution::{Executor, Operation, Outcome};
-use crate::http::error_responses::{Challenge, refuse};
+use crate::http::error_responses::{self, Challenge, error_response};
+use crate::http::request_body;
 use crate::http::request_context::RequestContext;
 use crate::http::request_log::ExecutedOperation;
-use crate::http::{AppState, error_responses, request_body, websocket};
+use crate::http::state::AppState;
+use crate::http::websocket;
 
-/// Answers the operations of a schema.
+/// The endpoint that executes the operations of a schema.
 pub(super) struct GraphqlEndpoint<Q, M, S> {
     state: Arc<AppState>,
     executor: Arc<Executor<Q, M, S>>,
@@ -44,14 +47,14 @@ where
         }
     }
 
-    async fn answer(
+    async fn execute(
         &self,
         request: &mut Request,
         context: &RequestContext,
     ) -> Result<Outcome, Error> {
         let operation = match *request.method() {
-            Method::POST => self.posted(request).await?,
-            Method::GET => from_query(request)?,
+            Method::POST => self.parse_body(request).await?,
+            Method::GET => parse_query_string(request)?,
             _ => return Err(Error::MethodNotAllowed("GET, POST")),
         };
         let prepared = self.executor.prepare(operation)?;
@@ -62,43 +65,45 @@ where
             }
             OperationType::Mutation => context.refuse_cross_site()?,
             OperationType::Subscription => {
-                let why = "Subscriptions are not served here.".to_owned();
-                return Err(Error::GraphqlValidationFailed(why));
+                let message = "Subscriptions require a WebSocket.".to_owned();
+                return Err(Error::GraphqlValidationFailed(message));
             }
         }
         let document = Arc::clone(&prepared.document);
         let authentication = context.authentication.clone();
-        // All requests that can run now come as far as this before the first one is answered: one look at
-        // the changes of other processes serves them all, a processor does the same work many times faster
-        // than different work by turns, and a client that reads the first answer is awake for the rest.
+        // Waits, in `recall` or in `yield_now`, until all other requests that can run have got this far. One
+        // check for changes by other processes then serves all of them, the processor executes the same code
+        // repeatedly, and a client that is woken by the first response reads several. With 64 connections,
+        // the same instructions take two thirds of the time (bench/README.md).
         if !authentication.recall().await {
             yield_now().await;
         }
-        let outcome = (self.executor)
+        let outcome = self
+            .executor
             .execute(prepared, authentication, &context.id)
             .await;
         if outcome.refused.is_none() {
             let ok = outcome.response.is_ok();
-            context.worked_on(ExecutedOperation { document, ok });
+            context.set_executed_operation(ExecutedOperation { document, ok });
         }
         Ok(outcome)
     }
 
-    async fn posted(&self, request: &mut Request) -> Result<Operation, Error> {
-        // Nothing else: a browser sends other types to any host without asking that host first.
-        let json = request
+    async fn parse_body(&self, request: &mut Request) -> Result<Operation, Error> {
+        // Browsers send other media types to any host without a preflight request.
+        let media_type = request
             .content_type()
             .and_then(|value| value.split(';').next());
-        if json.is_none_or(|value| !value.trim().eq_ignore_ascii_case("application/json")) {
+        if media_type.is_none_or(|name| !name.trim().eq_ignore_ascii_case("application/json")) {
             return Err(Error::UnsupportedMediaType);
         }
         let body = request_body::read(request, &self.state).await?;
-        // An array would do for a struct, and so would a batch of operations.
+        // Serde accepts an array for a struct. Batches of operations are not supported.
         if body.trim_ascii_start().first() != Some(&b'{') {
-            let why = "The body has to be one JSON object, with one operation.";
-            return Err(Error::BadRequest(why.to_owned()));
+            let message = "The body must be a JSON object with one operation.";
+            return Err(Error::BadRequest(message.to_owned()));
         }
-        from_json::<Parameters>(&body, "body")?.try_into()
+        parse_json::<Parameters>(&body, "body")?.try_into()
     }
 }
 
@@ -110,34 +115,27 @@ where
 {
     type Output = Response;
 
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an async fn keeps its arguments twice"
-    )]
-    fn call(&self, mut request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
-        async move {
-            let context = RequestContext::of(&request)?;
-            if !S::is_empty() && websocket::is_asked_for(&request) {
-                let upgraded = websocket::upgrade(&request, &context, &self.state, &self.executor);
-                return Ok(
-                    upgraded.unwrap_or_else(|error| refuse(&error, Challenge::Bearer, &context.id))
-                );
-            }
-            let accepted = MediaType::accepted_by(request.headers());
-            let answered = match accepted {
-                Some(_) => self.answer(&mut request, &context).await,
-                None => Err(Error::NotAcceptable),
-            };
-            let outcome = answered.unwrap_or_else(|error| Outcome {
-                response: refused(&error, &context.id),
-                refused: Some(error),
-            });
-            Ok(respond(accepted.unwrap_or(MediaType::Json), outcome))
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let context = RequestContext::of(&request)?;
+        if !S::is_empty() && websocket::is_upgrade_request(&request) {
+            let response = websocket::upgrade(&request, &context, &self.state, &self.executor);
+            return Ok(response
+                .unwrap_or_else(|error| error_response(&error, Challenge::Bearer, &context.id)));
         }
+        let accepted = MediaType::negotiate(request.headers());
+        let result = match accepted {
+            Some(_) => self.execute(&mut request, &context).await,
+            None => Err(Error::NotAcceptable),
+        };
+        let outcome = result.unwrap_or_else(|error| Outcome {
+            response: refused(&error, &context.id),
+            refused: Some(error),
+        });
+        Ok(response(accepted.unwrap_or(MediaType::Json), outcome))
     }
 }
 
-/// The parameters of a request (section "Request Parameters"); unknown ones are ignored.
+/// The parameters of a request (section "Request Parameters"). Unknown parameters are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parameters {
@@ -152,7 +150,7 @@ impl TryFrom<Parameters> for Operation {
     type Error = Error;
 
     fn try_from(parameters: Parameters) -> Result<Self, Error> {
-        let missing = || Error::BadRequest("The parameter query is missing.".to_owned());
+        let missing = || Error::BadRequest("The parameter `query` is missing.".to_owned());
         Ok(Self {
             document: parameters.query.ok_or_else(missing)?,
             name: parameters.operation_name,
@@ -161,47 +159,48 @@ impl TryFrom<Parameters> for Operation {
     }
 }
 
-/// Reads the parameters from the URL; those that are maps are JSON there.
-fn from_query(request: &Request) -> Result<Operation, Error> {
+/// Parses the parameters in the URL. The values of `variables` and `extensions` are JSON. An empty parameter counts as
+/// missing.
+fn parse_query_string(request: &Request) -> Result<Operation, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct InUrl {
+    struct QueryString {
         query: Option<String>,
         operation_name: Option<String>,
         variables: Option<String>,
         extensions: Option<String>,
     }
+    fn parse_map<T: DeserializeOwned>(
+        text: Option<String>,
+        name: &str,
+    ) -> Result<Option<T>, Error> {
+        match text {
+            Some(text) if !text.is_empty() => parse_json(text.as_bytes(), name),
+            _ => Ok(None),
+        }
+    }
     let malformed = |_| Error::BadRequest("The query string is malformed.".to_owned());
-    let url: InUrl = request.params().map_err(malformed)?;
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let map = |text: Option<String>, name| {
-        let text = given(text);
-        text.map(|text| from_json(text.as_bytes(), name))
-            .transpose()
-    };
+    let parameters: QueryString = request.params().map_err(malformed)?;
     Parameters {
-        query: url.query,
-        operation_name: given(url.operation_name),
-        variables: map(url.variables, "parameter variables")?.flatten(),
-        _extensions: match given(url.extensions) {
-            Some(text) => from_json(text.as_bytes(), "parameter extensions")?,
-            None => None,
-        },
+        query: parameters.query,
+        operation_name: parameters.operation_name.filter(|name| !name.is_empty()),
+        variables: parse_map(parameters.variables, "parameter `variables`")?,
+        _extensions: parse_map(parameters.extensions, "parameter `extensions`")?,
     }
     .try_into()
 }
 
-fn from_json<'a, T: Deserialize<'a>>(text: &'a [u8], what: &str) -> Result<T, Error> {
+fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8], what: &str) -> Result<T, Error> {
     serde_json::from_slice(text).map_err(|error| {
-        // The parser's own bound on its stack.
+        // serde_json refuses more than 128 levels, to limit its use of the stack.
         if error.to_string().starts_with("recursion limit exceeded") {
             return Error::LimitExceeded("nesting");
         }
-        Error::BadRequest(format!("The {what} is not what it should be: {error}."))
+        Error::BadRequest(format!("The {what} is invalid: {error}."))
     })
 }
 
-/// The two media types of an answer.
+/// A media type of responses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum MediaType {
     GraphqlResponse,
@@ -209,16 +208,16 @@ enum MediaType {
 }
 
 impl MediaType {
-    /// The one that the client prefers (RFC 9110, section 12.5.1); `None` if it takes neither. One
-    /// that says nothing, or takes anything, gets JSON: it may not know the other one.
-    fn accepted_by(headers: &HeaderMap) -> Option<Self> {
+    /// Returns the media type that the client prefers (RFC 9110, section 12.5.1), or `None` if it accepts neither. The
+    /// default is JSON, which every client supports.
+    fn negotiate(headers: &HeaderMap) -> Option<Self> {
         let mut best = None;
-        let mut any = false;
+        let mut has_range = false;
         for value in headers.get_all(header::ACCEPT) {
             for range in value.to_str().unwrap_or_default().split(',') {
                 let mut parts = range.split(';').map(str::trim);
                 let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-                any |= !name.is_empty();
+                has_range |= !name.is_empty();
                 let quality = parts.find_map(|part| part.strip_prefix("q="));
                 let quality = quality.map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
                 let media_type = match name.as_str() {
@@ -232,7 +231,7 @@ impl MediaType {
             }
         }
         best.map(|(media_type, _)| media_type)
-            .or((!any).then_some(Self::Json))
+            .or((!has_range).then_some(Self::Json))
     }
 
     fn name(self) -> &'static str {
@@ -242,8 +241,8 @@ impl MediaType {
         }
     }
 
-    /// The status of a request that was refused whole. Under JSON, clients take every other status
-    /// than 200 for something that is no GraphQL server.
+    /// Returns the status of a request that was not executed. With `application/json`, an invalid document is answered
+    /// with 200, because clients take other statuses for errors of an intermediary.
     fn status(self, error: &Error) -> StatusCode {
         match (self, error) {
             (
@@ -257,7 +256,7 @@ impl MediaType {
     }
 }
 
-/// An answer on the wire. Without `data` if nothing was executed.
+/// The body of a response. `data` is missing if nothing was executed.
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -268,7 +267,7 @@ struct Body<'a> {
     extensions: &'a BTreeMap<String, Value>,
 }
 
-fn respond(media_type: MediaType, outcome: Outcome) -> Response {
+fn response(media_type: MediaType, outcome: Outcome) -> Response {
     let ErrorDetails {
         data,
         errors,
@@ -288,7 +287,7 @@ fn respond(media_type: MediaType, outcome: Outcome) -> Response {
     let mut response = match serde_json::to_vec(&body) {
         Ok(body) => Response::builder().status(status).body(body),
         Err(error) => {
-            tracing::error!(%error, "an answer cannot be written as JSON");
+            tracing::error!(%error, "a response cannot be serialized as JSON");
             StatusCode::INTERNAL_SERVER_ERROR.into()
         }
     };

@@ -1,18 +1,18 @@
-//! `/healthz` and `/readyz`, for whoever keeps the process running and sends it requests.
+//! `/healthz` and `/readyz`, for process supervisors and load balancers.
 
 use poem::handler;
 
 use crate::http::request_context::RequestContext;
 
-/// Answers while the process lives.
+/// Answers 200 while the process runs.
 #[handler]
 pub(super) fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Answers while requests that need the database can be served; 503 while they cannot.
+/// Answers 200 while the database is available, and 503 otherwise.
 #[handler]
 pub(super) async fn ready(context: RequestContext) -> poem::Result<&'static str> {
-    Box::pin(context.authentication.services().ready()).await?;
+    context.authentication.services().ready().await?;
     Ok("ready\n")
 }

@@ -1,12 +1,12 @@
-//! Who is calling, for plain poem routes.
+//! The extractor `Identity` for poem routes of an embedding application.
 
 use poem::{FromRequest, Request, RequestBody};
 
 use crate::http::request_context::RequestContext;
 use crate::model::identity::Identity;
 
-/// Refuses with 401 and a Bearer challenge unless a valid Bearer token came with the request. Take
-/// `Option<Identity>` where anybody may call.
+/// Extracts the identity of a valid Bearer token. Any other request is refused with 401 and a Bearer
+/// challenge. A route that also accepts requests without a token takes `Option<Identity>`.
 impl<'a> FromRequest<'a> for Identity {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
         let context = RequestContext::from_request(request, body).await?;

@@ -1,4 +1,5 @@
-//! What Prometheus reads. Labels are names of the schema and of the contract, never a client's.
+//! Counters for Prometheus. Label values come from the schema and from fixed sets, never from a client, so that
+//! their number is bounded.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -34,13 +35,13 @@ struct CacheLabels {
     cache: &'static str,
 }
 
-/// The counters of one app.
+/// The counters of one application.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     fields: Family<FieldLabels, Counter>,
     responses: Family<StatusLabels, Counter>,
-    /// The one of them for 200.
+    /// The counter in `responses` for the status 200.
     ok: Counter,
     seconds: Histogram,
     caches: Family<CacheLabels, Gauge>,
@@ -90,15 +91,15 @@ impl Metrics {
     }
 
     /// Counts a response.
-    pub(super) fn responded(&self, status: StatusCode, after: Duration) {
-        // Most are these, and a family looks for each label anew.
+    pub(super) fn count_response(&self, status: StatusCode, duration: Duration) {
+        // Saves the look-up of the counter in the family for most responses.
         if status == StatusCode::OK {
             self.ok.inc();
         } else {
             let status = status.as_u16();
             self.responses.get_or_create(&StatusLabels { status }).inc();
         }
-        self.seconds.observe(after.as_secs_f64());
+        self.seconds.observe(duration.as_secs_f64());
     }
 
     /// Counts the root fields of an executed document.
@@ -113,8 +114,8 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads, with the size of the identity cache in bytes and the number of
-    /// stale identities.
+    /// Returns all counters in the OpenMetrics text format. `identities` is the size of the identity cache in
+    /// bytes, `stale` the number of stale identities.
     pub(super) fn response(&self, identities: u64, stale: u64) -> Result<Response, Error> {
         self.stale.inc_by(stale.saturating_sub(self.stale.get()));
         let documents = self
@@ -130,7 +131,7 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).map_err(Error::internal)?;
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        // A header of this name would come second, after the one that a text has.
+        // `with_header` would add a second Content-Type.
         Ok(text.with_content_type(media_type).into_response())
     }
 }

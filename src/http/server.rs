@@ -1,4 +1,4 @@
-//! Take connections, and serve HTTP/1.1 on them.
+//! Accepts connections and serves HTTP/1.1 on them.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -24,42 +24,45 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::config::HttpConfig;
 use crate::error::Error;
-use crate::http::capacity::{Share, Shares, connections_of_address, most_connections, network};
 use crate::http::client_address::is_trusted;
-use crate::http::error_responses::{Challenge, refuse};
+use crate::http::connection_limits::{
+    KeyedPermit, KeyedSemaphore, connections_per_address, max_connections,
+};
+use crate::http::error_responses::{Challenge, error_response};
+use crate::model::audit_event::Client;
 
-/// Requests under way get this long to end when the server stops.
+/// The time that pending requests have to finish after the shutdown began.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The head of a request may have this many bytes; a longer one is answered with 431.
-const HEAD_LIMIT: usize = 32 * 1024;
-/// Connections at once that only get a refusal. More are closed without one.
-const REFUSALS: usize = 32;
-/// How long such a connection may take to send a request and to read the refusal.
+/// The maximum size of a request head, in bytes. A larger head is answered with 431.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// The maximum number of concurrent connections that are refused with a response. Further connections are closed
+/// without one.
+const MAX_REFUSED_CONNECTIONS: usize = 32;
+/// The time that a refused connection has to send a request and to read the response.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often the log says that connections are refused.
-const WARN_EVERY: Duration = Duration::from_mins(1);
-/// After an error of the listener, for example for lack of files, until one may be free.
+/// The minimum time between two warnings that connections are refused.
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
+/// The pause after an error of `accept`, for example because too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a connection holds. A request that asks to become a socket has it too, and then holds it for as
-/// long as the socket lives.
+/// The permits of a connection, and its notification of the shutdown. A WebSocket keeps a clone of its connection's
+/// guard for as long as it is open.
 #[derive(Clone)]
 pub(super) struct ConnectionGuard {
-    // Dropped first: with the permit the next connection of this address is admitted.
-    _share: Arc<Option<Share<IpAddr>>>,
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
-    stopping: watch::Receiver<()>,
+    // The permit of the address is dropped first, so that it is free when the next connection is accepted.
+    _permits: Arc<(Option<KeyedPermit<IpAddr>>, Option<OwnedSemaphorePermit>)>,
+    shutdown: watch::Receiver<()>,
 }
 
 impl ConnectionGuard {
-    /// Waits until the server stops.
-    pub(super) async fn stopping(&mut self) {
-        // An error would say that the server is gone altogether.
-        let _ = self.stopping.changed().await;
+    /// Waits until the server shuts down.
+    pub(super) async fn shutdown(&mut self) {
+        // An error means that the server was dropped.
+        let _ = self.shutdown.changed().await;
     }
 }
 
-/// Serves `app` on `listener` until `shutdown` ends, and then lets what is under way end.
+/// Serves `app` on `listener` until `shutdown` completes. Then pending requests have 10 seconds to finish.
 pub(crate) async fn serve<E: Endpoint + 'static>(
     app: E,
     listener: TcpListener,
@@ -68,71 +71,67 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
 ) -> io::Result<()> {
     let app = Arc::new(app);
     let local = listener.local_addr()?;
-    let permits = Arc::new(Semaphore::new(most_connections(config)));
-    let mut shares = AddressShares::new(config);
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
-    let patience = Duration::from_secs(config.read_timeout);
+    let connection_permits = Arc::new(Semaphore::new(max_connections(config)));
+    let mut address_limit = AddressLimit::new(config);
+    let refusal_permits = Arc::new(Semaphore::new(MAX_REFUSED_CONNECTIONS));
+    let io_timeout = Duration::from_secs(config.read_timeout);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(patience)
-        .max_buf_size(HEAD_LIMIT)
-        // Head and body of an answer are small enough to be put together.
+        .header_read_timeout(io_timeout)
+        .max_buf_size(MAX_HEAD_BYTES)
+        // Copying a small body behind its head is cheaper than a vectored write.
         .writev(false)
-        // A client that has sent all it will is still answered, and what it sent is done.
+        // A client that closes its side of the connection still gets the responses to its requests.
         .half_close(true);
-    let (stop, stopping) = watch::channel(());
+    let (shutdown_sender, shutdown_receiver) = watch::channel(());
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
-        let (socket, permit) = tokio::select! {
+        let (stream, connection_permit) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener, &connection_permits) => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let remote = socket.peer_addr().unwrap_or(local);
-        let Ok(share) = shares.admit(remote.ip()) else {
-            if let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned() {
-                connections.spawn(refuse_connection(socket, http.clone(), refusal));
+        let remote = stream.peer_addr().unwrap_or(local);
+        let Ok(address_permit) = address_limit.try_acquire(remote.ip()) else {
+            if let Ok(permit) = Arc::clone(&refusal_permits).try_acquire_owned() {
+                connections.spawn(refuse_connection(stream, http.clone(), permit));
             }
             continue;
         };
-        let app = Arc::clone(&app);
         let mut guard = ConnectionGuard {
-            _share: Arc::new(share),
-            _permit: permit.map(Arc::new),
-            stopping: stopping.clone(),
+            _permits: Arc::new((address_permit, connection_permit)),
+            shutdown: shutdown_receiver.clone(),
         };
-        let of_requests = guard.clone();
+        let (app, request_guard) = (Arc::clone(&app), guard.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let app = Arc::clone(&app);
             let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
-            let is_to_upgrade = request.headers().contains_key(header::UPGRADE);
             let mut request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
-            if is_to_upgrade {
-                request.extensions_mut().insert(of_requests.clone());
+            if request.headers().contains_key(header::UPGRADE) {
+                request.extensions_mut().insert(request_guard.clone());
             }
             async move {
-                // The Arc is an endpoint, too, but keeps the request twice.
-                let response: Response = match E::call(&app, request).await {
+                let response: Response = match app.as_ref().call(request).await {
                     Ok(response) => response.into_response(),
                     Err(error) => error.into_response(),
                 };
                 Ok::<_, Infallible>(hyper::Response::from(response))
             }
         });
-        // Whoever stops reading would keep the connection, and what was to be sent, for ever.
-        let mut socket = TimeoutStream::new(socket);
-        socket.set_write_timeout(Some(patience));
+        // Without a timeout, a client that stops reading would keep the connection open forever.
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(io_timeout));
         let connection = http
-            .serve_connection(TokioIo::new(Box::pin(socket)), service)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
             .with_upgrades();
         connections.spawn(async move {
             let mut connection = pin!(connection);
-            // How a client ends its connection is its own affair.
+            // Errors of a connection are caused by the client, and are not logged.
             tokio::select! {
                 biased;
                 _ = connection.as_mut() => {}
-                () = guard.stopping() => {
+                () = guard.shutdown() => {
                     connection.as_mut().graceful_shutdown();
                     let _ = connection.await;
                 }
@@ -140,21 +139,21 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
         });
     }
     drop(listener);
-    drop(stopping);
-    stop.send_replace(());
-    let ended = async {
+    drop(shutdown_receiver);
+    shutdown_sender.send_replace(());
+    let finished = async {
         while connections.join_next().await.is_some() {}
-        // What became a socket is no connection any more, but still holds its guard.
-        stop.closed().await;
+        // WebSockets are not in `connections`. They hold guards with receivers.
+        shutdown_sender.closed().await;
     };
-    if timeout(SHUTDOWN_TIMEOUT, ended).await.is_err() {
-        tracing::warn!("requests under way were cut off");
+    if timeout(SHUTDOWN_TIMEOUT, finished).await.is_err() {
+        tracing::warn!("pending requests were aborted, because they did not finish in time");
         connections.shutdown().await;
     }
     Ok(())
 }
 
-/// The next connection, once there may be one more.
+/// Accepts the next connection once fewer than the maximum number are open.
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
@@ -163,71 +162,78 @@ async fn accept(
     let permit = Arc::clone(permits).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => {
-                // Answers are written at once; waiting for more to send would only delay them.
-                if let Err(error) = socket.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY is refused");
+            Ok((stream, _)) => {
+                // Nagle's algorithm would delay responses: each is sent with one write.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY cannot be set");
                 }
-                return (socket, permit);
+                return (stream, permit);
             }
             Err(error) => {
-                tracing::warn!(%error, "no connection can be taken");
+                tracing::warn!(%error, "a connection cannot be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-/// The connections of each address.
-struct AddressShares<'a> {
+/// The limit on connections from each address.
+struct AddressLimit<'a> {
     config: &'a HttpConfig,
-    shares: Arc<Shares<IpAddr>>,
-    warned: Option<Instant>,
+    connections: Arc<KeyedSemaphore<IpAddr>>,
+    warned_at: Option<Instant>,
 }
 
-impl<'a> AddressShares<'a> {
+impl<'a> AddressLimit<'a> {
     fn new(config: &'a HttpConfig) -> Self {
         Self {
             config,
-            shares: connections_of_address(config),
-            warned: None,
+            connections: connections_per_address(config),
+            warned_at: None,
         }
     }
 
-    /// The share of one more connection, unless it is to be refused. A trusted proxy may have any number.
-    fn admit(&mut self, address: IpAddr) -> Result<Option<Share<IpAddr>>, Error> {
+    /// Returns a permit for a new connection, or `None` for a trusted proxy, which has no limit. Returns an error if the
+    /// address has too many connections.
+    fn try_acquire(&mut self, address: IpAddr) -> Result<Option<KeyedPermit<IpAddr>>, Error> {
         let address = address.to_canonical();
         if is_trusted(&self.config.trusted_proxies, address) {
             return Ok(None);
         }
-        let share = self.shares.take(network(address));
-        if share.is_none()
-            && self
-                .warned
-                .is_none_or(|warned| warned.elapsed() >= WARN_EVERY)
-        {
-            self.warned = Some(Instant::now());
+        let client = Client {
+            address: Some(address),
+            request_id: None,
+        };
+        let permit = self
+            .connections
+            .try_acquire(client.network().unwrap_or(address));
+        if permit.is_some() {
+            return Ok(permit);
+        }
+        let warned_at = self.warned_at;
+        if warned_at.is_none_or(|warned_at| warned_at.elapsed() >= WARNING_INTERVAL) {
+            self.warned_at = Some(Instant::now());
             tracing::warn!(
                 %address,
-                "connections are refused: the address has as many as one address may have; if it is a \
-                 proxy, name it in SYMBOLON_TRUSTED_PROXIES"
+                "connections are refused, because the address has too many; if it is a proxy, add it to \
+                 SYMBOLON_TRUSTED_PROXIES"
             );
         }
-        share.map(Some).ok_or(Error::TooManyConnections)
+        Err(Error::TooManyConnections)
     }
 }
 
-/// Refuses the request of a connection that its address may not have.
+/// Answers the request of a connection that exceeds the limit of its address.
 async fn refuse_connection(
-    socket: TcpStream,
+    stream: TcpStream,
     mut http: http1::Builder,
-    _refusal: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 ) {
     let service = service_fn(|_: hyper::Request<Incoming>| {
-        let response = refuse(&Error::TooManyConnections, Challenge::Bearer, "none");
+        let response = error_response(&Error::TooManyConnections, Challenge::Bearer, "none");
         ready(Ok::<_, Infallible>(hyper::Response::from(response)))
     });
     let connection = http.keep_alive(false);
-    let connection = connection.serve_connection(TokioIo::new(socket), service);
+    let connection = connection.serve_connection(TokioIo::new(stream), service);
     let _ = timeout(REFUSAL_TIMEOUT, connection).await;
 }

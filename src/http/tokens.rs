@@ -1,4 +1,4 @@
-//! `/tokens`: the session token without GraphQL, as the Flask original has it.
+//! `/tokens`: creates and revokes the session token without GraphQL, as the Flask original does.
 
 use std::time::Duration;
 
@@ -9,49 +9,50 @@ use poem::{IntoResponse, Response, handler};
 use serde_json::json;
 
 use crate::error::Error;
-use crate::http::error_responses::{Challenge, refuse};
+use crate::http::error_responses::{Challenge, error_response};
 use crate::http::request_context::RequestContext;
 use crate::service::authentication::Authentication;
 use crate::service::run_to_completion;
 use crate::service::sessions::TokenOptions;
 
-/// `POST /tokens`: trades Basic credentials for the session token.
+/// `POST /tokens`: returns the session token of the user whose Basic credentials the request has.
 #[handler]
-pub(super) async fn create(context: RequestContext, Data(limit): Data<&Duration>) -> Response {
+pub(super) async fn create(context: RequestContext, Data(timeout): Data<&Duration>) -> Response {
     let create =
-        |own: Authentication| async move { own.create_token(TokenOptions::default()).await };
-    match changes(&context, *limit, create).await {
+        |caller: Authentication| async move { caller.create_token(TokenOptions::default()).await };
+    match run(&context, *timeout, create).await {
         Ok(issued) => Json(json!({
             "token": issued.token.reveal(),
             "expires_at": issued.expires_at.to_rfc3339(),
         }))
         .with_header(header::CACHE_CONTROL, "no-store")
         .into_response(),
-        Err(error) => refuse(&error, Challenge::Basic, &context.id),
+        Err(error) => error_response(&error, Challenge::Basic, &context.id),
     }
 }
 
-/// `DELETE /tokens`: ends the Bearer token. One that is already dead is no error.
+/// `DELETE /tokens`: revokes the Bearer token. A token that has expired is not an error.
 #[handler]
-pub(super) async fn revoke(context: RequestContext, Data(limit): Data<&Duration>) -> Response {
-    let revoke = |own: Authentication| async move { own.revoke_token().await };
-    match changes(&context, *limit, revoke).await {
+pub(super) async fn revoke(context: RequestContext, Data(timeout): Data<&Duration>) -> Response {
+    let revoke = |caller: Authentication| async move { caller.revoke_token().await };
+    match run(&context, *timeout, revoke).await {
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
-        Err(error) => refuse(&error, Challenge::Bearer, &context.id),
+        Err(error) => error_response(&error, Challenge::Bearer, &context.id),
     }
 }
 
-/// Changes something, unless a browser asks for it for a page of another origin.
-async fn changes<T, F>(
+/// Runs a change to completion, but waits for at most `timeout`. Cross-origin requests are refused: browsers send a
+/// `POST` without a preflight request.
+async fn run<T, F>(
     context: &RequestContext,
-    limit: Duration,
+    timeout: Duration,
     change: impl FnOnce(Authentication) -> F,
 ) -> Result<T, Error>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Error>> + Send + 'static,
 {
-    context.refuse_foreign()?;
+    context.refuse_cross_origin()?;
     let change = change(context.authentication.clone());
-    run_to_completion(limit, change.boxed()).await?
+    run_to_completion(timeout, change.boxed()).await?
 }

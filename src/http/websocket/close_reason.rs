@@ -1,72 +1,63 @@
-//! Why a socket is closed: a code, after which graphql-transport-ws clients come back or stop, and
-//! words for people.
+//! Close codes (RFC 6455, section 7.4, and graphql-transport-ws). A client decides by the code whether to reconnect.
 
 use crate::error::Error;
 use crate::service::token_watch::TokenEnd;
 
-/// What the server says last. The protocol leaves 123 bytes for the reason.
+/// The code and the reason of a close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CloseReason {
     pub(super) code: u16,
-    pub(super) reason: &'static str,
+    /// A sentence of at most 123 bytes (RFC 6455, section 5.5).
+    pub(super) text: &'static str,
 }
 
 impl CloseReason {
-    pub(super) const STOPPING: Self = Self::new(1001, "The server is stopping. Come back.");
-    pub(super) const TOO_LARGE: Self = Self::new(1009, "The message is too large.");
-    pub(super) const INTERNAL: Self = Self::new(1011, "Something went wrong on our side.");
-    pub(super) const NOT_INITIALISED: Self =
-        Self::new(4408, "There was no connection_init in time.");
-    /// After the code 1000 clients connect again once they need to.
+    /// Clients reconnect after 1000 once they need the connection.
     pub(super) const IDLE: Self = Self::new(1000, "There was no subscription for a minute.");
-    pub(super) const TOO_MANY_SOCKETS: Self =
-        Self::new(4429, "The account has too many sockets. Close one of them.");
-    pub(super) const NOT_WEBSOCKET: Self =
-        Self::new(1002, "The message is not of the WebSocket protocol.");
-    pub(super) const BUSY: Self = Self::new(1013, "Too busy at the moment. Come back shortly.");
-    const NOT_OF_PROTOCOL: Self =
-        Self::new(4400, "The message is not one of graphql-transport-ws.");
-    const TOO_EARLY: Self = Self::new(4401, "Subscriptions come after connection_init.");
-    const TOO_OFTEN: Self = Self::new(4429, "There may be one connection_init only.");
+    pub(super) const SHUTDOWN: Self = Self::new(1001, "The server is shutting down.");
+    pub(super) const PROTOCOL_ERROR: Self = Self::new(1002, "The frame violates RFC 6455.");
+    pub(super) const TOO_LARGE: Self = Self::new(1009, "The message is too large.");
+    pub(super) const INTERNAL: Self = Self::new(1011, "Internal server error.");
+    pub(super) const UNAVAILABLE: Self = Self::new(1013, "The service is temporarily unavailable.");
+    const INVALID_MESSAGE: Self =
+        Self::new(4400, "The message is not valid in graphql-transport-ws.");
+    const NOT_INITIALISED: Self = Self::new(4401, "The first message must be connection_init.");
+    pub(super) const INIT_TIMEOUT: Self =
+        Self::new(4408, "connection_init was not received in time.");
+    const REPEATED_INIT: Self = Self::new(4429, "connection_init was sent more than once.");
+    pub(super) const TOO_MANY_SOCKETS: Self = Self::new(4429, "The user has too many WebSockets.");
 
-    const fn new(code: u16, reason: &'static str) -> Self {
-        Self { code, reason }
+    const fn new(code: u16, text: &'static str) -> Self {
+        Self { code, text }
     }
 
-    /// For the codes that async-graphql closes with; some are not the protocol's, and its words may be
-    /// too long.
-    pub(super) fn of_library(code: u16) -> Self {
+    /// Returns the reason for a code with which async-graphql closes. Some of its codes differ from
+    /// graphql-transport-ws, and its texts can exceed 123 bytes.
+    pub(super) fn from_async_graphql(code: u16) -> Self {
         match code {
-            1002 => Self::NOT_OF_PROTOCOL,
-            1011 => Self::TOO_EARLY,
-            4429 => Self::TOO_OFTEN,
+            1002 => Self::INVALID_MESSAGE,
+            1011 => Self::NOT_INITIALISED,
+            4429 => Self::REPEATED_INIT,
             _ => Self::INTERNAL,
         }
     }
 }
 
 impl From<TokenEnd> for CloseReason {
-    fn from(ended: TokenEnd) -> Self {
-        match ended {
-            TokenEnd::Expired => {
-                Self::new(4403, "The token has expired. Come back with a new one.")
-            }
-            TokenEnd::Revoked => Self::new(
-                4401,
-                "The token is not valid, or was revoked. Sign in again.",
-            ),
-            TokenEnd::RoleChanged => {
-                Self::new(4403, "The role of the user has changed. Come back.")
-            }
+    fn from(end: TokenEnd) -> Self {
+        match end {
+            TokenEnd::Expired => Self::new(4403, "The token has expired."),
+            TokenEnd::Revoked => Self::new(4401, "The token is invalid or was revoked."),
+            TokenEnd::RoleChanged => Self::new(4403, "The role of the user has changed."),
         }
     }
 }
 
-/// For a token that could not be looked at.
+/// The reason after the token could not be verified.
 impl From<&Error> for CloseReason {
     fn from(error: &Error) -> Self {
         match error {
-            Error::ServiceUnavailable { .. } => Self::BUSY,
+            Error::ServiceUnavailable { .. } => Self::UNAVAILABLE,
             _ => Self::INTERNAL,
         }
     }

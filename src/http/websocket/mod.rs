@@ -1,16 +1,16 @@
-//! `/graphql` as a WebSocket: subscriptions, by the protocol graphql-transport-ws.
+//! Subscriptions over WebSockets at `/graphql`, with the protocol graphql-transport-ws.
 
 mod close_reason;
 mod handshake;
-mod messages;
+mod message_stream;
+mod session;
 mod subscriptions;
 
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,21 +24,22 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use self::close_reason::CloseReason;
-pub(super) use self::handshake::is_asked_for;
-use self::messages::{Incoming, Messages};
-use self::subscriptions::{Initialised, Operations, Socket};
-use crate::error::{Error, Forbidden};
+pub(super) use self::handshake::is_upgrade_request;
+use self::message_stream::MessageStream;
+use self::session::{InitResult, Session};
+use self::subscriptions::SubscriptionExecutor;
+use crate::error::Error;
 use crate::graphql::execution::Executor;
 use crate::http::request_context::RequestContext;
 use crate::http::server::ConnectionGuard;
-use crate::http::{AppState, cors};
+use crate::http::state::AppState;
 
-/// A client that is not heard of for two of these is gone.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// How long a client may take to answer a reason.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time between two pings. A client that sends nothing during two intervals is disconnected.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// The time that a client has to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Makes a socket of a request.
+/// Completes the opening handshake, and starts the task that serves the WebSocket.
 pub(super) fn upgrade<Q, M, S>(
     request: &Request,
     context: &RequestContext,
@@ -50,178 +51,125 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
+    // Browsers send no preflight request for WebSockets, and let every page read the messages.
+    context.refuse_cross_origin()?;
     let headers = request.headers();
-    // No browser asks beforehand, as it does for a POST, and each lets the page read the answers.
-    if cors::allowed(headers, &state.http).is_none() && cors::is_foreign(headers) {
-        return Err(Forbidden::CrossSite.into());
+    if let Some(response) = handshake::version_error(headers, &context.id) {
+        return Ok(response);
     }
-    if let Some(refusal) = handshake::refuse_version(headers, &context.id) {
-        return Ok(refusal);
-    }
-    let accept = handshake::accept(headers)?;
+    let accept_key = handshake::accept_key(headers)?;
     let client = context.authentication.client().clone();
-    let share = match client.network() {
-        Some(network) => {
-            let share = state.capacity.sockets_of_address.take(network);
-            Some(share.ok_or(Error::TooManyConnections)?)
-        }
-        None => None,
+    let acquire = |network| {
+        let permit = state.socket_limits.per_address.try_acquire(network);
+        permit.ok_or(Error::TooManyConnections)
     };
+    let address_permit = client.network().map(acquire).transpose()?;
     let upgraded = request.take_upgrade().map_err(|_| {
-        let why = "This connection cannot become a WebSocket.".to_owned();
-        Error::BadRequest(why)
+        let message = "The connection does not support upgrades.";
+        Error::BadRequest(message.to_owned())
     })?;
-    let guard = request.extensions().get::<ConnectionGuard>().cloned();
-    let socket = Socket::new(Arc::clone(state), client, Arc::clone(&context.id));
-    let operations = Operations {
+    let connection_guard = request.extensions().get::<ConnectionGuard>().cloned();
+    let session = Session::new(Arc::clone(state), client, Arc::clone(&context.id));
+    let executor = SubscriptionExecutor {
         executor: Arc::clone(executor),
-        socket,
+        session: Arc::clone(&session),
     };
-    let (limit, budget) = (state.http.body_limit, state.capacity.incomplete.clone());
+    let state = Arc::clone(state);
     tokio::spawn(async move {
-        let _share = share;
+        let _address_permit = address_permit;
         if let Ok(upgraded) = upgraded.await {
-            let messages = Messages::of(upgraded, limit, budget).await;
-            serve(messages, operations, guard).await;
+            let (limit, budget) = (state.http.body_limit, &state.memory_budget);
+            let messages = MessageStream::new(upgraded, limit, budget).await;
+            serve(messages, session, executor, connection_guard).await;
         }
     });
-    Ok(handshake::switching_protocols(&accept))
+    Ok(handshake::switching_protocols(&accept_key))
 }
 
-/// Runs a socket from its first to its last message.
-async fn serve<Q, M, S>(
-    messages: Messages,
-    operations: Operations<Q, M, S>,
-    mut guard: Option<ConnectionGuard>,
-) where
-    Q: ObjectType + 'static,
-    M: ObjectType + 'static,
-    S: SubscriptionType + 'static,
-{
-    let socket = Arc::clone(&operations.socket);
-    let (tell, told) = oneshot::channel();
+/// Serves a WebSocket until the client disconnects or the server closes it.
+async fn serve<E: async_graphql::Executor>(
+    messages: MessageStream,
+    session: Arc<Session>,
+    executor: E,
+    mut connection_guard: Option<ConnectionGuard>,
+) {
+    let (init_sender, init_receiver) = oneshot::channel();
     let reason = {
-        let talk = AssertUnwindSafe(talk(&messages, operations, tell)).catch_unwind();
-        let stopping = async {
-            match &mut guard {
-                Some(guard) => guard.stopping().await,
+        let protocol = run_protocol(&messages, &session, executor, init_sender);
+        let protocol = AssertUnwindSafe(protocol).catch_unwind();
+        let shutdown = async {
+            match &mut connection_guard {
+                Some(guard) => guard.shutdown().await,
                 None => pending().await,
             }
         };
         tokio::select! {
             biased;
-            reason = watch(told, &socket) => Some(reason),
-            () = stopping => Some(CloseReason::STOPPING),
-            reason = talk => reason.unwrap_or_else(|_| {
-                Error::internal("a subscription panicked").log(&socket.request_id);
+            reason = session.close_reason(init_receiver) => Some(reason),
+            () = shutdown => Some(CloseReason::SHUTDOWN),
+            reason = protocol => reason.unwrap_or_else(|_| {
+                Error::internal("a subscription panicked").log(&session.request_id);
                 Some(CloseReason::INTERNAL)
             }),
         }
     };
     let code = reason.map(|reason| reason.code);
-    tracing::debug!(request_id = &*socket.request_id, code, "socket closed");
+    tracing::debug!(request_id = &*session.request_id, code, "WebSocket closed");
     if let Some(reason) = reason {
-        let _ = timeout(GOODBYE_TIMEOUT, messages.close(reason)).await;
+        let _ = timeout(CLOSE_TIMEOUT, messages.close(reason)).await;
     }
 }
 
-/// Waits until the token of the socket, if it has one, is relied on no longer, or the socket is not used.
-async fn watch(told: oneshot::Receiver<Initialised>, socket: &Socket) -> CloseReason {
-    let token = match timeout(socket.read_timeout(), told).await {
-        Err(_) => return CloseReason::NOT_INITIALISED,
-        Ok(Ok(Err(reason))) => return reason,
-        Ok(Ok(Ok(token))) => token,
-        // The client has gone.
-        Ok(Err(_)) => return pending().await,
-    };
-    let ended = async {
-        match token {
-            Some(token) => token.ended().await,
-            None => pending().await,
+/// Runs graphql-transport-ws. Returns the close reason, or `None` if the client has disconnected.
+async fn run_protocol<E: async_graphql::Executor>(
+    messages: &MessageStream,
+    session: &Arc<Session>,
+    executor: E,
+    init_sender: oneshot::Sender<InitResult>,
+) -> Option<CloseReason> {
+    let initialising = Arc::clone(session);
+    let input = |cx: &mut Context<'_>| -> Poll<Option<io::Result<Message>>> {
+        // The library polls again after it has taken the response, which is ready.
+        if session.has_pending_error() {
+            return Poll::Pending;
         }
+        let message = ready!(messages.poll_message(cx));
+        Poll::Ready(message.map(|message| {
+            session.store_id_length(&message);
+            Ok(Message::binary(message))
+        }))
     };
-    tokio::select! {
-        biased;
-        ended = ended => match ended {
-            Ok(ended) => ended.into(),
-            Err(error) => {
-                error.log(&socket.request_id);
-                (&error).into()
-            }
-        },
-        () = socket.idle() => CloseReason::IDLE,
-    }
-}
-
-/// Lets the library speak the protocol until it, or the client, has no more to say. Then why, if the
-/// client may still listen.
-async fn talk<Q, M, S>(
-    messages: &Messages,
-    operations: Operations<Q, M, S>,
-    tell: oneshot::Sender<Initialised>,
-) -> Option<CloseReason>
-where
-    Q: ObjectType + 'static,
-    M: ObjectType + 'static,
-    S: SubscriptionType + 'static,
-{
-    let socket = Arc::clone(&operations.socket);
-    let initialised = Arc::clone(&socket);
-    let (heard, fault) = (AtomicBool::new(true), OnceLock::new());
-    let read = |cx: &mut Context<'_>| -> Poll<Option<io::Result<Message>>> {
-        loop {
-            // The library reads whatever is there before it answers anything. The refusal is ready, so
-            // that it comes back here on its own.
-            if socket.has_refused() {
-                return Poll::Pending;
-            }
-            // Nothing is read while a message is sent: a client that does not read gets no more of them.
-            let incoming = ready!(messages.poll_read(cx));
-            heard.store(true, Ordering::Relaxed);
-            match incoming {
-                Ok(Incoming::Message(message)) => {
-                    socket.reads(&message);
-                    return Poll::Ready(Some(Ok(Message::binary(message))));
-                }
-                Ok(Incoming::Control) => {}
-                Ok(Incoming::Closed) => return Poll::Ready(None),
-                Err(reason) => {
-                    let _ = fault.set(reason);
-                    return Poll::Ready(None);
-                }
-            }
-        }
-    };
-    // Holds one message, until the one before it is sent.
-    let (sender, mut answers) = mpsc::channel::<Message>(1);
-    let sink = sink::unfold(sender, |sender, message| async move {
+    // The capacity of 1 makes the library wait until the previous message has been sent.
+    let (sender, mut receiver) = mpsc::channel::<Message>(1);
+    let output = sink::unfold(sender, |sender, message| async move {
         let sent = sender.send(message).await;
         sent.map(|()| sender).map_err(io::Error::other)
     });
     let protocol = GraphQLProtocol(WebSocketProtocols::GraphQLWS);
     let protocol =
-        GraphQLWebSocket::new_with_pair(sink, stream::poll_fn(read), operations, protocol)
-            .on_connection_init(|payload| initialised.initialise(payload, tell))
+        GraphQLWebSocket::new_with_pair(output, stream::poll_fn(input), executor, protocol)
+            .on_connection_init(|payload| initialising.on_connection_init(payload, init_sender))
             .serve();
     let write = async {
-        let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silences = 0;
+        let mut silent_intervals = 0;
         loop {
             let sent = tokio::select! {
                 biased;
-                answer = answers.recv() => match answer {
+                message = receiver.recv() => match message {
                     Some(Message::Text(text)) => messages.send(text).await,
                     Some(Message::Close(Some((code, _)))) => {
-                        return Some(CloseReason::of_library(code.into()));
+                        return Some(CloseReason::from_async_graphql(code.into()));
                     }
-                    // The library sends nothing else.
+                    // The library sends no other messages.
                     Some(_) => Ok(()),
-                    None => return fault.get().copied(),
+                    None => return messages.read_error(),
                 },
                 _ = pings.tick() => {
-                    silences = if heard.swap(false, Ordering::Relaxed) { 0 } else { silences + 1 };
-                    if silences == 2 {
+                    let has_received = messages.take_has_received();
+                    silent_intervals = if has_received { 0 } else { silent_intervals + 1 };
+                    if silent_intervals == 2 {
                         return None;
                     }
                     messages.ping().await

@@ -1,0 +1,87 @@
+//! The paths: `/graphql`, `/tokens`, `/auth`, `/healthz`, `/readyz`, and `/` for the explorer.
+
+use std::sync::Arc;
+
+use poem::error::MethodNotAllowedError;
+use poem::{Endpoint, EndpointExt, Request, Response, Route, RouteMethod, get, post};
+
+use crate::error::Error;
+use crate::graphql::{ObjectType, Schema, SubscriptionType};
+#[cfg(feature = "explorer")]
+use crate::http::explorer;
+use crate::http::forward_auth;
+use crate::http::graphql::GraphqlEndpoint;
+use crate::http::health;
+use crate::http::request_context::Middleware;
+use crate::http::state::AppState;
+use crate::http::tokens;
+
+/// Returns the endpoint that executes the operations of a schema.
+pub(crate) fn graphql<Q, M, S>(
+    state: &Arc<AppState>,
+    schema: Schema<Q, M, S>,
+) -> impl Endpoint<Output = Response> + 'static
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    GraphqlEndpoint::new(Arc::clone(state), schema).with(Middleware::new(Arc::clone(state)))
+}
+
+/// Returns all routes, with the operations of `schema` at `/graphql`.
+pub(crate) fn routes<Q, M, S>(state: &Arc<AppState>, schema: Schema<Q, M, S>) -> Route
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    let route = |allowed, methods| {
+        with_allow_header(allowed, methods).with(Middleware::new(Arc::clone(state)))
+    };
+    let tokens = post(tokens::create).delete(tokens::revoke);
+    let tokens = route("POST, DELETE", tokens).data(state.request_timeout());
+    let routes = Route::new()
+        .at("/graphql", graphql(state, schema))
+        .at("/tokens", tokens)
+        .at("/auth", route("GET, HEAD", get(forward_auth::check)))
+        .at("/healthz", route("GET, HEAD", get(health::alive)))
+        .at("/readyz", route("GET, HEAD", get(health::ready)));
+    #[cfg(feature = "explorer")]
+    if state.http.explorer {
+        return routes
+            .at("/", route("GET, HEAD", get(explorer::page)))
+            .at("/explorer/:name", route("GET, HEAD", get(explorer::asset)));
+    }
+    routes
+}
+
+/// Returns the endpoint that Prometheus scrapes, for any path.
+pub(crate) fn metrics(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
+    let state = Arc::clone(state);
+    let response = move |_| {
+        let services = &state.services;
+        let differences = services.cache_check.stale();
+        state
+            .metrics
+            .response(services.identities.bytes(), differences)
+    };
+    poem::endpoint::make_sync(response).map_to_response()
+}
+
+/// Adds the allowed methods to the response to any other method (RFC 9110, section 15.5.6).
+fn with_allow_header(
+    allowed: &'static str,
+    methods: RouteMethod,
+) -> impl Endpoint<Output = Response> {
+    methods.around(move |methods, request: Request| async move {
+        let response = methods.call(request).await;
+        response.map_err(|error| {
+            if error.is::<MethodNotAllowedError>() {
+                Error::MethodNotAllowed(allowed).into()
+            } else {
+                error
+            }
+        })
+    })
+}

@@ -1,0 +1,241 @@
+//! The state of one WebSocket: its token, its subscriptions, and the reasons for which the server closes it.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_graphql::{Data, Result};
+use futures_util::future::pending;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::timeout;
+
+use super::close_reason::CloseReason;
+use crate::error::Error;
+use crate::http::authorization_header;
+use crate::http::connection_limits::KeyedPermit;
+use crate::http::state::AppState;
+use crate::model::audit_event::Client;
+use crate::model::credentials::Credentials;
+use crate::model::user::UserId;
+use crate::service::authentication::Authentication;
+use crate::service::token_watch::{Confirmation, TokenWatch};
+
+/// The maximum number of concurrent subscriptions.
+const MAX_SUBSCRIPTIONS: usize = 20;
+/// The maximum memory of all concurrent subscriptions: enough for 20 documents of 50 tokens, or one of a thousand.
+const MAX_SUBSCRIPTION_BYTES: usize = 512 * 1024;
+/// A WebSocket is closed after this time without a subscription.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The result of `connection_init`: the watch of the token, if the client sent one.
+pub(super) type InitResult = std::result::Result<Option<TokenWatch>, CloseReason>;
+
+/// The state that all operations of a WebSocket share.
+pub(super) struct Session {
+    pub(super) state: Arc<AppState>,
+    client: Client,
+    pub(super) request_id: Arc<str>,
+    initialised: OnceLock<Initialised>,
+    usage: watch::Sender<Usage>,
+    id_bytes: AtomicUsize,
+    error_permit: Arc<Semaphore>,
+}
+
+/// What an accepted `connection_init` determines.
+struct Initialised {
+    credentials: Credentials,
+    /// The confirmation of the token, if the client sent one.
+    confirmation: Option<Confirmation>,
+    _user_permit: Option<KeyedPermit<UserId>>,
+}
+
+/// The resources that running subscriptions use.
+#[derive(Debug, Default)]
+struct Usage {
+    subscriptions: usize,
+    bytes: usize,
+}
+
+/// The share of one subscription in the [`Usage`], which is subtracted when this is dropped.
+pub(super) struct UsageGuard {
+    session: Arc<Session>,
+    bytes: usize,
+}
+
+impl Drop for UsageGuard {
+    fn drop(&mut self) {
+        self.session.usage.send_modify(|usage| {
+            usage.subscriptions -= 1;
+            usage.bytes -= self.bytes;
+        });
+    }
+}
+
+impl Session {
+    pub(super) fn new(state: Arc<AppState>, client: Client, request_id: Arc<str>) -> Arc<Self> {
+        Arc::new(Self {
+            state,
+            client,
+            request_id,
+            initialised: OnceLock::new(),
+            usage: watch::Sender::default(),
+            id_bytes: AtomicUsize::new(0),
+            error_permit: Arc::new(Semaphore::new(1)),
+        })
+    }
+
+    /// Handles `connection_init`, and sends the result. It does not return if the result is a close reason, because the
+    /// WebSocket is then closed.
+    pub(super) async fn on_connection_init(
+        self: Arc<Self>,
+        payload: Value,
+        result: oneshot::Sender<InitResult>,
+    ) -> Result<Data> {
+        // The field has the name of the header, which is case-insensitive.
+        let authorization = payload.get("authorization");
+        let authorization = authorization.or_else(|| payload.get("Authorization"));
+        let credentials = authorization.and_then(Value::as_str);
+        let credentials = credentials.map_or(Credentials::None, authorization_header::parse);
+        let initialised = self.initialise(credentials).await;
+        let is_accepted = initialised.is_ok();
+        // The receiver waits until the WebSocket is closed.
+        let _ = result.send(initialised);
+        if is_accepted {
+            Ok(Data::default())
+        } else {
+            pending().await
+        }
+    }
+
+    async fn initialise(&self, credentials: Credentials) -> InitResult {
+        let (token, user_permit) = match &credentials {
+            Credentials::Bearer(token) => {
+                let services = Arc::clone(&self.state.services);
+                let started = TokenWatch::start(services, token.clone()).await;
+                let token = started.map_err(|error| self.log_error(&error))??;
+                let sockets = &self.state.socket_limits.per_user;
+                let permit = sockets.try_acquire(token.user());
+                (
+                    Some(token),
+                    Some(permit.ok_or(CloseReason::TOO_MANY_SOCKETS)?),
+                )
+            }
+            Credentials::None | Credentials::Basic(_) => (None, None),
+        };
+        // The library calls this once for each WebSocket.
+        let _ = self.initialised.set(Initialised {
+            credentials,
+            confirmation: token.as_ref().map(TokenWatch::confirmation),
+            _user_permit: user_permit,
+        });
+        Ok(token)
+    }
+
+    /// Waits until the WebSocket must be closed: because `connection_init` failed or was not received, because the token
+    /// has ended, or because there is no subscription.
+    pub(super) async fn close_reason(&self, result: oneshot::Receiver<InitResult>) -> CloseReason {
+        let token = match timeout(self.state.read_timeout(), result).await {
+            Ok(Ok(Ok(token))) => token,
+            Ok(Ok(Err(reason))) => return reason,
+            // The client has disconnected.
+            Ok(Err(_)) => return pending().await,
+            Err(_) => return CloseReason::INIT_TIMEOUT,
+        };
+        let token_end = async {
+            match token {
+                Some(token) => token.ended().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            end = token_end => end.map_or_else(|error| self.log_error(&error), CloseReason::from),
+            () = self.idle() => CloseReason::IDLE,
+        }
+    }
+
+    fn log_error(&self, error: &Error) -> CloseReason {
+        error.log(&self.request_id);
+        error.into()
+    }
+
+    /// Waits until there was no subscription during [`IDLE_TIMEOUT`].
+    async fn idle(&self) {
+        let mut usage = self.usage.subscribe();
+        loop {
+            // An error would mean that the sender, a part of `self`, was dropped.
+            let _ = usage.wait_for(|usage| usage.subscriptions == 0).await;
+            let start = usage.wait_for(|usage| usage.subscriptions > 0);
+            if timeout(IDLE_TIMEOUT, start).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Stores the length of the id in a message. The library keeps the id of a subscription without passing it to the
+    /// executor.
+    pub(super) fn store_id_length(&self, message: &[u8]) {
+        #[derive(Deserialize)]
+        struct Subscribe<'a> {
+            #[serde(borrow, default)]
+            id: Cow<'a, str>,
+        }
+        let subscribe = serde_json::from_slice::<Subscribe<'_>>(message);
+        let length = subscribe.map_or(message.len(), |subscribe| subscribe.id.len());
+        self.id_bytes.store(length, Ordering::Relaxed);
+    }
+
+    /// Counts a new subscription that uses `bytes`, besides its id. Returns an error if a limit is exceeded.
+    pub(super) fn start_subscription(self: &Arc<Self>, bytes: usize) -> Result<UsageGuard, Error> {
+        let bytes = bytes + self.id_bytes.load(Ordering::Relaxed);
+        {
+            // Only the task of this WebSocket increases the usage.
+            let usage = self.usage.borrow();
+            if usage.subscriptions == MAX_SUBSCRIPTIONS {
+                return Err(Error::LimitExceeded("subscriptionsPerSocket"));
+            }
+            if usage.bytes.saturating_add(bytes) > MAX_SUBSCRIPTION_BYTES {
+                return Err(Error::LimitExceeded("subscriptionBytesPerSocket"));
+            }
+        }
+        self.usage.send_modify(|usage| {
+            usage.subscriptions += 1;
+            usage.bytes += bytes;
+        });
+        Ok(UsageGuard {
+            session: Arc::clone(self),
+            bytes,
+        })
+    }
+
+    /// Marks the error response to an operation as pending until the permit is dropped.
+    pub(super) fn begin_error(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.error_permit).try_acquire_owned().ok()
+    }
+
+    /// Returns whether an error response has not been written yet. No message is read in the meantime: the library reads
+    /// all available messages before it writes a response, and would accumulate responses.
+    pub(super) fn has_pending_error(&self) -> bool {
+        self.error_permit.available_permits() == 0
+    }
+
+    /// Creates the authentication of one operation.
+    pub(super) fn authentication(&self) -> Authentication {
+        let initialised = self.initialised.get();
+        let credentials = initialised.map(|initialised| initialised.credentials.clone());
+        let services = Arc::clone(&self.state.services);
+        Authentication::new(
+            services,
+            credentials.unwrap_or_default(),
+            self.client.clone(),
+        )
+    }
+
+    /// Returns the confirmation of the token, if the client sent one.
+    pub(super) fn confirmation(&self) -> Option<Confirmation> {
+        self.initialised.get()?.confirmation.clone()
+    }
+}
