@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -23,10 +23,12 @@ use crate::model::password::PasswordRules;
 use crate::model::session::Lifetime;
 use crate::operator::Operator;
 use crate::service::Services;
+use crate::service::access_token_verifier::AccessTokenVerifier;
 use crate::service::access_tokens::AccessTokens;
-use crate::service::audit_trail::Audit;
+use crate::service::audit_recorder::AuditRecorder;
+use crate::service::audit_trail::AuditTrail;
+use crate::service::authenticator::Authenticator;
 use crate::service::identity_cache::IdentityCache;
-use crate::service::identity_cache_check::CacheCheck;
 use crate::service::import::Import;
 use crate::service::passwords::Passwords;
 use crate::service::server_key::KeySource;
@@ -34,7 +36,6 @@ use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
 use crate::service::throttle::{Rates, Throttle};
 use crate::service::token_watch::TokenWatches;
-use crate::service::user_administration::UserAdministration;
 use crate::service::users::Users;
 use crate::store::{Connections, Location, Store};
 
@@ -122,7 +123,7 @@ impl Symbolon {
             .map_or_else(|| key.create(), Ok)
             .map_err(StartError::new)?;
         let keep = TimeDelta::days(config.audit_days.into());
-        let audit = Arc::new(Audit::new(Arc::clone(&store), keep));
+        let audit = Arc::new(AuditRecorder::new(Arc::clone(&store), keep));
         let throttle = Arc::new(Throttle {
             store: Arc::clone(&store),
             clock: clock.clone(),
@@ -130,7 +131,7 @@ impl Symbolon {
             passwords: Arc::clone(&passwords),
             rates: rates(&config.throttle),
         });
-        let tokens = Arc::new(Sessions {
+        let sessions = Arc::new(Sessions {
             store: Arc::clone(&store),
             clock: clock.clone(),
             key,
@@ -138,44 +139,44 @@ impl Symbolon {
             reuse: config.reuse,
             max_age: TimeDelta::days(config.session_max_age.into()),
         });
+        let sign_in = SignIn {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            throttle: Arc::clone(&throttle),
+            audit: Arc::clone(&audit),
+            sessions: Arc::clone(&sessions),
+        };
+        let authenticator = Arc::new(Authenticator::new(
+            AccessTokenVerifier::new(Arc::clone(&store), clock.clone()),
+            sign_in,
+            IdentityCache::new(mebibytes(config.identity_cache), Arc::clone(&store)),
+        ));
         let services = Services {
             access_tokens: AccessTokens {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
-                used: Mutex::default(),
             },
-            accounts: UserAdministration {
+            audit_recorder: audit,
+            audit_trail: AuditTrail {
                 store: Arc::clone(&store),
-                clock: clock.clone(),
-                throttle: Arc::clone(&throttle),
-                rules,
             },
             import: Import {
                 store: Arc::clone(&store),
                 clock: clock.clone(),
                 passwords,
             },
-            sign_in: SignIn {
-                store: Arc::clone(&store),
-                clock: clock.clone(),
-                throttle: Arc::clone(&throttle),
-                audit: Arc::clone(&audit),
-                tokens: Arc::clone(&tokens),
-            },
-            tokens,
-            token_watches: TokenWatches::default(),
+            sessions,
+            throttle: Arc::clone(&throttle),
+            token_watches: TokenWatches::new(Arc::clone(&authenticator)),
+            authenticator,
             users: Users {
                 store: Arc::clone(&store),
-                clock: clock.clone(),
+                clock,
                 throttle,
                 rules,
-                open: config.registration,
+                registration_open: config.registration,
                 listed_for: config.user_list.role(),
             },
-            audit,
-            cache_check: CacheCheck::default(),
-            identities: IdentityCache::new(mebibytes(config.identity_cache), Arc::clone(&store)),
-            clock,
             store,
         };
         let services = Arc::new(services);
@@ -321,27 +322,27 @@ impl Symbolon {
     /// Beyond a second, every request asks the database whom its token speaks for.
     #[must_use]
     pub fn heartbeat_age(&self) -> Option<Duration> {
-        self.state.services.store.heartbeat_age()
+        self.state.services.heartbeat_age()
     }
 
     /// The number of cached identities that differed from the database. Once a second, one of those that
     /// were used is compared. The number is 0 unless there is an error in Symbolon.
     #[must_use]
     pub fn stale_identities(&self) -> u64 {
-        self.state.services.cache_check.stale()
+        self.state.services.authenticator.stale_identities()
     }
 
     /// Where the data is, for people: the path of the file, or the URL without the password.
     #[must_use]
     pub fn database(&self) -> String {
-        self.state.services.store.location().full_name()
+        self.state.services.database()
     }
 }
 
 /// Starts the tasks that run until the services are dropped.
 fn start_tasks(services: &Arc<Services>) {
     repeat("cache check", SECOND, services, |services| async move {
-        services.check_cache().await;
+        services.authenticator.check_cache().await;
     });
     repeat("flush", SECOND, services, |services| async move {
         report("flush", services.flush().await);

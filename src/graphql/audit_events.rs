@@ -216,7 +216,7 @@ pub(super) async fn audit_events(
     arguments: Arguments,
 ) -> Result<AuditEventConnection, Error> {
     let page = arguments.page("event")?;
-    let page = services.audit.page(caller, filter, page).await?;
+    let page = services.audit_trail.page(caller, filter, page).await?;
     let edge = |event: audit_event::AuditEvent| AuditEventEdge {
         cursor: cursor("event", -event.id),
         node: AuditEvent(event),

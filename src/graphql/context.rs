@@ -38,14 +38,20 @@ impl ContextExt for Context<'_> {
 
 /// What a request has for its resolvers and hooks.
 pub(super) struct Call {
+    services: Arc<Services>,
     pub(super) authentication: Authentication,
     pub(super) document: Arc<Document>,
     loader: OnceLock<DataLoader<Rows>>,
 }
 
 impl Call {
-    pub(super) fn new(authentication: Authentication, document: Arc<Document>) -> Self {
+    pub(super) fn new(
+        services: Arc<Services>,
+        authentication: Authentication,
+        document: Arc<Document>,
+    ) -> Self {
         Self {
+            services,
             authentication,
             document,
             loader: OnceLock::new(),
@@ -62,10 +68,7 @@ pub(super) fn authentication<'a>(ctx: &Context<'a>) -> Result<&'a Authentication
 /// mutation of the same request sees what the mutation changed.
 pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Rows>, Error> {
     let call = call(ctx)?;
-    let new = || {
-        let services = Arc::clone(call.authentication.services());
-        DataLoader::new(Rows(services), tokio::spawn)
-    };
+    let new = || DataLoader::new(Rows(Arc::clone(&call.services)), tokio::spawn);
     Ok(call.loader.get_or_init(new))
 }
 
@@ -76,5 +79,5 @@ fn call<'a>(ctx: &Context<'a>) -> Result<&'a Call, Error> {
 /// The services of the instance that the request came to, whichever instance the schema was built for: the
 /// identity and what it acts on are always of one instance.
 pub(super) fn services<'a>(ctx: &Context<'a>) -> Result<&'a Services, Error> {
-    Ok(authentication(ctx)?.services().as_ref())
+    Ok(call(ctx)?.services.as_ref())
 }

@@ -15,7 +15,7 @@ use crate::graphql::errors::{apply_contract, refused};
 use crate::graphql::fast_path::FastPath;
 use crate::graphql::schema::Schema;
 use crate::service::authentication::Authentication;
-use crate::service::run_to_completion;
+use crate::service::{Services, run_to_completion};
 
 /// An operation as a client sends it.
 #[derive(Debug, Default)]
@@ -42,11 +42,11 @@ impl Prepared {
     }
 
     /// For the library to execute.
-    fn request(self, authentication: Authentication) -> Request {
+    fn request(self, services: Arc<Services>, authentication: Authentication) -> Request {
         let document = self.document;
         let mut request = Request::new(self.text).variables(self.variables);
         request.set_parsed_query(document.parsed());
-        request.data(Call::new(authentication, document))
+        request.data(Call::new(services, authentication, document))
     }
 }
 
@@ -60,6 +60,7 @@ pub(crate) struct Outcome {
 
 /// A schema behind its limits.
 pub(crate) struct Executor<Q, M, S> {
+    services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
     fast_path: Option<Arc<FastPath<Q>>>,
     documents: Arc<DocumentCache>,
@@ -74,12 +75,14 @@ where
     S: SubscriptionType + 'static,
 {
     pub(crate) fn new(
+        services: Arc<Services>,
         schema: Schema<Q, M, S>,
         documents: Arc<DocumentCache>,
         limits: Limits,
         timeout: Duration,
     ) -> Self {
         Self {
+            services,
             schema: schema.library,
             fast_path: schema.query.and_then(FastPath::new).map(Arc::new),
             documents,
@@ -124,14 +127,17 @@ where
         let document = Arc::clone(&prepared.document);
         let fast_path = self.fast_path.clone();
         let schema = self.schema.clone();
+        let services = Arc::clone(&self.services);
         let work = async move {
             if let Some(fast_path) = fast_path
-                && let Some(response) = fast_path.execute(&prepared, &authentication).await
+                && let Some(response) = fast_path
+                    .execute(&prepared, &services, &authentication)
+                    .await
             {
                 return response;
             }
             // A new document is rare, and whatever else comes here takes its time.
-            Box::pin(schema.execute(prepared.request(authentication))).await
+            Box::pin(schema.execute(prepared.request(services, authentication))).await
         };
         let executed = run_to_completion(self.timeout, work.boxed()).await;
         if let Some(key) = new {
@@ -159,7 +165,8 @@ where
         let mut new = prepared.key.take();
         let document = Arc::clone(&prepared.document);
         let documents = Arc::clone(&self.documents);
-        let mut events = self.schema.execute_stream(prepared.request(authentication));
+        let request = prepared.request(Arc::clone(&self.services), authentication);
+        let mut events = self.schema.execute_stream(request);
         stream::poll_fn(move |cx| {
             let polled = events.poll_next_unpin(cx);
             // The first poll has validated the document. Subscriptions with the same text share it.

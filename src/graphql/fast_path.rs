@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use crate::graphql::context::Call;
 use crate::graphql::execution::Prepared;
 use crate::graphql::variables;
+use crate::service::Services;
 use crate::service::authentication::Authentication;
 
 /// The root of the queries, and what each execution has of the library.
@@ -39,6 +40,7 @@ impl<Q: ObjectType> FastPath<Q> {
     pub(super) async fn execute(
         &self,
         prepared: &Prepared,
+        services: &Arc<Services>,
         authentication: &Authentication,
     ) -> Option<Response> {
         let document = &prepared.document;
@@ -50,7 +52,11 @@ impl<Q: ObjectType> FastPath<Q> {
             return Some(Response::from_errors(vec![error]));
         }
         let mut data = Data::default();
-        data.insert(Call::new(authentication.clone(), Arc::clone(document)));
+        data.insert(Call::new(
+            Arc::clone(services),
+            authentication.clone(),
+            Arc::clone(document),
+        ));
         let env = QueryEnv::new(QueryEnvInner {
             extensions: self.none.clone(),
             variables,

@@ -12,8 +12,9 @@ use crate::graphql::mutation_types::{
 use crate::graphql::object_types::{Role, Token, user_id};
 use crate::model::parse_id;
 use crate::model::session::Lifetime;
+use crate::model::user;
 use crate::model::validation::MutationError;
-use crate::service::Services;
+use crate::service::input::Input;
 use crate::service::sessions::TokenOptions;
 
 /// Symbolon's mutations; merge it with your own root.
@@ -31,7 +32,9 @@ impl Mutation {
         #[graphql(desc = "The account to be.")] input: CreateUserInput,
     ) -> Result<CreateUserPayload> {
         let users = &services(ctx)?.users;
-        let done = Box::pin(users.register(authentication(ctx)?, &input.into())).await;
+        let caller = authentication(ctx)?.into();
+        let registration = input.into();
+        let done = Box::pin(users.register(caller, &registration, user::Role::User)).await;
         Ok(CreateUserPayload::of(done)?)
     }
 
@@ -77,8 +80,8 @@ impl Mutation {
     /// access token needs the scope `account:write`.
     async fn revoke_all_tokens(&self, ctx: &Context<'_>) -> Result<u32> {
         let caller = authentication(ctx)?.into();
-        let accounts = &services(ctx)?.accounts;
-        number(Box::pin(accounts.revoke_own_tokens(caller)).await)
+        let users = &services(ctx)?.users;
+        number(Box::pin(users.revoke_own_tokens(caller)).await)
     }
 
     /// Makes an access token, for a device, a script or another service. It is shown here and never
@@ -115,15 +118,10 @@ impl Mutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The present and the new password.")] input: ChangePasswordInput,
     ) -> Result<ChangePasswordPayload> {
-        let Services {
-            accounts, tokens, ..
-        } = services(ctx)?;
-        let ChangePasswordInput {
-            current_password,
-            new_password,
-        } = input;
-        let asking = authentication(ctx)?;
-        let done = accounts.change_password(asking, tokens, &current_password, &new_password);
+        let current = Input::new("currentPassword", input.current_password.as_str());
+        let new = Input::new("newPassword", input.new_password.as_str());
+        let request = authentication(ctx)?;
+        let done = services(ctx)?.users.change_password(request, current, new);
         Ok(ChangePasswordPayload::of(Box::pin(done).await)?)
     }
 
@@ -137,8 +135,8 @@ impl Mutation {
     ) -> Result<UserPayload> {
         let caller = authentication(ctx)?.into();
         let id = input.id.as_ref().map(user_id);
-        let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.update(caller, id, input.into())).await;
+        let users = &services(ctx)?.users;
+        let done = Box::pin(users.update(caller, id, input.into())).await;
         Ok(UserPayload::of(done)?)
     }
 
@@ -151,9 +149,9 @@ impl Mutation {
     ) -> Result<DeleteUserPayload> {
         let caller = authentication(ctx)?.into();
         let id = input.id.as_ref().map(user_id);
-        let password = input.password.unwrap_or_default();
-        let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.delete(caller, id, &password)).await;
+        let password = Input::new("password", input.password.as_deref().unwrap_or_default());
+        let users = &services(ctx)?.users;
+        let done = Box::pin(users.delete(caller, id, password)).await;
         Ok(DeleteUserPayload::of(done)?)
     }
 
@@ -166,8 +164,8 @@ impl Mutation {
         #[graphql(desc = "Its role from now on.")] role: Role,
     ) -> Result<UserPayload> {
         let caller = authentication(ctx)?.into();
-        let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.set_role(caller, user_id(&id), role.into())).await;
+        let users = &services(ctx)?.users;
+        let done = Box::pin(users.set_role(caller, user_id(&id), role.into())).await;
         Ok(UserPayload::of(done)?)
     }
 
@@ -179,8 +177,9 @@ impl Mutation {
         #[graphql(desc = "The account and the password.")] input: SetUserPasswordInput,
     ) -> Result<UserPayload> {
         let caller = authentication(ctx)?.into();
-        let accounts = &services(ctx)?.accounts;
-        let done = accounts.set_password(caller, user_id(&input.id), &input.new_password);
+        let users = &services(ctx)?.users;
+        let new = Input::new("newPassword", input.new_password.as_str());
+        let done = users.set_password(caller, user_id(&input.id), new);
         Ok(UserPayload::of(Box::pin(done).await)?)
     }
 
@@ -192,8 +191,8 @@ impl Mutation {
         #[graphql(desc = "The account's number.")] id: ID,
     ) -> Result<UserPayload> {
         let caller = authentication(ctx)?.into();
-        let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.disable(caller, user_id(&id))).await;
+        let users = &services(ctx)?.users;
+        let done = Box::pin(users.disable(caller, user_id(&id))).await;
         Ok(UserPayload::of(done)?)
     }
 
@@ -205,8 +204,8 @@ impl Mutation {
         #[graphql(desc = "The account's number.")] id: ID,
     ) -> Result<UserPayload> {
         let caller = authentication(ctx)?.into();
-        let accounts = &services(ctx)?.accounts;
-        let done = Box::pin(accounts.enable(caller, user_id(&id))).await;
+        let users = &services(ctx)?.users;
+        let done = Box::pin(users.enable(caller, user_id(&id))).await;
         Ok(UserPayload::of(done)?)
     }
 
@@ -218,8 +217,8 @@ impl Mutation {
         #[graphql(desc = "The account's number.")] id: ID,
     ) -> Result<u32> {
         let caller = authentication(ctx)?.into();
-        let accounts = &services(ctx)?.accounts;
-        number(Box::pin(accounts.revoke_tokens(caller, user_id(&id))).await)
+        let users = &services(ctx)?.users;
+        number(Box::pin(users.revoke_tokens(caller, user_id(&id))).await)
     }
 }
 

@@ -13,9 +13,10 @@ use crate::model::access_token::AccessTokenSecret;
 use crate::model::user::UserId;
 use crate::model::validation::{FieldChange, MutationError};
 use crate::service::access_tokens::AccessTokenForm;
+use crate::service::input::Input;
 use crate::service::profile::Profile;
+use crate::service::registration::Registration;
 use crate::service::sessions::IssuedToken;
-use crate::service::users::Registration;
 use crate::service::visible_user::VisibleUser;
 
 /// An account to be.
@@ -111,8 +112,10 @@ impl From<CreateAccessTokenInput> for AccessTokenForm {
         Self {
             name: input.name,
             scopes: input.scopes,
-            expires_in: input.expires_in.map(Into::into),
-            expires_at: input.expires_at,
+            expires_in: input
+                .expires_in
+                .map(|seconds| Input::new("expiresIn", seconds.into())),
+            expires_at: input.expires_at.map(|at| Input::new("expiresAt", at)),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! `/healthz` and `/readyz`, for whoever keeps the process running and sends it requests.
 
-use poem::handler;
+use std::sync::Arc;
 
-use crate::http::request_context::RequestContext;
+use poem::handler;
+use poem::web::Data;
+
+use crate::service::Services;
 
 /// Answers while the process lives.
 #[handler]
@@ -12,7 +15,7 @@ pub(super) fn alive() -> &'static str {
 
 /// Answers while requests that need the database can be served; 503 while they cannot.
 #[handler]
-pub(super) async fn ready(context: RequestContext) -> poem::Result<&'static str> {
-    Box::pin(context.authentication.services().ready()).await?;
+pub(super) async fn ready(Data(services): Data<&Arc<Services>>) -> poem::Result<&'static str> {
+    Box::pin(services.ready()).await?;
     Ok("ready\n")
 }

@@ -85,7 +85,10 @@ where
         )
         .at("/auth", on("GET, HEAD", get(forward_auth::check)))
         .at("/healthz", on("GET, HEAD", get(health::alive)))
-        .at("/readyz", on("GET, HEAD", get(health::ready)));
+        .at(
+            "/readyz",
+            on("GET, HEAD", get(health::ready)).data(Arc::clone(&state.services)),
+        );
     #[cfg(feature = "explorer")]
     if state.http.explorer {
         return route
@@ -99,9 +102,9 @@ where
 pub(crate) fn metrics(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
     let state = Arc::clone(state);
     let response = move |_| {
-        let services = &state.services;
-        let stale = services.cache_check.stale();
-        state.metrics.response(services.identities.bytes(), stale)
+        let authenticator = &state.services.authenticator;
+        let stale = authenticator.stale_identities();
+        state.metrics.response(authenticator.cache_bytes(), stale)
     };
     poem::endpoint::make_sync(response).map_to_response()
 }

@@ -118,7 +118,11 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
     fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let outer = request.extensions().get::<RequestContext>();
         // One of another instance knows other accounts, and is replaced for what is under this one.
-        if outer.is_some_and(|outer| outer.authentication.belongs_to(&self.state.services)) {
+        if outer.is_some_and(|outer| {
+            outer
+                .authentication
+                .belongs_to(&self.state.services.authenticator)
+        }) {
             let called = Box::pin(self.next.call(request));
             return Either::Left(called.map_ok(IntoResponse::into_response));
         }
@@ -144,14 +148,14 @@ impl<E: Endpoint> WithContext<E> {
             (Some(preflight), _) => Either::Left(ready(preflight)),
             (None, Err(error)) => Either::Left(ready(refuse(&error, Challenge::Bearer, &id))),
             (None, Ok(credentials)) => {
-                let services = Arc::clone(&self.state.services);
+                let authenticator = Arc::clone(&self.state.services.authenticator);
                 let from = Client {
                     address: log.client(),
                     request_id: Some(Arc::clone(&id)),
                 };
                 let context = RequestContext(Arc::new(Parts {
                     id: Arc::clone(&id),
-                    authentication: Authentication::new(services, credentials, from),
+                    authentication: Authentication::new(authenticator, credentials, from),
                     cross_site: origin.is_none() && cors::is_cross_site(request.headers()),
                     foreign: origin.is_none() && cors::is_foreign(request.headers()),
                     work: OnceLock::new(),

@@ -199,8 +199,8 @@ impl Socket {
             .map_or(Credentials::None, authorization_header::parse);
         let initialised = match &credentials {
             Credentials::Bearer(token) => {
-                let services = Arc::clone(&self.state.services);
-                match TokenWatch::start(services, token.clone()).await {
+                let watches = &self.state.services.token_watches;
+                match watches.start(token.clone()).await {
                     Ok(started) => started.map_err(CloseReason::from).and_then(|token| {
                         let sockets = &self.state.capacity.sockets_of_account;
                         let share = sockets
@@ -234,8 +234,8 @@ impl Socket {
     /// The credentials of one more operation, which looks for itself who they speak for.
     fn authentication(&self) -> Authentication {
         let credentials = self.credentials.get().cloned().unwrap_or_default();
-        let services = Arc::clone(&self.state.services);
-        Authentication::new(services, credentials, self.origin.clone())
+        let authenticator = Arc::clone(&self.state.services.authenticator);
+        Authentication::new(authenticator, credentials, self.origin.clone())
     }
 }
 
@@ -278,14 +278,12 @@ where
             .executor
             .subscribe(prepared, authentication, request_id);
         let confirmation = self.socket.confirmation.get().cloned();
-        let state = Arc::clone(&self.socket.state);
         let events = events.then(move |event| {
             let confirmation = confirmation.clone();
-            let state = Arc::clone(&state);
             async move {
                 // No event is sent while it is not known whether the token is still valid.
                 if let Some(mut confirmation) = confirmation {
-                    confirmation.wait(&state.services).await;
+                    confirmation.wait().await;
                 }
                 event
             }
