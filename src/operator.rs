@@ -49,7 +49,8 @@ impl Operator {
         Self { services }
     }
 
-    /// Returns the absolute path of the SQLite file, or the URL of the PostgreSQL database without the password.
+    /// Returns the absolute path of the SQLite file, or the URL of the PostgreSQL database without the
+    /// password.
     #[must_use]
     pub fn database(&self) -> String {
         self.services.database()
@@ -68,47 +69,37 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`MutationError::Fields`] if the name, the e-mail address or the password is invalid, or if another user
-    /// has the name or the e-mail address.
+    /// [`MutationError::Fields`] if the name, the e-mail address or the password is invalid, or if another
+    /// user has the name or the e-mail address.
     pub fn add_user<'a>(
         &'a self,
         new: &'a Registration,
         role: Role,
     ) -> Answer<'a, User, MutationError> {
-        let added = self.services.users.register(Caller::Operator, new, role);
+        let users = &self.services.users;
+        let added = users.register(Caller::Operator, new, role);
         added.map_ok(VisibleUser::into_user).boxed()
     }
 
     /// Returns the user with this name, in any spelling.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`].
     pub fn user<'a>(&'a self, username: &'a str) -> Answer<'a, Option<User>> {
         self.find(UserKey::Name(username))
     }
 
     /// Returns the user with this id. `None` if the user does not exist or was deleted.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`].
     pub fn user_by_id(&self, id: UserId) -> Answer<'_, Option<User>> {
         self.find(UserKey::Id(id))
     }
 
     fn find<'a>(&'a self, key: UserKey<'a>) -> Answer<'a, Option<User>> {
-        let found = self.services.users.find(Caller::Operator, key);
+        let users = &self.services.users;
+        let found = users.find(Caller::Operator, key);
         found
             .map_ok(|user| user.map(VisibleUser::into_user))
             .boxed()
     }
 
     /// Returns at most 1,000 users whose id is greater than `after`, in the order of their ids.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`].
     pub fn users(&self, after: Option<UserId>) -> Answer<'_, Vec<User>> {
         let page = self
             .services
@@ -121,10 +112,6 @@ impl Operator {
 
     /// Imports users of another system in one transaction. Existing users remain unchanged, so that an import
     /// can be repeated. A dry run changes nothing. Returns the result for each user.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`]. Invalid users are no error.
     pub fn import(&self, users: Vec<ImportedUser>, dry_run: bool) -> Answer<'_, Vec<ImportResult>> {
         self.services.import.run(users, dry_run).boxed()
     }
@@ -136,7 +123,8 @@ impl Operator {
     /// [`MutationError::Fields`] if the user does not exist, or if the password is not allowed.
     pub fn set_password<'a>(&'a self, id: UserId, new: &'a str) -> Answer<'a, User, MutationError> {
         let new = Input::new("password", new);
-        let changed = self.services.users.set_password(Caller::Operator, id, new);
+        let users = &self.services.users;
+        let changed = users.set_password(Caller::Operator, id, new);
         changed.map_ok(VisibleUser::into_user).boxed()
     }
 
@@ -146,7 +134,8 @@ impl Operator {
     ///
     /// [`MutationError::Fields`] if the user does not exist, or is the last admin and would lose this role.
     pub fn set_role(&self, id: UserId, role: Role) -> Answer<'_, User, MutationError> {
-        let changed = self.services.users.set_role(Caller::Operator, id, role);
+        let users = &self.services.users;
+        let changed = users.set_role(Caller::Operator, id, role);
         changed.map_ok(VisibleUser::into_user).boxed()
     }
 
@@ -156,7 +145,8 @@ impl Operator {
     ///
     /// [`MutationError::Fields`] if the user does not exist, or is the last admin.
     pub fn disable(&self, id: UserId) -> Answer<'_, User, MutationError> {
-        let disabled = self.services.users.disable(Caller::Operator, id);
+        let users = &self.services.users;
+        let disabled = users.disable(Caller::Operator, id);
         disabled.map_ok(VisibleUser::into_user).boxed()
     }
 
@@ -166,7 +156,8 @@ impl Operator {
     ///
     /// [`MutationError::Fields`] if the user does not exist.
     pub fn enable(&self, id: UserId) -> Answer<'_, User, MutationError> {
-        let enabled = self.services.users.enable(Caller::Operator, id);
+        let users = &self.services.users;
+        let enabled = users.enable(Caller::Operator, id);
         enabled.map_ok(VisibleUser::into_user).boxed()
     }
 
@@ -177,10 +168,8 @@ impl Operator {
     /// [`MutationError::Fields`] if the user does not exist, or is the last admin.
     pub fn delete(&self, id: UserId) -> Answer<'_, (), MutationError> {
         let password = Input::new("password", "");
-        let deleted = self
-            .services
-            .users
-            .delete(Caller::Operator, Some(id), password);
+        let users = &self.services.users;
+        let deleted = users.delete(Caller::Operator, Some(id), password);
         deleted.map_ok(drop).boxed()
     }
 
@@ -190,62 +179,39 @@ impl Operator {
     ///
     /// [`MutationError::Fields`] if the user does not exist.
     pub fn revoke_tokens(&self, id: UserId) -> Answer<'_, u32, MutationError> {
-        self.services
-            .users
-            .revoke_tokens(Caller::Operator, id)
-            .boxed()
+        let users = &self.services.users;
+        users.revoke_tokens(Caller::Operator, id).boxed()
     }
 
-    /// Revokes every token of all users, in several transactions. Returns the number of tokens that were live.
-    /// Use it after a leak, and after a backup was restored. Users can sign in meanwhile, and tokens that are
-    /// issued meanwhile can stay valid.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`]. After an error, the method can be called again.
+    /// Revokes every token of all users, in several transactions. Returns the number of tokens that were
+    /// live. After an error, the method can be called again. Use it after a leak, and after a backup was
+    /// restored. Users can sign in meanwhile, and tokens that are issued meanwhile can stay valid.
     pub fn revoke_all_tokens(&self) -> Answer<'_, u64> {
-        self.services
-            .users
-            .revoke_all_tokens(Caller::Operator)
-            .boxed()
+        let users = &self.services.users;
+        users.revoke_all_tokens(Caller::Operator).boxed()
     }
 
-    /// Returns the usernames that look alike by
-    /// [Unicode Technical Standard #39](https://www.unicode.org/reports/tr39/#Confusable_Detection), such as two
-    /// names that differ in a Latin and a Cyrillic letter.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`].
+    /// Returns the usernames that look alike by [Unicode Technical Standard
+    /// #39](https://www.unicode.org/reports/tr39/#Confusable_Detection), such as two names that differ in a
+    /// Latin and a Cyrillic letter.
     pub fn similar_usernames(&self) -> Answer<'_, SimilarUsernames> {
-        self.services.users.similar_usernames().boxed()
+        let users = &self.services.users;
+        users.similar_usernames().boxed()
     }
 
-    /// Returns the live session tokens of at most 1,000 users whose id is greater than `after`, in the order of
-    /// the users' ids. Only digests of tokens are stored.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`].
+    /// Returns the live session tokens of at most 1,000 users whose id is greater than `after`, in the order
+    /// of the users' ids. Only digests of tokens are stored.
     pub fn sessions(&self, after: Option<UserId>) -> Answer<'_, Vec<LiveToken>> {
         self.services.sessions.live(after, PAGE_SIZE).boxed()
     }
 
     /// Returns at most 1,000 live access tokens whose id is greater than `after`, in the order of their ids.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`].
     pub fn access_tokens(&self, after: Option<i64>) -> Answer<'_, Vec<LiveToken>> {
         self.services.access_tokens.live(after, PAGE_SIZE).boxed()
     }
 
-    /// Deletes the sessions that have ended, and all other rows that no rule needs any more. Returns the number of
-    /// sessions. Their tokens are then answered as invalid instead of expired.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`].
+    /// Deletes the sessions that have ended, and all other rows that no rule needs any more. Returns the
+    /// number of sessions. Their tokens are then answered as invalid instead of expired.
     pub fn purge(&self) -> Answer<'_, u64> {
         let purged = async move {
             self.services.purge().await?;
@@ -254,8 +220,8 @@ impl Operator {
         purged.boxed()
     }
 
-    /// Copies a consistent snapshot of the SQLite database into a new file, and checks the copy. Returns the number
-    /// of users in the copy. The server key is not copied.
+    /// Copies a consistent snapshot of the SQLite database into a new file, and checks the copy. Returns the
+    /// number of users in the copy. The server key is not copied.
     ///
     /// # Errors
     ///
@@ -265,10 +231,6 @@ impl Operator {
     }
 
     /// Returns at most 1,000 audit events whose id is smaller than `before`, newest first.
-    ///
-    /// # Errors
-    ///
-    /// See [`Operator`].
     pub fn audit_events(
         &self,
         filter: EventFilter,

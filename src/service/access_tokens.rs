@@ -143,8 +143,8 @@ impl AccessTokens {
     }
 }
 
-/// Deletes expired tokens of a user, the earliest expiration first, until a new token fits. Returns whether it
-/// fits. `transaction` must have locked the user.
+/// Deletes expired tokens of a user, the earliest expiration first, until a new token fits. Returns whether
+/// it fits. `transaction` must have locked the user.
 async fn make_room(
     transaction: &Transaction,
     user: UserId,

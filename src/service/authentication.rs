@@ -16,7 +16,7 @@ use crate::service::sessions::{IssuedToken, TokenOptions};
 use crate::store::Epoch;
 
 /// The credentials of one request, and the identity that they prove. The credentials are verified when a
-/// field first requires the identity, and at most once. Clones belong to the same request.
+/// field first requires the identity. A password is verified at most once. Clones belong to the same request.
 #[derive(Clone, Debug)]
 pub(crate) struct Authentication(Arc<Inner>);
 
@@ -54,7 +54,7 @@ impl Authentication {
         }))
     }
 
-    /// Returns whether `authenticator` verifies the credentials, and not the one of another instance.
+    /// Returns whether `authenticator` verifies the credentials. Each instance has its own authenticator.
     pub(crate) fn belongs_to(&self, authenticator: &Arc<Authenticator>) -> bool {
         Arc::ptr_eq(&self.0.authenticator, authenticator)
     }

@@ -59,8 +59,8 @@ impl Caller<'_> {
         })
     }
 
-    /// Returns the user that an operation changes: `id`, or the user of the caller without an `id`. The second
-    /// value is whether this is the user of the caller.
+    /// Returns the user that an operation changes: `id`, or the user of the caller without an `id`. The
+    /// second value is whether this is the user of the caller.
     pub(super) async fn target(self, id: Option<UserId>) -> Result<(UserId, bool), Error> {
         let viewer = self.require(&Requirement::ANY).await?;
         let own = viewer.user().map(|user| user.id);
@@ -124,8 +124,8 @@ impl Authorized {
         self.actor.credential() == Some(Credential::Password)
     }
 
-    /// Repeats the check with the row of the acting user, which is locked until the change is committed: since
-    /// the first check, the role can have changed, and the password or the token can have ended.
+    /// Repeats the check with the row of the acting user, which is locked until the change is committed:
+    /// since the first check, the role can have changed, and the password or the token can have ended.
     pub(super) fn check_again(
         &self,
         acting: Option<&UserRecord>,

@@ -32,7 +32,7 @@ impl Users {
             }
             Caller::Request(_) | Caller::Operator => None,
         };
-        let mut change = self.begin(&authorized, id).await?;
+        let mut change = self.begin(authorized, id).await?;
         if let Some((version, attempt)) = confirmed {
             if change.record.password_version != version {
                 // The change of the password revoked the token.

@@ -149,8 +149,8 @@ fn names(candidates: &[Candidate]) -> Taken {
     }
 }
 
-/// Returns the candidates whose name and e-mail address are neither taken nor those of an earlier candidate. Sets
-/// the results of the others.
+/// Returns the candidates whose name and e-mail address are neither taken nor those of an earlier candidate.
+/// Sets the results of the others.
 fn remove_taken(
     candidates: Vec<Candidate>,
     mut taken: Taken,

@@ -40,15 +40,15 @@ impl Users {
         let hash = self.hash(confirmed.await?, new).await?;
         let (id, now) = (record.user.id, self.clock.now());
         let (token, session) = authenticator.sessions.new_session(id, None, now)?;
-        let mut change = self.begin(&authorized, id).await?;
-        let transaction = &mut change.transaction;
+        let mut change = self.begin(authorized, id).await?;
+        let (transaction, actor) = (&mut change.transaction, change.authorized.actor());
         let is_changed = transaction.change_password(&record, &hash, &session, now);
         if !is_changed.await? {
             // A concurrent request changed the password, which ended the token.
             return Err(Unauthenticated::TokenExpired.into());
         }
         self.throttle.clear(transaction, &record.user).await?;
-        revoke_all_access_tokens(transaction, id, authorized.actor(), now).await?;
+        revoke_all_access_tokens(transaction, id, actor, now).await?;
         let changed = change.event(AuditEventKind::PasswordChanged);
         change.transaction.record_event(changed);
         let issued = change.event(AuditEventKind::TokenIssued);
@@ -81,7 +81,7 @@ impl Users {
         let new = self.rules.parse_new(new.value, &username, new.field)?;
         let admission = self.throttle.new_password(authorized.actor()).await?;
         let hash = self.hash(admission, new).await?;
-        let mut change = self.begin(&authorized, id).await?;
+        let mut change = self.begin(authorized, id).await?;
         change.revoke_tokens().await?;
         change.transaction.set_password(id, &hash).await?;
         self.throttle

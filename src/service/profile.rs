@@ -23,8 +23,8 @@ pub(crate) struct Profile {
 }
 
 impl Users {
-    /// Changes the profile of the user `id`, or of the caller's user. The password is required for a change of
-    /// an e-mail address and of another user's name, because these changes help to take over an account.
+    /// Changes the profile of the user `id`, or of the caller's user. The password is required for a change
+    /// of an e-mail address and of another user's name, because these changes help to take over an account.
     pub(crate) async fn update(
         &self,
         caller: Caller<'_>,
@@ -44,7 +44,7 @@ impl Users {
         let profile = parse(profile)?;
         let attempt = self.throttle.profile_change(authorized.actor()).await?;
         self.refuse_taken_profile(&attempt, &profile, id).await?;
-        let change = self.begin(&authorized, id).await?;
+        let change = self.begin(authorized, id).await?;
         let old = change.record.user.username.clone();
         if let FieldChange::Set(new) = &profile.username {
             refuse_mixed_scripts(new, &old)?;

@@ -107,8 +107,8 @@ impl Sessions {
         ))
     }
 
-    /// Issues a token to a user whose password was verified earlier in the same request. The password must not
-    /// have changed since, and the user must not have been disabled.
+    /// Issues a token to a user whose password was verified earlier in the same request. The password must
+    /// not have changed since, and the user must not have been disabled.
     pub(super) async fn issue_verified(
         &self,
         verified: &UserRecord,
@@ -215,8 +215,8 @@ impl Sessions {
         Ok(was_live)
     }
 
-    /// Returns the live sessions of at most `limit` users whose id is greater than `after`, in the order of the
-    /// users' ids.
+    /// Returns the live sessions of at most `limit` users whose id is greater than `after`, in the order of
+    /// the users' ids.
     pub(crate) async fn live(
         &self,
         after: Option<UserId>,

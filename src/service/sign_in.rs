@@ -127,7 +127,7 @@ impl SignIn {
             self.audit.sign_in_failed(Some(id), actor, now).await?;
             let (code, message) = (
                 FieldErrorCode::WrongPassword,
-                "This is not the present password.",
+                "This is not the current password.",
             );
             return Err(FieldError::new(password.field, code, message).into());
         }

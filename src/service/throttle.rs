@@ -163,8 +163,8 @@ impl Throttle {
         result
     }
 
-    /// Deletes the buckets of a user whose password `transaction` changes: attempts on the old password do not
-    /// count for the new one.
+    /// Deletes the buckets of a user whose password `transaction` changes: attempts on the old password do
+    /// not count for the new one.
     pub(super) async fn clear(&self, transaction: &Transaction, user: &User) -> Result<(), Error> {
         let known = transaction.known_addresses(user.id).await?.into_iter();
         let known = known.map(|address| Subject::Known(user.id, address));
@@ -209,8 +209,8 @@ impl Throttle {
         subjects.map(|subject| rates.bucket(subject)).collect()
     }
 
-    /// Counts an attempt and reserves its slot in the hash queue, in this order: a refused attempt occupies no
-    /// slot, not even while it is counted.
+    /// Counts an attempt and reserves its slot in the hash queue, in this order: a refused attempt occupies
+    /// no slot, not even while it is counted.
     async fn admit(
         &self,
         buckets: Vec<Bucket>,

@@ -5,14 +5,20 @@ use crate::model::audit_event::{AuditEventKind, EventDetail};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
 use crate::model::validation::MutationError;
-use crate::service::authorization::{Authorized, Caller};
+use crate::service::authorization::Caller;
 use crate::service::revocation::revoke_all_tokens;
+use crate::service::user_change::UserChange;
 use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
 
 /// The number of users whose tokens one transaction revokes when all tokens are revoked. Each user has at
 /// most one session and 50 access tokens.
 const USERS_PER_TRANSACTION: u64 = 100;
+
+/// An admin.
+const ADMIN_WRITE: Requirement<'static> = Requirement::WRITE.with_role(Role::Admin);
+/// An admin who sends the password, for operations that grant authority.
+const ADMIN_PASSWORD: Requirement<'static> = Requirement::PASSWORD.with_role(Role::Admin);
 
 impl Users {
     /// Sets the role of a user.
@@ -22,9 +28,7 @@ impl Users {
         id: UserId,
         role: Role,
     ) -> Result<VisibleUser, MutationError> {
-        let requirement = Requirement::PASSWORD.with_role(Role::Admin);
-        let authorized = caller.authorize(&requirement).await?;
-        let change = self.begin(&authorized, id).await?;
+        let change = self.authorize_change(caller, &ADMIN_PASSWORD, id).await?;
         let old = change.record.user.role;
         if old == role {
             return Ok(change.cancel());
@@ -43,9 +47,7 @@ impl Users {
         caller: Caller<'_>,
         id: UserId,
     ) -> Result<VisibleUser, MutationError> {
-        let requirement = Requirement::WRITE.with_role(Role::Admin);
-        let authorized = caller.authorize(&requirement).await?;
-        let mut change = self.begin(&authorized, id).await?;
+        let mut change = self.authorize_change(caller, &ADMIN_WRITE, id).await?;
         if change.record.user.is_disabled() {
             return Ok(change.cancel());
         }
@@ -64,9 +66,7 @@ impl Users {
         caller: Caller<'_>,
         id: UserId,
     ) -> Result<VisibleUser, MutationError> {
-        let requirement = Requirement::PASSWORD.with_role(Role::Admin);
-        let authorized = caller.authorize(&requirement).await?;
-        let change = self.begin(&authorized, id).await?;
+        let change = self.authorize_change(caller, &ADMIN_PASSWORD, id).await?;
         if !change.record.user.is_disabled() {
             return Ok(change.cancel());
         }
@@ -82,30 +82,20 @@ impl Users {
         caller: Caller<'_>,
         id: UserId,
     ) -> Result<u32, MutationError> {
-        let requirement = Requirement::WRITE.with_role(Role::Admin);
-        self.revoke(&caller.authorize(&requirement).await?, id)
-            .await
+        revoke(self.authorize_change(caller, &ADMIN_WRITE, id).await?).await
     }
 
     /// Revokes every token of the caller. Returns the number of tokens that were live.
     pub(crate) async fn revoke_own_tokens(&self, caller: Caller<'_>) -> Result<u32, MutationError> {
         let authorized = caller.authorize(&Requirement::WRITE).await?;
         let id = authorized.user_id().ok_or(Unauthenticated::Missing)?;
-        self.revoke(&authorized, id).await
+        revoke(self.begin(authorized, id).await?).await
     }
 
-    async fn revoke(&self, authorized: &Authorized, id: UserId) -> Result<u32, MutationError> {
-        let mut change = self.begin(authorized, id).await?;
-        let revoked = change.revoke_tokens().await?;
-        change.transaction.commit().await?;
-        Ok(revoked)
-    }
-
-    /// Revokes every token of all users, in several transactions. Returns the number of tokens that were live.
-    /// After an error, the operation can be repeated.
+    /// Revokes every token of all users, in several transactions. Returns the number of tokens that were
+    /// live. After an error, the operation can be repeated.
     pub(crate) async fn revoke_all_tokens(&self, caller: Caller<'_>) -> Result<u64, Error> {
-        let requirement = Requirement::PASSWORD.with_role(Role::Admin);
-        let authorized = caller.authorize(&requirement).await?;
+        let authorized = caller.authorize(&ADMIN_PASSWORD).await?;
         let (mut after, mut revoked) = (None, 0);
         loop {
             let mut transaction = self.store.begin().await?;
@@ -123,4 +113,10 @@ impl Users {
             transaction.commit().await?;
         }
     }
+}
+
+async fn revoke(mut change: UserChange) -> Result<u32, MutationError> {
+    let revoked = change.revoke_tokens().await?;
+    change.transaction.commit().await?;
+    Ok(revoked)
 }

@@ -13,19 +13,20 @@ use crate::service::visible_user::VisibleUser;
 use crate::store::{Store, Transaction};
 
 /// A change of one user by an authorized caller.
-pub(super) struct UserChange<'a> {
-    authorized: &'a Authorized,
+pub(super) struct UserChange {
+    pub(super) authorized: Authorized,
     now: DateTime<Utc>,
     pub(super) transaction: Transaction,
     /// The user before the change. The row is locked until the transaction ends.
     pub(super) record: UserRecord,
 }
 
-impl<'a> UserChange<'a> {
-    /// Begins a change of the user `id`. Locks the user and the acting user, and authorizes the acting user again.
+impl UserChange {
+    /// Begins a change of the user `id`. Locks the user and the acting user, and authorizes the acting user
+    /// again.
     pub(super) async fn begin(
         store: &Store,
-        authorized: &'a Authorized,
+        authorized: Authorized,
         id: UserId,
         now: DateTime<Utc>,
     ) -> Result<Self, MutationError> {
@@ -102,5 +103,5 @@ impl<'a> UserChange<'a> {
 
 /// Returns the error for an id that no user has.
 pub(super) fn no_such_user() -> MutationError {
-    FieldError::new("id", FieldErrorCode::Invalid, "There is no such account.").into()
+    FieldError::new("id", FieldErrorCode::Invalid, "There is no such user.").into()
 }

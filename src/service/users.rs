@@ -39,8 +39,8 @@ impl Users {
         Ok(VisibleUser::seen_by(&identity, identity.shared_user()))
     }
 
-    /// Returns the user with this id or name. Callers that cannot list users can find only their own user, and do not
-    /// learn whether others exist.
+    /// Returns the user with this id or name. Callers that cannot list users can find only their own user,
+    /// and do not learn whether others exist.
     pub(crate) async fn find(
         &self,
         caller: Caller<'_>,
@@ -83,12 +83,22 @@ impl Users {
         self.store.count_users().await
     }
 
-    /// Begins a change of the user `id`.
-    pub(super) async fn begin<'a>(
+    /// Authorizes the caller, and begins a change of the user `id`.
+    pub(super) async fn authorize_change(
         &self,
-        authorized: &'a Authorized,
+        caller: Caller<'_>,
+        requirement: &Requirement<'_>,
         id: UserId,
-    ) -> Result<UserChange<'a>, MutationError> {
+    ) -> Result<UserChange, MutationError> {
+        self.begin(caller.authorize(requirement).await?, id).await
+    }
+
+    /// Begins a change of the user `id`.
+    pub(super) async fn begin(
+        &self,
+        authorized: Authorized,
+        id: UserId,
+    ) -> Result<UserChange, MutationError> {
         UserChange::begin(&self.store, authorized, id, self.clock.now()).await
     }
 
