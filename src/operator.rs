@@ -44,6 +44,10 @@ pub struct Operator {
     services: Arc<Services>,
 }
 
+#[expect(
+    clippy::must_use_candidate,
+    reason = "the compiler warns of unused boxed futures"
+)]
 impl Operator {
     pub(crate) fn new(services: Arc<Services>) -> Self {
         Self { services }

@@ -103,8 +103,10 @@ pub(crate) fn metrics(state: &Arc<AppState>) -> impl Endpoint<Output = Response>
     let state = Arc::clone(state);
     let response = move |_| {
         let authenticator = &state.services.authenticator;
-        let stale = authenticator.stale_identities();
-        state.metrics.response(authenticator.cache_bytes(), stale)
+        let stale_identities = authenticator.stale_identities();
+        state
+            .metrics
+            .response(authenticator.cache_bytes(), stale_identities)
     };
     poem::endpoint::make_sync(response).map_to_response()
 }

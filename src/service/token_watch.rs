@@ -1,5 +1,5 @@
-//! Watches the tokens of WebSockets. After a change of its user, a token is verified once, no matter how many
-//! WebSockets use it.
+//! Watches the tokens of WebSocket connections. After a change of its user, a token is verified once, no matter
+//! how many connections use it.
 
 mod watched_token;
 
@@ -100,7 +100,7 @@ impl TokenWatch {
     }
 }
 
-/// The tokens of all WebSockets. While there are any, one task watches them.
+/// The tokens of all WebSocket connections. While there are any, one task watches them.
 #[derive(Debug)]
 pub(crate) struct TokenWatches {
     authenticator: Arc<Authenticator>,
@@ -177,7 +177,7 @@ impl TokenWatches {
         token
     }
 
-    /// Returns the tokens that WebSockets use. If there are none, the task must end.
+    /// Returns the tokens that connections use. If there are none, the task must end.
     fn watched(&self) -> Vec<Arc<WatchedToken>> {
         let mut tokens = self.lock();
         let mut watched = Vec::with_capacity(tokens.watched.len());
@@ -196,7 +196,7 @@ impl TokenWatches {
     }
 }
 
-/// Watches the tokens of WebSockets while there are any.
+/// Watches the tokens of WebSocket connections while there are any.
 async fn watch_all(watches: Arc<TokenWatches>) {
     let mut changes = watches.authenticator.store.listen();
     let permits = Arc::new(Semaphore::new(MAX_VERIFICATIONS));
@@ -207,11 +207,11 @@ async fn watch_all(watches: Arc<TokenWatches>) {
             _ = ticks.tick() => {}
             () = changes.changed() => {}
         }
-        let watched = watches.watched();
-        if watched.is_empty() {
+        let tokens = watches.watched();
+        if tokens.is_empty() {
             return;
         }
-        for token in watched {
+        for token in tokens {
             let authenticator = Arc::clone(&watches.authenticator);
             if token.begin_verification(&authenticator) {
                 let permits = Arc::clone(&permits);
