@@ -81,7 +81,7 @@ impl UserChange {
         NewEvent::new(kind, self.record.user.id, actor, self.now)
     }
 
-    /// Returns the user before the change as the caller can see it. Nothing is changed.
+    /// Drops the change. Returns the unchanged user as the caller can see it.
     pub(super) fn cancel(self) -> VisibleUser {
         self.authorized.viewer().sees(self.record.user)
     }
