@@ -212,19 +212,19 @@ impl Symbolon {
     /// If the age exceeds one second, each request reads the database instead of the identity cache.
     #[must_use]
     pub fn heartbeat_age(&self) -> Option<Duration> {
-        self.state.services.store.heartbeat_age()
+        self.state.services.heartbeat_age()
     }
 
     /// Returns the number of cached identities that differed from the database. A background task compares one
     /// recently used identity per second. A number above 0 indicates a bug in Symbolon.
     #[must_use]
     pub fn stale_identities(&self) -> u64 {
-        self.state.services.cache_check.stale()
+        self.state.services.authenticator.stale_identities()
     }
 
     /// Returns the absolute path of the SQLite file, or the URL of the PostgreSQL database without the password.
     #[must_use]
     pub fn database(&self) -> String {
-        self.state.services.store.location().full_name()
+        self.state.services.database()
     }
 }

@@ -150,6 +150,11 @@ pub(crate) struct ErrorDetails {
 }
 
 impl Error {
+    /// A request would cause a second verification of a password.
+    pub(crate) const SECOND_VERIFICATION: Self = Self::LimitExceeded("verifiedPasswordsPerRequest");
+    /// A request would cause a second new password hash.
+    pub(crate) const SECOND_NEW_HASH: Self = Self::LimitExceeded("newPasswordsPerRequest");
+
     /// Returns an internal error with this cause.
     pub(crate) fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(Arc::from(cause.into()))

@@ -88,7 +88,7 @@ pub use crate::model::rate_limit::Rate;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
 pub use crate::operator::Operator;
+pub use crate::service::registration::Registration;
 pub use crate::service::similar_usernames::SimilarUsernames;
-pub use crate::service::users::Registration;
 #[cfg(feature = "server")]
 pub use crate::store::{FlaskDatabase, FlaskRow};

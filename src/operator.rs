@@ -1,9 +1,10 @@
-//! The state for programs of whoever runs the server: no credentials, no throttle, no limits.
+//! Administration without a request: no credentials, no rate limits.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 
 use crate::error::Error;
 use crate::model::audit_event::{AuditEvent, EventFilter};
@@ -15,256 +16,243 @@ use crate::model::user::{Role, User, UserId};
 use crate::model::validation::MutationError;
 use crate::service::Services;
 use crate::service::authorization::Caller;
+use crate::service::input::Input;
+use crate::service::registration::Registration;
 use crate::service::similar_usernames::SimilarUsernames;
-use crate::service::users::{Registration, UserKey};
+use crate::service::users::UserKey;
 use crate::service::visible_user::VisibleUser;
 
-/// How many entries of a list come at once.
-const PAGE: u64 = 1000;
+/// The maximum number of items that one call returns.
+const PAGE_SIZE: u64 = 1000;
 
-/// What the operator may do, without credentials; from [`Symbolon::operator`](crate::Symbolon::operator)
-/// or [`Symbolon::open_operator`](crate::Symbolon::open_operator).
+/// The result of a method of [`Operator`]. Boxed, so that the methods are compiled with the library and not
+/// again with each program that calls them.
+type Answer<'a, T, E = Error> = BoxFuture<'a, Result<T, E>>;
+
+/// Administration without credentials. Created by [`Symbolon::operator`](crate::Symbolon::operator) or
+/// [`Symbolon::open_operator`](crate::Symbolon::open_operator).
 ///
-/// Each method returns a future in a box, so that its code is compiled with the library and not again
-/// with each program that calls it.
+/// An operator can use the database of a running server. The server refuses a token that the operator revoked
+/// from the next request on; with PostgreSQL, after at most 1.25 s.
 ///
-/// It may work on the database of a server that runs: what it ends is refused there at the very next
-/// request, or on PostgreSQL a moment later (1.25 s at the most).
+/// # Errors
+///
+/// Every method returns [`Error::ServiceUnavailable`] if the database is unavailable, and [`Error::Internal`]
+/// if the database reports an unexpected error. A method that changes the database returns
+/// [`Error::OutcomeUnknown`] if the connection failed during the commit.
 #[derive(Clone, Debug)]
 pub struct Operator {
     services: Arc<Services>,
 }
 
+#[expect(
+    clippy::must_use_candidate,
+    reason = "the compiler warns of unused boxed futures"
+)]
 impl Operator {
     pub(crate) fn new(services: Arc<Services>) -> Self {
         Self { services }
     }
 
-    /// The absolute path of the SQLite file, or the URL of the PostgreSQL database without the password.
+    /// Returns the absolute path of the SQLite file, or the URL of the PostgreSQL database without the
+    /// password.
     #[must_use]
     pub fn database(&self) -> String {
-        self.services.store.location().full_name()
+        self.services.database()
     }
 
-    /// Closes the database. The [`Symbolon`](crate::Symbolon) that the operator comes from is closed, too.
-    pub fn close(&self) -> impl Future<Output = Result<(), Error>> + Send {
-        async move { self.services.close().await }.boxed()
+    /// Closes the database, also for the [`Symbolon`](crate::Symbolon) that created the operator.
+    ///
+    /// # Errors
+    ///
+    /// The last writes failed. In this case the database stays open.
+    pub fn close(&self) -> Answer<'_, ()> {
+        self.services.close().boxed()
     }
 
-    /// Adds an account, even where registration is closed.
+    /// Adds a user, also while registration is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`MutationError::Fields`] if the name, the e-mail address or the password is invalid, or if another
+    /// user has the name or the e-mail address.
     pub fn add_user<'a>(
         &'a self,
         new: &'a Registration,
         role: Role,
-    ) -> impl Future<Output = Result<User, MutationError>> + Send {
-        async move { self.services.users.add(new, role).await }.boxed()
+    ) -> Answer<'a, User, MutationError> {
+        let users = &self.services.users;
+        let added = users.register(Caller::Operator, new, role);
+        added.map_ok(VisibleUser::into_user).boxed()
     }
 
-    /// Whoever has this name, however it is spelt.
-    pub fn user<'a>(
-        &'a self,
-        username: &'a str,
-    ) -> impl Future<Output = Result<Option<User>, Error>> + Send {
-        async move {
-            let found = self
-                .services
-                .users
-                .find(Caller::Operator, UserKey::Name(username));
-            Ok(found.await?.map(VisibleUser::into_user))
-        }
-        .boxed()
+    /// Returns the user with this name, in any spelling.
+    pub fn user<'a>(&'a self, username: &'a str) -> Answer<'a, Option<User>> {
+        self.find(UserKey::Name(username))
     }
 
-    /// Whoever has this number; nobody, once the account is deleted.
-    pub fn user_by_id(
-        &self,
-        id: UserId,
-    ) -> impl Future<Output = Result<Option<User>, Error>> + Send {
-        async move {
-            let found = self.services.users.find(Caller::Operator, UserKey::Id(id));
-            Ok(found.await?.map(VisibleUser::into_user))
-        }
-        .boxed()
+    /// Returns the user with this id. `None` if the user does not exist or was deleted.
+    pub fn user_by_id(&self, id: UserId) -> Answer<'_, Option<User>> {
+        self.find(UserKey::Id(id))
     }
 
-    /// The accounts that come after this one, in the order of their ids; 1,000 at most.
-    pub fn users(
-        &self,
-        after: Option<UserId>,
-    ) -> impl Future<Output = Result<Vec<User>, Error>> + Send {
-        async move {
-            let stretch = PageRequest {
-                after: after.map(|id| id.0),
-                limit: PAGE,
-                ..PageRequest::default()
-            };
-            let page = self.services.users.page(Caller::Operator, stretch).await?;
-            let users = page.items.into_iter().map(VisibleUser::into_user);
-            Ok(users.collect())
-        }
-        .boxed()
+    fn find<'a>(&'a self, key: UserKey<'a>) -> Answer<'a, Option<User>> {
+        let users = &self.services.users;
+        let found = users.find(Caller::Operator, key);
+        found
+            .map_ok(|user| user.map(VisibleUser::into_user))
+            .boxed()
     }
 
-    /// Takes over accounts of another system, in one step; what became of each. Those that exist
-    /// are left as they are, so it can simply be done again. A dry run only says what would become
-    /// of them.
+    /// Returns at most 1,000 users whose id is greater than `after`, in the order of their ids.
+    pub fn users(&self, after: Option<UserId>) -> Answer<'_, Vec<User>> {
+        let page = self
+            .services
+            .users
+            .page(Caller::Operator, page(after.map(|id| id.0)));
+        let users =
+            page.map_ok(|page| page.items.into_iter().map(VisibleUser::into_user).collect());
+        users.boxed()
+    }
+
+    /// Imports users of another system in one transaction. Existing users remain unchanged, so that an import
+    /// can be repeated. A dry run changes nothing. Returns the result for each user.
     #[cfg(feature = "server")]
-    pub fn import(
-        &self,
-        accounts: Vec<ImportedUser>,
-        dry_run: bool,
-    ) -> impl Future<Output = Result<Vec<ImportResult>, Error>> + Send {
-        async move { self.services.import.run(accounts, dry_run).await }.boxed()
+    pub fn import(&self, users: Vec<ImportedUser>, dry_run: bool) -> Answer<'_, Vec<ImportResult>> {
+        self.services.import.run(users, dry_run).boxed()
     }
 
-    /// Gives an account another password, and ends its tokens.
-    pub fn set_password<'a>(
-        &'a self,
-        id: UserId,
-        new: &'a str,
-    ) -> impl Future<Output = Result<User, MutationError>> + Send {
-        async move {
-            let accounts = &self.services.accounts;
-            let done = accounts.set_password(Caller::Operator, id, new).await;
-            done.map(VisibleUser::into_user)
-        }
-        .boxed()
+    /// Sets the password of a user, and revokes the user's tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`MutationError::Fields`] if the user does not exist, or if the password is not allowed.
+    pub fn set_password<'a>(&'a self, id: UserId, new: &'a str) -> Answer<'a, User, MutationError> {
+        let new = Input::new("password", new);
+        let users = &self.services.users;
+        let changed = users.set_password(Caller::Operator, id, new);
+        changed.map_ok(VisibleUser::into_user).boxed()
     }
 
-    /// Gives an account another role. The last admin keeps theirs.
-    pub fn set_role(
-        &self,
-        id: UserId,
-        role: Role,
-    ) -> impl Future<Output = Result<User, MutationError>> + Send {
-        async move {
-            let accounts = &self.services.accounts;
-            let done = accounts.set_role(Caller::Operator, id, role).await;
-            done.map(VisibleUser::into_user)
-        }
-        .boxed()
+    /// Sets the role of a user.
+    ///
+    /// # Errors
+    ///
+    /// [`MutationError::Fields`] if the user does not exist, or is the last admin and would lose this role.
+    pub fn set_role(&self, id: UserId, role: Role) -> Answer<'_, User, MutationError> {
+        let users = &self.services.users;
+        let changed = users.set_role(Caller::Operator, id, role);
+        changed.map_ok(VisibleUser::into_user).boxed()
     }
 
-    /// Lets nobody sign in to an account any more, and ends its tokens. Not that of the last admin.
-    pub fn disable(&self, id: UserId) -> impl Future<Output = Result<User, MutationError>> + Send {
-        async move {
-            let accounts = &self.services.accounts;
-            let done = accounts.disable(Caller::Operator, id).await;
-            done.map(VisibleUser::into_user)
-        }
-        .boxed()
+    /// Disables a user, and revokes the user's tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`MutationError::Fields`] if the user does not exist, or is the last admin.
+    pub fn disable(&self, id: UserId) -> Answer<'_, User, MutationError> {
+        let users = &self.services.users;
+        let disabled = users.disable(Caller::Operator, id);
+        disabled.map_ok(VisibleUser::into_user).boxed()
     }
 
-    /// Lets people sign in to an account again.
-    pub fn enable(&self, id: UserId) -> impl Future<Output = Result<User, MutationError>> + Send {
-        async move {
-            let accounts = &self.services.accounts;
-            let done = accounts.enable(Caller::Operator, id).await;
-            done.map(VisibleUser::into_user)
-        }
-        .boxed()
+    /// Enables a disabled user.
+    ///
+    /// # Errors
+    ///
+    /// [`MutationError::Fields`] if the user does not exist.
+    pub fn enable(&self, id: UserId) -> Answer<'_, User, MutationError> {
+        let users = &self.services.users;
+        let enabled = users.enable(Caller::Operator, id);
+        enabled.map_ok(VisibleUser::into_user).boxed()
     }
 
-    /// Deletes an account. Not that of the last admin.
-    pub fn delete(&self, id: UserId) -> impl Future<Output = Result<(), MutationError>> + Send {
-        async move {
-            let accounts = &self.services.accounts;
-            let done = accounts.delete(Caller::Operator, Some(id), "").await;
-            done.map(drop)
-        }
-        .boxed()
+    /// Deletes a user.
+    ///
+    /// # Errors
+    ///
+    /// [`MutationError::Fields`] if the user does not exist, or is the last admin.
+    pub fn delete(&self, id: UserId) -> Answer<'_, (), MutationError> {
+        let password = Input::new("password", "");
+        let users = &self.services.users;
+        let deleted = users.delete(Caller::Operator, Some(id), password);
+        deleted.map_ok(drop).boxed()
     }
 
-    /// Ends every token of an account; how many were live.
-    pub fn revoke_tokens(
-        &self,
-        id: UserId,
-    ) -> impl Future<Output = Result<u32, MutationError>> + Send {
-        async move {
-            let accounts = &self.services.accounts;
-            accounts.revoke_tokens(Caller::Operator, id).await
-        }
-        .boxed()
+    /// Revokes every token of a user. Returns the number of tokens that were live.
+    ///
+    /// # Errors
+    ///
+    /// [`MutationError::Fields`] if the user does not exist.
+    pub fn revoke_tokens(&self, id: UserId) -> Answer<'_, u32, MutationError> {
+        let users = &self.services.users;
+        users.revoke_tokens(Caller::Operator, id).boxed()
     }
 
-    /// Ends every token of all accounts, in several transactions; how many were live. For use after a leak, and
-    /// after a backup was restored. Sign-ins with a password go on meanwhile, and their tokens stay.
-    pub fn revoke_all_tokens(&self) -> impl Future<Output = Result<u64, Error>> + Send {
-        async move {
-            let accounts = &self.services.accounts;
-            accounts.revoke_all_tokens(Caller::Operator).await
-        }
-        .boxed()
+    /// Revokes every token of all users, in several transactions. Returns the number of tokens that were
+    /// live. After an error, the method can be called again. Use it after a leak, and after a backup was
+    /// restored. Users can sign in meanwhile, and tokens that are issued meanwhile can stay valid.
+    pub fn revoke_all_tokens(&self) -> Answer<'_, u64> {
+        let users = &self.services.users;
+        users.revoke_all_tokens(Caller::Operator).boxed()
     }
 
-    /// The usernames that look alike by Unicode Technical Standard #39, such as two that differ in a Latin and
-    /// a Cyrillic letter. Nothing is changed.
-    pub fn similar_usernames(
-        &self,
-    ) -> impl Future<Output = Result<SimilarUsernames, Error>> + Send {
-        async move { self.services.users.similar_usernames().await }.boxed()
+    /// Returns the usernames that look alike by [Unicode Technical Standard
+    /// #39](https://www.unicode.org/reports/tr39/#Confusable_Detection), such as two names that differ in a
+    /// Latin and a Cyrillic letter.
+    pub fn similar_usernames(&self) -> Answer<'_, SimilarUsernames> {
+        let users = &self.services.users;
+        users.similar_usernames().boxed()
     }
 
-    /// The live session tokens of the accounts that come after this one, in the order of the
-    /// accounts' ids; 1,000 at most. The tokens themselves nobody knows but their bearers.
-    pub fn sessions(
-        &self,
-        after: Option<UserId>,
-    ) -> impl Future<Output = Result<Vec<LiveToken>, Error>> + Send {
-        async move { self.services.tokens.live(after, PAGE).await }.boxed()
+    /// Returns the live session tokens of at most 1,000 users whose id is greater than `after`, in the order
+    /// of the users' ids. Only digests of tokens are stored.
+    pub fn sessions(&self, after: Option<UserId>) -> Answer<'_, Vec<LiveToken>> {
+        self.services.sessions.live(after, PAGE_SIZE).boxed()
     }
 
-    /// The live access tokens that come after the one of this number, in the order of their numbers;
-    /// 1,000 at most.
-    pub fn access_tokens(
-        &self,
-        after: Option<i64>,
-    ) -> impl Future<Output = Result<Vec<LiveToken>, Error>> + Send {
-        async move { self.services.access_tokens.live(after, PAGE).await }.boxed()
+    /// Returns at most 1,000 live access tokens whose id is greater than `after`, in the order of their ids.
+    pub fn access_tokens(&self, after: Option<i64>) -> Answer<'_, Vec<LiveToken>> {
+        self.services.access_tokens.live(after, PAGE_SIZE).boxed()
     }
 
-    /// Forgets the tokens that are dead, which then are unknown instead of expired; how many. And
-    /// whatever else says nothing any more.
-    pub fn purge(&self) -> impl Future<Output = Result<u64, Error>> + Send {
-        async move {
+    /// Deletes the sessions that have ended, and all other rows that no rule needs any more. Returns the
+    /// number of sessions. Their tokens are then answered as invalid instead of expired.
+    pub fn purge(&self) -> Answer<'_, u64> {
+        let purged = async move {
             self.services.purge().await?;
-            self.services.tokens.purge().await
-        }
-        .boxed()
+            self.services.sessions.purge().await
+        };
+        purged.boxed()
     }
 
-    /// Copies the SQLite database, as it is at one moment, into a new file, and checks that; how many
-    /// accounts are in it. The server key is not.
-    pub fn back_up<'a>(
-        &'a self,
-        file: &'a Path,
-    ) -> impl Future<Output = std::io::Result<u64>> + Send {
-        async move {
-            let store = &self.services.store;
-            store.back_up(file).await.map_err(std::io::Error::other)
-        }
-        .boxed()
+    /// Copies a consistent snapshot of the SQLite database into a new file, and checks the copy. Returns the
+    /// number of users in the copy. The server key is not copied.
+    ///
+    /// # Errors
+    ///
+    /// The database is not SQLite, the file exists already, or the copy failed.
+    pub fn back_up<'a>(&'a self, file: &'a Path) -> Answer<'a, u64, std::io::Error> {
+        self.services.back_up(file).boxed()
     }
 
-    /// The audit trail, the newest events first, from the one before `before` on; 1,000 at most.
+    /// Returns at most 1,000 audit events whose id is smaller than `before`, newest first.
     pub fn audit_events(
         &self,
         filter: EventFilter,
         before: Option<i64>,
-    ) -> impl Future<Output = Result<Vec<AuditEvent>, Error>> + Send {
-        async move {
-            let stretch = PageRequest {
-                after: before.map(i64::saturating_neg),
-                limit: PAGE,
-                ..PageRequest::default()
-            };
-            Ok(self
-                .services
-                .audit
-                .page(Caller::Operator, filter, stretch)
-                .await?
-                .items)
-        }
-        .boxed()
+    ) -> Answer<'_, Vec<AuditEvent>> {
+        // The positions of events are their negated ids.
+        let request = page(before.map(i64::saturating_neg));
+        let page = (self.services.audit_trail).page(Caller::Operator, filter, request);
+        page.map_ok(|page| page.items).boxed()
+    }
+}
+
+fn page(after: Option<i64>) -> PageRequest {
+    PageRequest {
+        after,
+        limit: PAGE_SIZE,
+        ..PageRequest::default()
     }
 }

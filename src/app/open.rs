@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -16,10 +16,12 @@ use crate::http::AppState;
 use crate::model::password::PasswordRules;
 use crate::model::session::Lifetime;
 use crate::service::Services;
+use crate::service::access_token_verifier::AccessTokenVerifier;
 use crate::service::access_tokens::AccessTokens;
-use crate::service::audit_trail::Audit;
+use crate::service::audit_recorder::AuditRecorder;
+use crate::service::audit_trail::AuditTrail;
+use crate::service::authenticator::Authenticator;
 use crate::service::identity_cache::IdentityCache;
-use crate::service::identity_cache_check::CacheCheck;
 #[cfg(feature = "server")]
 use crate::service::import::Import;
 use crate::service::passwords::Passwords;
@@ -28,7 +30,6 @@ use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
 use crate::service::throttle::{Rates, Throttle};
 use crate::service::token_watch::TokenWatches;
-use crate::service::user_administration::UserAdministration;
 use crate::service::users::Users;
 use crate::store::{Connections, Location, OpenError, Store};
 
@@ -81,7 +82,7 @@ pub(super) async fn open(
     };
     let key = key.map_or_else(|| key_source.create(), Ok);
     let key = key.map_err(server_key)?;
-    let audit = Arc::new(Audit::new(
+    let audit = Arc::new(AuditRecorder::new(
         Arc::clone(&store),
         TimeDelta::days(config.audit_days.into()),
     ));
@@ -92,7 +93,7 @@ pub(super) async fn open(
         passwords: Arc::clone(&passwords),
         rates: rates(&config.throttle),
     });
-    let tokens = Arc::new(Sessions {
+    let sessions = Arc::new(Sessions {
         store: Arc::clone(&store),
         clock: clock.clone(),
         key,
@@ -100,17 +101,26 @@ pub(super) async fn open(
         reuse: config.reuse,
         max_age: TimeDelta::days(config.session_max_age.into()),
     });
+    let sign_in = SignIn {
+        store: Arc::clone(&store),
+        clock: clock.clone(),
+        throttle: Arc::clone(&throttle),
+        audit: Arc::clone(&audit),
+        sessions: Arc::clone(&sessions),
+    };
+    let authenticator = Arc::new(Authenticator::new(
+        AccessTokenVerifier::new(Arc::clone(&store), clock.clone()),
+        sign_in,
+        IdentityCache::new(mebibytes(config.identity_cache), Arc::clone(&store)),
+    ));
     let services = Arc::new(Services {
         access_tokens: AccessTokens {
             store: Arc::clone(&store),
             clock: clock.clone(),
-            used: Mutex::default(),
         },
-        accounts: UserAdministration {
+        audit_recorder: audit,
+        audit_trail: AuditTrail {
             store: Arc::clone(&store),
-            clock: clock.clone(),
-            throttle: Arc::clone(&throttle),
-            rules,
         },
         #[cfg(feature = "server")]
         import: Import {
@@ -118,27 +128,18 @@ pub(super) async fn open(
             clock: clock.clone(),
             passwords,
         },
-        sign_in: SignIn {
-            store: Arc::clone(&store),
-            clock: clock.clone(),
-            throttle: Arc::clone(&throttle),
-            audit: Arc::clone(&audit),
-            tokens: Arc::clone(&tokens),
-        },
-        tokens,
-        token_watches: TokenWatches::default(),
+        sessions,
+        throttle: Arc::clone(&throttle),
+        token_watches: TokenWatches::new(Arc::clone(&authenticator)),
+        authenticator,
         users: Users {
             store: Arc::clone(&store),
-            clock: clock.clone(),
+            clock,
             throttle,
             rules,
-            open: config.registration,
+            registration_open: config.registration,
             listed_for: config.user_list.role(),
         },
-        audit,
-        cache_check: CacheCheck::default(),
-        identities: IdentityCache::new(mebibytes(config.identity_cache), Arc::clone(&store)),
-        clock,
         store,
     });
     start_background_tasks(&services);
@@ -154,7 +155,7 @@ pub(super) async fn open(
 /// Starts the tasks that run until the services are dropped.
 fn start_background_tasks(services: &Arc<Services>) {
     repeat("cache check", SECOND, services, |services| async move {
-        services.check_cache().await;
+        services.authenticator.check_cache().await;
     });
     repeat("flush", SECOND, services, |services| async move {
         log_failure("flush", services.flush().await);

@@ -47,14 +47,20 @@ impl ContextExt for Context<'_> {
 
 /// The data of a request.
 pub(super) struct RequestContext {
+    services: Arc<Services>,
     pub(super) authentication: Authentication,
     pub(super) document: Arc<Document>,
     loader: OnceLock<DataLoader<Rows>>,
 }
 
 impl RequestContext {
-    pub(super) fn new(authentication: Authentication, document: Arc<Document>) -> Self {
+    pub(super) fn new(
+        services: Arc<Services>,
+        authentication: Authentication,
+        document: Arc<Document>,
+    ) -> Self {
         Self {
+            services,
             authentication,
             document,
             loader: OnceLock::new(),
@@ -70,18 +76,15 @@ pub(super) fn authentication<'a>(ctx: &Context<'a>) -> Result<&'a Authentication
 /// Returns the caller for use cases, and the services of the instance that received the request. The schema
 /// can have been built for another instance.
 pub(super) fn caller<'a>(ctx: &Context<'a>) -> Result<(Caller<'a>, &'a Services), Error> {
-    let authentication = authentication(ctx)?;
-    Ok((authentication.into(), authentication.services()))
+    let request = request(ctx)?;
+    Ok(((&request.authentication).into(), &request.services))
 }
 
 /// Returns the loader of the request. It caches nothing, so that a field that is resolved after a mutation
 /// of the same request returns the changed rows.
 pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Rows>, Error> {
     let request = request(ctx)?;
-    let new = || {
-        let services = Arc::clone(request.authentication.services());
-        DataLoader::new(Rows(services), tokio::spawn)
-    };
+    let new = || DataLoader::new(Rows(Arc::clone(&request.services)), tokio::spawn);
     Ok(request.loader.get_or_init(new))
 }
 

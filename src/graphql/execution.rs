@@ -16,7 +16,7 @@ use crate::graphql::errors::{apply_contract, refused};
 use crate::graphql::fast_path::FastPath;
 use crate::graphql::schema::Schema;
 use crate::service::authentication::Authentication;
-use crate::service::run_to_completion;
+use crate::service::{Services, run_to_completion};
 
 /// An operation as the client sent it.
 #[derive(Debug, Default)]
@@ -43,11 +43,11 @@ impl Prepared {
     }
 
     /// Makes the request that async-graphql executes.
-    fn request(self, authentication: Authentication) -> Request {
+    fn request(self, services: Arc<Services>, authentication: Authentication) -> Request {
         let document = self.document;
         let mut request = Request::new(self.text).variables(self.variables);
         request.set_parsed_query(document.parsed());
-        request.data(RequestContext::new(authentication, document))
+        request.data(RequestContext::new(services, authentication, document))
     }
 }
 
@@ -61,6 +61,7 @@ pub(crate) struct Outcome {
 
 /// Executes operations of a schema, within the limits.
 pub(crate) struct Executor<Q, M, S> {
+    services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
     fast_path: Option<Arc<FastPath<Q>>>,
     documents: Arc<DocumentCache>,
@@ -75,12 +76,14 @@ where
     S: SubscriptionType + 'static,
 {
     pub(crate) fn new(
+        services: Arc<Services>,
         schema: Schema<Q, M, S>,
         documents: Arc<DocumentCache>,
         limits: Limits,
         timeout: Duration,
     ) -> Self {
         Self {
+            services,
             schema: schema.library,
             fast_path: schema.query.and_then(FastPath::new).map(Arc::new),
             documents,
@@ -126,16 +129,22 @@ where
         let document = Arc::clone(&prepared.document);
         let fast_path = self.fast_path.clone();
         let schema = self.schema.clone();
+        let services = Arc::clone(&self.services);
         let work = async move {
             if let Some(fast_path) = fast_path
                 && let Some(response) = fast_path
-                    .execute(&prepared.document, &prepared.variables, &authentication)
+                    .execute(
+                        &prepared.document,
+                        &prepared.variables,
+                        &services,
+                        &authentication,
+                    )
                     .await
             {
                 return response;
             }
             // Boxed, so that the future of the fast path stays small.
-            Box::pin(schema.execute(prepared.request(authentication))).await
+            Box::pin(schema.execute(prepared.request(services, authentication))).await
         };
         let executed = run_to_completion(self.timeout, work.boxed()).await;
         if let Some(key) = new_key {
@@ -163,7 +172,8 @@ where
         let mut new_key = prepared.key.take();
         let document = Arc::clone(&prepared.document);
         let documents = Arc::clone(&self.documents);
-        let mut events = self.schema.execute_stream(prepared.request(authentication));
+        let request = prepared.request(Arc::clone(&self.services), authentication);
+        let mut events = self.schema.execute_stream(request);
         stream::poll_fn(move |cx| {
             let polled = events.poll_next_unpin(cx);
             // The first poll validates the document.

@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use crate::graphql::context::RequestContext;
 use crate::graphql::document::Document;
 use crate::graphql::variables;
+use crate::service::Services;
 use crate::service::authentication::Authentication;
 
 /// The query root, and values of async-graphql that all executions share.
@@ -41,6 +42,7 @@ impl<Q: ObjectType> FastPath<Q> {
         &self,
         document: &Arc<Document>,
         variables: &Variables,
+        services: &Arc<Services>,
         authentication: &Authentication,
     ) -> Option<Response> {
         let (validated, operation) = document.fast_path()?;
@@ -51,6 +53,7 @@ impl<Q: ObjectType> FastPath<Q> {
         }
         let mut data = Data::default();
         data.insert(RequestContext::new(
+            Arc::clone(services),
             authentication.clone(),
             Arc::clone(document),
         ));

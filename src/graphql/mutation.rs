@@ -22,6 +22,7 @@ use crate::graphql::user_error::split;
 use crate::model::parse_id;
 use crate::model::session::Lifetime;
 use crate::model::validation::MutationError;
+use crate::service::input::Input;
 use crate::service::sessions::TokenOptions;
 
 /// Symbolon's mutations, to be merged with the mutations of an application.
@@ -45,9 +46,9 @@ impl Mutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The new user.")] input: CreateUserInput,
     ) -> Result<CreateUserPayload> {
-        let authentication = authentication(ctx)?;
-        let users = &authentication.services().users;
-        let result = Box::pin(users.register(authentication, &input.into())).await;
+        let (caller, services) = caller(ctx)?;
+        let (users, role) = (&services.users, Role::User.into());
+        let result = Box::pin(users.register(caller, &input.into(), role)).await;
         let (user, user_errors) = split(result)?;
         let user = user.map(User);
         Ok(CreateUserPayload { user, user_errors })
@@ -104,7 +105,7 @@ impl Mutation {
     /// Requires a session token, HTTP Basic credentials, or an access token with the scope `account:write`.
     async fn revoke_all_tokens(&self, ctx: &Context<'_>) -> Result<u32> {
         let (caller, services) = caller(ctx)?;
-        without_payload(Box::pin(services.accounts.revoke_own_tokens(caller)).await)
+        without_payload(Box::pin(services.users.revoke_own_tokens(caller)).await)
     }
 
     /// Creates an access token of the caller, for a device, a script or another service.
@@ -153,11 +154,11 @@ impl Mutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The current and the new password.")] input: ChangePasswordInput,
     ) -> Result<ChangePasswordPayload> {
-        let authentication = authentication(ctx)?;
-        let services = authentication.services();
-        let (current, new) = (&input.current_password, &input.new_password);
-        let (accounts, tokens) = (&services.accounts, &services.tokens);
-        let result = Box::pin(accounts.change_password(authentication, tokens, current, new)).await;
+        let (_, services) = caller(ctx)?;
+        let current = Input::new("currentPassword", input.current_password.as_str());
+        let new = Input::new("newPassword", input.new_password.as_str());
+        let changed = (services.users).change_password(authentication(ctx)?, current, new);
+        let result = Box::pin(changed).await;
         let (issued, user_errors) = split(result)?;
         let token = issued.map(SessionToken::from);
         Ok(ChangePasswordPayload { token, user_errors })
@@ -175,7 +176,7 @@ impl Mutation {
     ) -> Result<UserPayload> {
         let (caller, services) = caller(ctx)?;
         let id = input.id.as_ref().map(user_id);
-        UserPayload::new(Box::pin(services.accounts.update(caller, id, input.into())).await)
+        UserPayload::new(Box::pin(services.users.update(caller, id, input.into())).await)
     }
 
     /// Deletes the caller, or, for admins, any user. Revokes all tokens of the deleted user.
@@ -190,8 +191,8 @@ impl Mutation {
     ) -> Result<DeleteUserPayload> {
         let (caller, services) = caller(ctx)?;
         let id = input.id.as_ref().map(user_id);
-        let password = input.password.unwrap_or_default();
-        let result = Box::pin(services.accounts.delete(caller, id, &password)).await;
+        let password = Input::new("password", input.password.as_deref().unwrap_or_default());
+        let result = Box::pin(services.users.delete(caller, id, password)).await;
         let (deleted, user_errors) = split(result)?;
         let deleted_user_id = deleted.map(ID::from);
         Ok(DeleteUserPayload {
@@ -210,9 +211,7 @@ impl Mutation {
         #[graphql(desc = "The new role.")] role: Role,
     ) -> Result<UserPayload> {
         let (caller, services) = caller(ctx)?;
-        let set_role = services
-            .accounts
-            .set_role(caller, user_id(&id), role.into());
+        let set_role = services.users.set_role(caller, user_id(&id), role.into());
         UserPayload::new(Box::pin(set_role).await)
     }
 
@@ -227,8 +226,11 @@ impl Mutation {
         #[graphql(desc = "The user and the new password.")] input: SetUserPasswordInput,
     ) -> Result<UserPayload> {
         let (caller, services) = caller(ctx)?;
-        let (id, new) = (user_id(&input.id), &input.new_password);
-        UserPayload::new(Box::pin(services.accounts.set_password(caller, id, new)).await)
+        let (id, new) = (
+            user_id(&input.id),
+            Input::new("newPassword", input.new_password.as_str()),
+        );
+        UserPayload::new(Box::pin(services.users.set_password(caller, id, new)).await)
     }
 
     /// Disables a user and revokes all tokens of that user. A disabled user cannot sign in.
@@ -241,7 +243,7 @@ impl Mutation {
         #[graphql(desc = "The ID of the user.")] id: ID,
     ) -> Result<UserPayload> {
         let (caller, services) = caller(ctx)?;
-        UserPayload::new(Box::pin(services.accounts.disable(caller, user_id(&id))).await)
+        UserPayload::new(Box::pin(services.users.disable(caller, user_id(&id))).await)
     }
 
     /// Enables a disabled user, who can then sign in again. Revoked tokens stay revoked.
@@ -253,7 +255,7 @@ impl Mutation {
         #[graphql(desc = "The ID of the user.")] id: ID,
     ) -> Result<UserPayload> {
         let (caller, services) = caller(ctx)?;
-        UserPayload::new(Box::pin(services.accounts.enable(caller, user_id(&id))).await)
+        UserPayload::new(Box::pin(services.users.enable(caller, user_id(&id))).await)
     }
 
     /// Revokes the session token and all access tokens of a user. Returns the number of tokens that were valid.
@@ -266,7 +268,7 @@ impl Mutation {
         #[graphql(desc = "The ID of the user.")] id: ID,
     ) -> Result<u32> {
         let (caller, services) = caller(ctx)?;
-        without_payload(Box::pin(services.accounts.revoke_tokens(caller, user_id(&id))).await)
+        without_payload(Box::pin(services.users.revoke_tokens(caller, user_id(&id))).await)
     }
 }
 

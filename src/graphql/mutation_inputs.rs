@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 
 use crate::model::validation::FieldChange;
 use crate::service::access_tokens::AccessTokenForm;
+use crate::service::input::Input;
 use crate::service::profile::Profile;
-use crate::service::users::Registration;
+use crate::service::registration::Registration;
 
 /// The input of `createUser`.
 #[derive(InputObject)]
@@ -62,8 +63,10 @@ impl From<CreateAccessTokenInput> for AccessTokenForm {
         Self {
             name: input.name,
             scopes: input.scopes,
-            expires_in: input.expires_in.map(Into::into),
-            expires_at: input.expires_at,
+            expires_in: input
+                .expires_in
+                .map(|seconds| Input::new("expiresIn", seconds.into())),
+            expires_at: input.expires_at.map(|at| Input::new("expiresAt", at)),
         }
     }
 }

@@ -23,9 +23,8 @@ impl Query {
     ///
     /// Requires a session token or an access token.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
-        let authentication = authentication(ctx)?;
-        let users = &authentication.services().users;
-        Ok(User(users.me(authentication).await?))
+        let (_, services) = caller(ctx)?;
+        Ok(User(services.users.me(authentication(ctx)?).await?))
     }
 
     /// Returns the user with this ID or this username, or null if no such user exists. Exactly one of the
@@ -120,7 +119,7 @@ impl Query {
         };
         let (caller, services) = caller(ctx)?;
         let page = services
-            .audit
+            .audit_trail
             .page(caller, filter, arguments.parse("event")?);
         let page = Box::pin(page).await?;
         Ok(Connection::new("event", page, EmptyFields, |event| {

@@ -40,7 +40,13 @@ where
         let documents = Arc::new(DocumentCache::new(state.document_cache));
         state.metrics.add_document_cache(&documents);
         let limits = state.limits.clone();
-        let executor = Executor::new(schema, documents, limits, state.request_timeout());
+        let executor = Executor::new(
+            Arc::clone(&state.services),
+            schema,
+            documents,
+            limits,
+            state.request_timeout(),
+        );
         Self {
             state,
             executor: Arc::new(executor),

@@ -1,8 +1,11 @@
 //! `/healthz` and `/readyz`, for process supervisors and load balancers.
 
-use poem::handler;
+use std::sync::Arc;
 
-use crate::http::request_context::RequestContext;
+use poem::handler;
+use poem::web::Data;
+
+use crate::service::Services;
 
 /// Answers 200 while the process runs.
 #[handler]
@@ -12,7 +15,7 @@ pub(super) fn alive() -> &'static str {
 
 /// Answers 200 while the database is available, and 503 otherwise.
 #[handler]
-pub(super) async fn ready(context: RequestContext) -> poem::Result<&'static str> {
-    context.authentication.services().ready().await?;
+pub(super) async fn ready(Data(services): Data<&Arc<Services>>) -> poem::Result<&'static str> {
+    Box::pin(services.ready()).await?;
     Ok("ready\n")
 }

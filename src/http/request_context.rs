@@ -121,7 +121,11 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
         let outer = request.extensions().get::<RequestContext>();
         // `serve` and each of Symbolon's routes add the middleware. The inner one only calls its endpoint, which takes less
         // than 1 % of a `me` query. The context of another instance is replaced for this endpoint.
-        if outer.is_some_and(|outer| outer.authentication.belongs_to(&self.state.services)) {
+        if outer.is_some_and(|outer| {
+            outer
+                .authentication
+                .belongs_to(&self.state.services.authenticator)
+        }) {
             let response = self.endpoint.call(request).await;
             return response.map(IntoResponse::into_response);
         }
@@ -149,11 +153,11 @@ impl<E: Endpoint> WithContext<E> {
                         address: log.client,
                         request_id: Some(Arc::clone(&id)),
                     };
-                    let services = Arc::clone(&self.state.services);
+                    let authenticator = Arc::clone(&self.state.services.authenticator);
                     let (headers, is_allowed) = (request.headers(), allowed_origin.is_some());
                     let added = RequestContext(Arc::new(Inner {
                         id: Arc::clone(&id),
-                        authentication: Authentication::new(services, credentials, client),
+                        authentication: Authentication::new(authenticator, credentials, client),
                         is_cross_site: !is_allowed && cors::is_cross_site(headers),
                         is_cross_origin: !is_allowed && cors::is_cross_origin(headers),
                         executed: OnceLock::new(),

@@ -60,11 +60,11 @@ where
 pub(crate) fn metrics(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
     let state = Arc::clone(state);
     let response = move |_| {
-        let services = &state.services;
-        let differences = services.cache_check.stale();
+        let authenticator = &state.services.authenticator;
+        let stale_identities = authenticator.stale_identities();
         state
             .metrics
-            .response(services.identities.bytes(), differences)
+            .response(authenticator.cache_bytes(), stale_identities)
     };
     poem::endpoint::make_sync(response).map_to_response()
 }

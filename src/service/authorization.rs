@@ -1,6 +1,8 @@
-//! Authorize the callers of use cases.
+//! Authorizes the callers of use cases.
 
 use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Forbidden, Unauthenticated};
 use crate::model::audit_event::{Actor, Credential};
@@ -28,47 +30,67 @@ impl<'a> From<&'a Authentication> for Caller<'a> {
 
 impl Caller<'_> {
     /// Authorizes an operation that only reads.
-    pub(crate) async fn require(self, needed: &Requirement<'_>) -> Result<Viewer, Error> {
+    pub(super) async fn require(self, requirement: &Requirement<'_>) -> Result<Viewer, Error> {
         Ok(Viewer(match self {
-            Self::Request(request) => Some(request.require(needed).await?),
+            Self::Request(request) => Some(request.require(requirement).await?),
             Self::Operator => None,
         }))
     }
 
     /// Authorizes an operation that changes something.
-    pub(crate) async fn authorize(self, needed: &Requirement<'_>) -> Result<Authorized, Error> {
+    pub(super) async fn authorize(
+        self,
+        requirement: &Requirement<'_>,
+    ) -> Result<Authorized, Error> {
         let Self::Request(request) = self else {
             return Ok(Authorized {
                 actor: Actor::Operator,
                 viewer: Viewer(None),
-                role: needed.role(),
+                role: requirement.role(),
                 request: None,
             });
         };
-        let identity = request.require(needed).await?;
+        let identity = request.require(requirement).await?;
         Ok(Authorized {
             actor: request.actor(&identity)?,
             viewer: Viewer(Some(identity)),
-            role: needed.role(),
+            role: requirement.role(),
             request: Some(request.clone()),
         })
     }
+
+    /// Returns the user that an operation changes: `id`, or the user of the caller without an `id`. The
+    /// second value is whether this is the user of the caller.
+    pub(super) async fn target(self, id: Option<UserId>) -> Result<(UserId, bool), Error> {
+        let viewer = self.require(&Requirement::ANY).await?;
+        let own = viewer.user().map(|user| user.id);
+        let id = id.or(own).ok_or(Unauthenticated::Missing)?;
+        Ok((id, own == Some(id)))
+    }
+
+    /// Claims the one new password hash that a request can cause. The operator has no limit.
+    pub(super) fn claim_new_hash(self) -> Result<(), Error> {
+        match self {
+            Self::Request(request) => request.claim_new_hash(),
+            Self::Operator => Ok(()),
+        }
+    }
 }
 
-/// A caller that may read. `None` is the operator.
+/// A caller that is authorized to read. `None` is the operator.
 #[derive(Debug)]
-pub(crate) struct Viewer(Option<Arc<Identity>>);
+pub(super) struct Viewer(Option<Arc<Identity>>);
 
 impl Viewer {
-    /// The account of the caller, unless it is the operator.
-    pub(crate) fn user(&self) -> Option<&User> {
+    /// Returns the user of the caller. The operator has none.
+    pub(super) fn user(&self) -> Option<&User> {
         self.0.as_deref().map(Identity::user)
     }
 
-    /// An account as this caller may see it.
-    pub(crate) fn sees(&self, user: User) -> VisibleUser {
+    /// Returns a user as the caller can see it.
+    pub(super) fn sees(&self, user: User) -> VisibleUser {
         match &self.0 {
-            Some(identity) => VisibleUser::seen_by(identity, user.into()),
+            Some(identity) => VisibleUser::seen_by(identity, Arc::new(user)),
             None => VisibleUser::whole(user),
         }
     }
@@ -76,7 +98,7 @@ impl Viewer {
 
 /// A caller that met the requirement of an operation.
 #[derive(Debug)]
-pub(crate) struct Authorized {
+pub(super) struct Authorized {
     actor: Actor,
     viewer: Viewer,
     role: Role,
@@ -84,40 +106,31 @@ pub(crate) struct Authorized {
 }
 
 impl Authorized {
-    pub(crate) fn actor(&self) -> &Actor {
+    pub(super) fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    pub(crate) fn viewer(&self) -> &Viewer {
+    pub(super) fn viewer(&self) -> &Viewer {
         &self.viewer
     }
 
-    /// The id of the account that acts; the operator has none.
-    pub(crate) fn user_id(&self) -> Option<UserId> {
+    /// Returns the id of the acting user. The operator has none.
+    pub(super) fn user_id(&self) -> Option<UserId> {
         self.actor.user_id()
     }
 
-    /// Whether the password was verified for this request.
-    pub(crate) fn is_by_password(&self) -> bool {
+    /// Returns whether the caller sent Basic credentials.
+    pub(super) fn is_by_password(&self) -> bool {
         self.actor.credential() == Some(Credential::Password)
     }
 
-    /// Takes the one new hash that a request may cost.
-    pub(crate) fn claim_new_hash(&self) -> Result<(), Error> {
-        (self.request.as_ref()).map_or(Ok(()), Authentication::claim_new_hash)
-    }
-
-    /// Authenticates the rest of the request anew, since this operation may change the outcome.
-    pub(crate) fn discard_identity(&self) {
-        if let Some(request) = &self.request {
-            request.discard_identity();
-        }
-    }
-
-    /// Repeats the check with the row of the account that acts, which is locked until the change is
-    /// committed: since the first check, the role may have changed, or the password or the session token
-    /// may have ended.
-    pub(crate) fn check_again(&self, acting: Option<&UserRecord>) -> Result<(), Error> {
+    /// Repeats the check with the row of the acting user, which is locked until the change is committed:
+    /// since the first check, the role can have changed, and the password or the token can have ended.
+    pub(super) fn check_again(
+        &self,
+        acting: Option<&UserRecord>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
         let (Some(request), Some(credential)) = (&self.request, self.actor.credential()) else {
             return Ok(());
         };
@@ -125,15 +138,15 @@ impl Authorized {
             Credential::Password => Unauthenticated::InvalidCredentials,
             Credential::Session(_) | Credential::AccessToken(_) => Unauthenticated::TokenExpired,
         };
-        let acting = acting.filter(|account| !account.user.is_disabled());
+        let acting = acting.filter(|record| !record.user.is_disabled());
         let acting = acting.ok_or(refusal)?;
         let is_valid = match credential {
             Credential::Password => request.has_verified(acting),
             Credential::Session(digest) => {
-                let session = acting.live_session(request.services().clock.now());
+                let session = acting.live_session(now);
                 session.is_some_and(|session| session.digest == digest)
             }
-            // Its row is another one.
+            // Access tokens have rows of their own, which are not locked here.
             Credential::AccessToken(_) => true,
         };
         if !is_valid {

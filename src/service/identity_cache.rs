@@ -1,4 +1,4 @@
-//! Remember whom tokens speak for, for as long as nothing happened that may change it.
+//! Cache of the identities of valid tokens.
 
 use std::fmt;
 use std::mem::size_of;
@@ -13,39 +13,38 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::User;
 use crate::store::{Epoch, Store};
 
-/// What an entry takes beside what it holds: its places in tables and lists, and what the allocator
-/// rounds up.
+/// The memory of an entry besides its contents, in bytes: tables, lists, and the rounding of the allocator.
 const OVERHEAD: usize = 160;
 
-/// Whom a token was found to speak for.
+/// The identity of a token, as it was read from the database.
 #[derive(Debug)]
 pub(crate) struct VerifiedToken {
     pub(crate) identity: Identity,
-    /// Until when that needs no other look.
+    /// The identity can be cached until this instant.
     pub(crate) until: DateTime<Utc>,
 }
 
-/// Cached identities, bounded in bytes. An entry says only that a token is valid. All refusals come from
-/// the database.
+/// Cache of identities, bounded in bytes. An entry states only that its token is valid: every refusal is
+/// read from the database.
 ///
-/// An entry has the epoch before it was read from the database, and is not used once its account has
-/// been invalidated after that epoch.
+/// An entry has the epoch before it was read from the database. It is not used once its user was
+/// invalidated after that epoch.
 pub(crate) struct IdentityCache {
     entries: Cache<TokenDigest, Arc<Entry>, Bytes>,
     store: Arc<Store>,
 }
 
 /// A cached identity.
-pub(crate) struct Entry {
+pub(super) struct Entry {
     identity: Arc<Identity>,
-    since: Epoch,
+    epoch: Epoch,
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 }
 
 impl Entry {
-    /// Whether the entry holds this identity.
-    pub(crate) fn has(&self, identity: &Identity) -> bool {
+    /// Returns whether the cached identity equals `identity`.
+    pub(super) fn has(&self, identity: &Identity) -> bool {
         *self.identity == *identity
     }
 }
@@ -57,56 +56,56 @@ impl fmt::Debug for Entry {
 }
 
 impl IdentityCache {
-    /// With room for so many bytes; for nothing if there are none.
+    /// Creates a cache of at most `bytes` bytes. With 0 bytes, nothing is cached.
     pub(crate) fn new(bytes: u64, store: Arc<Store>) -> Self {
-        let least = size_of::<TokenDigest>() + size_of::<Entry>() + OVERHEAD;
-        let most_entries = usize::try_from(bytes).unwrap_or(usize::MAX) / least;
+        let min_weight = size_of::<TokenDigest>() + size_of::<Entry>() + OVERHEAD;
+        let max_entries = usize::try_from(bytes).unwrap_or(usize::MAX) / min_weight;
         Self {
-            entries: Cache::with_weighter(most_entries, bytes, Bytes),
+            entries: Cache::with_weighter(max_entries, bytes, Bytes),
             store,
         }
     }
 
-    /// The entry of a token. It may be out of date until [`IdentityCache::identity`] has checked it.
-    pub(crate) fn get(&self, digest: &TokenDigest) -> Option<Arc<Entry>> {
+    /// Returns the entry of a token. It can be outdated: [`Self::identity`] checks it.
+    pub(super) fn get(&self, digest: &TokenDigest) -> Option<Arc<Entry>> {
         self.entries.get(digest)
     }
 
-    /// The identity of an entry, if it is valid at `now`. To be called after [`Store::refresh`].
-    pub(crate) fn identity(&self, entry: &Entry, now: DateTime<Utc>) -> Option<Arc<Identity>> {
-        // After the clock was set back the database decides, too.
+    /// Returns the identity of an entry if it is valid at `now`. Call [`Store::refresh`] first.
+    pub(super) fn identity(&self, entry: &Entry, now: DateTime<Utc>) -> Option<Arc<Identity>> {
+        // An instant before `from` means that the clock was set back.
         let is_valid = entry.from <= now
             && now < entry.until
-            && (self.store).is_unchanged_since(entry.since, entry.identity.user().id);
+            && (self.store).is_unchanged_since(entry.epoch, entry.identity.user().id);
         is_valid.then(|| Arc::clone(&entry.identity))
     }
 
-    /// Keeps what was read from the database at `now`, after the epoch `since`.
-    pub(crate) fn keep(
+    /// Inserts an identity that was read from the database at `now`, after `epoch`.
+    pub(super) fn insert(
         &self,
         digest: TokenDigest,
-        found: VerifiedToken,
-        since: Epoch,
+        verified: VerifiedToken,
+        epoch: Epoch,
         now: DateTime<Utc>,
     ) -> Arc<Identity> {
-        let identity = Arc::new(found.identity);
+        let identity = Arc::new(verified.identity);
         let entry = Entry {
             identity: Arc::clone(&identity),
-            since,
+            epoch,
             from: now,
-            until: found.until,
+            until: verified.until,
         };
         self.entries.insert(digest, Arc::new(entry));
         identity
     }
 
-    /// Removes an entry that differs from the database.
-    pub(crate) fn remove(&self, digest: &TokenDigest) {
+    /// Removes the entry of a token.
+    pub(super) fn remove(&self, digest: &TokenDigest) {
         self.entries.remove(digest);
     }
 
-    /// The bytes that are taken.
-    pub(crate) fn bytes(&self) -> u64 {
+    /// Returns the memory of all entries, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
         self.entries.weight()
     }
 }
@@ -117,6 +116,7 @@ impl fmt::Debug for IdentityCache {
     }
 }
 
+/// Weighs an entry by its memory.
 #[derive(Clone, Copy)]
 struct Bytes;
 

@@ -1,4 +1,4 @@
-//! Take over the accounts of another system.
+//! Imports the users of another system.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::model::validation::FieldError;
 use crate::service::passwords::Passwords;
 use crate::store::{NewUser, Store, Taken};
 
-/// Brings accounts from elsewhere.
+/// The import of users.
 #[derive(Debug)]
 pub(crate) struct Import {
     pub(crate) store: Arc<Store>,
@@ -25,69 +25,70 @@ pub(crate) struct Import {
     pub(crate) passwords: Arc<Passwords>,
 }
 
-/// An account that could be added.
+/// A valid user that is not in the database yet.
 struct Candidate {
-    /// Where it stands among those that came.
-    number: usize,
+    /// The index among the imported users.
+    index: usize,
     username: Username,
     email: Option<Email>,
-    password: Prepared,
+    password: CandidatePassword,
 }
 
-enum Prepared {
+enum CandidatePassword {
     Plain(Password),
     Hash(PasswordHash),
 }
 
 impl Import {
-    /// Adds those accounts that are not there yet and can be, in one step; what became of each. A dry
-    /// run only says what would.
+    /// Imports the valid users that do not exist yet, in one transaction. Returns the result for each user. A
+    /// dry run changes nothing and returns the same results.
     pub(crate) async fn run(
         &self,
-        accounts: Vec<ImportedUser>,
+        users: Vec<ImportedUser>,
         dry_run: bool,
     ) -> Result<Vec<ImportResult>, Error> {
-        let mut became = vec![ImportResult::Added; accounts.len()];
-        let mut candidates = Vec::with_capacity(accounts.len());
-        for (number, account) in accounts.into_iter().enumerate() {
-            match self.candidate(number, account) {
+        let mut results = vec![ImportResult::Added; users.len()];
+        let mut candidates = Vec::with_capacity(users.len());
+        for (index, user) in users.into_iter().enumerate() {
+            match self.candidate(index, user) {
                 Ok(candidate) => candidates.push(candidate),
-                Err(why) => became[number] = ImportResult::MutationError(why),
+                Err(reason) => results[index] = ImportResult::MutationError(reason),
             }
         }
         let taken = self.store.find_existing(&names(&candidates)).await?;
-        let new = keep_free(candidates, taken, &mut became);
+        let candidates = remove_taken(candidates, taken, &mut results);
         if !dry_run {
-            let new = self.hash(new).await?;
-            self.insert(new, &mut became).await?;
+            let candidates = self.hash(candidates).await?;
+            self.insert(candidates, &mut results).await?;
         }
-        Ok(became)
+        Ok(results)
     }
 
-    fn candidate(&self, number: usize, account: ImportedUser) -> Result<Candidate, String> {
-        let told = |error: FieldError| error.message.into_owned();
+    fn candidate(&self, index: usize, user: ImportedUser) -> Result<Candidate, String> {
+        let message = |error: FieldError| error.message.into_owned();
+        let email = user.email.as_deref().map(Email::parse).transpose();
         Ok(Candidate {
-            number,
-            username: Username::parse(&account.username).map_err(told)?,
-            email: (account.email.as_deref().map(Email::parse))
-                .transpose()
-                .map_err(told)?,
-            password: match account.password {
+            index,
+            username: Username::parse(&user.username).map_err(message)?,
+            email: email.map_err(message)?,
+            password: match user.password {
                 ImportedPassword::Plain(text) => {
-                    Prepared::Plain(Password::parse_imported(&text).map_err(told)?)
+                    CandidatePassword::Plain(Password::parse_imported(&text).map_err(message)?)
                 }
-                ImportedPassword::Hash(text) => Prepared::Hash(self.passwords.import(&text)?),
+                ImportedPassword::Hash(text) => {
+                    CandidatePassword::Hash(self.passwords.import(&text)?)
+                }
             },
         })
     }
 
-    /// Hashes the passwords that came in the clear, on all threads.
+    /// Hashes the plain passwords, on all hashing threads.
     async fn hash(&self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Error> {
         let hashed = candidates.into_iter().map(async |mut candidate| {
-            if let Prepared::Plain(password) = candidate.password {
+            if let CandidatePassword::Plain(password) = candidate.password {
                 let mut slot = self.passwords.reserve(self.passwords.share(None)?)?;
                 let hash = slot.hash(password).await?;
-                candidate.password = Prepared::Hash(hash);
+                candidate.password = CandidatePassword::Hash(hash);
             }
             Ok(candidate)
         });
@@ -97,28 +98,25 @@ impl Import {
             .await
     }
 
-    /// Hashing takes time, in which others may have come: the names are looked at again.
+    /// Inserts the candidates whose names are still free: others can have registered during hashing.
     async fn insert(
         &self,
-        candidates: Vec<Candidate>,
-        became: &mut [ImportResult],
+        mut candidates: Vec<Candidate>,
+        results: &mut [ImportResult],
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        let mut candidates = candidates;
-        // Each round that is lost was won by somebody who registered in the meantime.
+        // Repeated after a conflict with a concurrent registration.
         loop {
             let mut transaction = self.store.begin().await?;
             let taken = transaction.find_existing(&names(&candidates)).await?;
-            candidates = keep_free(candidates, taken, became);
-            let new: Vec<_> = candidates
-                .iter()
-                .filter_map(|one| one.account(now))
-                .collect();
-            let Ok(added @ 1..) = i64::try_from(new.len()) else {
+            candidates = remove_taken(candidates, taken, results);
+            let rows = candidates.iter().filter_map(|candidate| candidate.row(now));
+            let rows: Vec<_> = rows.collect();
+            let Ok(added @ 1..) = i64::try_from(rows.len()) else {
                 return Ok(());
             };
-            if transaction.insert_users(new).await? {
-                // One row for all of them: each account says by itself when it was made.
+            if transaction.insert_users(rows).await? {
+                // One event for all: each user has its time of creation.
                 let event = NewEvent::new(AuditEventKind::Registered, None, Actor::Operator, now);
                 transaction.tally(&event, added).await?;
                 return transaction.commit().await;
@@ -128,8 +126,8 @@ impl Import {
 }
 
 impl Candidate {
-    fn account(&self, created_at: DateTime<Utc>) -> Option<NewUser> {
-        let Prepared::Hash(password_hash) = &self.password else {
+    fn row(&self, created_at: DateTime<Utc>) -> Option<NewUser> {
+        let CandidatePassword::Hash(password_hash) = &self.password else {
             return None;
         };
         Some(NewUser {
@@ -143,38 +141,32 @@ impl Candidate {
 }
 
 fn names(candidates: &[Candidate]) -> Taken {
+    let usernames = candidates.iter().map(|one| one.username.canonical.clone());
     let emails = candidates.iter().filter_map(|one| one.email.as_ref());
     Taken {
-        usernames: candidates
-            .iter()
-            .map(|one| one.username.canonical.clone())
-            .collect(),
+        usernames: usernames.collect(),
         emails: emails.map(|email| email.canonical.clone()).collect(),
     }
 }
 
-/// Those whose name and address neither an account has nor one that stands before them.
-fn keep_free(
+/// Returns the candidates whose name and e-mail address are neither taken nor those of an earlier candidate.
+/// Sets the results of the others.
+fn remove_taken(
     candidates: Vec<Candidate>,
     mut taken: Taken,
-    became: &mut [ImportResult],
+    results: &mut [ImportResult],
 ) -> Vec<Candidate> {
     let mut free = Vec::with_capacity(candidates.len());
     for candidate in candidates {
-        let Candidate {
-            number,
-            username,
-            email,
-            ..
-        } = &candidate;
-        let email = email.as_ref().map(|email| &email.canonical);
-        if taken.usernames.contains(&username.canonical) {
-            became[*number] = ImportResult::Skipped;
+        let username = &candidate.username.canonical;
+        let email = candidate.email.as_ref().map(|email| &email.canonical);
+        if taken.usernames.contains(username) {
+            results[candidate.index] = ImportResult::Skipped;
         } else if email.is_some_and(|email| taken.emails.contains(email)) {
-            became[*number] =
-                ImportResult::MutationError("This e-mail address is taken.".to_owned());
+            let reason = "This e-mail address is taken.".to_owned();
+            results[candidate.index] = ImportResult::MutationError(reason);
         } else {
-            taken.usernames.insert(username.canonical.clone());
+            taken.usernames.insert(username.clone());
             taken.emails.extend(email.cloned());
             free.push(candidate);
         }

@@ -1,113 +1,115 @@
-//! Change the name and the e-mail address of an account.
+//! Changes usernames and e-mail addresses.
 
 use crate::error::Error;
 use crate::model::audit_event::{AuditEventKind, EventDetail};
 use crate::model::email::Email;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
-use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::model::validation::{FieldChange, FieldError, MutationError};
 use crate::service::authorization::Caller;
-use crate::service::throttle::Counted;
+use crate::service::throttle::Attempt;
 use crate::service::uniqueness::refuse_taken;
-use crate::service::user_administration::{UserAdministration, target};
+use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
 use crate::store::ProfileChange;
 
-/// The changes of a profile, as a client sends them.
+/// The changes of a profile, as a client sent them.
 #[derive(Debug, Default)]
 pub(crate) struct Profile {
     pub(crate) username: FieldChange<String>,
-    /// `None` removes it.
+    /// `Set(None)` removes the e-mail address.
     pub(crate) email: FieldChange<Option<String>>,
 }
 
-impl UserAdministration {
-    /// Changes the name or the e-mail address of an account. The e-mail address, and the name of
-    /// another, take the password: with them an account can be taken over.
+impl Users {
+    /// Changes the profile of the user `id`, or of the caller's user. The password is required for a change
+    /// of an e-mail address and of another user's name, because these changes help to take over an account.
     pub(crate) async fn update(
         &self,
         caller: Caller<'_>,
         id: Option<UserId>,
         profile: Profile,
     ) -> Result<VisibleUser, MutationError> {
-        let (id, is_own) = target(caller, id).await?;
+        let (id, is_own) = caller.target(id).await?;
         let changes_email = profile.email != FieldChange::Keep;
         let changes_name = profile.username != FieldChange::Keep;
-        let needed = if changes_email || (changes_name && !is_own) {
+        let requirement = if changes_email || (changes_name && !is_own) {
             Requirement::PASSWORD
         } else {
             Requirement::WRITE
         };
         let role = if is_own { Role::User } else { Role::Admin };
-        let by = caller.authorize(&needed.with_role(role)).await?;
-        let username = match &profile.username {
-            FieldChange::Keep => Ok(FieldChange::Keep),
-            FieldChange::Set(name) => Username::parse(name).map(FieldChange::Set),
-        };
-        let email = match &profile.email {
-            FieldChange::Keep => Ok(FieldChange::Keep),
-            FieldChange::Set(None) => Ok(FieldChange::Set(None)),
-            FieldChange::Set(Some(email)) => Email::parse(email).map(Some).map(FieldChange::Set),
-        };
-        let (username, email) = match (username, email) {
-            (Ok(username), Ok(email)) => (username, email),
-            (username, email) => {
-                let errors = [username.err(), email.err()];
-                return Err(MutationError::Fields(
-                    errors.into_iter().flatten().collect(),
-                ));
-            }
-        };
-        let change = ProfileChange { username, email };
-        let counted = self.throttle.profile_change(by.actor()).await?;
-        self.refuse_taken(&counted, &change, id).await?;
-        let (transaction, account) = self.begin(&by, id).await?;
-        if let FieldChange::Set(new) = &change.username {
-            refuse_mixed_scripts(new, &account)?;
+        let authorized = caller.authorize(&requirement.with_role(role)).await?;
+        let profile = parse(profile)?;
+        let attempt = self.throttle.profile_change(authorized.actor()).await?;
+        self.refuse_taken_profile(&attempt, &profile, id).await?;
+        let change = self.begin(authorized, id).await?;
+        let old = change.record.user.username.clone();
+        if let FieldChange::Set(new) = &profile.username {
+            refuse_mixed_scripts(new, &old)?;
         }
-        if !transaction.set_profile(id, &change).await? {
-            drop(transaction);
-            self.refuse_taken(&counted, &change, id).await?;
-            return Err(Error::internal("a value was taken, and is not any more").into());
+        if !change.transaction.set_profile(id, &profile).await? {
+            drop(change);
+            self.refuse_taken_profile(&attempt, &profile, id).await?;
+            return Err(Error::internal("a value was taken, and is free again").into());
         }
-        let old = account.user.username;
-        if let FieldChange::Set(new) = &change.username {
-            self.throttle.rename(&transaction, &old, new).await?;
+        if let FieldChange::Set(new) = &profile.username {
+            self.throttle.rename(&change.transaction, &old, new).await?;
         }
-        let detail = match change.username {
+        let detail = match profile.username {
             FieldChange::Set(Username { display: new, .. }) if new != old => {
                 EventDetail::Username { old, new }
             }
             _ => EventDetail::None,
         };
-        self.finish_with(transaction, AuditEventKind::ProfileChanged, id, &by, detail)
-            .await
+        change.commit(AuditEventKind::ProfileChanged, detail).await
     }
 
-    async fn refuse_taken(
+    async fn refuse_taken_profile(
         &self,
-        counted: &Counted,
-        change: &ProfileChange,
+        attempt: &Attempt,
+        profile: &ProfileChange,
         own: UserId,
     ) -> Result<(), MutationError> {
-        let username = match &change.username {
+        let username = match &profile.username {
             FieldChange::Set(username) => Some(username),
             FieldChange::Keep => None,
         };
-        let email = match &change.email {
+        let email = match &profile.email {
             FieldChange::Set(email) => email.as_ref(),
             FieldChange::Keep => None,
         };
-        refuse_taken(&self.store, counted, username, email, Some(own)).await
+        refuse_taken(&self.store, attempt, username, email, Some(own)).await
     }
 }
 
-/// Refuses a new name that mixes scripts. Another spelling of the present name is not new.
-fn refuse_mixed_scripts(new: &Username, account: &UserRecord) -> Result<(), FieldError> {
-    let present = Username::parse(&account.user.username);
-    if present.is_ok_and(|present| present.canonical == new.canonical) {
+/// Parses the changes. The error contains every invalid value.
+fn parse(profile: Profile) -> Result<ProfileChange, MutationError> {
+    let username = match profile.username {
+        FieldChange::Keep => Ok(FieldChange::Keep),
+        FieldChange::Set(name) => Username::parse(&name).map(FieldChange::Set),
+    };
+    let email = match profile.email {
+        FieldChange::Keep => Ok(FieldChange::Keep),
+        FieldChange::Set(email) => {
+            let email = email.as_deref().map(Email::parse).transpose();
+            email.map(FieldChange::Set)
+        }
+    };
+    match (username, email) {
+        (Ok(username), Ok(email)) => Ok(ProfileChange { username, email }),
+        (username, email) => {
+            let errors = [username.err(), email.err()];
+            let errors = errors.into_iter().flatten().collect();
+            Err(MutationError::Fields(errors))
+        }
+    }
+}
+
+/// Refuses a new name that mixes scripts. A different spelling of the old name is allowed.
+fn refuse_mixed_scripts(new: &Username, old: &str) -> Result<(), FieldError> {
+    if Username::parse(old).is_ok_and(|old| old.canonical == new.canonical) {
         return Ok(());
     }
     Username::parse_new(&new.display).map(drop)

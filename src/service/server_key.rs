@@ -1,4 +1,4 @@
-//! Find the server key, or make one.
+//! Finds or creates the server key.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::model::session_token::ServerKey;
 
-/// Why there is no server key.
+/// An error of the server key.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     #[error(
@@ -19,26 +19,26 @@ pub(crate) enum KeyError {
     Read(PathBuf, #[source] io::Error),
     #[error("the key file {0} can be read by others; `chmod 600` it")]
     Exposed(PathBuf),
-    #[error("the key file {0} cannot be made: {1}")]
+    #[error("the key file {0} cannot be created: {1}")]
     Create(PathBuf, #[source] io::Error),
     #[error("no random bytes for a server key: {0}")]
     Random(#[source] Error),
 }
 
-/// Where the server key is.
+/// The source of the server key.
 pub(crate) enum KeySource {
-    /// Given in the configuration.
+    /// The text of the key, from the configuration.
     Given(String),
-    /// In a file that the configuration names.
+    /// A file that the configuration names.
     GivenFile(PathBuf),
-    /// In a file of our own beside the database.
+    /// A file next to the database, which Symbolon creates.
     OwnFile(PathBuf),
-    /// Nowhere: a new key for this process, which issues no tokens.
+    /// A random key, for a process that issues no tokens.
     Unused,
 }
 
 impl KeySource {
-    /// The key; `None` if it is a file of our own that is not there yet.
+    /// Returns the key. `None` if the file that Symbolon creates does not exist yet.
     pub(crate) fn find(&self) -> Result<Option<ServerKey>, KeyError> {
         match self {
             Self::Given(text) => {
@@ -61,13 +61,13 @@ impl KeySource {
         }
     }
 
-    /// Makes the file of our own, and reads the key from it: of several processes that start at
-    /// once, one makes the file that all of them read.
+    /// Creates the file, and reads the key from it. If several processes start at once, one of them creates
+    /// the file, and all of them read it.
     pub(crate) fn create(&self) -> Result<ServerKey, KeyError> {
         if let Self::OwnFile(path) = self {
             create(path)?;
         }
-        let missing = || KeyError::Malformed("a file that was just made".to_owned());
+        let missing = || KeyError::Malformed("the new key file".to_owned());
         self.find()?.ok_or_else(missing)
     }
 }
@@ -81,7 +81,7 @@ fn exposed(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.mode() & 0o077 != 0)
 }
 
-/// The file appears under its name whole and synced, or not at all, and never takes another's place.
+/// Creates the file complete and synced, or not at all. An existing file is not replaced.
 fn create(path: &Path) -> Result<(), KeyError> {
     let key = ServerKey::random().map_err(KeyError::Random)?;
     let folder = match path.parent() {

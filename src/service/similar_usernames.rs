@@ -1,4 +1,4 @@
-//! Find usernames that look alike.
+//! Finds usernames that look alike.
 
 use std::collections::hash_map::{Entry, HashMap};
 
@@ -10,47 +10,47 @@ use crate::model::pagination::PageRequest;
 use crate::model::user::{User, UserId};
 use crate::service::users::Users;
 
-/// Usernames that look alike.
+/// The usernames that look alike.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SimilarUsernames {
-    /// The number of accounts whose name looks like that of an older account.
+    /// The number of users whose name looks like the name of an older user.
     pub count: u64,
-    /// The first 100 of them, each after the oldest account that has such a name.
+    /// The first 100 of these users, each preceded by the oldest user with a similar name.
     pub pairs: Vec<(User, User)>,
 }
 
 impl SimilarUsernames {
-    const MOST_PAIRS: usize = 100;
+    const MAX_PAIRS: usize = 100;
 }
 
-/// The names that are read at once to be compared.
-const NAMES_AT_ONCE: u64 = 1000;
+/// The number of users that one query reads.
+const BATCH_SIZE: u64 = 1000;
 
 impl Users {
-    /// Compares all names with each other by their skeletons.
+    /// Compares the skeletons of all usernames.
     pub(crate) async fn similar_usernames(&self) -> Result<SimilarUsernames, Error> {
         let mut similar = SimilarUsernames::default();
-        // Digests, which take less memory than the skeletons.
+        // Keyed by digests, which need less memory than skeletons.
         let mut first_of: HashMap<[u8; 32], UserId> = HashMap::new();
-        let mut stretch = PageRequest {
-            limit: NAMES_AT_ONCE,
+        let mut request = PageRequest {
+            limit: BATCH_SIZE,
             ..PageRequest::default()
         };
         loop {
-            let users = self.store.users(stretch).await?;
+            let users = self.store.users(request).await?;
             let Some(last) = users.last() else {
                 return Ok(similar);
             };
-            stretch.after = Some(last.id.0);
+            request.after = Some(last.id.0);
             for user in users {
                 match first_of.entry(Sha256::digest(skeleton(&user.username)).into()) {
-                    Entry::Vacant(none) => {
-                        none.insert(user.id);
+                    Entry::Vacant(entry) => {
+                        entry.insert(user.id);
                     }
                     Entry::Occupied(first) => {
                         similar.count += 1;
-                        if similar.pairs.len() < SimilarUsernames::MOST_PAIRS
+                        if similar.pairs.len() < SimilarUsernames::MAX_PAIRS
                             && let Some(first) = self.store.find_user_by_id(*first.get()).await?
                         {
                             similar.pairs.push((first.user, user));

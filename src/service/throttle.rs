@@ -1,9 +1,9 @@
-//! Count attempts, refuse those that are too many, and admit the others to the hash queue.
+//! Limits the rate of attempts, and admits allowed attempts to the hash queue.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
@@ -12,55 +12,55 @@ use crate::model::audit_event::{Actor, Client};
 use crate::model::rate_limit::Rate;
 use crate::model::user::{User, UserId};
 use crate::model::username::Username;
-use crate::service::audit_trail::Audit;
+use crate::service::audit_recorder::AuditRecorder;
 use crate::service::passwords::{Passwords, Slot};
 use crate::store::{Bucket, Store, Transaction};
 
-/// For so long an address that an account was signed in to from has a bucket of its own there.
-pub(crate) const ADDRESS_KNOWN_FOR: TimeDelta = TimeDelta::days(30);
+/// The time after a sign-in during which its address is a known address of the user.
+const ADDRESS_KNOWN_FOR: TimeDelta = TimeDelta::days(30);
 
-/// How often what may be tried.
+/// The configured rate limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates {
-    /// Passwords of one account.
+    /// The passwords tried for one user.
     pub(crate) account: Rate,
-    /// Passwords from one address.
+    /// The passwords tried from one address.
     pub(crate) address: Rate,
-    /// Registrations and changes of profiles from one address; and those of one account, with the
-    /// passwords that it sets for others.
+    /// The registrations and profile changes from one address; and the registrations, profile changes and new
+    /// passwords of other users by one user.
     pub(crate) registration: Rate,
 }
 
-/// What attempts are counted by.
+/// The subject whose attempts a bucket counts.
 #[derive(Clone, Copy, Debug)]
 enum Subject<'a> {
-    /// A name, whether or not an account has it.
+    /// A username, whether or not a user has it.
     Name(&'a str),
-    /// An account, from an address that it was signed in to from.
+    /// A user, from a known address of the user.
     Known(UserId, IpAddr),
-    /// An account whose own session asks.
+    /// A user who confirms the password in a session.
     Session(UserId),
     /// An address.
     Address(IpAddr),
-    /// An address that registers accounts or changes profiles.
+    /// An address that registers users or changes profiles.
     Registration(IpAddr),
-    /// An account that registers accounts, changes profiles or sets the passwords of others.
+    /// A user who registers users, changes profiles or sets the passwords of others.
     Changes(UserId),
 }
 
-/// An attempt that the throttle allowed, and counted in these buckets.
+/// An allowed attempt, and the buckets that count it.
 #[derive(Clone, Debug)]
-pub(crate) struct Counted(Vec<Bucket>);
+pub(crate) struct Attempt(Vec<Bucket>);
 
-/// An attempt that the throttle allowed, with its place in the hash queue.
-pub(crate) struct Admitted {
-    pub(crate) counted: Counted,
-    pub(crate) slot: Slot,
+/// An allowed attempt with its slot in the hash queue.
+pub(super) struct Admission {
+    pub(super) attempt: Attempt,
+    pub(super) slot: Slot,
 }
 
-impl Counted {
-    /// Takes the attempt back: it was none.
-    pub(crate) async fn give_back(&self, transaction: &Transaction) -> Result<(), Error> {
+impl Attempt {
+    /// Removes the attempt from its buckets.
+    pub(super) async fn give_back(&self, transaction: &Transaction) -> Result<(), Error> {
         for bucket in &self.0 {
             transaction.give_back(bucket).await?;
         }
@@ -68,123 +68,119 @@ impl Counted {
     }
 }
 
-/// The counts, in the database: they survive a restart, and several processes share them.
+/// The rate limits. The counts are in the database: they survive a restart, and instances share them.
 ///
-/// Each hash that a request asks for gets its place in the hash queue here, after the attempt was
-/// allowed. A refused attempt takes no place, and one that the queue refuses is not counted.
+/// Every hash that a request causes gets its slot in the hash queue here, after its attempt was allowed. A
+/// refused attempt has no slot, and an attempt that the hash queue refuses is not counted.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
-    pub(crate) audit: Arc<Audit>,
+    pub(crate) audit: Arc<AuditRecorder>,
     pub(crate) passwords: Arc<Passwords>,
-    /// Without them nothing is counted.
+    /// `None` allows every attempt.
     pub(crate) rates: Option<Rates>,
 }
 
 impl Throttle {
-    /// Admits an attempt to sign in as `username`, which `account` has if there is one.
+    /// Admits an attempt to sign in as `username`, which is the name of `user` if such a user exists.
     ///
-    /// From an address that the account signed in from lately, only a bucket of this account and this
-    /// address counts. So neither guesses at the account from elsewhere nor guesses at other accounts
-    /// from there refuse its owner.
-    pub(crate) async fn sign_in(
+    /// From a known address of the user, only the bucket of this user and this address counts. Therefore
+    /// neither attempts on the user from other addresses nor attempts on other users from this address
+    /// prevent the user from signing in.
+    pub(super) async fn sign_in(
         &self,
         username: &str,
-        account: Option<UserId>,
+        user: Option<UserId>,
         client: &Client,
-    ) -> Result<Admitted, Error> {
+    ) -> Result<Admission, Error> {
         let Some(rates) = self.rates else {
-            return self.admit(Vec::new(), account, client).await;
+            return self.admit(Vec::new(), user, client).await;
         };
-        let name = counted_name(username);
+        let name = bucket_name(username);
         let Some(address) = client.network() else {
             let buckets = vec![rates.bucket(Subject::Name(&name))];
-            return self.admit(buckets, account, client).await;
+            return self.admit(buckets, user, client).await;
         };
-        // No account has this id; the question costs the same.
-        let user = account.unwrap_or(UserId(0));
+        // No user has the id 0. The query takes as long as for an existing user.
+        let id = user.unwrap_or(UserId(0));
         let since = self.clock.now() - ADDRESS_KNOWN_FOR;
-        let buckets = if self.store.is_known_address(user, address, since).await? {
-            vec![rates.bucket(Subject::Known(user, address))]
+        let buckets = if self.store.is_known_address(id, address, since).await? {
+            vec![rates.bucket(Subject::Known(id, address))]
         } else {
             let subjects = [Subject::Name(&name), Subject::Address(address)];
             subjects.map(|subject| rates.bucket(subject)).to_vec()
         };
-        self.admit(buckets, account, client).await
+        self.admit(buckets, user, client).await
     }
 
-    /// Admits an attempt to confirm the password of an account from one of its own sessions, which
-    /// strangers cannot use up.
-    pub(crate) async fn confirmation(
+    /// Admits an attempt to confirm the password of a user in a session. Attempts without a session do not
+    /// count here.
+    pub(super) async fn confirmation(
         &self,
-        account: UserId,
+        user: UserId,
         client: &Client,
-    ) -> Result<Admitted, Error> {
-        let bucket = self
-            .rates
-            .map(|rates| rates.bucket(Subject::Session(account)));
+    ) -> Result<Admission, Error> {
+        let bucket = (self.rates).map(|rates| rates.bucket(Subject::Session(user)));
         let buckets = bucket.into_iter().collect();
-        self.admit(buckets, Some(account), client).await
+        self.admit(buckets, Some(user), client).await
     }
 
     /// Admits a registration.
-    pub(crate) async fn registration(&self, actor: &Actor) -> Result<Admitted, Error> {
+    pub(super) async fn registration(&self, actor: &Actor) -> Result<Admission, Error> {
         let (user, client) = (actor.user_id(), client(actor));
-        let buckets = self.changes(user, client.network());
+        let buckets = self.change_buckets(user, client.network());
         self.admit(buckets, user, &client).await
     }
 
-    /// Admits the new password that an actor sets for another account.
-    pub(crate) async fn new_password(&self, actor: &Actor) -> Result<Admitted, Error> {
+    /// Admits a new password that an actor sets for another user.
+    pub(super) async fn new_password(&self, actor: &Actor) -> Result<Admission, Error> {
         let user = actor.user_id();
-        let buckets = self.changes(user, None);
+        let buckets = self.change_buckets(user, None);
         self.admit(buckets, user, &client(actor)).await
     }
 
     /// Counts a change of a profile, which computes no hash.
-    pub(crate) async fn profile_change(&self, actor: &Actor) -> Result<Counted, Error> {
+    pub(super) async fn profile_change(&self, actor: &Actor) -> Result<Attempt, Error> {
         let (user, client) = (actor.user_id(), client(actor));
-        let buckets = self.changes(user, client.network());
+        let buckets = self.change_buckets(user, client.network());
         self.refuse_full(&buckets, user, &client).await?;
         self.count(buckets, user, &client).await
     }
 
-    /// Takes a counted attempt back where it failed with an error: its password was not looked at.
-    pub(crate) async fn give_back_if_failed<T>(
+    /// Gives an attempt back if `result` is an error: its password was not verified.
+    pub(super) async fn give_back_if_failed<T>(
         &self,
-        counted: &Counted,
-        done: Result<T, Error>,
+        attempt: &Attempt,
+        result: Result<T, Error>,
     ) -> Result<T, Error> {
-        if done.is_err() && !counted.0.is_empty() {
+        if result.is_err() && !attempt.0.is_empty() {
             let transaction = self.store.begin().await?;
-            counted.give_back(&transaction).await?;
+            attempt.give_back(&transaction).await?;
             transaction.commit().await?;
         }
-        done
+        result
     }
 
-    /// Deletes the buckets of an account that gets another password with `transaction`: guesses at the old
-    /// one do not count for the new one.
-    pub(crate) async fn clear(&self, transaction: &Transaction, user: &User) -> Result<(), Error> {
-        let known = transaction.known_addresses(user.id).await?;
-        let known = known
-            .into_iter()
-            .map(|address| Subject::Known(user.id, address));
-        let name = counted_name(&user.username);
+    /// Deletes the buckets of a user whose password `transaction` changes: attempts on the old password do
+    /// not count for the new one.
+    pub(super) async fn clear(&self, transaction: &Transaction, user: &User) -> Result<(), Error> {
+        let known = transaction.known_addresses(user.id).await?.into_iter();
+        let known = known.map(|address| Subject::Known(user.id, address));
+        let name = bucket_name(&user.username);
         let own = [Subject::Name(&name), Subject::Session(user.id)];
         let keys = own.into_iter().chain(known).map(Subject::key).collect();
         transaction.delete_buckets(keys).await
     }
 
-    /// Moves the count of an account to its new name: a new name brings no new attempts.
-    pub(crate) async fn rename(
+    /// Moves the count of a username to a new username: a new name allows no additional attempts.
+    pub(super) async fn rename(
         &self,
         transaction: &Transaction,
         old: &str,
         new: &Username,
     ) -> Result<(), Error> {
-        let old = counted_name(old);
+        let old = bucket_name(old);
         if old == new.canonical {
             return Ok(());
         }
@@ -192,8 +188,18 @@ impl Throttle {
         transaction.move_bucket(from, to).await
     }
 
-    /// The buckets of what registers an account or changes a profile.
-    fn changes(&self, user: Option<UserId>, address: Option<IpAddr>) -> Vec<Bucket> {
+    /// Deletes empty buckets and outdated known addresses.
+    pub(super) async fn purge(
+        &self,
+        transaction: &Transaction,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let since = now - ADDRESS_KNOWN_FOR;
+        transaction.delete_full_buckets(now, since).await
+    }
+
+    /// Returns the buckets of registrations and changes by `user` or from `address`.
+    fn change_buckets(&self, user: Option<UserId>, address: Option<IpAddr>) -> Vec<Bucket> {
         let Some(rates) = self.rates else {
             return Vec::new();
         };
@@ -202,29 +208,29 @@ impl Throttle {
         subjects.map(|subject| rates.bucket(subject)).collect()
     }
 
-    /// Counts an attempt and takes its place in the hash queue, in this order: an attempt that is
-    /// refused has no place, not even while it is counted.
+    /// Counts an attempt and reserves its slot in the hash queue, in this order: a refused attempt occupies
+    /// no slot, not even while it is counted.
     async fn admit(
         &self,
         buckets: Vec<Bucket>,
-        account: Option<UserId>,
+        user: Option<UserId>,
         client: &Client,
-    ) -> Result<Admitted, Error> {
-        self.refuse_full(&buckets, account, client).await?;
-        // Refuses most of what the queue would refuse before it costs a write.
+    ) -> Result<Admission, Error> {
+        self.refuse_full(&buckets, user, client).await?;
+        // Refuses most attempts that the queue would refuse, before they cost a write.
         let share = self.passwords.share(client.network())?;
-        let counted = self.count(buckets, account, client).await?;
+        let attempt = self.count(buckets, user, client).await?;
         let slot = self.passwords.reserve(share);
-        let slot = self.give_back_if_failed(&counted, slot).await?;
-        Ok(Admitted { counted, slot })
+        let slot = self.give_back_if_failed(&attempt, slot).await?;
+        Ok(Admission { attempt, slot })
     }
 
-    /// Refuses an attempt while one of its buckets is full. It only reads: a flood is refused beside
-    /// the one connection that writes.
+    /// Refuses an attempt if one of its buckets is full. This only reads, so that a flood of refused attempts
+    /// does not occupy the writing connection.
     async fn refuse_full(
         &self,
         buckets: &[Bucket],
-        account: Option<UserId>,
+        user: Option<UserId>,
         client: &Client,
     ) -> Result<(), Error> {
         let now = self.clock.now();
@@ -232,7 +238,7 @@ impl Throttle {
             let drained_at = self.store.bucket_drained_at(bucket).await?;
             let wait = drained_at.and_then(|drained_at| bucket.rate.retry_after(drained_at, now));
             if let Some(wait) = wait {
-                self.audit.throttled(account, client, now);
+                self.audit.throttled(user, client, now);
                 let retry_after = seconds(wait);
                 return Err(Error::RateLimited { retry_after });
             }
@@ -240,43 +246,43 @@ impl Throttle {
         Ok(())
     }
 
-    /// Counts in all of the buckets, or in none if one is full: a refusal writes nothing.
+    /// Counts an attempt in all buckets, or in none if one is full.
     async fn count(
         &self,
         buckets: Vec<Bucket>,
-        account: Option<UserId>,
+        user: Option<UserId>,
         client: &Client,
-    ) -> Result<Counted, Error> {
+    ) -> Result<Attempt, Error> {
         if buckets.is_empty() {
-            return Ok(Counted(buckets));
+            return Ok(Attempt(buckets));
         }
         let now = self.clock.now();
         let transaction = self.store.begin().await?;
         for bucket in &buckets {
             if !transaction.count(bucket, now).await? {
-                // Other attempts have filled it since it was read.
-                self.audit.throttled(account, client, now);
+                // Concurrent attempts filled the bucket after it was read.
+                self.audit.throttled(user, client, now);
                 let retry_after = seconds(bucket.rate.interval());
                 return Err(Error::RateLimited { retry_after });
             }
         }
         transaction.commit().await?;
-        Ok(Counted(buckets))
+        Ok(Attempt(buckets))
     }
 }
 
 impl Subject<'_> {
-    /// The key of its bucket.
+    /// Returns the key of the bucket.
     fn key(self) -> [u8; 32] {
-        let counted = match self {
+        let text = match self {
             Self::Name(name) => format!("name {name}"),
-            Self::Known(account, address) => format!("known {account} {address}"),
-            Self::Session(account) => format!("session {account}"),
+            Self::Known(user, address) => format!("known {user} {address}"),
+            Self::Session(user) => format!("session {user}"),
             Self::Address(address) => format!("address {address}"),
             Self::Registration(address) => format!("registration {address}"),
-            Self::Changes(account) => format!("changes {account}"),
+            Self::Changes(user) => format!("changes {user}"),
         };
-        Sha256::digest(counted).into()
+        Sha256::digest(text).into()
     }
 }
 
@@ -292,17 +298,18 @@ impl Rates {
     }
 }
 
-/// The client of an actor. The operator has none.
+/// Returns the client of an actor. The operator has an unknown client.
 fn client(actor: &Actor) -> Client {
     actor.client().cloned().unwrap_or_default()
 }
 
-/// A name as it is counted, whether or not an account can have it: one bucket for all its spellings.
-fn counted_name(username: &str) -> String {
+/// Returns the canonical form of a username, so that all its spellings share a bucket. An invalid name
+/// remains unchanged.
+fn bucket_name(username: &str) -> String {
     Username::parse(username).map_or_else(|_| username.to_owned(), |name| name.canonical)
 }
 
-/// Rounded up.
+/// Returns a duration in seconds, rounded up.
 fn seconds(time: TimeDelta) -> u32 {
     let seconds = (time.num_milliseconds() + 999) / 1000;
     u32::try_from(seconds).unwrap_or(u32::MAX)

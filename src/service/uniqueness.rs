@@ -1,19 +1,19 @@
-//! Find out whether other accounts have a username or an e-mail address already.
+//! Refuses usernames and e-mail addresses that other users have.
 
 use crate::model::email::Email;
 use crate::model::user::UserId;
 use crate::model::username::Username;
 use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
-use crate::service::throttle::Counted;
+use crate::service::throttle::Attempt;
 use crate::store::{Store, TakenField};
 
-/// Refuses values that accounts other than `own` have.
+/// Refuses values that users other than `own` have.
 ///
-/// The refusal reveals that an account exists. So this takes the counted attempt, which only the
-/// throttle makes, and no other code calls `Store::taken`.
+/// The refusal reveals that a user exists. Therefore the function requires an attempt that the throttle has
+/// counted, and no other code calls [`Store::find_taken_fields`].
 pub(super) async fn refuse_taken(
     store: &Store,
-    _counted: &Counted,
+    _attempt: &Attempt,
     username: Option<&Username>,
     email: Option<&Email>,
     own: Option<UserId>,
@@ -22,20 +22,12 @@ pub(super) async fn refuse_taken(
     if taken.is_empty() {
         return Ok(());
     }
-    Err(MutationError::Fields(
-        taken.into_iter().map(error).collect(),
-    ))
-}
-
-fn error(taken: TakenField) -> FieldError {
-    match taken {
-        TakenField::Username => {
-            FieldError::new("username", FieldErrorCode::Taken, "This username is taken.")
-        }
-        TakenField::Email => FieldError::new(
-            "email",
-            FieldErrorCode::Taken,
-            "This e-mail address is taken.",
-        ),
-    }
+    let errors = taken.into_iter().map(|taken| {
+        let (field, message) = match taken {
+            TakenField::Username => ("username", "This username is taken."),
+            TakenField::Email => ("email", "This e-mail address is taken."),
+        };
+        FieldError::new(field, FieldErrorCode::Taken, message)
+    });
+    Err(MutationError::Fields(errors.collect()))
 }

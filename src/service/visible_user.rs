@@ -1,4 +1,4 @@
-//! The fields of an account that a caller may read.
+//! The fields of a user that a caller can read.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::model::identity::Identity;
 use crate::model::scopes::ACCOUNT_READ;
 use crate::model::user::{Role, User, UserId};
 
-/// An account as one caller may see it. `id` and `username` are visible to every caller. All else is for
-/// the account itself and for admins, and for access tokens only with the scope `account:read`. Others
-/// get `None`.
+/// A user as one caller can see it. Every caller can read `id` and `username`. The other fields are private:
+/// only the user and admins can read them, with an access token only if it has the scope `account:read`.
+/// They are `None` for other callers.
 #[derive(Clone, Debug)]
 pub(crate) struct VisibleUser {
     user: Arc<User>,
@@ -25,12 +25,12 @@ enum Access {
     Allowed,
     /// The access token lacks the scope.
     ScopeRequired,
-    /// The account is another's, and the caller is not an admin.
+    /// The caller is another user and not an admin.
     Denied,
 }
 
 impl VisibleUser {
-    /// The account as the caller with this identity may see it.
+    /// Returns a user as the caller with this identity can see it.
     pub(super) fn seen_by(identity: &Identity, user: Arc<User>) -> Self {
         let viewer = identity.user();
         let is_own = viewer.id == user.id;
@@ -48,8 +48,8 @@ impl VisibleUser {
         }
     }
 
-    /// The whole account: for the operator, for the client that has just registered it, and for a client
-    /// that has just received its session token.
+    /// Returns a user with all fields: for the operator, for the client that registered the user, and for a
+    /// client that received a session token of the user.
     pub(super) fn whole(user: User) -> Self {
         Self {
             user: user.into(),
@@ -58,7 +58,7 @@ impl VisibleUser {
         }
     }
 
-    /// The account without the rules, for the operator.
+    /// Returns the user with all fields, for the operator.
     pub(crate) fn into_user(self) -> User {
         Arc::unwrap_or_clone(self.user)
     }
@@ -71,7 +71,7 @@ impl VisibleUser {
         &self.user.username
     }
 
-    /// The role. The role of the caller needs no scope.
+    /// Returns the role. A caller needs no scope to read the own role.
     pub(crate) fn role(&self) -> Result<Option<Role>, Error> {
         if self.is_own {
             return Ok(Some(self.user.role));
@@ -95,7 +95,7 @@ impl VisibleUser {
         Ok(self.private(|user| user.disabled_at)?.flatten())
     }
 
-    /// The id, to read what else belongs to the account.
+    /// Returns the id if the caller can read the private fields, to read other rows of the user.
     pub(crate) fn private_id(&self) -> Result<Option<UserId>, Error> {
         self.private(|user| user.id)
     }

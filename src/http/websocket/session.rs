@@ -113,8 +113,8 @@ impl Session {
     async fn initialise(&self, credentials: Credentials) -> InitResult {
         let (token, user_permit) = match &credentials {
             Credentials::Bearer(token) => {
-                let services = Arc::clone(&self.state.services);
-                let started = TokenWatch::start(services, token.clone()).await;
+                let watches = &self.state.services.token_watches;
+                let started = watches.start(token.clone()).await;
                 let token = started.map_err(|error| self.log_error(&error))??;
                 let sockets = &self.state.socket_limits.per_user;
                 let permit = sockets.try_acquire(token.user());
@@ -226,9 +226,9 @@ impl Session {
     pub(super) fn authentication(&self) -> Authentication {
         let initialised = self.initialised.get();
         let credentials = initialised.map(|initialised| initialised.credentials.clone());
-        let services = Arc::clone(&self.state.services);
+        let authenticator = Arc::clone(&self.state.services.authenticator);
         Authentication::new(
-            services,
+            authenticator,
             credentials.unwrap_or_default(),
             self.client.clone(),
         )

@@ -48,13 +48,12 @@ where
         let request_id = Arc::clone(&session.request_id);
         let events = (self.executor).subscribe(prepared, session.authentication(), request_id);
         let confirmation = session.confirmation();
-        let state = Arc::clone(&session.state);
         let events = events.then(move |event| {
-            let (confirmation, state) = (confirmation.clone(), Arc::clone(&state));
+            let confirmation = confirmation.clone();
             async move {
                 // An event is sent only after the token is known to be still valid.
                 if let Some(mut confirmation) = confirmation {
-                    confirmation.wait(&state.services).await;
+                    confirmation.wait().await;
                 }
                 event
             }

@@ -1,164 +1,185 @@
-//! One token that sockets have: when it was confirmed, and when it has ended.
+//! One watched token: its last verification and its end.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
-use super::TokenEnd;
 use crate::clock::BootClock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
 use crate::model::session::REUSE_MARGIN;
 use crate::model::user::{Role, UserId};
-use crate::service::Services;
+use crate::service::authenticator::Authenticator;
 use crate::store::Epoch;
 
-/// The shortest time between two look-ups of one token.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The minimum time between two verifications of one token.
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The same while notifications of PostgreSQL do not arrive, so that each token is looked up without a
-/// known change.
-const UNNOTIFIED_LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The minimum time between two verifications while notifications of PostgreSQL do not arrive, so that each
+/// token is verified without a known change.
+const MIN_INTERVAL_UNNOTIFIED: Duration = Duration::from_millis(500);
 
-/// After this time without a confirmation the watch ends.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+/// The time without a successful verification after which the watch ends.
+const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A point in time at which a token was known to be valid.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Confirmed {
-    /// In microseconds of the boot clock.
-    pub(super) at: u64,
-    /// The epoch before the token was last looked up.
-    pub(super) since: Epoch,
+/// The reason why a token is no longer accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenEnd {
+    /// The token expired, or a sign-in in its last minute replaced it. The client can reconnect with a new
+    /// token.
+    Expired,
+    /// The token was revoked, replaced or never issued, or its user was disabled or deleted.
+    Revoked,
+    /// The role of the user changed. The client can reconnect with the new role.
+    RoleChanged,
 }
 
+/// The moment of a verification.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verification {
+    /// Microseconds of the boot clock.
+    pub(super) at: u64,
+    /// The epoch before the verification.
+    pub(super) epoch: Epoch,
+}
+
+impl Verification {
+    pub(super) fn now(authenticator: &Authenticator) -> Self {
+        Self {
+            at: BootClock::System.micros(),
+            epoch: authenticator.store.epoch(),
+        }
+    }
+}
+
+/// Returns whether the instant `micros` of the boot clock is at most `limit` ago.
 pub(super) fn is_recent(micros: u64, limit: Duration) -> bool {
     let age = BootClock::System.micros().saturating_sub(micros);
     Duration::from_micros(age) <= limit
 }
 
-/// A token that at least one socket has.
-pub(super) struct Watched {
+/// A token that at least one WebSocket uses.
+pub(super) struct WatchedToken {
     pub(super) token: BearerToken,
     pub(super) user: UserId,
     pub(super) role: Role,
     state: Mutex<State>,
-    pub(super) confirmed: watch::Sender<Confirmed>,
-    /// Set once, when the token is relied on no longer.
-    pub(super) ended: watch::Sender<Option<Result<TokenEnd, Error>>>,
+    /// The last successful verification.
+    pub(super) verified: watch::Sender<Verification>,
+    /// The end of the watch. Set once.
+    pub(super) end: watch::Sender<Option<Result<TokenEnd, Error>>>,
 }
 
 struct State {
-    identity: Arc<Identity>,
-    is_looking: bool,
-    /// The begin of the last look-up, in microseconds of the boot clock.
-    looked_at: u64,
+    expires_at: Option<DateTime<Utc>>,
+    is_verifying: bool,
+    /// The start of the last verification, in microseconds of the boot clock.
+    started_at: u64,
 }
 
-impl Watched {
-    /// A token that was found to be valid.
-    pub(super) fn new(token: BearerToken, identity: Arc<Identity>, confirmed: Confirmed) -> Self {
+impl WatchedToken {
+    /// Creates the watch of a valid token.
+    pub(super) fn new(token: BearerToken, identity: &Identity, verification: Verification) -> Self {
         Self {
             user: identity.user().id,
             role: identity.user().role,
             state: Mutex::new(State {
-                identity,
-                is_looking: false,
-                looked_at: confirmed.at,
+                expires_at: identity.expires_at(),
+                is_verifying: false,
+                started_at: verification.at,
             }),
-            confirmed: watch::Sender::new(confirmed),
-            ended: watch::Sender::new(None),
+            verified: watch::Sender::new(verification),
+            end: watch::Sender::new(None),
             token,
         }
     }
 
-    /// Ends the watch if time has ended the token, and confirms the token if nothing has changed. Returns
-    /// whether the database decides.
-    pub(super) fn is_to_be_looked_up(&self, services: &Services) -> bool {
-        if self.ended.borrow().is_some() {
+    /// Ends the watch if the token has expired, and confirms the token if its user has not changed. Returns
+    /// whether the caller must call [`Self::verify`].
+    pub(super) fn begin_verification(&self, authenticator: &Authenticator) -> bool {
+        if self.end.borrow().is_some() {
             return false;
         }
-        if self.expires_within(services, chrono::TimeDelta::zero()) {
-            self.end(Ok(TokenEnd::Expired));
+        if self.expires_within(authenticator, TimeDelta::zero()) {
+            self.set_end(Ok(TokenEnd::Expired));
             return false;
         }
-        let now = BootClock::System.micros();
-        let last = *self.confirmed.borrow();
-        let heard = services.store.change_counter_age();
-        let is_changed = !services.store.is_unchanged_since(last.since, self.user);
-        if !is_changed && let Some(age) = heard {
+        let Verification { epoch, .. } = *self.verified.borrow();
+        let changes_age = authenticator.store.change_counter_age();
+        let is_changed = !authenticator.store.is_unchanged_since(epoch, self.user);
+        if !is_changed && let Some(age) = changes_age {
             let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-            let at = now.saturating_sub(age);
-            self.confirmed
-                .send_modify(|confirmed| confirmed.at = confirmed.at.max(at));
+            let at = BootClock::System.micros().saturating_sub(age);
+            self.verified
+                .send_modify(|verified| verified.at = verified.at.max(at));
         }
-        if !is_recent(self.confirmed.borrow().at, GIVE_UP_AFTER) {
-            self.end(Err(Error::ServiceUnavailable { retry_after: 1 }));
+        if !is_recent(self.verified.borrow().at, VERIFICATION_TIMEOUT) {
+            self.set_end(Err(Error::ServiceUnavailable { retry_after: 1 }));
             return false;
         }
-        let pace = if heard.is_some() {
-            LOOK_EVERY
-        } else {
-            UNNOTIFIED_LOOK_EVERY
+        let min_interval = match changes_age {
+            Some(_) => MIN_INTERVAL,
+            None => MIN_INTERVAL_UNNOTIFIED,
         };
         let mut state = self.state();
-        let is_due = is_changed && !state.is_looking && !is_recent(state.looked_at, pace);
-        state.is_looking |= is_due;
-        is_due
+        let begins =
+            is_changed && !state.is_verifying && !is_recent(state.started_at, min_interval);
+        state.is_verifying |= begins;
+        begins
     }
 
-    /// Looks the token up, and ends the watch if it is no longer valid.
-    pub(super) async fn look_up(&self, services: &Services) {
-        let confirmed = Confirmed {
-            at: BootClock::System.micros(),
-            since: services.store.epoch(),
-        };
-        self.state().looked_at = confirmed.at;
-        match self.look(services).await {
+    /// Verifies the token, and ends the watch if the token is no longer valid.
+    pub(super) async fn verify(&self, authenticator: &Authenticator) {
+        let verification = Verification::now(authenticator);
+        self.state().started_at = verification.at;
+        match self.find_end(authenticator).await {
             Ok(None) => {
-                self.confirmed.send_replace(confirmed);
+                self.verified.send_replace(verification);
             }
-            Ok(Some(ended)) => self.end(Ok(ended)),
+            Ok(Some(end)) => self.set_end(Ok(end)),
             // The next round tries again.
             Err(Error::ServiceUnavailable { .. }) => {}
-            Err(error) => self.end(Err(error)),
+            Err(error) => self.set_end(Err(error)),
         }
-        self.state().is_looking = false;
+        self.state().is_verifying = false;
     }
 
-    async fn look(&self, services: &Services) -> Result<Option<TokenEnd>, Error> {
-        match services.verify(&self.token).await {
-            Ok(identity) if identity.user().role != self.role => Ok(Some(TokenEnd::RoleChanged)),
+    /// Returns the end of the token. `None` if the token is still valid.
+    async fn find_end(&self, authenticator: &Authenticator) -> Result<Option<TokenEnd>, Error> {
+        let reason = match authenticator.verify(&self.token).await {
+            Ok(identity) if identity.user().role != self.role => {
+                return Ok(Some(TokenEnd::RoleChanged));
+            }
             Ok(identity) => {
-                self.state().identity = identity;
-                Ok(None)
+                self.state().expires_at = identity.expires_at();
+                return Ok(None);
             }
-            Err(Error::Unauthenticated(why)) => {
-                let replaced = why == Unauthenticated::TokenInvalid;
-                let expired = if replaced {
-                    self.expires_within(services, REUSE_MARGIN)
-                } else {
-                    services.has_expired(&self.token).await?
-                };
-                Ok(Some(if expired {
-                    TokenEnd::Expired
-                } else {
-                    TokenEnd::Revoked
-                }))
-            }
-            Err(error) => Err(error),
-        }
+            Err(Error::Unauthenticated(reason)) => reason,
+            Err(error) => return Err(error),
+        };
+        let has_expired = if reason == Unauthenticated::TokenInvalid {
+            // A sign-in replaced the token.
+            self.expires_within(authenticator, REUSE_MARGIN)
+        } else {
+            authenticator.has_expired(&self.token).await?
+        };
+        Ok(Some(if has_expired {
+            TokenEnd::Expired
+        } else {
+            TokenEnd::Revoked
+        }))
     }
 
-    fn end(&self, ended: Result<TokenEnd, Error>) {
-        self.ended.send_replace(Some(ended));
+    fn set_end(&self, end: Result<TokenEnd, Error>) {
+        self.end.send_replace(Some(end));
     }
 
-    fn expires_within(&self, services: &Services, time: chrono::TimeDelta) -> bool {
-        let expires_at = self.state().identity.expires_at();
-        expires_at.is_some_and(|expires_at| expires_at - services.clock.now() <= time)
+    fn expires_within(&self, authenticator: &Authenticator, time: TimeDelta) -> bool {
+        let expires_at = self.state().expires_at;
+        expires_at.is_some_and(|expires_at| expires_at - authenticator.clock.now() <= time)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,0 +1,108 @@
+//! Verifies access tokens and records their use.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::clock::Clock;
+use crate::error::{Error, Unauthenticated};
+use crate::model::access_token::{AccessToken, AccessTokenSecret};
+use crate::model::credentials::BearerToken;
+use crate::model::identity::{Access, Identity};
+use crate::model::user_record::UserRecord;
+use crate::service::identity_cache::VerifiedToken;
+use crate::store::Store;
+
+/// The precision of the recorded last use of a token.
+const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
+
+/// Verifier of access tokens.
+#[derive(Debug)]
+pub(crate) struct AccessTokenVerifier {
+    store: Arc<Store>,
+    clock: Clock,
+    /// The last use of each token that was used since the last flush, by the id of the token.
+    uses: Mutex<HashMap<i64, DateTime<Utc>>>,
+}
+
+impl AccessTokenVerifier {
+    pub(crate) fn new(store: Arc<Store>, clock: Clock) -> Self {
+        Self {
+            store,
+            clock,
+            uses: Mutex::default(),
+        }
+    }
+
+    /// Reads the identity of a token from the database.
+    pub(super) async fn verify(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
+        let (record, token) = self.find(token).await?;
+        let now = self.clock.now();
+        if !token.is_live_for(&record.user, now) {
+            return Err(Unauthenticated::TokenExpired.into());
+        }
+        let last_use = token.last_used_at;
+        let recorded = last_use.filter(|at| (now - *at).abs() < USE_PRECISION);
+        if recorded.is_none() {
+            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+            uses.insert(token.id, now);
+        }
+        // After this instant, the next use is recorded again.
+        let until = recorded.unwrap_or(now) + USE_PRECISION;
+        let access = Access {
+            id: token.id,
+            scopes: token.scopes,
+        };
+        Ok(VerifiedToken {
+            identity: Identity::from_access_token(record.user, token.expires_at, access),
+            until: token.expires_at.map_or(until, |at| at.min(until)),
+        })
+    }
+
+    /// Returns whether the token ended by expiration only: it was not revoked, and its user is not disabled.
+    pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
+        let (record, token) = self.find(token).await?;
+        Ok(!record.user.is_disabled() && token.has_expired(self.clock.now()))
+    }
+
+    /// Returns a token and its user.
+    pub(super) async fn find(
+        &self,
+        token: &BearerToken,
+    ) -> Result<(UserRecord, AccessToken), Error> {
+        let invalid = Unauthenticated::TokenInvalid;
+        let secret = AccessTokenSecret::parse(&token.0).ok_or(invalid)?;
+        let found = self.store.access_by_digest(&secret.digest()).await?;
+        Ok(found.ok_or(invalid)?)
+    }
+
+    /// Writes the uses since the last flush to the database.
+    pub(super) async fn flush(&self) -> Result<(), Error> {
+        let lock = || self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let uses = std::mem::take(&mut *lock());
+        if uses.is_empty() {
+            return Ok(());
+        }
+        // Sorted: instances that update the same rows in different orders would deadlock.
+        let mut uses: Vec<_> = uses.into_iter().collect();
+        uses.sort_unstable();
+        let written = self.write(&uses).await;
+        if written.is_err() {
+            // The next flush writes them, unless a token was used again since.
+            let mut later = lock();
+            for (id, at) in uses {
+                later.entry(id).or_insert(at);
+            }
+        }
+        written
+    }
+
+    async fn write(&self, uses: &[(i64, DateTime<Utc>)]) -> Result<(), Error> {
+        let transaction = self.store.begin().await?;
+        for (id, at) in uses {
+            transaction.record_use(*id, *at).await?;
+        }
+        transaction.commit().await
+    }
+}

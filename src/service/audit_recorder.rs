@@ -1,0 +1,109 @@
+//! Records audit events of refused attempts, which an attacker can repeat at will.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::error::Error;
+use crate::model::audit_event::{Actor, AuditEventKind, Client, NewEvent};
+use crate::model::user::UserId;
+use crate::store::{Store, Transaction};
+
+/// The number of users whose throttled attempts are counted separately. The attempts on further users are
+/// counted together, without a user.
+const MAX_THROTTLED_USERS: usize = 1000;
+
+/// Recorder of refused attempts. All other events are recorded in the transaction that they describe.
+#[derive(Debug)]
+pub(crate) struct AuditRecorder {
+    store: Arc<Store>,
+    retention: TimeDelta,
+    /// The latest throttled attempt on each user, and the number of attempts since the last flush.
+    throttled: Mutex<HashMap<Option<UserId>, (NewEvent, i64)>>,
+}
+
+impl AuditRecorder {
+    /// Creates a recorder. [`Self::purge`] deletes events that are older than `retention`.
+    pub(crate) fn new(store: Arc<Store>, retention: TimeDelta) -> Self {
+        Self {
+            store,
+            retention,
+            throttled: Mutex::default(),
+        }
+    }
+
+    /// Records an attempt with a wrong password.
+    pub(super) async fn sign_in_failed(
+        &self,
+        user: Option<UserId>,
+        actor: Actor,
+        at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let event = NewEvent::new(AuditEventKind::SignInFailed, user, actor, at);
+        event.log();
+        let mut transaction = self.store.begin().await?;
+        transaction.tally(&event, 1).await?;
+        transaction.commit().await
+    }
+
+    /// Counts a throttled attempt in memory: a refusal must not cost a write.
+    pub(super) fn throttled(&self, user: Option<UserId>, client: &Client, at: DateTime<Utc>) {
+        let actor = Actor::Anonymous(client.clone());
+        let event = NewEvent::new(AuditEventKind::Throttled, user, actor, at);
+        event.log();
+        let mut throttled = self
+            .throttled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_full = throttled.len() >= MAX_THROTTLED_USERS;
+        let user = user.filter(|_| !is_full || throttled.contains_key(&user));
+        let event = NewEvent { user, ..event };
+        let (latest, count) = throttled.entry(user).or_insert((event.clone(), 0));
+        *latest = event;
+        *count += 1;
+    }
+
+    /// Writes the throttled attempts since the last flush to the database.
+    pub(super) async fn flush(&self) -> Result<(), Error> {
+        let lock = || {
+            self.throttled
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let throttled = std::mem::take(&mut *lock());
+        if throttled.is_empty() {
+            return Ok(());
+        }
+        // Sorted: instances that update the same rows in different orders would deadlock.
+        let mut events: Vec<_> = throttled.into_values().collect();
+        events.sort_by_key(|(event, _)| event.user);
+        let written = self.write(&events).await;
+        if written.is_err() {
+            // The next flush writes them together with later attempts.
+            let mut throttled = lock();
+            for (event, count) in events {
+                let (_, total) = throttled.entry(event.user).or_insert((event, 0));
+                *total += count;
+            }
+        }
+        written
+    }
+
+    async fn write(&self, events: &[(NewEvent, i64)]) -> Result<(), Error> {
+        let mut transaction = self.store.begin().await?;
+        for (event, count) in events {
+            transaction.tally(event, *count).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Deletes the events that are older than the retention time.
+    pub(super) async fn purge(
+        &self,
+        transaction: &Transaction,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        transaction.delete_events_before(now - self.retention).await
+    }
+}

@@ -1,0 +1,129 @@
+//! Turns credentials into identities.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::model::credentials::{BearerToken, TokenType};
+use crate::model::identity::Identity;
+use crate::model::token_digest::TokenDigest;
+use crate::service::access_token_verifier::AccessTokenVerifier;
+use crate::service::identity_cache::{IdentityCache, VerifiedToken};
+use crate::service::identity_cache_check::CacheCheck;
+use crate::service::sessions::Sessions;
+use crate::service::sign_in::SignIn;
+use crate::store::Store;
+
+/// The verification of all kinds of credentials, and the cache of identities.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    pub(super) store: Arc<Store>,
+    pub(super) clock: Clock,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) access_tokens: AccessTokenVerifier,
+    pub(super) sign_in: SignIn,
+    identities: IdentityCache,
+    check: CacheCheck,
+}
+
+impl Authenticator {
+    pub(crate) fn new(
+        access_tokens: AccessTokenVerifier,
+        sign_in: SignIn,
+        identities: IdentityCache,
+    ) -> Self {
+        Self {
+            store: Arc::clone(&sign_in.store),
+            clock: sign_in.clock.clone(),
+            sessions: Arc::clone(&sign_in.sessions),
+            access_tokens,
+            sign_in,
+            identities,
+            check: CacheCheck::default(),
+        }
+    }
+
+    /// Returns the cached identity of a token, if it is still valid.
+    pub(super) async fn cached_identity(&self, token: &BearerToken) -> Option<Arc<Identity>> {
+        let entry = self.identities.get(&TokenDigest::of(&token.0))?;
+        if !self.store.refresh().await {
+            return None;
+        }
+        let identity = self.identities.identity(&entry, self.clock.now())?;
+        self.check.offer(token, &entry);
+        Some(identity)
+    }
+
+    /// Returns the identity of a token, from the cache or from the database.
+    pub(super) async fn verify(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
+        if let Some(identity) = self.cached_identity(token).await {
+            return Ok(identity);
+        }
+        self.store.check_database_file()?;
+        // Before the database is read: a change in between invalidates the entry.
+        let epoch = self.store.epoch();
+        let now = self.clock.now();
+        let verified = self.read(token).await?;
+        let digest = TokenDigest::of(&token.0);
+        Ok(self.identities.insert(digest, verified, epoch, now))
+    }
+
+    async fn read(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
+        match token.token_type() {
+            TokenType::Access => self.access_tokens.verify(token).await,
+            TokenType::Session => self.sessions.verify(token).await,
+        }
+    }
+
+    /// Returns whether a token ended by expiration only: it was not revoked, and its user is not disabled.
+    pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
+        match token.token_type() {
+            TokenType::Access => self.access_tokens.has_expired(token).await,
+            TokenType::Session => self.sessions.has_expired(token).await,
+        }
+    }
+
+    /// Compares one cached identity that was used recently with the database.
+    ///
+    /// A difference counts only if the cache entry is still valid after the database was read and after the
+    /// time in which changes of other instances become known. Otherwise the identity changed in between.
+    pub(crate) async fn check_cache(&self) {
+        let Some((token, entry)) = self.check.take() else {
+            return;
+        };
+        let is_equal = match self.read(&token).await {
+            Ok(verified) => entry.has(&verified.identity),
+            Err(Error::Unauthenticated(_)) => false,
+            // The database is unavailable.
+            Err(_) => return,
+        };
+        let is_valid = async || {
+            let is_refreshed = self.store.refresh().await;
+            is_refreshed && self.identities.identity(&entry, self.clock.now()).is_some()
+        };
+        if is_equal || !is_valid().await {
+            return;
+        }
+        sleep(self.store.invalidation_bound()).await;
+        if is_valid().await {
+            let digest = TokenDigest::of(&token.0);
+            let token = digest.prefix();
+            tracing::error!(token, "a cached identity differs from the database");
+            self.check.count_stale();
+            self.identities.remove(&digest);
+        }
+    }
+
+    /// Returns the number of cached identities that differed from the database. It is 0 unless Symbolon has
+    /// a bug.
+    pub(crate) fn stale_identities(&self) -> u64 {
+        self.check.stale()
+    }
+
+    /// Returns the memory of the cached identities, in bytes.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        self.identities.bytes()
+    }
+}

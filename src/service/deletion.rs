@@ -1,0 +1,53 @@
+//! Deletes users.
+
+use crate::error::Unauthenticated;
+use crate::model::audit_event::{AuditEventKind, EventDetail};
+use crate::model::requirement::Requirement;
+use crate::model::user::{Role, UserId};
+use crate::model::validation::MutationError;
+use crate::service::authorization::Caller;
+use crate::service::input::Input;
+use crate::service::users::Users;
+
+impl Users {
+    /// Deletes the user of the caller, which requires the password, or, for admins, the user `id`.
+    pub(crate) async fn delete(
+        &self,
+        caller: Caller<'_>,
+        id: Option<UserId>,
+        password: Input<&str>,
+    ) -> Result<UserId, MutationError> {
+        let (id, is_own) = caller.target(id).await?;
+        let role = if is_own { Role::User } else { Role::Admin };
+        let requirement = Requirement::WRITE.with_role(role);
+        let authorized = caller.authorize(&requirement).await?;
+        let confirmed = match caller {
+            // Basic credentials contain the password.
+            Caller::Request(request) if is_own && !authorized.is_by_password() => {
+                let record = self.own_record(&authorized).await?;
+                request.claim_verification()?;
+                let sign_in = &request.authenticator().sign_in;
+                let confirmed = sign_in.confirm(&record, password, authorized.actor());
+                Some((record.password_version, confirmed.await?.attempt))
+            }
+            Caller::Request(_) | Caller::Operator => None,
+        };
+        let mut change = self.begin(authorized, id).await?;
+        if let Some((version, attempt)) = confirmed {
+            if change.record.password_version != version {
+                // The change of the password revoked the token.
+                return Err(Unauthenticated::TokenExpired.into());
+            }
+            attempt.give_back(&change.transaction).await?;
+        }
+        change.require_other_admin().await?;
+        change.revoke_tokens().await?;
+        change.transaction.delete_user(id).await?;
+        let username = change.record.user.username.clone();
+        let event = change.event(AuditEventKind::Deleted);
+        let event = event.with(EventDetail::Deleted { username });
+        change.transaction.record_event(event);
+        change.transaction.commit().await?;
+        Ok(id)
+    }
+}

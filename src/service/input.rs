@@ -1,0 +1,14 @@
+//! A value that a client sent, with the name of its field.
+
+/// A value that a client sent. Errors about the value name `field`, which only the endpoint knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input<T> {
+    pub(crate) field: &'static str,
+    pub(crate) value: T,
+}
+
+impl<T> Input<T> {
+    pub(crate) fn new(field: &'static str, value: T) -> Self {
+        Self { field, value }
+    }
+}

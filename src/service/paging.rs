@@ -1,0 +1,21 @@
+//! Loads one page of a list.
+
+use crate::error::Error;
+use crate::model::pagination::{Page, PageRequest};
+
+/// Loads the requested page with `load`, which returns the items that a request selects, in ascending
+/// order of their positions.
+pub(super) async fn load_page<T, F>(
+    request: PageRequest,
+    load: impl Fn(PageRequest) -> F,
+) -> Result<Page<T>, Error>
+where
+    F: Future<Output = Result<Vec<T>, Error>>,
+{
+    let items = load(request.with_one_more()).await?;
+    let behind = match request.behind() {
+        Some(behind) => load(behind).await?,
+        None => Vec::new(),
+    };
+    Ok(request.page(items, &behind))
+}

@@ -1,0 +1,136 @@
+//! Registers users.
+
+use crate::error::{Error, Forbidden};
+use crate::model::audit_event::{Actor, AuditEventKind, NewEvent};
+use crate::model::email::Email;
+use crate::model::password::{Password, PasswordRules};
+use crate::model::requirement::Requirement;
+use crate::model::user::{Role, User};
+use crate::model::username::Username;
+use crate::model::validation::MutationError;
+use crate::service::authorization::Caller;
+use crate::service::throttle::{Admission, Attempt};
+use crate::service::uniqueness::refuse_taken;
+use crate::service::users::Users;
+use crate::service::visible_user::VisibleUser;
+use crate::store::NewUser;
+
+/// The properties of a new user.
+#[derive(Clone)]
+pub struct Registration {
+    /// The username: 1 to 64 characters.
+    pub username: String,
+    /// The e-mail address, if any. It is not verified.
+    pub email: Option<String>,
+    /// The password: at most 128 characters, and at least the configured minimum, which is 8 by default.
+    pub password: String,
+}
+
+impl Users {
+    /// Registers a user. While registration is closed, the caller must be an admin or the operator.
+    pub(crate) async fn register(
+        &self,
+        caller: Caller<'_>,
+        registration: &Registration,
+        role: Role,
+    ) -> Result<VisibleUser, MutationError> {
+        let (actor, authorized) = match caller {
+            Caller::Request(request) if self.registration_open => {
+                (Actor::Anonymous(request.client().clone()), None)
+            }
+            Caller::Request(_) | Caller::Operator => {
+                let requirement = Requirement::WRITE.with_role(Role::Admin);
+                let authorized = caller.authorize(&requirement).await;
+                let authorized = authorized.map_err(|error| match error {
+                    Error::Unauthenticated(_) | Error::Forbidden(Forbidden::RoleRequired) => {
+                        Forbidden::RegistrationClosed.into()
+                    }
+                    other => other,
+                })?;
+                (authorized.actor().clone(), Some(authorized))
+            }
+        };
+        let new = ParsedRegistration::parse(registration, self.rules)?;
+        let Admission { attempt, mut slot } = self.throttle.registration(&actor).await?;
+        // Before the expensive hash. The insertion checks again.
+        self.refuse_taken_values(&attempt, &new).await?;
+        caller.claim_new_hash()?;
+        // If hashing fails, the attempt counts: its client learned that the values are free.
+        let password_hash = slot.hash(new.password.clone()).await?;
+        drop(slot);
+        let now = self.clock.now();
+        let row = NewUser {
+            username: new.username.clone(),
+            email: new.email.clone(),
+            password_hash,
+            role,
+            created_at: now,
+        };
+        let mut transaction = self.store.begin().await?;
+        if let Some(authorized) = &authorized
+            && let Some(acting) = authorized.user_id()
+        {
+            let record = transaction.lock_user(acting).await?;
+            authorized.check_again(record.as_ref(), now)?;
+        }
+        let Some(id) = transaction.insert_user(row).await? else {
+            drop(transaction);
+            self.refuse_taken_values(&attempt, &new).await?;
+            return Err(Error::internal("a value was taken, and is free again").into());
+        };
+        let event = NewEvent::new(AuditEventKind::Registered, id, actor, now);
+        transaction.record_event(event);
+        transaction.commit().await?;
+        let user = User {
+            id,
+            username: new.username.display,
+            email: new.email.map(|email| email.display),
+            role,
+            created_at: now,
+            last_sign_in_at: None,
+            disabled_at: None,
+        };
+        Ok(match authorized {
+            Some(authorized) => authorized.viewer().sees(user),
+            None => VisibleUser::whole(user),
+        })
+    }
+
+    async fn refuse_taken_values(
+        &self,
+        attempt: &Attempt,
+        new: &ParsedRegistration,
+    ) -> Result<(), MutationError> {
+        let (username, email) = (Some(&new.username), new.email.as_ref());
+        refuse_taken(&self.store, attempt, username, email, None).await
+    }
+}
+
+/// The valid properties of a new user.
+struct ParsedRegistration {
+    username: Username,
+    email: Option<Email>,
+    password: Password,
+}
+
+impl ParsedRegistration {
+    /// Parses the properties. The error contains every invalid one.
+    fn parse(text: &Registration, rules: PasswordRules) -> Result<Self, MutationError> {
+        let username = Username::parse_new(&text.username);
+        let email = text.email.as_deref().map(Email::parse).transpose();
+        let canonical = username.as_ref().map_or("", |name| &name.canonical);
+        let password = rules.parse_new(&text.password, canonical, "password");
+        match (username, email, password) {
+            (Ok(username), Ok(email), Ok(password)) => Ok(Self {
+                username,
+                email,
+                password,
+            }),
+            (username, email, password) => {
+                let errors = [username.err(), email.err(), password.err()];
+                let errors = errors.into_iter().flatten().collect();
+                Err(MutationError::Fields(errors))
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Issues a token to a request, and renews or revokes the token of a request.
+
+use crate::error::Error;
+use crate::model::audit_event::{Actor, Credential};
+use crate::model::credentials::TokenType;
+use crate::model::requirement::Requirement;
+use crate::service::authentication::Authentication;
+use crate::service::revocation::revoke_access_token;
+use crate::service::sessions::{IssuedToken, TokenOptions};
+
+impl Authentication {
+    /// Issues the session token to a request with Basic credentials.
+    pub(crate) async fn create_token(&self, options: TokenOptions) -> Result<IssuedToken, Error> {
+        let token = self.bearer();
+        if token.is_ok_and(|token| token.token_type() == TokenType::Access) {
+            self.require(&Requirement::SESSION).await?;
+        }
+        let (record, issued) = self.sign_in(Some(options)).await?;
+        if let Some(issued) = issued {
+            return Ok(issued);
+        }
+        let sessions = &self.authenticator().sessions;
+        sessions
+            .issue_verified(&record, options, self.client())
+            .await
+    }
+
+    /// Extends the expiration of the session token of the request.
+    pub(crate) async fn renew_token(&self) -> Result<IssuedToken, Error> {
+        self.require(&Requirement::SESSION).await?;
+        let sessions = &self.authenticator().sessions;
+        sessions.renew(self.bearer()?, self.client()).await
+    }
+
+    /// Revokes the Bearer token of the request. Returns whether the token was live.
+    pub(crate) async fn revoke_token(&self) -> Result<bool, Error> {
+        let (token, client) = (self.bearer()?, self.client());
+        let authenticator = self.authenticator();
+        match token.token_type() {
+            TokenType::Session => authenticator.sessions.revoke(token, client).await,
+            TokenType::Access => {
+                let (record, token) = authenticator.access_tokens.find(token).await?;
+                let user = record.user.id;
+                let actor = Actor::user(user, Credential::AccessToken(token.id), client);
+                let now = authenticator.clock.now();
+                revoke_access_token(&authenticator.store, user, token.id, &actor, now).await
+            }
+        }
+    }
+}

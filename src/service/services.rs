@@ -1,0 +1,79 @@
+//! The services of one instance.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::service::access_tokens::AccessTokens;
+use crate::service::audit_recorder::AuditRecorder;
+use crate::service::audit_trail::AuditTrail;
+use crate::service::authenticator::Authenticator;
+#[cfg(feature = "server")]
+use crate::service::import::Import;
+use crate::service::sessions::Sessions;
+use crate::service::throttle::Throttle;
+use crate::service::token_watch::TokenWatches;
+use crate::service::users::Users;
+use crate::store::Store;
+
+/// The services that the endpoints of one instance use.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) access_tokens: AccessTokens,
+    pub(crate) audit_recorder: Arc<AuditRecorder>,
+    pub(crate) audit_trail: AuditTrail,
+    pub(crate) authenticator: Arc<Authenticator>,
+    #[cfg(feature = "server")]
+    pub(crate) import: Import,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) throttle: Arc<Throttle>,
+    pub(crate) token_watches: Arc<TokenWatches>,
+    pub(crate) users: Users,
+}
+
+impl Services {
+    /// Writes throttled attempts and uses of access tokens, which are collected in memory, to the database.
+    pub(crate) async fn flush(&self) -> Result<(), Error> {
+        self.audit_recorder.flush().await?;
+        self.authenticator.access_tokens.flush().await
+    }
+
+    /// Deletes the rows that no rule needs any more, except sessions.
+    pub(crate) async fn purge(&self) -> Result<(), Error> {
+        let now = self.authenticator.clock.now();
+        let transaction = self.store.begin().await?;
+        self.audit_recorder.purge(&transaction, now).await?;
+        self.throttle.purge(&transaction, now).await?;
+        self.access_tokens.purge(&transaction, now).await?;
+        transaction.commit().await
+    }
+
+    /// Flushes, and closes the database.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        self.flush().await?;
+        self.store.close().await
+    }
+
+    /// Checks that the database can be read and written.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        self.store.check_writable().await
+    }
+
+    /// Returns the path of the SQLite file, or the URL of the PostgreSQL database without the password.
+    pub(crate) fn database(&self) -> String {
+        self.store.location().full_name()
+    }
+
+    /// Returns the age of the last heartbeat that returned through PostgreSQL.
+    pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
+        self.store.heartbeat_age()
+    }
+
+    /// Copies the SQLite database into a new file. Returns the number of users in the copy.
+    pub(crate) async fn back_up(&self, file: &Path) -> io::Result<u64> {
+        self.store.back_up(file).await.map_err(io::Error::other)
+    }
+}
