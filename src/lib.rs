@@ -78,7 +78,7 @@ pub use crate::graphql::{
 };
 pub use crate::http::Middleware;
 pub use crate::model::audit_event::{
-    ActorType, AuditEvent, AuditEventKind, CredentialType, EventFilter,
+    ActorType, AuditEvent, AuditEventFilter, AuditEventKind, CredentialType,
 };
 pub use crate::model::identity::Identity;
 #[cfg(feature = "server")]

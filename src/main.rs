@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: cli::Cli) -> Result<(), Box<dyn Error>> {
-    telemetry::start(command.log())?;
+    telemetry::init(command.log())?;
     Builder::new_multi_thread()
         .enable_all()
         .on_thread_park(telemetry::flush)

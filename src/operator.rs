@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
 
 use crate::error::Error;
-use crate::model::audit_event::{AuditEvent, EventFilter};
+use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 #[cfg(feature = "server")]
 use crate::model::imported_user::{ImportResult, ImportedUser};
 use crate::model::live_token::LiveToken;
@@ -239,7 +239,7 @@ impl Operator {
     /// Returns at most 1,000 audit events whose id is smaller than `before`, newest first.
     pub fn audit_events(
         &self,
-        filter: EventFilter,
+        filter: AuditEventFilter,
         before: Option<i64>,
     ) -> Answer<'_, Vec<AuditEvent>> {
         // The positions of events are their negated ids.

@@ -18,10 +18,10 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The default of `SYMBOLON_LOG` for `symbolon serve`.
-pub(crate) const OF_A_SERVER: &str = "info,poem=warn,sea_orm_migration=warn,sqlx=warn";
+pub(crate) const SERVER_FILTER: &str = "info,poem=warn,sea_orm_migration=warn,sqlx=warn";
 
 /// The default of `SYMBOLON_LOG` for other commands, which print their results to standard output.
-pub(crate) const OF_A_COMMAND: &str = "warn";
+pub(crate) const COMMAND_FILTER: &str = "warn";
 
 /// Lines that have not been written yet. One system call for each line would take longer than the formatting.
 static BUFFER: LazyLock<Mutex<BufWriter<Stderr>>> =
@@ -191,7 +191,7 @@ fn parse_filter(filter: &str) -> Result<Targets, String> {
 }
 
 /// Starts the log. `SYMBOLON_LOG` is a level or a list of `TARGET=LEVEL`, `SYMBOLON_LOG_FORMAT` is `text` or `json`.
-pub(crate) fn start(default_filter: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) fn init(default_filter: &str) -> Result<(), Box<dyn Error>> {
     let filter = std::env::var("SYMBOLON_LOG").ok();
     let filter = filter.filter(|filter| !filter.trim().is_empty());
     let filter = parse_filter(filter.as_deref().unwrap_or(default_filter))?;

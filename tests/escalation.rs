@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
-use symbolon::{AuditEventKind, EventFilter, Registration, Role};
+use symbolon::{AuditEventFilter, AuditEventKind, Registration, Role};
 
 use crate::support::{Answer, PASSWORD, Server, Socket, TestApp, eventually};
 
@@ -315,9 +315,9 @@ async fn the_other_endpoints_take_no_more_from_a_token_or_a_password() {
 
 /// The number of events of this kind in the audit trail, counted ones included.
 async fn events(app: &TestApp, kind: AuditEventKind) -> i64 {
-    let filter = EventFilter {
+    let filter = AuditEventFilter {
         kind: Some(kind),
-        ..EventFilter::default()
+        ..AuditEventFilter::default()
     };
     let events = app.operator().audit_events(filter, None).await.unwrap();
     events.iter().map(|event| event.count).sum()

@@ -7,8 +7,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use symbolon::{
-    ActorType, AuditEvent, AuditEventKind, Config, CredentialType, EventFilter, Operator, Role,
-    UserId,
+    ActorType, AuditEvent, AuditEventFilter, AuditEventKind, Config, CredentialType, Operator,
+    Role, UserId,
 };
 
 use super::database::{Database, find_user};
@@ -54,7 +54,7 @@ impl Audit {
                 Some(name) => Some(find_user(operator, &name).await?.id),
                 None => self.user_id,
             };
-            let filter = EventFilter {
+            let filter = AuditEventFilter {
                 user,
                 kind: self.kind,
             };
@@ -67,7 +67,7 @@ impl Audit {
 async fn list(
     operator: &Operator,
     output: &Output,
-    filter: EventFilter,
+    filter: AuditEventFilter,
     limit: usize,
 ) -> Result<(), Box<dyn Error>> {
     let mut table = output.table();

@@ -63,12 +63,12 @@ impl Import {
             for Row { position, user } in rows {
                 let (username, result) = match user {
                     Ok(user) => (Some(user.username), results.next()),
-                    Err(reason) => (None, Some(ImportResult::MutationError(reason))),
+                    Err(reason) => (None, Some(ImportResult::Refused(reason))),
                 };
                 match result.ok_or("a row has no result")? {
                     ImportResult::Added => added += 1,
                     ImportResult::Skipped => skipped += 1,
-                    ImportResult::MutationError(reason) => {
+                    ImportResult::Refused(reason) => {
                         refused += 1;
                         let unit = source.position_unit();
                         if output.json {

@@ -95,8 +95,8 @@ impl Cli {
     /// Returns the default filter of the log.
     pub(crate) fn log(&self) -> &'static str {
         match self.command {
-            None | Some(Command::Serve(_)) => telemetry::OF_A_SERVER,
-            Some(_) => telemetry::OF_A_COMMAND,
+            None | Some(Command::Serve(_)) => telemetry::SERVER_FILTER,
+            Some(_) => telemetry::COMMAND_FILTER,
         }
     }
 

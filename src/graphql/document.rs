@@ -92,7 +92,7 @@ impl Document {
     }
 
     /// The GraphQL keyword of the operation type.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub(crate) fn operation_keyword(&self) -> &'static str {
         match self.operation_type {
             OperationType::Query => "query",
             OperationType::Mutation => "mutation",
@@ -254,7 +254,7 @@ impl Document {
 
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, fields) = (self.kind(), &self.root_fields);
+        let (kind, fields) = (self.operation_keyword(), &self.root_fields);
         write!(f, "Document({kind} {:?} of {fields:?})", self.name)
     }
 }

@@ -14,7 +14,7 @@ use crate::error::Error;
 /// - An error that a resolver created from a message is sent with the code `BAD_USER_INPUT`, unless it has a
 ///   code.
 /// - An error without a path was returned by validation.
-pub(crate) fn apply_contract(response: &mut Response, request_id: &str) -> Option<Error> {
+pub(crate) fn set_error_codes(response: &mut Response, request_id: &str) -> Option<Error> {
     let mut refused = None;
     for error in &mut response.errors {
         if let Some(source) = error.source::<Error>().cloned() {
@@ -43,7 +43,7 @@ pub(crate) fn apply_contract(response: &mut Response, request_id: &str) -> Optio
 pub(super) const TOO_COMPLEX: &str = "Query is too complex.";
 
 /// Returns the response to a request that was refused before execution.
-pub(crate) fn refused(error: &Error, request_id: &str) -> Response {
+pub(crate) fn request_error_response(error: &Error, request_id: &str) -> Response {
     let mut server_error = ServerError::new("", None);
     replace(&mut server_error, error, request_id);
     Response::from_errors(vec![server_error])

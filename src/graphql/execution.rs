@@ -12,7 +12,7 @@ use crate::graphql::context::RequestContext;
 use crate::graphql::document::Document;
 use crate::graphql::document_cache::{DocumentCache, Key};
 use crate::graphql::document_limits::check_variables;
-use crate::graphql::errors::{apply_contract, refused};
+use crate::graphql::errors::{request_error_response, set_error_codes};
 use crate::graphql::fast_path::FastPath;
 use crate::graphql::schema::Schema;
 use crate::service::authentication::Authentication;
@@ -56,7 +56,7 @@ impl Prepared {
 pub(crate) struct Outcome {
     pub(crate) response: Response,
     /// The reason why the operation was refused, if no field was executed.
-    pub(crate) refused: Option<Error>,
+    pub(crate) request_error: Option<Error>,
 }
 
 /// Executes operations of a schema, within the limits.
@@ -152,12 +152,12 @@ where
         }
         match executed {
             Ok(mut response) => Outcome {
-                refused: apply_contract(&mut response, request_id),
+                request_error: set_error_codes(&mut response, request_id),
                 response,
             },
             Err(error) => Outcome {
-                response: refused(&error, request_id),
-                refused: Some(error),
+                response: request_error_response(&error, request_id),
+                request_error: Some(error),
             },
         }
     }
@@ -182,7 +182,7 @@ where
             }
             polled.map(|event| {
                 event.map(|mut event| {
-                    apply_contract(&mut event, &request_id);
+                    set_error_codes(&mut event, &request_id);
                     event
                 })
             })

@@ -9,7 +9,7 @@ use crate::graphql::audit_events::{AuditEvent, AuditEventConnection, AuditEventK
 use crate::graphql::connection::{Connection, PageArguments, page_size};
 use crate::graphql::context::{authentication, caller};
 use crate::graphql::user::{TotalCount, User, UserConnection, user_id};
-use crate::model::audit_event::EventFilter;
+use crate::model::audit_event::AuditEventFilter;
 use crate::service::users::UserKey;
 
 /// Symbolon's queries, to be merged with the queries of an application.
@@ -107,7 +107,7 @@ impl Query {
             String,
         >,
     ) -> Result<AuditEventConnection> {
-        let filter = EventFilter {
+        let filter = AuditEventFilter {
             user: user.as_ref().map(user_id),
             kind: kind.map(Into::into),
         };

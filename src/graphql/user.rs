@@ -9,7 +9,7 @@ use crate::graphql::connection::{Connection, list_complexity};
 use crate::graphql::context::{caller, loader};
 use crate::graphql::data_loader::AccessTokensOf;
 use crate::model::user::{self, UserId};
-use crate::service::access_tokens::MOST_TOKENS;
+use crate::service::access_tokens::MAX_TOKENS;
 use crate::service::visible_user::VisibleUser;
 
 /// Parses the id of a user. A non-numeric id becomes 0, which matches no user.
@@ -72,7 +72,7 @@ impl User {
     }
 
     /// The access tokens of the user, at most 50, oldest first. Private: null for other users.
-    #[graphql(complexity = "list_complexity(MOST_TOKENS, child_complexity)")]
+    #[graphql(complexity = "list_complexity(MAX_TOKENS, child_complexity)")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
         let Some(id) = self.0.private_id()? else {
             return Ok(None);

@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use crate::error::Error;
 use crate::graphql::Schema;
 use crate::graphql::document_cache::DocumentCache;
-use crate::graphql::errors::refused;
+use crate::graphql::errors::request_error_response;
 use crate::graphql::execution::{Executor, Operation, Outcome};
 use crate::http::error_responses::{self, Challenge, error_response};
 use crate::http::request_body;
@@ -81,14 +81,14 @@ where
         // check for changes by other processes then serves all of them, the processor executes the same code
         // repeatedly, and a client that is woken by the first response reads several. With 64 connections,
         // the same instructions take two thirds of the time (bench/README.md).
-        if !authentication.recall().await {
+        if !authentication.load_cached_identity().await {
             yield_now().await;
         }
         let outcome = self
             .executor
             .execute(prepared, authentication, &context.id)
             .await;
-        if outcome.refused.is_none() {
+        if outcome.request_error.is_none() {
             let ok = outcome.response.is_ok();
             context.set_executed_operation(ExecutedOperation { document, ok });
         }
@@ -134,8 +134,8 @@ where
             None => Err(Error::NotAcceptable),
         };
         let outcome = result.unwrap_or_else(|error| Outcome {
-            response: refused(&error, &context.id),
-            refused: Some(error),
+            response: request_error_response(&error, &context.id),
+            request_error: Some(error),
         });
         Ok(response(accepted.unwrap_or(MediaType::Json), outcome))
     }
@@ -282,11 +282,11 @@ fn response(media_type: MediaType, outcome: Outcome) -> Response {
         ..
     } = outcome.response;
     let body = Body {
-        data: outcome.refused.is_none().then_some(&data),
+        data: outcome.request_error.is_none().then_some(&data),
         errors: &errors,
         extensions: &extensions,
     };
-    let status = match &outcome.refused {
+    let status = match &outcome.request_error {
         Some(error) => media_type.status(error),
         None => StatusCode::OK,
     };
@@ -305,7 +305,7 @@ fn response(media_type: MediaType, outcome: Outcome) -> Response {
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.append(header::VARY, HeaderValue::from_static("Accept"));
-    if let Some(error) = &outcome.refused {
+    if let Some(error) = &outcome.request_error {
         error_responses::add_headers(error, headers);
     }
     response

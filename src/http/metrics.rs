@@ -106,7 +106,7 @@ impl Metrics {
     pub(super) fn count_root_fields(&self, document: &Document, ok: bool) {
         for field in &document.root_fields {
             let labels = FieldLabels {
-                operation: document.kind(),
+                operation: document.operation_keyword(),
                 field: Arc::clone(field),
                 outcome: if ok { "ok" } else { "error" },
             };

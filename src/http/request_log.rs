@@ -66,7 +66,7 @@ impl RequestLog {
             path = self.path,
             status = status.as_u16(),
             duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            operation = document.map(|document| document.kind()),
+            operation = document.map(|document| document.operation_keyword()),
             name = document.and_then(|document| document.name.as_deref()),
             fields = document.map(|document| document.fields.as_str()),
             user_id = user.map(tracing::field::display),

@@ -41,7 +41,7 @@ pub(super) async fn revoke(context: RequestContext, Data(timeout): Data<&Duratio
     }
 }
 
-/// Runs a change to completion, but waits for at most `timeout`. Cross-origin requests are refused: browsers send a
+/// Runs a change to completion, but waits for at most `timeout`. Cross-origin requests are request_error: browsers send a
 /// `POST` without a preflight request.
 async fn run<T, F>(
     context: &RequestContext,

@@ -60,7 +60,7 @@ impl AccessTokenSecret {
     }
 
     pub(crate) fn digest(&self) -> TokenDigest {
-        TokenDigest::of(&self.0)
+        TokenDigest::new(&self.0)
     }
 
     /// Returns the plain text, for the response that issues the token.

@@ -166,18 +166,18 @@ pub struct AuditEvent {
 
 /// An event to be recorded.
 #[derive(Clone, Debug)]
-pub(crate) struct NewEvent {
+pub(crate) struct NewAuditEvent {
     pub(crate) kind: AuditEventKind,
     pub(crate) at: DateTime<Utc>,
     pub(crate) user: Option<UserId>,
     pub(crate) actor: Actor,
     pub(crate) token: Option<TokenDigest>,
-    pub(crate) detail: EventDetail,
+    pub(crate) detail: AuditEventDetail,
 }
 
 /// The details of an event, which depend on its kind.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum EventDetail {
+pub(crate) enum AuditEventDetail {
     #[default]
     None,
     /// The change of a role.
@@ -188,7 +188,7 @@ pub(crate) enum EventDetail {
     Deleted { username: String },
 }
 
-impl EventDetail {
+impl AuditEventDetail {
     /// Returns the old and the new role.
     pub(crate) fn roles(&self) -> Option<(Role, Role)> {
         match self {
@@ -212,7 +212,7 @@ impl EventDetail {
     }
 }
 
-impl NewEvent {
+impl NewAuditEvent {
     pub(crate) fn new(
         kind: AuditEventKind,
         user: impl Into<Option<UserId>>,
@@ -225,12 +225,12 @@ impl NewEvent {
             user: user.into(),
             actor,
             token: None,
-            detail: EventDetail::None,
+            detail: AuditEventDetail::None,
         }
     }
 
     /// Sets the details.
-    pub(crate) fn with(self, detail: EventDetail) -> Self {
+    pub(crate) fn with(self, detail: AuditEventDetail) -> Self {
         Self { detail, ..self }
     }
 
@@ -270,7 +270,7 @@ impl NewEvent {
 
 /// A filter of events.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct EventFilter {
+pub struct AuditEventFilter {
     /// Selects the events that concern this user.
     pub user: Option<UserId>,
     /// Selects the events of this kind.

@@ -35,5 +35,5 @@ pub enum ImportResult {
     /// A user with this name exists, and was not changed.
     Skipped,
     /// The user is invalid. Contains the reason.
-    MutationError(String),
+    Refused(String),
 }

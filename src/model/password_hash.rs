@@ -30,14 +30,14 @@ const BCRYPT_BASE64: GeneralPurpose =
 
 /// The parts of a password hash.
 pub(crate) struct HashParts {
-    pub(crate) scheme: Scheme,
+    pub(crate) scheme: HashAlgorithm,
     pub(crate) salt: Vec<u8>,
     pub(crate) output: Vec<u8>,
 }
 
 /// A hash algorithm and its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
+pub(crate) enum HashAlgorithm {
     Argon2(Argon2),
     Bcrypt { cost: u32 },
     Scrypt { log_n: u8, r: u32, p: u32 },
@@ -105,12 +105,12 @@ impl HashParts {
         }
     }
 
-    fn new(scheme: Scheme, salt: Vec<u8>, output: Vec<u8>) -> Result<Self, &'static str> {
+    fn new(scheme: HashAlgorithm, salt: Vec<u8>, output: Vec<u8>) -> Result<Self, &'static str> {
         let (shortest_salt, output_lengths) = match scheme {
-            Scheme::Argon2(_) => (8, 16..=64),
-            Scheme::Bcrypt { .. } => (16, 23..=23),
-            Scheme::Scrypt { .. } => (1, 16..=64),
-            Scheme::Pbkdf2 { sha, .. } => {
+            HashAlgorithm::Argon2(_) => (8, 16..=64),
+            HashAlgorithm::Bcrypt { .. } => (16, 23..=23),
+            HashAlgorithm::Scrypt { .. } => (1, 16..=64),
+            HashAlgorithm::Pbkdf2 { sha, .. } => {
                 let length = match sha {
                     Sha::Sha1 => 20,
                     Sha::Sha256 => 32,
@@ -185,7 +185,7 @@ fn argon2(
         parallelism,
     };
     HashParts::new(
-        Scheme::Argon2(argon2),
+        HashAlgorithm::Argon2(argon2),
         phc_base64(salt)?,
         phc_base64(output)?,
     )
@@ -197,14 +197,14 @@ fn bcrypt(cost: &str, rest: &str) -> Result<HashParts, &'static str> {
     let (salt, output) = (decode(salt)?, decode(output)?);
     match (cost.len(), number(cost)) {
         (2, Some(cost @ 4..=MAX_BCRYPT_COST)) => {
-            HashParts::new(Scheme::Bcrypt { cost }, salt, output)
+            HashParts::new(HashAlgorithm::Bcrypt { cost }, salt, output)
         }
         (2, Some(15..=31)) => Err(TOO_COSTLY),
         _ => Err(MALFORMED),
     }
 }
 
-fn scrypt(log_n: u32, r: u32, p: u32, max_memory_kib: u32) -> Result<Scheme, &'static str> {
+fn scrypt(log_n: u32, r: u32, p: u32, max_memory_kib: u32) -> Result<HashAlgorithm, &'static str> {
     let log_n = match log_n {
         0 => return Err(MALFORMED),
         1..32 => u8::try_from(log_n).map_err(|_| MALFORMED)?,
@@ -219,12 +219,12 @@ fn scrypt(log_n: u32, r: u32, p: u32, max_memory_kib: u32) -> Result<Scheme, &'s
     if p > MAX_PARALLELISM {
         return Err(TOO_COSTLY);
     }
-    Ok(Scheme::Scrypt { log_n, r, p })
+    Ok(HashAlgorithm::Scrypt { log_n, r, p })
 }
 
 /// Parses the part before the salt of a hash of Werkzeug's `generate_password_hash`. The parameters are required,
 /// because the defaults have changed between versions.
-fn werkzeug(method: &str, max_memory_kib: u32) -> Result<Scheme, &'static str> {
+fn werkzeug(method: &str, max_memory_kib: u32) -> Result<HashAlgorithm, &'static str> {
     let fields: Vec<&str> = method.split(':').collect();
     match *fields.as_slice() {
         ["scrypt", n, r, p] => {
@@ -243,7 +243,7 @@ fn werkzeug(method: &str, max_memory_kib: u32) -> Result<Scheme, &'static str> {
             match number(iterations) {
                 Some(0) | None => Err(MALFORMED),
                 Some(iterations @ 1..=MAX_PBKDF2_ITERATIONS) => {
-                    Ok(Scheme::Pbkdf2 { sha, iterations })
+                    Ok(HashAlgorithm::Pbkdf2 { sha, iterations })
                 }
                 Some(_) => Err(TOO_COSTLY),
             }

@@ -35,7 +35,7 @@ impl SessionToken {
     }
 
     pub(crate) fn digest(&self) -> TokenDigest {
-        TokenDigest::of(&self.0)
+        TokenDigest::new(&self.0)
     }
 
     /// Returns the plain text, for the response to a sign-in.

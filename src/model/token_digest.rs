@@ -10,7 +10,7 @@ pub(crate) struct TokenDigest(pub(crate) [u8; 32]);
 
 impl TokenDigest {
     /// Computes the digest of a token.
-    pub(crate) fn of(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self(Sha256::digest(text).into())
     }
 

@@ -73,7 +73,10 @@ impl AccessTokenVerifier {
     ) -> Result<(UserRecord, AccessToken), Error> {
         let invalid = Unauthenticated::TokenInvalid;
         let secret = AccessTokenSecret::parse(&token.0).ok_or(invalid)?;
-        let found = self.store.access_by_digest(&secret.digest()).await?;
+        let found = self
+            .store
+            .find_access_token_by_digest(&secret.digest())
+            .await?;
         Ok(found.ok_or(invalid)?)
     }
 
@@ -101,7 +104,7 @@ impl AccessTokenVerifier {
     async fn write(&self, uses: &[(i64, DateTime<Utc>)]) -> Result<(), Error> {
         let transaction = self.store.begin().await?;
         for (id, at) in uses {
-            transaction.record_use(*id, *at).await?;
+            transaction.record_token_use(*id, *at).await?;
         }
         transaction.commit().await
     }

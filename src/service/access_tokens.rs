@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::access_token::{AccessToken, AccessTokenSecret, TokenName};
-use crate::model::audit_event::{AuditEventKind, NewEvent};
+use crate::model::audit_event::{AuditEventKind, NewAuditEvent};
 use crate::model::live_token::LiveToken;
 use crate::model::requirement::Requirement;
 use crate::model::scopes::Scopes;
@@ -20,7 +20,7 @@ use crate::service::revocation::revoke_access_token;
 use crate::store::{NewAccessToken, Store, Transaction};
 
 /// The maximum number of access tokens of a user, expired ones included.
-pub(crate) const MOST_TOKENS: usize = 50;
+pub(crate) const MAX_TOKENS: usize = 50;
 
 /// The last year that a timestamp of RFC 3339 can represent.
 const MAX_YEAR: i32 = 9999;
@@ -89,7 +89,7 @@ impl AccessTokens {
             return Err(FieldError::new("name", FieldErrorCode::Taken, message).into());
         };
         let actor = authorized.actor().clone();
-        let event = NewEvent::new(AuditEventKind::TokenIssued, user, actor, now);
+        let event = NewAuditEvent::new(AuditEventKind::TokenIssued, user, actor, now);
         transaction.record_event(event.with_token(token.digest));
         transaction.commit().await?;
         Ok((secret, token))
@@ -151,7 +151,7 @@ async fn make_room(
     now: DateTime<Utc>,
 ) -> Result<bool, Error> {
     let mut tokens = transaction.access_tokens(user).await?;
-    let excess = (tokens.len() + 1).saturating_sub(MOST_TOKENS);
+    let excess = (tokens.len() + 1).saturating_sub(MAX_TOKENS);
     tokens.retain(|token| token.has_expired(now));
     tokens.sort_by_key(|token| token.expires_at);
     for token in tokens.iter().take(excess) {

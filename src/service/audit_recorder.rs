@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Error;
-use crate::model::audit_event::{Actor, AuditEventKind, Client, NewEvent};
+use crate::model::audit_event::{Actor, AuditEventKind, Client, NewAuditEvent};
 use crate::model::user::UserId;
 use crate::store::{Store, Transaction};
 
@@ -20,7 +20,7 @@ pub(crate) struct AuditRecorder {
     store: Arc<Store>,
     retention: TimeDelta,
     /// The latest throttled attempt on each user, and the number of attempts since the last flush.
-    throttled: Mutex<HashMap<Option<UserId>, (NewEvent, i64)>>,
+    throttled: Mutex<HashMap<Option<UserId>, (NewAuditEvent, i64)>>,
 }
 
 impl AuditRecorder {
@@ -40,17 +40,17 @@ impl AuditRecorder {
         actor: Actor,
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        let event = NewEvent::new(AuditEventKind::SignInFailed, user, actor, at);
+        let event = NewAuditEvent::new(AuditEventKind::SignInFailed, user, actor, at);
         event.log();
         let mut transaction = self.store.begin().await?;
-        transaction.tally(&event, 1).await?;
+        transaction.count_events(&event, 1).await?;
         transaction.commit().await
     }
 
     /// Counts a throttled attempt in memory: a refusal must not cost a write.
     pub(super) fn throttled(&self, user: Option<UserId>, client: &Client, at: DateTime<Utc>) {
         let actor = Actor::Anonymous(client.clone());
-        let event = NewEvent::new(AuditEventKind::Throttled, user, actor, at);
+        let event = NewAuditEvent::new(AuditEventKind::Throttled, user, actor, at);
         event.log();
         let mut throttled = self
             .throttled
@@ -58,7 +58,7 @@ impl AuditRecorder {
             .unwrap_or_else(PoisonError::into_inner);
         let is_full = throttled.len() >= MAX_THROTTLED_USERS;
         let user = user.filter(|_| !is_full || throttled.contains_key(&user));
-        let event = NewEvent { user, ..event };
+        let event = NewAuditEvent { user, ..event };
         let (latest, count) = throttled.entry(user).or_insert((event.clone(), 0));
         *latest = event;
         *count += 1;
@@ -90,10 +90,10 @@ impl AuditRecorder {
         written
     }
 
-    async fn write(&self, events: &[(NewEvent, i64)]) -> Result<(), Error> {
+    async fn write(&self, events: &[(NewAuditEvent, i64)]) -> Result<(), Error> {
         let mut transaction = self.store.begin().await?;
         for (event, count) in events {
-            transaction.tally(event, *count).await?;
+            transaction.count_events(event, *count).await?;
         }
         transaction.commit().await
     }

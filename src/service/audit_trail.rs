@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::model::audit_event::{AuditEvent, EventFilter};
+use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 use crate::model::pagination::{Page, PageRequest};
 use crate::model::requirement::Requirement;
 use crate::model::scopes::AUDIT_READ;
@@ -23,7 +23,7 @@ impl AuditTrail {
     pub(crate) async fn page(
         &self,
         caller: Caller<'_>,
-        filter: EventFilter,
+        filter: AuditEventFilter,
         request: PageRequest,
     ) -> Result<Page<AuditEvent>, Error> {
         let requirement = Requirement::token(&[AUDIT_READ]).with_role(Role::Admin);

@@ -89,7 +89,7 @@ impl Authentication {
 
     /// Takes the identity of the Bearer token from the cache, so that guards do not wait for it. Returns
     /// whether the cache had it.
-    pub(crate) async fn recall(&self) -> bool {
+    pub(crate) async fn load_cached_identity(&self) -> bool {
         let Credentials::Bearer(token) = &self.0.credentials else {
             return false;
         };
@@ -207,7 +207,7 @@ impl Authentication {
         let credential = match identity.access_token() {
             Some(id) => Credential::AccessToken(id),
             None if identity.is_password() => Credential::Password,
-            None => Credential::Session(TokenDigest::of(&self.bearer()?.0)),
+            None => Credential::Session(TokenDigest::new(&self.bearer()?.0)),
         };
         Ok(Actor::user(identity.user().id, credential, self.client()))
     }

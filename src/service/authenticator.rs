@@ -47,8 +47,8 @@ impl Authenticator {
 
     /// Returns the cached identity of a token, if it is still valid.
     pub(super) async fn cached_identity(&self, token: &BearerToken) -> Option<Arc<Identity>> {
-        let entry = self.identities.get(&TokenDigest::of(&token.0))?;
-        if !self.store.refresh().await {
+        let entry = self.identities.get(&TokenDigest::new(&token.0))?;
+        if !self.store.refresh_invalidation().await {
             return None;
         }
         let identity = self.identities.identity(&entry, self.clock.now())?;
@@ -66,7 +66,7 @@ impl Authenticator {
         let epoch = self.store.epoch();
         let now = self.clock.now();
         let verified = self.read(token).await?;
-        let digest = TokenDigest::of(&token.0);
+        let digest = TokenDigest::new(&token.0);
         Ok(self.identities.insert(digest, verified, epoch, now))
     }
 
@@ -100,15 +100,15 @@ impl Authenticator {
             Err(_) => return,
         };
         let is_valid = async || {
-            let is_refreshed = self.store.refresh().await;
+            let is_refreshed = self.store.refresh_invalidation().await;
             is_refreshed && self.identities.identity(&entry, self.clock.now()).is_some()
         };
         if is_equal || !is_valid().await {
             return;
         }
-        sleep(self.store.invalidation_bound()).await;
+        sleep(self.store.max_invalidation_delay()).await;
         if is_valid().await {
-            let digest = TokenDigest::of(&token.0);
+            let digest = TokenDigest::new(&token.0);
             let token = digest.prefix();
             tracing::error!(token, "a cached identity differs from the database");
             self.check.count_stale();

@@ -1,7 +1,7 @@
 //! Deletes users.
 
 use crate::error::Unauthenticated;
-use crate::model::audit_event::{AuditEventKind, EventDetail};
+use crate::model::audit_event::{AuditEventDetail, AuditEventKind};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
 use crate::model::validation::MutationError;
@@ -45,7 +45,7 @@ impl Users {
         change.transaction.delete_user(id).await?;
         let username = change.record.user.username.clone();
         let event = change.event(AuditEventKind::Deleted);
-        let event = event.with(EventDetail::Deleted { username });
+        let event = event.with(AuditEventDetail::Deleted { username });
         change.transaction.record_event(event);
         change.transaction.commit().await?;
         Ok(id)

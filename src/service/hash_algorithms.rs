@@ -7,7 +7,7 @@ use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
 use crate::error::Error;
-use crate::model::password_hash::{Argon2, HashParts, Scheme, Sha, Variant, Version};
+use crate::model::password_hash::{Argon2, HashAlgorithm, HashParts, Sha, Variant, Version};
 
 /// The length of the longest key that bcrypt accepts.
 const BCRYPT_KEY: usize = 72;
@@ -32,8 +32,8 @@ pub(super) fn is_match(
         .get_mut(..output.len())
         .ok_or_else(|| Error::internal("the stored hash is too long"))?;
     match *scheme {
-        Scheme::Argon2(parameters) => argon2(parameters, password, salt, computed, memory)?,
-        Scheme::Bcrypt { cost } => {
+        HashAlgorithm::Argon2(parameters) => argon2(parameters, password, salt, computed, memory)?,
+        HashAlgorithm::Bcrypt { cost } => {
             let salt = salt.as_slice().try_into().map_err(Error::internal)?;
             // bcrypt hashes the C string with its terminating zero byte, cut to 72 bytes.
             let mut key = [0; BCRYPT_KEY];
@@ -42,11 +42,11 @@ pub(super) fn is_match(
             let key = &key[..BCRYPT_KEY.min(length + 1)];
             computed.copy_from_slice(&bcrypt::bcrypt(cost, salt, key)[..BCRYPT_OUTPUT]);
         }
-        Scheme::Scrypt { log_n, r, p } => {
+        HashAlgorithm::Scrypt { log_n, r, p } => {
             let params = scrypt::Params::new(log_n, r, p).map_err(Error::internal)?;
             scrypt::scrypt(password, salt, &params, computed).map_err(Error::internal)?;
         }
-        Scheme::Pbkdf2 { sha, iterations } => {
+        HashAlgorithm::Pbkdf2 { sha, iterations } => {
             let pbkdf2 = match sha {
                 Sha::Sha1 => pbkdf2_hmac::<Sha1>,
                 Sha::Sha256 => pbkdf2_hmac::<Sha256>,

@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::audit_event::{Actor, AuditEventKind, NewEvent};
+use crate::model::audit_event::{Actor, AuditEventKind, NewAuditEvent};
 use crate::model::email::Email;
 use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
 use crate::model::password::{Password, PasswordHash};
@@ -15,7 +15,7 @@ use crate::model::user::Role;
 use crate::model::username::Username;
 use crate::model::validation::FieldError;
 use crate::service::passwords::Passwords;
-use crate::store::{NewUser, Store, Taken};
+use crate::store::{ExistingFields, NewUser, Store};
 
 /// The import of users.
 #[derive(Debug)]
@@ -52,10 +52,10 @@ impl Import {
         for (index, user) in users.into_iter().enumerate() {
             match self.candidate(index, user) {
                 Ok(candidate) => candidates.push(candidate),
-                Err(reason) => results[index] = ImportResult::MutationError(reason),
+                Err(reason) => results[index] = ImportResult::Refused(reason),
             }
         }
-        let taken = self.store.find_existing(&names(&candidates)).await?;
+        let taken = self.store.find_existing_fields(&names(&candidates)).await?;
         let candidates = remove_taken(candidates, taken, &mut results);
         if !dry_run {
             let candidates = self.hash(candidates).await?;
@@ -108,7 +108,9 @@ impl Import {
         // Repeated after a conflict with a concurrent registration.
         loop {
             let mut transaction = self.store.begin().await?;
-            let taken = transaction.find_existing(&names(&candidates)).await?;
+            let taken = transaction
+                .find_existing_fields(&names(&candidates))
+                .await?;
             candidates = remove_taken(candidates, taken, results);
             let rows = candidates.iter().filter_map(|candidate| candidate.row(now));
             let rows: Vec<_> = rows.collect();
@@ -117,8 +119,9 @@ impl Import {
             };
             if transaction.insert_users(rows).await? {
                 // One event for all: each user has its time of creation.
-                let event = NewEvent::new(AuditEventKind::Registered, None, Actor::Operator, now);
-                transaction.tally(&event, added).await?;
+                let event =
+                    NewAuditEvent::new(AuditEventKind::Registered, None, Actor::Operator, now);
+                transaction.count_events(&event, added).await?;
                 return transaction.commit().await;
             }
         }
@@ -140,10 +143,10 @@ impl Candidate {
     }
 }
 
-fn names(candidates: &[Candidate]) -> Taken {
+fn names(candidates: &[Candidate]) -> ExistingFields {
     let usernames = candidates.iter().map(|one| one.username.canonical.clone());
     let emails = candidates.iter().filter_map(|one| one.email.as_ref());
-    Taken {
+    ExistingFields {
         usernames: usernames.collect(),
         emails: emails.map(|email| email.canonical.clone()).collect(),
     }
@@ -153,7 +156,7 @@ fn names(candidates: &[Candidate]) -> Taken {
 /// Sets the results of the others.
 fn remove_taken(
     candidates: Vec<Candidate>,
-    mut taken: Taken,
+    mut taken: ExistingFields,
     results: &mut [ImportResult],
 ) -> Vec<Candidate> {
     let mut free = Vec::with_capacity(candidates.len());
@@ -164,7 +167,7 @@ fn remove_taken(
             results[candidate.index] = ImportResult::Skipped;
         } else if email.is_some_and(|email| taken.emails.contains(email)) {
             let reason = "This e-mail address is taken.".to_owned();
-            results[candidate.index] = ImportResult::MutationError(reason);
+            results[candidate.index] = ImportResult::Refused(reason);
         } else {
             taken.usernames.insert(username.clone());
             taken.emails.extend(email.cloned());

@@ -1,7 +1,7 @@
 //! Changes passwords: the caller's own, and, for admins, those of other users.
 
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{AuditEventKind, EventDetail};
+use crate::model::audit_event::{AuditEventDetail, AuditEventKind};
 use crate::model::password::{Password, PasswordHash};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
@@ -88,7 +88,7 @@ impl Users {
             .clear(&change.transaction, &change.record.user)
             .await?;
         change
-            .commit(AuditEventKind::PasswordChanged, EventDetail::None)
+            .commit(AuditEventKind::PasswordChanged, AuditEventDetail::None)
             .await
     }
 

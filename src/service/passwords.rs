@@ -10,7 +10,7 @@ use rand::rngs::SysRng;
 
 use crate::error::Error;
 use crate::model::password::{Password, PasswordHash, SubmittedPassword};
-use crate::model::password_hash::{self, Argon2, HashParts, Scheme, Variant, Version};
+use crate::model::password_hash::{self, Argon2, HashAlgorithm, HashParts, Variant, Version};
 use crate::service::hash_algorithms;
 use crate::service::hash_queue::{HashQueue, Memory, Permit, Share};
 
@@ -139,7 +139,7 @@ impl Slot {
         renew: bool,
     ) -> Result<Verdict, Error> {
         let SubmittedPassword { password, as_sent } = attempt;
-        let current = Scheme::Argon2(self.argon2);
+        let current = HashAlgorithm::Argon2(self.argon2);
         let imported = stored.as_ref().is_some_and(PasswordHash::is_imported);
         let parts = match &stored {
             Some(stored) => stored.parts(max_memory_kib(self.argon2)),
@@ -181,17 +181,17 @@ fn max_memory_kib(own: Argon2) -> u32 {
     password_hash::MAX_MEMORY_KIB.max(own.memory_kib)
 }
 
-fn memory(scheme: Scheme, own: Argon2) -> Memory {
+fn memory(scheme: HashAlgorithm, own: Argon2) -> Memory {
     match scheme {
-        Scheme::Argon2(argon2) if argon2.memory_kib <= own.memory_kib => Memory::Usual,
+        HashAlgorithm::Argon2(argon2) if argon2.memory_kib <= own.memory_kib => Memory::Usual,
         // scrypt allocates its own memory.
-        Scheme::Argon2(_) | Scheme::Scrypt { .. } => Memory::Large,
-        Scheme::Bcrypt { .. } | Scheme::Pbkdf2 { .. } => Memory::Usual,
+        HashAlgorithm::Argon2(_) | HashAlgorithm::Scrypt { .. } => Memory::Large,
+        HashAlgorithm::Bcrypt { .. } | HashAlgorithm::Pbkdf2 { .. } => Memory::Usual,
     }
 }
 
 /// Returns a hash that matches no password and costs as much to verify as any hash of the scheme.
-fn unmatchable(scheme: Scheme) -> HashParts {
+fn unmatchable(scheme: HashAlgorithm) -> HashParts {
     HashParts {
         scheme,
         salt: vec![0; SALT_LENGTH],

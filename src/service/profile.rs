@@ -1,7 +1,7 @@
 //! Changes usernames and e-mail addresses.
 
 use crate::error::Error;
-use crate::model::audit_event::{AuditEventKind, EventDetail};
+use crate::model::audit_event::{AuditEventDetail, AuditEventKind};
 use crate::model::email::Email;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
@@ -59,9 +59,9 @@ impl Users {
         }
         let detail = match profile.username {
             FieldChange::Set(Username { display: new, .. }) if new != old => {
-                EventDetail::Username { old, new }
+                AuditEventDetail::Username { old, new }
             }
-            _ => EventDetail::None,
+            _ => AuditEventDetail::None,
         };
         change.commit(AuditEventKind::ProfileChanged, detail).await
     }

@@ -1,7 +1,7 @@
 //! Registers users.
 
 use crate::error::{Error, Forbidden};
-use crate::model::audit_event::{Actor, AuditEventKind, NewEvent};
+use crate::model::audit_event::{Actor, AuditEventKind, NewAuditEvent};
 use crate::model::email::Email;
 use crate::model::password::{Password, PasswordRules};
 use crate::model::requirement::Requirement;
@@ -78,7 +78,7 @@ impl Users {
             self.refuse_taken_values(&attempt, &new).await?;
             return Err(Error::internal("a value was taken, and is free again").into());
         };
-        let event = NewEvent::new(AuditEventKind::Registered, id, actor, now);
+        let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, now);
         transaction.record_event(event);
         transaction.commit().await?;
         let user = User {

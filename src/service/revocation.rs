@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Error;
 use crate::model::access_token::AccessToken;
-use crate::model::audit_event::{Actor, AuditEventKind, NewEvent};
+use crate::model::audit_event::{Actor, AuditEventKind, NewAuditEvent};
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
@@ -23,7 +23,7 @@ pub(super) fn record_revocation(
     actor: &Actor,
     now: DateTime<Utc>,
 ) {
-    let event = NewEvent::new(AuditEventKind::TokenRevoked, user, actor.clone(), now);
+    let event = NewAuditEvent::new(AuditEventKind::TokenRevoked, user, actor.clone(), now);
     transaction.record_event(event.with_token(token));
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn revoke_all_tokens(
 ) -> Result<u32, Error> {
     let user = record.user.id;
     let expiration = revoked_expiration(now);
-    transaction.end_session_of_user(user, expiration).await?;
+    transaction.revoke_session_of_user(user, expiration).await?;
     let mut revoked = revoke_all_access_tokens(transaction, user, actor, now).await?;
     if let Some(session) = record.live_session(now) {
         record_revocation(transaction, user, session.digest, actor, now);

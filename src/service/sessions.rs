@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{Actor, AuditEventKind, Client, Credential, NewEvent};
+use crate::model::audit_event::{Actor, AuditEventKind, Client, Credential, NewAuditEvent};
 use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
 use crate::model::live_token::LiveToken;
@@ -97,7 +97,7 @@ impl Sessions {
         let (token, session) = self.new_session(id, options.lifetime, now)?;
         transaction.set_session(&record, &session, now).await?;
         let actor = Actor::user(id, Credential::Password, client);
-        let event = NewEvent::new(AuditEventKind::TokenIssued, id, actor, now);
+        let event = NewAuditEvent::new(AuditEventKind::TokenIssued, id, actor, now);
         transaction.record_event(event.with_token(session.digest));
         Ok(IssuedToken::new(
             token,
@@ -181,7 +181,7 @@ impl Sessions {
             let mut transaction = self.store.begin().await?;
             if transaction.extend_session(id, &session, expires_at).await? {
                 let actor = Actor::user(id, Credential::Session(session.digest), client);
-                let event = NewEvent::new(AuditEventKind::TokenRenewed, id, actor, now);
+                let event = NewAuditEvent::new(AuditEventKind::TokenRenewed, id, actor, now);
                 transaction.record_event(event.with_token(session.digest));
                 transaction.commit().await?;
                 let token = SessionToken::parse(&token.0).ok_or(Unauthenticated::TokenInvalid)?;
@@ -203,7 +203,7 @@ impl Sessions {
         let (id, now) = (record.user.id, self.clock.now());
         let mut transaction = self.store.begin().await?;
         let expiration = revoked_expiration(now);
-        if !(transaction.end_session(id, &session.digest, expiration)).await? {
+        if !(transaction.revoke_session(id, &session.digest, expiration)).await? {
             return Ok(false);
         }
         let was_live = record.live_session(now).is_some();
@@ -223,7 +223,10 @@ impl Sessions {
         limit: u64,
     ) -> Result<Vec<LiveToken>, Error> {
         let now = self.clock.now();
-        let records = self.store.users_with_session(after, now, limit).await?;
+        let records = self
+            .store
+            .users_with_live_session(after, now, limit)
+            .await?;
         let live = records.into_iter().filter_map(|record| {
             let session = record.session?;
             Some(LiveToken {
@@ -240,7 +243,9 @@ impl Sessions {
     /// Deletes the sessions that have ended. Returns their number.
     pub(crate) async fn purge(&self) -> Result<u64, Error> {
         let transaction = self.store.begin().await?;
-        let deleted = transaction.delete_ended_sessions(self.clock.now()).await?;
+        let deleted = transaction
+            .delete_expired_sessions(self.clock.now())
+            .await?;
         transaction.commit().await?;
         Ok(deleted)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{Actor, AuditEventKind, Client, Credential, NewEvent};
+use crate::model::audit_event::{Actor, AuditEventKind, Client, Credential, NewAuditEvent};
 use crate::model::credentials::UserPass;
 use crate::model::password::{PasswordHash, SubmittedPassword};
 use crate::model::user_record::UserRecord;
@@ -92,7 +92,12 @@ impl SignIn {
             transaction.insert_known_address(user, network, now).await?;
         }
         let actor = Actor::user(user, Credential::Password, client);
-        transaction.record_event(NewEvent::new(AuditEventKind::SignedIn, user, actor, now));
+        transaction.record_event(NewAuditEvent::new(
+            AuditEventKind::SignedIn,
+            user,
+            actor,
+            now,
+        ));
         let issued = match options {
             Some(options) => {
                 let record = record.clone();

@@ -62,7 +62,7 @@ impl Attempt {
     /// Removes the attempt from its buckets.
     pub(super) async fn give_back(&self, transaction: &Transaction) -> Result<(), Error> {
         for bucket in &self.0 {
-            transaction.give_back(bucket).await?;
+            transaction.undo_attempt(bucket).await?;
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ impl Throttle {
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
         let since = now - ADDRESS_KNOWN_FOR;
-        transaction.delete_full_buckets(now, since).await
+        transaction.delete_unused_rows(now, since).await
     }
 
     /// Returns the buckets of registrations and changes by `user` or from `address`.
@@ -259,7 +259,7 @@ impl Throttle {
         let now = self.clock.now();
         let transaction = self.store.begin().await?;
         for bucket in &buckets {
-            if !transaction.count(bucket, now).await? {
+            if !transaction.count_attempt(bucket, now).await? {
                 // Concurrent attempts filled the bucket after it was read.
                 self.audit.throttled(user, client, now);
                 let retry_after = seconds(bucket.rate.interval());

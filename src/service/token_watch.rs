@@ -20,7 +20,7 @@ use crate::model::credentials::BearerToken;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::service::authenticator::Authenticator;
-use crate::store::{Epoch, NOTIFICATION_BOUND};
+use crate::store::{Epoch, MAX_NOTIFICATION_DELAY};
 
 /// The interval at which expirations are checked. No timer waits for an expiration, because the clock can be
 /// set.
@@ -60,7 +60,7 @@ async fn wait_for_confirmation(
 ) {
     loop {
         let Verification { at, epoch } = *last.borrow_and_update();
-        if is_recent(at, NOTIFICATION_BOUND) && is_unchanged(epoch) {
+        if is_recent(at, MAX_NOTIFICATION_DELAY) && is_unchanged(epoch) {
             return;
         }
         if last.changed().await.is_err() {
@@ -156,7 +156,7 @@ impl TokenWatches {
     /// Adds a token, or returns it if it is watched already.
     fn add(self: &Arc<Self>, new: WatchedToken) -> Arc<WatchedToken> {
         let mut tokens = self.lock();
-        let entry = tokens.watched.entry(TokenDigest::of(&new.token.0));
+        let entry = tokens.watched.entry(TokenDigest::new(&new.token.0));
         let entry = entry.or_default();
         let present = entry.upgrade().filter(|present| {
             // The watch of a token with a previous role is about to end.
@@ -198,7 +198,7 @@ impl TokenWatches {
 
 /// Watches the tokens of WebSocket connections while there are any.
 async fn watch_all(watches: Arc<TokenWatches>) {
-    let mut changes = watches.authenticator.store.listen();
+    let mut changes = watches.authenticator.store.subscribe_to_changes();
     let permits = Arc::new(Semaphore::new(MAX_VERIFICATIONS));
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,7 +1,7 @@
 //! Changes roles, disables and enables users, and revokes all tokens of users.
 
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{AuditEventKind, EventDetail};
+use crate::model::audit_event::{AuditEventDetail, AuditEventKind};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
 use crate::model::validation::MutationError;
@@ -37,7 +37,7 @@ impl Users {
             change.require_other_admin().await?;
         }
         change.transaction.set_role(id, role).await?;
-        let detail = EventDetail::Role { old, new: role };
+        let detail = AuditEventDetail::Role { old, new: role };
         change.commit(AuditEventKind::RoleChanged, detail).await
     }
 
@@ -56,7 +56,7 @@ impl Users {
         let now = Some(self.clock.now());
         change.transaction.set_disabled(id, now).await?;
         change
-            .commit(AuditEventKind::Disabled, EventDetail::None)
+            .commit(AuditEventKind::Disabled, AuditEventDetail::None)
             .await
     }
 
@@ -72,7 +72,7 @@ impl Users {
         }
         change.transaction.set_disabled(id, None).await?;
         change
-            .commit(AuditEventKind::Enabled, EventDetail::None)
+            .commit(AuditEventKind::Enabled, AuditEventDetail::None)
             .await
     }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
-use crate::model::audit_event::{AuditEventKind, EventDetail, NewEvent};
+use crate::model::audit_event::{AuditEventDetail, AuditEventKind, NewAuditEvent};
 use crate::model::user::{Role, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
@@ -76,9 +76,9 @@ impl UserChange {
     }
 
     /// Returns an audit event of the change.
-    pub(super) fn event(&self, kind: AuditEventKind) -> NewEvent {
+    pub(super) fn event(&self, kind: AuditEventKind) -> NewAuditEvent {
         let actor = self.authorized.actor().clone();
-        NewEvent::new(kind, self.record.user.id, actor, self.now)
+        NewAuditEvent::new(kind, self.record.user.id, actor, self.now)
     }
 
     /// Drops the change. Returns the unchanged user as the caller can see it.
@@ -90,7 +90,7 @@ impl UserChange {
     pub(super) async fn commit(
         mut self,
         kind: AuditEventKind,
-        detail: EventDetail,
+        detail: AuditEventDetail,
     ) -> Result<VisibleUser, MutationError> {
         let event = self.event(kind).with(detail);
         self.transaction.record_event(event);

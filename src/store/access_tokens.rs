@@ -32,7 +32,7 @@ pub(crate) struct NewAccessToken {
 
 impl Store {
     /// Finds the token with this digest, and its user.
-    pub(crate) async fn access_by_digest(
+    pub(crate) async fn find_access_token_by_digest(
         &self,
         digest: &TokenDigest,
     ) -> Result<Option<(UserRecord, AccessToken)>, Error> {
@@ -120,7 +120,7 @@ impl Transaction {
     }
 
     /// Records the time of the last use of a token.
-    pub(crate) async fn record_use(&self, id: i64, at: DateTime<Utc>) -> Result<(), Error> {
+    pub(crate) async fn record_token_use(&self, id: i64, at: DateTime<Utc>) -> Result<(), Error> {
         let row = access_token::ActiveModel {
             last_used_at: Set(Some(at.timestamp_millis())),
             ..Default::default()

@@ -16,7 +16,7 @@ use sea_orm::{
 };
 
 use crate::error::Error;
-use crate::model::audit_event::{AuditEventKind, Credential, NewEvent};
+use crate::model::audit_event::{AuditEventKind, Credential, NewAuditEvent};
 use crate::model::user::Role;
 use crate::store::monitored_connection::MonitoredConnection;
 
@@ -31,7 +31,7 @@ type Connection = MonitoredConnection<DatabaseTransaction>;
 /// A row to be inserted, or to be added to the existing row with its name.
 struct Row<'a> {
     /// The last event that the row counts.
-    event: &'a NewEvent,
+    event: &'a NewAuditEvent,
     count: i64,
     /// The time of the first event.
     first_at: DateTime<Utc>,
@@ -41,7 +41,7 @@ struct Row<'a> {
 /// Inserts the events of a transaction.
 pub(super) async fn insert_events(
     transaction: &Connection,
-    events: &[NewEvent],
+    events: &[NewAuditEvent],
 ) -> Result<(), Error> {
     let groups: Vec<_> = events.iter().map(group_name).collect();
     let mut sizes = count_single_rows(transaction, groups.iter().flatten()).await?;
@@ -79,7 +79,7 @@ pub(super) async fn insert_events(
 /// Adds `count` events to the row that counts the events of this kind, user and hour.
 pub(super) async fn insert_count(
     transaction: &Connection,
-    event: &NewEvent,
+    event: &NewAuditEvent,
     count: i64,
 ) -> Result<(), Error> {
     let user = event.user.map(|user| user.to_string()).unwrap_or_default();
@@ -96,7 +96,7 @@ pub(super) async fn insert_count(
 
 /// Returns the group of an event. `None` for the kinds of which a user has one event only. The roles belong to the
 /// group, so that each change of a role remains visible.
-fn group_name(event: &NewEvent) -> Option<String> {
+fn group_name(event: &NewAuditEvent) -> Option<String> {
     if matches!(
         event.kind,
         AuditEventKind::Registered | AuditEventKind::Deleted
@@ -117,7 +117,7 @@ fn group_name(event: &NewEvent) -> Option<String> {
     Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
-fn hour(event: &NewEvent) -> i64 {
+fn hour(event: &NewAuditEvent) -> i64 {
     event.at.timestamp().div_euclid(3600)
 }
 

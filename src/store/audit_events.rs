@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait};
 use crate::clock::at;
 use crate::error::Error;
 use crate::model::audit_event::{
-    ActorType, AuditEvent, AuditEventKind, CredentialType, EventFilter, NewEvent,
+    ActorType, AuditEvent, AuditEventFilter, AuditEventKind, CredentialType, NewAuditEvent,
 };
 use crate::model::pagination::PageRequest;
 use crate::model::user::{Role, UserId};
@@ -20,7 +20,7 @@ impl Store {
     /// Returns the events of a page, newest first. The position of an event is its negative id.
     pub(crate) async fn audit_events(
         &self,
-        filter: EventFilter,
+        filter: AuditEventFilter,
         page: PageRequest,
     ) -> Result<Vec<AuditEvent>, Error> {
         let mut events = audit_event::Entity::find()
@@ -45,7 +45,11 @@ impl Store {
 impl Transaction {
     /// Adds a number of events to the row that counts the events of this kind, user and hour. Events of
     /// unauthenticated clients and events of the user have separate rows.
-    pub(crate) async fn tally(&mut self, event: &NewEvent, times: i64) -> Result<(), Error> {
+    pub(crate) async fn count_events(
+        &mut self,
+        event: &NewAuditEvent,
+        times: i64,
+    ) -> Result<(), Error> {
         insert_count(&self.connection, event, times).await
     }
 

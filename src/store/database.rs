@@ -74,7 +74,7 @@ impl Store {
 
     /// Invalidates the cached identities that other processes changed before this call. Returns whether all
     /// changes are known. If not, the cache must not be used.
-    pub(crate) async fn refresh(&self) -> bool {
+    pub(crate) async fn refresh_invalidation(&self) -> bool {
         self.invalidation.refresh().await
     }
 
@@ -91,18 +91,18 @@ impl Store {
     }
 
     /// Returns the longest time until a change of another process is known.
-    pub(crate) fn invalidation_bound(&self) -> Duration {
+    pub(crate) fn max_invalidation_delay(&self) -> Duration {
         self.invalidation.bound()
     }
 
     /// Returns the time since all changes of other processes were last known, while a [`ChangeListener`] waits.
     /// `None` if notifications may be lost.
-    pub(crate) fn change_counter_age(&self) -> Option<Duration> {
+    pub(crate) fn invalidation_age(&self) -> Option<Duration> {
         self.invalidation.age()
     }
 
     /// Subscribes to all changes from now on.
-    pub(crate) fn listen(&self) -> ChangeListener {
+    pub(crate) fn subscribe_to_changes(&self) -> ChangeListener {
         self.invalidation.listen()
     }
 

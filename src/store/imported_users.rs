@@ -12,22 +12,28 @@ use crate::store::users::{NewUser, to_row};
 
 /// Canonical usernames and e-mail addresses.
 #[derive(Debug, Default)]
-pub(crate) struct Taken {
+pub(crate) struct ExistingFields {
     pub(crate) usernames: HashSet<String>,
     pub(crate) emails: HashSet<String>,
 }
 
 impl Store {
     /// Returns the names and addresses in `fields` that existing users have.
-    pub(crate) async fn find_existing(&self, fields: &Taken) -> Result<Taken, Error> {
-        find_existing(&self.readers, fields).await
+    pub(crate) async fn find_existing_fields(
+        &self,
+        fields: &ExistingFields,
+    ) -> Result<ExistingFields, Error> {
+        find_existing_fields(&self.readers, fields).await
     }
 }
 
 impl Transaction {
     /// Returns the names and addresses in `fields` that existing users have.
-    pub(crate) async fn find_existing(&self, fields: &Taken) -> Result<Taken, Error> {
-        find_existing(&self.connection, fields).await
+    pub(crate) async fn find_existing_fields(
+        &self,
+        fields: &ExistingFields,
+    ) -> Result<ExistingFields, Error> {
+        find_existing_fields(&self.connection, fields).await
     }
 
     /// Inserts users. Returns false if a user has one of the names and addresses, in which case this transaction
@@ -42,7 +48,10 @@ impl Transaction {
     }
 }
 
-async fn find_existing(database: &impl ConnectionTrait, fields: &Taken) -> Result<Taken, Error> {
+async fn find_existing_fields(
+    database: &impl ConnectionTrait,
+    fields: &ExistingFields,
+) -> Result<ExistingFields, Error> {
     use user::Column::{EmailCanonical, UsernameCanonical};
     let select = async |column: user::Column, values: &HashSet<String>| {
         let existing = user::Entity::find()
@@ -54,7 +63,7 @@ async fn find_existing(database: &impl ConnectionTrait, fields: &Taken) -> Resul
             .await?;
         Ok::<HashSet<String>, Error>(existing.into_iter().collect())
     };
-    Ok(Taken {
+    Ok(ExistingFields {
         usernames: select(UsernameCanonical, &fields.usernames).await?,
         emails: select(EmailCanonical, &fields.emails).await?,
     })

@@ -17,7 +17,7 @@ use crate::model::user::UserId;
 use crate::store::affected_users::AffectedUsers;
 use crate::store::change_counter::ChangeCounter;
 use crate::store::heartbeat::Heartbeat;
-use crate::store::notifications::NOTIFICATION_BOUND;
+use crate::store::notifications::MAX_NOTIFICATION_DELAY;
 
 /// The interval at which changes of other processes are polled while a [`ChangeListener`] waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -125,11 +125,11 @@ impl Invalidation {
     pub(super) fn bound(&self) -> Duration {
         match &self.source {
             Source::Counter(_) => Duration::ZERO,
-            Source::Notifications(_) => NOTIFICATION_BOUND,
+            Source::Notifications(_) => MAX_NOTIFICATION_DELAY,
         }
     }
 
-    /// See [`Store::change_counter_age`](crate::store::Store::change_counter_age).
+    /// See [`Store::invalidation_age`](crate::store::Store::invalidation_age).
     pub(super) fn age(&self) -> Option<Duration> {
         match &self.source {
             Source::Counter(_) => Some(Duration::ZERO),

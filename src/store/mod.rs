@@ -38,9 +38,9 @@ pub(crate) use self::database_url::Location;
 #[cfg(feature = "server")]
 pub use self::flask_database::{FlaskDatabase, FlaskRow};
 #[cfg(feature = "server")]
-pub(crate) use self::imported_users::Taken;
+pub(crate) use self::imported_users::ExistingFields;
 pub(crate) use self::invalidation::Epoch;
-pub(crate) use self::notifications::NOTIFICATION_BOUND;
+pub(crate) use self::notifications::MAX_NOTIFICATION_DELAY;
 pub(crate) use self::open::Connections;
 pub(crate) use self::open_error::OpenError;
 pub(crate) use self::rate_limits::Bucket;

@@ -12,7 +12,7 @@ use crate::store::heartbeat::{CHANNEL, Heartbeat, INTERVAL};
 
 /// The longest time until an instance on PostgreSQL knows a change of another instance, even if notifications
 /// no longer arrive.
-pub(crate) const NOTIFICATION_BOUND: Duration = Duration::from_millis(1250);
+pub(crate) const MAX_NOTIFICATION_DELAY: Duration = Duration::from_millis(1250);
 
 /// A connection that has received nothing for this time, although heartbeats are sent, is replaced.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -41,7 +41,11 @@ impl Transaction {
     /// Counts an attempt. Returns false if the bucket is full, in which case nothing is changed.
     ///
     /// The arithmetic is in [`Rate`]. This is its translation to SQL.
-    pub(crate) async fn count(&self, bucket: &Bucket, now: DateTime<Utc>) -> Result<bool, Error> {
+    pub(crate) async fn count_attempt(
+        &self,
+        bucket: &Bucket,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
         let interval = bucket.rate.interval().num_milliseconds();
         let drained_at = || Expr::col((throttle::Entity, Column::DrainedAt));
         let is_in = |(first, last): (i64, i64)| drained_at().between(first, last);
@@ -63,7 +67,7 @@ impl Transaction {
     }
 
     /// Removes a counted attempt from a bucket.
-    pub(crate) async fn give_back(&self, bucket: &Bucket) -> Result<(), Error> {
+    pub(crate) async fn undo_attempt(&self, bucket: &Bucket) -> Result<(), Error> {
         let interval = bucket.rate.interval().num_milliseconds();
         let update = throttle::Entity::update_many()
             .col_expr(
@@ -107,7 +111,7 @@ impl Transaction {
     }
 
     /// Deletes the buckets that are empty at `now`, and the known addresses of sign-ins before `since`.
-    pub(crate) async fn delete_full_buckets(
+    pub(crate) async fn delete_unused_rows(
         &self,
         now: DateTime<Utc>,
         since: DateTime<Utc>,

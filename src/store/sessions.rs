@@ -24,7 +24,7 @@ use crate::store::users::{to_record, with_password};
 
 impl Store {
     /// Returns users with a live session token and an id greater than `after`, ordered by id.
-    pub(crate) async fn users_with_session(
+    pub(crate) async fn users_with_live_session(
         &self,
         after: Option<UserId>,
         now: DateTime<Utc>,
@@ -68,7 +68,7 @@ impl Transaction {
     }
 
     /// Deletes the sessions that have expired by `now`. Returns their number.
-    pub(crate) async fn delete_ended_sessions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
+    pub(crate) async fn delete_expired_sessions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
         let expired = user::Entity::find()
             .select_only()
             .column(Column::Id)
@@ -189,26 +189,26 @@ impl Transaction {
 
     /// Revokes the session with this digest: deletes its nonce and sets its expiration to `expired_at`. Returns
     /// false if it was revoked before.
-    pub(crate) async fn end_session(
+    pub(crate) async fn revoke_session(
         &self,
         user: UserId,
         digest: &TokenDigest,
         expired_at: DateTime<Utc>,
     ) -> Result<bool, Error> {
-        let ended = self.revoke_session(user, Some(digest), expired_at);
+        let ended = self.update_revoked(user, Some(digest), expired_at);
         Ok(ended.await? > 0)
     }
 
     /// Revokes the current session of a user.
-    pub(crate) async fn end_session_of_user(
+    pub(crate) async fn revoke_session_of_user(
         &self,
         user: UserId,
         expired_at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        self.revoke_session(user, None, expired_at).await.map(drop)
+        self.update_revoked(user, None, expired_at).await.map(drop)
     }
 
-    async fn revoke_session(
+    async fn update_revoked(
         &self,
         user: UserId,
         digest: Option<&TokenDigest>,

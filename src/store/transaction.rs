@@ -6,7 +6,7 @@ use sea_orm::{
 };
 
 use crate::error::Error;
-use crate::model::audit_event::NewEvent;
+use crate::model::audit_event::NewAuditEvent;
 use crate::model::user::UserId;
 use crate::store::affected_users::AffectedUsers;
 use crate::store::audit_event_rows::insert_events;
@@ -21,7 +21,7 @@ use crate::store::sqlite::immediate;
 /// An open transaction. It is rolled back if it is dropped without a commit.
 pub(crate) struct Transaction {
     pub(super) connection: MonitoredConnection<DatabaseTransaction>,
-    events: Vec<NewEvent>,
+    events: Vec<NewAuditEvent>,
     invalidation: PendingInvalidation,
 }
 
@@ -58,11 +58,11 @@ impl Transaction {
         // In a task of its own, which completes even if this future is dropped.
         let commit = tokio::spawn(self.run_commit());
         let events = commit.await.map_err(Error::internal)??;
-        events.iter().for_each(NewEvent::log);
+        events.iter().for_each(NewAuditEvent::log);
         Ok(())
     }
 
-    async fn run_commit(self) -> Result<Vec<NewEvent>, Error> {
+    async fn run_commit(self) -> Result<Vec<NewAuditEvent>, Error> {
         let Self {
             connection,
             events,
@@ -102,7 +102,7 @@ impl Transaction {
     }
 
     /// Records an event, which is committed together with the changes.
-    pub(crate) fn record_event(&mut self, event: NewEvent) {
+    pub(crate) fn record_event(&mut self, event: NewAuditEvent) {
         self.events.push(event);
     }
 

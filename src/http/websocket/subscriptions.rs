@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream};
 
 use super::session::Session;
 use crate::error::Error;
-use crate::graphql::errors::refused;
+use crate::graphql::errors::request_error_response;
 use crate::graphql::execution::{Executor, Operation};
 
 /// Executes the subscriptions of one WebSocket.
@@ -62,7 +62,7 @@ where
     }
 
     fn error_response(&self, error: &Error) -> Response {
-        refused(error, &self.session.request_id)
+        request_error_response(error, &self.session.request_id)
     }
 }
 

@@ -108,7 +108,7 @@ impl WatchedToken {
             return false;
         }
         let Verification { epoch, .. } = *self.verified.borrow();
-        let changes_age = authenticator.store.change_counter_age();
+        let changes_age = authenticator.store.invalidation_age();
         let is_changed = !authenticator.store.is_unchanged_since(epoch, self.user);
         if !is_changed && let Some(age) = changes_age {
             let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
