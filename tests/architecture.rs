@@ -50,7 +50,7 @@ fn mentions(code: &str, name: &str) -> bool {
 }
 
 #[test]
-fn each_crate_is_spoken_in_its_rooms_only() {
+fn each_crate_is_used_in_its_layers_only() {
     let rules: &[(&str, &[&str])] = &[
         ("sea_orm", &["store/"]),
         ("entity", &["store/"]),
@@ -83,7 +83,7 @@ fn each_crate_is_spoken_in_its_rooms_only() {
 }
 
 #[test]
-fn dependencies_between_rooms_point_one_way() {
+fn imports_follow_the_layers() {
     let rules: &[(&str, &[&str])] = &[
         ("background", &[]),
         ("clock", &[]),
@@ -139,7 +139,7 @@ fn instants_come_from_the_clock() {
 }
 
 #[test]
-fn each_file_of_tests_is_run() {
+fn each_test_file_is_part_of_the_test_program() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let main = fs::read_to_string(tests.join("main.rs")).unwrap();
     for entry in fs::read_dir(tests).unwrap() {
@@ -151,7 +151,7 @@ fn each_file_of_tests_is_run() {
 }
 
 #[test]
-fn every_background_task_is_started_again_after_a_panic() {
+fn background_tasks_are_started_with_supervise() {
     // What is started otherwise: how often in each file, and why that is no background task.
     let exceptions = [
         ("cli/healthcheck.rs", 1, "its one request waits for it"),

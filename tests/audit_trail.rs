@@ -22,7 +22,7 @@ async fn with_an_admin() -> (TestApp, String) {
 }
 
 async fn events(app: &TestApp, admin: &str, variables: Value) -> Answer {
-    let request = app.operation_with(EVENTS, &variables).bearer(admin);
+    let request = app.graphql_with(EVENTS, &variables).bearer(admin);
     let answer = request.send().await;
     assert_eq!(answer.at("/errors"), &Value::Null);
     answer
@@ -40,7 +40,7 @@ async fn kinds(app: &TestApp, admin: &str, user: &str) -> Vec<String> {
 
 async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
     let document = format!("mutation {{ {call} }}");
-    let answer = app.operation(&document).bearer(token).send().await;
+    let answer = app.graphql(&document).bearer(token).send().await;
     assert_eq!(answer.at("/errors"), &Value::Null);
     answer
 }
@@ -48,14 +48,14 @@ async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
 /// The same with the password.
 async fn grant(app: &TestApp, username: &str, call: &str) -> Answer {
     let document = format!("mutation {{ {call} }}");
-    let request = app.operation(&document).basic(username, PASSWORD);
+    let request = app.graphql(&document).basic(username, PASSWORD);
     let answer = request.send().await;
     assert_eq!(answer.at("/errors"), &Value::Null);
     answer
 }
 
 #[tokio::test]
-async fn each_thing_that_happens_to_an_account_is_one_event() {
+async fn each_change_of_a_user_is_one_event() {
     let (app, root) = with_an_admin().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -110,7 +110,7 @@ async fn each_thing_that_happens_to_an_account_is_one_event() {
 }
 
 #[tokio::test]
-async fn what_changes_nothing_is_no_event() {
+async fn an_operation_without_effect_is_no_event() {
     let (app, root) = with_an_admin().await;
     app.register("ada").await;
     for call in [
@@ -128,7 +128,7 @@ async fn what_changes_nothing_is_no_event() {
 }
 
 #[tokio::test]
-async fn an_event_says_when_who_what_and_from_where() {
+async fn an_event_records_time_user_actor_and_address() {
     let (app, root) = with_an_admin().await;
     let id = app.register("ada").await;
     app.advance(TimeDelta::minutes(5));
@@ -152,7 +152,7 @@ async fn an_event_says_when_who_what_and_from_where() {
 }
 
 #[tokio::test]
-async fn a_token_is_named_by_the_start_of_its_digest() {
+async fn an_event_names_a_token_by_the_start_of_its_digest() {
     use sha2::Digest;
     let (app, root) = with_an_admin().await;
     let digest = sha2::Sha256::digest(&root);
@@ -168,7 +168,7 @@ async fn a_token_is_named_by_the_start_of_its_digest() {
 }
 
 #[tokio::test]
-async fn failed_attempts_are_one_counted_row_per_account_and_hour() {
+async fn failed_attempts_share_one_row_per_user_and_hour() {
     let (app, root) = with_an_admin().await;
     app.register("ada").await;
     let fail = async |name: &str| {
@@ -208,12 +208,12 @@ async fn failed_attempts_are_one_counted_row_per_account_and_hour() {
 }
 
 #[tokio::test]
-async fn refused_attempts_are_one_counted_row_per_account_and_hour() {
+async fn refused_attempts_share_one_row_per_user_and_hour() {
     let (app, root) = with_an_admin().await;
     app.register("ada").await;
     let mut refused = 0;
     while refused < 30 {
-        let create = app.operation("mutation { createToken { token } }");
+        let create = app.graphql("mutation { createToken { token } }");
         let answer = create.basic("ada", "wrong").send().await;
         refused += i32::from(answer.error().0 == "RATE_LIMITED");
     }
@@ -232,10 +232,10 @@ async fn refused_attempts_are_one_counted_row_per_account_and_hour() {
 }
 
 #[tokio::test]
-async fn refused_attempts_are_written_down_before_the_end() {
+async fn pending_refused_attempts_are_written_at_shutdown() {
     let (app, _) = with_an_admin().await;
     for _ in 0..21 {
-        let create = app.operation("mutation { createToken { token } }");
+        let create = app.graphql("mutation { createToken { token } }");
         create.basic("nobody", "wrong").send().await;
     }
     let app = app.restart(|_| {}).await;
@@ -245,9 +245,9 @@ async fn refused_attempts_are_written_down_before_the_end() {
 }
 
 #[tokio::test]
-async fn what_is_old_is_forgotten() {
+async fn old_events_are_purged() {
     let (app, root) = with_an_admin().await;
-    let create = app.operation("mutation { createToken { token } }");
+    let create = app.graphql("mutation { createToken { token } }");
     create.basic("nobody", "wrong").send().await;
     let create = r#"createAccessToken(input: { name: "short", expiresIn: 60 }) { token }"#;
     grant(&app, "root", create).await;
@@ -286,7 +286,7 @@ async fn what_is_old_is_forgotten() {
 }
 
 #[tokio::test]
-async fn cursors_lead_through_all_events_from_the_newest_on_and_back() {
+async fn cursors_page_through_all_events_in_both_directions() {
     let (app, root) = with_an_admin().await;
     for number in 1..=20 {
         app.register(&format!("u{number}")).await;
@@ -321,22 +321,22 @@ async fn cursors_lead_through_all_events_from_the_newest_on_and_back() {
     }
     assert_eq!(backward, forward);
     for arguments in [json!({ "first": 101 }), json!({ "after": "dXNlcjox" })] {
-        let request = app.operation_with(EVENTS, &arguments).bearer(&root);
+        let request = app.graphql_with(EVENTS, &arguments).bearer(&root);
         assert_eq!(request.send().await.error(), ("BAD_USER_INPUT", ""));
     }
 }
 
 #[tokio::test]
-async fn an_event_is_one_line_of_the_log_whatever_a_client_writes() {
+async fn an_event_is_one_log_line_with_any_client_text() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), |command| {
         command.env("SYMBOLON_LOG_FORMAT", "json");
     });
-    server.registration("ada").send().await;
+    server.register("ada").await;
     // Line breaks cannot stand in a header; these are what some programs take for one.
     let name = "mallory\u{2028}SIGNED_IN user_id=1\u{85}";
-    let failed = Answer::of(server.sign_in(name).header("x-request-id", "a%0ab")).await;
-    let signed_in = Answer::of(server.sign_in("ada").header("x-request-id", "mine-1")).await;
+    let failed = Answer::of(server.post_tokens(name).header("x-request-id", "a%0ab")).await;
+    let signed_in = Answer::of(server.post_tokens("ada").header("x-request-id", "mine-1")).await;
     let log = server.log_once(|log| log.matches("symbolon::request").count() == 3);
     let lines = log
         .lines()

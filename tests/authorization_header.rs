@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::json;
 
 #[tokio::test]
-async fn what_is_no_bearer_token_is_missing_and_what_is_none_of_ours_is_invalid() {
+async fn other_schemes_are_missing_credentials_and_unknown_tokens_are_invalid() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let basic = format!("Basic {}", STANDARD.encode(format!("ada:{PASSWORD}")));
@@ -27,7 +27,7 @@ async fn what_is_no_bearer_token_is_missing_and_what_is_none_of_ours_is_invalid(
         (&unknown, "TOKEN_INVALID"),
     ] {
         let answer = app
-            .operation("{ me { id } }")
+            .graphql("{ me { id } }")
             .authorization(header.as_bytes())
             .send()
             .await;
@@ -44,7 +44,7 @@ async fn scheme_names_are_case_insensitive() {
     let token = app.sign_in("ada").await;
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let answer = app
-            .operation("{ me { username } }")
+            .graphql("{ me { username } }")
             .authorization(format!("{scheme} {token}").as_bytes())
             .send()
             .await;
@@ -58,7 +58,7 @@ async fn two_authorization_headers_are_refused() {
     app.register("ada").await;
     let token = app.sign_in("ada").await;
     let answer = app
-        .operation("{ me { id } }")
+        .graphql("{ me { id } }")
         .bearer(&token)
         .bearer(&token)
         .send()
@@ -68,14 +68,14 @@ async fn two_authorization_headers_are_refused() {
 }
 
 #[tokio::test]
-async fn whatever_is_in_the_header_a_public_field_answers() {
+async fn a_public_field_answers_with_any_authorization_header() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let dead = app.sign_in("ada").await;
     app.revoke(&dead).await;
     for header in [format!("Bearer {dead}"), "Bearer null".into(), "x".into()] {
         let answer = app
-            .operation(
+            .graphql(
                 r#"mutation { __typename createUser(input: {username: "", password: ""}) { userErrors { code } } }"#,
             )
             .authorization(header.as_bytes())
@@ -86,10 +86,10 @@ async fn whatever_is_in_the_header_a_public_field_answers() {
 }
 
 #[tokio::test]
-async fn basic_credentials_are_utf_8_or_else_latin_1_and_the_password_may_have_colons() {
+async fn basic_credentials_are_utf_8_or_latin_1_and_the_password_may_contain_colons() {
     let app = TestApp::start().await;
     let registered = app
-        .operation(
+        .graphql(
             r#"mutation { createUser(input: {username: "zoë", password: "päss:wörd:é"}) { user { id } } }"#,
         )
         .send()
@@ -105,7 +105,7 @@ async fn basic_credentials_are_utf_8_or_else_latin_1_and_the_password_may_have_c
     ] {
         for scheme in ["Basic", "basic"] {
             let answer = app
-                .operation("mutation { createToken { user { username } } }")
+                .graphql("mutation { createToken { user { username } } }")
                 .authorization(format!("{scheme} {encoded}").as_bytes())
                 .send()
                 .await;
@@ -115,7 +115,7 @@ async fn basic_credentials_are_utf_8_or_else_latin_1_and_the_password_may_have_c
 }
 
 #[tokio::test]
-async fn create_token_wants_basic_credentials() {
+async fn create_token_requires_basic_credentials() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -137,7 +137,7 @@ async fn create_token_wants_basic_credentials() {
         (encode(&format!(":{PASSWORD}")), "INVALID_CREDENTIALS"),
     ] {
         let answer = app
-            .operation("mutation { createToken { token } }")
+            .graphql("mutation { createToken { token } }")
             .authorization(header.as_bytes())
             .send()
             .await;
@@ -147,12 +147,12 @@ async fn create_token_wants_basic_credentials() {
 }
 
 #[tokio::test]
-async fn names_are_compared_without_regard_to_case_and_spelling() {
+async fn usernames_are_compared_in_canonical_form() {
     let app = TestApp::start().await;
     app.register("Zoë").await;
     for spelling in ["Zoë", "zoë", "ZOË", "Zoe\u{308}"] {
         let answer = app
-            .operation("mutation { createToken { user { username } } }")
+            .graphql("mutation { createToken { user { username } } }")
             .basic(spelling, PASSWORD)
             .send()
             .await;

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use symbolon::{Registration, Role, User};
 
-use crate::support::{Answer, Operation, PASSWORD, TestApp};
+use crate::support::{Answer, GraphqlRequest, PASSWORD, TestApp};
 
 /// The requirement of an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -357,7 +357,7 @@ impl Schema {
                 fields(includeDeprecated: true) {{ name type {{ {of} }} args {{ name type {{ {of} }} }} }}
             }} }} }}"
         );
-        let answer = app.operation(&document).send().await;
+        let answer = app.graphql(&document).send().await;
         let types = answer.at("/data/__schema/types").as_array().unwrap();
         let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
         let mut schema = Self {
@@ -476,7 +476,7 @@ impl Actors {
         }
     }
 
-    fn request(&self, operation: Operation) -> Operation {
+    fn request(&self, operation: GraphqlRequest) -> GraphqlRequest {
         match self.kind {
             Kind::None => operation,
             Kind::WrongPassword => operation.basic(&self.own.username, "wrong"),
@@ -553,7 +553,7 @@ async fn check(app: &TestApp, schema: &Schema, actors: &Actors, case: &(&str, &s
         ("Mutation", Some(_)) => Some(actors.authority(app).await),
         _ => None,
     };
-    let answer = actors.request(app.operation(&document)).send().await;
+    let answer = actors.request(app.graphql(&document)).send().await;
     let expected: BTreeSet<_> = expected
         .into_iter()
         .map(|(path, (code, reason))| (path, code.to_owned(), reason.to_owned()))
@@ -632,7 +632,7 @@ async fn every_field_and_argument_of_the_schema_is_in_the_tables() {
 }
 
 #[tokio::test]
-async fn every_query_requires_what_the_tables_say() {
+async fn every_query_has_the_requirement_in_the_table() {
     let app = TestApp::configured(|config| {
         config.throttle.enabled = false;
         // A document selects all that a field leads to.
@@ -652,7 +652,7 @@ async fn every_query_requires_what_the_tables_say() {
 }
 
 #[tokio::test]
-async fn every_mutation_requires_what_the_tables_say() {
+async fn every_mutation_has_the_requirement_in_the_table() {
     let app = TestApp::configured(|config| {
         config.throttle.enabled = false;
         // A document selects all that a field leads to.

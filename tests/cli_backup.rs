@@ -6,107 +6,111 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{
-    Answer, Server, after_the_database, finish, succeed, symbolon, symbolon_on_sqlite,
+    Server, after_the_database, finish, succeed, symbolon, unconfigured_symbolon,
 };
 
-async fn token(server: &Server, name: &str) -> String {
-    let answer = Answer::of(server.sign_in(name)).await;
-    answer.at("/token").as_str().unwrap().to_owned()
-}
-
 fn back_up(folder: &Path, file: &str) -> (Option<i32>, String, String) {
-    finish(symbolon_on_sqlite(folder).args(["backup", file]))
+    finish(unconfigured_symbolon(folder).args(["backup", file]))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_of_sqlite_holds_all_that_was_acknowledged_before_it_began() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::on_sqlite(folder.path());
-    server.registration("ada").send().await;
-    server.registration("bob").send().await;
-    let (ada, bob) = (token(&server, "ada").await, token(&server, "bob").await);
-    let revoke = server.operation("mutation { revokeToken }").bearer(&bob);
-    assert_eq!(revoke.send().await.at("/data/revokeToken"), true);
-    // Others go on to write.
-    let over = AtomicBool::new(false);
-    let writes = async {
-        for number in 0.. {
-            if over.load(Ordering::SeqCst) {
-                return;
+mod sqlite {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_backup_contains_every_change_acknowledged_before_its_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::on_sqlite(folder.path());
+        server.register("ada").await;
+        server.register("bob").await;
+        let (ada, bob) = (server.sign_in("ada").await, server.sign_in("bob").await);
+        let revoke = server.graphql("mutation { revokeToken }").bearer(&bob);
+        assert_eq!(revoke.send().await.at("/data/revokeToken"), true);
+        // Others go on to write.
+        let over = AtomicBool::new(false);
+        let writes = async {
+            for number in 0.. {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                server.register(&format!("u{number}")).await;
             }
-            server.registration(&format!("u{number}")).send().await;
-        }
-    };
-    let copies = async {
-        for number in 0..5 {
-            let file = format!("copy{number}.db");
-            let (code, says, error) = tokio::task::block_in_place(|| back_up(folder.path(), &file));
-            assert_eq!((code, after_the_database(&error)), (Some(0), ""));
-            assert!(
-                says.starts_with(&file) && says.contains("key is not in it"),
-                "{says}"
-            );
-        }
-        over.store(true, Ordering::SeqCst);
-    };
-    tokio::join!(writes, copies);
-    drop(server);
+        };
+        let copies = async {
+            for number in 0..5 {
+                let file = format!("copy{number}.db");
+                let (code, says, error) =
+                    tokio::task::block_in_place(|| back_up(folder.path(), &file));
+                assert_eq!((code, after_the_database(&error)), (Some(0), ""));
+                assert!(
+                    says.starts_with(&file) && says.contains("key is not in it"),
+                    "{says}"
+                );
+            }
+            over.store(true, Ordering::SeqCst);
+        };
+        tokio::join!(writes, copies);
+        drop(server);
 
-    let restored = tempfile::tempdir().unwrap();
-    let copy = folder.path().join("copy4.db");
-    assert_eq!(
-        fs::metadata(&copy).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
-    fs::copy(&copy, restored.path().join("symbolon.db")).unwrap();
-    let key = "symbolon.db.key";
-    fs::copy(folder.path().join(key), restored.path().join(key)).unwrap();
-    let server = Server::on_sqlite(restored.path());
-    for (token, is_alive) in [(&ada, true), (&bob, false)] {
-        let me = server.operation("{ me { username } }").bearer(token);
-        assert_eq!(me.send().await.at("/data/me").is_object(), is_alive);
+        let restored = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy4.db");
+        assert_eq!(
+            fs::metadata(&copy).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        fs::copy(&copy, restored.path().join("symbolon.db")).unwrap();
+        let key = "symbolon.db.key";
+        fs::copy(folder.path().join(key), restored.path().join(key)).unwrap();
+        let server = Server::on_sqlite(restored.path());
+        for (token, is_alive) in [(&ada, true), (&bob, false)] {
+            let me = server.graphql("{ me { username } }").bearer(token);
+            assert_eq!(me.send().await.at("/data/me").is_object(), is_alive);
+        }
+        assert_eq!(server.sign_in("ada").await, ada);
     }
-    assert_eq!(token(&server, "ada").await, ada);
+
+    #[test]
+    fn a_backup_overwrites_no_file_and_leaves_no_partial_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (code, ..) = finish(unconfigured_symbolon(folder.path()).arg("migrate"));
+        assert_eq!(code, Some(0));
+        fs::write(folder.path().join("taken"), "precious").unwrap();
+        for (file, says) in [
+            ("taken", "taken is there already"),
+            ("symbolon.db", "symbolon.db is there already"),
+            ("missing/copy.db", "missing/copy.db cannot be written"),
+        ] {
+            let (code, _, error) = back_up(folder.path(), file);
+            let error = after_the_database(&error);
+            assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+            assert!(error.contains(says), "{error}");
+        }
+        assert_eq!(fs::read(folder.path().join("taken")).unwrap(), b"precious");
+        let names = fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        let expected = ["symbolon.db", "symbolon.db.key", "taken"];
+        assert_eq!(names, expected);
+    }
 }
 
-#[test]
-fn a_backup_of_sqlite_takes_no_other_files_place_and_leaves_nothing_half_made() {
-    let folder = tempfile::tempdir().unwrap();
-    let (code, ..) = finish(symbolon_on_sqlite(folder.path()).arg("migrate"));
-    assert_eq!(code, Some(0));
-    fs::write(folder.path().join("taken"), "precious").unwrap();
-    for (file, says) in [
-        ("taken", "taken is there already"),
-        ("symbolon.db", "symbolon.db is there already"),
-        ("missing/copy.db", "missing/copy.db cannot be written"),
-    ] {
-        let (code, _, error) = back_up(folder.path(), file);
+mod postgres {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs PostgreSQL, which scripts/test installs"]
+    fn the_backup_command_refers_to_pg_dump() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = crate::support::shared_postgres().create();
+        let on_postgres = || {
+            let mut command = symbolon(folder.path());
+            command.env("DATABASE_URL", &url);
+            command.env("SYMBOLON_SECRET_KEY_FILE", crate::support::common_key());
+            command
+        };
+        succeed(on_postgres().arg("migrate"));
+        let (code, _, error) = finish(on_postgres().args(["backup", "copy.db"]));
         let error = after_the_database(&error);
         assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
-        assert!(error.contains(says), "{error}");
+        assert!(error.contains("pg_dump"), "{error}");
     }
-    assert_eq!(fs::read(folder.path().join("taken")).unwrap(), b"precious");
-    let names = fs::read_dir(folder.path()).unwrap();
-    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
-    names.sort();
-    let expected = ["symbolon.db", "symbolon.db.key", "taken"];
-    assert_eq!(names, expected);
-}
-
-#[test]
-#[ignore = "needs PostgreSQL, which scripts/test installs"]
-fn who_is_on_postgres_is_told_what_to_use_for_a_backup() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = crate::support::shared_postgres().create();
-    let on_postgres = || {
-        let mut command = symbolon(folder.path());
-        command.env("DATABASE_URL", &url);
-        command.env("SYMBOLON_SECRET_KEY_FILE", crate::support::common_key());
-        command
-    };
-    succeed(on_postgres().arg("migrate"));
-    let (code, _, error) = finish(on_postgres().args(["backup", "copy.db"]));
-    let error = after_the_database(&error);
-    assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
-    assert!(error.contains("pg_dump"), "{error}");
 }

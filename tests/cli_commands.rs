@@ -10,24 +10,18 @@ use crate::support::{
     once_heard, succeed,
 };
 
-async fn token(server: &Server, username: &str) -> String {
-    let answer = Answer::of(server.sign_in(username)).await;
-    let token = answer.at("/token").as_str();
-    token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
-}
-
 async fn me(server: &Server, token: &str) -> Answer {
-    let me = server.operation("{ me { username role } }");
+    let me = server.graphql("{ me { username role } }");
     me.bearer(token).send().await
 }
 
 #[tokio::test]
-async fn the_first_admin_is_made_before_the_server_ever_started() {
+async fn user_add_creates_the_first_admin_before_the_first_start() {
     let shell = Shell::new();
     let output = shell.prints_given("user add Ada --admin", &format!("{PASSWORD}\n"));
     assert_eq!(output, "Ada is added\n");
     let server = Server::start(shell.folder.path());
-    let answer = me(&server, &token(&server, "ada").await).await;
+    let answer = me(&server, &server.sign_in("ada").await).await;
     assert_eq!(
         *answer.at("/data/me"),
         json!({ "username": "Ada", "role": "ADMIN" })
@@ -35,7 +29,7 @@ async fn the_first_admin_is_made_before_the_server_ever_started() {
 }
 
 #[tokio::test]
-async fn an_account_is_added_where_registration_is_closed_too() {
+async fn user_add_works_while_registration_is_closed() {
     let shell = Shell::new();
     let mut add = shell.command("user add ada --email ada@example.org --json");
     add.env("SYMBOLON_REGISTRATION", "false");
@@ -50,7 +44,7 @@ async fn an_account_is_added_where_registration_is_closed_too() {
 }
 
 #[tokio::test]
-async fn accounts_are_listed_in_columns_and_in_json() {
+async fn user_list_prints_columns_or_json() {
     let shell = Shell::with(&["Ada"]);
     shell.prints_given("user add bob --email bob@example.org", PASSWORD);
     shell.prints("user disable bob");
@@ -83,7 +77,7 @@ async fn accounts_are_listed_in_columns_and_in_json() {
 }
 
 #[tokio::test]
-async fn what_is_ended_is_dead_in_the_running_server_at_its_next_request() {
+async fn the_running_server_refuses_revoked_access_at_the_next_request() {
     let shell = Shell::with(&["root"]);
     let server = Server::start(shell.folder.path());
     for (number, (command, input, says, reason)) in [
@@ -111,8 +105,8 @@ async fn what_is_ended_is_dead_in_the_running_server_at_its_next_request() {
     .enumerate()
     {
         let name = format!("user{number}");
-        server.registration(&name).send().await;
-        let token = token(&server, &name).await;
+        server.register(&name).await;
+        let token = server.sign_in(&name).await;
         assert_eq!(me(&server, &token).await.at("/data/me/username"), &name);
         let output = shell.prints_given(&format!("{command} {name}"), input);
         assert_eq!(output, format!("{}\n", says.replace("NAME", &name)));
@@ -123,23 +117,23 @@ async fn what_is_ended_is_dead_in_the_running_server_at_its_next_request() {
 }
 
 #[tokio::test]
-async fn who_is_disabled_cannot_sign_in_until_enabled() {
+async fn a_disabled_user_cannot_sign_in_until_enabled() {
     let shell = Shell::with(&["root", "ada"]);
     let server = Server::start(shell.folder.path());
     let [disabled] = shell.json("user disable ADA").try_into().unwrap();
     assert!(disabled["disabledAt"].is_string(), "{disabled}");
-    assert_eq!(Answer::of(server.sign_in("ada")).await.status, 401);
+    assert_eq!(Answer::of(server.post_tokens("ada")).await.status, 401);
     assert_eq!(shell.prints("user enable ada"), "ada may sign in\n");
-    assert_eq!(Answer::of(server.sign_in("ada")).await.status, 200);
+    assert_eq!(Answer::of(server.post_tokens("ada")).await.status, 200);
     let [enabled] = shell.json("user enable ada").try_into().unwrap();
     assert_eq!(enabled["disabledAt"], Value::Null);
 }
 
 #[tokio::test]
-async fn another_role_holds_from_the_next_request_on() {
+async fn set_role_takes_effect_at_the_next_request() {
     let shell = Shell::with(&["root", "ada"]);
     let server = Server::start(shell.folder.path());
-    let token = token(&server, "ada").await;
+    let token = server.sign_in("ada").await;
     for (role, says, answers) in [
         ("admin", "ada is an admin\n", "ADMIN"),
         ("USER", "ada is a user\n", "USER"),
@@ -154,7 +148,7 @@ async fn another_role_holds_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn a_password_is_a_line_of_standard_input_without_its_end() {
+async fn a_password_is_read_from_one_line_of_standard_input() {
     let shell = Shell::with(&["ada"]);
     let server = Server::start(shell.folder.path());
     for (input, password) in [
@@ -169,7 +163,7 @@ async fn a_password_is_a_line_of_standard_input_without_its_end() {
         let answer = Answer::of(tokens.basic_auth("ada", Some(password))).await;
         assert_eq!(answer.status, 200, "{input:?}");
     }
-    assert_eq!(Answer::of(server.sign_in("ada")).await.status, 401);
+    assert_eq!(Answer::of(server.post_tokens("ada")).await.status, 401);
     for command in ["user set-password ada", "user add bob"] {
         let error = shell.refusal(command, "");
         assert!(error.contains("standard input"), "{error}");
@@ -179,7 +173,7 @@ async fn a_password_is_a_line_of_standard_input_without_its_end() {
 }
 
 #[test]
-fn no_password_is_taken_from_the_command_line_or_printed_however_loud_the_log() {
+fn passwords_are_neither_read_from_the_command_line_nor_printed_nor_logged() {
     let shell = Shell::with(&["ada"]);
     for line in [
         "user add bob --password correct-horse",
@@ -206,7 +200,7 @@ fn no_password_is_taken_from_the_command_line_or_printed_however_loud_the_log() 
 }
 
 #[test]
-fn what_is_refused_is_told_in_one_line() {
+fn a_refusal_is_printed_in_one_line() {
     let shell = Shell::with(&["ada", "bob"]);
     shell.prints_given("user add carol --email carol@example.org", PASSWORD);
     for (line, input, says) in [
@@ -258,7 +252,7 @@ fn what_is_refused_is_told_in_one_line() {
 }
 
 #[test]
-fn an_unknown_user_is_told_of_without_harm_to_the_terminal() {
+fn an_unknown_username_is_printed_without_control_characters() {
     let shell = Shell::with(&["ada"]);
     for line in [
         "user show nobody",
@@ -288,10 +282,10 @@ fn an_unknown_user_is_told_of_without_harm_to_the_terminal() {
 }
 
 #[tokio::test]
-async fn live_tokens_are_listed_and_revoked_and_dead_ones_forgotten() {
+async fn token_list_revoke_and_purge_handle_live_and_ended_tokens() {
     let shell = Shell::with(&["ada", "bob"]);
     let server = Server::start(shell.folder.path());
-    let token = token(&server, "ada").await;
+    let token = server.sign_in("ada").await;
     let [session] = shell.json("token list").try_into().unwrap();
     assert_eq!(
         (&session["username"], &session["userId"]),
@@ -318,7 +312,7 @@ async fn live_tokens_are_listed_and_revoked_and_dead_ones_forgotten() {
     assert!(!list.contains(&token));
 
     let create = r#"mutation { createAccessToken(input: { name: "laptop" }) { token } }"#;
-    let made = server.operation(create).basic("ada", PASSWORD).send().await;
+    let made = server.graphql(create).basic("ada", PASSWORD).send().await;
     let access = made.at("/data/createAccessToken/token").as_str().unwrap();
     let [_, listed] = shell.json("token list").try_into().unwrap();
     assert_eq!(
@@ -348,10 +342,10 @@ async fn live_tokens_are_listed_and_revoked_and_dead_ones_forgotten() {
 }
 
 #[tokio::test]
-async fn the_audit_trail_is_shown_newest_first_and_by_whom_and_what() {
+async fn the_audit_command_lists_events_newest_first_and_filters_them() {
     let shell = Shell::with(&["ada", "bob"]);
     let server = Server::start(shell.folder.path());
-    token(&server, "bob").await;
+    server.sign_in("bob").await;
     shell.prints("user disable bob");
     shell.prints("user delete bob --yes");
     let kinds = |line: &str| {
@@ -432,7 +426,7 @@ async fn the_audit_trail_is_shown_newest_first_and_by_whom_and_what() {
 }
 
 #[tokio::test]
-async fn long_lists_are_whole_and_may_be_cut_off_by_their_reader() {
+async fn long_lists_are_complete_and_a_closed_pipe_is_no_error() {
     let shell = Shell::with(&["ada"]);
     // A row for each number up to 2500, with a session, and an event for each.
     let rows = "WITH RECURSIVE n(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)";
@@ -491,7 +485,7 @@ async fn long_lists_are_whole_and_may_be_cut_off_by_their_reader() {
 }
 
 #[test]
-fn commands_show_few_flags_and_log_only_what_is_asked_for() {
+fn commands_have_few_flags_and_log_nothing_by_default() {
     let shell = Shell::with(&["ada"]);
     for line in ["user add", "user list", "token purge", "audit", "migrate"] {
         let help = succeed(&mut shell.command(&format!("{line} --help")));
@@ -509,7 +503,7 @@ fn commands_show_few_flags_and_log_only_what_is_asked_for() {
 }
 
 #[test]
-fn the_database_is_that_of_flag_or_environment_and_the_rest_of_the_environment() {
+fn the_database_url_comes_from_the_flag_or_the_environment() {
     let shell = Shell::without_database();
     let flag = "--database-url sqlite://flag.db";
     for line in [

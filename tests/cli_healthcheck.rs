@@ -30,7 +30,7 @@ fn port(listener: &TcpListener) -> String {
 }
 
 #[test]
-fn a_server_is_healthy_while_it_is_ready() {
+fn healthcheck_succeeds_while_the_server_is_ready() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Server::configured(folder.path(), |command| {
         command.env("HOST", "0.0.0.0");
@@ -47,7 +47,7 @@ fn a_server_is_healthy_while_it_is_ready() {
 }
 
 #[test]
-fn what_is_no_healthy_server_is_told() {
+fn healthcheck_prints_why_a_server_is_unhealthy() {
     for (answer, says) in [
         (
             "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
@@ -78,7 +78,7 @@ fn what_is_no_healthy_server_is_told() {
 }
 
 #[test]
-fn a_server_that_takes_connections_and_never_answers_is_not_waited_for() {
+fn healthcheck_does_not_wait_for_a_silent_server() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let complaint = complaint(&port(&silent));
     assert_eq!(complaint, " does not answer within 5 s\n");

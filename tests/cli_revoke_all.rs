@@ -6,31 +6,14 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, PASSWORD, Server, Shell, finish, once_heard, symbolon_on_sqlite, unthrottled,
+    Answer, Server, Shell, finish, once_heard, unconfigured_symbolon, unthrottled,
 };
 
 /// More than one transaction ends.
 const ACCOUNTS: usize = 130;
 
-async fn me(server: &Server, token: &str) -> Answer {
-    server
-        .operation("{ me { username } }")
-        .bearer(token)
-        .send()
-        .await
-}
-
-async fn session(server: &Server, name: &str) -> String {
-    let answer = Answer::of(server.sign_in(name)).await;
-    let token = answer.at("/token").as_str();
-    token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
-}
-
 async fn access(server: &Server, name: &str) -> String {
-    let create = r#"mutation { createAccessToken(input: { name: "laptop" }) { token } }"#;
-    let made = server.operation(create).basic(name, PASSWORD).send().await;
-    let token = made.at("/data/createAccessToken/token").as_str();
-    token.unwrap_or_else(|| panic!("{made:?}")).to_owned()
+    server.access_token(name, json!({ "name": "laptop" })).await
 }
 
 #[tokio::test]
@@ -53,7 +36,7 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
     for (number, name) in names.iter().enumerate() {
         // Some have both, some one, and some nothing.
         if number % 3 != 0 {
-            sessions.push(session(&server, name).await);
+            sessions.push(server.sign_in(name).await);
         }
         if number % 3 != 1 && number % 2 == 0 {
             accesses.push(access(&server, name).await);
@@ -61,13 +44,13 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
     }
     // They are cached.
     for token in sessions.iter().chain(&accesses) {
-        assert!(me(&server, token).await.at("/data/me/username").is_string());
+        assert!(server.me(token).await.at("/data/me/username").is_string());
     }
 
     let refused = shell.refusal("token revoke --all", "y\n");
     let says = "standard input is not a terminal; --yes revokes all tokens without a question";
     assert_eq!(refused, says);
-    assert!(me(&server, &sessions[0]).await.at("/data/me").is_object());
+    assert!(server.me(&sessions[0]).await.at("/data/me").is_object());
 
     let live = sessions.len() + accesses.len();
     let ended = shell.json("token revoke --all --yes");
@@ -75,7 +58,7 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
     let is_refused = |answer: &Answer| answer.at("/data/me").is_null();
     for (tokens, reason) in [(&sessions, "TOKEN_EXPIRED"), (&accesses, "TOKEN_INVALID")] {
         for token in tokens {
-            let answer = once_heard(async || me(&server, token).await, is_refused).await;
+            let answer = once_heard(async || server.me(token).await, is_refused).await;
             assert_eq!(answer.error(), ("UNAUTHENTICATED", reason));
         }
     }
@@ -90,12 +73,12 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
     // Again there is nothing to end, and new tokens are as good as ever.
     let again = shell.prints("token revoke --all --yes");
     assert_eq!(again, "live tokens of all users revoked: 0\n");
-    let token = session(&server, "user-1").await;
-    assert_eq!(me(&server, &token).await.at("/data/me/username"), "user-1");
+    let token = server.sign_in("user-1").await;
+    assert_eq!(server.me(&token).await.at("/data/me/username"), "user-1");
 }
 
 #[test]
-fn all_users_or_one_are_named() {
+fn token_revoke_requires_either_a_user_or_all() {
     let shell = Shell::with(&["ada"]);
     for line in [
         "token revoke",
@@ -107,42 +90,47 @@ fn all_users_or_one_are_named() {
     }
 }
 
-#[tokio::test]
-async fn a_restored_backup_revives_tokens_until_all_are_revoked() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = |line: &str| {
-        let (code, output, error) = finish(symbolon_on_sqlite(folder.path()).args(line.split(' ')));
-        assert_eq!(code, Some(0), "{line}: {error}");
-        output
-    };
-    let server = Server::on_sqlite(folder.path());
-    server.registration("ada").send().await;
-    let (token, laptop) = (session(&server, "ada").await, access(&server, "ada").await);
-    run("backup copy.db");
-    run("token revoke ada");
-    for token in [&token, &laptop] {
-        assert!(me(&server, token).await.at("/data/me").is_null());
-    }
-    drop(server);
-    let path = |name: &str| folder.path().join(name);
-    for name in ["symbolon.db-wal", "symbolon.db-shm"] {
-        let _ = fs::remove_file(path(name));
-    }
-    fs::rename(path("copy.db"), path("symbolon.db")).unwrap();
-    let server = Server::on_sqlite(folder.path());
-    for token in [&token, &laptop] {
-        assert!(me(&server, token).await.at("/data/me").is_object());
-    }
-    // Another key ends neither.
-    drop(server);
-    fs::remove_file(path("symbolon.db.key")).unwrap();
-    let server = Server::on_sqlite(folder.path());
-    for token in [&token, &laptop] {
-        assert!(me(&server, token).await.at("/data/me").is_object());
-    }
-    let output = run("token revoke --all --yes");
-    assert_eq!(output, "live tokens of all users revoked: 2\n");
-    for token in [&token, &laptop] {
-        assert!(me(&server, token).await.at("/data/me").is_null());
+mod sqlite {
+    use super::*;
+
+    #[tokio::test]
+    async fn revoke_all_ends_tokens_that_a_restored_backup_revived() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |line: &str| {
+            let (code, output, error) =
+                finish(unconfigured_symbolon(folder.path()).args(line.split(' ')));
+            assert_eq!(code, Some(0), "{line}: {error}");
+            output
+        };
+        let server = Server::on_sqlite(folder.path());
+        server.register("ada").await;
+        let (token, laptop) = (server.sign_in("ada").await, access(&server, "ada").await);
+        run("backup copy.db");
+        run("token revoke ada");
+        for token in [&token, &laptop] {
+            assert!(server.me(token).await.at("/data/me").is_null());
+        }
+        drop(server);
+        let path = |name: &str| folder.path().join(name);
+        for name in ["symbolon.db-wal", "symbolon.db-shm"] {
+            let _ = fs::remove_file(path(name));
+        }
+        fs::rename(path("copy.db"), path("symbolon.db")).unwrap();
+        let server = Server::on_sqlite(folder.path());
+        for token in [&token, &laptop] {
+            assert!(server.me(token).await.at("/data/me").is_object());
+        }
+        // Another key ends neither.
+        drop(server);
+        fs::remove_file(path("symbolon.db.key")).unwrap();
+        let server = Server::on_sqlite(folder.path());
+        for token in [&token, &laptop] {
+            assert!(server.me(token).await.at("/data/me").is_object());
+        }
+        let output = run("token revoke --all --yes");
+        assert_eq!(output, "live tokens of all users revoked: 2\n");
+        for token in [&token, &laptop] {
+            assert!(server.me(token).await.at("/data/me").is_null());
+        }
     }
 }

@@ -84,7 +84,7 @@ impl Terminal {
 
 #[tokio::test]
 #[ignore = "needs script(1)"]
-async fn a_password_is_typed_twice_on_a_terminal_and_not_shown() {
+async fn a_password_is_entered_twice_without_echo() {
     let shell = Shell::with(&["root"]);
     for (again, says, accounts) in [
         (
@@ -109,7 +109,7 @@ async fn a_password_is_typed_twice_on_a_terminal_and_not_shown() {
 
 #[tokio::test]
 #[ignore = "needs script(1)"]
-async fn whoever_deletes_on_a_terminal_is_asked() {
+async fn user_delete_asks_for_confirmation() {
     let shell = Shell::with(&["root", "ada"]);
     for (answer, says) in [
         ("", "symbolon: nothing is deleted\r\nended with 1\r\n"),
@@ -128,7 +128,7 @@ async fn whoever_deletes_on_a_terminal_is_asked() {
 
 #[tokio::test]
 #[ignore = "needs script(1)"]
-async fn to_revoke_all_tokens_on_a_terminal_takes_a_yes() {
+async fn token_revoke_all_asks_for_confirmation() {
     let shell = Shell::with(&["root"]);
     for (answer, says) in [
         ("", "symbolon: no token is revoked\r\nended with 1\r\n"),

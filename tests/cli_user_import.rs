@@ -44,7 +44,7 @@ async fn signs_in(server: &Server, username: &str, password: &str) -> bool {
 const HASHES: &str = include_str!("hashes.csv");
 
 #[tokio::test]
-async fn users_of_any_hash_sign_in_and_get_one_of_ours() {
+async fn imported_users_sign_in_and_their_hashes_become_argon2id() {
     let folder = with_database();
     fs::write(folder.path().join("users.csv"), HASHES).unwrap();
     let (code, output, error) = import(folder.path(), &["users.csv"]);
@@ -71,7 +71,7 @@ async fn users_of_any_hash_sign_in_and_get_one_of_ours() {
 }
 
 #[tokio::test]
-async fn plain_passwords_are_hashed() {
+async fn plain_passwords_are_hashed_by_the_import() {
     let folder = with_database();
     let file =
         "username,email,password\nada,ada@example.org,\"a, \"\"quoted\"\" one\"\nbob,,tiny\n";
@@ -91,7 +91,7 @@ async fn plain_passwords_are_hashed() {
 }
 
 #[test]
-fn it_can_simply_be_run_again() {
+fn a_repeated_import_changes_nothing() {
     let folder = with_database();
     let mut file = "password,username\ncorrect horse,ada\ncorrect horse,bob\n".to_owned();
     let path = folder.path().join("users.csv");
@@ -127,7 +127,7 @@ zoe,correct horse,,,29
 ";
 
 #[test]
-fn each_bad_row_is_told_by_its_line_and_the_good_ones_are_kept() {
+fn invalid_rows_are_reported_by_line_and_valid_rows_are_imported() {
     let folder = with_database();
     fs::write(folder.path().join("users.csv"), BAD_ROWS).unwrap();
     for (arguments, added) in [(vec!["users.csv", "--dry-run"], 0), (vec!["users.csv"], 2)] {
@@ -153,7 +153,7 @@ fn each_bad_row_is_told_by_its_line_and_the_good_ones_are_kept() {
 }
 
 #[test]
-fn scripts_read_the_same_as_json() {
+fn the_import_reports_in_json() {
     let folder = with_database();
     fs::write(
         folder.path().join("users.csv"),
@@ -179,7 +179,7 @@ fn scripts_read_the_same_as_json() {
 }
 
 #[test]
-fn a_file_that_is_neither_is_told_and_changes_nothing() {
+fn a_file_of_another_format_is_refused() {
     let folder = with_database();
     let sqlite = "SQLite format 3\0 and nothing more of it";
     for (name, content) in [
@@ -199,7 +199,7 @@ fn a_file_that_is_neither_is_told_and_changes_nothing() {
 }
 
 #[test]
-fn many_users_are_taken_over_with_plain_lines_where_nobody_watches() {
+fn the_progress_is_printed_as_plain_lines_without_a_terminal() {
     let folder = with_database();
     let hash = HASHES.lines().nth(1).unwrap().split_once(',').unwrap().1;
     let rows: String = (0..20_500)

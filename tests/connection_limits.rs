@@ -113,7 +113,7 @@ fn assert_timed_out(answer: &str) {
 }
 
 #[tokio::test]
-async fn who_is_slow_has_as_long_as_is_configured() {
+async fn a_slow_request_is_ended_after_the_configured_time() {
     let (_folder, server) = configured(&[("SYMBOLON_READ_TIMEOUT", "3")]);
     let (head, body) = (Slow::head(&server).await, Slow::body(&server).await);
     let both = async { tokio::join!(head.end(), body.end()) };
@@ -140,7 +140,7 @@ fn allow_open_files(wanted: u64) {
 }
 
 #[tokio::test]
-async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
+async fn a_thousand_slow_clients_do_not_block_others() {
     // For this program and, by inheritance, the server.
     allow_open_files(2_000);
     let (_folder, server) = configured(&[
@@ -164,18 +164,11 @@ async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
     while !shown_out.is_finished() {
         let name = format!("ada{rounds}");
         let one_by_one = async {
-            let registered = server.registration(&name).send().await;
-            assert_eq!(registered.status, 200);
-            assert!(registered.at("/data/createUser/user/id").is_string());
-            let signed_in = Answer::of(server.sign_in(&name)).await;
-            let token = signed_in.at("/token").as_str().unwrap();
-            let me = server
-                .operation("{ me { username } }")
-                .bearer(token)
-                .send()
-                .await;
+            server.register(&name).await;
+            let token = server.sign_in(&name).await;
+            let me = server.me(&token).await;
             assert_eq!(me.at("/data/me/username"), name.as_str());
-            let typename = server.operation("{ __typename }").send().await;
+            let typename = server.graphql("{ __typename }").send().await;
             assert_eq!(typename.at("/data/__typename"), "Query");
         };
         timeout(Duration::from_secs(5), one_by_one).await.unwrap();
@@ -196,7 +189,7 @@ async fn a_thousand_slow_clients_are_shown_out_and_hinder_nobody() {
 }
 
 #[test]
-fn a_crowd_that_comes_at_once_waits_its_turn() {
+fn concurrent_connections_beyond_the_limit_wait() {
     allow_open_files(2_000);
     let (_folder, server) = configured(&[
         ("SYMBOLON_THROTTLE", "off"),
@@ -224,7 +217,7 @@ fn a_crowd_that_comes_at_once_waits_its_turn() {
 }
 
 #[test]
-fn a_connection_serves_one_request_after_the_other() {
+fn a_connection_serves_several_requests_in_order() {
     let (_folder, server) = configured(&[]);
     let mut stream = connect(&server);
     for _ in 0..3 {
@@ -253,7 +246,7 @@ fn in_chunks(body: &str) -> String {
 }
 
 #[tokio::test]
-async fn who_sends_a_megabyte_before_reading_reads_that_it_is_too_large() {
+async fn a_client_that_writes_a_large_body_first_receives_413() {
     let (_folder, server) = configured(&[]);
     let body = format!("{}{TYPENAME}", " ".repeat(1024 * 1024));
     for request in [with_length(&body), in_chunks(&body)] {
@@ -276,7 +269,7 @@ async fn who_sends_a_megabyte_before_reading_reads_that_it_is_too_large() {
 }
 
 #[test]
-fn a_body_may_be_as_large_as_is_configured_and_not_a_byte_larger() {
+fn the_body_limit_is_exact_to_the_byte() {
     let (_folder, server) = configured(&[("SYMBOLON_BODY_LIMIT", "1000")]);
     for (size, status) in [(1000, "HTTP/1.1 200 "), (1001, "HTTP/1.1 413 ")] {
         let body = format!("{TYPENAME}{}", " ".repeat(size - TYPENAME.len()));
@@ -290,7 +283,7 @@ fn a_body_may_be_as_large_as_is_configured_and_not_a_byte_larger() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_long_and_what_is_no_http_are_refused_and_the_server_goes_on() {
+async fn oversized_headers_and_invalid_http_are_refused() {
     let (_folder, server) = configured(&[]);
     let long = format!("{HEAD}X-Long: {}\r\n\r\n", "x".repeat(64 * 1024));
     // The greeting of a client that speaks TLS.
@@ -308,13 +301,13 @@ async fn a_head_that_is_too_long_and_what_is_no_http_are_refused_and_the_server_
         stream.write_all(request).unwrap();
         let answer = rest(stream);
         assert!(answer.starts_with(status), "{answer}");
-        let typename = server.operation("{ __typename }").send().await;
+        let typename = server.graphql("{ __typename }").send().await;
         assert_eq!(typename.at("/data/__typename"), "Query");
     }
 }
 
 #[test]
-fn one_connection_too_many_waits_until_another_ends() {
+fn a_connection_beyond_the_limit_waits_for_a_free_place() {
     let settings = [
         ("SYMBOLON_MAX_CONNECTIONS", "5"),
         // Its clients are not counted as one.
@@ -349,7 +342,7 @@ fn one_connection_too_many_waits_until_another_ends() {
 }
 
 #[test]
-fn who_stops_reading_is_shown_out() {
+fn a_client_that_stops_reading_is_disconnected() {
     let settings = [
         ("SYMBOLON_MAX_CONNECTIONS", "1"),
         ("SYMBOLON_READ_TIMEOUT", "1"),
@@ -388,20 +381,20 @@ const COSTLY: [(&str, &str); 2] = [
 ];
 
 #[tokio::test]
-async fn what_a_client_asked_for_is_done_even_if_it_hangs_up() {
+async fn a_mutation_completes_although_its_client_disconnects() {
     let (_folder, server) = configured(&COSTLY);
     let mut stream = connect(&server);
     stream.write_all(registration("ada").as_bytes()).unwrap();
     drop(stream);
     eventually("the account is there", async || {
-        let answer = Answer::of(server.sign_in("ada")).await;
+        let answer = Answer::of(server.post_tokens("ada")).await;
         answer.at("/token").is_string().then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_client_that_closes_its_side_only_is_answered() {
+async fn a_half_closed_connection_receives_its_response() {
     let (_folder, server) = configured(&COSTLY);
     let mut stream = connect(&server);
     stream.write_all(registration("ada").as_bytes()).unwrap();
@@ -412,7 +405,7 @@ async fn a_client_that_closes_its_side_only_is_answered() {
 }
 
 #[tokio::test]
-async fn the_time_limit_ends_the_waiting_and_not_the_work() {
+async fn a_request_timeout_does_not_cancel_the_mutation() {
     // The most that is allowed: 256 MiB, sixteen times.
     let (folder, server) = configured(&[
         ("SYMBOLON_REQUEST_TIMEOUT", "1"),
@@ -445,7 +438,7 @@ async fn client(server: &Server, forwarded: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn the_client_is_the_last_hop_that_no_trusted_proxy_is() {
+async fn the_client_address_is_the_last_hop_that_is_not_a_trusted_proxy() {
     let (_folder, server) = configured(&[
         ("SYMBOLON_LOG_FORMAT", "json"),
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.0/8,2001:db8::7"),
@@ -469,7 +462,7 @@ async fn the_client_is_the_last_hop_that_no_trusted_proxy_is() {
 }
 
 #[tokio::test]
-async fn without_a_trusted_proxy_the_client_is_who_connected() {
+async fn the_client_address_is_the_peer_without_a_trusted_proxy() {
     let (_folder, server) = configured(&[("SYMBOLON_LOG_FORMAT", "json")]);
     for forwarded in [&[][..], &["203.0.113.7"], &["203.0.113.7, 127.0.0.1"]] {
         assert_eq!(client(&server, forwarded).await, "127.0.0.1");
@@ -477,7 +470,7 @@ async fn without_a_trusted_proxy_the_client_is_who_connected() {
 }
 
 #[tokio::test]
-async fn a_forwarded_address_is_a_node_whatever_the_client_wrote_before_it() {
+async fn a_forwarded_address_is_parsed_from_the_end_of_the_header() {
     let (_folder, server) = configured(&[
         ("SYMBOLON_LOG_FORMAT", "json"),
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"),
@@ -511,7 +504,7 @@ async fn a_forwarded_address_is_a_node_whatever_the_client_wrote_before_it() {
 }
 
 #[tokio::test]
-async fn a_forwarded_address_from_an_untrusted_peer_is_one_warning() {
+async fn a_forwarded_address_from_an_untrusted_peer_is_logged_once() {
     let (_folder, server) = configured(&[("SYMBOLON_TRUSTED_PROXIES", "10.0.0.0/8")]);
     let warnings = |log: &str| log.matches("SYMBOLON_TRUSTED_PROXIES").count();
     Answer::of(server.request(Method::GET, "/healthz")).await;
@@ -561,7 +554,7 @@ async fn health(stream: &mut tokio::net::TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn an_address_has_a_share_of_the_connections() {
+async fn an_address_uses_at_most_its_share_of_the_connections() {
     let (_folder, server) = configured(&[
         ("SYMBOLON_MAX_CONNECTIONS", "16"),
         // None of them ends by itself.
@@ -612,7 +605,7 @@ fn unread_bytes(server: &Server) -> u64 {
 }
 
 #[tokio::test]
-async fn incomplete_bodies_have_a_budget_of_memory_and_small_requests_need_none() {
+async fn incomplete_bodies_share_a_memory_budget_and_small_requests_are_exempt() {
     let (_folder, server) = configured(&[
         // Memory for 16 bodies.
         ("SYMBOLON_BODY_LIMIT", "4100000"),

@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::json;
 
-use crate::support::{Answer, Operation, PASSWORD, TestApp};
+use crate::support::{Answer, GraphqlRequest, PASSWORD, TestApp};
 
 const LISTED: &str = "https://app.example.org";
 /// Origins that are not [`LISTED`], however much some look like it.
@@ -54,7 +54,7 @@ fn requests(app: &TestApp) -> Vec<RequestBuilder> {
 }
 
 #[tokio::test]
-async fn unless_configured_no_other_origin_is_let_in() {
+async fn other_origins_are_refused_by_default() {
     let app = TestApp::start().await;
     for origin in [LISTED, "https://evil.example", "null", app.base.as_str()] {
         for request in requests(&app) {
@@ -70,7 +70,7 @@ async fn unless_configured_no_other_origin_is_let_in() {
 }
 
 #[tokio::test]
-async fn pages_of_a_listed_origin_may_read_every_answer() {
+async fn a_listed_origin_may_read_every_response() {
     let app = with_origin_listed().await;
     for request in requests(&app) {
         let answer = Answer::of(request.header("origin", LISTED)).await;
@@ -85,7 +85,7 @@ async fn pages_of_a_listed_origin_may_read_every_answer() {
 }
 
 #[tokio::test]
-async fn what_only_looks_like_a_listed_origin_is_another_one() {
+async fn an_origin_similar_to_a_listed_one_is_refused() {
     let app = with_origin_listed().await;
     for origin in OTHERS {
         for request in requests(&app) {
@@ -96,7 +96,7 @@ async fn what_only_looks_like_a_listed_origin_is_another_one() {
 }
 
 #[tokio::test]
-async fn every_answer_says_that_another_origin_gets_another_one() {
+async fn every_response_varies_by_origin() {
     let app = with_origin_listed().await;
     for origin in [None, Some(LISTED), Some("https://evil.example")] {
         for request in requests(&app) {
@@ -120,7 +120,7 @@ fn preflight(app: &TestApp, path: &str, method: &str, origin: &str) -> RequestBu
 }
 
 #[tokio::test]
-async fn a_preflight_is_answered_without_credentials() {
+async fn a_preflight_request_needs_no_credentials() {
     let app = with_origin_listed().await;
     for (path, method) in [
         ("/graphql", "POST"),
@@ -163,7 +163,7 @@ async fn a_preflight_is_answered_without_credentials() {
 }
 
 #[tokio::test]
-async fn without_a_list_a_preflight_allows_nobody() {
+async fn a_preflight_request_allows_no_origin_by_default() {
     let app = TestApp::start().await;
     for path in ["/graphql", "/tokens"] {
         let answer = Answer::of(preflight(&app, path, "POST", LISTED)).await;
@@ -172,8 +172,8 @@ async fn without_a_list_a_preflight_allows_nobody() {
 }
 
 /// A registration that a page asks for, as a browser describes it.
-fn registration(app: &TestApp, username: &str, headers: &[(&str, &str)]) -> Operation {
-    let operation = app.operation_with(
+fn registration(app: &TestApp, username: &str, headers: &[(&str, &str)]) -> GraphqlRequest {
+    let operation = app.graphql_with(
         "mutation($n: String!, $p: String!) {
             createUser(input: { username: $n, password: $p }) { user { username } }
         }",
@@ -185,7 +185,7 @@ fn registration(app: &TestApp, username: &str, headers: &[(&str, &str)]) -> Oper
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_changes_nothing() {
+async fn a_cross_site_request_changes_nothing() {
     for app in [TestApp::start().await, with_origin_listed().await] {
         app.register("ada").await;
         let token = app.sign_in("ada").await;
@@ -220,7 +220,7 @@ async fn a_page_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_gets_no_token() {
+async fn a_cross_origin_request_gets_no_token() {
     let app = with_origin_listed().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -268,12 +268,12 @@ async fn a_page_of_another_origin_gets_no_token() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_may_ask_what_anybody_may() {
+async fn a_cross_site_request_may_read_public_fields() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
     let answer = app
-        .operation("{ me { username } }")
+        .graphql("{ me { username } }")
         .bearer(&token)
         .header("sec-fetch-site", b"cross-site")
         .header("origin", b"https://other.example")
@@ -287,7 +287,7 @@ async fn a_page_of_another_site_may_ask_what_anybody_may() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_listed_origin_may_change_things() {
+async fn a_listed_origin_may_send_mutations() {
     let app = with_origin_listed().await;
     let headers = [("sec-fetch-site", "cross-site"), ("origin", LISTED)];
     let answer = registration(&app, "ada", &headers).send().await;
@@ -303,7 +303,7 @@ async fn a_page_of_a_listed_origin_may_change_things() {
 }
 
 #[tokio::test]
-async fn pages_of_our_own_and_what_is_no_page_may_change_things() {
+async fn same_origin_requests_and_non_browser_clients_may_send_mutations() {
     for app in [TestApp::start().await, with_origin_listed().await] {
         let origin = app.base.as_str();
         for (username, headers) in [
@@ -330,11 +330,11 @@ async fn pages_of_our_own_and_what_is_no_page_may_change_things() {
 }
 
 #[tokio::test]
-async fn an_origin_of_any_bytes_does_no_harm() {
+async fn an_origin_header_of_any_bytes_is_handled() {
     for app in [TestApp::start().await, with_origin_listed().await] {
         for origin in [&b"https://\xe9.example"[..], b"\xff\xfe", b"", b" "] {
             let answer = app
-                .operation("{ __typename }")
+                .graphql("{ __typename }")
                 .header("origin", origin)
                 .send()
                 .await;
@@ -345,7 +345,7 @@ async fn an_origin_of_any_bytes_does_no_harm() {
 }
 
 #[tokio::test]
-async fn what_a_form_can_send_is_not_taken() {
+async fn content_types_of_html_forms_are_refused() {
     let app = TestApp::start().await;
     let mutation = format!(
         r#"mutation {{ createUser(input: {{username: "ada", password: "{PASSWORD}"}}) {{ user {{ id }} }} }}"#
@@ -377,7 +377,7 @@ fn in_url(app: &TestApp, parameters: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn what_a_link_can_hold_changes_nothing() {
+async fn a_get_request_runs_no_mutation() {
     let app = TestApp::start().await;
     let mutation = format!(
         r#"mutation M {{ createUser(input: {{username: "ada", password: "{PASSWORD}"}}) {{ user {{ id }} }} }}"#
@@ -402,14 +402,14 @@ async fn what_a_link_can_hold_changes_nothing() {
 }
 
 #[tokio::test]
-async fn answers_are_not_kept_nor_taken_for_something_else() {
+async fn responses_forbid_caching_and_content_sniffing() {
     for app in [TestApp::start().await, with_origin_listed().await] {
         for request in requests(&app) {
             let answer = Answer::of(request).await;
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
         }
         for document in ["{ __typename }", "{ me { id } }", "{ nothing }", "{"] {
-            let answer = app.operation(document).send().await;
+            let answer = app.graphql(document).send().await;
             assert_eq!(answer.header("cache-control"), "no-store", "{document}");
             let vary = values(&answer, "vary");
             assert!(vary.contains(&"accept".to_owned()), "{vary:?}");

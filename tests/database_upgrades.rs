@@ -115,7 +115,7 @@ impl Fixture {
         ] {
             let recorded = &self.expected[name];
             let query = recorded["query"].as_str().unwrap();
-            let answer = app.operation(query).bearer(self.text("admin_token"));
+            let answer = app.graphql(query).bearer(self.text("admin_token"));
             let answer = answer.send().await;
             let nodes = recorded["nodes"].as_array().unwrap();
             let found = answer.at(pointer).as_array();
@@ -146,7 +146,7 @@ async fn check_token(app: &TestApp, recorded: &Value) {
 
 async fn attempt(app: &TestApp, recorded: &Value) -> Answer {
     let text = |name: &str| recorded[name].as_str().unwrap();
-    let mut operation = app.operation(SIGN_IN);
+    let mut operation = app.graphql(SIGN_IN);
     if let Some(address) = recorded["address"].as_str() {
         operation = operation.header("x-forwarded-for", address.as_bytes());
     }
@@ -383,7 +383,7 @@ async fn a_database_of_an_earlier_version_gives_the_same_answers() {
 /// Prints a table for `scripts/migration-kills`.
 #[tokio::test]
 #[ignore = "needs strace, which scripts/test installs"]
-async fn a_migration_that_is_killed_half_way_is_made_at_the_next_start() {
+async fn a_migration_that_is_killed_is_completed_at_the_next_start() {
     let most = std::env::var("SYMBOLON_TEST_KILLS").ok();
     let most = most.map(|count| count.parse::<usize>().unwrap());
     let whole = whole().await;

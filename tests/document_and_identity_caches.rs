@@ -26,12 +26,12 @@ use crate::support::{
 };
 
 async fn ask(app: &TestApp, token: &str, document: &str, variables: Value) -> Answer {
-    let operation = app.operation_with(document, &variables);
+    let operation = app.graphql_with(document, &variables);
     operation.bearer(token).send().await
 }
 
 #[tokio::test]
-async fn a_known_document_is_answered_to_each_who_asks() {
+async fn a_cached_document_is_executed_for_each_caller() {
     let app = TestApp::start().await;
     let (mut tokens, mut names) = (Vec::new(), Vec::new());
     for name in ["ada", "bob", "eve"] {
@@ -54,7 +54,7 @@ async fn a_known_document_is_answered_to_each_who_asks() {
             }
         }
         for document in [document, "{ me { username } }"] {
-            let nobody = app.operation(document).send().await;
+            let nobody = app.graphql(document).send().await;
             assert_eq!(nobody.at("/data"), &Value::Null);
             let code = nobody.at("/errors/0/extensions/code");
             assert_eq!(code, "UNAUTHENTICATED", "{nobody:?}");
@@ -63,7 +63,7 @@ async fn a_known_document_is_answered_to_each_who_asks() {
 }
 
 #[tokio::test]
-async fn one_text_with_several_operations_is_a_document_for_each() {
+async fn each_operation_of_a_text_is_cached_separately() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -89,7 +89,7 @@ async fn one_text_with_several_operations_is_a_document_for_each() {
 }
 
 #[tokio::test]
-async fn directives_follow_the_variables_of_each_request() {
+async fn skip_and_include_follow_the_variables_of_each_request() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -117,7 +117,7 @@ async fn directives_follow_the_variables_of_each_request() {
 }
 
 #[tokio::test]
-async fn what_a_document_costs_follows_the_variables_of_each_request() {
+async fn the_cost_of_a_cached_document_follows_the_variables_of_each_request() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -138,14 +138,14 @@ async fn what_a_document_costs_follows_the_variables_of_each_request() {
 }
 
 #[tokio::test]
-async fn a_known_document_does_nothing_before_its_variables_fit() {
+async fn variables_are_validated_before_a_cached_document_is_executed() {
     let app = TestApp::start().await;
     let document = "mutation($name: String!, $password: String!, $life: Int) {
         createUser(input: { username: $name, password: $password }) { user { id } }
         createToken(expiresIn: $life) { token } }";
     let send = async |name: &str, life: Value| {
         let variables = json!({ "name": name, "password": PASSWORD, "life": life });
-        let operation = app.operation_with(document, &variables);
+        let operation = app.graphql_with(document, &variables);
         operation.basic("ada", PASSWORD).send().await
     };
     app.register("ada").await;
@@ -172,7 +172,7 @@ async fn a_known_document_does_nothing_before_its_variables_fit() {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_refused_again() {
+async fn a_refused_document_is_refused_again() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -263,7 +263,7 @@ impl Wishes {
 struct Query(symbolon::Query, Wishes);
 
 #[tokio::test]
-async fn values_of_an_embedders_types_are_checked_with_each_request() {
+async fn values_of_custom_scalars_are_validated_in_each_request() {
     let app = TestApp::serving(
         |_| {},
         |symbolon| {
@@ -375,7 +375,7 @@ impl Notices {
 struct Board(symbolon::Query, Notices);
 
 #[tokio::test]
-async fn what_an_embedder_adds_to_the_schema_works_with_known_documents_too() {
+async fn schema_extensions_of_an_embedder_work_with_cached_documents() {
     for extended in [true, false] {
         let executions = Executions::default();
         let app = TestApp::serving(
@@ -411,7 +411,7 @@ async fn what_an_embedder_adds_to_the_schema_works_with_known_documents_too() {
                 ),
             ] {
                 let answer = app
-                    .operation_with(document, &json!({ "f": false }))
+                    .graphql_with(document, &json!({ "f": false }))
                     .send()
                     .await;
                 assert_eq!(answer.at("/data/notice"), notice, "{answer:?}");
@@ -453,18 +453,18 @@ fn small(folder: &std::path::Path) -> (Server, u16) {
 const MEBIBYTE: u64 = 1024 * 1024;
 
 #[tokio::test]
-async fn documents_take_no_more_than_they_may() {
+async fn the_document_cache_stays_within_its_size() {
     let folder = tempfile::tempdir().unwrap();
     let (server, port) = small(folder.path());
     assert_eq!(cache_bytes(port, "documents").await, 0);
-    let refused = server.operation("{ nothing }").send().await;
+    let refused = server.graphql("{ nothing }").send().await;
     assert_eq!(refused.error().0, "GRAPHQL_VALIDATION_FAILED");
     assert_eq!(cache_bytes(port, "documents").await, 0);
     let mut most = 0;
     for batch in 0..20 {
         let documents = (0..50).map(|n| format!("{{ a{batch}b{n}: __typename }}"));
         let documents: Vec<_> = documents.collect();
-        let sent = documents.iter().map(|text| server.operation(text).send());
+        let sent = documents.iter().map(|text| server.graphql(text).send());
         for answer in join_all(sent).await {
             assert_eq!(answer.at("/errors"), &Value::Null);
         }
@@ -474,38 +474,37 @@ async fn documents_take_no_more_than_they_may() {
 }
 
 #[tokio::test]
-async fn identities_take_no_more_than_they_may() {
+async fn the_identity_cache_stays_within_its_size() {
     let folder = tempfile::tempdir().unwrap();
     let (server, port) = small(folder.path());
-    server.registration("ada").send().await;
-    let session = Answer::of(server.sign_in("ada")).await;
-    let session = session.at("/token").as_str().unwrap();
-    let me = async |token: &str| {
-        let operation = server.operation("{ me { username } }");
-        operation.bearer(token).send().await
-    };
+    server.register("ada").await;
+    let session = server.sign_in("ada").await;
     assert_eq!(cache_bytes(port, "identities").await, 0);
-    assert_eq!(me("nobody").await.error().1, "TOKEN_INVALID");
+    assert_eq!(server.me("nobody").await.error().1, "TOKEN_INVALID");
     assert_eq!(cache_bytes(port, "identities").await, 0);
-    me(session).await;
+    server.me(&session).await;
     let one = cache_bytes(port, "identities").await;
     assert!((200..2000).contains(&one), "{one}");
-    me(session).await;
+    server.me(&session).await;
     assert_eq!(cache_bytes(port, "identities").await, one);
     // Each with 32 scopes of 64 characters: some hundred fill the cache, and an account has 50.
     let scopes: Vec<_> = (0..32).map(|n| format!("{n:064}")).collect();
     let mut most = 0;
     for owner in 0..10 {
         let name = format!("owner{owner}");
-        server.registration(&name).send().await;
+        server.register(&name).await;
         for number in 0..50 {
             let body = json!({
                 "query": "mutation($n: String!, $s: [String!]!) { createAccessToken(input: { name: $n, scopes: $s }) { token } }",
                 "variables": { "n": format!("n{number}"), "s": scopes },
             });
-            let made = server.post(&body).basic(&name, PASSWORD).send().await;
+            let made = server
+                .graphql_body(&body)
+                .basic(&name, PASSWORD)
+                .send()
+                .await;
             let token = made.at("/data/createAccessToken/token").as_str().unwrap();
-            assert_eq!(me(token).await.at("/data/me/username"), &json!(name));
+            assert_eq!(server.me(token).await.at("/data/me/username"), &json!(name));
         }
         most = most.max(cache_bytes(port, "identities").await);
     }
@@ -513,7 +512,7 @@ async fn identities_take_no_more_than_they_may() {
 }
 
 #[tokio::test]
-async fn without_caches_all_is_as_with_them() {
+async fn disabled_caches_do_not_change_responses() {
     let app = TestApp::configured(|config| {
         config.identity_cache = 0;
         config.document_cache = 0;
@@ -530,7 +529,7 @@ async fn without_caches_all_is_as_with_them() {
 }
 
 #[tokio::test]
-async fn no_request_that_begins_after_a_revocation_is_let_in_however_many_are_under_way() {
+async fn no_request_that_begins_after_a_revocation_is_accepted_under_load() {
     const CLIENTS: usize = 16;
     let app = TestApp::unthrottled().await;
     app.register("ada").await;
@@ -565,7 +564,7 @@ async fn no_request_that_begins_after_a_revocation_is_let_in_however_many_are_un
 }
 
 #[tokio::test]
-async fn two_servers_on_one_database_know_at_once_what_the_other_ended() {
+async fn two_servers_on_one_database_refuse_tokens_that_the_other_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();
     let one = Server::configured(folder.path(), unthrottled);
@@ -573,9 +572,9 @@ async fn two_servers_on_one_database_know_at_once_what_the_other_ended() {
         unthrottled(command);
         command.env("DATABASE_URL", database_url(folder.path(), "symbolon.db"));
     });
-    one.registration("ada").send().await;
+    one.register("ada").await;
     let me = async |server: &Server, token: &str| {
-        let operation = server.operation("{ me { username email } }");
+        let operation = server.graphql("{ me { username email } }");
         operation.bearer(token).send().await
     };
     for round in 0..20 {
@@ -584,35 +583,33 @@ async fn two_servers_on_one_database_know_at_once_what_the_other_ended() {
         } else {
             (&two, &one)
         };
-        let token = Answer::of(here.sign_in("ada")).await;
-        let token = token.at("/token").as_str().unwrap();
+        let token = here.sign_in("ada").await;
         for server in [here, there, here, there] {
-            let answer = me(server, token).await;
+            let answer = me(server, &token).await;
             assert_eq!(answer.at("/data/me/username"), "ada", "{answer:?}");
         }
         let email = format!("ada{round}@example.org");
         let change = format!(
             r#"mutation {{ updateUser(input: {{ email: "{email}" }}) {{ user {{ id }} }} }}"#
         );
-        let change = here.operation(&change).basic("ada", PASSWORD);
+        let change = here.graphql(&change).basic("ada", PASSWORD);
         let changed = change.send().await;
         assert_eq!(changed.at("/errors"), &Value::Null, "{changed:?}");
-        let ask = async || me(there, token).await;
+        let ask = async || me(there, &token).await;
         let there_knows = |answer: &Answer| answer.at("/data/me/email") == &json!(email);
         let answer = once_heard(ask, there_knows).await;
         assert_eq!(answer.at("/data/me/email"), &json!(email));
-        let revoke = here.operation("mutation { revokeToken }");
-        let revoked = revoke.bearer(token).send().await;
+        let revoked = here.revoke(&token).await;
         assert_eq!(revoked.at("/data/revokeToken"), true);
-        assert_eq!(me(here, token).await.error().1, "TOKEN_EXPIRED");
+        assert_eq!(me(here, &token).await.error().1, "TOKEN_EXPIRED");
         let refused = |answer: &Answer| answer.at("/data") == &Value::Null;
-        let answer = once_heard(async || me(there, token).await, refused).await;
+        let answer = once_heard(async || me(there, &token).await, refused).await;
         assert_eq!(answer.error().1, "TOKEN_EXPIRED");
     }
 }
 
 #[tokio::test]
-async fn a_remembered_token_ends_with_its_time_and_a_clock_set_back_revives_nothing() {
+async fn a_cached_token_expires_and_a_clock_set_back_does_not_revive_it() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -628,7 +625,7 @@ async fn a_remembered_token_ends_with_its_time_and_a_clock_set_back_revives_noth
 }
 
 #[tokio::test]
-async fn a_change_of_one_account_leaves_the_others_as_they_are() {
+async fn a_change_of_one_user_keeps_the_cached_identities_of_others() {
     let app = Arc::new(TestApp::unthrottled().await);
     let mut tokens = Vec::new();
     for name in ["ada", "bob", "eve"] {
@@ -657,18 +654,15 @@ async fn change_silently(folder: &std::path::Path, sql: &str) {
 }
 
 #[tokio::test]
-async fn an_answer_that_a_token_or_an_account_has_ended_already_agrees_with_the_cache() {
+async fn an_already_ended_refusal_agrees_with_the_identity_cache() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), unthrottled);
     for name in ["root", "ada"] {
-        server.registration(name).send().await;
+        server.register(name).await;
     }
     let promote = "UPDATE symbolon_user SET role = 'admin' WHERE id = 1";
     change_silently(folder.path(), promote).await;
-    let token_of = async |name: &str| {
-        let answer = Answer::of(server.sign_in(name)).await;
-        answer.at("/token").as_str().unwrap().to_owned()
-    };
+    let token_of = async |name: &str| server.sign_in(name).await;
     let root = token_of("root").await;
     let end_session = "UPDATE symbolon_user SET token_nonce = NULL, \
         token_expiration = token_expiration - 90000000 WHERE id = 2";
@@ -689,18 +683,14 @@ async fn an_answer_that_a_token_or_an_account_has_ended_already_agrees_with_the_
     ] {
         let token = token_of("ada").await;
         for _ in 0..3 {
-            let me = server.operation("{ me { id } }").bearer(&token);
+            let me = server.graphql("{ me { id } }").bearer(&token);
             assert_eq!(me.send().await.at("/data/me/id"), "2");
         }
         change_silently(folder.path(), change).await;
-        let mutation = server.operation(&format!("mutation {{ {operation} }}"));
+        let mutation = server.graphql(&format!("mutation {{ {operation} }}"));
         let by = if is_own { &token } else { &root };
         mutation.bearer(by).send().await;
-        let me = server
-            .operation("{ me { id } }")
-            .bearer(&token)
-            .send()
-            .await;
+        let me = server.graphql("{ me { id } }").bearer(&token).send().await;
         assert_eq!(me.at("/data"), &Value::Null, "after {operation}: {me:?}");
         let enable = "UPDATE symbolon_user SET disabled_at = NULL WHERE id = 2";
         change_silently(folder.path(), enable).await;

@@ -37,7 +37,7 @@ fn full_introspection() -> String {
 #[tokio::test]
 async fn the_introspection_of_tools_passes() {
     let app = TestApp::start().await;
-    let answer = app.operation(&full_introspection()).send().await;
+    let answer = app.graphql(&full_introspection()).send().await;
     assert_eq!(answer.at("/errors"), &Value::Null, "{answer:?}");
     let types = answer.at("/data/__schema/types").as_array().unwrap();
     assert!(
@@ -48,7 +48,7 @@ async fn the_introspection_of_tools_passes() {
 }
 
 #[tokio::test]
-async fn introspection_that_goes_from_type_to_type_is_refused() {
+async fn nested_introspection_is_refused() {
     let app = TestApp::start().await;
     for list in ["fields", "interfaces", "possibleTypes", "inputFields"] {
         let into = if list.ends_with("ields") {
@@ -74,14 +74,14 @@ async fn introspection_that_goes_from_type_to_type_is_refused() {
             let open = document.matches('{').count() - document.matches('}').count();
             document + &" }".repeat(open)
         };
-        let twice = app.operation(&nested(2)).send().await;
+        let twice = app.graphql(&nested(2)).send().await;
         assert_eq!(
             twice.at("/errors"),
             &Value::Null,
             "{}: {twice:?}",
             nested(2)
         );
-        let thrice = app.operation(&nested(3)).send().await;
+        let thrice = app.graphql(&nested(3)).send().await;
         assert_eq!(thrice.error().0, "LIMIT_EXCEEDED", "{}", nested(3));
         let limit = thrice.at("/errors/0/extensions/limit");
         assert_eq!(limit, "introspectionDepth");
@@ -90,7 +90,7 @@ async fn introspection_that_goes_from_type_to_type_is_refused() {
         fragment A on __Type { fields { type { ...B } } }
         fragment B on __Type { fields { type { ...C } } }
         fragment C on __Type { fields { name } }";
-    let hidden = app.operation(hidden).send().await;
+    let hidden = app.graphql(hidden).send().await;
     assert_eq!(
         hidden.at("/errors/0/extensions/limit"),
         "introspectionDepth"
@@ -106,13 +106,13 @@ async fn holds(
 ) {
     let app = TestApp::configured(|config: &mut Config| configure(&mut config.limits)).await;
     let (within, over) = (within.into(), over.into());
-    let answer = app.operation(&within).send().await;
+    let answer = app.graphql(&within).send().await;
     assert_eq!(
         answer.at("/errors"),
         &Value::Null,
         "{name}, {within}: {answer:?}"
     );
-    let answer = app.operation(&over).send().await;
+    let answer = app.graphql(&over).send().await;
     assert_eq!(answer.error().0, "LIMIT_EXCEEDED", "{name}, {over}");
     assert_eq!(answer.at("/errors/0/extensions/limit"), name);
     assert_eq!(answer.status, 400, "{name}");
@@ -126,7 +126,7 @@ async fn holds(
 }
 
 #[tokio::test]
-async fn each_limit_is_held_to_the_unit_and_named() {
+async fn each_limit_is_exact_and_named_in_the_error() {
     let fields = |number: usize| format!("{{ {} }}", "__typename ".repeat(number));
     let aliases = |number: usize| {
         let each: String = (0..number).map(|n| format!("a{n}: __typename ")).collect();
@@ -192,10 +192,10 @@ async fn each_limit_is_held_to_the_unit_and_named() {
 }
 
 #[tokio::test]
-async fn a_limit_cannot_be_passed_by_through_fragments() {
+async fn fragments_do_not_bypass_a_limit() {
     let through = |limit: &'static str, configure: fn(&mut Limits), document: &'static str| async move {
         let app = TestApp::configured(|config: &mut Config| configure(&mut config.limits)).await;
-        let answer = app.operation(document).send().await;
+        let answer = app.graphql(document).send().await;
         assert_eq!(answer.at("/errors/0/extensions/limit"), limit, "{document}");
     };
     through(
@@ -234,11 +234,11 @@ async fn a_page_of_users_costs_its_size() {
         format!("users(first: {size}) {{ nodes {{ id username role createdAt email }} }}")
     };
     let one = format!("{{ {} }}", page(100));
-    let answer = app.operation(&one).bearer(&token).send().await;
+    let answer = app.graphql(&one).bearer(&token).send().await;
     assert_eq!(answer.at("/errors"), &Value::Null, "{answer:?}");
     let many: String = (0..20).map(|n| format!("p{n}: {} ", page(100))).collect();
     let answer = app
-        .operation(&format!("{{ {many} }}"))
+        .graphql(&format!("{{ {many} }}"))
         .bearer(&token)
         .send()
         .await;
@@ -248,7 +248,7 @@ async fn a_page_of_users_costs_its_size() {
         "{answer:?}"
     );
     let by_variable = app
-        .operation_with(
+        .graphql_with(
             &format!("query($n: Int) {{ {} }}", many.replace("100", "$n")),
             &json!({ "n": 100 }),
         )
@@ -259,7 +259,7 @@ async fn a_page_of_users_costs_its_size() {
 }
 
 #[tokio::test]
-async fn variables_are_bounded_like_documents() {
+async fn variables_have_the_limits_of_documents() {
     let app = TestApp::start().await;
     let nested = |depth: usize| {
         let text = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
@@ -306,7 +306,7 @@ async fn values_of_variables_are_checked_before_anything_is_executed() {
             json!({ "e": "soon" }),
         ),
     ] {
-        let answer = app.operation_with(document, &variables).send().await;
+        let answer = app.graphql_with(document, &variables).send().await;
         assert_eq!(answer.error().0, "BAD_USER_INPUT", "{document} {variables}: {answer:?}");
         assert!(!answer.body.as_object().unwrap().contains_key("data"), "{document}");
         let message = answer.at("/errors/0/message").as_str().unwrap();
@@ -331,7 +331,7 @@ async fn values_of_variables_are_checked_before_anything_is_executed() {
             "{ __typename }",
             "{ __type(name: \"x\") { name } __typename }",
         );
-        let answer = app.operation_with(&document, &variables).send().await;
+        let answer = app.graphql_with(&document, &variables).send().await;
         // That a variable is not used is another matter, which validation tells.
         let code = answer.at("/errors/0/extensions/code");
         assert!(
@@ -343,7 +343,7 @@ async fn values_of_variables_are_checked_before_anything_is_executed() {
 }
 
 #[tokio::test]
-async fn of_several_operations_the_one_that_is_named_is_executed() {
+async fn the_named_operation_of_a_document_is_executed() {
     let app = TestApp::start().await;
     let document = "query A($v: String!) { a: __type(name: $v) { ...F } }
         query B($v: Boolean!) { b: __type(name: \"Token\") @include(if: $v) { name } }
@@ -472,7 +472,7 @@ fn attacks(size: usize) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn attacks_are_answered_at_once_while_others_go_on() {
+async fn hostile_documents_are_refused_quickly_and_do_not_delay_others() {
     let folder = tempfile::tempdir().unwrap();
     // As large as the parser will ever see: the limit on bytes must not be what saves it.
     let server = Server::configured(folder.path(), |command| {

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Server, once_heard, succeed, symbolon};
+use crate::support::{Answer, Server, once_heard, succeed, symbolon};
 
 struct Notes {
     server: Server,
@@ -11,18 +11,16 @@ struct Notes {
 
 impl Notes {
     async fn graphql(&self, token: Option<&str>, query: &str, variables: Value) -> Answer {
-        let body = json!({ "query": query, "variables": variables });
-        let operation = self.server.post(&body);
+        let request = self.server.graphql_with(query, &variables);
         match token {
-            Some(token) => operation.bearer(token).send().await,
-            None => operation.send().await,
+            Some(token) => request.bearer(token).send().await,
+            None => request.send().await,
         }
     }
 
     async fn sign_up(&self, name: &str) -> String {
-        self.server.registration(name).send().await;
-        let created = Answer::of(self.server.sign_in(name)).await;
-        created.at("/token").as_str().unwrap().to_owned()
+        self.server.register(name).await;
+        self.server.sign_in(name).await
     }
 
     async fn whoami(&self, token: Option<&str>) -> Answer {
@@ -35,7 +33,7 @@ impl Notes {
 }
 
 #[tokio::test]
-async fn an_app_of_ones_own_has_its_types_behind_the_guard() {
+async fn the_example_guards_its_own_types() {
     let folder = tempfile::tempdir().unwrap();
     let notes = Notes {
         server: Server::embed_example(folder.path()),
@@ -66,12 +64,9 @@ async fn an_app_of_ones_own_has_its_types_behind_the_guard() {
         ("notes:read", None),
         ("notes:write", Some("SCOPE_REQUIRED")),
     ] {
-        let create = "mutation($s: String!) { createAccessToken(input: { name: $s, scopes: [$s] }) { token } }";
-        let body = json!({ "query": create, "variables": { "s": scope } });
-        let request = notes.server.post(&body).basic("ada", PASSWORD);
-        let made = request.send().await;
-        let token = made.at("/data/createAccessToken/token").as_str().unwrap();
-        let answer = notes.graphql(Some(token), "{ notes }", json!({})).await;
+        let input = json!({ "name": scope, "scopes": [scope] });
+        let token = notes.server.access_token("ada", input).await;
+        let answer = notes.graphql(Some(&token), "{ notes }", json!({})).await;
         match error {
             Some(reason) => assert_eq!(answer.error(), ("FORBIDDEN", reason)),
             None => assert_eq!(answer.at("/data/notes"), &json!(["one", "two"])),

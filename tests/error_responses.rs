@@ -10,7 +10,7 @@ async fn post(app: &TestApp, content_type: &str, body: impl Into<reqwest::Body>)
 }
 
 #[tokio::test]
-async fn a_request_that_is_none_is_refused_whole() {
+async fn a_malformed_request_is_refused() {
     let app = TestApp::start().await;
     let json = "application/json";
     let long = format!(r#"{{"query":"{{ __typename }} #{}"}}"#, "x".repeat(70_000));
@@ -47,7 +47,7 @@ async fn a_request_that_is_none_is_refused_whole() {
 }
 
 #[tokio::test]
-async fn a_document_that_cannot_be_executed_says_why() {
+async fn an_invalid_document_is_refused_with_the_reason() {
     let app = TestApp::start().await;
     for (document, code) in [
         ("", "GRAPHQL_PARSE_FAILED"),
@@ -64,7 +64,7 @@ async fn a_document_that_cannot_be_executed_says_why() {
             "GRAPHQL_PARSE_FAILED",
         ),
     ] {
-        let answer = app.operation(document).send().await;
+        let answer = app.graphql(document).send().await;
         assert_eq!(answer.status, 200, "{document}");
         assert_eq!(answer.error().0, code, "{document}: {answer:?}");
         let message = answer.at("/errors/0/message").as_str().unwrap();
@@ -73,7 +73,7 @@ async fn a_document_that_cannot_be_executed_says_why() {
 }
 
 #[tokio::test]
-async fn every_answer_has_a_request_id() {
+async fn every_response_has_a_request_id() {
     let app = TestApp::start().await;
     let mut ids = Vec::new();
     for path in ["/", "/healthz", "/readyz", "/graphql", "/tokens"] {
@@ -99,7 +99,7 @@ async fn an_internal_error_is_logged_with_the_request_id_and_not_sent() {
         .await
         .unwrap();
     let unknown = "A".repeat(32);
-    let me = server.operation("{ me { id } }");
+    let me = server.graphql("{ me { id } }");
     let graphql = me.bearer(&unknown).send().await;
     assert_eq!(graphql.error(), ("INTERNAL_SERVER_ERROR", ""));
     let id = graphql.header("x-request-id");
@@ -123,7 +123,7 @@ async fn an_internal_error_is_logged_with_the_request_id_and_not_sent() {
 }
 
 #[tokio::test]
-async fn healthz_and_readyz_answer() {
+async fn healthz_and_readyz_report_the_state_of_the_server() {
     let app = TestApp::start().await;
     for path in ["/healthz", "/readyz"] {
         assert_eq!(Answer::of(app.request(Method::GET, path)).await.status, 200);

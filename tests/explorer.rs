@@ -18,7 +18,7 @@ fn addresses(page: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_page_may_load_its_own_files_only() {
+async fn the_content_security_policy_allows_own_files_only() {
     let app = TestApp::start().await;
     let page = Answer::of(app.request(Method::GET, "/")).await;
     assert_eq!(page.status, 200);
@@ -45,7 +45,7 @@ async fn the_page_may_load_its_own_files_only() {
 }
 
 #[tokio::test]
-async fn its_files_are_compressed_and_kept_by_browsers() {
+async fn assets_are_compressed_and_cacheable() {
     let app = TestApp::start().await;
     let page = Answer::of(app.request(Method::GET, "/")).await;
     let page = page.body.as_str().unwrap();
@@ -77,7 +77,7 @@ async fn its_files_are_compressed_and_kept_by_browsers() {
 }
 
 #[tokio::test]
-async fn it_can_be_switched_off() {
+async fn the_explorer_can_be_disabled() {
     let app = TestApp::configured(|config| config.http.explorer = false).await;
     assert_eq!(Answer::of(app.request(Method::GET, "/")).await.status, 404);
     assert_eq!(app.register("ada").await, 1);
@@ -91,7 +91,7 @@ fn in_browser(server: &Server, script: &str) -> String {
 
 #[test]
 #[ignore = "needs Node.js and Chromium, which scripts/test installs"]
-fn it_works_in_a_browser() {
+fn the_explorer_works_in_a_browser() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let printed = in_browser(&server, "explorer.mjs");
@@ -100,7 +100,7 @@ fn it_works_in_a_browser() {
 
 #[test]
 #[ignore = "builds the server once more, and needs Node.js and Chromium, which scripts/test installs"]
-fn a_build_without_npm_says_so_once_and_has_the_sign_in_bar() {
+fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
     let folder = tempfile::tempdir().unwrap();
     // An npm that cannot.
     let npm = folder.path().join("npm");

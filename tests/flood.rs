@@ -89,7 +89,7 @@ async fn flood(server: &Server, token: &str, sign_ins: usize) -> (Answers, u32) 
     let meanwhile = async {
         let mut answered = 0;
         while !over.load(Ordering::Relaxed) {
-            let me = server.operation("{ me { username } }").bearer(token);
+            let me = server.graphql("{ me { username } }").bearer(token);
             assert_eq!(me.send().await.at("/data/me/username"), "ada");
             answered += 1;
         }
@@ -106,7 +106,7 @@ async fn start(configure: impl FnOnce(&mut Command)) -> (tempfile::TempDir, Serv
         configure(command);
     });
     server.registration("ada").send().await;
-    let signed_in = Answer::of(server.sign_in("ada")).await;
+    let signed_in = Answer::of(server.post_tokens("ada")).await;
     let token = signed_in.at("/token").as_str().unwrap().to_owned();
     (folder, server, token)
 }
@@ -156,7 +156,11 @@ async fn a_flood_at_one_account_is_refused_without_hashing_and_its_owner_goes_on
     let guesses = (0..CONNECTIONS).map(async |_| {
         let mut looked_at = 0;
         for _ in 0..4 {
-            let answer = server.post(&wrong).basic("ada", "wrong").send().await;
+            let answer = server
+                .graphql_body(&wrong)
+                .basic("ada", "wrong")
+                .send()
+                .await;
             match answer.error() {
                 ("UNAUTHENTICATED", "INVALID_CREDENTIALS") => looked_at += 1,
                 // The address has its share of the places in the queue, or is refused.
@@ -165,7 +169,7 @@ async fn a_flood_at_one_account_is_refused_without_hashing_and_its_owner_goes_on
             }
             assert_eq!(
                 server
-                    .operation("{ me { username } }")
+                    .graphql("{ me { username } }")
                     .bearer(&token)
                     .send()
                     .await

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::support::{Answer, PASSWORD, Process, TestApp, eventually};
+use crate::support::{Answer, Client, PASSWORD, Process, TestApp, eventually};
 
 const IDENTITY: [&str; 4] = [
     "x-auth-user-id",
@@ -57,7 +57,7 @@ fn spoofed(mut request: RequestBuilder) -> RequestBuilder {
 }
 
 #[tokio::test]
-async fn it_tells_whom_the_token_speaks_for() {
+async fn auth_returns_the_identity_of_the_token() {
     let (app, ada, zoe) = ada_and_zoe().await;
     let answer = auth(&app, "", &ada).await;
     assert_eq!((answer.status.as_u16(), &answer.body), (200, &json!("")));
@@ -72,7 +72,7 @@ async fn it_tells_whom_the_token_speaks_for() {
 }
 
 #[tokio::test]
-async fn identity_headers_that_arrive_change_nothing() {
+async fn identity_headers_of_the_client_are_ignored() {
     let (app, _, zoe) = ada_and_zoe().await;
     let request = app.request(Method::GET, "/auth").bearer_auth(&zoe);
     let answer = Answer::of(spoofed(request)).await;
@@ -86,7 +86,7 @@ async fn identity_headers_that_arrive_change_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_bearer_token_it_asks_for_one() {
+async fn auth_without_a_bearer_token_answers_with_a_challenge() {
     let (app, ..) = ada_and_zoe().await;
     let request = || app.request(Method::GET, "/auth");
     for request in [
@@ -108,7 +108,7 @@ async fn without_a_bearer_token_it_asks_for_one() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_valid_any_more_is_refused_at_once() {
+async fn auth_refuses_an_ended_token_at_once() {
     let (app, ada, zoe) = ada_and_zoe().await;
     let refused = async |token: &str, reason: &str| {
         let answer = auth(&app, "", token).await;
@@ -121,7 +121,7 @@ async fn a_token_that_is_not_valid_any_more_is_refused_at_once() {
         assert_eq!(identity(&answer), [""; 4]);
     };
     refused(&"A".repeat(32), "TOKEN_INVALID").await;
-    let disable = app.operation("mutation { disableUser(id: 2) { user { id } } }");
+    let disable = app.graphql("mutation { disableUser(id: 2) { user { id } } }");
     disable.bearer(&ada).send().await;
     refused(&zoe, "TOKEN_EXPIRED").await;
     app.revoke(&ada).await;
@@ -133,7 +133,7 @@ async fn a_token_that_is_not_valid_any_more_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn who_may_is_told_from_who_may_not() {
+async fn auth_answers_403_if_the_role_is_missing() {
     let (app, ada, zoe) = ada_and_zoe().await;
     for (query, to_ada, to_zoe) in [
         ("?", 200, 200),
@@ -158,7 +158,7 @@ async fn who_may_is_told_from_who_may_not() {
 }
 
 #[tokio::test]
-async fn an_access_token_gets_as_far_as_its_scopes() {
+async fn auth_checks_the_scopes_of_an_access_token() {
     let (app, ..) = ada_and_zoe().await;
     let input = json!({ "name": "a", "scopes": ["notes:read", "notes:list"] });
     let token = &app.access_token("ada", input).await;
@@ -184,7 +184,7 @@ async fn an_access_token_gets_as_far_as_its_scopes() {
 }
 
 #[tokio::test]
-async fn a_misspelt_requirement_lets_nobody_in() {
+async fn an_unknown_requirement_refuses_every_request() {
     let (app, ada, _) = ada_and_zoe().await;
     for query in [
         "?roles=admin",
@@ -211,7 +211,7 @@ async fn a_misspelt_requirement_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn it_only_ever_answers() {
+async fn auth_changes_nothing() {
     let (app, ada, _) = ada_and_zoe().await;
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let request = app.request(method, "/auth").bearer_auth(&ada);
@@ -236,7 +236,7 @@ async fn echo(request: &poem::Request, body: poem::Body) -> String {
 struct Proxied {
     _nginx: Process,
     _folder: TempDir,
-    client: reqwest::Client,
+    client: Client,
 }
 
 impl Proxied {
@@ -269,23 +269,17 @@ impl Proxied {
             tokio::net::UnixStream::connect(&socket).await.ok()
         })
         .await;
+        let http = reqwest::Client::builder().unix_socket(socket);
+        let http = http.build().unwrap();
         Self {
             _nginx: nginx,
             _folder: folder,
-            client: reqwest::Client::builder()
-                .unix_socket(socket)
-                .build()
-                .unwrap(),
+            client: Client::with(http, "http://localhost"),
         }
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(method, format!("http://localhost{path}"))
-    }
-
     async fn get(&self, token: &str) -> Answer {
-        let request = self.request(Method::GET, "/reports/");
+        let request = self.client.request(Method::GET, "/reports/");
         Answer::of(request.bearer_auth(token)).await
     }
 }
@@ -316,11 +310,11 @@ fn received<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
 
 #[tokio::test]
 #[ignore = "needs nginx, which scripts/test installs"]
-async fn nginx_lets_in_whom_it_says_and_tells_the_service_who_it_is() {
+async fn nginx_forwards_accepted_requests_with_the_identity() {
     let (app, ada, zoe) = ada_and_zoe().await;
     let proxied = Proxied::configured(&app, |readme| readme).await;
 
-    let nobody = Answer::of(spoofed(proxied.request(Method::GET, "/reports/"))).await;
+    let nobody = Answer::of(spoofed(proxied.client.request(Method::GET, "/reports/"))).await;
     assert_eq!(nobody.status, 401);
     let challenges = nobody.headers.get_all("www-authenticate").iter();
     assert_eq!(
@@ -331,7 +325,10 @@ async fn nginx_lets_in_whom_it_says_and_tells_the_service_who_it_is() {
 
     // What may be posted does not reach Symbolon.
     let large = vec![b'x'; 500_000];
-    let post = proxied.request(Method::POST, "/reports/").body(large);
+    let post = proxied
+        .client
+        .request(Method::POST, "/reports/")
+        .body(large);
     let answer = Answer::of(spoofed(post.bearer_auth(&ada))).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.at("/length"), 500_000);
@@ -341,7 +338,10 @@ async fn nginx_lets_in_whom_it_says_and_tells_the_service_who_it_is() {
     assert_eq!(received(&answer, "authorization"), [""; 0]);
 
     // Only nginx asks.
-    let direct = proxied.request(Method::GET, "/symbolon").bearer_auth(&ada);
+    let direct = proxied
+        .client
+        .request(Method::GET, "/symbolon")
+        .bearer_auth(&ada);
     assert_eq!(Answer::of(direct).await.status, 404);
 
     app.revoke(&ada).await;
@@ -355,11 +355,13 @@ async fn nginx_lets_in_whom_it_says_and_tells_the_service_who_it_is() {
 
 #[tokio::test]
 #[ignore = "needs nginx, which scripts/test installs"]
-async fn nginx_asks_for_a_scope_instead_and_a_misspelt_one_lets_nobody_in() {
+async fn nginx_requires_a_scope_and_an_unknown_one_refuses_every_request() {
     let (app, ada, zoe) = ada_and_zoe().await;
     let scope = |readme: String| readme.replace("role=admin", "scope=reports:read");
     let proxied = Proxied::configured(&app, scope).await;
-    let request = proxied.request(Method::GET, "/reports/?scope=x&role=x");
+    let request = proxied
+        .client
+        .request(Method::GET, "/reports/?scope=x&role=x");
     let answer = Answer::of(spoofed(request.bearer_auth(&zoe))).await;
     assert_eq!(answer.status, 200);
     let told = IDENTITY.map(|name| received(&answer, name));

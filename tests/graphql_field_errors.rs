@@ -120,7 +120,7 @@ fn paths(answer: &Answer) -> Value {
 }
 
 #[tokio::test]
-async fn a_null_goes_up_to_the_next_field_that_may_be_null() {
+async fn a_null_propagates_to_the_nearest_nullable_field() {
     let app = trouble().await;
     for (document, data, failed) in [
         (
@@ -188,7 +188,7 @@ async fn a_null_goes_up_to_the_next_field_that_may_be_null() {
     ] {
         // The second time, it is a document that is known.
         for _ in 0..3 {
-            let answer = app.operation(document).send().await;
+            let answer = app.graphql(document).send().await;
             assert_eq!(answer.status, 200, "{document}");
             assert_eq!(answer.at("/data"), &data, "{document}: {answer:?}");
             assert!(
@@ -198,12 +198,12 @@ async fn a_null_goes_up_to_the_next_field_that_may_be_null() {
             assert_eq!(paths(&answer), failed, "{document}: {answer:?}");
         }
     }
-    let one = app.operation("{ fine listMust { must } }").send().await;
+    let one = app.graphql("{ fine listMust { must } }").send().await;
     assert_eq!(one.at("/data"), &json!({ "fine": 1, "listMust": null }));
 }
 
 #[tokio::test]
-async fn fields_answer_in_the_order_of_the_document() {
+async fn fields_are_returned_in_document_order() {
     let app = trouble().await;
     let document = "{ slow z: fine ...More a: fine } fragment More on Query { m: fine slow }";
     // serde_json sorts what it reads, so the order is looked for in the text.
@@ -220,10 +220,10 @@ async fn fields_answer_in_the_order_of_the_document() {
 }
 
 #[tokio::test]
-async fn mutations_go_on_after_a_nullable_one_that_failed() {
+async fn mutations_continue_after_the_failure_of_a_nullable_field() {
     let app = trouble().await;
     let answer = app
-        .operation("mutation { a: change fail b: change }")
+        .graphql("mutation { a: change fail b: change }")
         .send()
         .await;
     assert_eq!(answer.at("/data"), &json!({ "a": 1, "fail": null, "b": 1 }));
@@ -231,37 +231,37 @@ async fn mutations_go_on_after_a_nullable_one_that_failed() {
 }
 
 #[tokio::test]
-async fn an_authors_words_are_kept_and_everything_else_is_masked() {
+async fn error_messages_of_embedders_are_kept_and_other_errors_are_masked() {
     let app = trouble().await;
-    let authors = app.operation("{ may }").send().await;
+    let authors = app.graphql("{ may }").send().await;
     assert_eq!(authors.error().0, "BAD_USER_INPUT");
     assert_eq!(authors.at("/errors/0/message"), "The author's words.");
     for document in ["{ leaks }", "{ panics }"] {
-        let answer = app.operation(document).send().await;
+        let answer = app.graphql(document).send().await;
         assert_eq!(answer.error().0, "INTERNAL_SERVER_ERROR", "{document}");
         let id = answer.at("/errors/0/extensions/requestId");
         assert_eq!(id, answer.header("x-request-id"), "{document}");
         assert!(!answer.body.to_string().contains("SELECT"), "{answer:?}");
     }
     // The server goes on.
-    assert_eq!(app.operation("{ fine }").send().await.at("/data/fine"), 1);
+    assert_eq!(app.graphql("{ fine }").send().await.at("/data/fine"), 1);
 }
 
 #[tokio::test]
 async fn a_panic_is_answered_with_500_and_without_data() {
     let app = trouble().await;
-    let answer = app.operation("{ fine panics }").send().await;
+    let answer = app.graphql("{ fine panics }").send().await;
     assert_eq!(answer.status, 500);
     assert!(!answer.body.as_object().unwrap().contains_key("data"));
 }
 
 #[tokio::test]
-async fn an_argument_out_of_its_bounds_is_bad_input() {
+async fn an_argument_out_of_range_is_bad_user_input() {
     let app = trouble().await;
-    let answer = app.operation("{ fine at(place: 4) }").send().await;
+    let answer = app.graphql("{ fine at(place: 4) }").send().await;
     assert_eq!(answer.error().0, "BAD_USER_INPUT");
     assert_eq!(answer.at("/data"), &json!({ "fine": 1, "at": null }));
-    let huge = app.operation("{ at(place: 4000000000) }").send().await;
+    let huge = app.graphql("{ at(place: 4000000000) }").send().await;
     assert!(["BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"].contains(&huge.error().0));
 }
 

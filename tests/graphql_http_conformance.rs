@@ -4,7 +4,7 @@ use crate::support::{Server, node_in, succeed};
 
 #[test]
 #[ignore = "needs Node.js, which scripts/test installs"]
-fn the_public_audit_passes() {
+fn the_graphql_over_http_audit_passes() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let url = format!("{}/graphql", server.base);

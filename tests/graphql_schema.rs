@@ -3,7 +3,7 @@
 use crate::support::{finish, symbolon};
 
 #[test]
-fn the_committed_schema_is_the_one_that_is_served() {
+fn the_committed_schema_equals_the_served_schema() {
     let folder = tempfile::tempdir().unwrap();
     let (code, printed, _) = finish(symbolon(folder.path()).arg("schema"));
     assert_eq!(code, Some(0));
@@ -15,7 +15,7 @@ fn the_committed_schema_is_the_one_that_is_served() {
 }
 
 #[test]
-fn everything_in_the_schema_is_described() {
+fn every_schema_element_has_a_description() {
     let schema = include_str!("../schema.graphql");
     let mut described = false;
     let mut in_text = false;

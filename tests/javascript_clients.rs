@@ -6,7 +6,7 @@ use crate::support::{Server, node_in, succeed};
 
 #[test]
 #[ignore = "needs Node.js, which scripts/test installs"]
-fn apollo_urql_and_graphql_request_see_the_error_contract() {
+fn apollo_urql_and_graphql_request_handle_the_error_contract() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path());
     let mut suites = node_in("tests/web/clients");

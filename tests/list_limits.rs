@@ -14,7 +14,7 @@ const CREATE: &str = "mutation($i: CreateAccessTokenInput!) { createAccessToken(
     accessToken { id } userErrors { code field } } }";
 
 async fn create(app: &TestApp, name: &str, input: Value) -> Option<String> {
-    let request = app.operation_with(CREATE, &json!({ "i": input }));
+    let request = app.graphql_with(CREATE, &json!({ "i": input }));
     let answer = request.basic(name, PASSWORD).send().await;
     let made = answer.at("/data/createAccessToken/accessToken/id").as_str();
     if made.is_none() {
@@ -40,7 +40,7 @@ async fn with_ada() -> (TestApp, String) {
 }
 
 #[tokio::test]
-async fn an_account_has_at_most_fifty_rows_of_tokens_and_those_that_expired_first_make_room() {
+async fn a_user_has_at_most_50_access_token_rows_and_expired_ones_are_replaced() {
     let (app, session) = with_ada().await;
     let forever = create(&app, "ada", json!({ "name": "forever" })).await;
     let mut last = None;
@@ -55,7 +55,7 @@ async fn an_account_has_at_most_fifty_rows_of_tokens_and_those_that_expired_firs
     }
     assert_eq!(token_rows(&app).await, 50);
     let document = "{ me { accessTokens { id } } }";
-    let answer = app.operation(document).bearer(&session).send().await;
+    let answer = app.graphql(document).bearer(&session).send().await;
     let listed = answer.at("/data/me/accessTokens").as_array().unwrap();
     assert_eq!(listed.len(), 50);
     assert_eq!(listed[0]["id"], forever.unwrap());
@@ -63,7 +63,7 @@ async fn an_account_has_at_most_fifty_rows_of_tokens_and_those_that_expired_firs
 }
 
 #[tokio::test]
-async fn a_refused_token_deletes_no_expired_one() {
+async fn a_refused_creation_deletes_no_expired_access_token() {
     let (app, _) = with_ada().await;
     create(&app, "ada", json!({ "name": "live" })).await;
     for number in 0..49 {
@@ -71,7 +71,7 @@ async fn a_refused_token_deletes_no_expired_one() {
         create(&app, "ada", input).await;
     }
     app.advance(TimeDelta::seconds(2));
-    let request = app.operation_with(CREATE, &json!({ "i": { "name": "live" } }));
+    let request = app.graphql_with(CREATE, &json!({ "i": { "name": "live" } }));
     let answer = request.basic("ada", PASSWORD).send().await;
     let code = answer.at("/data/createAccessToken/userErrors/0/code");
     assert_eq!(code, "TAKEN");
@@ -79,7 +79,7 @@ async fn a_refused_token_deletes_no_expired_one() {
 }
 
 #[tokio::test]
-async fn tokens_that_are_made_at_once_do_not_pass_the_limit() {
+async fn concurrent_creations_do_not_exceed_the_limit_of_access_tokens() {
     // How many tokens there are before, how many of these have expired, and how many of 12 are made.
     for (before, expired, made) in [(45, 0, 5), (50, 7, 7), (50, 50, 12)] {
         let (app, _) = with_ada().await;
@@ -138,7 +138,7 @@ impl Schema {
                 enumValues {{ name }} inputFields {{ name type {{ {wrapped} }} }}
                 fields {{ name description args {{ name type {{ {wrapped} }} }} type {{ {wrapped} }} }} }} }} }}"
         );
-        let answer = app.operation(&document).send().await;
+        let answer = app.graphql(&document).send().await;
         let schema = answer.at("/data/__schema");
         let types = schema["types"].as_array().unwrap().iter();
         let types = types.map(|each| (each["name"].as_str().unwrap().to_owned(), each.clone()));
@@ -323,7 +323,7 @@ async fn each_list_of_the_schema_costs_its_maximum_length_times_what_is_selected
         let document = format!("{kind} {document}");
         for (complexity, is_refused) in [(cost, false), (cost - 1, true)] {
             let app = TestApp::configured(|config| config.limits.complexity = complexity).await;
-            let answer = app.operation(&document).send().await;
+            let answer = app.graphql(&document).send().await;
             let code = answer.at("/errors/0/extensions/code");
             assert_ne!(code, "GRAPHQL_VALIDATION_FAILED", "{document}: {answer:?}");
             let limit = answer.at("/errors/0/extensions/limit");
@@ -342,7 +342,7 @@ fn size(answer: &Answer) -> usize {
 }
 
 #[tokio::test]
-async fn names_in_a_document_do_not_multiply_into_a_large_answer() {
+async fn long_aliases_do_not_multiply_the_size_of_a_response() {
     let (app, session) = with_ada().await;
     for number in 0..50 {
         let name = format!("{number:064}");
@@ -355,16 +355,12 @@ async fn names_in_a_document_do_not_multiply_into_a_large_answer() {
         let alias = "a".repeat(length);
         format!("{{ {roots} }} fragment F on AccessToken {{ {alias}: name }}")
     };
-    let answer = app
-        .operation(&document(30_000))
-        .bearer(&session)
-        .send()
-        .await;
+    let answer = app.graphql(&document(30_000)).bearer(&session).send().await;
     println!("with a long alias: {} bytes", size(&answer));
     assert_eq!(answer.at("/errors/0/extensions/limit"), "nameBytes");
-    let answer = app.operation(&document(257)).bearer(&session).send().await;
+    let answer = app.graphql(&document(257)).bearer(&session).send().await;
     assert_eq!(answer.at("/errors/0/extensions/limit"), "nameBytes");
-    let answer = app.operation(&document(256)).bearer(&session).send().await;
+    let answer = app.graphql(&document(256)).bearer(&session).send().await;
     assert_eq!(answer.at("/errors"), &Value::Null);
     println!("with the longest alias: {} bytes", size(&answer));
     assert!(size(&answer) < 2_000_000);
@@ -376,11 +372,11 @@ async fn aliases_of_typename_count_with_each_entry_of_a_list() {
     let aliases: String = (0..99).map(|n| format!("a{n}: __typename ")).collect();
     // 50 entries, and the root field: 51, a hundred times.
     let document = format!("{{ me {{ accessTokens {{ {aliases} }} }} }}");
-    let answer = app.operation(&document).bearer(&session).send().await;
+    let answer = app.graphql(&document).bearer(&session).send().await;
     assert_eq!(answer.at("/errors/0/extensions/limit"), "complexity");
     let document =
         format!("{{ me {{ accessTokens {{ ...F }} }} }} fragment F on AccessToken {{ {aliases} }}");
-    let answer = app.operation(&document).bearer(&session).send().await;
+    let answer = app.graphql(&document).bearer(&session).send().await;
     assert_eq!(answer.at("/errors/0/extensions/limit"), "complexity");
     for document in [
         document
@@ -394,13 +390,13 @@ async fn aliases_of_typename_count_with_each_entry_of_a_list() {
         ),
         "{ me { accessTokens { type: __typename id } } }".to_owned(),
     ] {
-        let answer = app.operation(&document).bearer(&session).send().await;
+        let answer = app.graphql(&document).bearer(&session).send().await;
         assert_eq!(answer.at("/errors"), &Value::Null, "{document}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_about_the_schema_is_bounded() {
+async fn an_introspection_response_is_bounded() {
     let app = TestApp::start().await;
     let alias = "a".repeat(250);
     let many = |count: usize| {
@@ -437,7 +433,7 @@ async fn an_answer_about_the_schema_is_bounded() {
             format!("{{ {roots} }} fragment F on __Schema {{ {way} {all} {ends} }}"),
             format!("{{ {roots} }} fragment F on __Schema {{ {both} {ends} }}"),
         ] {
-            let answer = app.operation(&document).send().await;
+            let answer = app.graphql(&document).send().await;
             largest = largest.max(size(&answer));
         }
     }
@@ -446,77 +442,7 @@ async fn an_answer_about_the_schema_is_bounded() {
 }
 
 #[tokio::test]
-#[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn the_tokens_of_all_users_of_a_page_are_one_query() {
-    let server = Postgres::start(&["fsync=off", "log_statement=all"]);
-    let url = server.create();
-    let app = TestApp::configured(|config| {
-        config.throttle.enabled = false;
-        config.database_url = url.clone().into();
-        config.secret_key_file = Some(common_key().to_owned());
-        config.argon2_memory = 8;
-    })
-    .await;
-    for number in 0..30 {
-        let name = format!("user{number}");
-        app.register(&name).await;
-        create(&app, &name, json!({ "name": format!("of {name}") })).await;
-    }
-    let sql = "UPDATE symbolon_user SET role = 'admin' WHERE id = 1";
-    server.run_on(&url, &[sql.to_owned()]);
-    let admin = app.sign_in("user0").await;
-    let queries = || {
-        server
-            .log()
-            .matches("FROM \"symbolon_access_token\"")
-            .count()
-    };
-    let page = "query { users(first: 30) { nodes { id accessTokens { name } } } }";
-    // Once with what the library does for a new document, and then without.
-    for _ in 0..3 {
-        let before = queries();
-        let answer = app.operation(page).bearer(&admin).send().await;
-        let users = answer.at("/data/users/nodes").as_array().unwrap();
-        assert_eq!(users.len(), 30);
-        for (number, user) in users.iter().enumerate() {
-            let own = json!([{ "name": format!("of user{number}") }]);
-            assert_eq!(user["accessTokens"], own);
-        }
-        // A busy machine may take longer than the loader waits for more keys.
-        assert!(
-            (1..=3).contains(&(queries() - before)),
-            "{}",
-            queries() - before
-        );
-    }
-    // Mutations are resolved one after the other: each payload has what is true then.
-    let create = r#"createAccessToken(input: { name: "more" }) { accessToken { id } }"#;
-    let update = |alias: &str| {
-        format!(
-            r#"{alias}: updateUser(input: {{ username: "user0" }}) {{ user {{ accessTokens {{ name }} }} }}"#
-        )
-    };
-    let document = format!("mutation {{ {} {create} {} }}", update("a"), update("b"));
-    let mut answer = app.operation(&document).bearer(&admin).send().await;
-    if !answer.at("/errors").is_null() {
-        // What grants authority takes the password.
-        let request = app.operation(&document).basic("user0", PASSWORD);
-        answer = request.send().await;
-    }
-    let names = |field: &str| {
-        answer
-            .at(&format!("/data/{field}/user/accessTokens"))
-            .clone()
-    };
-    assert_eq!(names("a"), json!([{ "name": "of user0" }]));
-    assert_eq!(
-        names("b"),
-        json!([{ "name": "of user0" }, { "name": "more" }])
-    );
-}
-
-#[tokio::test]
-async fn an_account_has_at_most_fifty_known_addresses_and_the_latest_ones() {
+async fn a_user_has_at_most_50_known_addresses_and_keeps_the_latest() {
     let app = TestApp::configured(|config| {
         config.throttle.enabled = false;
         config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
@@ -526,7 +452,7 @@ async fn an_account_has_at_most_fifty_known_addresses_and_the_latest_ones() {
     for number in 0..60 {
         app.advance(TimeDelta::seconds(1));
         let address = format!("2001:db8:0:{number:x}::1");
-        let request = app.operation("mutation { createToken { token } }");
+        let request = app.graphql("mutation { createToken { token } }");
         let request = request.header("x-forwarded-for", address.as_bytes());
         let answer = request.basic("ada", PASSWORD).send().await;
         assert_eq!(answer.at("/errors"), &Value::Null);
@@ -546,7 +472,7 @@ async fn an_account_has_at_most_fifty_known_addresses_and_the_latest_ones() {
 }
 
 #[tokio::test]
-async fn tokens_of_an_earlier_version_that_are_too_many_and_have_expired_are_deleted() {
+async fn a_migration_deletes_surplus_expired_access_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let url = database_url(folder.path(), "symbolon.db");
     if !on_postgres() {
@@ -603,7 +529,7 @@ async fn tokens_of_an_earlier_version_that_are_too_many_and_have_expired_are_del
 }
 
 #[tokio::test]
-async fn a_page_costs_its_size_however_the_size_is_given() {
+async fn a_page_costs_its_size_as_a_literal_and_as_a_variable() {
     let app = TestApp::configured(|config| config.limits.complexity = 100).await;
     app.register("ada").await;
     app.sql("UPDATE symbolon_user SET role = 'admin'").await;
@@ -633,11 +559,85 @@ async fn a_page_costs_its_size_however_the_size_is_given() {
     ] {
         let document = document(variables, arguments);
         let answer = app
-            .operation_with(&document, &values)
+            .graphql_with(&document, &values)
             .bearer(&session)
             .send()
             .await;
         let is_refused = answer.at("/errors/0/extensions/limit") == "complexity";
         assert_eq!(is_refused, size >= 50, "{document} {values}: {answer:?}");
+    }
+}
+
+mod postgres {
+    use super::*;
+
+    #[tokio::test]
+    #[ignore = "needs PostgreSQL, which scripts/test installs"]
+    async fn the_access_tokens_of_a_page_of_users_are_one_query() {
+        let server = Postgres::start(&["fsync=off", "log_statement=all"]);
+        let url = server.create();
+        let app = TestApp::configured(|config| {
+            config.throttle.enabled = false;
+            config.database_url = url.clone().into();
+            config.secret_key_file = Some(common_key().to_owned());
+            config.argon2_memory = 8;
+        })
+        .await;
+        for number in 0..30 {
+            let name = format!("user{number}");
+            app.register(&name).await;
+            create(&app, &name, json!({ "name": format!("of {name}") })).await;
+        }
+        let sql = "UPDATE symbolon_user SET role = 'admin' WHERE id = 1";
+        server.run_on(&url, &[sql.to_owned()]);
+        let admin = app.sign_in("user0").await;
+        let queries = || {
+            server
+                .log()
+                .matches("FROM \"symbolon_access_token\"")
+                .count()
+        };
+        let page = "query { users(first: 30) { nodes { id accessTokens { name } } } }";
+        // Once with what the library does for a new document, and then without.
+        for _ in 0..3 {
+            let before = queries();
+            let answer = app.graphql(page).bearer(&admin).send().await;
+            let users = answer.at("/data/users/nodes").as_array().unwrap();
+            assert_eq!(users.len(), 30);
+            for (number, user) in users.iter().enumerate() {
+                let own = json!([{ "name": format!("of user{number}") }]);
+                assert_eq!(user["accessTokens"], own);
+            }
+            // A busy machine may take longer than the loader waits for more keys.
+            assert!(
+                (1..=3).contains(&(queries() - before)),
+                "{}",
+                queries() - before
+            );
+        }
+        // Mutations are resolved one after the other: each payload has what is true then.
+        let create = r#"createAccessToken(input: { name: "more" }) { accessToken { id } }"#;
+        let update = |alias: &str| {
+            format!(
+                r#"{alias}: updateUser(input: {{ username: "user0" }}) {{ user {{ accessTokens {{ name }} }} }}"#
+            )
+        };
+        let document = format!("mutation {{ {} {create} {} }}", update("a"), update("b"));
+        let mut answer = app.graphql(&document).bearer(&admin).send().await;
+        if !answer.at("/errors").is_null() {
+            // What grants authority takes the password.
+            let request = app.graphql(&document).basic("user0", PASSWORD);
+            answer = request.send().await;
+        }
+        let names = |field: &str| {
+            answer
+                .at(&format!("/data/{field}/user/accessTokens"))
+                .clone()
+        };
+        assert_eq!(names("a"), json!([{ "name": "of user0" }]));
+        assert_eq!(
+            names("b"),
+            json!([{ "name": "of user0" }, { "name": "more" }])
+        );
     }
 }

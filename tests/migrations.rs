@@ -23,7 +23,7 @@ pub async fn schema(database: &DatabaseConnection) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_migration_can_be_taken_back_and_made_again() {
+async fn each_migration_can_be_reverted_and_applied_again() {
     let folder = tempfile::tempdir().unwrap();
     // Makes the database, where it is a file.
     symbolon(folder.path()).arg("migrate").output().unwrap();
@@ -44,6 +44,6 @@ async fn each_migration_can_be_taken_back_and_made_again() {
     assert_eq!(left.iter().find(is_ours), None);
     database.close().await.unwrap();
     let server = Server::start(folder.path());
-    server.registration("ada").send().await;
-    assert_eq!(Answer::of(server.sign_in("ada")).await.status, 200);
+    server.register("ada").await;
+    assert_eq!(Answer::of(server.post_tokens("ada")).await.status, 200);
 }

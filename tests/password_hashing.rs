@@ -18,7 +18,7 @@ const IMPORTED: &str = "UPDATE symbolon_user SET password_hash = \
 const CREATE: &str = "mutation { createToken { token } }";
 
 async fn attempt(app: &TestApp, username: &str) -> Answer {
-    app.operation(CREATE).basic(username, PASSWORD).send().await
+    app.graphql(CREATE).basic(username, PASSWORD).send().await
 }
 
 /// One hashing thread, no queue, and a hash that keeps it busy for a second or so.
@@ -30,13 +30,13 @@ fn one_slow_hash_at_a_time(config: &mut Config) {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_at_once_whoever_asks_and_hinders_nobody_else() {
+async fn a_full_hash_queue_refuses_at_once_and_does_not_delay_other_requests() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
     let app = app.restart(one_slow_hash_at_a_time).await;
     let busy = eventually("this one gets the thread", async || {
-        let answer = app.operation(CREATE).basic("nobody", "x").send().await;
+        let answer = app.graphql(CREATE).basic("nobody", "x").send().await;
         (answer.error().0 != "SERVICE_UNAVAILABLE").then_some(answer)
     });
     let meanwhile = async {
@@ -65,7 +65,7 @@ async fn a_full_queue_refuses_at_once_whoever_asks_and_hinders_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_does_not_free_its_place() {
+async fn a_disconnected_client_keeps_its_place_in_the_queue() {
     let app = TestApp::configured(one_slow_hash_at_a_time).await;
     let is_busy = async || attempt(&app, "nobody").await.error().0 == "SERVICE_UNAVAILABLE";
     let slow = async {
@@ -94,7 +94,7 @@ async fn a_client_that_hangs_up_does_not_free_its_place() {
 }
 
 #[tokio::test]
-async fn however_many_aliases_ask_a_request_costs_one_verification() {
+async fn aliases_share_one_password_verification() {
     // The real parameters: next to a hash of theirs, all else is nothing.
     let app = TestApp::configured(|config| {
         config.argon2_memory = 19456;
@@ -108,7 +108,7 @@ async fn however_many_aliases_ask_a_request_costs_one_verification() {
     many += " }";
     let time = async |document: &str| {
         let start = Instant::now();
-        let answer = app.operation(document).basic("ada", "wrong").send().await;
+        let answer = app.graphql(document).basic("ada", "wrong").send().await;
         let code = answer.at("/errors/0/extensions/reason");
         assert_eq!(code, "INVALID_CREDENTIALS");
         start.elapsed()
@@ -122,19 +122,19 @@ async fn however_many_aliases_ask_a_request_costs_one_verification() {
     assert!(fifty < one * 10, "{fifty:?} for fifty, {one:?} for one");
     app.register("ada").await;
     let document = "mutation { a: createToken { token } b: createToken { token } }";
-    let both = app.operation(document).basic("ada", PASSWORD).send().await;
+    let both = app.graphql(document).basic("ada", PASSWORD).send().await;
     assert!(both.at("/data/a/token").is_string());
     assert_eq!(both.at("/data/a/token"), both.at("/data/b/token"));
 }
 
 #[tokio::test]
-async fn a_hash_of_other_parameters_is_renewed_at_the_next_sign_in() {
+async fn a_hash_with_other_parameters_is_replaced_at_the_next_sign_in() {
     let app = TestApp::start().await;
     let id = app.register("ada").await;
     let old = app.row(id).await;
     assert!(old.password_hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
     let app = app.restart(|config| config.argon2_iterations = 3).await;
-    let wrong = app.operation(CREATE).basic("ada", "wrong").send().await;
+    let wrong = app.graphql(CREATE).basic("ada", "wrong").send().await;
     assert_eq!(wrong.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
     assert_eq!(app.row(id).await.password_hash, old.password_hash);
     app.sign_in("ada").await;
@@ -146,7 +146,7 @@ async fn a_hash_of_other_parameters_is_renewed_at_the_next_sign_in() {
 }
 
 #[tokio::test]
-async fn a_stored_hash_that_asks_for_too_much_is_not_computed() {
+async fn a_stored_hash_with_excessive_parameters_is_not_computed() {
     let app = TestApp::start().await;
     let id = app.register("ada").await;
     let hash = app.row(id).await.password_hash;
@@ -165,12 +165,12 @@ async fn a_stored_hash_that_asks_for_too_much_is_not_computed() {
 }
 
 #[tokio::test]
-async fn a_hash_of_another_system_is_verified_and_then_replaced() {
+async fn a_foreign_hash_is_verified_and_replaced() {
     let app = TestApp::start().await;
     let id = app.register("ada").await;
     app.sql(IMPORTED).await;
     let old = app.row(id).await;
-    let wrong = app.operation(CREATE).basic("ada", "wrong").send().await;
+    let wrong = app.graphql(CREATE).basic("ada", "wrong").send().await;
     assert_eq!(wrong.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
     assert_eq!(app.row(id).await, old);
     app.sql("UPDATE symbolon_user SET disabled_at = 0").await;
@@ -186,12 +186,12 @@ async fn a_hash_of_another_system_is_verified_and_then_replaced() {
 }
 
 #[tokio::test]
-async fn hashes_of_another_system_take_memory_one_at_a_time() {
+async fn foreign_hashes_with_much_memory_are_computed_one_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), |command| {
         command.env("SYMBOLON_HASH_THREADS", "8");
     });
-    server.registration("ada").send().await;
+    server.register("ada").await;
     let database = database_in(folder.path()).await;
     database.execute_unprepared(IMPORTED).await.unwrap();
     let before = server.process.peak_memory();
@@ -212,14 +212,14 @@ async fn hashes_of_another_system_take_memory_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn unknown_wrong_and_disabled_are_one_answer() {
+async fn unknown_user_wrong_password_and_disabled_user_get_one_response() {
     let app = TestApp::start().await;
     app.register("ada").await;
     app.register("eve").await;
     app.sql("UPDATE symbolon_user SET disabled_at = 0 WHERE username = 'eve'")
         .await;
     let unknown = attempt(&app, "nobody").await;
-    let wrong = app.operation(CREATE).basic("ada", "wrong").send().await;
+    let wrong = app.graphql(CREATE).basic("ada", "wrong").send().await;
     let disabled = attempt(&app, "eve").await;
     assert_eq!(unknown.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
     assert_eq!(unknown.body, wrong.body);
@@ -227,13 +227,13 @@ async fn unknown_wrong_and_disabled_are_one_answer() {
 }
 
 #[tokio::test]
-async fn a_password_is_the_same_however_its_characters_are_composed() {
+async fn a_password_is_compared_in_normalized_form() {
     let app = TestApp::start().await;
-    app.operation("mutation { createUser(input: {username: \"ada\", password: \"cre\u{300}me bru\u{302}le\u{301}e\"}) { user { id } } }")
+    app.graphql("mutation { createUser(input: {username: \"ada\", password: \"cre\u{300}me bru\u{302}le\u{301}e\"}) { user { id } } }")
         .send()
         .await;
     for spelling in ["crème brûlée", "cre\u{300}me\u{a0}bru\u{302}lée"] {
-        let answer = app.operation(CREATE).basic("ada", spelling).send().await;
+        let answer = app.graphql(CREATE).basic("ada", spelling).send().await;
         assert!(
             answer.at("/data/createToken/token").is_string(),
             "{spelling}"
@@ -242,7 +242,7 @@ async fn a_password_is_the_same_however_its_characters_are_composed() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_password_or_a_disabling_during_the_hash_wins() {
+async fn a_password_change_or_disable_during_the_hash_refuses_the_sign_in() {
     let app = TestApp::configured(one_slow_hash_at_a_time).await;
     app.register("ada").await;
     for change in ["password_version = password_version + 1", "disabled_at = 0"] {
@@ -270,7 +270,7 @@ async fn a_change_of_the_password_or_a_disabling_during_the_hash_wins() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_password_while_a_deletion_is_confirmed_wins() {
+async fn a_password_change_during_the_hash_refuses_the_deletion() {
     let app = TestApp::configured(one_slow_hash_at_a_time).await;
     let id = app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -279,7 +279,7 @@ async fn a_change_of_the_password_while_a_deletion_is_confirmed_wins() {
     );
     let is_busy = async || attempt(&app, "nobody").await.error().0 == "SERVICE_UNAVAILABLE";
     let deletion = eventually("this one gets the thread", async || {
-        let answer = app.operation(&document).bearer(&token).send().await;
+        let answer = app.graphql(&document).bearer(&token).send().await;
         (answer.error().0 != "SERVICE_UNAVAILABLE").then_some(answer)
     });
     let meanwhile = async {

@@ -65,7 +65,7 @@ fn grants() -> Vec<(&'static str, String)> {
 }
 
 async fn with_bearer(app: &TestApp, token: &str, document: &str) -> Answer {
-    app.operation(document).bearer(token).send().await
+    app.graphql(document).bearer(token).send().await
 }
 
 /// The rows that authority depends on.
@@ -121,13 +121,13 @@ async fn the_role_is_checked_before_the_password() {
         };
         let answer = with_bearer(&app, &bob, &document).await;
         assert_eq!(answer.error(), ("FORBIDDEN", expected), "{call}");
-        let answer = app.operation(&document).send().await;
+        let answer = app.graphql(&document).send().await;
         assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{call}");
-        let answer = app.operation(&document).basic("bob", "wrong").send().await;
+        let answer = app.graphql(&document).basic("bob", "wrong").send().await;
         let error = ("UNAUTHENTICATED", "INVALID_CREDENTIALS");
         assert_eq!(answer.error(), error, "{call}");
         if role == "ADMIN" {
-            let answer = app.operation(&document).basic("bob", PASSWORD).send().await;
+            let answer = app.graphql(&document).basic("bob", PASSWORD).send().await;
             assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"), "{call}");
         }
     }
@@ -135,11 +135,11 @@ async fn the_role_is_checked_before_the_password() {
 }
 
 #[tokio::test]
-async fn the_password_of_an_admin_grants_authority() {
+async fn an_admin_grants_authority_with_a_password() {
     let app = with_admins().await;
     for (_, call) in grants() {
         let document = format!("mutation {{ {call} }}");
-        let answer = app.operation(&document).basic("ada", PASSWORD).send().await;
+        let answer = app.graphql(&document).basic("ada", PASSWORD).send().await;
         assert_eq!(answer.at("/errors"), &Value::Null, "{call}: {answer:?}");
         // The name by which the next request signs in.
         app.sql(
@@ -152,26 +152,26 @@ async fn the_password_of_an_admin_grants_authority() {
     assert_eq!(alan.username, "mallory");
     assert_eq!(alan.role, entity::user::Role::User);
     assert_eq!(bob.role, entity::user::Role::Admin);
-    let create = app.operation("mutation { createToken { token } }");
+    let create = app.graphql("mutation { createToken { token } }");
     let signed_in = create.basic("mallory", NEW_PASSWORD).send().await;
     assert!(signed_in.at("/data/createToken/token").is_string());
 }
 
 #[tokio::test]
-async fn a_disabled_admin_grants_nothing() {
+async fn a_disabled_admin_grants_no_authority() {
     let app = with_admins().await;
     app.sql("UPDATE symbolon_user SET disabled_at = 0 WHERE id = 1")
         .await;
     for (_, call) in grants() {
         let document = format!("mutation {{ {call} }}");
-        let answer = app.operation(&document).basic("ada", PASSWORD).send().await;
+        let answer = app.graphql(&document).basic("ada", PASSWORD).send().await;
         let error = ("UNAUTHENTICATED", "INVALID_CREDENTIALS");
         assert_eq!(answer.error(), error, "{call}");
     }
 }
 
 #[tokio::test]
-async fn reading_needs_a_scope() {
+async fn queries_require_a_scope_of_an_access_token() {
     let app = with_admins().await;
     let narrow = access_token(&app, "ada", "narrow", &["notes:read"]).await;
     for document in [
@@ -199,7 +199,7 @@ async fn reading_needs_a_scope() {
 }
 
 #[tokio::test]
-async fn the_list_of_users_is_for_admins() {
+async fn the_list_of_users_requires_the_role_admin() {
     let app = with_admins().await;
     let bob = app.sign_in("bob").await;
     for document in [
@@ -226,7 +226,7 @@ async fn the_list_of_users_is_for_admins() {
 }
 
 #[tokio::test]
-async fn no_form_of_a_document_helps_a_bearer_token() {
+async fn aliases_fragments_and_variables_do_not_bypass_the_password_requirement() {
     let app = with_admins().await;
     let token = app.sign_in("ada").await;
     let narrow = access_token(&app, "ada", "narrow", &["account:write", "audit:read"]).await;
@@ -263,7 +263,7 @@ async fn no_form_of_a_document_helps_a_bearer_token() {
             assert_eq!(reason, "PASSWORD_REQUIRED", "{document}");
         }
     }
-    let enable = app.operation("mutation { enableUser(id: 3) { user { id } } }");
+    let enable = app.graphql("mutation { enableUser(id: 3) { user { id } } }");
     enable.basic("ada", PASSWORD).send().await;
     app.sign_in("bob").await;
     assert_eq!(authority(&app).await, before);
@@ -288,7 +288,7 @@ async fn no_form_of_a_document_helps_a_bearer_token() {
 }
 
 #[tokio::test]
-async fn the_other_endpoints_take_no_more_from_a_token_or_a_password() {
+async fn other_endpoints_grant_no_additional_authority() {
     let app = with_admins().await;
     let token = access_token(&app, "ada", "all", &["*"]).await;
     let trade = app.request(Method::POST, "/tokens").bearer_auth(&token);
@@ -300,12 +300,12 @@ async fn the_other_endpoints_take_no_more_from_a_token_or_a_password() {
     let answer = Answer::of(auth.basic_auth("ada", Some(PASSWORD))).await;
     assert_eq!(answer.status, 401);
     assert_eq!(answer.at("/reason"), "MISSING");
-    let both = app.operation("mutation { setUserRole(id: 3, role: ADMIN) { user { id } } }");
+    let both = app.graphql("mutation { setUserRole(id: 3, role: ADMIN) { user { id } } }");
     let both = both.bearer(&token).basic("bob", PASSWORD).send().await;
     assert_eq!(both.status, 400);
     assert_eq!(both.at("/code"), "BAD_REQUEST");
     // A browser adds the password by itself, also for the pages of others.
-    let call = app.operation("mutation { setUserRole(id: 3, role: ADMIN) { user { id } } }");
+    let call = app.graphql("mutation { setUserRole(id: 3, role: ADMIN) { user { id } } }");
     let call = call
         .basic("ada", PASSWORD)
         .header("sec-fetch-site", b"cross-site");
@@ -324,7 +324,7 @@ async fn events(app: &TestApp, kind: AuditEventKind) -> i64 {
 }
 
 #[tokio::test]
-async fn a_request_verifies_its_password_once() {
+async fn a_request_verifies_its_password_only_once() {
     let app = with_admins().await;
     let aliases = (0..20).map(|n| {
         format!(
@@ -335,7 +335,7 @@ async fn a_request_verifies_its_password_once() {
     });
     let document = format!("mutation {{ {} }}", aliases.take(16).collect::<String>());
     let send = async |password| {
-        let request = app.operation(&document);
+        let request = app.graphql(&document);
         request.basic("ada", password).send().await
     };
     let answer = send(PASSWORD).await;
@@ -348,18 +348,18 @@ async fn a_request_verifies_its_password_once() {
     let document = format!(
         r#"mutation {{ createToken {{ token }} deleteUser(input: {{ password: "{PASSWORD}" }}) {{ deletedUserId }} }}"#
     );
-    let answer = app.operation(&document).basic("bob", PASSWORD).send().await;
+    let answer = app.graphql(&document).basic("bob", PASSWORD).send().await;
     assert_eq!(answer.at("/data/deleteUser/deletedUserId"), "3");
 }
 
 #[tokio::test]
-async fn grants_are_throttled_as_sign_ins_are() {
+async fn grants_are_throttled_like_sign_ins() {
     let app = TestApp::start().await;
     app.register("ada").await;
     app.sql("UPDATE symbolon_user SET role = 'admin'").await;
     let mut refused = 0;
     for _ in 0..25 {
-        let call = app.operation("mutation { enableUser(id: 1) { user { id } } }");
+        let call = app.graphql("mutation { enableUser(id: 1) { user { id } } }");
         let answer = call.basic("ada", "wrong").send().await;
         refused += i32::from(answer.error().0 == "RATE_LIMITED");
     }
@@ -395,7 +395,7 @@ async fn with_closed_registration() -> TestApp {
 async fn while_a_password_is_hashed(call: &str, change: &str) -> (TestApp, Answer) {
     let app = with_closed_registration().await;
     let document = format!("mutation {{ {call} }}");
-    let call = app.operation(&document).basic("ada", PASSWORD).send();
+    let call = app.graphql(&document).basic("ada", PASSWORD).send();
     let changes = async {
         eventually("the password is verified", async || {
             app.row(1).await.last_sign_in_at
@@ -408,7 +408,7 @@ async fn while_a_password_is_hashed(call: &str, change: &str) -> (TestApp, Answe
 }
 
 #[tokio::test]
-async fn a_role_that_is_lost_meanwhile_registers_nobody() {
+async fn a_role_removed_during_the_hash_refuses_the_registration() {
     let call = format!(
         r#"createUser(input: {{ username: "eve", password: "{NEW_PASSWORD}" }}) {{ user {{ id }} }}"#
     );
@@ -419,7 +419,7 @@ async fn a_role_that_is_lost_meanwhile_registers_nobody() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_changed_meanwhile_sets_no_other_one() {
+async fn a_password_changed_during_the_hash_refuses_the_grant() {
     let call = format!(
         r#"setUserPassword(input: {{ id: 3, newPassword: "{NEW_PASSWORD}" }}) {{ user {{ id }} }}"#
     );
@@ -445,7 +445,7 @@ async fn a_password_that_is_changed_meanwhile_sets_no_other_one() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_meanwhile_registers_nobody() {
+async fn a_session_ended_during_the_hash_refuses_the_registration() {
     let app = with_closed_registration().await;
     let token = app.sign_in("ada").await;
     let document = format!(
@@ -458,7 +458,7 @@ async fn a_session_that_ends_meanwhile_registers_nobody() {
         count.unwrap()
     };
     let before = buckets().await;
-    let call = app.operation(&document).bearer(&token).send();
+    let call = app.graphql(&document).bearer(&token).send();
     let ends = async {
         eventually("the registration is counted", async || {
             (buckets().await > before).then_some(())
@@ -472,12 +472,12 @@ async fn a_session_that_ends_meanwhile_registers_nobody() {
 }
 
 #[tokio::test]
-async fn a_password_passes_no_guard_of_an_embedders_field() {
+async fn a_password_does_not_satisfy_an_embedders_guard() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::embed_example(folder.path());
-    server.registration("ada").send().await;
+    server.register("ada").await;
     let ask = async |document: &str| {
-        let request = server.operation(document);
+        let request = server.graphql(document);
         request.basic("ada", PASSWORD).send().await
     };
     for document in [

@@ -16,7 +16,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_curl_commands_work_as_they_stand() {
+fn the_curl_commands_work_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let curl = blocks("sh")
@@ -47,7 +47,7 @@ fn the_curl_commands_work_as_they_stand() {
 }
 
 #[test]
-fn the_command_beside_the_unit_has_the_settings_of_the_unit() {
+fn the_maintenance_command_has_the_settings_of_the_unit() {
     let unit = include_str!("../deploy/symbolon.service");
     let find = |text: &str| {
         let start = text.find("systemd-run ").unwrap();
@@ -85,7 +85,7 @@ fn the_command_beside_the_unit_has_the_settings_of_the_unit() {
 }
 
 #[test]
-fn the_embedding_is_that_of_the_documentation() {
+fn the_embedding_example_equals_that_of_the_documentation() {
     let library = include_str!("../src/lib.rs");
     let [block] = blocks("rust").try_into().unwrap();
     for line in block.lines().filter(|line| !line.trim().is_empty()) {
@@ -97,7 +97,7 @@ fn the_embedding_is_that_of_the_documentation() {
 }
 
 #[test]
-fn the_table_names_every_setting() {
+fn the_table_of_settings_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let mut help = crate::support::symbolon(folder.path());
     let (_, help, _) = crate::support::finish(help.arg("--help"));

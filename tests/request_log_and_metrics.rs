@@ -44,7 +44,7 @@ const ALWAYS: [&str; 10] = [
 ];
 
 #[tokio::test]
-async fn a_request_is_one_line_that_says_who_asked_for_what() {
+async fn a_request_is_logged_in_one_line_with_user_and_operation() {
     let (_folder, server) = configured(&IN_JSON);
     let registered = server.registration("ada").send().await;
     let line = logged(&server, &registered);
@@ -53,7 +53,7 @@ async fn a_request_is_one_line_that_says_who_asked_for_what() {
     assert_eq!(line.get("name"), None);
     assert_eq!(line.get("user_id"), None);
 
-    let signed_in = Answer::of(server.sign_in("ada")).await;
+    let signed_in = Answer::of(server.post_tokens("ada")).await;
     let line = logged(&server, &signed_in);
     let mut expected = BTreeSet::from(ALWAYS);
     expected.insert("user_id");
@@ -65,7 +65,7 @@ async fn a_request_is_one_line_that_says_who_asked_for_what() {
     assert_eq!(line["user_id"], "1");
 
     let asked = server
-        .post(&json!({
+        .graphql_body(&json!({
             "query": "query Other { users { totalCount } }
                 query WhoAmI { __typename mine: me { id } ... { user(id: 1) { id } } }",
             "operationName": "WhoAmI",
@@ -91,7 +91,7 @@ async fn a_request_is_one_line_that_says_who_asked_for_what() {
 }
 
 #[tokio::test]
-async fn every_request_is_a_line_of_its_own_whatever_becomes_of_it() {
+async fn every_request_is_logged_once_with_any_outcome() {
     let (_folder, server) = configured(&IN_JSON);
     let mut requests = 0;
     for (method, path, status) in [
@@ -119,9 +119,9 @@ async fn every_request_is_a_line_of_its_own_whatever_becomes_of_it() {
 }
 
 #[tokio::test]
-async fn the_log_is_text_unless_json_is_asked_for() {
+async fn the_log_is_text_by_default_and_json_on_request() {
     let (_folder, server) = configured(&[]);
-    server.registration("ada").send().await;
+    server.register("ada").await;
     let log = server.log_once(|log| log.lines().count() == 2);
     let [_, line] = log.lines().collect::<Vec<_>>().try_into().unwrap();
     for part in [
@@ -138,10 +138,10 @@ async fn the_log_is_text_unless_json_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_request_keeps_the_id_that_a_proxy_gave_it_if_it_is_one() {
+async fn a_valid_request_id_of_a_proxy_is_kept() {
     let (_folder, server) = configured(&IN_JSON);
     let send = async |id: &[u8]| {
-        let operation = server.operation("{ __typename }");
+        let operation = server.graphql("{ __typename }");
         operation.header("x-request-id", id).send().await
     };
     let longest = "a".repeat(64);
@@ -178,10 +178,10 @@ async fn a_request_keeps_the_id_that_a_proxy_gave_it_if_it_is_one() {
 }
 
 #[tokio::test]
-async fn the_log_holds_nothing_that_a_client_wrote_but_the_name_of_its_operation() {
+async fn the_log_contains_no_client_text_except_the_operation_name() {
     let (_folder, server) = configured(&IN_JSON);
     let registered = server
-        .post(&json!({
+        .graphql_body(&json!({
             "query": "mutation Register($n: String!, $p: String!) { # documentmarker
                 aliasmarker: createUser(input: { username: $n, email: \"literalmarker@example.org\", password: $p }) {
                     user { id }
@@ -199,7 +199,7 @@ async fn the_log_holds_nothing_that_a_client_wrote_but_the_name_of_its_operation
         .await;
     assert_eq!(registered.at("/data/aliasmarker/user/id"), "1");
     assert_eq!(logged(&server, &registered)["name"], "Register");
-    let signed_in = Answer::of(server.sign_in("variablemarker")).await;
+    let signed_in = Answer::of(server.post_tokens("variablemarker")).await;
     let token = signed_in.at("/token").as_str().unwrap();
     let parameters = [("query", "{ urlmarker: me { id } }")];
     let url = Url::parse_with_params(&format!("{}/graphql", server.base), parameters).unwrap();
@@ -215,7 +215,7 @@ async fn the_log_holds_nothing_that_a_client_wrote_but_the_name_of_its_operation
 }
 
 #[tokio::test]
-async fn of_a_document_that_is_refused_the_log_tells_nothing() {
+async fn a_refused_document_is_not_logged() {
     let (_folder, server) = configured(&IN_JSON);
     for document in [
         "query Marker { marker }",
@@ -225,13 +225,13 @@ async fn of_a_document_that_is_refused_the_log_tells_nothing() {
         "subscription Marker { marker }",
         &format!("query Marker {{ {} }}", "marker ".repeat(51)),
     ] {
-        let answer = server.operation(document).send().await;
+        let answer = server.graphql(document).send().await;
         assert_eq!(answer.body.get("data"), None, "{answer:?}");
         let line = logged(&server, &answer);
         assert_eq!(keys(&line), BTreeSet::from(ALWAYS), "{line}");
     }
     let cross_site = server
-        .operation("mutation Marker { revokeToken }")
+        .graphql("mutation Marker { revokeToken }")
         .header("sec-fetch-site", b"cross-site");
     let line = logged(&server, &cross_site.send().await);
     assert_eq!(line["status"], 403);
@@ -273,19 +273,19 @@ fn label(metrics: &str, name: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_counters_count_root_fields_and_answers() {
+async fn the_metrics_count_root_fields_and_responses() {
     let port = free_port();
     let (_folder, server) = configured(&[("SYMBOLON_METRICS_PORT", &port.to_string())]);
-    server.registration("ada").send().await;
-    let signed_in = Answer::of(server.sign_in("ada")).await;
+    server.register("ada").await;
+    let signed_in = Answer::of(server.post_tokens("ada")).await;
     let token = signed_in.at("/token").as_str().unwrap();
     for _ in 0..3 {
-        let me = server.operation("{ me { id } }").bearer(token).send().await;
+        let me = server.graphql("{ me { id } }").bearer(token).send().await;
         assert_eq!(me.at("/data/me/id"), "1");
     }
-    let nobody = server.operation("{ me { id } }").send().await;
+    let nobody = server.graphql("{ me { id } }").send().await;
     assert_eq!(nobody.error(), ("UNAUTHENTICATED", "MISSING"));
-    let unknown = server.operation("{ nothing }").send().await;
+    let unknown = server.graphql("{ nothing }").send().await;
     assert_eq!(unknown.error().0, "GRAPHQL_VALIDATION_FAILED");
     assert_eq!(
         Answer::of(server.request(Method::GET, "/nothing"))
@@ -312,7 +312,7 @@ async fn the_counters_count_root_fields_and_answers() {
 }
 
 #[tokio::test]
-async fn no_client_makes_a_label() {
+async fn clients_cannot_create_metric_labels() {
     let port = free_port();
     let (_folder, server) = configured(&[("SYMBOLON_METRICS_PORT", &port.to_string())]);
     for number in 0..50 {
@@ -330,7 +330,7 @@ async fn no_client_makes_a_label() {
             format!("{{ ...{name} }} fragment {name} on {name} {{ {name} }}"),
             format!("{name} {{ __typename }}"),
         ] {
-            server.operation(&document).send().await;
+            server.graphql(&document).send().await;
         }
         let method = Method::from_bytes(name.as_bytes()).unwrap();
         Answer::of(server.request(method, &format!("/{name}"))).await;
@@ -347,7 +347,7 @@ async fn no_client_makes_a_label() {
 }
 
 #[tokio::test]
-async fn the_counters_are_read_where_the_operator_says_and_nowhere_else() {
+async fn the_metrics_are_served_at_the_configured_address_only() {
     let port = free_port();
     let (_folder, with) = configured(&[("SYMBOLON_METRICS_PORT", &port.to_string())]);
     assert!(metrics(port).await.ends_with("# EOF\n"));
@@ -365,7 +365,7 @@ async fn the_counters_are_read_where_the_operator_says_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn the_schema_is_told_unless_the_operator_forbids_it() {
+async fn introspection_is_enabled_by_default_and_can_be_disabled() {
     let (_folder, open) = configured(&[]);
     let (_folder, closed) = configured(&[("SYMBOLON_INTROSPECTION", "false")]);
     for (document, name) in [
@@ -379,20 +379,20 @@ async fn the_schema_is_told_unless_the_operator_forbids_it() {
         ("{ me { usernam } }", "username"),
         ("{ user(usernam: \"ada\") { id } }", "username"),
     ] {
-        let told = open.operation(document).send().await;
+        let told = open.graphql(document).send().await;
         let name = format!("\"{name}\"");
         let says = |answer: &Answer| {
             let text = answer.body.to_string().replace("\\\"", "\"");
             text.contains(&name)
         };
         assert!(says(&told), "{told:?}");
-        let untold = closed.operation(document).send().await;
+        let untold = closed.graphql(document).send().await;
         assert!(!says(&untold), "{untold:?}");
         assert!(!untold.body.to_string().contains("Did you mean"));
     }
-    let typename = closed.operation("{ __typename }").send().await;
+    let typename = closed.graphql("{ __typename }").send().await;
     assert_eq!(typename.at("/data/__typename"), "Query");
-    let unlike_any = closed.operation("{ mee { id } }").send().await;
+    let unlike_any = closed.graphql("{ mee { id } }").send().await;
     assert_eq!(unlike_any.error().0, "GRAPHQL_VALIDATION_FAILED");
     assert!(!unlike_any.body.to_string().contains("Did you mean"));
 }

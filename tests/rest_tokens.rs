@@ -16,7 +16,7 @@ async fn delete(app: &TestApp, token: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_client_of_the_original_works_unchanged() {
+async fn a_client_of_the_flask_original_works_unchanged() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let created = post(&app, "ada", PASSWORD).await;
@@ -43,7 +43,7 @@ async fn a_client_of_the_original_works_unchanged() {
 }
 
 #[tokio::test]
-async fn both_doors_hand_out_the_same_token() {
+async fn rest_and_graphql_issue_the_same_token() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -54,7 +54,7 @@ async fn both_doors_hand_out_the_same_token() {
 }
 
 #[tokio::test]
-async fn failed_basic_authentication_is_401_with_a_basic_challenge() {
+async fn a_failed_basic_authentication_is_401_with_a_basic_challenge() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let challenge = r#"Basic realm="symbolon", charset="UTF-8""#;
@@ -80,7 +80,7 @@ async fn failed_basic_authentication_is_401_with_a_basic_challenge() {
 }
 
 #[tokio::test]
-async fn deleting_asks_for_a_bearer_token_and_says_what_is_wrong_with_it() {
+async fn deleting_requires_a_bearer_token_and_reports_why_it_is_refused() {
     let app = TestApp::start().await;
     let missing = Answer::of(app.request(Method::DELETE, "/tokens")).await;
     assert_eq!(missing.status, 401);
@@ -100,7 +100,7 @@ async fn deleting_asks_for_a_bearer_token_and_says_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn deleting_a_dead_token_is_no_error() {
+async fn deleting_an_ended_token_is_no_error() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -112,7 +112,7 @@ async fn deleting_a_dead_token_is_no_error() {
 }
 
 #[tokio::test]
-async fn other_methods_are_told_which_ones_there_are() {
+async fn other_methods_get_405_with_the_allowed_methods() {
     let app = TestApp::start().await;
     for (method, path, allow) in [
         (Method::GET, "/tokens", "POST, DELETE"),

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::support::{Server, TestApp, finish, symbolon, symbolon_on_sqlite};
+use crate::support::{Server, TestApp, finish, symbolon, unconfigured_symbolon};
 
 const KEY: &str = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -17,7 +17,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn another_key_costs_a_new_sign_in_and_no_more() {
+async fn a_new_key_requires_a_new_sign_in_only() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -33,7 +33,7 @@ async fn another_key_costs_a_new_sign_in_and_no_more() {
 }
 
 #[tokio::test]
-async fn sign_ins_at_once_agree_after_a_change_of_the_key() {
+async fn concurrent_sign_ins_agree_after_a_key_change() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let old = app.sign_in("ada").await;
@@ -41,55 +41,6 @@ async fn sign_ins_at_once_agree_after_a_change_of_the_key() {
     let tokens = futures_util::future::join_all((0..16).map(|_| app.sign_in("ada"))).await;
     assert_ne!(tokens[0], old);
     assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
-}
-
-#[test]
-fn the_key_and_the_sqlite_database_are_their_owners_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let _server = Server::on_sqlite(folder.path());
-    for name in ["symbolon.db", "symbolon.db-wal", "symbolon.db.key"] {
-        assert_eq!(mode(&folder.path().join(name)), 0o600, "{name}");
-    }
-    let mut names: Vec<_> = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    // `log` is the test's own.
-    let expected = [
-        "log",
-        "symbolon.db",
-        "symbolon.db-shm",
-        "symbolon.db-wal",
-        "symbolon.db.key",
-    ];
-    assert_eq!(names, expected);
-}
-
-#[test]
-fn a_lost_key_file_of_sqlite_is_made_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("symbolon.db.key");
-    let mut keys = Vec::new();
-    for _ in 0..2 {
-        let (code, ..) = finish(symbolon_on_sqlite(folder.path()).arg("migrate"));
-        assert_eq!(code, Some(0));
-        keys.push(fs::read_to_string(&file).unwrap());
-        fs::remove_file(&file).unwrap();
-    }
-    assert_ne!(keys[0], keys[1]);
-}
-
-#[test]
-fn a_given_key_makes_no_file_beside_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    let given = symbolon_on_sqlite(folder.path())
-        .arg("migrate")
-        .env("SYMBOLON_SECRET_KEY", KEY)
-        .output()
-        .unwrap();
-    assert!(given.status.success());
-    assert!(!folder.path().join("symbolon.db.key").exists());
 }
 
 #[test]
@@ -123,22 +74,7 @@ fn the_same_key_from_a_file_or_the_environment_gives_the_same_token() {
 }
 
 #[test]
-fn a_key_file_beside_sqlite_that_others_can_read_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("symbolon.db.key");
-    fs::write(&file, KEY).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-    let (code, _, error) = finish(&mut symbolon_on_sqlite(folder.path()));
-    assert_eq!(code, Some(1));
-    assert_eq!(
-        error,
-        "symbolon: the key file symbolon.db.key can be read by others; `chmod 600` it\n"
-    );
-    assert!(!folder.path().join("symbolon.db").exists());
-}
-
-#[test]
-fn a_given_key_file_that_others_can_read_is_warned_about() {
+fn a_configured_key_file_that_others_can_read_is_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("given");
     fs::write(&file, KEY).unwrap();
@@ -158,7 +94,7 @@ fn a_given_key_file_that_others_can_read_is_warned_about() {
 }
 
 #[test]
-fn what_is_no_key_is_refused_and_not_shown() {
+fn an_invalid_key_is_refused_and_not_printed() {
     for (text, name) in [
         ("c2hvcnQ=", "SYMBOLON_SECRET_KEY"),
         ("not base64, by no means", "SYMBOLON_SECRET_KEY"),
@@ -181,6 +117,74 @@ fn what_is_no_key_is_refused_and_not_shown() {
             "{error}"
         );
         assert!(!error.contains(text), "{error}");
+        assert!(!folder.path().join("symbolon.db").exists());
+    }
+}
+
+mod sqlite {
+    use super::*;
+
+    #[test]
+    fn the_key_and_the_database_are_readable_by_their_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let _server = Server::on_sqlite(folder.path());
+        for name in ["symbolon.db", "symbolon.db-wal", "symbolon.db.key"] {
+            assert_eq!(mode(&folder.path().join(name)), 0o600, "{name}");
+        }
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        // `log` is the test's own.
+        let expected = [
+            "log",
+            "symbolon.db",
+            "symbolon.db-shm",
+            "symbolon.db-wal",
+            "symbolon.db.key",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_missing_key_file_is_created_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbolon.db.key");
+        let mut keys = Vec::new();
+        for _ in 0..2 {
+            let (code, ..) = finish(unconfigured_symbolon(folder.path()).arg("migrate"));
+            assert_eq!(code, Some(0));
+            keys.push(fs::read_to_string(&file).unwrap());
+            fs::remove_file(&file).unwrap();
+        }
+        assert_ne!(keys[0], keys[1]);
+    }
+
+    #[test]
+    fn a_configured_key_creates_no_key_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = unconfigured_symbolon(folder.path())
+            .arg("migrate")
+            .env("SYMBOLON_SECRET_KEY", KEY)
+            .output()
+            .unwrap();
+        assert!(given.status.success());
+        assert!(!folder.path().join("symbolon.db.key").exists());
+    }
+
+    #[test]
+    fn the_own_key_file_is_refused_if_others_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbolon.db.key");
+        fs::write(&file, KEY).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let (code, _, error) = finish(&mut unconfigured_symbolon(folder.path()));
+        assert_eq!(code, Some(1));
+        assert_eq!(
+            error,
+            "symbolon: the key file symbolon.db.key can be read by others; `chmod 600` it\n"
+        );
         assert!(!folder.path().join("symbolon.db").exists());
     }
 }

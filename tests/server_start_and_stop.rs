@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::support::{
     Answer, DATABASE_PASSWORD, PASSWORD, Server, common_key, database_in, eventually, finish,
-    on_postgres, symbolon, symbolon_on_sqlite,
+    on_postgres, symbolon, unconfigured_symbolon,
 };
 
 /// Runs the program, which must refuse with one line.
@@ -29,21 +29,7 @@ fn is_empty(folder: &tempfile::TempDir) -> bool {
 }
 
 #[test]
-fn it_says_where_it_listens_where_the_data_of_sqlite_lies_and_what_to_try() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::on_sqlite(folder.path());
-    let database = folder.path().canonicalize().unwrap().join("symbolon.db");
-    assert!(server.greeting.contains("listens on http://127.0.0.1:"));
-    assert!(
-        server.greeting.contains(database.to_str().unwrap()),
-        "{}",
-        server.greeting
-    );
-    assert!(server.greeting.contains("try first"));
-}
-
-#[test]
-fn a_port_in_use_is_told_and_nothing_is_made() {
+fn a_port_in_use_is_reported_and_no_file_is_created() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -53,7 +39,7 @@ fn a_port_in_use_is_told_and_nothing_is_made() {
 }
 
 #[test]
-fn a_database_that_cannot_be_made_is_told_and_nothing_is_made() {
+fn a_database_that_cannot_be_created_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     for (url, says) in [
         // Nobody can write there, not even root.
@@ -75,20 +61,8 @@ fn a_database_that_cannot_be_made_is_told_and_nothing_is_made() {
     }
 }
 
-#[test]
-fn a_file_that_is_no_sqlite_database_is_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("symbolon.db");
-    let text = "This is not a database. ".repeat(100);
-    fs::write(&file, &text).unwrap();
-    let error = refusal(symbolon_on_sqlite(folder.path()).env("PORT", "0"));
-    assert!(error.contains("not a database"), "{error}");
-    assert_eq!(fs::read_to_string(&file).unwrap(), text);
-    assert!(!folder.path().join("symbolon.db.key").exists());
-}
-
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_left_alone() {
+async fn a_database_of_a_newer_version_is_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let (code, ..) = finish(symbolon(folder.path()).arg("migrate"));
     assert_eq!(code, Some(0));
@@ -109,7 +83,7 @@ async fn a_database_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn settings_out_of_bounds_are_told_and_nothing_is_made() {
+fn settings_out_of_range_are_reported_and_no_file_is_created() {
     let folder = tempfile::tempdir().unwrap();
     for (name, value) in [
         ("PORT", "70000"),
@@ -139,7 +113,7 @@ fn settings_out_of_bounds_are_told_and_nothing_is_made() {
 }
 
 #[test]
-fn help_names_every_setting() {
+fn the_help_lists_every_setting() {
     let folder = tempfile::tempdir().unwrap();
     let (code, help, _) = finish(symbolon(folder.path()).arg("--help"));
     assert_eq!(code, Some(0));
@@ -162,7 +136,7 @@ fn help_names_every_setting() {
 }
 
 #[test]
-fn migrating_twice_is_as_good_as_once() {
+fn a_second_migrate_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
         let (code, output, _) = finish(symbolon(folder.path()).arg("migrate"));
@@ -173,7 +147,7 @@ fn migrating_twice_is_as_good_as_once() {
 }
 
 #[test]
-fn several_that_start_at_once_agree_on_tables_and_key() {
+fn concurrent_starts_agree_on_tables_and_key() {
     let folder = tempfile::tempdir().unwrap();
     let starts: Vec<_> = (0..8)
         .map(|_| {
@@ -188,7 +162,7 @@ fn several_that_start_at_once_agree_on_tables_and_key() {
 }
 
 #[test]
-fn listening_beyond_loopback_is_warned_about() {
+fn listening_beyond_loopback_prints_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), |command| {
         command.env("HOST", "0.0.0.0");
@@ -249,7 +223,7 @@ async fn with_ada() -> (tempfile::TempDir, Server) {
 }
 
 #[tokio::test]
-async fn a_signal_lets_the_requests_under_way_end() {
+async fn a_signal_lets_running_requests_finish() {
     for signal in ["TERM", "INT"] {
         let (_folder, mut server) = with_ada().await;
         let held = Held::start(&server);
@@ -270,7 +244,7 @@ async fn a_signal_lets_the_requests_under_way_end() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_ends_holds_the_end_up_for_ten_seconds_at_most() {
+async fn a_hanging_request_delays_the_shutdown_by_at_most_10_seconds() {
     let (_folder, mut server) = with_ada().await;
     let _held = Held::start(&server);
     server.process.signal("TERM");
@@ -278,7 +252,7 @@ async fn a_request_that_never_ends_holds_the_end_up_for_ten_seconds_at_most() {
 }
 
 #[tokio::test]
-async fn no_log_however_loud_holds_a_secret() {
+async fn the_trace_log_contains_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), |command| {
         command.env("SYMBOLON_LOG", "trace");
@@ -334,7 +308,7 @@ async fn no_log_however_loud_holds_a_secret() {
 /// The binary has no subscriptions, so that no message of a socket is read; its log is capped for the program
 /// that has them, too (`telemetry`).
 #[tokio::test]
-async fn no_log_however_loud_holds_a_token_or_a_password() {
+async fn the_trace_log_contains_no_token_and_no_password() {
     for filter in [
         "trace",
         "trace,symbolon=trace,tungstenite=trace,hyper=trace,sqlx=trace,poem=trace,h2=trace",
@@ -343,16 +317,15 @@ async fn no_log_however_loud_holds_a_token_or_a_password() {
         let server = Server::configured(folder.path(), |command| {
             command.env("SYMBOLON_LOG", filter);
         });
-        server.registration("ada").send().await;
-        let session = Answer::of(server.sign_in("ada")).await;
-        let session = session.at("/token").as_str().unwrap().to_owned();
+        server.register("ada").await;
+        let session = server.sign_in("ada").await;
         let create = r#"mutation { createAccessToken(input: { name: "laptop" }) { token } }"#;
-        let access = server.operation(create).basic("ada", PASSWORD).send().await;
+        let access = server.graphql(create).basic("ada", PASSWORD).send().await;
         let access = access.at("/data/createAccessToken/token").as_str();
         let access = access.unwrap().to_owned();
         let chosen = "another secret that is nowhere else";
         for token in [&session, &access] {
-            let me = server.operation("{ me { id } }").bearer(token).send().await;
+            let me = server.graphql("{ me { id } }").bearer(token).send().await;
             assert_eq!(me.at("/data/me/id"), "1");
             let auth = server.request(Method::GET, "/auth").bearer_auth(token);
             assert_eq!(Answer::of(auth).await.status, 200);
@@ -364,7 +337,7 @@ async fn no_log_however_loud_holds_a_token_or_a_password() {
                 "query": format!("query($n: String) {{ a: user(username: \"{token}\") {{ id }} b: user(username: $n) {{ id }} }}"),
                 "variables": { "n": token },
             });
-            server.post(&find).bearer(&session).send().await;
+            server.graphql_body(&find).bearer(&session).send().await;
             let socket = server.request(Method::GET, "/graphql").bearer_auth(token);
             let socket = socket
                 .header("connection", "Upgrade")
@@ -379,7 +352,7 @@ async fn no_log_however_loud_holds_a_token_or_a_password() {
                 changePassword(input: { currentPassword: $c, newPassword: $n }) { token { token } } }",
             "variables": { "c": PASSWORD, "n": chosen },
         });
-        let changed = server.post(&change).bearer(&session).send().await;
+        let changed = server.graphql_body(&change).bearer(&session).send().await;
         let renewed = changed.at("/data/changePassword/token/token").as_str();
         let renewed = renewed.unwrap().to_owned();
         let revoke = server
@@ -398,5 +371,35 @@ async fn no_log_however_loud_holds_a_token_or_a_password() {
         }
         let credentials = STANDARD.encode(format!("ada:{PASSWORD}"));
         assert!(!log.contains(&credentials), "{filter}");
+    }
+}
+
+mod sqlite {
+    use super::*;
+
+    #[test]
+    fn the_server_prints_its_address_its_database_and_a_first_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::on_sqlite(folder.path());
+        let database = folder.path().canonicalize().unwrap().join("symbolon.db");
+        assert!(server.greeting.contains("listens on http://127.0.0.1:"));
+        assert!(
+            server.greeting.contains(database.to_str().unwrap()),
+            "{}",
+            server.greeting
+        );
+        assert!(server.greeting.contains("try first"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_a_database_is_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbolon.db");
+        let text = "This is not a database. ".repeat(100);
+        fs::write(&file, &text).unwrap();
+        let error = refusal(unconfigured_symbolon(folder.path()).env("PORT", "0"));
+        assert!(error.contains("not a database"), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        assert!(!folder.path().join("symbolon.db.key").exists());
     }
 }

@@ -7,11 +7,11 @@ use crate::support::{Answer, PASSWORD, TestApp};
 
 async fn renew(app: &TestApp, token: &str) -> Answer {
     let document = "mutation { renewToken { token expiresAt expiresIn user { username } } }";
-    app.operation(document).bearer(token).send().await
+    app.graphql(document).bearer(token).send().await
 }
 
 #[tokio::test]
-async fn a_renewed_token_is_the_same_and_lives_for_a_full_lifetime() {
+async fn a_renewed_token_keeps_its_value_and_gets_a_full_lifetime() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -34,7 +34,7 @@ async fn a_renewed_token_is_the_same_and_lives_for_a_full_lifetime() {
 }
 
 #[tokio::test]
-async fn a_session_ends_30_days_after_the_last_sign_in_however_often_it_is_renewed() {
+async fn a_session_ends_30_days_after_the_last_sign_in_in_spite_of_renewals() {
     let app = TestApp::configured(|config| config.token_lifetime = 7 * 24 * 3600).await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -59,11 +59,11 @@ async fn a_session_ends_30_days_after_the_last_sign_in_however_often_it_is_renew
 }
 
 #[tokio::test]
-async fn a_token_never_lives_shorter_for_being_renewed() {
+async fn a_renewal_never_shortens_the_lifetime_of_a_token() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let create = "mutation { createToken(expiresIn: 7200) { token expiresAt } }";
-    let created = app.operation(create).basic("ada", PASSWORD).send().await;
+    let created = app.graphql(create).basic("ada", PASSWORD).send().await;
     let token = created.at("/data/createToken/token").as_str().unwrap();
     let renewed = renew(&app, token).await;
     assert_eq!(
@@ -73,7 +73,7 @@ async fn a_token_never_lives_shorter_for_being_renewed() {
 }
 
 #[tokio::test]
-async fn what_is_dead_is_not_renewed() {
+async fn an_ended_token_is_not_renewed() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -84,12 +84,12 @@ async fn what_is_dead_is_not_renewed() {
     app.sql("UPDATE symbolon_user SET disabled_at = 0").await;
     let disabled = renew(&app, &token).await;
     assert_eq!(disabled.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
-    let nobody = app.operation("mutation { renewToken { token } }");
+    let nobody = app.graphql("mutation { renewToken { token } }");
     assert_eq!(nobody.send().await.error(), ("UNAUTHENTICATED", "MISSING"));
 }
 
 #[tokio::test]
-async fn where_tokens_are_not_reused_each_sign_in_replaces_the_session() {
+async fn each_sign_in_replaces_the_session_without_token_reuse() {
     let app = TestApp::configured(|config| config.reuse = false).await;
     app.register("ada").await;
     let first = app.sign_in("ada").await;
@@ -103,7 +103,7 @@ async fn where_tokens_are_not_reused_each_sign_in_replaces_the_session() {
 }
 
 #[tokio::test]
-async fn all_tokens_end_at_once_by_one_of_them_or_the_password() {
+async fn revoke_all_tokens_accepts_a_token_or_the_password() {
     let app = TestApp::start().await;
     app.register("ada").await;
     app.register("bob").await;
@@ -114,7 +114,7 @@ async fn all_tokens_end_at_once_by_one_of_them_or_the_password() {
         for name in ["laptop", "phone"] {
             tokens.push(app.access_token("ada", json!({ "name": name })).await);
         }
-        let all = app.operation("mutation { revokeAllTokens }");
+        let all = app.graphql("mutation { revokeAllTokens }");
         let all = if by_password {
             all.basic("ada", PASSWORD)
         } else {
@@ -127,10 +127,10 @@ async fn all_tokens_end_at_once_by_one_of_them_or_the_password() {
             assert_eq!(answer.at("/data"), &Value::Null);
         }
     }
-    let none = app.operation("mutation { revokeAllTokens }");
+    let none = app.graphql("mutation { revokeAllTokens }");
     let none = none.basic("ada", PASSWORD).send().await;
     assert_eq!(none.at("/data/revokeAllTokens"), 0);
     assert_eq!(app.me(&bob).await.at("/data/me/username"), "bob");
-    let nobody = app.operation("mutation { revokeAllTokens }");
+    let nobody = app.graphql("mutation { revokeAllTokens }");
     assert_eq!(nobody.send().await.error(), ("UNAUTHENTICATED", "MISSING"));
 }

@@ -10,10 +10,10 @@ const CREATE: &str =
     "mutation { createToken { token tokenType expiresAt expiresIn user { username } } }";
 
 #[tokio::test]
-async fn a_token_is_24_bytes_in_base64_and_lives_for_an_hour() {
+async fn a_session_token_is_24_bytes_in_base64_and_lives_for_an_hour() {
     let app = TestApp::start().await;
     app.register("ada").await;
-    let answer = app.operation(CREATE).basic("ada", PASSWORD).send().await;
+    let answer = app.graphql(CREATE).basic("ada", PASSWORD).send().await;
     let token = answer.at("/data/createToken/token").as_str().unwrap();
     assert_eq!(token.len(), 32);
     assert!(
@@ -33,12 +33,12 @@ async fn a_token_is_24_bytes_in_base64_and_lives_for_an_hour() {
 }
 
 #[tokio::test]
-async fn the_same_token_is_handed_out_while_more_than_60_s_remain() {
+async fn a_token_is_reused_while_more_than_60_s_remain() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let first = app.sign_in("ada").await;
     app.advance(TimeDelta::seconds(3539));
-    let again = app.operation(CREATE).basic("ada", PASSWORD).send().await;
+    let again = app.graphql(CREATE).basic("ada", PASSWORD).send().await;
     assert_eq!(again.at("/data/createToken/token"), first.as_str());
     assert_eq!(again.at("/data/createToken/expiresIn"), 61);
     app.advance(TimeDelta::seconds(1));
@@ -52,7 +52,7 @@ async fn the_same_token_is_handed_out_while_more_than_60_s_remain() {
 }
 
 #[tokio::test]
-async fn a_token_expires_to_the_millisecond() {
+async fn a_session_token_expires_to_the_millisecond() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -66,7 +66,7 @@ async fn a_token_expires_to_the_millisecond() {
 }
 
 #[tokio::test]
-async fn a_lifetime_may_be_120_s_to_30_days() {
+async fn a_lifetime_is_120_s_to_30_days() {
     let app = TestApp::start().await;
     app.register("ada").await;
     for (seconds, allowed) in [
@@ -77,7 +77,7 @@ async fn a_lifetime_may_be_120_s_to_30_days() {
         (2_592_001, false),
     ] {
         let answer = app
-            .operation_with(
+            .graphql_with(
                 "mutation($s: Int) { createToken(expiresIn: $s, fresh: true) { expiresIn } }",
                 &json!({ "s": seconds }),
             )
@@ -93,12 +93,12 @@ async fn a_lifetime_may_be_120_s_to_30_days() {
 }
 
 #[tokio::test]
-async fn a_lifetime_counts_only_when_a_new_token_is_made() {
+async fn a_lifetime_applies_to_new_tokens_only() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let first = app.sign_in("ada").await;
     let again = app
-        .operation("mutation { createToken(expiresIn: 7200) { token expiresIn } }")
+        .graphql("mutation { createToken(expiresIn: 7200) { token expiresIn } }")
         .basic("ada", PASSWORD)
         .send()
         .await;
@@ -107,20 +107,20 @@ async fn a_lifetime_counts_only_when_a_new_token_is_made() {
 }
 
 #[tokio::test]
-async fn the_lifetime_of_new_tokens_can_be_configured() {
+async fn the_default_lifetime_can_be_configured() {
     let app = TestApp::configured(|config| config.token_lifetime = 600).await;
     app.register("ada").await;
-    let answer = app.operation(CREATE).basic("ada", PASSWORD).send().await;
+    let answer = app.graphql(CREATE).basic("ada", PASSWORD).send().await;
     assert_eq!(answer.at("/data/createToken/expiresIn"), 600);
 }
 
 #[tokio::test]
-async fn a_fresh_token_replaces_the_present_one() {
+async fn a_fresh_token_replaces_the_live_one() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let first = app.sign_in("ada").await;
     let fresh = app
-        .operation("mutation { createToken(fresh: true) { token } }")
+        .graphql("mutation { createToken(fresh: true) { token } }")
         .basic("ada", PASSWORD)
         .send()
         .await;
@@ -134,13 +134,13 @@ async fn a_fresh_token_replaces_the_present_one() {
 }
 
 #[tokio::test]
-async fn who_asks_for_tokens_several_times_at_once_gets_what_several_requests_would() {
+async fn several_create_token_fields_behave_like_several_requests() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let before = app.sign_in("ada").await;
     let document = "mutation { same: createToken { token } first: createToken(fresh: true) { token } \
         second: createToken(fresh: true) { token } again: createToken { token } }";
-    let answer = app.operation(document).basic("ada", PASSWORD).send().await;
+    let answer = app.graphql(document).basic("ada", PASSWORD).send().await;
     let token = |name: &str| answer.at(&format!("/data/{name}/token")).as_str().unwrap();
     assert_eq!(token("same"), before);
     for dead in [&before, token("first")] {
@@ -155,7 +155,7 @@ async fn who_asks_for_tokens_several_times_at_once_gets_what_several_requests_wo
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_refused_at_once_and_a_new_one_is_made() {
+async fn a_revoked_token_is_refused_at_once_and_a_new_one_is_issued() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -170,7 +170,7 @@ async fn a_revoked_token_is_refused_at_once_and_a_new_one_is_made() {
 }
 
 #[tokio::test]
-async fn revoking_a_dead_token_again_is_no_error() {
+async fn revoking_an_ended_token_is_no_error() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -182,24 +182,24 @@ async fn revoking_a_dead_token_again_is_no_error() {
 }
 
 #[tokio::test]
-async fn what_never_was_a_token_cannot_be_revoked() {
+async fn revoking_an_unknown_token_is_refused() {
     let app = TestApp::start().await;
     let unknown = "A".repeat(32);
     assert_eq!(
         app.revoke(&unknown).await.error(),
         ("UNAUTHENTICATED", "TOKEN_INVALID")
     );
-    let nobody = app.operation("mutation { revokeToken }").send().await;
+    let nobody = app.graphql("mutation { revokeToken }").send().await;
     assert_eq!(nobody.error(), ("UNAUTHENTICATED", "MISSING"));
 }
 
 #[tokio::test]
-async fn revoking_ends_the_token_for_the_rest_of_its_own_request() {
+async fn revoke_token_ends_the_token_for_the_rest_of_its_request() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
     let answer = app
-        .operation("mutation { first: revokeToken second: revokeToken }")
+        .graphql("mutation { first: revokeToken second: revokeToken }")
         .bearer(&token)
         .send()
         .await;
@@ -210,7 +210,7 @@ async fn revoking_ends_the_token_for_the_rest_of_its_own_request() {
 }
 
 #[tokio::test]
-async fn revoking_sets_the_expiration_one_second_back_and_drops_the_nonce() {
+async fn revoke_token_sets_the_expiration_one_second_back_and_deletes_the_nonce() {
     let app = TestApp::start().await;
     let id = app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -229,7 +229,7 @@ async fn revoking_sets_the_expiration_one_second_back_and_drops_the_nonce() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_stays_dead_whatever_the_clock_does() {
+async fn a_revoked_token_stays_ended_when_the_clock_moves() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -247,7 +247,7 @@ async fn a_revoked_token_stays_dead_whatever_the_clock_does() {
 async fn a_token_of_the_longest_lifetime_survives_a_clock_that_steps_back_by_a_minute() {
     let app = TestApp::start().await;
     app.register("ada").await;
-    let longest = app.operation("mutation { createToken(expiresIn: 2592000) { token } }");
+    let longest = app.graphql("mutation { createToken(expiresIn: 2592000) { token } }");
     let answer = longest.basic("ada", PASSWORD).send().await;
     let token = answer.at("/data/createToken/token").as_str().unwrap();
     app.advance(TimeDelta::minutes(-1));
@@ -262,7 +262,7 @@ async fn a_token_of_the_longest_lifetime_survives_a_clock_that_steps_back_by_a_m
 }
 
 #[tokio::test]
-async fn an_expired_token_that_was_revoked_stays_dead_when_the_clock_goes_back() {
+async fn a_token_revoked_after_its_expiration_stays_ended_when_the_clock_goes_back() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -276,7 +276,7 @@ async fn an_expired_token_that_was_revoked_stays_dead_when_the_clock_goes_back()
 }
 
 #[tokio::test]
-async fn an_expiration_further_ahead_than_any_lifetime_is_neither_honoured_nor_reused() {
+async fn an_expiration_beyond_every_lifetime_is_neither_accepted_nor_reused() {
     let app = TestApp::start().await;
     app.register("ada").await;
     app.advance(TimeDelta::days(365));
@@ -292,7 +292,7 @@ async fn an_expiration_further_ahead_than_any_lifetime_is_neither_honoured_nor_r
 }
 
 #[tokio::test]
-async fn the_token_survives_a_restart() {
+async fn a_session_token_survives_a_restart() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -302,7 +302,7 @@ async fn the_token_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn sixty_four_sign_ins_at_once_agree_on_one_token() {
+async fn sixty_four_concurrent_sign_ins_get_one_token() {
     let app = TestApp::unthrottled().await;
     app.register("ada").await;
     let tokens = join_all((0..64).map(|_| app.sign_in("ada"))).await;
@@ -311,7 +311,7 @@ async fn sixty_four_sign_ins_at_once_agree_on_one_token() {
 }
 
 #[tokio::test]
-async fn sign_ins_at_once_agree_when_the_present_token_is_about_to_expire() {
+async fn concurrent_sign_ins_agree_when_the_live_token_is_about_to_expire() {
     let app = TestApp::unthrottled().await;
     app.register("ada").await;
     let old = app.sign_in("ada").await;
@@ -322,7 +322,7 @@ async fn sign_ins_at_once_agree_when_the_present_token_is_about_to_expire() {
 }
 
 #[tokio::test]
-async fn a_sign_in_after_a_revocation_never_hands_out_the_revoked_token() {
+async fn a_sign_in_after_a_revocation_never_returns_the_revoked_token() {
     let app = TestApp::start().await;
     app.register("ada").await;
     for _ in 0..20 {
@@ -344,7 +344,7 @@ async fn a_sign_in_after_a_revocation_never_hands_out_the_revoked_token() {
 }
 
 #[tokio::test]
-async fn of_many_revocations_at_once_exactly_one_ended_the_token() {
+async fn exactly_one_of_many_concurrent_revocations_reports_success() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -356,7 +356,7 @@ async fn of_many_revocations_at_once_exactly_one_ended_the_token() {
 }
 
 #[tokio::test]
-async fn a_disabled_account_has_no_token_and_gets_none() {
+async fn a_disabled_user_has_no_token_and_gets_none() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -365,7 +365,7 @@ async fn a_disabled_account_has_no_token_and_gets_none() {
         app.me(&token).await.error(),
         ("UNAUTHENTICATED", "TOKEN_EXPIRED")
     );
-    let refused = app.operation(CREATE).basic("ada", PASSWORD).send().await;
+    let refused = app.graphql(CREATE).basic("ada", PASSWORD).send().await;
     assert_eq!(refused.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use symbolon::Config;
 
-use crate::support::{Answer, PASSWORD, Server, TestApp, finish, symbolon, symbolon_on_sqlite};
+use crate::support::{Answer, PASSWORD, Server, TestApp, finish, symbolon, unconfigured_symbolon};
 
 /// The values of settings that are not numbers.
 const NOT_NUMBERS: [&str; 7] = ["URL", "FILE", "ON|OFF", "BOOL", "NETS", "ORIGINS", "HOST"];
@@ -80,10 +80,10 @@ async fn works(server: &Server, folder: &Path, (name, value): (&str, &str)) {
     let registered = server.registration("ada").send().await;
     assert!(is_done(&registered, name), "{what}: {registered:?}");
     if registered.at("/data/createUser/user/id").is_string() {
-        let signed_in = Answer::of(server.sign_in("ada")).await;
+        let signed_in = Answer::of(server.post_tokens("ada")).await;
         assert_eq!(signed_in.status, 200, "{what}: {signed_in:?}");
         let token = signed_in.at("/token").as_str().unwrap();
-        let renew = server.operation("mutation { renewToken { token } }");
+        let renew = server.graphql("mutation { renewToken { token } }");
         let renewed = renew.bearer(token).send().await;
         assert!(is_done(&renewed, name), "{what}: {renewed:?}");
         let auth = server
@@ -92,7 +92,7 @@ async fn works(server: &Server, folder: &Path, (name, value): (&str, &str)) {
         assert_eq!(Answer::of(auth).await.status, 200, "{what}");
     }
     for line in ["token purge", "audit"] {
-        let mut command = symbolon_on_sqlite(folder);
+        let mut command = unconfigured_symbolon(folder);
         let command = command
             .env("SYMBOLON_ARGON2_MEMORY", "8")
             .env(name, value)
@@ -108,7 +108,7 @@ async fn works(server: &Server, folder: &Path, (name, value): (&str, &str)) {
 }
 
 #[tokio::test]
-async fn every_number_is_refused_with_its_range_or_works() {
+async fn every_numeric_setting_is_refused_out_of_range_and_works_within() {
     let numbers = numbers();
     assert!(numbers.len() >= 30, "{numbers:?}");
     for (name, flag) in &numbers {
@@ -167,7 +167,7 @@ async fn every_number_is_refused_with_its_range_or_works() {
 }
 
 #[tokio::test]
-async fn a_number_that_a_program_sets_is_refused_too() {
+async fn numeric_settings_of_an_embedder_are_checked() {
     let mut config = Config::from_env().unwrap();
     config.session_max_age = u32::MAX;
     let refused = symbolon::Symbolon::open(config).await.unwrap_err();
@@ -176,7 +176,7 @@ async fn a_number_that_a_program_sets_is_refused_too() {
 }
 
 #[tokio::test]
-async fn no_instant_of_a_client_overflows() {
+async fn no_time_given_by_a_client_overflows() {
     let app = TestApp::unthrottled().await;
     app.register("ada").await;
     let create = "mutation($n: String!, $i: Int, $a: DateTime) {
@@ -208,7 +208,7 @@ async fn no_instant_of_a_client_overflows() {
     .enumerate()
     {
         let variables = json!({ "n": number.to_string(), "i": seconds, "a": at });
-        let answer = app.operation_with(create, &variables);
+        let answer = app.graphql_with(create, &variables);
         let answer = answer.basic("ada", PASSWORD).send().await;
         let field = answer.at("/data/createAccessToken/userErrors/0/field");
         // An instant that chrono does not read is no DateTime at all.
@@ -224,13 +224,13 @@ async fn no_instant_of_a_client_overflows() {
     assert_eq!(made, 2);
     for seconds in [i32::MIN, -1, 0, 119, 2_592_001, i32::MAX] {
         let sign_in = format!("mutation {{ createToken(expiresIn: {seconds}) {{ token }} }}");
-        let answer = app.operation(&sign_in).basic("ada", PASSWORD).send().await;
+        let answer = app.graphql(&sign_in).basic("ada", PASSWORD).send().await;
         assert_eq!(answer.error().0, "BAD_USER_INPUT", "{seconds}");
     }
 }
 
 #[tokio::test]
-async fn with_the_longest_times_a_session_is_renewed_and_everything_purged() {
+async fn the_longest_lifetimes_work_with_renewal_and_purge() {
     let app = TestApp::configured(|config| {
         config.session_max_age = 36_500;
         config.audit_days = 36_500;
@@ -241,7 +241,7 @@ async fn with_the_longest_times_a_session_is_renewed_and_everything_purged() {
     let token = app.sign_in("ada").await;
     for _ in 0..3 {
         app.advance(TimeDelta::days(20));
-        let renew = app.operation("mutation { renewToken { expiresIn } }");
+        let renew = app.graphql("mutation { renewToken { expiresIn } }");
         let renewed = renew.bearer(&token).send().await;
         assert_eq!(
             renewed.at("/data/renewToken/expiresIn"),

@@ -5,13 +5,10 @@ use std::path::Path;
 use poem::listener::TcpAcceptor;
 use poem::{EndpointExt, IntoEndpoint, Route, get, handler};
 use reqwest::Method;
-use serde_json::json;
 use symbolon::{Clock, Config, Identity, MockClock, Symbolon};
 use tokio::net::TcpListener;
 
-use crate::support::{
-    Answer, Operation, PASSWORD, common_key, database_url, on_postgres, start_of_time,
-};
+use crate::support::{Answer, Client, common_key, database_url, on_postgres, start_of_time};
 
 #[handler]
 #[expect(
@@ -40,10 +37,9 @@ async fn open(folder: &Path, name: &str) -> Symbolon {
 
 /// Two instances, each with one account of the same id, and where they are served.
 struct Two {
-    base: String,
-    /// The paths of the first, and of the second.
-    mounts: [&'static str; 2],
-    client: reqwest::Client,
+    server: Client,
+    /// The clients of the two instances, each with the path that its instance is mounted at.
+    clients: [Client; 2],
     tokens: [String; 2],
 }
 
@@ -71,50 +67,29 @@ impl Two {
             tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(app));
         }
         let mut two = Self {
-            base,
-            mounts,
-            client: reqwest::Client::new(),
+            clients: mounts.map(|mount| Client::new(format!("{base}{mount}"))),
+            server: Client::new(base),
             tokens: Default::default(),
         };
         for (at, own) in NAMES.into_iter().enumerate() {
-            let create = "mutation($n: String!, $p: String!) {
-                createUser(input: { username: $n, password: $p }) { user { id } } }";
-            let body = json!({ "query": create, "variables": { "n": own, "p": PASSWORD } });
-            let created = two.request(at, Method::POST, "/graphql").json(&body);
-            let created = Answer::of(created).await;
-            assert_eq!(created.at("/data/createUser/user/id"), "1", "{created:?}");
-            let token = two.request(at, Method::POST, "/tokens");
-            let token = Answer::of(token.basic_auth(own, Some(PASSWORD))).await;
-            two.tokens[at] = token.at("/token").as_str().unwrap().into();
+            assert_eq!(two.clients[at].register(own).await, 1);
+            two.tokens[at] = two.clients[at].sign_in(own).await;
         }
         two
-    }
-
-    fn request(&self, at: usize, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let url = format!("{}{}{path}", self.base, self.mounts[at]);
-        self.client.request(method, url)
-    }
-
-    fn operation(&self, at: usize, document: &str) -> Operation {
-        let body = json!({ "query": document });
-        Operation::new(self.request(at, Method::POST, "/graphql").json(&body))
     }
 
     /// Each token works at its own instance, and is unknown at the other.
     async fn share_nothing(&self) {
         for (at, own) in NAMES.into_iter().enumerate() {
             for (of, token) in self.tokens.iter().enumerate() {
-                let me = self
-                    .operation(at, "{ me { username } }")
-                    .bearer(token)
-                    .send()
-                    .await;
-                let auth = self.request(at, Method::GET, "/auth").bearer_auth(token);
+                let client = &self.clients[at];
+                let me = client.me(token).await;
+                let auth = client.request(Method::GET, "/auth").bearer_auth(token);
                 let auth = Answer::of(auth).await;
                 let rename = format!(
-                    "mutation {{ updateUser(input: {{ username: \"{own}\" }}) {{ user {{ username }} }} }}"
+                    "updateUser(input: {{ username: \"{own}\" }}) {{ user {{ username }} }}"
                 );
-                let renamed = self.operation(at, &rename).bearer(token).send().await;
+                let renamed = client.mutate(token, &rename).await;
                 if of == at {
                     assert_eq!(me.at("/data/me/username"), own, "{me:?}");
                     assert_eq!(auth.header("x-auth-username"), own);
@@ -125,21 +100,16 @@ impl Two {
                 assert_eq!(auth.status, 401);
                 assert_eq!(auth.at("/reason"), "TOKEN_INVALID");
                 assert_eq!(renamed.error(), ("UNAUTHENTICATED", "TOKEN_INVALID"));
-                let revoked = self
-                    .request(at, Method::DELETE, "/tokens")
-                    .bearer_auth(token);
+                let revoked = client.request(Method::DELETE, "/tokens").bearer_auth(token);
                 assert_eq!(Answer::of(revoked).await.status, 401);
-                let sign_in = self.request(at, Method::POST, "/tokens");
-                let sign_in = Answer::of(sign_in.basic_auth(NAMES[of], Some(PASSWORD))).await;
+                let sign_in = Answer::of(client.post_tokens(NAMES[of])).await;
                 assert_eq!(sign_in.status, 401, "{sign_in:?}");
             }
         }
         // Nothing that was refused has ended a token.
         for (at, own) in NAMES.into_iter().enumerate() {
-            let me = self
-                .operation(at, "{ me { username } }")
-                .bearer(&self.tokens[at]);
-            assert_eq!(me.send().await.at("/data/me/username"), own);
+            let me = self.clients[at].me(&self.tokens[at]).await;
+            assert_eq!(me.at("/data/me/username"), own);
         }
     }
 
@@ -147,7 +117,7 @@ impl Two {
     async fn whoami(&self, path: &str) -> [Option<String>; 2] {
         let mut names = [None, None];
         for (name, token) in names.iter_mut().zip(&self.tokens) {
-            let request = self.client.get(format!("{}{path}", self.base));
+            let request = self.server.request(Method::GET, path);
             let answer = Answer::of(request.bearer_auth(token)).await;
             *name = (answer.status == 200).then(|| answer.body.as_str().unwrap().to_owned());
             assert!(
@@ -172,7 +142,7 @@ async fn both(folder: &Path) -> (Symbolon, Symbolon) {
 }
 
 #[tokio::test]
-async fn an_instance_under_the_server_of_another_has_its_own_identities() {
+async fn an_instance_mounted_in_another_has_its_own_identities() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = both(folder.path()).await;
     let app = first
@@ -201,7 +171,7 @@ async fn two_instances_side_by_side_have_their_own_identities() {
 }
 
 #[tokio::test]
-async fn the_innermost_middleware_answers_whatever_the_order() {
+async fn the_innermost_middleware_provides_the_identity() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = both(folder.path()).await;
     let (of_first, of_second) = (|| first.middleware(), || second.middleware());
@@ -252,7 +222,7 @@ async fn a_request_that_passes_two_instances_has_one_id() {
     let (first, second) = both(folder.path()).await;
     let app = first.own_routes().nest("/second", second.own_routes());
     let two = Two::serve(Some(&first), app, ["", "/second"]).await;
-    let refused = Answer::of(two.request(1, Method::POST, "/tokens")).await;
+    let refused = Answer::of(two.clients[1].request(Method::POST, "/tokens")).await;
     assert_eq!(refused.status, 401);
     let ids = refused.headers.get_all("x-request-id").iter().count();
     assert_eq!(ids, 1, "{refused:?}");

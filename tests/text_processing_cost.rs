@@ -148,7 +148,7 @@ impl Types {
             "{{ __schema {{ types {{ kind name inputFields {{ {input} }} enumValues {{ name }}
                 fields {{ name args {{ {input} }} type {{ kind name ofType {{ kind name }} }} }} }} }} }}"
         );
-        let answer = server.operation(&query).send().await;
+        let answer = server.graphql(&query).send().await;
         Self(answer.at("/data/__schema/types").clone())
     }
 
@@ -374,16 +374,15 @@ fn headers(hostile: (&str, &str)) -> Vec<Hostile> {
 /// The token of an admin, beside whom there is another account.
 async fn prepare(server: &Server, folder: &std::path::Path) -> String {
     for name in ["admin", "other"] {
-        server.registration(name).send().await;
+        server.register(name).await;
     }
     let (code, _, said) = finish(symbolon(folder).args(["user", "set-role", "admin", "admin"]));
     assert_eq!(code, Some(0), "{said}");
-    let token = Answer::of(server.sign_in("admin")).await;
-    token.at("/token").as_str().unwrap().to_owned()
+    server.sign_in("admin").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_text_of_a_client_costs_more_than_it_is_long() {
+async fn the_cost_of_every_text_argument_is_bounded_by_its_length() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), |command| {
         unthrottled(command);
@@ -398,7 +397,7 @@ async fn no_text_of_a_client_costs_more_than_it_is_long() {
     let health = probe(server.address().to_owned(), Arc::clone(&stop));
     // The machine is busy with other tests, too, which a server shows that nothing else is asked of.
     let idle_folder = tempfile::tempdir().unwrap();
-    let idle = Server::on_sqlite(idle_folder.path());
+    let idle = Server::start(idle_folder.path());
     let idle_health = probe(idle.address().to_owned(), Arc::clone(&stop));
     let mut slowest = (Duration::ZERO, String::new());
     let mut note = |took: Duration, what: &dyn Fn() -> String| {

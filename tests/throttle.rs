@@ -24,7 +24,7 @@ fn behind_a_proxy(config: &mut symbolon::Config) {
 }
 
 async fn attempt(app: &TestApp, from: &str, username: &str, password: &str) -> Answer {
-    app.operation(CREATE)
+    app.graphql(CREATE)
         .header("x-forwarded-for", from.as_bytes())
         .basic(username, password)
         .send()
@@ -47,7 +47,7 @@ async fn guesses(app: &TestApp, from: &str, username: &str) -> (u32, Value) {
 }
 
 #[tokio::test]
-async fn a_new_name_brings_no_new_attempts() {
+async fn a_renamed_user_gets_no_additional_attempts() {
     let app = start().await;
     let token = app.sign_in("ada").await;
     assert_eq!(guesses(&app, ELSEWHERE, "ada").await.0, 20);
@@ -55,14 +55,14 @@ async fn a_new_name_brings_no_new_attempts() {
         let rename = format!(
             "mutation {{ updateUser(input: {{ username: {name:?} }}) {{ user {{ username }} }} }}"
         );
-        let renamed = app.operation(&rename).bearer(&token).send().await;
+        let renamed = app.graphql(&rename).bearer(&token).send().await;
         assert_eq!(renamed.at("/data/updateUser/user/username"), name);
         assert_eq!(guesses(&app, ELSEWHERE, name).await.0, 0, "{name}");
     }
 }
 
 #[tokio::test]
-async fn an_account_is_guessed_at_20_times_and_then_80_times_an_hour() {
+async fn a_user_has_20_attempts_and_then_80_an_hour() {
     let app = start().await;
     assert_eq!(guesses(&app, HOME, "ada").await, (20, json!(45)));
     app.advance(TimeDelta::seconds(44));
@@ -76,7 +76,7 @@ async fn an_account_is_guessed_at_20_times_and_then_80_times_an_hour() {
 }
 
 #[tokio::test]
-async fn it_makes_no_difference_whether_the_account_exists_or_how_it_is_spelt() {
+async fn unknown_users_and_other_spellings_are_throttled_alike() {
     let app = start().await;
     let (exists, _) = guesses(&app, HOME, "ada").await;
     let (does_not, _) = guesses(&app, HOME, "nobody").await;
@@ -89,7 +89,7 @@ async fn it_makes_no_difference_whether_the_account_exists_or_how_it_is_spelt() 
 }
 
 #[tokio::test]
-async fn the_right_password_is_refused_too_once_there_were_too_many_wrong_ones() {
+async fn the_right_password_is_refused_after_too_many_wrong_ones() {
     let app = start().await;
     guesses(&app, ELSEWHERE, "ada").await;
     let answer = attempt(&app, ELSEWHERE, "ada", PASSWORD).await;
@@ -98,7 +98,7 @@ async fn the_right_password_is_refused_too_once_there_were_too_many_wrong_ones()
 }
 
 #[tokio::test]
-async fn every_door_counts_in_the_same_bucket() {
+async fn every_endpoint_counts_in_the_same_bucket() {
     let app = start().await;
     let rest = |password: &'static str| {
         let request = app.request(Method::POST, "/tokens");
@@ -118,7 +118,7 @@ async fn every_door_counts_in_the_same_bucket() {
 }
 
 #[tokio::test]
-async fn an_address_that_signed_in_lately_is_not_locked_out_by_strangers() {
+async fn guesses_from_unknown_addresses_do_not_lock_out_a_known_address() {
     let app = start().await;
     assert!(
         attempt(&app, HOME, "ada", PASSWORD)
@@ -139,7 +139,7 @@ async fn an_address_that_signed_in_lately_is_not_locked_out_by_strangers() {
 }
 
 #[tokio::test]
-async fn who_signs_in_with_the_right_password_is_never_refused() {
+async fn sign_ins_with_the_right_password_are_never_throttled() {
     let app = start().await;
     for _ in 0..100 {
         let answer = attempt(&app, HOME, "ada", PASSWORD).await;
@@ -149,7 +149,7 @@ async fn who_signs_in_with_the_right_password_is_never_refused() {
 }
 
 #[tokio::test]
-async fn a_valid_session_is_not_affected_by_who_guesses_at_its_account() {
+async fn a_live_session_is_not_affected_by_password_guesses() {
     let app = start().await;
     let token = app.sign_in("ada").await;
     guesses(&app, ELSEWHERE, "ada").await;
@@ -159,7 +159,7 @@ async fn a_valid_session_is_not_affected_by_who_guesses_at_its_account() {
             r#"mutation {{ changePassword(input: {{ currentPassword: "{current}", newPassword: "another good password" }}) {{
                 token {{ token }} userErrors {{ code }} }} }}"#
         );
-        app.operation(&document)
+        app.graphql(&document)
             .header("x-forwarded-for", b"203.0.113.9")
             .bearer(&token)
             .send()
@@ -181,7 +181,7 @@ async fn a_valid_session_is_not_affected_by_who_guesses_at_its_account() {
 }
 
 #[tokio::test]
-async fn an_address_guesses_300_times_at_whatever_accounts() {
+async fn an_address_has_300_attempts_at_all_users_together() {
     let app = start().await;
     let mut names = (0..).map(|number| format!("user{number}"));
     for name in names.by_ref().take(300) {
@@ -197,7 +197,7 @@ async fn an_address_guesses_300_times_at_whatever_accounts() {
 }
 
 #[tokio::test]
-async fn the_addresses_of_one_ipv6_network_are_one() {
+async fn the_addresses_of_an_ipv6_network_share_a_bucket() {
     let app = TestApp::configured(|config| {
         behind_a_proxy(config);
         config.throttle.address = "5/5".parse().unwrap();
@@ -214,10 +214,10 @@ async fn the_addresses_of_one_ipv6_network_are_one() {
 }
 
 #[tokio::test]
-async fn an_address_registers_100_accounts_and_then_100_an_hour() {
+async fn an_address_registers_100_users_and_then_100_an_hour() {
     let app = TestApp::start().await;
     let register = |number: u32| {
-        app.operation_with(
+        app.graphql_with(
             "mutation($i: CreateUserInput!) { createUser(input: $i) { user { id } userErrors { code } } }",
             &json!({ "i": { "username": format!("user{number}"), "password": PASSWORD } }),
         )
@@ -251,7 +251,7 @@ async fn an_address_registers_100_accounts_and_then_100_an_hour() {
 }
 
 #[tokio::test]
-async fn attempts_at_once_are_counted_one_by_one() {
+async fn concurrent_attempts_are_all_counted() {
     let app = start().await;
     let answers = join_all((0..60).map(|_| attempt(&app, HOME, "ada", "wrong"))).await;
     let looked_at = answers
@@ -261,22 +261,22 @@ async fn attempts_at_once_are_counted_one_by_one() {
 }
 
 #[tokio::test]
-async fn however_many_aliases_guess_they_are_one_guess() {
+async fn aliases_count_as_one_attempt() {
     let app = start().await;
     let document =
         "mutation { a: createToken { token } b: createToken { token } c: createToken { token } }";
     for _ in 0..20 {
-        let request = app.operation(document);
+        let request = app.graphql(document);
         let answer = request.basic("ada", "wrong").send().await;
         let reason = answer.at("/errors/0/extensions/reason");
         assert_eq!(reason, "INVALID_CREDENTIALS");
     }
-    let answer = app.operation(document).basic("ada", "wrong").send().await;
+    let answer = app.graphql(document).basic("ada", "wrong").send().await;
     assert_eq!(answer.at("/errors/0/extensions/code"), "RATE_LIMITED");
 }
 
 #[tokio::test]
-async fn the_counts_survive_a_restart() {
+async fn rate_limits_survive_a_restart() {
     let app = start().await;
     guesses(&app, HOME, "ada").await;
     let app = app.restart(behind_a_proxy).await;
@@ -284,7 +284,7 @@ async fn the_counts_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_wrong_locks_nobody_out() {
+async fn a_corrected_clock_locks_out_no_user() {
     let app = start().await;
     app.advance(TimeDelta::days(365));
     guesses(&app, HOME, "ada").await;
@@ -293,7 +293,7 @@ async fn a_clock_that_was_wrong_locks_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_refusal_writes_nothing() {
+async fn a_throttled_attempt_writes_nothing() {
     let app = start().await;
     guesses(&app, ELSEWHERE, "ada").await;
     let database = app.database().await;
@@ -320,7 +320,7 @@ async fn a_refusal_writes_nothing() {
 }
 
 #[tokio::test]
-async fn the_throttle_can_be_switched_off() {
+async fn the_throttle_can_be_disabled() {
     let app = TestApp::unthrottled().await;
     app.register("ada").await;
     for _ in 0..50 {
@@ -357,7 +357,7 @@ fn has_token(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn guesses_from_an_address_do_not_refuse_the_owners_that_it_is_known_to() {
+async fn an_exhausted_address_does_not_refuse_the_users_that_know_it() {
     let app = with_few_guesses_per_address().await;
     assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
     fill_the_address_bucket(&app, HOME).await;
@@ -376,7 +376,7 @@ async fn guesses_from_an_address_do_not_refuse_the_owners_that_it_is_known_to() 
 }
 
 #[tokio::test]
-async fn wrong_passwords_from_a_known_address_leave_its_bucket_alone() {
+async fn wrong_passwords_from_a_known_address_do_not_count_against_the_address() {
     let app = with_few_guesses_per_address().await;
     assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
     assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
@@ -409,7 +409,7 @@ async fn change_password(app: &TestApp, token: &str, current: &str, new: &str) -
     let document = "mutation($c: String!, $n: String!) {
         changePassword(input: { currentPassword: $c, newPassword: $n }) {
             token { token } userErrors { code } } }";
-    let operation = app.operation_with(document, &json!({ "c": current, "n": new }));
+    let operation = app.graphql_with(document, &json!({ "c": current, "n": new }));
     operation.bearer(token).send().await
 }
 
@@ -428,14 +428,14 @@ async fn assert_not_locked_out(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_password_that_an_admin_sets_clears_the_buckets_of_the_account() {
+async fn a_password_set_by_an_admin_clears_the_buckets_of_the_user() {
     let (app, ada) = locked_out().await;
     let refused = change_password(&app, &ada, PASSWORD, NEW).await;
     assert_eq!(refused.error(), ("RATE_LIMITED", ""));
     let document = format!(
         r#"mutation {{ setUserPassword(input: {{ id: 2, newPassword: "{NEW}" }}) {{ userErrors {{ code }} }} }}"#
     );
-    let set = app.operation(&document).basic("root", PASSWORD);
+    let set = app.graphql(&document).basic("root", PASSWORD);
     let set = set.header("x-forwarded-for", b"192.0.2.99").send().await;
     assert_eq!(
         set.at("/data/setUserPassword/userErrors"),
@@ -446,7 +446,7 @@ async fn a_password_that_an_admin_sets_clears_the_buckets_of_the_account() {
 }
 
 #[tokio::test]
-async fn a_password_that_the_operator_sets_clears_the_buckets_of_the_account() {
+async fn a_password_set_by_the_operator_clears_the_buckets_of_the_user() {
     let (app, _) = locked_out().await;
     let operator = app.operator();
     let ada = operator.user("ada").await.unwrap().unwrap();
@@ -455,7 +455,7 @@ async fn a_password_that_the_operator_sets_clears_the_buckets_of_the_account() {
 }
 
 #[tokio::test]
-async fn a_password_that_its_owner_changes_clears_the_buckets_of_the_account() {
+async fn a_password_change_clears_the_buckets_of_the_user() {
     let (app, ada) = locked_out().await;
     // The bucket of the session takes one more attempt then.
     app.advance(TimeDelta::seconds(45));
@@ -475,7 +475,7 @@ impl Asking<'_> {
     async fn create(&self, input: Value) -> Answer {
         let document = "mutation($i: CreateUserInput!) { done: createUser(input: $i) {
             userErrors { code field } } }";
-        let operation = self.app.operation_with(document, &json!({ "i": input }));
+        let operation = self.app.graphql_with(document, &json!({ "i": input }));
         let operation = operation.header("x-forwarded-for", self.from.as_bytes());
         operation.send().await
     }
@@ -483,7 +483,7 @@ impl Asking<'_> {
     async fn update(&self, input: Value) -> Answer {
         let document = "mutation($i: UpdateUserInput!) { done: updateUser(input: $i) {
             userErrors { code field } } }";
-        let operation = self.app.operation_with(document, &json!({ "i": input }));
+        let operation = self.app.graphql_with(document, &json!({ "i": input }));
         let operation = operation.header("x-forwarded-for", self.from.as_bytes());
         operation.basic(self.name, PASSWORD).send().await
     }
@@ -499,7 +499,7 @@ fn is_refused(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn each_answer_that_reveals_a_taken_value_is_counted() {
+async fn each_response_that_reveals_a_taken_value_is_counted() {
     let app = TestApp::configured(|config| {
         behind_a_proxy(config);
         config.throttle.registrations = "5/5".parse().unwrap();

@@ -67,11 +67,11 @@ impl UseCase {
     /// Its code: of the error, or of the first user error, or empty.
     async fn code(self, app: &TestApp, tokens: &Tokens) -> String {
         let basic = |query: &str| {
-            let operation = app.operation(query).basic("throttled", "wrong");
+            let operation = app.graphql(query).basic("throttled", "wrong");
             operation.header("x-forwarded-for", REFUSED.as_bytes())
         };
         let bearer = |query: &str, token: &str| {
-            let operation = app.operation(query).bearer(token);
+            let operation = app.graphql(query).bearer(token);
             operation.header("x-forwarded-for", REFUSED.as_bytes())
         };
         let answer = match self {
@@ -105,7 +105,7 @@ impl UseCase {
             Self::CreateUser => {
                 let create = r#"mutation { done: createUser(input: { username: "throttled",
                     password: "another good password" }) { userErrors { code } } }"#;
-                let operation = app.operation(create);
+                let operation = app.graphql(create);
                 let operation = operation.header("x-forwarded-for", REFUSED.as_bytes());
                 operation.send().await
             }
@@ -135,7 +135,7 @@ fn error(answer: &Answer) -> &str {
 }
 
 async fn sign_in(app: &TestApp, username: &str, from: &str) -> Answer {
-    let operation = app.operation("mutation { createToken { token } }");
+    let operation = app.graphql("mutation { createToken { token } }");
     let operation = operation.header("x-forwarded-for", from.as_bytes());
     operation.basic(username, PASSWORD).send().await
 }
@@ -187,7 +187,7 @@ async fn while_the_queue_is_full(app: &TestApp, work: impl Future<Output = ()>) 
 }
 
 #[tokio::test]
-async fn the_throttle_refuses_each_use_case_that_hashes_while_the_queue_is_full() {
+async fn the_throttle_refuses_every_hashing_use_case_while_the_queue_is_full() {
     let (app, tokens) = exhausted().await;
     for use_case in USE_CASES {
         while_the_queue_is_full(&app, async {
@@ -199,7 +199,7 @@ async fn the_throttle_refuses_each_use_case_that_hashes_while_the_queue_is_full(
 }
 
 #[tokio::test]
-async fn refused_attempts_of_each_use_case_take_no_place_in_the_queue() {
+async fn throttled_attempts_occupy_no_place_in_the_hash_queue() {
     let (app, tokens) = exhausted().await;
     // One place, which any other attempt that takes it leaves to nobody.
     let app = app
@@ -237,7 +237,7 @@ async fn refused_attempts_of_each_use_case_take_no_place_in_the_queue() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_the_queue_refuses_is_not_counted() {
+async fn an_attempt_refused_by_the_hash_queue_is_not_counted() {
     let app = TestApp::configured(behind_a_proxy).await;
     app.register("owner").await;
     let app = app.restart(one_slow_hash_at_a_time).await;
@@ -251,7 +251,7 @@ async fn an_attempt_that_the_queue_refuses_is_not_counted() {
     // Two wrong passwords are allowed, however many attempts the queue refused.
     let wrong = async || {
         eventually("the queue is free", async || {
-            let operation = app.operation("mutation { createToken { token } }");
+            let operation = app.graphql("mutation { createToken { token } }");
             let operation = operation.header("x-forwarded-for", REFUSED.as_bytes());
             let answer = operation.basic("ada", "wrong").send().await;
             let code = answer.error().0.to_owned();
@@ -265,7 +265,7 @@ async fn an_attempt_that_the_queue_refuses_is_not_counted() {
 }
 
 #[tokio::test]
-async fn a_full_queue_reveals_no_taken_value() {
+async fn a_full_hash_queue_reveals_no_taken_value() {
     let app = TestApp::configured(one_slow_hash_at_a_time).await;
     app.register("owner").await;
     while_the_queue_is_full(&app, async {
@@ -273,7 +273,7 @@ async fn a_full_queue_reveals_no_taken_value() {
             let create = r"mutation($n: String!, $p: String!) {
                 createUser(input: { username: $n, password: $p }) { userErrors { code } } }";
             let input = json!({ "n": name, "p": PASSWORD });
-            let operation = app.operation_with(create, &input);
+            let operation = app.graphql_with(create, &input);
             let answer = operation.header("x-forwarded-for", HOME.as_bytes()).send();
             assert_eq!(answer.await.error(), ("SERVICE_UNAVAILABLE", ""), "{name}");
         }
@@ -293,7 +293,7 @@ const OWNERS: usize = 4;
 const SECONDS: u64 = 4;
 
 #[tokio::test]
-async fn others_sign_in_while_one_address_sends_400_sign_ins_at_once() {
+async fn other_addresses_sign_in_during_400_concurrent_sign_ins_from_one() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), |command: &mut Command| {
         command
@@ -310,11 +310,11 @@ async fn others_sign_in_while_one_address_sends_400_sign_ins_at_once() {
         let request = request.basic_auth(username, Some(password));
         request.send().await.unwrap().status().as_u16()
     };
-    server.registration("guessed").send().await;
-    server.registration("flooding").send().await;
-    server.registration("wronged").send().await;
+    server.register("guessed").await;
+    server.register("flooding").await;
+    server.register("wronged").await;
     for number in 0..OWNERS {
-        server.registration(&format!("owner{number}")).send().await;
+        server.register(&format!("owner{number}")).await;
     }
     while sign_in(OTHER, "guessed", "wrong").await != 429 {}
     let until = Instant::now() + Duration::from_secs(SECONDS);
@@ -391,7 +391,7 @@ fn services_but(name: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_place_in_the_hash_queue_is_taken_by_the_throttle_only() {
+fn only_the_throttle_calls_the_hash_queue() {
     for (name, code) in services_but("throttle.rs") {
         // The pool itself, and the import, which is for the operator only.
         let allowed = ["hash_pool.rs", "passwords.rs", "import.rs"].contains(&name.as_str());
@@ -400,7 +400,7 @@ fn a_place_in_the_hash_queue_is_taken_by_the_throttle_only() {
 }
 
 #[test]
-fn the_store_is_asked_in_one_place_which_values_are_taken() {
+fn only_the_uniqueness_check_queries_taken_values() {
     for (name, code) in services_but("taken.rs") {
         assert!(!code.contains(".taken("), "{name}");
     }

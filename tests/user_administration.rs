@@ -22,7 +22,7 @@ async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
     let document = format!(
         "mutation {{ done: {call} {{ user {{ role disabledAt }} userErrors {{ code field }} }} }}"
     );
-    app.operation(&document).bearer(token).send().await
+    app.graphql(&document).bearer(token).send().await
 }
 
 /// The same with the password, as operations that grant authority require.
@@ -30,7 +30,7 @@ async fn grant(app: &TestApp, username: &str, call: &str) -> Answer {
     let document = format!(
         "mutation {{ done: {call} {{ user {{ role disabledAt }} userErrors {{ code field }} }} }}"
     );
-    let request = app.operation(&document);
+    let request = app.graphql(&document);
     request.basic(username, PASSWORD).send().await
 }
 
@@ -52,27 +52,27 @@ fn calls(id: u32) -> [String; 4] {
 }
 
 #[tokio::test]
-async fn they_are_for_admins_only() {
+async fn administrative_mutations_require_the_role_admin() {
     let (app, ada, bob) = ada_and_bob().await;
     let revoke = "mutation { revokeUserTokens(id: 1) }";
     for call in calls(1) {
         let answer = mutate(&app, &bob, &call).await;
         assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"), "{call}");
         let document = format!("mutation {{ {call} {{ user {{ id }} }} }}");
-        let answer = app.operation(&document).send().await;
+        let answer = app.graphql(&document).send().await;
         assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{call}");
     }
-    let answer = app.operation(revoke).bearer(&bob).send().await;
+    let answer = app.graphql(revoke).bearer(&bob).send().await;
     assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     let events = "{ auditEvents { nodes { id } } }";
-    let answer = app.operation(events).bearer(&bob).send().await;
+    let answer = app.graphql(events).bearer(&bob).send().await;
     assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
-    let answer = app.operation(events).bearer(&ada).send().await;
+    let answer = app.graphql(events).bearer(&ada).send().await;
     assert!(answer.at("/data/auditEvents/nodes/0/id").is_string());
 }
 
 #[tokio::test]
-async fn nobody_is_no_account() {
+async fn an_unknown_user_id_is_reported_as_not_found() {
     let (app, ada, _) = ada_and_bob().await;
     for call in calls(99) {
         assert_eq!(
@@ -83,15 +83,15 @@ async fn nobody_is_no_account() {
     }
     let document =
         r#"mutation { deleteUser(input: { id: "x" }) { deletedUserId userErrors { code } } }"#;
-    let answer = app.operation(document).bearer(&ada).send().await;
+    let answer = app.graphql(document).bearer(&ada).send().await;
     assert_eq!(answer.at("/data/deleteUser/userErrors/0/code"), "INVALID");
     let document = "mutation { revokeUserTokens(id: 99) }";
-    let answer = app.operation(document).bearer(&ada).send().await;
+    let answer = app.graphql(document).bearer(&ada).send().await;
     assert_eq!(answer.error(), ("BAD_USER_INPUT", ""));
 }
 
 #[tokio::test]
-async fn a_disabled_user_is_out_at_once_and_comes_back_with_a_new_token() {
+async fn a_disabled_user_is_refused_at_once_and_gets_a_new_token_once_enabled() {
     let (app, ada, bob) = ada_and_bob().await;
     let disabled = mutate(&app, &ada, "disableUser(id: 2)").await;
     assert_eq!(
@@ -103,7 +103,7 @@ async fn a_disabled_user_is_out_at_once_and_comes_back_with_a_new_token() {
         ("UNAUTHENTICATED", "TOKEN_EXPIRED")
     );
     let sign_in = || {
-        let create = app.operation("mutation { createToken { token } }");
+        let create = app.graphql("mutation { createToken { token } }");
         create.basic("bob", PASSWORD).send()
     };
     assert_eq!(
@@ -127,7 +127,7 @@ async fn a_disabled_user_is_out_at_once_and_comes_back_with_a_new_token() {
 }
 
 #[tokio::test]
-async fn a_password_that_an_admin_sets_ends_the_users_token() {
+async fn a_password_set_by_an_admin_ends_the_session_of_the_user() {
     let (app, _, bob) = ada_and_bob().await;
     let call = r#"setUserPassword(input: { id: 2, newPassword: "another good password" })"#;
     assert_eq!(codes(&grant(&app, "ada", call).await), [""; 0]);
@@ -135,7 +135,7 @@ async fn a_password_that_an_admin_sets_ends_the_users_token() {
         app.me(&bob).await.error(),
         ("UNAUTHENTICATED", "TOKEN_EXPIRED")
     );
-    let create = || app.operation("mutation { createToken { token } }");
+    let create = || app.graphql("mutation { createToken { token } }");
     let old = create().basic("bob", PASSWORD).send().await;
     assert_eq!(old.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
     let new = create().basic("bob", "another good password").send().await;
@@ -148,7 +148,7 @@ async fn a_password_that_an_admin_sets_ends_the_users_token() {
 }
 
 #[tokio::test]
-async fn a_role_counts_from_the_next_request_on() {
+async fn a_role_change_takes_effect_at_the_next_request() {
     let (app, ada, _) = ada_and_bob().await;
     let made = grant(&app, "ada", "setUserRole(id: 2, role: ADMIN)").await;
     assert_eq!(made.at("/data/done/user/role"), "ADMIN");
@@ -164,17 +164,17 @@ async fn a_role_counts_from_the_next_request_on() {
         b: setUserRole(id: 2, role: USER) { user { role } }
         c: setUserRole(id: 2, role: ADMIN) { user { role } }
     }";
-    let request = app.operation(document).basic("bob", PASSWORD);
+    let request = app.graphql(document).basic("bob", PASSWORD);
     let answer = request.send().await;
     assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     assert_eq!(answer.at("/errors/0/path/0"), "c");
 }
 
 #[tokio::test]
-async fn tokens_of_a_user_are_ended_and_counted() {
+async fn revoke_user_tokens_ends_all_tokens_and_returns_their_number() {
     let (app, ada, bob) = ada_and_bob().await;
     let document = "mutation { revokeUserTokens(id: 2) }";
-    let revoke = || app.operation(document).bearer(&ada).send();
+    let revoke = || app.graphql(document).bearer(&ada).send();
     assert_eq!(revoke().await.at("/data/revokeUserTokens"), 1);
     assert_eq!(
         app.me(&bob).await.error(),
@@ -185,13 +185,13 @@ async fn tokens_of_a_user_are_ended_and_counted() {
 }
 
 #[tokio::test]
-async fn an_admin_changes_and_deletes_the_account_of_another_without_its_password() {
+async fn an_admin_updates_and_deletes_other_users_without_their_passwords() {
     let (app, ada, bob) = ada_and_bob().await;
     let call = r#"updateUser(input: { id: 2, username: "robert", email: "bob@example.org" })"#;
     assert_eq!(codes(&grant(&app, "ada", call).await), [""; 0]);
     assert_eq!(app.me(&bob).await.at("/data/me/username"), "robert");
     let document = "mutation { deleteUser(input: { id: 2 }) { deletedUserId } }";
-    let deleted = app.operation(document).bearer(&ada).send().await;
+    let deleted = app.graphql(document).bearer(&ada).send().await;
     assert_eq!(deleted.at("/data/deleteUser/deletedUserId"), "2");
     assert_eq!(
         app.me(&bob).await.error(),
@@ -199,7 +199,7 @@ async fn an_admin_changes_and_deletes_the_account_of_another_without_its_passwor
     );
     // Their own takes the password like anybody's.
     let document = "mutation { deleteUser(input: { id: 1 }) { userErrors { code } } }";
-    let own = app.operation(document).bearer(&ada).send().await;
+    let own = app.graphql(document).bearer(&ada).send().await;
     assert_eq!(
         own.at("/data/deleteUser/userErrors/0/code"),
         "WRONG_PASSWORD"
@@ -207,7 +207,7 @@ async fn an_admin_changes_and_deletes_the_account_of_another_without_its_passwor
 }
 
 #[tokio::test]
-async fn the_last_admin_stays() {
+async fn the_last_admin_cannot_be_removed() {
     let (app, ada, _) = ada_and_bob().await;
     for call in ["setUserRole(id: 1, role: USER)", "disableUser(id: 1)"] {
         assert_eq!(
@@ -220,7 +220,7 @@ async fn the_last_admin_stays() {
     let document =
         "mutation($i: DeleteUserInput!) { done: deleteUser(input: $i) { userErrors { code } } }";
     let answer = app
-        .operation_with(document, &delete)
+        .graphql_with(document, &delete)
         .bearer(&ada)
         .send()
         .await;
@@ -236,7 +236,7 @@ async fn the_last_admin_stays() {
 }
 
 #[tokio::test]
-async fn of_admins_who_turn_on_each_other_at_once_one_stays() {
+async fn concurrent_demotions_of_all_admins_leave_one_admin() {
     let app = TestApp::unthrottled().await;
     let names: Vec<_> = (1..=4).map(|number| format!("admin{number}")).collect();
     for name in &names {
@@ -264,18 +264,18 @@ async fn of_admins_who_turn_on_each_other_at_once_one_stays() {
 }
 
 #[tokio::test]
-async fn where_registration_is_closed_admins_register() {
+async fn admins_register_users_while_registration_is_closed() {
     let (app, ..) = ada_and_bob().await;
     let app = app.restart(|config| config.registration = false).await;
     let (ada, bob) = (app.sign_in("ada").await, app.sign_in("bob").await);
     let document = format!(
         r#"mutation {{ createUser(input: {{ username: "eve", password: "{PASSWORD}" }}) {{ user {{ id }} }} }}"#
     );
-    let anonymous = app.operation(&document).send().await;
+    let anonymous = app.graphql(&document).send().await;
     assert_eq!(anonymous.error(), ("FORBIDDEN", "REGISTRATION_CLOSED"));
-    let user = app.operation(&document).bearer(&bob).send().await;
+    let user = app.graphql(&document).bearer(&bob).send().await;
     assert_eq!(user.error(), ("FORBIDDEN", "REGISTRATION_CLOSED"));
-    let admin = app.operation(&document).bearer(&ada).send().await;
+    let admin = app.graphql(&document).bearer(&ada).send().await;
     assert_eq!(admin.at("/data/createUser/user/id"), "3");
     app.sign_in("eve").await;
 }

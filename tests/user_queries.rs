@@ -6,7 +6,7 @@ use symbolon::UserList;
 use crate::support::{Answer, PASSWORD, TestApp};
 
 async fn ask(app: &TestApp, token: &str, document: &str) -> Answer {
-    app.operation(document).bearer(token).send().await
+    app.graphql(document).bearer(token).send().await
 }
 
 /// An app with the users u1 to u25, and the token of the first, who is an admin.
@@ -31,14 +31,14 @@ fn ids(answer: &Answer) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn each_query_is_behind_the_guard() {
+async fn each_query_requires_a_token() {
     let app = TestApp::start().await;
     for document in [
         "{ me { id } }",
         r#"{ user(id: "1") { id } }"#,
         "{ users { totalCount } }",
     ] {
-        let answer = app.operation(document).send().await;
+        let answer = app.graphql(document).send().await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{document}");
     }
@@ -83,11 +83,11 @@ async fn a_user_is_found_by_id_or_by_name() {
 }
 
 #[tokio::test]
-async fn what_is_private_is_for_oneself_and_admins() {
+async fn private_fields_are_visible_to_their_owner_and_admins() {
     let app = TestApp::start().await;
     let ada =
         json!({ "i": { "username": "ada", "email": "ada@example.org", "password": PASSWORD } });
-    app.operation_with(
+    app.graphql_with(
         "mutation($i: CreateUserInput!) { createUser(input: $i) { user { id } } }",
         &ada,
     )
@@ -130,7 +130,7 @@ async fn what_is_private_is_for_oneself_and_admins() {
 }
 
 #[tokio::test]
-async fn a_list_for_members_has_names_only() {
+async fn a_list_visible_to_members_contains_names_only() {
     let app = TestApp::configured(|config| config.user_list = UserList::Members).await;
     app.register("ada").await;
     app.register("bob").await;
@@ -182,7 +182,7 @@ async fn a_page_has_20_users_in_the_order_of_registration() {
 }
 
 #[tokio::test]
-async fn cursors_lead_through_all_users_in_both_directions() {
+async fn cursors_page_through_all_users_in_both_directions() {
     let (app, token) = with_25_users().await;
     for (size, towards, cursor_name, more, end) in [
         (
@@ -204,7 +204,7 @@ async fn cursors_lead_through_all_users_in_both_directions() {
         let mut pages = Vec::new();
         loop {
             let answer = app
-                .operation_with(
+                .graphql_with(
                     &format!(
                         "query($c: String) {{ users({size}: 10, {towards}: $c) {{
                             nodes {{ id }} edges {{ cursor }} pageInfo {{
@@ -236,7 +236,7 @@ async fn cursors_lead_through_all_users_in_both_directions() {
 }
 
 #[tokio::test]
-async fn a_page_stays_where_it_was_when_users_come() {
+async fn a_page_is_stable_when_users_are_added() {
     let (app, token) = with_25_users().await;
     let first = ask(
         &app,
@@ -256,7 +256,7 @@ async fn a_page_stays_where_it_was_when_users_come() {
 }
 
 #[tokio::test]
-async fn between_two_cursors_only_what_lies_between_is_shown() {
+async fn a_page_between_two_cursors_contains_only_rows_between_them() {
     let (app, token) = with_25_users().await;
     let all = ask(
         &app,

@@ -10,7 +10,7 @@ use crate::support::{Answer, PASSWORD, TestApp};
 const OTHER: &str = "a staple of horse batteries";
 
 async fn change(app: &TestApp, token: &str, current: &str, new: &str) -> Answer {
-    app.operation_with(
+    app.graphql_with(
         "mutation($i: ChangePasswordInput!) { changePassword(input: $i) {
             token { token tokenType expiresIn user { username lastSignInAt } } userErrors { code field } } }",
         &json!({ "i": { "currentPassword": current, "newPassword": new } }),
@@ -21,7 +21,7 @@ async fn change(app: &TestApp, token: &str, current: &str, new: &str) -> Answer 
 }
 
 async fn update(app: &TestApp, token: &str, input: &Value) -> Answer {
-    app.operation_with(
+    app.graphql_with(
         "mutation($i: UpdateUserInput!) { updateUser(input: $i) {
             user { username email } userErrors { code field } } }",
         &json!({ "i": input }),
@@ -33,7 +33,7 @@ async fn update(app: &TestApp, token: &str, input: &Value) -> Answer {
 
 /// Changes the profile with the password.
 async fn update_as(app: &TestApp, username: &str, input: &Value) -> Answer {
-    app.operation_with(
+    app.graphql_with(
         "mutation($i: UpdateUserInput!) { updateUser(input: $i) {
             user { username email } userErrors { code field } } }",
         &json!({ "i": input }),
@@ -44,7 +44,7 @@ async fn update_as(app: &TestApp, username: &str, input: &Value) -> Answer {
 }
 
 async fn delete(app: &TestApp, token: &str, input: &Value) -> Answer {
-    app.operation_with(
+    app.graphql_with(
         "mutation($i: DeleteUserInput!) { deleteUser(input: $i) {
             deletedUserId userErrors { code field } } }",
         &json!({ "i": input }),
@@ -68,14 +68,14 @@ fn user_errors(answer: &Answer) -> Vec<String> {
 }
 
 async fn sign_in_with(app: &TestApp, username: &str, password: &str) -> Answer {
-    app.operation("mutation { createToken { token } }")
+    app.graphql("mutation { createToken { token } }")
         .basic(username, password)
         .send()
         .await
 }
 
 #[tokio::test]
-async fn a_change_of_the_password_ends_the_session_and_gives_a_new_one() {
+async fn a_password_change_ends_the_session_and_starts_a_new_one() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let old = app.sign_in("ada").await;
@@ -86,7 +86,7 @@ async fn a_change_of_the_password_ends_the_session_and_gives_a_new_one() {
     assert_eq!(token["expiresIn"], 3600);
     assert_eq!(token["user"]["username"], "ada");
     let new = token["token"].as_str().unwrap();
-    let me = app.operation("{ me { lastSignInAt } }").bearer(new).send();
+    let me = app.graphql("{ me { lastSignInAt } }").bearer(new).send();
     assert_eq!(
         (
             &token["user"]["lastSignInAt"],
@@ -109,7 +109,7 @@ async fn a_change_of_the_password_ends_the_session_and_gives_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_password_is_changed_only_by_who_knows_it_and_to_one_that_will_do() {
+async fn a_password_change_requires_the_current_password_and_a_valid_new_one() {
     let app = TestApp::start().await;
     let id = app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -129,14 +129,14 @@ async fn a_password_is_changed_only_by_who_knows_it_and_to_one_that_will_do() {
     let after = app.row(id).await;
     assert_eq!(after, before);
     let anonymous = app
-        .operation(r#"mutation { changePassword(input: { currentPassword: "x", newPassword: "y" }) { token { token } } }"#)
+        .graphql(r#"mutation { changePassword(input: { currentPassword: "x", newPassword: "y" }) { token { token } } }"#)
         .send()
         .await;
     assert_eq!(anonymous.error(), ("UNAUTHENTICATED", "MISSING"));
 }
 
 #[tokio::test]
-async fn of_two_changes_at_once_one_wins_and_the_password_is_its() {
+async fn one_of_two_concurrent_password_changes_succeeds() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -154,7 +154,7 @@ async fn of_two_changes_at_once_one_wins_and_the_password_is_its() {
 }
 
 #[tokio::test]
-async fn a_request_guesses_once_whatever_it_contains() {
+async fn a_request_verifies_one_password_guess() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -171,7 +171,7 @@ async fn a_request_guesses_once_whatever_it_contains() {
         guess("b", PASSWORD)
     );
     // A field that must not be null takes the whole answer with it.
-    let answer = app.operation(&document).bearer(&token).send().await;
+    let answer = app.graphql(&document).bearer(&token).send().await;
     let error = answer.at("/errors/0/extensions");
     assert_eq!(error["code"], "LIMIT_EXCEEDED");
     assert_eq!(error["limit"], "verifiedPasswordsPerRequest");
@@ -179,7 +179,7 @@ async fn a_request_guesses_once_whatever_it_contains() {
 }
 
 #[tokio::test]
-async fn the_rest_of_a_request_is_answered_as_the_next_one_would_be() {
+async fn later_fields_of_a_request_see_the_changes_of_earlier_ones() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -190,14 +190,14 @@ async fn the_rest_of_a_request_is_answered_as_the_next_one_would_be() {
             again: updateUser(input: {{ username: \"ada\" }}) {{ user {{ username }} }}
         }}"
     );
-    let answer = app.operation(&document).bearer(&token).send().await;
+    let answer = app.graphql(&document).bearer(&token).send().await;
     assert_eq!(answer.error(), ("UNAUTHENTICATED", "TOKEN_INVALID"));
     let signed_in = sign_in_with(&app, "lovelace", OTHER).await;
     assert!(signed_in.at("/data/createToken/token").is_string());
 }
 
 #[tokio::test]
-async fn a_profile_is_changed_field_by_field() {
+async fn each_field_of_a_profile_is_updated_by_itself() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -247,7 +247,7 @@ async fn profile_of(app: &TestApp, id: i64) -> [Option<String>; 4] {
 }
 
 #[tokio::test]
-async fn what_will_not_do_for_a_profile_is_told_for_each_field_and_changes_nothing() {
+async fn invalid_profile_input_is_reported_for_each_field_and_changes_nothing() {
     let app = TestApp::start().await;
     let id = app.register("ada").await;
     app.register("bob").await;
@@ -282,7 +282,7 @@ async fn what_will_not_do_for_a_profile_is_told_for_each_field_and_changes_nothi
 }
 
 #[tokio::test]
-async fn of_many_who_want_one_name_at_once_one_gets_it() {
+async fn one_of_many_concurrent_renames_to_one_name_succeeds() {
     let app = TestApp::start().await;
     let mut tokens = Vec::new();
     for number in 0..8 {
@@ -301,7 +301,7 @@ async fn of_many_who_want_one_name_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn an_account_is_deleted_by_who_knows_its_password() {
+async fn a_user_deletes_itself_with_its_password() {
     let app = TestApp::start().await;
     app.register("ada").await;
     app.register("bob").await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Answer, PASSWORD, Shell, TestApp};
 
 async fn create(app: &TestApp, username: &str, password: &str) -> Answer {
-    app.operation_with(
+    app.graphql_with(
         "mutation($i: CreateUserInput!) {
             createUser(input: $i) { user { id } userErrors { field code message } } }",
         &json!({ "i": { "username": username, "password": password } }),
@@ -35,7 +35,7 @@ async fn rename(app: &TestApp, id: i64, name: &str) {
 }
 
 #[tokio::test]
-async fn a_new_name_is_of_one_script() {
+async fn a_new_username_uses_one_script() {
     let app = TestApp::unthrottled().await;
     for name in [
         "Ada",
@@ -58,13 +58,13 @@ async fn a_new_name_is_of_one_script() {
 }
 
 #[tokio::test]
-async fn a_name_that_exists_keeps_working() {
+async fn an_existing_username_keeps_working() {
     let app = TestApp::unthrottled().await;
     let id = app.register("ada").await;
     rename(&app, id, MIXED).await;
     let token = app.sign_in(MIXED).await;
     assert_eq!(app.me(&token).await.at("/data/me/username"), MIXED);
-    let find = app.operation_with(
+    let find = app.graphql_with(
         "query($n: String!) { user(username: $n) { id } }",
         &json!({ "n": MIXED }),
     );
@@ -78,7 +78,7 @@ async fn a_name_that_exists_keeps_working() {
     ] {
         let update = "mutation($n: String!) {
             updateUser(input: { username: $n }) { userErrors { code field } } }";
-        let update = app.operation_with(update, &json!({ "n": name }));
+        let update = app.graphql_with(update, &json!({ "n": name }));
         let updated = update.bearer(&token).send().await;
         assert_eq!(
             code(&updated, "updateUser"),
@@ -89,7 +89,7 @@ async fn a_name_that_exists_keeps_working() {
 }
 
 #[tokio::test]
-async fn a_new_password_does_not_contain_the_name() {
+async fn a_new_password_must_not_contain_the_username() {
     let app = TestApp::unthrottled().await;
     let contains = "PASSWORD_CONTAINS_USERNAME";
     for (name, password, expected) in [
@@ -109,7 +109,7 @@ async fn a_new_password_does_not_contain_the_name() {
         let change = "mutation($c: String!, $n: String!) {
             changePassword(input: { currentPassword: $c, newPassword: $n }) { userErrors { code } } }";
         let variables = json!({ "c": PASSWORD, "n": new });
-        app.operation_with(change, &variables).bearer(&token).send()
+        app.graphql_with(change, &variables).bearer(&token).send()
     };
     assert_eq!(
         code(&change("i am Margaret!").await, "changePassword"),
@@ -123,9 +123,9 @@ async fn a_new_password_does_not_contain_the_name() {
     ))
     .await;
     let token = app.sign_in("admin").await;
-    let margaret = app.operation_with("{ user(username: \"margaret\") { id } }", &json!({}));
+    let margaret = app.graphql_with("{ user(username: \"margaret\") { id } }", &json!({}));
     let margaret = margaret.bearer(&token).send().await;
-    let set = app.operation_with(
+    let set = app.graphql_with(
         "mutation($id: ID!) { setUserPassword(input: { id: $id, newPassword: \"margaret 1843\" }) {
             userErrors { code field } } }",
         &json!({ "id": margaret.at("/data/user/id") }),
@@ -135,21 +135,20 @@ async fn a_new_password_does_not_contain_the_name() {
 }
 
 #[tokio::test]
-async fn a_password_that_contains_a_new_name_stays() {
+async fn a_rename_keeps_a_password_that_contains_the_new_name() {
     let app = TestApp::unthrottled().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
     // The password is "correct horse battery staple".
-    let update = app.operation(
-        "mutation { updateUser(input: { username: \"horse\" }) { userErrors { code } } }",
-    );
+    let update = app
+        .graphql("mutation { updateUser(input: { username: \"horse\" }) { userErrors { code } } }");
     let updated = update.bearer(&token).send().await;
     assert_eq!(code(&updated, "updateUser"), "", "{updated:?}");
     app.sign_in("horse").await;
 }
 
 #[tokio::test]
-async fn the_shortest_password_is_what_is_configured() {
+async fn the_minimum_password_length_is_configurable() {
     let app = TestApp::configured(|config| config.password_min = 15).await;
     let refused = create(&app, "ada", "fourteen chars").await;
     assert_eq!(code(&refused, "createUser"), "TOO_SHORT");
@@ -161,13 +160,13 @@ async fn the_shortest_password_is_what_is_configured() {
     );
     // Passwords that were chosen before stay.
     let app = app.restart(|config| config.password_min = 64).await;
-    let token = app.operation("mutation { createToken { token } }");
+    let token = app.graphql("mutation { createToken { token } }");
     let token = token.basic("ada", "fifteen letters").send().await;
     assert!(token.at("/data/createToken/token").is_string(), "{token:?}");
 }
 
 #[test]
-fn the_command_line_has_the_same_rules() {
+fn the_command_line_applies_the_rules_for_names_and_passwords() {
     let shell = Shell::with(&["grace"]);
     let refused = shell.refusal("user add hopper", "my grasshopper");
     assert_eq!(
@@ -192,7 +191,7 @@ fn the_command_line_has_the_same_rules() {
 }
 
 #[tokio::test]
-async fn migrate_reports_names_that_look_alike_and_changes_none() {
+async fn migrate_reports_confusable_usernames_and_changes_none() {
     let shell = Shell::with(&["root", "paypal", "second", "third"]);
     let quiet = shell.prints("migrate");
     assert_eq!(quiet.lines().count(), 1, "{quiet}");
@@ -221,7 +220,7 @@ async fn migrate_reports_names_that_look_alike_and_changes_none() {
 }
 
 #[tokio::test]
-async fn the_report_of_names_that_look_alike_is_bounded() {
+async fn the_report_of_confusable_usernames_is_bounded() {
     let shell = Shell::with(&["root"]);
     // Each of 7 letters in two ways.
     let letters = [

@@ -95,7 +95,7 @@ async fn upgrade(app: &TestApp, changed: &[(&'static str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn an_address_has_a_share_of_the_sockets() {
+async fn an_address_uses_at_most_its_share_of_the_websockets() {
     let app = small_app().await;
     for (addresses, other) in [
         (&["203.0.113.7"][..], "203.0.113.8"),
@@ -127,7 +127,7 @@ async fn an_address_has_a_share_of_the_sockets() {
 }
 
 #[tokio::test]
-async fn an_account_has_a_share_of_the_sockets() {
+async fn a_user_uses_at_most_its_share_of_the_websockets() {
     let app = small_app().await;
     app.register("ada").await;
     app.register("bob").await;
@@ -164,7 +164,7 @@ async fn a_minute_passes() {
 }
 
 #[tokio::test]
-async fn a_socket_without_a_subscription_is_closed_after_a_minute() {
+async fn a_websocket_without_a_subscription_is_closed_after_a_minute() {
     let app = TestApp::serving(|_| {}, routes).await;
     let mut idle = Socket::of(&app.base, None).await;
     let mut busy = Socket::of(&app.base, None).await;
@@ -183,7 +183,7 @@ async fn a_socket_without_a_subscription_is_closed_after_a_minute() {
 }
 
 #[tokio::test]
-async fn the_subscriptions_of_a_socket_have_a_budget_of_bytes() {
+async fn the_subscriptions_of_a_websocket_share_a_byte_budget() {
     let app = TestApp::serving(|_| {}, routes).await;
     let mut socket = Socket::of(&app.base, None).await;
     let limit = (
@@ -216,15 +216,14 @@ async fn the_subscriptions_of_a_socket_have_a_budget_of_bytes() {
 }
 
 #[tokio::test]
-async fn a_subscription_keeps_neither_its_text_nor_undeclared_variables() {
+async fn a_subscription_stores_neither_its_text_nor_undeclared_variables() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::embed_example_configured(folder.path(), unthrottled);
-    server.registration("ada").send().await;
-    let token = Answer::of(server.sign_in("ada")).await;
-    let token = token.at("/token").as_str().unwrap();
+    server.register("ada").await;
+    let token = server.sign_in("ada").await;
     let mut sockets = Vec::new();
     for _ in 0..40 {
-        sockets.push(Socket::of(&server.base, Some(token)).await);
+        sockets.push(Socket::of(&server.base, Some(&token)).await);
     }
     let before = server.process.peak_memory();
     for socket in &mut sockets {
@@ -283,7 +282,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn pings_of_a_client_that_does_not_read_fill_no_memory() {
+async fn pings_of_a_client_that_does_not_read_use_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::embed_example(folder.path());
     for is_initialised in [false, true] {
@@ -315,7 +314,7 @@ async fn pings_of_a_client_that_does_not_read_fill_no_memory() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_longer_than_the_write_buffer_arrives_whole() {
+async fn an_event_longer_than_the_write_buffer_arrives_complete() {
     let app = TestApp::serving(|_| {}, routes).await;
     let mut socket = Socket::of(&app.base, None).await;
     socket.subscribe("1", "subscription { long }").await;
@@ -333,16 +332,15 @@ fn processor_time(server: &Server) -> Duration {
 }
 
 #[tokio::test]
-async fn changes_cost_as_much_with_sockets_as_without() {
+async fn idle_websockets_do_not_slow_down_writes() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::embed_example_configured(folder.path(), unthrottled);
     for name in ["ada", "bob"] {
-        server.registration(name).send().await;
+        server.register(name).await;
     }
-    let token = Answer::of(server.sign_in("ada")).await;
-    let token = token.at("/token").as_str().unwrap().to_owned();
+    let token = server.sign_in("ada").await;
     let renew = async || {
-        let renew = server.operation("mutation { renewToken { expiresIn } }");
+        let renew = server.graphql("mutation { renewToken { expiresIn } }");
         let answer = renew.bearer(&token).send().await;
         assert!(
             answer.at("/data/renewToken/expiresIn").is_number(),
@@ -350,7 +348,7 @@ async fn changes_cost_as_much_with_sockets_as_without() {
         );
     };
     let replace = async || {
-        let replace = server.operation("mutation { createToken(fresh: true) { token } }");
+        let replace = server.graphql("mutation { createToken(fresh: true) { token } }");
         let answer = replace.basic("bob", PASSWORD).send().await;
         assert!(
             answer.at("/data/createToken/token").is_string(),
@@ -382,7 +380,7 @@ async fn changes_cost_as_much_with_sockets_as_without() {
 }
 
 #[tokio::test]
-async fn all_sockets_of_a_token_are_closed_with_it() {
+async fn all_websockets_of_a_token_are_closed_with_it() {
     let app = TestApp::serving(|_| {}, routes).await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
@@ -403,7 +401,7 @@ async fn all_sockets_of_a_token_are_closed_with_it() {
 }
 
 #[tokio::test]
-async fn no_event_is_made_and_sent_after_the_token_was_revoked() {
+async fn no_event_is_resolved_or_sent_after_a_revocation() {
     let app = TestApp::serving(|_| {}, routes).await;
     app.register("ada").await;
     for _ in 0..10 {
@@ -435,7 +433,7 @@ async fn no_event_is_made_and_sent_after_the_token_was_revoked() {
 }
 
 #[tokio::test]
-async fn a_message_in_fragments_takes_memory_of_the_budget() {
+async fn a_fragmented_message_uses_the_memory_budget() {
     let folder = tempfile::tempdir().unwrap();
     // Memory for 16 messages of that size.
     let server = Server::embed_example_configured(folder.path(), |command| {
@@ -479,7 +477,7 @@ async fn a_message_in_fragments_takes_memory_of_the_budget() {
 }
 
 #[tokio::test]
-async fn the_opening_handshake_is_checked() {
+async fn an_invalid_opening_handshake_is_refused() {
     let app = TestApp::serving(|_| {}, routes).await;
     for version in ["8", "14", ""] {
         let answer = upgrade(&app, &[("sec-websocket-version", version)]).await;

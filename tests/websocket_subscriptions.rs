@@ -88,7 +88,7 @@ async fn closed(mut socket: Socket) -> u16 {
 }
 
 #[tokio::test]
-async fn nobody_sees_what_is_public_and_nothing_else() {
+async fn an_anonymous_websocket_receives_public_fields_only() {
     let app = app().await;
     for payload in [
         json!(null),
@@ -111,7 +111,7 @@ async fn nobody_sees_what_is_public_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_guard_knows_the_bearer_of_the_token() {
+async fn the_guard_uses_the_token_of_the_websocket() {
     let (app, token) = signed_in().await;
     let mut socket = subscribed(&app, &token).await;
     socket.subscribe("2", "subscription { admins }").await;
@@ -128,7 +128,7 @@ async fn the_guard_knows_the_bearer_of_the_token() {
 }
 
 #[tokio::test]
-async fn a_socket_begins_with_a_token_that_is_valid_or_with_none() {
+async fn a_websocket_starts_with_a_valid_token_or_without_one() {
     let (app, token) = signed_in().await;
     let begin = async |token: &str| {
         let mut socket = Socket::silent(&app.base).await;
@@ -145,7 +145,7 @@ async fn a_socket_begins_with_a_token_that_is_valid_or_with_none() {
 }
 
 #[tokio::test]
-async fn an_expired_token_closes_its_sockets_and_no_others() {
+async fn an_expired_token_closes_only_its_websockets() {
     let (app, token) = signed_in().await;
     let idle = Socket::of(&app.base, Some(&token)).await;
     let busy = subscribed(&app, &token).await;
@@ -160,7 +160,7 @@ async fn an_expired_token_closes_its_sockets_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_token_that_ends_before_its_time_closes_its_sockets() {
+async fn a_revoked_token_closes_its_websockets() {
     let (app, token) = signed_in().await;
     let (first, second) = (
         subscribed(&app, &token).await,
@@ -172,7 +172,7 @@ async fn a_token_that_ends_before_its_time_closes_its_sockets() {
 
     let token = app.sign_in("ada").await;
     let socket = subscribed(&app, &token).await;
-    let fresh = app.operation("mutation { createToken(fresh: true) { token } }");
+    let fresh = app.graphql("mutation { createToken(fresh: true) { token } }");
     let answer = fresh.basic("ada", PASSWORD).send().await;
     assert_eq!(closed(socket).await, 4401);
 
@@ -183,7 +183,7 @@ async fn a_token_that_ends_before_its_time_closes_its_sockets() {
             token { token } userErrors { code }
         }
     }";
-    let changed = app.operation_with(change, &json!({ "c": PASSWORD }));
+    let changed = app.graphql_with(change, &json!({ "c": PASSWORD }));
     let answer = changed.bearer(token).send().await;
     assert_eq!(closed(socket).await, 4401);
     let token = answer.at("/data/changePassword/token/token").as_str();
@@ -191,7 +191,7 @@ async fn a_token_that_ends_before_its_time_closes_its_sockets() {
 }
 
 #[tokio::test]
-async fn who_signs_in_again_in_the_last_minute_is_to_come_back() {
+async fn a_replaced_token_closes_its_websocket_with_a_reconnectable_code() {
     let (app, token) = signed_in().await;
     let socket = subscribed(&app, &token).await;
     app.advance(TimeDelta::minutes(59) + TimeDelta::seconds(30));
@@ -200,7 +200,7 @@ async fn who_signs_in_again_in_the_last_minute_is_to_come_back() {
 }
 
 #[tokio::test]
-async fn what_another_process_does_to_a_token_counts_too() {
+async fn a_revocation_by_another_process_closes_the_websocket() {
     let (app, token) = signed_in().await;
     let socket = subscribed(&app, &token).await;
     let past = start_of_time().timestamp_millis() - 1;
@@ -228,7 +228,7 @@ async fn what_another_process_does_to_a_token_counts_too() {
 }
 
 #[tokio::test]
-async fn other_changes_leave_a_socket_alone() {
+async fn unrelated_changes_keep_a_websocket_open() {
     let (app, token) = signed_in().await;
     let mut socket = subscribed(&app, &token).await;
     app.register("bob").await;
@@ -241,7 +241,7 @@ async fn other_changes_leave_a_socket_alone() {
 }
 
 #[tokio::test]
-async fn a_socket_has_the_limits_of_every_other_way_in() {
+async fn a_websocket_has_the_limits_of_http_requests() {
     let app = app().await;
     let mut socket = Socket::of(&app.base, None).await;
     for (document, code, limit) in [
@@ -268,7 +268,7 @@ async fn a_socket_has_the_limits_of_every_other_way_in() {
 }
 
 #[tokio::test]
-async fn a_socket_carries_twenty_subscriptions_at_once() {
+async fn a_websocket_carries_20_concurrent_subscriptions() {
     let app = app().await;
     let mut socket = Socket::of(&app.base, None).await;
     for id in 0..20 {
@@ -293,7 +293,7 @@ async fn a_socket_carries_twenty_subscriptions_at_once() {
 }
 
 #[tokio::test]
-async fn who_breaks_the_protocol_is_told_how() {
+async fn a_protocol_violation_closes_the_websocket_with_its_code() {
     let app = configured(|config| config.http.read_timeout = 1).await;
     let late = Socket::silent(&app.base).await;
     let mut early = Socket::silent(&app.base).await;
@@ -311,7 +311,7 @@ async fn who_breaks_the_protocol_is_told_how() {
 }
 
 #[tokio::test]
-async fn a_message_has_the_limit_of_a_body() {
+async fn a_websocket_message_has_the_size_limit_of_a_body() {
     let app = app().await;
     for bytes in [65_537, 4_000_000] {
         let mut socket = Socket::of(&app.base, None).await;
@@ -322,7 +322,7 @@ async fn a_message_has_the_limit_of_a_body() {
 }
 
 #[tokio::test]
-async fn a_resolver_that_panics_closes_its_socket_only() {
+async fn a_panicking_resolver_closes_only_its_websocket() {
     let app = app().await;
     let mut other = Socket::of(&app.base, None).await;
     let mut socket = Socket::of(&app.base, None).await;
@@ -333,7 +333,7 @@ async fn a_resolver_that_panics_closes_its_socket_only() {
 }
 
 #[tokio::test]
-async fn an_idle_socket_outlives_the_time_limits_of_requests() {
+async fn an_idle_websocket_outlives_the_request_timeouts() {
     let app = configured(|config| {
         config.http.read_timeout = 1;
         config.http.request_timeout = 1;
@@ -350,7 +350,7 @@ async fn an_idle_socket_outlives_the_time_limits_of_requests() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_opens_no_socket() {
+async fn a_page_of_another_origin_opens_no_websocket() {
     let app = configured(|config| {
         config.http.cors_origins = vec!["https://listed.example".to_owned()];
     })
@@ -384,7 +384,7 @@ async fn a_page_of_another_origin_opens_no_socket() {
 }
 
 #[tokio::test]
-async fn there_are_sockets_of_one_protocol_and_for_schemas_with_subscriptions() {
+async fn websockets_require_graphql_transport_ws_and_a_schema_with_subscriptions() {
     let app = app().await;
     let open = async |app: &TestApp, protocol| {
         let headers = [("sec-websocket-protocol", protocol)];
@@ -400,12 +400,12 @@ async fn there_are_sockets_of_one_protocol_and_for_schemas_with_subscriptions() 
     );
     let own = TestApp::start().await;
     assert_eq!(open(&own, "graphql-transport-ws").await, bad_request);
-    let over_http = app.operation("subscription { public }").send().await;
+    let over_http = app.graphql("subscription { public }").send().await;
     assert_eq!(over_http.error().0, "GRAPHQL_VALIDATION_FAILED");
 }
 
 #[tokio::test]
-async fn who_does_not_read_gets_no_more() {
+async fn a_client_that_does_not_read_receives_no_more_events() {
     let app = configured(|config| config.http.read_timeout = 1).await;
     let mut socket = Socket::of(&app.base, None).await;
     socket.subscribe("1", "subscription { endless }").await;
@@ -424,7 +424,7 @@ async fn who_does_not_read_gets_no_more() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_never_pauses_ends_with_its_token() {
+async fn a_busy_subscription_ends_with_its_token() {
     let (app, token) = signed_in().await;
     let mut socket = Socket::of(&app.base, Some(&token)).await;
     socket.subscribe("1", "subscription { endless }").await;
@@ -446,7 +446,7 @@ async fn a_subscription_that_never_pauses_ends_with_its_token() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_says_so_on_its_sockets() {
+async fn a_stopping_server_closes_its_websockets_with_going_away() {
     for signal in ["INT", "TERM"] {
         let folder = tempfile::tempdir().unwrap();
         let mut server = Server::embed_example(folder.path());
@@ -460,7 +460,7 @@ async fn a_server_that_stops_says_so_on_its_sockets() {
 
 #[tokio::test]
 #[ignore = "needs Node.js, which scripts/test installs"]
-async fn graphql_ws_goes_on_with_a_new_token_when_the_old_one_has_expired() {
+async fn graphql_ws_reconnects_with_a_new_token_after_expiration() {
     let clock = Arc::new(OnceLock::<MockClock>::new());
     let hands = Arc::clone(&clock);
     let app = TestApp::serving(
@@ -483,7 +483,7 @@ async fn graphql_ws_goes_on_with_a_new_token_when_the_old_one_has_expired() {
 
 #[test]
 #[ignore = "needs Node.js, which scripts/test installs"]
-fn graphql_ws_comes_back_or_stops_as_it_should() {
+fn graphql_ws_reconnects_or_stops_by_close_code() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::embed_example(folder.path());
     let program = symbolon(folder.path());

@@ -542,7 +542,7 @@ fn without_the_committing_marker_the_cache_accepts_right_after_commit() {
 }
 
 #[test]
-fn a_marker_that_is_read_after_the_epochs_does_not_prevent_that() {
+fn a_marker_read_after_the_epochs_does_not_prevent_acceptance_after_commit() {
     finds(
         &without(&[Part::MarkerReadFirst], Event::Visible),
         NOT_ACCEPTED,

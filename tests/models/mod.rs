@@ -4,8 +4,8 @@
 //! model has one test of the whole protocol, and one test per part of it that shows that the checker
 //! finds a violation once the part is removed.
 
-mod postgres;
-mod sqlite;
+mod change_counter_invalidation;
+mod notification_invalidation;
 
 use std::collections::BTreeSet;
 use std::fmt;

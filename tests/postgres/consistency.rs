@@ -172,7 +172,7 @@ async fn client(
                 }
             }
             (16, _) => {
-                let request = asks.operation("mutation { createToken(fresh: true) { token } }");
+                let request = asks.graphql("mutation { createToken(fresh: true) { token } }");
                 let answer = request.basic(&format!("u{account}"), PASSWORD).send().await;
                 let token = answer.at("/data/createToken/token").as_str();
                 Did::Replaced(token.map(str::to_owned))
@@ -206,11 +206,11 @@ async fn client(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn clients_of_two_instances_see_what_one_server_could_have_answered() {
+async fn two_instances_answer_like_a_single_server() {
     let url = shared_postgres().create();
     let instances = [Instance::start(&url), Instance::start(&url)];
     for account in 0..ACCOUNTS {
-        instances[0].user(&format!("u{account}")).await;
+        instances[0].register(&format!("u{account}")).await;
     }
     let (known, until) = (Known::default(), Instant::now() + Duration::from_secs(8));
     let clients = (0..CLIENTS).map(|number| client(number, &instances, &known, until));
@@ -228,7 +228,7 @@ async fn clients_of_two_instances_see_what_one_server_could_have_answered() {
 }
 
 #[test]
-fn the_checker_of_histories_finds_what_cannot_be() {
+fn the_history_checker_detects_violations() {
     let start = Instant::now();
     let asked = |instance, from: u64, to: u64, did| Asked {
         account: 0,

@@ -9,7 +9,7 @@ use reqwest::Method;
 
 use crate::support::{
     Answer, DATABASE_PASSWORD, Instance, Postgres, Proxy, Server, Socket, common_key,
-    end_connections, eventually, finish, shared_postgres, symbolon_on_sqlite,
+    end_connections, eventually, finish, shared_postgres, unconfigured_symbolon,
 };
 
 /// How long after a change of the server an instance is no longer ready, at the latest.
@@ -19,7 +19,7 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(5);
 async fn is_out_of_service(instance: &Instance, token: &str) {
     let began = Instant::now();
     eventually("it is out of service", async || {
-        (!instance.is_ready().await && !instance.lets_in(token).await).then_some(())
+        (!instance.is_ready().await && !instance.accepts(token).await).then_some(())
     })
     .await;
     assert!(began.elapsed() < NOTICED_WITHIN, "{:?}", began.elapsed());
@@ -33,24 +33,24 @@ async fn is_out_of_service(instance: &Instance, token: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn an_instance_on_a_postgres_standby_serves_no_guarded_request() {
+async fn an_instance_on_a_standby_serves_no_guarded_request() {
     let server = Postgres::start(&[]);
     let url = server.create();
     let instance = Instance::start(&url);
-    instance.user("ada").await;
-    let token = instance.token("ada").await;
-    assert!(instance.lets_in(&token).await);
+    instance.register("ada").await;
+    let token = instance.sign_in("ada").await;
+    assert!(instance.accepts(&token).await);
     server.end("INT");
     fs::write(server.data().join("standby.signal"), "").unwrap();
     server.start_again();
     is_out_of_service(&instance, &token).await;
     // One that starts now does not serve, either.
     let late = Instance::start(&url);
-    assert!(!late.is_ready().await && !late.lets_in(&token).await);
+    assert!(!late.is_ready().await && !late.accepts(&token).await);
     server.run(&["SELECT pg_promote()".to_owned()]);
     for instance in [&instance, &late] {
         eventually("it serves again", async || {
-            (instance.is_ready().await && instance.lets_in(&token).await).then_some(())
+            (instance.is_ready().await && instance.accepts(&token).await).then_some(())
         })
         .await;
     }
@@ -58,13 +58,13 @@ async fn an_instance_on_a_postgres_standby_serves_no_guarded_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn an_instance_returns_when_new_connections_can_write_to_postgres_again() {
+async fn an_instance_recovers_when_new_connections_can_write() {
     let server = shared_postgres();
     let url = server.create();
     let (_, database) = url.rsplit_once('/').unwrap();
     let instance = Instance::start(&url);
-    instance.user("ada").await;
-    let token = instance.token("ada").await;
+    instance.register("ada").await;
+    let token = instance.sign_in("ada").await;
     // Its own connections can write.
     let writes = format!("{url}?options[default_transaction_read_only]=off");
     let admin = sea_orm::Database::connect(writes).await.unwrap();
@@ -84,7 +84,7 @@ async fn an_instance_returns_when_new_connections_can_write_to_postgres_again() 
     ))
     .await;
     eventually("it serves again", async || {
-        (instance.is_ready().await && instance.lets_in(&token).await).then_some(())
+        (instance.is_ready().await && instance.accepts(&token).await).then_some(())
     })
     .await;
     admin.close().await.unwrap();
@@ -92,7 +92,7 @@ async fn an_instance_returns_when_new_connections_can_write_to_postgres_again() 
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn an_instance_whose_postgres_role_cannot_write_serves_no_guarded_request() {
+async fn an_instance_whose_role_cannot_write_serves_no_guarded_request() {
     let server = shared_postgres();
     let url = server.create();
     let (_, database) = url.rsplit_once('/').unwrap();
@@ -110,8 +110,8 @@ async fn an_instance_whose_postgres_role_cannot_write_serves_no_guarded_request(
     run(format!("GRANT CREATE, USAGE ON SCHEMA public TO {role}")).await;
     let url = url.replace("://symbolon:", &format!("://{role}:"));
     let instance = Instance::start(&url);
-    instance.user("ada").await;
-    let token = instance.token("ada").await;
+    instance.register("ada").await;
+    let token = instance.sign_in("ada").await;
     for privilege in [
         "UPDATE ON symbolon_user",
         "INSERT ON symbolon_audit_event",
@@ -122,7 +122,7 @@ async fn an_instance_whose_postgres_role_cannot_write_serves_no_guarded_request(
         is_out_of_service(&instance, &token).await;
         run(format!("GRANT {privilege} TO {role}")).await;
         eventually("it serves again", async || {
-            (instance.is_ready().await && instance.lets_in(&token).await).then_some(())
+            (instance.is_ready().await && instance.accepts(&token).await).then_some(())
         })
         .await;
     }
@@ -132,18 +132,18 @@ async fn an_instance_whose_postgres_role_cannot_write_serves_no_guarded_request(
         "ALTER DATABASE {database} SET default_transaction_read_only = on"
     )]);
     let late = Instance::start(&url);
-    assert!(!late.is_ready().await && !late.lets_in(&token).await);
+    assert!(!late.is_ready().await && !late.accepts(&token).await);
 }
 
 /// As behind a balancer that leads some connections to a standby.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn a_new_connection_that_cannot_write_to_postgres_is_not_used() {
+async fn a_new_connection_that_cannot_write_is_not_used() {
     let server = shared_postgres();
     let url = server.create();
     let (_, database) = url.rsplit_once('/').unwrap();
     let instance = Instance::impatient(&url);
-    instance.user("ada").await;
+    instance.register("ada").await;
     let admin = sea_orm::Database::connect(&url).await.unwrap();
     // The connections of the heartbeat stay as they are.
     for sql in [
@@ -165,12 +165,12 @@ async fn a_new_connection_that_cannot_write_to_postgres_is_not_used() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn an_instance_uses_one_postgres_schema_and_refuses_a_search_path_that_hides_its_tables() {
+async fn an_instance_uses_one_schema_and_refuses_a_search_path_that_hides_its_tables() {
     let server = shared_postgres();
     let url = server.create();
     let instance = Instance::start(&url);
-    instance.user("ada").await;
-    let token = instance.token("ada").await;
+    instance.register("ada").await;
+    let token = instance.sign_in("ada").await;
     let admin = sea_orm::Database::connect(&url).await.unwrap();
     // The default search_path begins with the schema of the user's name.
     let create = "CREATE SCHEMA symbolon AUTHORIZATION symbolon";
@@ -178,7 +178,7 @@ async fn an_instance_uses_one_postgres_schema_and_refuses_a_search_path_that_hid
         .await
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut second = symbolon_on_sqlite(folder.path());
+    let mut second = unconfigured_symbolon(folder.path());
     second
         .args(["serve", "--port", "0", "--database-url", &url])
         .env("SYMBOLON_SECRET_KEY_FILE", common_key());
@@ -196,18 +196,18 @@ async fn an_instance_uses_one_postgres_schema_and_refuses_a_search_path_that_hid
         instance.is_ready().await.then_some(())
     })
     .await;
-    assert!(instance.lets_in(&token).await);
-    assert_eq!(instance.token("ada").await, token);
+    assert!(instance.accepts(&token).await);
+    assert_eq!(instance.sign_in("ada").await, token);
     // And one whose URL names the schema starts.
     let named = format!("{url}?options=-csearch_path%3Dpublic");
     let third = Instance::start(&named);
-    assert!(third.is_ready().await && third.lets_in(&token).await);
+    assert!(third.is_ready().await && third.accepts(&token).await);
     admin.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn sign_ins_at_once_succeed_whatever_isolation_is_the_default_of_postgres() {
+async fn concurrent_sign_ins_succeed_under_every_default_isolation_level() {
     let server = shared_postgres();
     let url = server.create();
     let (_, database) = url.rsplit_once('/').unwrap();
@@ -215,25 +215,25 @@ async fn sign_ins_at_once_succeed_whatever_isolation_is_the_default_of_postgres(
         "ALTER DATABASE {database} SET default_transaction_isolation = serializable"
     )]);
     let instances = [Instance::start(&url), Instance::start(&url)];
-    instances[0].user("ada").await;
-    let tokens = (0..16).map(|n| instances[n % 2].token("ada"));
+    instances[0].register("ada").await;
+    let tokens = (0..16).map(|n| instances[n % 2].sign_in("ada"));
     let tokens = join_all(tokens).await;
     assert!(tokens.iter().all(|token| *token == tokens[0]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn connections_to_postgres_that_the_network_has_dropped_cost_a_moment_and_no_refusal() {
+async fn silently_dropped_connections_cause_no_refusal() {
     let server = shared_postgres();
     let url = server.create();
     let proxy = Proxy::before(server.port()).await;
     let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
     let instance = Instance::impatient(&behind);
-    instance.user("ada").await;
+    instance.register("ada").await;
     let unknown = "A".repeat(32);
     for round in 0..3 {
         // Opens connections, which then are idle.
-        join_all((0..8).map(|_| instance.lets_in(&unknown))).await;
+        join_all((0..8).map(|_| instance.accepts(&unknown))).await;
         tokio::time::sleep(Duration::from_millis(1500)).await;
         proxy.forget_idle(Duration::from_secs(1));
         let ask = async || {
@@ -249,14 +249,14 @@ async fn connections_to_postgres_that_the_network_has_dropped_cost_a_moment_and_
             assert!(took < Duration::from_millis(900), "{took:?}");
         }
         let began = Instant::now();
-        assert_eq!(Answer::of(instance.sign_in("ada")).await.status, 200);
+        assert_eq!(Answer::of(instance.post_tokens("ada")).await.status, 200);
         println!("round {round}: sign-in {:?}", began.elapsed());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn a_socket_whose_token_postgres_cannot_confirm_is_closed() {
+async fn a_websocket_is_closed_if_its_token_cannot_be_verified() {
     let server = shared_postgres();
     let url = server.create();
     let proxy = Proxy::before(server.port()).await;
@@ -269,8 +269,8 @@ async fn a_socket_whose_token_postgres_cannot_confirm_is_closed() {
             .env_remove("SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT");
     });
     let other = Instance::start(&url);
-    other.user("ada").await;
-    let token = other.token("ada").await;
+    other.register("ada").await;
+    let token = other.sign_in("ada").await;
     let mut socket = Socket::of(&embedder.base, Some(&token)).await;
     proxy.silence();
     let began = Instant::now();

@@ -17,12 +17,12 @@ use tempfile::TempDir;
 use crate::support::{
     Answer, DATABASE_PASSWORD, HEARD_WITHIN, Instance, PASSWORD, Postgres, Proxy, Server, Socket,
     after_the_database, common_key, eventually, finish, shared_postgres, succeed,
-    symbolon_on_sqlite,
+    unconfigured_symbolon,
 };
 
 /// A program on this database, in a folder of its own.
 fn on(url: &str, folder: &TempDir) -> Command {
-    let mut command = symbolon_on_sqlite(folder.path());
+    let mut command = unconfigured_symbolon(folder.path());
     command
         .env("DATABASE_URL", url)
         .env("SYMBOLON_SECRET_KEY_FILE", common_key());
@@ -41,9 +41,9 @@ async fn number(database: &DatabaseConnection, sql: &str) -> i64 {
 
 #[test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-fn without_a_server_key_it_is_told_how_to_make_one() {
+fn a_missing_server_key_is_refused_with_instructions() {
     let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
-    let mut migrate = symbolon_on_sqlite(folder.path());
+    let mut migrate = unconfigured_symbolon(folder.path());
     let (code, _, error) = finish(migrate.arg("migrate").env("DATABASE_URL", &url));
     assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
     assert!(error.contains("`openssl rand -base64 32`"), "{error}");
@@ -51,7 +51,7 @@ fn without_a_server_key_it_is_told_how_to_make_one() {
 
 #[test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-fn the_password_of_the_database_is_shown_nowhere() {
+fn the_database_password_is_neither_printed_nor_logged() {
     let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
     let mut said = Vec::new();
     for arguments in [&["--help"][..], &["user", "list", "--help"], &["migrate"]] {
@@ -93,7 +93,7 @@ fn the_password_of_the_database_is_shown_nowhere() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn ten_instances_may_start_at_once() {
+async fn ten_instances_start_concurrently() {
     let url = shared_postgres().create();
     let folder = tempfile::tempdir().unwrap();
     let mut starts = Vec::new();
@@ -116,11 +116,11 @@ async fn ten_instances_may_start_at_once() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn who_runs_goes_on_when_a_newer_version_adds_to_the_tables() {
+async fn a_running_instance_continues_after_a_newer_version_adds_columns() {
     let url = shared_postgres().create();
     let running = Instance::start(&url);
-    running.user("ada").await;
-    let token = running.token("ada").await;
+    running.register("ada").await;
+    let token = running.sign_in("ada").await;
     let database = connect(&url).await;
     for change in [
         "ALTER TABLE symbolon_user ADD COLUMN wings bigint NOT NULL DEFAULT 2",
@@ -130,13 +130,13 @@ async fn who_runs_goes_on_when_a_newer_version_adds_to_the_tables() {
     ] {
         database.execute_unprepared(change).await.unwrap();
     }
-    assert!(running.lets_in(&token).await);
-    running.user("bob").await;
-    let bob = running.token("bob").await;
+    assert!(running.accepts(&token).await);
+    running.register("bob").await;
+    let bob = running.sign_in("bob").await;
     let made = r#"createAccessToken(input: { name: "x" }) { token }"#;
     let made = running.mutate_as("bob", made).await;
     let access = made.at("/data/createAccessToken/token").as_str().unwrap();
-    assert!(running.lets_in(access).await);
+    assert!(running.accepts(access).await);
     let revoked = running.mutate(&bob, "revokeAllTokens").await;
     assert_eq!(revoked.at("/data/revokeAllTokens"), 2);
     // Who starts now does not know what it might break.
@@ -149,12 +149,12 @@ async fn who_runs_goes_on_when_a_newer_version_adds_to_the_tables() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn whoever_signs_in_through_several_instances_at_once_gets_one_token() {
+async fn concurrent_sign_ins_through_several_instances_get_one_token() {
     let url = shared_postgres().create();
     let instances = [Instance::start(&url), Instance::start(&url)];
-    instances[0].user("ada").await;
+    instances[0].register("ada").await;
     for _ in 0..5 {
-        let sign_ins = (0..24).map(|n| instances[n % 2].token("ada"));
+        let sign_ins = (0..24).map(|n| instances[n % 2].sign_in("ada"));
         let tokens = join_all(sign_ins).await;
         assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
         let revoked = instances[0].mutate(&tokens[0], "revokeToken").await;
@@ -164,7 +164,7 @@ async fn whoever_signs_in_through_several_instances_at_once_gets_one_token() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn limits_hold_for_all_instances_together() {
+async fn rate_limits_hold_across_instances() {
     let url = shared_postgres().create();
     let limit = |command: &mut Command| {
         command.env("SYMBOLON_THROTTLE", "on");
@@ -173,7 +173,7 @@ async fn limits_hold_for_all_instances_together() {
         Instance::configured(&url, limit),
         Instance::configured(&url, limit),
     ];
-    instances[0].user("ada").await;
+    instances[0].register("ada").await;
     let create = (0..60).map(async |n| {
         let input = format!(
             r#"createAccessToken(input: {{ name: "n{n}" }}) {{ token userErrors {{ code }} }}"#
@@ -211,11 +211,11 @@ async fn limits_hold_for_all_instances_together() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn of_many_who_revoke_an_access_token_through_two_instances_one_ended_it() {
+async fn one_of_many_concurrent_revocations_through_two_instances_reports_success() {
     let url = shared_postgres().create();
     let instances = [Instance::start(&url), Instance::start(&url)];
-    instances[0].user("ada").await;
-    let session = instances[0].token("ada").await;
+    instances[0].register("ada").await;
+    let session = instances[0].sign_in("ada").await;
     let database = connect(&url).await;
     for round in 1..=5 {
         let create = format!(
@@ -241,7 +241,7 @@ async fn of_many_who_revoke_an_access_token_through_two_instances_one_ended_it()
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn of_admins_who_turn_on_each_other_through_two_instances_one_stays() {
+async fn concurrent_demotions_through_two_instances_leave_one_admin() {
     let url = shared_postgres().create();
     let instances = [Instance::start(&url), Instance::start(&url)];
     let database = connect(&url).await;
@@ -249,8 +249,8 @@ async fn of_admins_who_turn_on_each_other_through_two_instances_one_stays() {
         let names = [format!("a{round}"), format!("b{round}")];
         let mut admins = Vec::new();
         for name in &names {
-            let id = instances[0].user(name).await;
-            admins.push((id, name, instances[0].token(name).await));
+            let id = instances[0].register(name).await;
+            admins.push((id, name, instances[0].sign_in(name).await));
         }
         let quoted = names.each_ref().map(|name| format!("'{name}'"));
         let these = format!("username IN ({})", quoted.join(","));
@@ -296,7 +296,7 @@ async fn of_admins_who_turn_on_each_other_through_two_instances_one_stays() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn whoever_stops_waiting_half_way_leaves_no_connection_in_a_transaction() {
+async fn a_cancelled_request_leaves_no_open_transaction() {
     let url = shared_postgres().create();
     let mut config = Config::from_env().unwrap();
     config.database_url = url.clone().into();
@@ -344,10 +344,10 @@ async fn whoever_stops_waiting_half_way_leaves_no_connection_in_a_transaction() 
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn what_one_instance_ended_the_others_refuse() {
+async fn a_revocation_takes_effect_in_the_other_instances() {
     let url = shared_postgres().create();
     let (one, two) = (Instance::start(&url), Instance::start(&url));
-    one.user("ada").await;
+    one.register("ada").await;
     let mut longest = Duration::ZERO;
     for round in 0..20 {
         let (here, there) = if round % 2 == 0 {
@@ -355,16 +355,16 @@ async fn what_one_instance_ended_the_others_refuse() {
         } else {
             (&two, &one)
         };
-        let token = here.token("ada").await;
+        let token = here.sign_in("ada").await;
         // Known in both.
         for instance in [here, there, here, there] {
-            assert!(instance.lets_in(&token).await);
+            assert!(instance.accepts(&token).await);
         }
         let revoked = here.mutate(&token, "revokeToken").await;
         assert_eq!(revoked.at("/data/revokeToken"), true);
         let ended = Instant::now();
-        assert!(!here.lets_in(&token).await);
-        while there.lets_in(&token).await {
+        assert!(!here.accepts(&token).await);
+        while there.accepts(&token).await {
             assert!(ended.elapsed() < HEARD_WITHIN);
         }
         longest = longest.max(ended.elapsed());
@@ -374,26 +374,26 @@ async fn what_one_instance_ended_the_others_refuse() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn without_a_cache_what_another_instance_ended_is_refused_at_once() {
+async fn a_revocation_takes_effect_at_once_without_an_identity_cache() {
     let url = shared_postgres().create();
     let strict = |command: &mut Command| {
         command.env("SYMBOLON_IDENTITY_CACHE", "0");
     };
     let one = Instance::configured(&url, strict);
     let two = Instance::configured(&url, strict);
-    one.user("ada").await;
+    one.register("ada").await;
     for _ in 0..30 {
-        let token = one.token("ada").await;
-        assert!(two.lets_in(&token).await);
+        let token = one.sign_in("ada").await;
+        assert!(two.accepts(&token).await);
         let revoked = one.mutate(&token, "revokeToken").await;
         assert_eq!(revoked.at("/data/revokeToken"), true);
-        assert!(!two.lets_in(&token).await);
+        assert!(!two.accepts(&token).await);
     }
 }
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn a_socket_is_closed_when_another_instance_ends_its_token() {
+async fn a_websocket_is_closed_when_another_instance_revokes_its_token() {
     let url = shared_postgres().create();
     let folder = tempfile::tempdir().unwrap();
     let embedder = Server::embed_example_configured(folder.path(), |command| {
@@ -402,9 +402,9 @@ async fn a_socket_is_closed_when_another_instance_ends_its_token() {
             .env("SYMBOLON_SECRET_KEY_FILE", common_key());
     });
     let other = Instance::start(&url);
-    other.user("ada").await;
+    other.register("ada").await;
     for _ in 0..3 {
-        let token = other.token("ada").await;
+        let token = other.sign_in("ada").await;
         let mut socket = Socket::of(&embedder.base, Some(&token)).await;
         let ended = Instant::now();
         other.mutate(&token, "revokeToken").await;
@@ -415,23 +415,23 @@ async fn a_socket_is_closed_when_another_instance_ends_its_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn an_instance_that_hears_nothing_any_more_lets_nobody_in_by_heart() {
+async fn an_instance_without_notifications_does_not_use_its_cache() {
     let server = shared_postgres();
     let url = server.create();
     let proxy = Proxy::before(server.port()).await;
     let silenced = url.replace(&server.port().to_string(), &proxy.port.to_string());
     let (one, two) = (Instance::start(&url), Instance::impatient(&silenced));
-    one.user("ada").await;
+    one.register("ada").await;
     for round in 0..2 {
-        let token = one.token("ada").await;
+        let token = one.sign_in("ada").await;
         eventually("the other one knows it", async || {
-            two.lets_in(&token).await.then_some(())
+            two.accepts(&token).await.then_some(())
         })
         .await;
-        assert!(two.lets_in(&token).await);
+        assert!(two.accepts(&token).await);
         // Connections that will be of no use any more.
         let nobody = "A".repeat(32);
-        let refused = join_all((0..16).map(|_| two.lets_in(&nobody))).await;
+        let refused = join_all((0..16).map(|_| two.accepts(&nobody))).await;
         assert!(!refused.contains(&true));
         proxy.silence();
         let revoked = one.mutate(&token, "revokeToken").await;
@@ -463,32 +463,32 @@ async fn an_instance_that_hears_nothing_any_more_lets_nobody_in_by_heart() {
             "{:?}",
             back.elapsed()
         );
-        let again = one.token("ada").await;
-        assert!(two.lets_in(&again).await);
+        let again = one.sign_in("ada").await;
+        assert!(two.accepts(&again).await);
         one.mutate(&again, "revokeToken").await;
     }
 }
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn what_was_ended_while_an_instance_did_not_listen_is_refused_once_it_does() {
+async fn a_revocation_during_a_lost_connection_takes_effect_after_the_reconnect() {
     let url = shared_postgres().create();
     let (one, two) = (Instance::start(&url), Instance::start(&url));
-    one.user("ada").await;
+    one.register("ada").await;
     let database = connect(&url).await;
     let mut beats = PgListener::connect(&url).await.unwrap();
     beats.listen("symbolon").await.unwrap();
     for _ in 0..5 {
-        let token = one.token("ada").await;
+        let token = one.sign_in("ada").await;
         eventually("it is let in", async || {
-            two.lets_in(&token).await.then_some(())
+            two.accepts(&token).await.then_some(())
         })
         .await;
         let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
             WHERE datname = current_database() AND query LIKE 'LISTEN%' AND application_name = 'symbolon'";
         assert_eq!(number(&database, end).await, 2);
         // It is remembered, and then told to nobody that it ended.
-        assert!(two.lets_in(&token).await);
+        assert!(two.accepts(&token).await);
         let revoked = one.mutate(&token, "revokeToken").await;
         assert_eq!(revoked.at("/data/revokeToken"), true);
         // Until both listen again, and rely on what they hear.
@@ -501,21 +501,21 @@ async fn what_was_ended_while_an_instance_did_not_listen_is_refused_once_it_does
         for _ in 0..6 {
             while !beats.recv().await.unwrap().payload().starts_with("beat ") {}
         }
-        assert!(!two.lets_in(&token).await);
+        assert!(!two.accepts(&token).await);
     }
     database.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn where_notifications_get_lost_every_request_asks_the_database() {
+async fn every_request_queries_the_database_if_notifications_are_lost() {
     let server = shared_postgres();
     let url = server.create();
     let proxy = Proxy::before(server.port()).await;
     proxy.lose_notifications(true);
     let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
     let (one, two) = (Instance::start(&url), Instance::start(&behind));
-    one.user("ada").await;
+    one.register("ada").await;
     let warnings = || {
         let log = two.log();
         log.matches("does not deliver notifications").count()
@@ -525,10 +525,10 @@ async fn where_notifications_get_lost_every_request_asks_the_database() {
     })
     .await;
     for _ in 0..30 {
-        let token = one.token("ada").await;
-        assert!(two.lets_in(&token).await && two.lets_in(&token).await);
+        let token = one.sign_in("ada").await;
+        assert!(two.accepts(&token).await && two.accepts(&token).await);
         one.mutate(&token, "revokeToken").await;
-        assert!(!two.lets_in(&token).await);
+        assert!(!two.accepts(&token).await);
     }
     assert_eq!(warnings(), 1);
     assert!(two.is_ready().await);
@@ -536,10 +536,10 @@ async fn where_notifications_get_lost_every_request_asks_the_database() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn a_first_token_is_told_to_nobody_and_its_end_to_all() {
+async fn a_first_token_sends_no_notification_and_its_revocation_sends_one() {
     let url = shared_postgres().create();
     let one = Instance::start(&url);
-    let id = one.user("ada").await;
+    let id = one.register("ada").await;
     let mut listener = PgListener::connect(&url).await.unwrap();
     listener.listen("symbolon").await.unwrap();
     let mut told = async || {
@@ -551,28 +551,28 @@ async fn a_first_token_is_told_to_nobody_and_its_end_to_all() {
             }
         }
     };
-    let token = one.token("ada").await;
-    one.user("bob").await;
-    one.token("bob").await;
+    let token = one.sign_in("ada").await;
+    one.register("bob").await;
+    one.sign_in("bob").await;
     // Nothing came before it.
     one.mutate(&token, "revokeToken").await;
-    assert_eq!(told().await, id);
+    assert_eq!(told().await, id.to_string());
     // Nobody has a token of hers any more.
-    let token = one.token("ada").await;
+    let token = one.sign_in("ada").await;
     let change = r#"updateUser(input: { username: "Ada" }) { user { id } }"#;
     one.mutate(&token, change).await;
-    assert_eq!(told().await, id);
+    assert_eq!(told().await, id.to_string());
 }
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn while_the_database_is_away_nothing_is_promised_and_then_all_goes_on() {
+async fn requests_fail_during_a_database_outage_and_recover_after_it() {
     let server = Postgres::start(&[]);
     let one = Instance::impatient(&server.create());
-    one.user("ada").await;
-    let token = one.token("ada").await;
+    one.register("ada").await;
+    let token = one.sign_in("ada").await;
     for signal in ["INT", "KILL", "QUIT"] {
-        assert!(one.lets_in(&token).await && one.is_ready().await);
+        assert!(one.accepts(&token).await && one.is_ready().await);
         server.end(signal);
         // What is known by heart may still be let in for a second.
         let away = Instant::now();
@@ -581,7 +581,7 @@ async fn while_the_database_is_away_nothing_is_promised_and_then_all_goes_on() {
         }
         for _ in 0..2 {
             let asked = Instant::now();
-            let sign_in = Answer::of(one.sign_in("ada")).await;
+            let sign_in = Answer::of(one.post_tokens("ada")).await;
             assert_eq!(sign_in.status, 503);
             assert_eq!(sign_in.at("/code"), "SERVICE_UNAVAILABLE");
             assert_eq!(sign_in.header("retry-after"), "1");
@@ -598,10 +598,10 @@ async fn while_the_database_is_away_nothing_is_promised_and_then_all_goes_on() {
         }
         server.start_again();
         let back = Instant::now();
-        while !(one.is_ready().await && one.lets_in(&token).await) {
+        while !(one.is_ready().await && one.accepts(&token).await) {
             assert!(back.elapsed() < Duration::from_secs(3));
         }
-        assert_eq!(one.token("ada").await, token);
+        assert_eq!(one.sign_in("ada").await, token);
     }
 }
 
@@ -616,7 +616,7 @@ fn openssl(folder: &TempDir, arguments: &str) {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL and openssl, which scripts/test installs"]
-async fn the_server_is_who_the_url_says_or_nobody_is_spoken_to() {
+async fn the_tls_certificate_of_the_server_is_verified() {
     let files = tempfile::tempdir().unwrap();
     std::fs::write(files.path().join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
     for name in ["ca", "other"] {
@@ -664,8 +664,8 @@ async fn the_server_is_who_the_url_says_or_nobody_is_spoken_to() {
         assert_eq!(code, Some(i32::from(!is_right)), "{url}: {error}");
     }
     let instance = Instance::start(&format!("{url}?sslmode=verify-full&sslrootcert={ca}"));
-    instance.user("ada").await;
-    assert!(instance.lets_in(&instance.token("ada").await).await);
+    instance.register("ada").await;
+    assert!(instance.accepts(&instance.sign_in("ada").await).await);
     let database = connect(&url).await;
     let open = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
         WHERE application_name = 'symbolon' AND NOT ssl";
@@ -675,7 +675,7 @@ async fn the_server_is_who_the_url_says_or_nobody_is_spoken_to() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL and faketime, which scripts/test installs"]
-async fn instants_are_those_of_the_database_whatever_the_clock_of_an_instance_says() {
+async fn instants_come_from_the_clock_of_the_database() {
     let url = shared_postgres().create();
     let library = |folder: std::fs::DirEntry| {
         let library = folder.path().join("faketime/libfaketimeMT.so.1");
@@ -706,8 +706,8 @@ async fn instants_are_those_of_the_database_whatever_the_clock_of_an_instance_sa
     assert!((off - 3 * 3_600_000).abs() < 60_000, "{off}");
     for (number_of, instance) in instances.iter().enumerate() {
         let name = format!("u{number_of}");
-        instance.user(&name).await;
-        let answer = Answer::of(instance.sign_in(&name)).await;
+        instance.register(&name).await;
+        let answer = Answer::of(instance.post_tokens(&name)).await;
         let now = number(&database, now).await;
         let expires_at = answer.at("/expires_at").as_str();
         let expires_at = expires_at.unwrap_or_else(|| panic!("{answer:?} {}", instance.log()));
@@ -716,7 +716,7 @@ async fn instants_are_those_of_the_database_whatever_the_clock_of_an_instance_sa
         assert!((3_590_000..3_600_100).contains(&ahead), "{ahead}");
         let token = answer.at("/token").as_str().unwrap();
         for instance in &instances {
-            assert!(instance.lets_in(token).await);
+            assert!(instance.accepts(token).await);
         }
     }
     database.close().await.unwrap();
@@ -724,14 +724,14 @@ async fn instants_are_those_of_the_database_whatever_the_clock_of_an_instance_sa
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn who_waits_for_a_row_too_long_is_told_to_come_back_and_others_go_on() {
+async fn a_long_row_lock_is_answered_with_503_and_does_not_block_others() {
     let url = shared_postgres().create();
     let one = Instance::configured(&url, |command| {
         command.env("SYMBOLON_POSTGRES_STATEMENT_TIMEOUT", "500");
     });
-    one.user("ada").await;
-    one.user("bob").await;
-    let (ada, bob) = (one.token("ada").await, one.token("bob").await);
+    one.register("ada").await;
+    one.register("bob").await;
+    let (ada, bob) = (one.sign_in("ada").await, one.sign_in("bob").await);
     let database = connect(&url).await;
     let holding = database.begin().await.unwrap();
     holding
@@ -741,7 +741,7 @@ async fn who_waits_for_a_row_too_long_is_told_to_come_back_and_others_go_on() {
     let asked = Instant::now();
     let (revoked, others) = tokio::join!(one.mutate(&ada, "revokeToken"), async {
         for _ in 0..10 {
-            assert!(one.lets_in(&ada).await && one.lets_in(&bob).await);
+            assert!(one.accepts(&ada).await && one.accepts(&bob).await);
         }
         one.mutate(&bob, "revokeToken").await
     });

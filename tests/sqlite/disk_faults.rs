@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     Answer, Injection, PASSWORD, Server, SmallDisk, State, database_files, empty_the_journal,
-    finish_with, is_exhaustive, symbolon_on_sqlite, unthrottled,
+    finish_with, is_exhaustive, unconfigured_symbolon, unthrottled,
 };
 
 /// The longest time from the repair of the disk until writes succeed.
@@ -376,7 +376,7 @@ impl Site {
 
     /// Runs the command line beside the server: exit code, standard output, standard error.
     fn command(&self, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
-        let mut command = symbolon_on_sqlite(self.folder.path());
+        let mut command = unconfigured_symbolon(self.folder.path());
         command
             .env(
                 "DATABASE_URL",
@@ -400,13 +400,12 @@ impl Site {
         let registered = self.server.registration(&name).send().await;
         let id = registered.at("/data/createUser/user/id").as_str();
         let id = id.unwrap_or_else(|| panic!("{registered:?}")).to_owned();
-        let signed_in = Answer::of(self.server.sign_in(&name)).await;
-        let session = signed_in.at("/token").as_str().unwrap().to_owned();
+        let session = self.server.sign_in(&name).await;
         let document =
             r#"mutation { createAccessToken(input: { name: "first" }) { accessToken { id } } }"#;
         let made = self
             .server
-            .operation(document)
+            .graphql(document)
             .basic(&name, PASSWORD)
             .send()
             .await;
@@ -428,7 +427,7 @@ impl Site {
                 r#"mutation {{ disableUser(id: "{}") {{ user {{ id }} }} }}"#,
                 subject.id
             );
-            let request = self.server.operation(&document).bearer(&self.admin.session);
+            let request = self.server.graphql(&document).bearer(&self.admin.session);
             let answer = request.send().await;
             assert!(
                 answer.at("/data/disableUser/user/id").is_string(),
@@ -766,7 +765,7 @@ impl Site {
         });
         let registered = registered.map(|promise| promise.name.as_str());
         for name in registered.chain(["operated"]) {
-            let answer = Answer::of(self.server.sign_in(name)).await;
+            let answer = Answer::of(self.server.post_tokens(name)).await;
             if !answer.at("/token").is_string() {
                 violations.push(format!("{name} cannot sign in: {}", answer.body));
             }
@@ -798,11 +797,11 @@ fn none_of(violations: &[String]) {
 }
 
 #[tokio::test]
-async fn every_mutation_is_in_the_table_that_faults_of_sqlite_are_tried_with() {
+async fn every_mutation_is_in_the_table_of_writes() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::on_sqlite(folder.path());
     let query = "{ __schema { mutationType { fields { name } } } }";
-    let answer = server.operation(query).send().await;
+    let answer = server.graphql(query).send().await;
     let fields = answer.at("/data/__schema/mutationType/fields");
     let fields = fields.as_array().unwrap().iter();
     let there: BTreeSet<_> = fields
@@ -815,7 +814,7 @@ async fn every_mutation_is_in_the_table_that_faults_of_sqlite_are_tried_with() {
     for name in &there {
         assert!(
             known.contains(name),
-            "add {name} to the table WRITES of tests/faults.rs"
+            "add {name} to the table WRITES of tests/sqlite/disk_faults.rs"
         );
     }
     assert_eq!(there, known);
@@ -823,7 +822,7 @@ async fn every_mutation_is_in_the_table_that_faults_of_sqlite_are_tried_with() {
 
 #[tokio::test]
 #[ignore = "needs a mount, which root may make; scripts/test runs it"]
-async fn a_full_disk_of_sqlite_loses_nothing_and_the_server_goes_on_once_there_is_room() {
+async fn a_full_disk_loses_no_acknowledged_write_and_writes_resume() {
     let mut violations = Vec::new();
     for count in [1, 2, 10] {
         let mut site = Site::start(Some(SmallDisk::mount())).await;
@@ -837,7 +836,7 @@ async fn a_full_disk_of_sqlite_loses_nothing_and_the_server_goes_on_once_there_i
 
 #[tokio::test]
 #[ignore = "needs a mount, which root may make; scripts/test runs it"]
-async fn a_full_disk_of_sqlite_is_survived_by_a_server_that_is_killed_meanwhile() {
+async fn a_server_killed_on_a_full_disk_recovers() {
     let mut site = Site::start(Some(SmallDisk::mount())).await;
     let mut violations = Vec::new();
     for write in WRITES {
@@ -849,7 +848,7 @@ async fn a_full_disk_of_sqlite_is_survived_by_a_server_that_is_killed_meanwhile(
 
 #[tokio::test]
 #[ignore = "needs a mount, which root may make; scripts/test runs it"]
-async fn a_full_disk_of_sqlite_refuses_many_writes_at_once() {
+async fn concurrent_writes_on_a_full_disk_are_refused() {
     let site = Site::start(Some(SmallDisk::mount())).await;
     empty_the_journal(&site.file()).await;
     site.disk.as_ref().unwrap().fill();
@@ -889,7 +888,7 @@ async fn a_full_disk_of_sqlite_refuses_many_writes_at_once() {
 
 #[tokio::test]
 #[ignore = "needs a mount, which root may make; scripts/test runs it"]
-async fn commands_on_a_full_disk_of_sqlite_fail_and_change_nothing() {
+async fn commands_on_a_full_disk_fail_without_changes() {
     let mut site = Site::start(Some(SmallDisk::mount())).await;
     let subject = site.subject().await;
     let name = subject.name.as_str();
@@ -951,7 +950,7 @@ const CELLS: &[(&str, &str, &str, usize, Ends)] = &[
 
 #[tokio::test]
 #[ignore = "needs strace, which scripts/test installs"]
-async fn failing_calls_on_the_files_of_sqlite_lose_nothing() {
+async fn failing_system_calls_lose_no_acknowledged_write() {
     let mut violations = Vec::new();
     if !is_exhaustive() {
         let mut site = Site::start(None).await;
@@ -985,7 +984,7 @@ async fn failing_calls_on_the_files_of_sqlite_lose_nothing() {
 /// Another process holds the write lock for longer than the server waits for it.
 #[tokio::test]
 #[ignore = "waits for the timeout of a lock; scripts/test runs it"]
-async fn a_lock_on_the_file_of_sqlite_that_is_held_for_long_loses_nothing() {
+async fn a_long_lock_on_the_database_file_loses_no_acknowledged_write() {
     use sea_orm::{ConnectionTrait, Database};
     let mut site = Site::start(None).await;
     let (subject, later) = (site.subject().await, site.subject().await);
@@ -1016,12 +1015,12 @@ async fn a_lock_on_the_file_of_sqlite_that_is_held_for_long_loses_nothing() {
 
 #[test]
 #[ignore = "needs a mount, which root may make; scripts/test runs it"]
-fn a_database_of_sqlite_is_not_made_on_a_full_disk_and_is_made_once_there_is_room() {
+fn the_database_is_created_once_the_disk_has_room() {
     let disk = SmallDisk::mount();
     let folder = tempfile::tempdir().unwrap();
     let file = disk.path().join("symbolon.db");
     let migrate = || {
-        let mut command = symbolon_on_sqlite(folder.path());
+        let mut command = unconfigured_symbolon(folder.path());
         command.env("DATABASE_URL", format!("sqlite://{}", file.display()));
         finish_with(command.arg("migrate"), "")
     };
@@ -1036,13 +1035,12 @@ fn a_database_of_sqlite_is_not_made_on_a_full_disk_and_is_made_once_there_is_roo
 }
 
 #[tokio::test]
-async fn a_file_of_sqlite_that_was_deleted_or_replaced_is_not_written() {
+async fn a_deleted_or_replaced_database_file_is_not_written() {
     for replace in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::on_sqlite(folder.path());
-        server.registration("ada").send().await;
-        let answer = Answer::of(server.sign_in("ada")).await;
-        let token = answer.at("/token").as_str().unwrap().to_owned();
+        server.register("ada").await;
+        let token = server.sign_in("ada").await;
         let (file, moved) = (folder.path().join("symbolon.db"), folder.path().join("old"));
         std::fs::rename(&file, &moved).unwrap();
         if replace {
@@ -1052,7 +1050,7 @@ async fn a_file_of_sqlite_that_was_deleted_or_replaced_is_not_written() {
             let refused = server.registration("bob").send().await;
             assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
             // Another process may revoke the token in the other file.
-            let me = server.operation("{ me { username } }");
+            let me = server.graphql("{ me { username } }");
             let refused = me.bearer(&token).send().await;
             assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
             let refused = Answer::of(
@@ -1076,11 +1074,11 @@ async fn a_file_of_sqlite_that_was_deleted_or_replaced_is_not_written() {
 }
 
 #[tokio::test]
-async fn a_journal_of_sqlite_that_was_deleted_stops_writes() {
+async fn a_deleted_journal_stops_writes() {
     for name in ["symbolon.db-wal", "symbolon.db-shm"] {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::on_sqlite(folder.path());
-        server.registration("ada").send().await;
+        server.register("ada").await;
         std::fs::remove_file(folder.path().join(name)).unwrap();
         let refused = server.registration("bob").send().await;
         assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
@@ -1089,10 +1087,10 @@ async fn a_journal_of_sqlite_that_was_deleted_stops_writes() {
 }
 
 #[test]
-fn a_file_of_sqlite_with_several_names_is_refused() {
+fn a_database_file_with_several_links_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let run = |command: &str, url: &str| {
-        let mut program = symbolon_on_sqlite(folder.path());
+        let mut program = unconfigured_symbolon(folder.path());
         finish_with(program.args([command]).env("DATABASE_URL", url), "")
     };
     assert_eq!(run("migrate", "sqlite://symbolon.db").0, Some(0));
@@ -1112,7 +1110,7 @@ fn a_file_of_sqlite_with_several_names_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs prlimit of util-linux"]
-async fn a_limit_of_file_sizes_is_a_full_disk_to_sqlite() {
+async fn a_file_size_limit_is_handled_like_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::on_sqlite_configured(folder.path(), |command| {
         unthrottled(command);

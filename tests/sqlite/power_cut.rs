@@ -160,7 +160,7 @@ async fn check(folder: &Path, promises: &[Promise]) {
 
 #[tokio::test]
 #[ignore = "needs strace, which scripts/test installs"]
-async fn what_was_acknowledged_survives_a_power_cut_on_sqlite() {
+async fn acknowledged_changes_survive_a_power_cut() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().canonicalize().unwrap();
     let trace = folder.join("trace");

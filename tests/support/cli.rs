@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::process::cheap;
+use super::server_process::cheap;
 use super::{
     DATABASE_PASSWORD, PASSWORD, database_in, database_url, finish, finish_with, on_postgres,
     symbolon,

@@ -28,6 +28,16 @@ pub fn on_postgres() -> bool {
     }
 }
 
+/// Fails a test that is not in a module of this name. `scripts/test` runs the tests in modules `sqlite` and
+/// `postgres` on that database only, so a test elsewhere would run on the wrong one, or twice.
+pub fn require_module(name: &str) {
+    let thread = std::thread::current();
+    // The test program names the thread of a test after it, except with `--test-threads=1`.
+    let test = thread.name().filter(|test| test.contains("::"));
+    let is_inside = test.is_none_or(|test| test.split("::").any(|module| module == name));
+    assert!(is_inside, "put this test into a module `{name}`");
+}
+
 /// The URL of the database that belongs to a folder, which is made with its first mention: the file
 /// with that name, or one of the server's databases.
 pub fn database_url(folder: &Path, file: &str) -> String {
@@ -51,6 +61,9 @@ pub fn common_key() -> &'static Path {
 
 /// The server that all tests share which do not harm it.
 pub fn shared_postgres() -> &'static Postgres {
+    if !on_postgres() {
+        require_module("postgres");
+    }
     &SHARED.server
 }
 

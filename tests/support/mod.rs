@@ -1,29 +1,33 @@
 //! What all tests stand on.
 
-mod app;
+mod cli;
+mod client;
 mod database;
-mod disk;
-mod instance;
-mod node;
-mod process;
-mod proxy;
-mod shell;
-mod socket;
+mod nodejs;
+mod postgres_instance;
+mod server_process;
+mod sqlite_faults;
+mod tcp_proxy;
+mod test_app;
+mod websocket;
 
-pub use app::{Answer, DATABASE_FILE, Operation, TestApp, start_of_time};
+pub use cli::{Shell, after_the_database};
+pub use client::{Answer, Client, GraphqlRequest};
 pub use database::{
     DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, end_connections,
     on_postgres, shared_postgres,
 };
-pub use disk::{Injection, SmallDisk, State, database_files, empty_the_journal, is_exhaustive};
-pub use instance::Instance;
-pub use node::{node_in, succeed};
-pub use process::{
-    Process, Server, finish, finish_with, symbolon, symbolon_on_sqlite, unthrottled,
+pub use nodejs::{node_in, succeed};
+pub use postgres_instance::Instance;
+pub use server_process::{
+    Process, Server, finish, finish_with, symbolon, unconfigured_symbolon, unthrottled,
 };
-pub use proxy::Proxy;
-pub use shell::{Shell, after_the_database};
-pub use socket::Socket;
+pub use sqlite_faults::{
+    Injection, SmallDisk, State, database_files, empty_the_journal, is_exhaustive,
+};
+pub use tcp_proxy::Proxy;
+pub use test_app::{DATABASE_FILE, TestApp, start_of_time};
+pub use websocket::Socket;
 
 /// How long it takes at most until an instance has heard what another one changed.
 pub const HEARD_WITHIN: std::time::Duration = std::time::Duration::from_millis(1250);

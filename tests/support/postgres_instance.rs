@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
-use reqwest::Method;
 use tempfile::TempDir;
 
-use super::{Answer, PASSWORD, Server, common_key, unthrottled};
+use super::{Server, common_key, unthrottled};
 
 /// An instance on this database.
 pub struct Instance {
@@ -46,44 +45,5 @@ impl Instance {
             server,
             _folder: folder,
         }
-    }
-
-    pub async fn user(&self, name: &str) -> String {
-        let answer = self.registration(name).send().await;
-        let id = answer.at("/data/createUser/user/id").as_str();
-        id.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
-    }
-
-    pub async fn token(&self, name: &str) -> String {
-        let answer = Answer::of(self.sign_in(name)).await;
-        let token = answer.at("/token").as_str();
-        token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
-    }
-
-    pub async fn me(&self, token: &str) -> Answer {
-        let me = self.operation("{ me { username email } }");
-        me.bearer(token).send().await
-    }
-
-    pub async fn lets_in(&self, token: &str) -> bool {
-        self.me(token).await.at("/data/me/username").is_string()
-    }
-
-    pub async fn mutate(&self, token: &str, call: &str) -> Answer {
-        let mutation = self.operation(&format!("mutation {{ {call} }}"));
-        mutation.bearer(token).send().await
-    }
-
-    /// The same with the password.
-    pub async fn mutate_as(&self, name: &str, call: &str) -> Answer {
-        let mutation = self.operation(&format!("mutation {{ {call} }}"));
-        mutation.basic(name, PASSWORD).send().await
-    }
-
-    pub async fn is_ready(&self) -> bool {
-        Answer::of(self.request(Method::GET, "/readyz"))
-            .await
-            .status
-            == 200
     }
 }

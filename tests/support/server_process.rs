@@ -1,15 +1,15 @@
 //! The programs themselves, as an operator starts them.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, RequestBuilder};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Operation, PASSWORD, common_key, database_url, on_postgres};
+use super::{Client, common_key, database::require_module, database_url, on_postgres};
 
 /// The server's program, in a folder of its own, with nothing configured but PostgreSQL where the tests
 /// run on that.
@@ -18,7 +18,7 @@ pub fn symbolon(folder: &Path) -> Command {
 }
 
 /// The same on SQLite, whatever the tests run on. `SYMBOLON_TEST_PROGRAM` names another build of it.
-pub fn symbolon_on_sqlite(folder: &Path) -> Command {
+pub fn unconfigured_symbolon(folder: &Path) -> Command {
     let built = std::env::var_os("SYMBOLON_TEST_PROGRAM");
     let mut command = Command::new(built.unwrap_or(env!("CARGO_BIN_EXE_symbolon").into()));
     command.current_dir(folder).env_clear();
@@ -140,11 +140,10 @@ impl Drop for Process {
 /// A server that listens on a free port.
 pub struct Server {
     pub process: Process,
-    pub base: String,
+    pub client: Client,
     /// What it printed until it listened.
     pub greeting: String,
     log: PathBuf,
-    client: reqwest::Client,
 }
 
 impl Drop for Server {
@@ -154,6 +153,14 @@ impl Drop for Server {
             let log = self.log();
             assert!(!log.contains("differs from the database"), "{log}");
         }
+    }
+}
+
+impl Deref for Server {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
     }
 }
 
@@ -175,7 +182,8 @@ impl Server {
     }
 
     pub fn on_sqlite_configured(folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
-        let mut command = symbolon_on_sqlite(folder);
+        require_module("sqlite");
+        let mut command = unconfigured_symbolon(folder);
         configure(cheap(&mut command));
         Self::listening(&mut command, folder, "try first")
     }
@@ -204,7 +212,7 @@ impl Server {
         folder: &Path,
         configure: impl FnOnce(&mut Command),
     ) -> Result<Self, String> {
-        let mut command = symbolon_on_sqlite(folder);
+        let mut command = unconfigured_symbolon(folder);
         configure(cheap(&mut command));
         Self::if_listening(&mut command, folder, "try first")
     }
@@ -231,50 +239,13 @@ impl Server {
         let base = greeting
             .split_whitespace()
             .find(|word| word.starts_with("http://"))
-            .unwrap()
-            .to_owned();
+            .unwrap();
         Ok(Self {
             process,
-            base,
+            client: Client::new(base),
             greeting,
             log,
-            client: reqwest::Client::new(),
         })
-    }
-
-    /// Where it takes connections.
-    pub fn address(&self) -> &str {
-        self.base.trim_start_matches("http://")
-    }
-
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base))
-    }
-
-    /// A GraphQL operation, to be given credentials and sent.
-    pub fn operation(&self, document: &str) -> Operation {
-        self.post(&json!({ "query": document }))
-    }
-
-    /// The same, with the whole body given.
-    pub fn post(&self, body: &Value) -> Operation {
-        Operation::new(self.request(Method::POST, "/graphql").json(body))
-    }
-
-    /// A registration with [`PASSWORD`].
-    pub fn registration(&self, username: &str) -> Operation {
-        self.post(&json!({
-            "query": "mutation($n: String!, $p: String!) {
-                createUser(input: { username: $n, password: $p }) { user { id } userErrors { code } }
-            }",
-            "variables": { "n": username, "p": PASSWORD },
-        }))
-    }
-
-    /// Trades a name and [`PASSWORD`] for a token.
-    pub fn sign_in(&self, username: &str) -> RequestBuilder {
-        self.request(Method::POST, "/tokens")
-            .basic_auth(username, Some(PASSWORD))
     }
 
     /// What it has logged so far.

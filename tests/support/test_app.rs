@@ -1,22 +1,20 @@
 //! An app in this process: a real database, real HTTP, a mock clock and cheap Argon2.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use poem::Route;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Method, RequestBuilder, StatusCode};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait};
-use serde_json::{Value, json};
 use symbolon::{Clock, Config, MockClock, Operator, Symbolon};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{PASSWORD, common_key, database_url, eventually, on_postgres};
+use super::{Client, common_key, database_url, eventually, on_postgres};
 
 /// The file of an app's database on SQLite, in the app's folder.
 pub const DATABASE_FILE: &str = "test.db";
@@ -39,13 +37,20 @@ impl Drop for Checked {
 
 /// Symbolon on a free port and a database of its own.
 pub struct TestApp {
-    pub base: String,
+    pub client: Client,
     pub clock: MockClock,
     symbolon: Checked,
     folder: Arc<TempDir>,
-    client: reqwest::Client,
     stop: oneshot::Sender<()>,
     stopped: JoinHandle<()>,
+}
+
+impl Deref for TestApp {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 impl TestApp {
@@ -115,11 +120,10 @@ impl TestApp {
             served.serve(app, listener, shutdown).await.unwrap();
         });
         Self {
-            base,
+            client: Client::new(base),
             clock,
             symbolon: Checked(symbolon),
             folder,
-            client: reqwest::Client::new(),
             stop,
             stopped,
         }
@@ -195,151 +199,5 @@ impl TestApp {
         let row = entity::user::Entity::find_by_id(id).one(&database).await;
         database.close().await.unwrap();
         row.unwrap().unwrap()
-    }
-
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base))
-    }
-
-    /// A GraphQL operation, to be given credentials and sent.
-    pub fn operation(&self, document: &str) -> Operation {
-        self.operation_with(document, &json!({}))
-    }
-
-    pub fn operation_with(&self, document: &str, variables: &Value) -> Operation {
-        let body = json!({ "query": document, "variables": variables });
-        Operation(self.request(Method::POST, "/graphql").json(&body))
-    }
-
-    /// Registers an account with [`PASSWORD`]; its id.
-    pub async fn register(&self, username: &str) -> i64 {
-        let answer = self
-            .operation_with(
-                "mutation($n: String!, $p: String!) {
-                    createUser(input: { username: $n, password: $p }) { user { id } userErrors { code } }
-                }",
-                &json!({ "n": username, "p": PASSWORD }),
-            )
-            .send()
-            .await;
-        let id = answer.at("/data/createUser/user/id").as_str();
-        id.unwrap_or_else(|| panic!("{answer:?}")).parse().unwrap()
-    }
-
-    /// Signs in with [`PASSWORD`]; the token.
-    pub async fn sign_in(&self, username: &str) -> String {
-        let answer = self
-            .operation("mutation { createToken { token } }")
-            .basic(username, PASSWORD)
-            .send()
-            .await;
-        let token = answer.at("/data/createToken/token").as_str();
-        token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
-    }
-
-    /// Makes an access token with [`PASSWORD`]; the token.
-    pub async fn access_token(&self, username: &str, input: Value) -> String {
-        let document = "mutation($i: CreateAccessTokenInput!) {
-            createAccessToken(input: $i) { token userErrors { code field } } }";
-        let create = self.operation_with(document, &json!({ "i": input }));
-        let answer = create.basic(username, PASSWORD).send().await;
-        let token = answer.at("/data/createAccessToken/token").as_str();
-        token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
-    }
-
-    /// What `{ me { username } }` answers to `token`.
-    pub async fn me(&self, token: &str) -> Answer {
-        self.operation("{ me { username } }")
-            .bearer(token)
-            .send()
-            .await
-    }
-
-    /// What `revokeToken` answers to `token`.
-    pub async fn revoke(&self, token: &str) -> Answer {
-        self.operation("mutation { revokeToken }")
-            .bearer(token)
-            .send()
-            .await
-    }
-}
-
-/// A GraphQL operation on its way.
-pub struct Operation(RequestBuilder);
-
-impl Operation {
-    pub fn new(request: RequestBuilder) -> Self {
-        Self(request)
-    }
-
-    pub fn header(self, name: &str, value: &[u8]) -> Self {
-        let value = HeaderValue::from_bytes(value).unwrap();
-        Self(self.0.header(name, value))
-    }
-
-    pub fn basic(self, username: &str, password: &str) -> Self {
-        Self(self.0.basic_auth(username, Some(password)))
-    }
-
-    pub fn bearer(self, token: &str) -> Self {
-        Self(self.0.bearer_auth(token))
-    }
-
-    pub fn authorization(self, value: &[u8]) -> Self {
-        let value = HeaderValue::from_bytes(value).unwrap();
-        Self(self.0.header(AUTHORIZATION, value))
-    }
-
-    pub async fn send(self) -> Answer {
-        Answer::of(self.0).await
-    }
-}
-
-/// What came back.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Value,
-}
-
-impl Answer {
-    pub async fn of(request: RequestBuilder) -> Self {
-        Self::if_any(request).await.unwrap()
-    }
-
-    /// The answer of a server that may have ended.
-    pub async fn if_any(request: RequestBuilder) -> reqwest::Result<Self> {
-        let response = request.send().await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Self {
-            status,
-            headers,
-            body,
-        })
-    }
-
-    /// The value at a JSON pointer; null where there is none.
-    pub fn at(&self, pointer: &str) -> &Value {
-        self.body.pointer(pointer).unwrap_or(&Value::Null)
-    }
-
-    /// `code` and `reason` of the only error.
-    pub fn error(&self) -> (&str, &str) {
-        let errors = self.at("/errors").as_array();
-        assert_eq!(errors.map(Vec::len), Some(1), "{self:?}");
-        let extension = |name: &str| {
-            let value = self.at(&format!("/errors/0/extensions/{name}"));
-            value.as_str().unwrap_or_default()
-        };
-        (extension("code"), extension("reason"))
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
     }
 }
