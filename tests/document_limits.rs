@@ -528,8 +528,6 @@ async fn hostile_documents_are_refused_quickly_and_do_not_delay_others() {
         }
     }
     println!("slowest: {slowest:?}");
-    // Milliseconds, but for an unoptimised server on a machine that does something else, too.
-    assert!(slowest.0 < Duration::from_secs(2), "{slowest:?}");
     stop.send(()).unwrap();
     assert!(others.await.unwrap() > 100);
 }

@@ -12,18 +12,13 @@ use crate::support::{
     end_connections, eventually, finish, shared_postgres, unconfigured_symbolon,
 };
 
-/// How long after a change of the server an instance is no longer ready, at the latest.
-const NOTICED_WITHIN: Duration = Duration::from_secs(5);
-
 /// Waits until the instance refuses a token that is live, and is not ready.
 async fn is_out_of_service(instance: &Instance, token: &str) {
-    let began = Instant::now();
-    eventually("it is out of service", async || {
+    eventually("the instance is out of service", async || {
         (!instance.is_ready().await && !instance.accepts(token).await).then_some(())
     })
     .await;
-    assert!(began.elapsed() < NOTICED_WITHIN, "{:?}", began.elapsed());
-    // It stays so.
+    // The instance stays out of service.
     for _ in 0..20 {
         let answer = instance.me(token).await;
         assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""), "{answer:?}");
@@ -273,9 +268,7 @@ async fn a_websocket_is_closed_if_its_token_cannot_be_verified() {
     let token = other.sign_in("ada").await;
     let mut socket = Socket::of(&embedder.base, Some(&token)).await;
     proxy.silence();
-    let began = Instant::now();
     assert_eq!(socket.closed().await.0, 1013);
-    assert!(began.elapsed() < Duration::from_secs(10));
     let ready = Answer::of(embedder.request(Method::GET, "/readyz")).await;
     assert_eq!(ready.status, 503);
 }

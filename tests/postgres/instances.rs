@@ -453,16 +453,10 @@ async fn an_instance_without_notifications_does_not_use_its_cache() {
         println!("round {round}: let in by heart for {last_let_in:?}");
         assert!(last_let_in < HEARD_WITHIN, "{last_let_in:?}");
         proxy.speak();
-        let back = Instant::now();
-        eventually("it is back", async || {
+        eventually("the instance answers again", async || {
             (two.me(&token).await.error().1 == "TOKEN_EXPIRED").then_some(())
         })
         .await;
-        assert!(
-            back.elapsed() < Duration::from_secs(3),
-            "{:?}",
-            back.elapsed()
-        );
         let again = one.sign_in("ada").await;
         assert!(two.accepts(&again).await);
         one.mutate(&again, "revokeToken").await;
@@ -580,7 +574,6 @@ async fn requests_fail_during_a_database_outage_and_recover_after_it() {
             one.me(&token).await;
         }
         for _ in 0..2 {
-            let asked = Instant::now();
             let sign_in = Answer::of(one.post_tokens("ada")).await;
             assert_eq!(sign_in.status, 503);
             assert_eq!(sign_in.at("/code"), "SERVICE_UNAVAILABLE");
@@ -590,17 +583,12 @@ async fn requests_fail_during_a_database_outage_and_recover_after_it() {
             let revoke = one.mutate(&token, "revokeToken").await;
             assert_eq!(revoke.error(), ("SERVICE_UNAVAILABLE", ""));
             assert!(!one.is_ready().await);
-            assert!(
-                asked.elapsed() < Duration::from_secs(2),
-                "{:?}",
-                asked.elapsed()
-            );
         }
         server.start_again();
-        let back = Instant::now();
-        while !(one.is_ready().await && one.accepts(&token).await) {
-            assert!(back.elapsed() < Duration::from_secs(3));
-        }
+        eventually("the instance is ready again", async || {
+            (one.is_ready().await && one.accepts(&token).await).then_some(())
+        })
+        .await;
         assert_eq!(one.sign_in("ada").await, token);
     }
 }
@@ -747,11 +735,9 @@ async fn a_long_row_lock_is_answered_with_503_and_does_not_block_others() {
     });
     assert_eq!(others.at("/data/revokeToken"), true);
     assert_eq!(revoked.error(), ("SERVICE_UNAVAILABLE", ""));
-    assert!(
-        asked.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        asked.elapsed()
-    );
+    // Before the timeout of a statement.
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
     holding.rollback().await.unwrap();
     let revoked = one.mutate(&ada, "revokeToken").await;
     assert_eq!(revoked.at("/data/revokeToken"), true);
