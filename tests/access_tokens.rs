@@ -1,4 +1,4 @@
-//! Access tokens: named, long-lived, narrowed by scopes, and never enough to get more.
+//! Access tokens: creation, scopes, listing, last use and revocation.
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -16,7 +16,7 @@ async fn create(app: &TestApp, input: Value) -> Answer {
     request.basic("ada", PASSWORD).send().await
 }
 
-/// An access token of `ada`.
+/// Creates an access token of `ada` and returns it.
 async fn made(app: &TestApp, input: Value) -> String {
     app.access_token("ada", input).await
 }
@@ -64,7 +64,7 @@ async fn an_access_token_is_shown_once_and_stored_as_a_digest() {
         sha2::Sha256::digest(token).to_vec()
     );
     assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
-    // The session goes on beside it.
+    // The session stays live.
     assert_eq!(app.me(&session).await.at("/data/me/username"), "ada");
 }
 
@@ -141,7 +141,7 @@ async fn a_user_has_at_most_50_live_access_tokens() {
     made(&app, json!({ "name": "short", "expiresIn": 60 })).await;
     let answer = create(&app, json!({ "name": "more" })).await;
     assert_eq!(problems(&answer), ["name: LIMIT_REACHED"]);
-    // One that has expired does not count.
+    // An expired token does not count.
     app.advance(TimeDelta::seconds(61));
     made(&app, json!({ "name": "more" })).await;
 }
@@ -189,7 +189,7 @@ async fn a_malformed_access_token_is_refused_without_a_query() {
     }
 }
 
-/// The mutations that change an account and do not grant authority.
+/// The mutations that change a user and do not grant authority.
 fn account_mutations() -> [(&'static str, String); 5] {
     [
         (
@@ -225,7 +225,7 @@ async fn user_mutations_require_a_scope_and_the_role() {
     for (name, call) in account_mutations() {
         let refused = send(&narrow, &call).await;
         assert_eq!(refused.error(), ("FORBIDDEN", "SCOPE_REQUIRED"), "{name}");
-        // Scopes never grant.
+        // A scope never satisfies a requirement for a password.
         if call.contains("id: 2") && name != "deleteUser" {
             let refused = send(&of_bob, &call).await;
             assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"), "{name}");
@@ -371,6 +371,6 @@ async fn a_user_revokes_only_their_own_access_tokens() {
     );
     let again = end(&session).send().await;
     assert_eq!(again.at("/data/revokeAccessToken"), false);
-    // The name is free again.
+    // The name can be used again.
     made(&app, json!({ "name": "laptop" })).await;
 }

@@ -1,4 +1,4 @@
-//! What an audit event says, and how few rows an account can make of many events.
+//! The rows of the audit trail that count repeated events, and their bound.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, Server, TestApp};
 
-/// The most rows that events of one kind, account, actor, hour, and kind of credential have.
+/// The most rows of events of one kind, user, actor, hour and kind of credential.
 const MOST_ROWS: usize = 11;
 
 async fn with_ada(is_admin: bool) -> (TestApp, String) {
@@ -32,14 +32,14 @@ async fn rows(app: &TestApp) -> Vec<entity::audit_event::Model> {
     rows
 }
 
-/// The rows of a kind, and how many events they count.
+/// Returns the number of rows of a kind, and the number of events that they count.
 async fn counted(app: &TestApp, kind: &str) -> (usize, i64) {
     let rows = rows(app).await.into_iter().filter(|row| row.kind == kind);
     let rows: Vec<_> = rows.collect();
     (rows.len(), rows.iter().map(|row| row.count).sum())
 }
 
-/// A mutation under so many aliases.
+/// Returns a mutation that calls one field under this many aliases.
 fn repeated(call: &str, times: usize) -> String {
     let calls = (0..times).map(|number| format!("a{number}: {call} "));
     format!("mutation {{ {} }}", calls.collect::<String>())
@@ -57,7 +57,7 @@ async fn renewals_within_an_hour_use_at_most_11_rows() {
     assert_eq!(counted(&app, "TOKEN_RENEWED").await, (MOST_ROWS, 150));
     let rows = rows(&app).await;
     let last = rows.last().unwrap();
-    // The first 10 are of the first request, and the other 40 of it are counted in one row with the rest.
+    // The first 10 events have a row each. One row counts the other 140.
     assert_eq!((last.count, last.last_at - last.at), (140, 120_000));
     app.advance(TimeDelta::minutes(57));
     let session = app.sign_in("ada").await;
@@ -93,7 +93,8 @@ async fn revocations_of_many_tokens_use_at_most_11_rows() {
     assert_eq!(counted(&app, "TOKEN_REVOKED").await, (MOST_ROWS, 41));
 }
 
-/// The mutations of the schema, each with values for its arguments that let it succeed where they can.
+/// Returns the mutations of the schema. Their arguments have values with which they succeed, if
+/// possible.
 async fn mutations(app: &TestApp, id: &str) -> Vec<(String, String)> {
     let wrapped = "kind name ofType { kind name ofType { kind name } }";
     let document = format!(
@@ -139,14 +140,14 @@ fn named(of: &Value) -> &str {
     of["name"].as_str().unwrap()
 }
 
-/// `NUMBER` stands for the number of the call.
+/// `NUMBER` is replaced by the number of the call.
 fn value(types: &HashMap<&str, &Value>, argument: &Value, id: &str) -> String {
     let name = argument["name"].as_str().unwrap();
     let of = &types[named(&argument["type"])];
     let value = match (of["kind"].as_str().unwrap(), name) {
         ("INPUT_OBJECT", _) => {
             let fields = of["inputFields"].as_array().unwrap().iter();
-            // Either of the two ways to expire.
+            // The arguments `expiresIn` and `expiresAt` exclude each other.
             let fields = fields.filter(|field| field["name"] != "expiresAt");
             let fields: Vec<_> = fields.map(|field| value(types, field, id)).collect();
             format!("{{ {} }}", fields.join(", "))
@@ -164,11 +165,12 @@ fn value(types: &HashMap<&str, &Value>, argument: &Value, id: &str) -> String {
     format!("{name}: {value}")
 }
 
-/// Executes every mutation 200 times with a session and 50 times with the password: in requests of 50.
+/// Executes every mutation 200 times with a session and 50 times with the password, in requests of 50
+/// fields.
 async fn execute_all(app: &TestApp, id: &str, own_name: &str, account: i64) {
     let mut number = 0;
     for (name, call) in mutations(app, id).await {
-        // Mutations that undo each other take turns.
+        // Mutations that undo each other alternate.
         let turns = match name.as_str() {
             "deleteUser" => continue,
             "disableUser" => [call.clone(), call.replace("disable", "enable")],
@@ -199,7 +201,7 @@ async fn execute_all(app: &TestApp, id: &str, own_name: &str, account: i64) {
     }
 }
 
-/// That no kind of event has more rows of one account, actor and kind of credential than are allowed.
+/// Checks that no group of events has more rows than allowed.
 fn check_groups(rows: &[entity::audit_event::Model]) {
     let mut groups = HashMap::<_, usize>::new();
     for row in rows {
@@ -226,11 +228,11 @@ async fn repeated_operations_of_a_user_write_a_bounded_number_of_rows_an_hour() 
     check_groups(&rows);
     let events: i64 = rows.iter().map(|row| row.count).sum();
     println!("{events} events of an account have {} rows", rows.len());
-    // Registrations and passwords are limited to one in each request.
+    // A request contains at most one registration and one password change.
     let registered = rows.iter().filter(|row| row.kind == "REGISTERED").count();
     assert!(registered <= 7, "{registered}");
     assert!(rows.len() <= 13 * MOST_ROWS, "{}", rows.len());
-    // Renewals, changes of the profile and new sessions at least have taken place.
+    // The renewals, profile changes and new sessions alone are more.
     assert!(events > 400, "{events}");
 }
 
@@ -242,7 +244,7 @@ async fn repeated_operations_of_an_admin_write_a_bounded_number_of_rows_for_each
     check_groups(&rows);
     let events: i64 = rows.iter().map(|row| row.count).sum();
     println!("{events} events of an admin have {} rows", rows.len());
-    // Who did what to whom stays.
+    // These events are never counted in a shared row.
     for kind in ["DISABLED", "ENABLED", "ROLE_CHANGED"] {
         let of_kind = || rows.iter().filter(|row| row.kind == kind);
         let who =
@@ -312,7 +314,8 @@ async fn an_event_records_the_actor_the_credential_and_the_change() {
         "actorType": "ANONYMOUS", "actorId": null, "credentialType": null, "credentialId": null,
     });
     assert_eq!(latest(&app, &session, "REGISTERED").await, with(anonymous));
-    // What grants authority may take the password in the same request; either is recorded.
+    // Mutations that grant authority can take the password in the same request. The event records the
+    // credential.
     let roles = |old: &str, new: &str| json!({ "oldRole": old, "newRole": new });
     let role = async |role: &str| {
         let document =

@@ -1,4 +1,4 @@
-//! The audit trail: what is recorded, who may read it, and how it does not grow without end.
+//! The audit trail: recorded events, access to them, and their purge.
 
 use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait, Statement};
@@ -12,7 +12,7 @@ const EVENTS: &str = "query($first: Int, $after: String, $last: Int, $before: St
         pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
     } }";
 
-/// An app whose first account, `root`, is an admin, and its token.
+/// Starts an app whose first user `root` is an admin, and returns the token of `root`.
 async fn with_an_admin() -> (TestApp, String) {
     let app = TestApp::start().await;
     app.register("root").await;
@@ -28,7 +28,7 @@ async fn events(app: &TestApp, admin: &str, variables: Value) -> Answer {
     answer
 }
 
-/// The kinds of the events of an account, the oldest first.
+/// Returns the kinds of the events of a user, oldest first.
 async fn kinds(app: &TestApp, admin: &str, user: &str) -> Vec<String> {
     let answer = events(app, admin, json!({ "user": user, "first": 100 })).await;
     let nodes = answer.at("/data/auditEvents/nodes").as_array().unwrap();
@@ -45,7 +45,7 @@ async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
     answer
 }
 
-/// The same with the password.
+/// Calls a mutation with the password.
 async fn grant(app: &TestApp, username: &str, call: &str) -> Answer {
     let document = format!("mutation {{ {call} }}");
     let request = app.graphql(&document).basic(username, PASSWORD);
@@ -267,7 +267,7 @@ async fn old_events_are_purged() {
         "symbolon_known_address",
         "symbolon_access_token",
     ];
-    // The command goes by the true time, at which all of this was long ago.
+    // The command uses the clock of the system, which is far ahead of the clock of the app.
     for (days, kept) in [("36500", 6), ("90", 0)] {
         for table in tables {
             assert!(rows(table).await > 0 || days == "90", "{table}");
@@ -333,7 +333,7 @@ async fn an_event_is_one_log_line_with_any_client_text() {
         command.env("SYMBOLON_LOG_FORMAT", "json");
     });
     server.register("ada").await;
-    // Line breaks cannot stand in a header; these are what some programs take for one.
+    // A header cannot contain line breaks. Some programs treat these characters as line breaks.
     let name = "mallory\u{2028}SIGNED_IN user_id=1\u{85}";
     let failed = Answer::of(server.post_tokens(name).header("x-request-id", "a%0ab")).await;
     let signed_in = Answer::of(server.post_tokens("ada").header("x-request-id", "mine-1")).await;

@@ -1,4 +1,4 @@
-//! What an `Authorization` header can hold, and what a guard says to it.
+//! The forms of the `Authorization` header, and the responses of guarded and public fields.
 
 use crate::support::{PASSWORD, TestApp};
 use base64::Engine;

@@ -18,26 +18,26 @@ enum Rule {
     Public,
     /// Any valid Bearer token.
     Token,
-    /// A Bearer token with this scope, of an account with this role.
+    /// A Bearer token with this scope, of a user with this role.
     Scope(&'static str, Role),
-    /// A Bearer token with the scope `account:write`, or the password, of an account with this role.
+    /// A Bearer token with the scope `account:write` or the password, of a user with this role.
     Write(Role),
-    /// The password, of an account with this role.
+    /// The password of a user with this role.
     Password(Role),
     /// A session token.
     Session,
-    /// The password, for a token.
+    /// The password, in exchange for a token.
     SignIn,
-    /// A Bearer token, which may have ended already.
+    /// A Bearer token, even an ended one.
     Revoke,
 }
 use Rule::{Password, Public, Revoke, Scope, Session, SignIn, Token, Write};
 
 const READ: &str = "account:read";
 
-/// The cases: a root field, its arguments, and what it requires. In the arguments, `OWN` and `OTHER` are the
-/// ids of the caller and of another account, `OWN_NAME` and `OTHER_NAME` their names, and `NEW` is a name
-/// that no account has.
+/// The cases: a root field, its arguments and its requirement. `OWN` and `OTHER` are the ids of the
+/// caller and of the other user, `OWN_NAME` and `OTHER_NAME` are their names, and `NEW` is an unused
+/// name.
 const CASES: &[(&str, &str, Rule)] = &[
     ("Query.me", "", Token),
     ("Query.user", "(id: OWN)", Scope(READ, Role::User)),
@@ -194,16 +194,16 @@ const CASES: &[(&str, &str, Rule)] = &[
 /// The requirement of a field below the root.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Part {
-    /// That of the root field.
+    /// The requirement of the root field.
     OfRoot,
     /// The scope `account:read` for an access token.
     Private,
-    /// The same, except for the account of the caller.
+    /// The scope `account:read` for an access token, except for the user of the caller.
     PrivateOfOthers,
 }
 use Part::{OfRoot, Private, PrivateOfOthers};
 
-/// The types whose fields have no requirement but that of the root field.
+/// The types whose fields have only the requirement of the root field.
 const TRANSPARENT: &[&str] = &[
     "AccessToken",
     "AuditEvent",
@@ -233,8 +233,8 @@ const PARTS: &[(&str, Part)] = &[
     ("User.accessTokens", Private),
 ];
 
-/// The root fields whose accounts are shown whole: the client has just registered the account, or just
-/// received its session token.
+/// The root fields that return all fields of a user: the client has just registered the user or received
+/// its session token.
 const WHOLE: &[&str] = &["createUser", "createToken", "renewToken", "changePassword"];
 
 /// The credentials of a request.
@@ -285,7 +285,7 @@ type Refusal = (&'static str, &'static str);
 const MISSING: Refusal = ("UNAUTHENTICATED", "MISSING");
 const EXPIRED: Refusal = ("UNAUTHENTICATED", "TOKEN_EXPIRED");
 
-/// The refusal of a root field, if credentials of this kind do not meet the rule.
+/// Returns the refusal of a root field if credentials of this kind do not meet the rule.
 fn refusal(rule: Rule, kind: Kind) -> Option<Refusal> {
     let forbidden = |reason| Some(("FORBIDDEN", reason));
     let takes_password = matches!(rule, Write(_) | Password(_) | SignIn);
@@ -298,7 +298,7 @@ fn refusal(rule: Rule, kind: Kind) -> Option<Refusal> {
         (_, Kind::Password(_)) if !takes_password => return Some(MISSING),
         (Revoke, _) | (SignIn, Kind::Password(_)) => return None,
         (SignIn, Kind::Access(..)) => return forbidden("SESSION_REQUIRED"),
-        // The expired one is an access token.
+        // The expired token is an access token.
         (SignIn, Kind::Expired) => return Some(EXPIRED),
         (SignIn, _) => return Some(MISSING),
         (_, Kind::Expired | Kind::Revoked) => return Some(EXPIRED),
@@ -338,7 +338,7 @@ struct Schema {
 
 struct Field {
     of: String,
-    /// With the type of each.
+    /// The name and the type of each argument.
     arguments: Vec<(String, String)>,
 }
 
@@ -389,7 +389,7 @@ impl Schema {
         schema
     }
 
-    /// Every field below one of this type, as a selection.
+    /// Returns a selection of every field below a type.
     fn selection(&self, of: &str) -> String {
         let Some(fields) = self.objects.get(of) else {
             return String::new();
@@ -401,7 +401,7 @@ impl Schema {
         format!(" {{ {} }}", each.collect::<Vec<_>>().join(" "))
     }
 
-    /// The paths of the fields below one of this type that are refused.
+    /// Returns the paths of the refused fields below a type.
     fn refused(&self, of: &str, path: &str, is_refused: &dyn Fn(Part) -> bool) -> BTreeSet<String> {
         let mut refused = BTreeSet::new();
         for (name, field) in self.objects.get(of).into_iter().flatten() {
@@ -427,7 +427,7 @@ fn part(of: &str, field: &str) -> Part {
         .1
 }
 
-/// An account with a credential of one kind, and another account.
+/// A user with a credential of one kind, and another user.
 struct Actors {
     own: User,
     other: User,
@@ -485,7 +485,7 @@ impl Actors {
         }
     }
 
-    /// The part of both rows that authority depends on.
+    /// Returns the columns of both users that determine authority.
     async fn authority(&self, app: &TestApp) -> Vec<Value> {
         let mut rows = Vec::new();
         for user in [&self.own, &self.other] {
@@ -504,7 +504,7 @@ impl Actors {
     }
 }
 
-/// The errors of an answer: the path without the places in lists, code and reason.
+/// Returns the errors of a response: the path without list indices, the code and the reason.
 fn errors(answer: &Answer) -> BTreeSet<(String, String, String)> {
     let errors = answer.at("/errors").as_array().cloned().unwrap_or_default();
     let each = errors.iter().map(|error| {
@@ -537,7 +537,7 @@ async fn check(app: &TestApp, schema: &Schema, actors: &Actors, case: &(&str, &s
     let is_other = arguments.contains("OTHER") || name == "users";
     let expected = match refusal(rule, kind) {
         Some(refusal) => BTreeSet::from([(name.to_owned(), refusal)]),
-        // These have no account.
+        // No user matches these arguments.
         None if arguments.contains("id: 0") || arguments.contains("no name") => BTreeSet::new(),
         None => {
             let is_refused = |part: Part| {
@@ -635,7 +635,7 @@ async fn every_field_and_argument_of_the_schema_is_in_the_tables() {
 async fn every_query_has_the_requirement_in_the_table() {
     let app = TestApp::configured(|config| {
         config.throttle.enabled = false;
-        // A document selects all that a field leads to.
+        // The document selects every field.
         config.limits.complexity = 1_000_000;
     })
     .await;
@@ -655,12 +655,12 @@ async fn every_query_has_the_requirement_in_the_table() {
 async fn every_mutation_has_the_requirement_in_the_table() {
     let app = TestApp::configured(|config| {
         config.throttle.enabled = false;
-        // A document selects all that a field leads to.
+        // The document selects every field.
         config.limits.complexity = 1_000_000;
     })
     .await;
     let schema = Schema::of(&app).await;
-    // One admin always stays.
+    // One admin always remains.
     let root = Registration {
         username: "root".to_owned(),
         email: None,

@@ -1,4 +1,4 @@
-//! `symbolon backup`
+//! The command `symbolon backup`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +25,7 @@ mod sqlite {
         let (ada, bob) = (server.sign_in("ada").await, server.sign_in("bob").await);
         let revoke = server.graphql("mutation { revokeToken }").bearer(&bob);
         assert_eq!(revoke.send().await.at("/data/revokeToken"), true);
-        // Others go on to write.
+        // Registrations continue during the backup.
         let over = AtomicBool::new(false);
         let writes = async {
             for number in 0.. {

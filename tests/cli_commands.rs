@@ -1,4 +1,4 @@
-//! The operator's commands, through the program itself, beside a server and without one.
+//! The commands of the operator, with and without a running server.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -272,7 +272,7 @@ fn an_unknown_username_is_printed_without_control_characters() {
     }
     let error = shell.refusal("user show \u{1b}[31mred", "");
     assert_eq!(error, r#"there is no user "\u{1b}[31mred""#);
-    // An e-mail address may have a tab between quotes.
+    // A quoted local part of an email address can contain a tab.
     let mut add = shell.command("user add bob --email");
     add.arg("\"b\tb\"@example.org");
     assert_eq!(finish_with(&mut add, PASSWORD).0, Some(0));
@@ -428,7 +428,7 @@ async fn the_audit_command_lists_events_newest_first_and_filters_them() {
 #[tokio::test]
 async fn long_lists_are_complete_and_a_closed_pipe_is_no_error() {
     let shell = Shell::with(&["ada"]);
-    // A row for each number up to 2500, with a session, and an event for each.
+    // Inserts a user with a session for each number up to 2500, and an event for each.
     let rows = "WITH RECURSIVE n(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)";
     let (nonce, digest, live) = if on_postgres() {
         (

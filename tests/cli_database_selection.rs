@@ -1,4 +1,4 @@
-//! Which commands create a database, what the others refuse, and how each names the one that it uses.
+//! The database that a command opens, creates or refuses, and how the command names it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,16 +14,16 @@ use crate::support::{
     finish_with, on_postgres, shared_postgres, succeed, unconfigured_symbolon,
 };
 
-/// A command without commands of its own.
+/// A command without subcommands.
 struct Leaf {
-    /// How it is called, with a value for each argument that it needs.
+    /// The command line, with a value for each required argument.
     line: String,
     opens_a_database: bool,
-    /// Whether it creates the database if it is missing.
+    /// Whether the command creates a missing database.
     creates: bool,
 }
 
-/// All commands but `serve`, as `--help` lists them.
+/// Returns all commands but `serve`, as listed by `--help`.
 fn leaves() -> Vec<Leaf> {
     let mut leaves = Vec::new();
     let mut queue = vec![String::new()];
@@ -51,7 +51,7 @@ fn help(words: &str) -> String {
     succeed(command.args(words.split_whitespace()).arg("--help"))
 }
 
-/// The lines after this one, up to the next that is empty.
+/// Returns the lines between the heading and the next empty line.
 fn section<'a>(help: &'a str, head: &str) -> Vec<&'a str> {
     let lines = help.lines().skip_while(|line| *line != head).skip(1);
     lines.take_while(|line| !line.is_empty()).collect()
@@ -75,14 +75,14 @@ fn leaf(words: &str, help: &str) -> Leaf {
     }
 }
 
-/// The commands that open a database and do not create one.
+/// Returns the commands that open a database and do not create one.
 pub fn operating() -> Vec<String> {
     let leaves = leaves().into_iter();
     let operating = leaves.filter(|leaf| leaf.opens_a_database && !leaf.creates);
     operating.map(|leaf| leaf.line).collect()
 }
 
-/// Each file in a folder, with what is in it.
+/// Returns the content of each file in a folder.
 pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let files = entries.map(|entry| {
@@ -92,7 +92,7 @@ pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files.collect()
 }
 
-/// Why a command refuses: one line, and nothing on standard output.
+/// Returns the refusal of a command: one line on standard error.
 pub fn refusal(command: &mut Command) -> String {
     let (code, output, error) = finish_with(command, PASSWORD);
     assert_eq!((code, output.as_str()), (Some(1), ""), "{command:?}");
@@ -216,7 +216,7 @@ mod sqlite {
         Database::connect(url).await.unwrap()
     }
 
-    /// A database of another program, in this journal mode.
+    /// Creates a database of another program, in this journal mode.
     async fn another_programs(file: &Path, mode: &str) {
         let database = connect(file).await;
         let make = format!("PRAGMA journal_mode={mode}; CREATE TABLE \"user\" (id INTEGER)");
@@ -269,7 +269,7 @@ mod sqlite {
         let error = refusal(&mut command_on_sqlite(folder.path(), "user list"));
         assert!(error.contains("no tables of Symbolon"), "{error}");
         let mut after = files(folder.path());
-        // What readers note there is no data.
+        // Readers change the shared memory file.
         before.insert("symbolon.db-shm".to_owned(), Vec::new());
         after.insert("symbolon.db-shm".to_owned(), Vec::new());
         assert_eq!(after, before);
@@ -343,7 +343,7 @@ mod postgres {
         let mut migrate = command_on_sqlite(folder.path(), "migrate");
         migrate.env("SYMBOLON_SECRET_KEY_FILE", crate::support::common_key());
         succeed(migrate.env("DATABASE_URL", &url));
-        // Without the server key.
+        // The command runs without the server key.
         let mut list = command_on_sqlite(folder.path(), "user list");
         let (code, _, error) = finish(list.env("DATABASE_URL", &url));
         assert_eq!((code, after_the_database(&error)), (Some(0), ""));

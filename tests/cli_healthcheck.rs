@@ -1,4 +1,4 @@
-//! `symbolon healthcheck`
+//! The command `symbolon healthcheck`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::{Server, finish, symbolon};
 
-/// Checks, in a folder of its own in which nothing is to be made: exit code, and what it says.
+/// Runs the check in an empty folder, which must stay empty. Returns the exit code and the output.
 fn check(environment: &[(&str, &str)], flags: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = symbolon(folder.path());
@@ -17,7 +17,7 @@ fn check(environment: &[(&str, &str)], flags: &[&str]) -> (Option<i32>, String) 
     (code, output + &error)
 }
 
-/// Why it is not healthy what listens on this port, in one line.
+/// Returns the line that explains why the server on this port is unhealthy.
 fn complaint(port: &str) -> String {
     let (code, says) = check(&[], &["--port", port]);
     assert_eq!((code, says.lines().count()), (Some(1), 1), "{says}");
@@ -66,7 +66,7 @@ fn healthcheck_prints_why_a_server_is_unhealthy() {
             let (mut stream, _) = listener.accept().unwrap();
             let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
             let request = head.next().unwrap().unwrap();
-            // The line that is empty ends it.
+            // An empty line ends the head.
             while !head.next().unwrap().unwrap().is_empty() {}
             stream.write_all(answer.as_bytes()).unwrap();
             request

@@ -9,7 +9,7 @@ use crate::support::{
     Answer, Server, Shell, finish, once_heard, unconfigured_symbolon, unthrottled,
 };
 
-/// More than one transaction ends.
+/// More users than one transaction changes.
 const ACCOUNTS: usize = 130;
 
 async fn access(server: &Server, name: &str) -> String {
@@ -34,7 +34,7 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
     }
     let (mut sessions, mut accesses) = (Vec::new(), Vec::new());
     for (number, name) in names.iter().enumerate() {
-        // Some have both, some one, and some nothing.
+        // Some users have both kinds of tokens, some have one kind, and some have none.
         if number % 3 != 0 {
             sessions.push(server.sign_in(name).await);
         }
@@ -42,7 +42,7 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
             accesses.push(access(&server, name).await);
         }
     }
-    // They are cached.
+    // This caches the identities.
     for token in sessions.iter().chain(&accesses) {
         assert!(server.me(token).await.at("/data/me/username").is_string());
     }
@@ -70,7 +70,7 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
     assert_eq!(events.len(), live);
     assert!(events.iter().all(|event| event["actorId"] == Value::Null));
 
-    // Again there is nothing to end, and new tokens are as good as ever.
+    // A second run finds no live token, and new tokens work.
     let again = shell.prints("token revoke --all --yes");
     assert_eq!(again, "live tokens of all users revoked: 0\n");
     let token = server.sign_in("user-1").await;
@@ -120,7 +120,7 @@ mod sqlite {
         for token in [&token, &laptop] {
             assert!(server.me(token).await.at("/data/me").is_object());
         }
-        // Another key ends neither.
+        // A new server key ends neither token.
         drop(server);
         fs::remove_file(path("symbolon.db.key")).unwrap();
         let server = Server::on_sqlite(folder.path());

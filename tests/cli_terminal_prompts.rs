@@ -1,4 +1,4 @@
-//! What is asked on a terminal.
+//! The prompts of commands on a terminal.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{Process, Shell, eventually, succeed};
 
-/// A terminal that a command runs on.
+/// A terminal with a command.
 struct Terminal {
     process: Process,
     device: String,
@@ -45,7 +45,7 @@ impl Terminal {
         }
     }
 
-    /// What is shown up to here.
+    /// Returns the output up to this text.
     fn shows(&mut self, last: &str) -> String {
         let mut shown = Vec::new();
         while !shown.ends_with(last.as_bytes()) {
@@ -57,7 +57,7 @@ impl Terminal {
         String::from_utf8(shown).unwrap()
     }
 
-    /// What is shown up to the end.
+    /// Returns the output up to the end.
     fn ends(mut self) -> String {
         let mut shown = String::new();
         self.output.read_to_string(&mut shown).unwrap();
@@ -65,7 +65,7 @@ impl Terminal {
         shown
     }
 
-    /// Whether what is typed is shown.
+    /// Returns whether the terminal echoes input.
     fn echoes(&self) -> bool {
         let settings = succeed(Command::new("stty").args(["-a", "-F", &self.device]));
         !settings

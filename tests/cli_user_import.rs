@@ -1,4 +1,4 @@
-//! `symbolon user import`: people move over without resetting a password.
+//! The command `symbolon user import`.
 
 use std::fs;
 use std::path::Path;
@@ -10,21 +10,22 @@ use tempfile::TempDir;
 
 use crate::support::{Answer, Server, after_the_database, database_in, finish, succeed, symbolon};
 
-/// A folder with a database that has no accounts.
+/// Creates a folder with an empty database.
 fn with_database() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     succeed(symbolon(folder.path()).arg("migrate"));
     folder
 }
 
-/// Exit code, standard output, and standard error after the line that names the database.
+/// Runs an import. Returns the exit code, standard output, and standard error without the line that
+/// names the database.
 fn import(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut import = symbolon(folder);
     let (code, output, error) = finish(import.args(["user", "import"]).args(arguments));
     (code, output, after_the_database(&error).to_owned())
 }
 
-/// What the database has of users, as `user list --json` prints it.
+/// Returns the users as `user list --json` prints them.
 fn users(folder: &Path) -> Vec<Value> {
     let listed = succeed(symbolon(folder).args(["user", "list", "--json"]));
     let users = listed
@@ -40,7 +41,8 @@ async fn signs_in(server: &Server, username: &str, password: &str) -> bool {
     answer.status == 200
 }
 
-/// Made with argon2-cffi 25.1.0, bcrypt 5.0.0, passlib 1.7.4 and Werkzeug 3.1.9, of "correct horse".
+/// Hashes of "correct horse", made with argon2-cffi 25.1.0, bcrypt 5.0.0, passlib 1.7.4 and Werkzeug
+/// 3.1.9.
 const HASHES: &str = include_str!("hashes.csv");
 
 #[tokio::test]
@@ -86,7 +88,7 @@ async fn plain_passwords_are_hashed_by_the_import() {
     assert_eq!(users[1]["email"], Value::Null);
     let server = Server::start(folder.path());
     assert!(signs_in(&server, "ada", "a, \"quoted\" one").await);
-    // What it is worth is not asked: nobody has to choose another one to move over.
+    // The import does not check the strength of existing passwords.
     assert!(signs_in(&server, "bob", "tiny").await);
 }
 
@@ -265,6 +267,6 @@ async fn the_users_of_the_flask_original_sign_in() {
         assert!(signs_in(&server, name, password).await, "{name}");
         assert!(signs_in(&server, name, password).await, "{name}");
     }
-    // Once it is one of ours, however its characters are composed.
+    // After the rehash, the password is compared in normalized form.
     assert!(signs_in(&server, "zoë", "crème brûlée").await);
 }

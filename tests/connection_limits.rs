@@ -1,4 +1,4 @@
-//! Connections: slow ones, idle ones, too many, too large, and those that end too early.
+//! Limits of connections: time, number, size of requests, memory, and client addresses behind proxies.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -27,7 +27,7 @@ fn configured(settings: &[(&str, &str)]) -> (tempfile::TempDir, Server) {
     (folder, server)
 }
 
-/// A connection on which nobody waits longer than 30 s.
+/// Opens a connection with a read timeout of 30 s.
 fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.address()).unwrap();
     let limit = Some(Duration::from_secs(30));
@@ -36,14 +36,14 @@ fn connect(server: &Server) -> TcpStream {
     stream
 }
 
-/// What comes until the server closes the connection.
+/// Reads until the server closes the connection.
 fn rest(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     String::from_utf8(answer).unwrap()
 }
 
-/// Reads up to the first `last`.
+/// Reads up to and including the first `last`.
 fn read_until(stream: &mut TcpStream, last: &str) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(last.as_bytes()) {
@@ -75,17 +75,17 @@ impl Slow {
         }
     }
 
-    /// A head that never ends.
+    /// Starts a head that never ends.
     async fn head(server: &Server) -> Self {
         Self::start(server, format!("{HEAD}X-Slow: "), b'x').await
     }
 
-    /// A body that takes most of a day.
+    /// Starts a body that takes most of a day.
     async fn body(server: &Server) -> Self {
         Self::start(server, format!("{HEAD}Content-Length: 60000\r\n\r\n"), b' ').await
     }
 
-    /// What came back until the server closed the connection, and after how long it did.
+    /// Returns the response up to the close of the connection, and the time until then.
     async fn end(mut self) -> (String, Duration) {
         let (mut reader, mut writer) = self.stream.split();
         let dripping = async {
@@ -99,7 +99,7 @@ impl Slow {
         };
         let mut answer = Vec::new();
         tokio::select! {
-            // The server may close while a byte is on its way, which resets the connection.
+            // If the server closes while a byte is under way, the connection is reset.
             _ = reader.read_to_end(&mut answer) => {}
             () = dripping => {}
         }
@@ -121,13 +121,13 @@ async fn a_slow_request_is_ended_after_the_configured_time() {
     assert_eq!(head.0, "");
     assert_timed_out(&body.0);
     for after in [head.1, body.1] {
-        // Well below the 10 s that are the default.
+        // The default is 10 s.
         let limits = Duration::from_secs(3)..Duration::from_secs(8);
         assert!(limits.contains(&after), "{after:?}");
     }
 }
 
-/// Some systems let a program open no more than 1,024 files unless it asks.
+/// Raises the limit of open files, which is 1,024 on some systems.
 fn allow_open_files(wanted: u64) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < wanted) {
@@ -141,11 +141,11 @@ fn allow_open_files(wanted: u64) {
 
 #[tokio::test]
 async fn a_thousand_slow_clients_do_not_block_others() {
-    // For this program and, by inheritance, the server.
+    // The server inherits the limit.
     allow_open_files(2_000);
     let (_folder, server) = configured(&[
         ("SYMBOLON_THROTTLE", "off"),
-        // Its clients are not counted as one.
+        // Each client has an address of its own.
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
     ]);
     let mut slow = JoinSet::new();
@@ -153,7 +153,7 @@ async fn a_thousand_slow_clients_do_not_block_others() {
         let (head, body) = (Slow::head(&server).await, Slow::body(&server).await);
         slow.spawn(async { (false, head.end().await) });
         slow.spawn(async { (true, body.end().await) });
-        // The queue in front of the server is short; that it is not full is seen by getting through.
+        // A response shows that the accept queue of the kernel is not full.
         if number % 25 == 0 {
             let last = reqwest::Client::new().get(format!("{}/healthz", server.base));
             assert_eq!(Answer::of(last).await.status, 200);
@@ -177,7 +177,7 @@ async fn a_thousand_slow_clients_do_not_block_others() {
     let ended = shown_out.await.unwrap().unwrap();
     assert_eq!(ended.len(), 1_000);
     for (is_body, (answer, after)) in ended {
-        // Not turned away at once, but after the time that everybody has.
+        // The server waits for the read timeout before it closes the connection.
         assert!(after >= Duration::from_secs(10), "{after:?}: {answer}");
         if is_body {
             assert_timed_out(&answer);
@@ -196,7 +196,7 @@ fn concurrent_connections_beyond_the_limit_wait() {
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
     ]);
     let address = server.address().parse().unwrap();
-    // Whoever comes now is in the hands of the system.
+    // The kernel accepts the following connections.
     server.process.signal("STOP");
     let mut crowd: Vec<TcpStream> = (0..500)
         .map(|_| TcpStream::connect_timeout(&address, Duration::from_secs(10)).unwrap())
@@ -251,7 +251,8 @@ async fn a_client_that_writes_a_large_body_first_receives_413() {
     let body = format!("{}{TYPENAME}", " ".repeat(1024 * 1024));
     for request in [with_length(&body), in_chunks(&body)] {
         let socket = TcpSocket::new_v4().unwrap();
-        // Otherwise the system takes the whole megabyte, and sending succeeds though nobody reads.
+        // With a larger buffer the kernel takes the whole megabyte, and the write succeeds although the
+        // server does not read.
         socket.set_send_buffer_size(16 * 1024).unwrap();
         let address = server.address().parse().unwrap();
         let mut stream = socket.connect(address).await.unwrap();
@@ -286,7 +287,7 @@ fn the_body_limit_is_exact_to_the_byte() {
 async fn oversized_headers_and_invalid_http_are_refused() {
     let (_folder, server) = configured(&[]);
     let long = format!("{HEAD}X-Long: {}\r\n\r\n", "x".repeat(64 * 1024));
-    // The greeting of a client that speaks TLS.
+    // A TLS ClientHello.
     let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n";
     for (request, status) in [
         (long.as_bytes(), "HTTP/1.1 431 "),
@@ -310,9 +311,9 @@ async fn oversized_headers_and_invalid_http_are_refused() {
 fn a_connection_beyond_the_limit_waits_for_a_free_place() {
     let settings = [
         ("SYMBOLON_MAX_CONNECTIONS", "5"),
-        // Its clients are not counted as one.
+        // Each client has an address of its own.
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
-        // None of them ends by itself.
+        // No connection ends by itself.
         ("SYMBOLON_READ_TIMEOUT", "600"),
     ];
     let (_folder, server) = configured(&settings);
@@ -349,18 +350,18 @@ fn a_client_that_stops_reading_is_disconnected() {
     ];
     let (_folder, server) = configured(&settings);
     let mut deaf = connect(&server);
-    // Far more answers than the buffers between the two of them hold.
+    // Far more responses than the buffers of both ends hold.
     let page = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(10_000);
     let mut asking = deaf.try_clone().unwrap();
-    // Ends when the server does no longer read, or is done with this connection.
+    // The write ends when the server stops reading or closes the connection.
     std::thread::spawn(move || asking.write_all(page.as_bytes()));
-    // The one connection that there may be is free again while the deaf client is still there.
+    // The only permitted connection becomes free while the client still does not read.
     let mut next = connect(&server);
     next.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
     let answer = read_until(&mut next, "ok\n");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    // It had answers to read, all the time.
+    // The client had responses to read all the time.
     assert_eq!(deaf.read(&mut [0]).unwrap(), 1);
 }
 
@@ -374,7 +375,7 @@ fn registration(username: &str) -> String {
     )
 }
 
-/// 64 MiB, eight times: a good part of a second.
+/// Argon2 parameters of a slow hash: 64 MiB, eight iterations.
 const COSTLY: [(&str, &str); 2] = [
     ("SYMBOLON_ARGON2_MEMORY", "65536"),
     ("SYMBOLON_ARGON2_ITERATIONS", "8"),
@@ -406,7 +407,7 @@ async fn a_half_closed_connection_receives_its_response() {
 
 #[tokio::test]
 async fn a_request_timeout_does_not_cancel_the_mutation() {
-    // The most that is allowed: 256 MiB, sixteen times.
+    // The largest permitted parameters: 256 MiB, 16 iterations.
     let (folder, server) = configured(&[
         ("SYMBOLON_REQUEST_TIMEOUT", "1"),
         ("SYMBOLON_ARGON2_MEMORY", "262144"),
@@ -426,7 +427,7 @@ async fn a_request_timeout_does_not_cancel_the_mutation() {
     database.close().await.unwrap();
 }
 
-/// The client that the log names, for a request with these `X-Forwarded-For`.
+/// Returns the client address that the log records for a request with these `X-Forwarded-For` headers.
 async fn client(server: &Server, forwarded: &[&str]) -> String {
     let request = server.request(Method::GET, "/healthz");
     let request = forwarded.iter().fold(request, |request, hops| {
@@ -446,7 +447,7 @@ async fn the_client_address_is_the_last_hop_that_is_not_a_trusted_proxy() {
     for (forwarded, expected) in [
         (&[][..], "127.0.0.1"),
         (&["203.0.113.7"], "203.0.113.7"),
-        // What stands before may be the client's own invention.
+        // The client can invent the entries before the last one.
         (&["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
         (&["198.51.100.1, 203.0.113.7, 127.0.0.9"], "203.0.113.7"),
         (&["198.51.100.1", "203.0.113.7", "127.0.0.9"], "203.0.113.7"),
@@ -494,7 +495,7 @@ async fn a_forwarded_address_is_parsed_from_the_end_of_the_header() {
         (&[b"\"[2001:db8::7]:443\""], "2001:db8::7"),
         (&[b"203.0.113.7, , ,"], "203.0.113.7"),
         (&[b"203.0.113.7", b""], "203.0.113.7"),
-        // The client is the proxy that wrote no address, not the one in front.
+        // The client address is that of the proxy that wrote no address.
         (&[b"203.0.113.7, unknown, 10.1.1.1"], "10.1.1.1"),
         (&[b"203.0.113.7, _hidden, 10.1.1.1"], "10.1.1.1"),
     ] {
@@ -526,7 +527,7 @@ async fn a_forwarded_address_from_an_untrusted_peer_is_logged_once() {
     assert_eq!(warnings(&server.log()), 1);
 }
 
-/// A connection from another address of this machine.
+/// Opens a connection from another address of this machine.
 async fn connect_from(server: &Server, address: &str) -> tokio::net::TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     let local = std::net::SocketAddr::new(address.parse().unwrap(), 0);
@@ -537,7 +538,7 @@ async fn connect_from(server: &Server, address: &str) -> tokio::net::TcpStream {
         .unwrap()
 }
 
-/// What `/healthz` answers on this connection, which stays open.
+/// Returns the response of `/healthz` on this connection, which stays open.
 async fn health(stream: &mut tokio::net::TcpStream) -> String {
     let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request).await.unwrap();
@@ -557,7 +558,7 @@ async fn health(stream: &mut tokio::net::TcpStream) -> String {
 async fn an_address_uses_at_most_its_share_of_the_connections() {
     let (_folder, server) = configured(&[
         ("SYMBOLON_MAX_CONNECTIONS", "16"),
-        // None of them ends by itself.
+        // No connection ends by itself.
         ("SYMBOLON_READ_TIMEOUT", "600"),
     ]);
     let mut open = Vec::new();
@@ -580,7 +581,7 @@ async fn an_address_uses_at_most_its_share_of_the_connections() {
     }
     let log = server.log();
     assert_eq!(log.matches("SYMBOLON_TRUSTED_PROXIES").count(), 1, "{log}");
-    // A connection that has ended makes room.
+    // A closed connection frees a place.
     open.pop();
     eventually("there is room again", async || {
         let answer = health(&mut connect_from(&server, "127.0.0.1").await).await;
@@ -589,7 +590,7 @@ async fn an_address_uses_at_most_its_share_of_the_connections() {
     .await;
 }
 
-/// The bytes that are on their way to the server: in the queues of both ends of its connections.
+/// Returns the number of bytes in the queues of both ends of the connections to the server.
 fn unread_bytes(server: &Server) -> u64 {
     let (_, port) = server.address().rsplit_once(':').unwrap();
     let end = format!(":{:04X}", port.parse::<u16>().unwrap());
@@ -618,7 +619,7 @@ async fn incomplete_bodies_share_a_memory_budget_and_small_requests_are_exempt()
             .await
             .unwrap();
         let request = with_length(&large);
-        // All but the last byte.
+        // Everything but the last byte.
         let incomplete = &request.as_bytes()[..request.len() - 1];
         stream.write_all(incomplete).await.unwrap();
         slow.push(stream);
@@ -627,7 +628,7 @@ async fn incomplete_bodies_share_a_memory_budget_and_small_requests_are_exempt()
         let request = server.request(Method::POST, "/graphql").body(body);
         Answer::of(request.header("content-type", "application/json"))
     };
-    // It needs more than what is left. What remains of it after the refusal is read and dropped.
+    // The body needs more memory than is left. The server reads and drops its rest after the refusal.
     let another = format!("{}{TYPENAME}", " ".repeat(2_500_000));
     eventually("the server has read them", async || {
         (unread_bytes(&server) == 0).then_some(())
@@ -639,7 +640,7 @@ async fn incomplete_bodies_share_a_memory_budget_and_small_requests_are_exempt()
     assert_eq!(answer.header("retry-after"), "1");
     let small = format!("{TYPENAME}{}", " ".repeat(4096 - TYPENAME.len()));
     assert_eq!(post(small).await.at("/data/__typename"), "Query");
-    // The slow ones are answered once they are complete.
+    // The slow requests are answered once they are complete.
     let mut first = slow.remove(0);
     first.write_all(b"}").await.unwrap();
     let mut answer = vec![0; 15];

@@ -1,4 +1,4 @@
-//! What pages of other origins may do in a browser, and what they may not.
+//! Requests of web pages of other origins: CORS, CSRF and caching.
 
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::{Answer, GraphqlRequest, PASSWORD, TestApp};
 
 const LISTED: &str = "https://app.example.org";
-/// Origins that are not [`LISTED`], however much some look like it.
+/// Origins that differ from [`LISTED`], some of them only slightly.
 const OTHERS: [&str; 11] = [
     "https://evil.example",
     "https://app.example.org.evil.example",
@@ -25,7 +25,7 @@ async fn with_origin_listed() -> TestApp {
     TestApp::configured(|config| config.http.cors_origins = vec![LISTED.to_owned()]).await
 }
 
-/// All values of a header, since there may be several lines of it.
+/// Returns all values of a header.
 fn values(answer: &Answer, name: &str) -> Vec<String> {
     let lines = answer.headers.get_all(name).iter();
     lines
@@ -34,7 +34,7 @@ fn values(answer: &Answer, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Requests on every path, some of which are refused.
+/// Returns requests to every path, some of which are refused.
 fn requests(app: &TestApp) -> Vec<RequestBuilder> {
     let graphql = || app.request(Method::POST, "/graphql");
     vec![
@@ -79,7 +79,7 @@ async fn a_listed_origin_may_read_every_response() {
         for name in ["retry-after", "www-authenticate", "x-request-id"] {
             assert!(exposed.contains(&name.to_owned()), "{name}");
         }
-        // Cookies mean nothing here, and a browser must not be told otherwise.
+        // The server uses no cookies, so CORS must not allow credentials.
         assert_eq!(answer.header("access-control-allow-credentials"), "");
     }
 }
@@ -171,7 +171,7 @@ async fn a_preflight_request_allows_no_origin_by_default() {
     }
 }
 
-/// A registration that a page asks for, as a browser describes it.
+/// Returns a registration with the headers that a browser adds.
 fn registration(app: &TestApp, username: &str, headers: &[(&str, &str)]) -> GraphqlRequest {
     let operation = app.graphql_with(
         "mutation($n: String!, $p: String!) {
@@ -209,12 +209,12 @@ async fn a_cross_site_request_changes_nothing() {
                 assert_eq!(answer.at("/token"), &json!(null));
             }
         }
-        // Not even an Origin, as when a form is sent by some browsers.
+        // Some browsers send a form without an `Origin`.
         let bare = [("sec-fetch-site", "cross-site")];
         let answer = registration(&app, "eve", &bare).send().await;
         assert_eq!(answer.error(), ("FORBIDDEN", "CROSS_SITE"));
         assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
-        // The name is still free.
+        // The name is unused: the registration was refused.
         app.register("eve").await;
     }
 }
@@ -280,7 +280,7 @@ async fn a_cross_site_request_may_read_public_fields() {
         .send()
         .await;
     assert_eq!(answer.at("/data/me/username"), "ada");
-    // A link to the page that explores the API is followed from anywhere.
+    // A link from any site opens the explorer.
     let page = app.request(Method::GET, "/");
     let page = Answer::of(page.header("sec-fetch-site", "cross-site")).await;
     assert_eq!(page.status, 200);
@@ -319,7 +319,7 @@ async fn same_origin_requests_and_non_browser_clients_may_send_mutations() {
                 ],
             ),
             ("cyd", &[("sec-fetch-site", "none")]),
-            // A browser that says nothing of sites.
+            // A browser without `Sec-Fetch-Site`.
             ("dan", &[("origin", origin)]),
             ("eva", &[]),
         ] {
@@ -370,7 +370,7 @@ async fn content_types_of_html_forms_are_refused() {
     assert_eq!(app.register("ada").await, 1);
 }
 
-/// The path of an operation in a URL.
+/// Returns the path and query of a GraphQL request by GET.
 fn in_url(app: &TestApp, parameters: &[(&str, &str)]) -> String {
     let url = Url::parse_with_params(&format!("{}/graphql", app.base), parameters).unwrap();
     url.as_str().strip_prefix(&app.base).unwrap().to_owned()

@@ -1,6 +1,6 @@
-//! Databases that exist already: those of earlier versions, which `tests/fixtures` holds, and those that
-//! have only the first migrations. The present code migrates them, also after it was killed half-way, and
-//! then gives every answer that the earlier version gave.
+//! Upgrades of existing databases: those of earlier versions in `tests/fixtures`, and those that have
+//! only the first migrations. After the migration, also an interrupted one, the present code gives the
+//! answers of the earlier version.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -24,23 +24,23 @@ use crate::support::{
 
 const SIGN_IN: &str = "mutation { createToken { token expiresAt } }";
 
-/// The system calls before which `symbolon migrate` is killed: those that change SQLite's files, or those
-/// that speak with PostgreSQL.
+/// The system calls before which `symbolon migrate` is killed: those that change the files of SQLite, or
+/// those that communicate with PostgreSQL.
 const SQLITE_CALLS: &str = "openat,pwrite64,ftruncate,fsync,fdatasync,unlink";
 const POSTGRES_CALLS: &str = "sendto,recvfrom";
 
-/// How many points of one database are tried, unless `SYMBOLON_TEST_KILLS` says otherwise.
+/// The number of kill points of one database. `SYMBOLON_TEST_KILLS` overrides it.
 const FIXTURE_KILLS: usize = 12;
 const PARTIAL_KILLS: usize = 4;
 
-/// A database that an earlier version wrote, and the answers that it has to give.
+/// A database that an earlier version wrote, and the expected answers.
 struct Fixture {
     folder: PathBuf,
     expected: Value,
 }
 
 impl Fixture {
-    /// All of them, the oldest first.
+    /// Returns all fixtures, oldest first.
     fn all() -> Vec<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let entries = fs::read_dir(folder).unwrap();
@@ -66,17 +66,17 @@ impl Fixture {
         self.expected[name].as_array().unwrap()
     }
 
-    /// Asks the present code, on the database that belongs to `folder`, for everything that is recorded.
+    /// Requests everything that the fixture records from the present code.
     async fn check(&self, folder: TempDir) {
         let written_at: DateTime<Utc> = self.text("written_at").parse().unwrap();
         let configure = |config: &mut Config| {
             config.secret_key = Some(self.text("secret_key").to_owned().into());
             config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-            // The records are read in one document, which lists the tokens of 100 accounts.
+            // One document reads the records. It lists the tokens of 100 users.
             config.limits.complexity = 200_000;
         };
         let app = TestApp::existing(folder, written_at, configure).await;
-        // Before anything is done that changes them.
+        // The requests below change the records.
         self.check_records(&app).await;
         for token in self.list("tokens") {
             check_token(&app, token).await;
@@ -100,14 +100,14 @@ impl Fixture {
             let answer = attempt(&app, sign_in).await;
             check_signed_in(&app, sign_in, &answer).await;
         }
-        // The longest life of a session token.
+        // The longest lifetime of a session token.
         app.advance(TimeDelta::days(30));
         let answer = app.me(self.text("admin_token")).await;
         assert_eq!(answer.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
         app.stop().await;
     }
 
-    /// The accounts, and what the audit trail tells of them.
+    /// Checks the users and their audit trail.
     async fn check_records(&self, app: &TestApp) {
         for (name, pointer) in [
             ("accounts", "/data/users/nodes"),
@@ -156,7 +156,8 @@ async fn attempt(app: &TestApp, recorded: &Value) -> Answer {
         .await
 }
 
-/// That an answer has the session that is recorded, or, where none is, a new one; and that it is alive.
+/// Checks that the response has the recorded session, or a new one if none is recorded, and that the
+/// session is live.
 async fn check_signed_in(app: &TestApp, recorded: &Value, answer: &Answer) {
     let session = answer.at("/data/createToken");
     let token = session["token"].as_str();
@@ -170,15 +171,15 @@ async fn check_signed_in(app: &TestApp, recorded: &Value, answer: &Answer) {
     assert_eq!(username.to_lowercase(), recorded.to_lowercase());
 }
 
-/// A database before the migrations that it lacks.
+/// A database that lacks some migrations.
 enum Start {
     Fixture(Fixture),
-    /// A new one, with only so many of the first migrations.
+    /// A new database with only this many migrations.
     Partial(u32),
 }
 
 impl Start {
-    /// Every fixture, and every part of the history of migrations that a database can have.
+    /// Returns every fixture and every prefix of the list of migrations.
     fn all() -> Vec<Self> {
         let fixtures = Fixture::all().into_iter().map(Self::Fixture);
         let count = u32::try_from(Migrator::migrations().len()).unwrap();
@@ -202,7 +203,7 @@ impl Start {
         }
     }
 
-    /// Makes the database, as belonging to a new folder.
+    /// Creates the database of a new folder.
     async fn prepare(&self) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(DATABASE_FILE);
@@ -214,7 +215,7 @@ impl Start {
             Self::Fixture(fixture) => {
                 fs::copy(fixture.folder.join("database.sqlite"), file).unwrap();
             }
-            // The program makes the file.
+            // The program creates the file.
             Self::Partial(0) => {}
             Self::Partial(count) => {
                 if !on_postgres() {
@@ -228,7 +229,7 @@ impl Start {
         folder
     }
 
-    /// `symbolon migrate` on the database that belongs to `folder`, as `program` starts it.
+    /// Returns the command `symbolon migrate` on the database of `folder`, run by `program`.
     fn migrate(&self, folder: &Path, program: Option<Command>) -> Command {
         let plain = symbolon(folder);
         let mut command = program.unwrap_or_else(|| Command::new(plain.get_program()));
@@ -243,7 +244,7 @@ impl Start {
         command
     }
 
-    /// That the database that belongs to `folder` is whole, and serves whoever it has.
+    /// Checks that the database of `folder` is complete and that its users can sign in.
     async fn check(&self, folder: TempDir, whole: &[String]) {
         assert_eq!(state(folder.path()).await, whole, "{}", self.name());
         if let Self::Fixture(fixture) = self {
@@ -262,8 +263,8 @@ async fn connect(folder: &Path) -> DatabaseConnection {
     Database::connect(url).await.unwrap()
 }
 
-/// The schema of the database that belongs to `folder`, and the names of its migrations. Of a file it
-/// reads a copy, so that what a killed process left behind stays as it is.
+/// Returns the schema of the database of `folder` and the names of its migrations. It reads a copy of an
+/// SQLite file, so that the files of a killed process stay unchanged.
 async fn state(folder: &Path) -> Vec<String> {
     let copy = tempfile::tempdir().unwrap();
     let database = if on_postgres() {
@@ -288,7 +289,7 @@ async fn state(folder: &Path) -> Vec<String> {
     state
 }
 
-/// What a new database has.
+/// Returns the state of a new database.
 async fn whole() -> Vec<String> {
     let start = Start::Partial(0);
     let folder = start.prepare().await;
@@ -306,16 +307,16 @@ fn calls() -> &'static str {
     }
 }
 
-/// The start of the n-th of one kind of system call, in some thread.
+/// The n-th call of one system call by one thread.
 struct Point {
     call: String,
     number: usize,
 }
 
-/// strace, before the program that it runs in `folder`.
+/// Returns the strace command that runs a program in `folder`.
 fn strace(folder: &Path, trace: &Path, kill: Option<&Point>) -> Command {
     let mut strace = Command::new("strace");
-    // With --seccomp-bpf it would not count right what it injects into.
+    // With --seccomp-bpf, strace counts injected calls wrongly.
     strace.args(["-f", "-qq", "-o"]).arg(trace);
     if !on_postgres() {
         let folder = folder.canonicalize().unwrap();
@@ -333,8 +334,8 @@ fn strace(folder: &Path, trace: &Path, kill: Option<&Point>) -> Command {
     strace
 }
 
-/// Where a run that strace saw to its end can be killed, in order. strace counts the calls of each kind
-/// in each thread, and kills the process in the first thread that gets so far.
+/// Returns the points of a complete run at which it can be killed, in order. strace counts the calls of
+/// each kind in each thread, and kills the process at the first thread that reaches the count.
 fn points(trace: &Path) -> Vec<Point> {
     let mut counts: HashMap<(&str, &str), usize> = HashMap::new();
     let mut known = HashSet::new();
@@ -343,7 +344,7 @@ fn points(trace: &Path) -> Vec<Point> {
     for line in trace.lines() {
         let (thread, rest) = line.split_once(' ').unwrap();
         let call = rest.trim_start().split_once('(').map(|(call, _)| call);
-        // Neither the end of an interrupted call nor that of a thread.
+        // The end of an interrupted call and the exit of a thread are not calls.
         let Some(call) = call.filter(|call| calls().split(',').any(|known| known == *call)) else {
             continue;
         };
@@ -357,7 +358,7 @@ fn points(trace: &Path) -> Vec<Point> {
     points
 }
 
-/// At most so many of the points, evenly spread, the first and the last among them.
+/// Returns at most `most` points, evenly spaced, with the first and the last.
 fn spread(points: Vec<Point>, most: usize) -> Vec<Point> {
     let last = points.len().saturating_sub(1);
     let picked: HashSet<_> = (0..most)
@@ -413,8 +414,8 @@ async fn a_migration_that_is_killed_is_completed_at_the_next_start() {
                 .unwrap();
             let left = state(folder.path()).await;
             let left = if status.success() {
-                // A read that finds nothing yet is made again, and either of SQLite's connections may be
-                // the last one to be closed. So some calls are not made in each run.
+                // SQLite repeats reads and closes its connections in any order, so some calls do not
+                // occur in each run.
                 "not reached"
             } else if status.signal() == Some(9) && left == whole {
                 killed += 1;

@@ -1,5 +1,5 @@
-//! What is remembered from one request to the next: documents and identities, and nothing of who asked,
-//! with what variables, or what has changed since.
+//! The caches of documents and identities: correct responses, isolation between clients, and
+//! invalidation.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -195,7 +195,7 @@ async fn a_refused_document_is_refused_again() {
     }
 }
 
-/// An even number, written as a text.
+/// A custom scalar: an even number, written as a string.
 #[derive(Clone)]
 struct Even(i64);
 
@@ -236,7 +236,7 @@ struct Wish {
     times: i32,
 }
 
-/// Counts what is executed.
+/// Counts its executions.
 #[derive(Default)]
 struct Wishes(AtomicU32);
 
@@ -306,7 +306,7 @@ async fn values_of_custom_scalars_are_validated_in_each_request() {
     }
 }
 
-/// Notes how often each query was executed.
+/// Counts the executions of each query.
 #[derive(Clone, Default)]
 struct Executions(Arc<AtomicU32>);
 
@@ -329,7 +329,7 @@ impl Extension for Executions {
     }
 }
 
-/// Answers in capital letters.
+/// Returns its response in upper case.
 struct Shout;
 
 #[async_trait]
@@ -435,7 +435,7 @@ async fn cache_bytes(port: u16, cache: &str) -> u64 {
         .unwrap()
 }
 
-/// A server with room for one mebibyte of each, and where its counters are.
+/// Starts a server with caches of one mebibyte. Returns the port of its metrics.
 fn small(folder: &std::path::Path) -> (Server, u16) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
@@ -487,7 +487,8 @@ async fn the_identity_cache_stays_within_its_size() {
     assert!((200..2000).contains(&one), "{one}");
     server.me(&session).await;
     assert_eq!(cache_bytes(port, "identities").await, one);
-    // Each with 32 scopes of 64 characters: some hundred fill the cache, and an account has 50.
+    // Identities with 32 scopes of 64 characters: some hundred fill the cache. A user has at most 50
+    // access tokens.
     let scopes: Vec<_> = (0..32).map(|n| format!("{n:064}")).collect();
     let mut most = 0;
     for owner in 0..10 {
@@ -551,7 +552,7 @@ async fn no_request_that_begins_after_a_revocation_is_accepted_under_load() {
             }
         });
         let revoke = async {
-            // Until the token is known to everybody.
+            // Both servers cache the token.
             for _ in 0..=round {
                 app.me(&token).await;
             }
@@ -619,7 +620,7 @@ async fn a_cached_token_expires_and_a_clock_set_back_does_not_revive_it() {
     }
     app.advance(TimeDelta::minutes(1));
     assert_eq!(app.me(&token).await.error().1, "TOKEN_EXPIRED");
-    // So far back that nobody can have given it out.
+    // Before the token was issued.
     app.advance(TimeDelta::days(-40));
     assert_eq!(app.me(&token).await.error().1, "TOKEN_EXPIRED");
 }
@@ -645,8 +646,7 @@ async fn a_change_of_one_user_keeps_the_cached_identities_of_others() {
     }
 }
 
-/// Makes a change without announcing it, as a process does that is killed in between or that knows
-/// nothing of announcements.
+/// Makes a change without an announcement, like a process that is killed before it announces the change.
 async fn change_silently(folder: &std::path::Path, sql: &str) {
     let database = database_in(folder).await;
     database.execute_unprepared(sql).await.unwrap();
@@ -667,7 +667,7 @@ async fn an_already_ended_refusal_agrees_with_the_identity_cache() {
     let end_session = "UPDATE symbolon_user SET token_nonce = NULL, \
         token_expiration = token_expiration - 90000000 WHERE id = 2";
     let disable = "UPDATE symbolon_user SET disabled_at = 1 WHERE id = 2";
-    // Last, since the account is gone afterwards.
+    // The user does not exist after this change.
     let delete = "DELETE FROM symbolon_user WHERE id = 2";
     for (change, operation, is_own) in [
         (end_session, "revokeToken", true),

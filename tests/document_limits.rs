@@ -1,4 +1,4 @@
-//! Nothing small can hurt the server: what a document may ask for, and the attacks.
+//! The limits of GraphQL documents, and documents that are known to exhaust servers.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use symbolon::{Config, Limits};
 
 use crate::support::{Answer, Server, TestApp};
 
-/// The introspection that GraphiQL and code generators ask for: nine wrappers around a type.
+/// The introspection query of GraphiQL and code generators, with nine type wrappers.
 fn full_introspection() -> String {
     let mut of_type = "kind name".to_owned();
     for _ in 0..9 {
@@ -97,7 +97,7 @@ async fn nested_introspection_is_refused() {
     );
 }
 
-/// Sends a document that is just within a limit, and one that is just over it.
+/// Sends a document at a limit and a document above it.
 async fn holds(
     name: &str,
     configure: impl FnOnce(&mut Limits),
@@ -299,7 +299,7 @@ async fn values_of_variables_are_checked_before_anything_is_executed() {
         (user, json!({ "i": { "username": "ada" } })),
         (user, json!({ "i": { "username": "ada", "password": "correct horse", "wings": 2 } })),
         (user, json!({ "i": { "username": 1, "password": "correct horse" } })),
-        // The second field's value is wrong: the first one must not have run.
+        // The value of the second field is invalid, so the first field must not be executed.
         (
             "mutation($e: Int) { createUser(input: {username: \"ada\", password: \"correct horse\"}) { user { id } }
                 createToken(expiresIn: $e) { token } }",
@@ -332,7 +332,7 @@ async fn values_of_variables_are_checked_before_anything_is_executed() {
             "{ __type(name: \"x\") { name } __typename }",
         );
         let answer = app.graphql_with(&document, &variables).send().await;
-        // That a variable is not used is another matter, which validation tells.
+        // Validation reports an unused variable with another code.
         let code = answer.at("/errors/0/extensions/code");
         assert!(
             code.is_null() || code == "GRAPHQL_VALIDATION_FAILED",
@@ -362,7 +362,7 @@ async fn the_named_operation_of_a_document_is_executed() {
     }
 }
 
-/// What has been seen to hurt GraphQL servers, at a size.
+/// Returns documents of this size that are known to exhaust GraphQL servers.
 fn attacks(size: usize) -> Vec<(&'static str, String)> {
     let open = |text: &str| text.repeat(size);
     let mut bomb = "{ ...F0 }".to_owned();
@@ -474,7 +474,7 @@ fn attacks(size: usize) -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn hostile_documents_are_refused_quickly_and_do_not_delay_others() {
     let folder = tempfile::tempdir().unwrap();
-    // As large as the parser will ever see: the limit on bytes must not be what saves it.
+    // The limit on bytes is raised, so that the other limits are tested.
     let server = Server::configured(folder.path(), |command| {
         command
             .env("SYMBOLON_BODY_LIMIT", "1000000")

@@ -1,4 +1,4 @@
-//! What was acknowledged stays, and what is stored gives nothing away.
+//! Durability of acknowledged changes, and secrets in the database files.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ async fn acknowledged_changes_survive_sigkill() {
         let end = server.request(Method::DELETE, "/tokens");
         let ended = Answer::of(end.bearer_auth(&revoked)).await;
         assert_eq!(ended.status, 204);
-        // More work is under way when the process is killed.
+        // More requests are under way when the process is killed.
         let racing = (0..8).map(|n| {
             let (client, url) = (client.clone(), format!("{}/graphql", server.base));
             let query = format!(
@@ -77,7 +77,7 @@ mod sqlite {
                 assert!(server.process.wait(Duration::from_secs(10)).success());
             }
             let files = files(folder.path());
-            // The search itself works.
+            // The search finds text that is stored.
             assert!(contains(&files, b"ada") && contains(&files, b"$argon2id$"));
             for secret in [
                 token.as_bytes(),

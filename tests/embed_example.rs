@@ -1,4 +1,4 @@
-//! `examples/embed.rs`, and what else an app of one's own relies on.
+//! The example `examples/embed.rs`.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What clients are told when something is wrong, and what they are not.
+//! Error responses: malformed requests, invalid documents, internal errors and health.
 
 use reqwest::Method;
 
@@ -92,7 +92,7 @@ async fn an_internal_error_is_logged_with_the_request_id_and_not_sent() {
     let server = Server::start(folder.path());
     let database = database_in(folder.path()).await;
     let backend = sea_orm::ConnectionTrait::get_database_backend(&database);
-    // The table stays: without it, heartbeats of PostgreSQL would take the instance out of service.
+    // The table itself remains: the heartbeat of PostgreSQL uses it.
     let rename = "ALTER TABLE symbolon_user RENAME COLUMN password_version TO other";
     let rename = sea_orm::Statement::from_string(backend, rename);
     sea_orm::ConnectionTrait::execute_raw(&database, rename)

@@ -1,4 +1,4 @@
-//! The page at `/`.
+//! The explorer, the page at `/`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use reqwest::Method;
 
 use crate::support::{Answer, Server, TestApp, node_in, succeed};
 
-/// What the page refers to, by address.
+/// Returns the addresses that the page refers to.
 fn addresses(page: &str) -> Vec<&str> {
     let pieces = page.split('"').filter(|piece| piece.starts_with('/'));
     pieces
@@ -83,7 +83,7 @@ async fn the_explorer_can_be_disabled() {
     assert_eq!(app.register("ada").await, 1);
 }
 
-/// Runs a script of the browser tests against a server; what it printed.
+/// Runs a script of the browser tests against a server and returns its output.
 fn in_browser(server: &Server, script: &str) -> String {
     let mut node = node_in("tests/web/browser");
     succeed(node.arg(script).env("SYMBOLON_URL", &server.base))
@@ -102,11 +102,11 @@ fn the_explorer_works_in_a_browser() {
 #[ignore = "builds the server once more, and needs Node.js and Chromium, which scripts/test installs"]
 fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
     let folder = tempfile::tempdir().unwrap();
-    // An npm that cannot.
+    // An npm that fails.
     let npm = folder.path().join("npm");
     fs::write(&npm, "#!/bin/sh\necho 'npm error network' >&2\nexit 1\n").unwrap();
     fs::set_permissions(&npm, fs::Permissions::from_mode(0o755)).unwrap();
-    // In a folder of its own, where the crates beneath need not be built again.
+    // A target folder of its own for the crate, so that its dependencies are not built again.
     let target = folder.path().join("target");
     fs::create_dir_all(target.join("debug")).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_symbolon"));
@@ -114,7 +114,7 @@ fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
     let mut copy = Command::new("cp");
     copy.arg("--archive").args(parts).arg(target.join("debug"));
     assert!(copy.status().unwrap().success());
-    // Without what npm has fetched for this build.
+    // Removes the files that npm fetched.
     for build in fs::read_dir(target.join("debug/build")).unwrap() {
         let build = build.unwrap();
         let name = build.file_name().into_string().unwrap();

@@ -1,4 +1,4 @@
-//! `/auth`, as a reverse proxy asks it: by itself, and behind nginx as the README configures it.
+//! `/auth` as a reverse proxy uses it: alone, and behind nginx with the configuration of the README.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const IDENTITY: [&str; 4] = [
     "x-auth-scopes",
 ];
 
-/// An app with the admin `ada` (1) and the user `Zoë` (2), and their tokens.
+/// Starts an app with the admin `ada` (1) and the user `Zoë` (2), and returns their tokens.
 async fn ada_and_zoe() -> (TestApp, String, String) {
     let app = TestApp::start().await;
     app.register("ada").await;
@@ -37,7 +37,7 @@ async fn auth(app: &TestApp, query: &str, token: &str) -> Answer {
     Answer::of(request.bearer_auth(token)).await
 }
 
-/// The identity that an answer tells, in UTF-8.
+/// Returns the identity headers of a response, decoded as UTF-8.
 fn identity(answer: &Answer) -> [&str; 4] {
     IDENTITY.map(|name| {
         let value = answer.headers.get(name).map(HeaderValue::as_bytes);
@@ -45,10 +45,10 @@ fn identity(answer: &Answer) -> [&str; 4] {
     })
 }
 
-/// As whoever wants to be an admin would write it.
+/// Adds forged identity headers.
 fn spoofed(mut request: RequestBuilder) -> RequestBuilder {
     for name in IDENTITY {
-        // WSGI does not tell the two apart.
+        // WSGI maps `-` and `_` to the same character.
         request = request
             .header(name, "spoofed")
             .header(name.replace('-', "_"), "spoofed");
@@ -222,7 +222,7 @@ async fn auth_changes_nothing() {
     }
 }
 
-/// Answers with the headers that it received, and the length of the body.
+/// Answers with the received headers and the length of the body.
 #[poem::handler]
 async fn echo(request: &poem::Request, body: poem::Body) -> String {
     let headers: Vec<_> = (request.headers().iter())
@@ -232,7 +232,7 @@ async fn echo(request: &poem::Request, body: poem::Body) -> String {
     json!({ "headers": headers, "length": length }).to_string()
 }
 
-/// nginx with a service behind it, killed when the test ends.
+/// nginx with a service behind it. nginx is killed when the test ends.
 struct Proxied {
     _nginx: Process,
     _folder: TempDir,
@@ -240,7 +240,7 @@ struct Proxied {
 }
 
 impl Proxied {
-    /// The README's configuration, once it was edited.
+    /// Starts nginx with the configuration of the README after an edit.
     async fn configured(app: &TestApp, edit: impl FnOnce(String) -> String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let service = listener.local_addr().unwrap().to_string();
@@ -255,7 +255,7 @@ impl Proxied {
             .replace("127.0.0.1:8000", symbolon);
         assert!(block.contains(&service) && block.contains(symbolon));
         let folder = tempfile::tempdir().unwrap();
-        // No port that another test may take meanwhile.
+        // A socket, because another test could take a free port.
         let socket = folder.path().join("nginx.sock");
         let configuration = wrapped(&edit(block), &socket);
         fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
@@ -284,7 +284,7 @@ impl Proxied {
     }
 }
 
-/// What it takes around locations, with one process that stays whoever started it.
+/// Returns the configuration around the locations, with one process that keeps the user of the test.
 fn wrapped(locations: &str, socket: &Path) -> String {
     let temporary: PathBuf = socket.with_file_name("temporary");
     let temporary = temporary.display();
@@ -298,7 +298,7 @@ fn wrapped(locations: &str, socket: &Path) -> String {
     )
 }
 
-/// The values of a header that the service received.
+/// Returns the values of a header that the service received.
 fn received<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
     let headers = answer.at("/headers").as_array();
     let headers = headers.unwrap_or_else(|| panic!("{answer:?}")).iter();
@@ -323,7 +323,7 @@ async fn nginx_forwards_accepted_requests_with_the_identity() {
     );
     assert_eq!(proxied.get(&zoe).await.status, 403);
 
-    // What may be posted does not reach Symbolon.
+    // nginx does not send the body to Symbolon.
     let large = vec![b'x'; 500_000];
     let post = proxied
         .client
@@ -337,7 +337,7 @@ async fn nginx_forwards_accepted_requests_with_the_identity() {
     assert!(!answer.body.to_string().contains("spoofed"), "{answer:?}");
     assert_eq!(received(&answer, "authorization"), [""; 0]);
 
-    // Only nginx asks.
+    // The location for Symbolon is internal.
     let direct = proxied
         .client
         .request(Method::GET, "/symbolon")

@@ -1,4 +1,4 @@
-//! What becomes of an operation of which a part fails, in an app with types of its own.
+//! Operations in which some fields fail, in an app with its own types.
 
 use async_graphql::{Context, EmptySubscription, Error, MergedObject, Object, Result};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::support::{Answer, TestApp};
 #[derive(Default)]
 struct Trouble;
 
-/// Fails with what a database could say.
+/// Fails with an internal message.
 fn leak() -> std::io::Error {
     std::io::Error::other("SELECT secret FROM vault")
 }
@@ -65,7 +65,7 @@ impl Trouble {
             .ok()
             .map(|identity| identity.user().username.clone()))
     }
-    /// Ends after what is asked for behind it.
+    /// Completes after the fields that follow it.
     async fn slow(&self) -> i32 {
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -108,7 +108,7 @@ async fn trouble() -> TestApp {
     .await
 }
 
-/// The paths of the errors, in order.
+/// Returns the paths of the errors, in order.
 fn paths(answer: &Answer) -> Value {
     let errors = answer.at("/errors").as_array().cloned().unwrap_or_default();
     let mut paths: Vec<_> = errors
@@ -186,7 +186,7 @@ async fn a_null_propagates_to_the_nearest_nullable_field() {
         ),
         ("{ me { id } fine }", json!(null), json!([["me"]])),
     ] {
-        // The second time, it is a document that is known.
+        // The second request uses the cached document.
         for _ in 0..3 {
             let answer = app.graphql(document).send().await;
             assert_eq!(answer.status, 200, "{document}");
@@ -206,7 +206,7 @@ async fn a_null_propagates_to_the_nearest_nullable_field() {
 async fn fields_are_returned_in_document_order() {
     let app = trouble().await;
     let document = "{ slow z: fine ...More a: fine } fragment More on Query { m: fine slow }";
-    // serde_json sorts what it reads, so the order is looked for in the text.
+    // serde_json sorts keys, so the test compares the text.
     let text = app
         .request(reqwest::Method::POST, "/graphql")
         .json(&json!({ "query": document }))
@@ -243,7 +243,7 @@ async fn error_messages_of_embedders_are_kept_and_other_errors_are_masked() {
         assert_eq!(id, answer.header("x-request-id"), "{document}");
         assert!(!answer.body.to_string().contains("SELECT"), "{answer:?}");
     }
-    // The server goes on.
+    // The server continues to answer.
     assert_eq!(app.graphql("{ fine }").send().await.at("/data/fine"), 1);
 }
 

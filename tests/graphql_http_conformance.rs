@@ -1,4 +1,4 @@
-//! What others say a GraphQL server has to do over HTTP: the public audit of graphql-http.
+//! The conformance of GraphQL over HTTP, checked by the audit of graphql-http.
 
 use crate::support::{Server, node_in, succeed};
 

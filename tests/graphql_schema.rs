@@ -1,4 +1,4 @@
-//! `schema.graphql` is what the program prints.
+//! The file `schema.graphql`.
 
 use crate::support::{finish, symbolon};
 
@@ -33,7 +33,7 @@ fn every_schema_element_has_a_description() {
     }
 }
 
-/// The fields of the `schema` definition itself.
+/// Returns whether a line is a field of the `schema` definition.
 fn in_root(line: &str) -> bool {
     line == "query: Query" || line == "mutation: Mutation"
 }

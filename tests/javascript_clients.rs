@@ -1,4 +1,4 @@
-//! Where people meet it: client libraries, and a frontend in a browser.
+//! JavaScript client libraries, and a frontend in a browser.
 
 use std::net::TcpListener;
 
@@ -19,7 +19,7 @@ fn apollo_urql_and_graphql_request_handle_the_error_contract() {
 #[test]
 #[ignore = "needs Node.js and Chromium, which scripts/test installs"]
 fn the_apollo_example_signs_in_again_in_a_browser() {
-    // Free a moment ago: the frontend takes it, and refuses any other.
+    // A free port, which the frontend requires.
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", free.local_addr().unwrap());
     drop(free);

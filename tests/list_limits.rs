@@ -1,4 +1,4 @@
-//! Lists have a maximum length, cost as much as they can have entries, and are loaded together.
+//! Lists: maximum lengths, complexity and batched queries.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -45,7 +45,7 @@ async fn a_user_has_at_most_50_access_token_rows_and_expired_ones_are_replaced()
     let forever = create(&app, "ada", json!({ "name": "forever" })).await;
     let mut last = None;
     for number in 0..60 {
-        // Each one expires before those that were made earlier, until all of them have expired.
+        // Each token expires before the earlier ones.
         let input = json!({ "name": format!("t{number}"), "expiresIn": 60 - number });
         last = create(&app, "ada", input).await;
         assert!(last.is_some());
@@ -80,7 +80,7 @@ async fn a_refused_creation_deletes_no_expired_access_token() {
 
 #[tokio::test]
 async fn concurrent_creations_do_not_exceed_the_limit_of_access_tokens() {
-    // How many tokens there are before, how many of these have expired, and how many of 12 are made.
+    // The number of tokens before, how many of them have expired, and how many of 12 creations succeed.
     for (before, expired, made) in [(45, 0, 5), (50, 7, 7), (50, 50, 12)] {
         let (app, _) = with_ada().await;
         for number in 0..before {
@@ -108,7 +108,7 @@ async fn concurrent_creations_do_not_exceed_the_limit_of_access_tokens() {
 struct Field {
     owner: String,
     name: String,
-    /// With its arguments.
+    /// The field with its arguments.
     call: String,
     result: String,
     is_list: bool,
@@ -120,7 +120,7 @@ struct Schema {
     roots: Vec<(String, String)>,
 }
 
-/// The name of a type without its wrappers, and whether there is a list among them.
+/// Returns the name of a type without its wrappers, and whether one of them is a list.
 fn unwrapped(of: &Value) -> (String, bool) {
     let (mut of, mut is_list) = (of, false);
     while !of["ofType"].is_null() {
@@ -156,7 +156,7 @@ impl Schema {
         }
     }
 
-    /// Some value of an input type; `None` for null.
+    /// Returns a value of an input type, or `None` for null.
     fn value(&self, of: &Value) -> Option<String> {
         (of["kind"] == "NON_NULL").then(|| self.some(&of["ofType"]))
     }
@@ -215,8 +215,8 @@ impl Schema {
         fields.map(field).collect()
     }
 
-    /// The shortest way from a root to each field that is a list: the kind of the operation, and the
-    /// fields.
+    /// Returns the shortest path from a root to each field that is a list, with the kind of the
+    /// operation.
     fn lists(&self) -> Vec<(String, Vec<Field>)> {
         let (mut lists, mut seen) = (Vec::new(), HashSet::new());
         let roots = self.roots.iter().cloned();
@@ -241,14 +241,14 @@ impl Schema {
     }
 }
 
-/// The largest number of entries of each list. A list that is not here is new: give its field a
-/// `complexity`, and describe the number in the schema.
+/// Returns the largest number of entries of each list. For a new list, set the `complexity` of its field
+/// and describe the number in the schema.
 fn most(field: &Field) -> Option<usize> {
     let most = match (field.owner.as_str(), field.name.as_str()) {
         ("User", "accessTokens") => 50,
         ("AccessToken", "scopes") => 32,
         (payload, "userErrors") if payload.ends_with("Payload") => 3,
-        // Its connection multiplies by the size of the page.
+        // The connection multiplies by the size of the page.
         (connection, "nodes" | "edges") if connection.ends_with("Connection") => return None,
         (owner, name) => panic!("{owner}.{name} is a list without a maximum"),
     };
@@ -261,18 +261,18 @@ fn most(field: &Field) -> Option<usize> {
     Some(most)
 }
 
-/// The complexity of a way, of which each field is selected once.
+/// Returns the complexity of a path that selects each field once.
 fn cost(way: &[Field]) -> usize {
     let Some((first, rest)) = way.split_first() else {
         return 0;
     };
     let below = cost(rest);
     if first.result.ends_with("Connection") {
-        // The size of a page that is not asked for.
+        // The default size of a page.
         return 20 * below + 1;
     }
     match first.is_list.then(|| most(first)).flatten() {
-        // Each entry counts as one, since the library counts `__typename` as nothing.
+        // Each entry counts as one, because async-graphql counts `__typename` as zero.
         Some(most) => most * (below + 1),
         None => below + 1,
     }
@@ -336,7 +336,7 @@ async fn each_list_of_the_schema_costs_its_maximum_length_times_what_is_selected
     }
 }
 
-/// What an answer takes, in bytes.
+/// Returns the size of a response in bytes.
 fn size(answer: &Answer) -> usize {
     answer.body.to_string().len()
 }
@@ -370,7 +370,7 @@ async fn long_aliases_do_not_multiply_the_size_of_a_response() {
 async fn aliases_of_typename_count_with_each_entry_of_a_list() {
     let (app, session) = with_ada().await;
     let aliases: String = (0..99).map(|n| format!("a{n}: __typename ")).collect();
-    // 50 entries, and the root field: 51, a hundred times.
+    // 50 entries and the root field: 51, a hundred times.
     let document = format!("{{ me {{ accessTokens {{ {aliases} }} }} }}");
     let answer = app.graphql(&document).bearer(&session).send().await;
     assert_eq!(answer.at("/errors/0/extensions/limit"), "complexity");
@@ -404,7 +404,7 @@ async fn an_introspection_response_is_bounded() {
             .map(|n| format!("{alias}{n}: description "))
             .collect::<String>()
     };
-    // The lists of the schema of the schema, within each other as far as is allowed.
+    // The lists of the introspection types, nested as deeply as allowed.
     let ways = [
         "types { fields {",
         "types { fields { args {",
@@ -491,8 +491,8 @@ async fn a_migration_deletes_surplus_expired_access_tokens() {
         let expires_at = expires_at.map_or("NULL".to_owned(), |at| at.to_string());
         format!("({user}, 't{name}', {digest}, '*', 0, {expires_at})")
     };
-    // Of the first account 20 do not expire, 10 expire far in the future, and 70 have expired. The
-    // second account has as many as it may have.
+    // The first user has 20 tokens that do not expire, 10 that expire far in the future, and 70 expired
+    // ones. The second user has the maximum.
     let far = 9_000_000_000_000;
     let first = (0..100).map(|number| match number {
         0..20 => row(1, number, None),
@@ -598,7 +598,7 @@ mod postgres {
                 .count()
         };
         let page = "query { users(first: 30) { nodes { id accessTokens { name } } } }";
-        // Once with what the library does for a new document, and then without.
+        // The second request uses the cached document.
         for _ in 0..3 {
             let before = queries();
             let answer = app.graphql(page).bearer(&admin).send().await;
@@ -608,14 +608,14 @@ mod postgres {
                 let own = json!([{ "name": format!("of user{number}") }]);
                 assert_eq!(user["accessTokens"], own);
             }
-            // A busy machine may take longer than the loader waits for more keys.
+            // A busy machine can exceed the time for which the loader waits for more keys.
             assert!(
                 (1..=3).contains(&(queries() - before)),
                 "{}",
                 queries() - before
             );
         }
-        // Mutations are resolved one after the other: each payload has what is true then.
+        // Mutations are resolved in order: each payload has the state at its time.
         let create = r#"createAccessToken(input: { name: "more" }) { accessToken { id } }"#;
         let update = |alias: &str| {
             format!(
@@ -625,7 +625,7 @@ mod postgres {
         let document = format!("mutation {{ {} {create} {} }}", update("a"), update("b"));
         let mut answer = app.graphql(&document).bearer(&admin).send().await;
         if !answer.at("/errors").is_null() {
-            // What grants authority takes the password.
+            // Mutations that grant authority require the password.
             let request = app.graphql(&document).basic("user0", PASSWORD);
             answer = request.send().await;
         }

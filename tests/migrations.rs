@@ -1,11 +1,11 @@
-//! The way of the tables back and forth.
+//! Reverting and applying migrations.
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 
 use crate::support::{Answer, Server, database_in, symbolon};
 
-/// What tables, columns and indexes there are.
+/// Returns the tables, columns and indexes.
 pub async fn schema(database: &DatabaseConnection) -> Vec<String> {
     let sql = match database.get_database_backend() {
         DbBackend::Sqlite => "SELECT coalesce(sql, name) FROM sqlite_master ORDER BY name",
@@ -25,7 +25,7 @@ pub async fn schema(database: &DatabaseConnection) -> Vec<String> {
 #[tokio::test]
 async fn each_migration_can_be_reverted_and_applied_again() {
     let folder = tempfile::tempdir().unwrap();
-    // Makes the database, where it is a file.
+    // Creates the SQLite file.
     symbolon(folder.path()).arg("migrate").output().unwrap();
     let database = database_in(folder.path()).await;
     let made = schema(&database).await;

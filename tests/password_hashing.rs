@@ -1,4 +1,4 @@
-//! Hashing: bounded, off the way of other requests, and never for free.
+//! Password hashing: the bounded queue, the number of hashes of a request, rehashing and foreign hashes.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use symbolon::Config;
 
 use crate::support::{Answer, PASSWORD, Server, TestApp, database_in, eventually};
 
-/// What Werkzeug 3.1.9 made of [`PASSWORD`], as the hash of every account.
+/// Sets the hash of every user to that of [`PASSWORD`] by Werkzeug 3.1.9.
 const IMPORTED: &str = "UPDATE symbolon_user SET password_hash = \
     'imported:scrypt:32768:8:1$Sttm1Ddh3Gdi0D3d$9cd60f905c566dcf2b736148507223ab70140509b498dca5\
     534a048cd26ccf68fdef962b9c4123c75a03db223405fca993ea0858d6aa4fc20160d40a73223f1a'";
@@ -21,7 +21,7 @@ async fn attempt(app: &TestApp, username: &str) -> Answer {
     app.graphql(CREATE).basic(username, PASSWORD).send().await
 }
 
-/// One hashing thread, no queue, and a hash that keeps it busy for a second or so.
+/// One hashing thread, no queue, and a hash that takes about a second.
 fn one_slow_hash_at_a_time(config: &mut Config) {
     config.hash_threads = NonZeroUsize::new(1);
     config.hash_queue = 0;
@@ -69,7 +69,7 @@ async fn a_disconnected_client_keeps_its_place_in_the_queue() {
     let app = TestApp::configured(one_slow_hash_at_a_time).await;
     let is_busy = async || attempt(&app, "nobody").await.error().0 == "SERVICE_UNAVAILABLE";
     let slow = async {
-        // Another client, whose connection ends with it.
+        // A client of its own, whose connection is closed with it.
         let client = reqwest::Client::new();
         let request = client.post(format!("{}/tokens", app.base));
         let request = request.basic_auth("nobody", Some("x"));
@@ -95,7 +95,7 @@ async fn a_disconnected_client_keeps_its_place_in_the_queue() {
 
 #[tokio::test]
 async fn aliases_share_one_password_verification() {
-    // The real parameters: next to a hash of theirs, all else is nothing.
+    // With the default parameters, a hash takes far longer than everything else.
     let app = TestApp::configured(|config| {
         config.argon2_memory = 19456;
         config.argon2_iterations = 2;
@@ -118,7 +118,7 @@ async fn aliases_share_one_password_verification() {
         one = one.min(time(CREATE).await);
         fifty = fifty.min(time(&many).await);
     }
-    // Each field errs, but only the first one costs.
+    // Each field fails, but only one password is verified.
     assert!(fifty < one * 10, "{fifty:?} for fifty, {one:?} for one");
     app.register("ada").await;
     let document = "mutation { a: createToken { token } b: createToken { token } }";
@@ -201,12 +201,12 @@ async fn foreign_hashes_with_much_memory_are_computed_one_at_a_time() {
     });
     let answers = join_all(attempts).await;
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
-    // Whoever computes at a low priority on a busy machine does not come to all of them in time.
+    // At a low priority on a busy machine, some hashes are not computed in time.
     assert!(statuses.contains(&StatusCode::UNAUTHORIZED), "{statuses:?}");
     let expected = [StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE];
     let others = statuses.iter().find(|status| !expected.contains(status));
     assert_eq!(others, None);
-    // Each of them takes 32 MiB.
+    // Each hash takes 32 MiB.
     let taken = server.process.peak_memory() - before;
     assert!((16..60).contains(&taken), "{taken} MiB");
 }

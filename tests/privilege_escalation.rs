@@ -12,7 +12,7 @@ use crate::support::{Answer, PASSWORD, Server, Socket, TestApp, eventually};
 
 const NEW_PASSWORD: &str = "another good password";
 
-/// An app with the admins `ada` (1) and `alan` (2) and the user `bob` (3).
+/// Starts an app with the admins `ada` (1) and `alan` (2) and the user `bob` (3).
 async fn with_admins() -> TestApp {
     let app = TestApp::unthrottled().await;
     for name in ["ada", "alan", "bob"] {
@@ -23,7 +23,7 @@ async fn with_admins() -> TestApp {
     app
 }
 
-/// The operations that grant or change authority, with the role that each needs.
+/// The operations that grant or change authority, with the required role.
 fn grants() -> Vec<(&'static str, String)> {
     let calls = [
         ("ADMIN", "setUserRole(id: 3, role: ADMIN) { user { id } }"),
@@ -68,7 +68,7 @@ async fn with_bearer(app: &TestApp, token: &str, document: &str) -> Answer {
     app.graphql(document).bearer(token).send().await
 }
 
-/// The rows that authority depends on.
+/// Returns the rows that determine authority.
 async fn authority(app: &TestApp) -> Vec<Value> {
     let mut rows = Vec::new();
     for id in 1..=3 {
@@ -84,7 +84,7 @@ async fn authority(app: &TestApp) -> Vec<Value> {
     rows
 }
 
-/// An access token with these scopes.
+/// Creates an access token with these scopes.
 async fn access_token(app: &TestApp, username: &str, name: &str, scopes: &[&str]) -> String {
     let input = json!({ "name": name, "scopes": scopes });
     app.access_token(username, input).await
@@ -141,7 +141,7 @@ async fn an_admin_grants_authority_with_a_password() {
         let document = format!("mutation {{ {call} }}");
         let answer = app.graphql(&document).basic("ada", PASSWORD).send().await;
         assert_eq!(answer.at("/errors"), &Value::Null, "{call}: {answer:?}");
-        // The name by which the next request signs in.
+        // The next request signs in with this name.
         app.sql(
             "UPDATE symbolon_user SET username = 'ada', username_canonical = 'ada' WHERE id = 1",
         )
@@ -267,7 +267,7 @@ async fn aliases_fragments_and_variables_do_not_bypass_the_password_requirement(
     enable.basic("ada", PASSWORD).send().await;
     app.sign_in("bob").await;
     assert_eq!(authority(&app).await, before);
-    // What is nested in a payload has the requirement that it has elsewhere.
+    // A nested field of a payload has its usual requirement.
     let document = "mutation { disableUser(id: 3) { ...P } }
         fragment P on UserPayload { user { id username x: email ... on User { accessTokens { name } } role } }";
     let answer = with_bearer(&app, &narrow, document).await;
@@ -295,7 +295,7 @@ async fn other_endpoints_grant_no_additional_authority() {
     let answer = Answer::of(trade).await;
     assert_eq!(answer.status, 403);
     assert_eq!(answer.at("/reason"), "SESSION_REQUIRED");
-    // A reverse proxy asks about tokens.
+    // `/auth` accepts Bearer tokens only.
     let auth = app.request(Method::GET, "/auth");
     let answer = Answer::of(auth.basic_auth("ada", Some(PASSWORD))).await;
     assert_eq!(answer.status, 401);
@@ -304,7 +304,7 @@ async fn other_endpoints_grant_no_additional_authority() {
     let both = both.bearer(&token).basic("bob", PASSWORD).send().await;
     assert_eq!(both.status, 400);
     assert_eq!(both.at("/code"), "BAD_REQUEST");
-    // A browser adds the password by itself, also for the pages of others.
+    // A browser adds the password by itself, also to cross-site requests.
     let call = app.graphql("mutation { setUserRole(id: 3, role: ADMIN) { user { id } } }");
     let call = call
         .basic("ada", PASSWORD)
@@ -313,7 +313,7 @@ async fn other_endpoints_grant_no_additional_authority() {
     assert_eq!(app.row(3).await.role, entity::user::Role::User);
 }
 
-/// The number of events of this kind in the audit trail, counted ones included.
+/// Returns the number of events of this kind in the audit trail, including counted ones.
 async fn events(app: &TestApp, kind: AuditEventKind) -> i64 {
     let filter = EventFilter {
         kind: Some(kind),
@@ -344,7 +344,7 @@ async fn a_request_verifies_its_password_only_once() {
     let answer = send("wrong").await;
     assert_eq!(answer.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
     assert_eq!(events(&app, AuditEventKind::SignInFailed).await, 1);
-    // Before a password of the input, Basic credentials are the one that is verified.
+    // The Basic credentials are verified before the password in the input.
     let document = format!(
         r#"mutation {{ createToken {{ token }} deleteUser(input: {{ password: "{PASSWORD}" }}) {{ deletedUserId }} }}"#
     );
@@ -366,8 +366,8 @@ async fn grants_are_throttled_like_sign_ins() {
     assert_eq!(refused, 5);
 }
 
-/// An app with the admins `ada` (1) and `alan` (2) and the user `bob` (3), in which a hash takes some
-/// tenths of a second.
+/// Starts an app with the admins `ada` (1) and `alan` (2) and the user `bob` (3), in which a hash takes
+/// some tenths of a second.
 async fn with_closed_registration() -> TestApp {
     let app = TestApp::configured(|config| {
         config.registration = false;
@@ -390,8 +390,8 @@ async fn with_closed_registration() -> TestApp {
     app
 }
 
-/// The answer to a change by `ada` with her password. The SQL statement takes effect once her password was
-/// verified, while the new password is hashed.
+/// Returns the response to a change by `ada` with her password. The SQL statement runs after her
+/// password was verified, while the new password is hashed.
 async fn while_a_password_is_hashed(call: &str, change: &str) -> (TestApp, Answer) {
     let app = with_closed_registration().await;
     let document = format!("mutation {{ {call} }}");
@@ -490,7 +490,7 @@ async fn a_password_does_not_satisfy_an_embedders_guard() {
         let answer = ask(document).await;
         assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{document}");
     }
-    // A socket has only subscriptions, and takes tokens only.
+    // A WebSocket executes subscriptions only, and accepts tokens only.
     let basic = format!("Basic {}", STANDARD.encode(format!("ada:{PASSWORD}")));
     let mut socket = Socket::silent(&server.base).await;
     let payload = json!({ "authorization": basic });

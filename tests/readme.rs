@@ -1,4 +1,4 @@
-//! The README's commands do what the README says.
+//! The commands and examples of the README.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use crate::support::Server;
 
 const README: &str = include_str!("../README.md");
 
-/// The blocks of the README in this language.
+/// Returns the code blocks of the README in this language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     let blocks = README.split(fence.as_str()).skip(1);
@@ -25,7 +25,7 @@ fn the_curl_commands_work_unchanged() {
     let script = curl.collect::<String>();
     assert!(script.contains("createToken") && script.contains("/tokens"));
     let script = script.replace("http://127.0.0.1:8000", &server.base);
-    // Each answer is printed as the README shows it, one command after the other.
+    // Each command prints the output that the README shows.
     let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", &script])
         .current_dir(folder.path())
@@ -77,7 +77,7 @@ fn the_maintenance_command_has_the_settings_of_the_unit() {
         let line = given(setting);
         assert!(readme.contains(&line), "{line}: {readme:?}");
     }
-    // The file that a command uses unless it is told otherwise is that of the service.
+    // Commands use the database file of the service by default.
     let folder = given("WorkingDirectory");
     let folder = folder.split_once('=').unwrap().1;
     let file = format!("Environment=DATABASE_URL=sqlite://{folder}/symbolon.db");

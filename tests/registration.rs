@@ -1,4 +1,4 @@
-//! `createUser`.
+//! The mutation `createUser`.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +23,7 @@ async fn create(app: &TestApp, input: Value) -> Answer {
     .await
 }
 
-/// `field: CODE` for each of the answer's user errors.
+/// Returns `field: CODE` for each user error of the response.
 fn problems(answer: &Answer) -> Vec<String> {
     let errors = answer.at("/data/createUser/userErrors").as_array();
     let errors = errors.unwrap_or_else(|| panic!("{answer:?}"));
@@ -131,7 +131,7 @@ async fn common_passwords_are_refused_in_any_case() {
         ("b", "12345678", "1 2 3 4 5 6 7 8"),
         ("c", "1q2w3e4r5t", "1q2w3e4r5t correct horse"),
         ("d", "trustno1", "trust no one"),
-        // The last one of the hundred thousand, and the one that comes next.
+        // The last of the 100,000 common passwords, and the next one of the list.
         ("e", "Smokey24", "Smokey212"),
     ] {
         let create = async |password| {
@@ -160,7 +160,7 @@ async fn all_invalid_fields_are_reported_together() {
     );
 }
 
-/// PRECIS looks at the whole text for each of these characters.
+/// PRECIS searches the whole text for each of these characters.
 #[tokio::test]
 async fn a_text_over_the_length_limit_is_refused_before_it_is_normalized() {
     let app = TestApp::start().await;
@@ -186,7 +186,7 @@ async fn a_text_over_the_length_limit_is_refused_before_it_is_normalized() {
         let code = answer.at("/data/createAccessToken/userErrors/0/code");
         assert_eq!(code, "TOO_LONG", "{answer:?}");
     }
-    // Without the limit each of these takes seconds.
+    // Without the length limit, each of these requests takes seconds.
     assert!(
         began.elapsed() < Duration::from_secs(10),
         "{:?}",
@@ -279,7 +279,7 @@ async fn a_request_computes_one_new_hash() {
         "newPasswordsPerRequest"
     );
     assert_eq!(answer.at("/errors/0/path"), &json!(["b"]));
-    // The other one was made all the same: an operation's fields stand for themselves.
+    // The other field was executed: the fields of an operation are independent.
     assert_eq!(
         app.graphql("mutation { createToken { user { id } } }")
             .basic("a", "correct horse")

@@ -1,4 +1,4 @@
-//! What operators read: the log and the counters; and what neither of them says.
+//! The request log and the metrics: their content, and the absence of client data in them.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ fn configured(settings: &[(&str, &str)]) -> (tempfile::TempDir, Server) {
 
 const IN_JSON: [(&str, &str); 1] = [("SYMBOLON_LOG_FORMAT", "json")];
 
-/// The log line of the request that was answered so.
+/// Returns the log line of the request with this response.
 fn logged(server: &Server, answer: &Answer) -> Value {
     server.logged(answer.header("x-request-id"))
 }
@@ -29,7 +29,7 @@ fn keys(line: &Value) -> BTreeSet<&str> {
     line.keys().map(String::as_str).collect()
 }
 
-/// What every line has.
+/// The keys of every log line.
 const ALWAYS: [&str; 10] = [
     "timestamp",
     "level",
@@ -169,7 +169,7 @@ async fn a_valid_request_id_of_a_proxy_is_kept() {
         assert_eq!(logged(&server, &answer)["status"], 200);
     }
     let log = server.log();
-    // None of these could be hexadecimal digits by chance.
+    // None of these is a string of hexadecimal digits.
     for part in [
         &too_long, "words", "stop", "sum", "quoted", "other", "break",
     ] {
@@ -206,7 +206,7 @@ async fn the_log_contains_no_client_text_except_the_operation_name() {
     let path = url.as_str().strip_prefix(&server.base).unwrap();
     let asked = Answer::of(server.request(Method::GET, path).bearer_auth(token)).await;
     assert_eq!(asked.at("/data/urlmarker/id"), "1");
-    // Three requests, and three events of the audit trail.
+    // Three requests and three events of the audit trail.
     let log = server.log_once(|log| log.lines().count() >= 6);
     assert_eq!(log.lines().count(), 6, "{log}");
     for secret in ["marker", "@example.org", PASSWORD, token, "Bearer", "Basic"] {
@@ -239,7 +239,7 @@ async fn a_refused_document_is_not_logged() {
     assert!(!server.log().to_lowercase().contains("marker"));
 }
 
-/// A port below those that the system gives to connections, of which other tests open many.
+/// Returns a free port below the range that the kernel uses for outgoing connections.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
@@ -251,7 +251,7 @@ fn free_port() -> u16 {
     }
 }
 
-/// What Prometheus reads.
+/// Returns the metrics as Prometheus reads them.
 async fn metrics(port: u16) -> String {
     let url = format!("http://127.0.0.1:{port}/metrics");
     let answer = Answer::of(reqwest::Client::new().get(url)).await;
@@ -263,7 +263,7 @@ async fn metrics(port: u16) -> String {
     answer.body.as_str().unwrap().to_owned()
 }
 
-/// All values of a label.
+/// Returns all values of a label.
 fn label(metrics: &str, name: &str) -> BTreeSet<String> {
     let label = format!("{name}=\"");
     let values = metrics.split(label.as_str()).skip(1);
@@ -356,7 +356,7 @@ async fn the_metrics_are_served_at_the_configured_address_only() {
         let answer = Answer::of(server.request(Method::GET, "/metrics")).await;
         assert_eq!(answer.status, 404);
     }
-    // Nor is there anything else where the counters are.
+    // The listener of the metrics serves nothing else.
     for path in ["/", "/graphql", "/tokens", "/healthz"] {
         let url = format!("http://127.0.0.1:{port}{path}");
         let answer = Answer::of(reqwest::Client::new().get(url)).await;
@@ -374,7 +374,7 @@ async fn introspection_is_enabled_by_default_and_can_be_disabled() {
             "{ __type(name: \"CreateUserPayload\") { fields { name } } }",
             "userErrors",
         ),
-        // Names that are nearly right.
+        // Misspelt field names.
         ("{ usrs { totalCount } }", "users"),
         ("{ me { usernam } }", "username"),
         ("{ user(usernam: \"ada\") { id } }", "username"),

@@ -1,4 +1,4 @@
-//! `/tokens`, as a client of the Flask original uses it.
+//! The endpoint `/tokens`, as a client of the Flask original uses it.
 
 use chrono::TimeDelta;
 use reqwest::Method;

@@ -1,4 +1,4 @@
-//! What ends which access, and that it ends it at every door, at the very next request.
+//! Each way to end access, and its effect on every endpoint at the next request.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ struct User {
     access: String,
 }
 
-/// Each way to end access: whether it ends the session token, and whether the access token.
+/// Each way to end access: whether it ends the session token, and whether it ends the access token.
 const WAYS: &[(&str, bool, bool)] = &[
     ("revokeToken by the session", true, false),
     ("revokeToken by the access token", false, true),
@@ -129,7 +129,7 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
     assert_eq!(answer.at("/errors"), &Value::Null, "{way}: {answer:?}");
 }
 
-/// The doors that a token opens, and those that it is refused at.
+/// Returns the endpoints that accept a token, and those that refuse it.
 async fn doors(server: &Server, token: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     let guarded = server.graphql("{ notes }").bearer(token).send().await;
     let me = server.graphql("{ me { id } }").bearer(token).send().await;
@@ -167,7 +167,7 @@ async fn each_revocation_takes_effect_at_every_endpoint_and_affects_no_other_tok
         end(&server, folder.path(), &admin, way, &user).await;
         for (socket, ends) in sockets.iter_mut().zip([*ends_session, *ends_access]) {
             if ends {
-                // After which clients do not come back.
+                // Clients do not reconnect after this close code.
                 assert_eq!(socket.closed().await.0, 4401, "{way}");
             } else {
                 socket.say(&json!({ "type": "ping" })).await;
@@ -183,6 +183,6 @@ async fn each_revocation_takes_effect_at_every_endpoint_and_affects_no_other_tok
             assert_eq!(wrong, [""; 0], "{way}: the {kind}");
         }
     }
-    // What ended the others' ended nothing of hers.
+    // The tokens of the admin are still live.
     assert_eq!(doors(&server, &admin).await.1, [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! The server key: made, given, lost, changed.
+//! The server key: creation, configuration, loss and change.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -136,7 +136,7 @@ mod sqlite {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        // `log` is the test's own.
+        // The test writes the file `log`.
         let expected = [
             "log",
             "symbolon.db",

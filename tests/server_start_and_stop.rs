@@ -1,4 +1,4 @@
-//! The program: start, refuse to start, stop.
+//! The start of the server, refusals to start, logs and shutdown.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use crate::support::{
     on_postgres, symbolon, unconfigured_symbolon,
 };
 
-/// Runs the program, which must refuse with one line.
+/// Runs the program and returns its refusal of one line.
 fn refusal(command: &mut Command) -> String {
     let (code, output, error) = finish(command);
     assert_eq!((code, output.as_str()), (Some(1), ""), "{error}");
@@ -42,7 +42,7 @@ fn a_port_in_use_is_reported_and_no_file_is_created() {
 fn a_database_that_cannot_be_created_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     for (url, says) in [
-        // Nobody can write there, not even root.
+        // A path that no user can write, not even root.
         (
             "sqlite:///proc/symbolon.db",
             "/proc/symbolon.db cannot be made",
@@ -177,7 +177,7 @@ fn listening_beyond_loopback_prints_a_warning() {
     assert_eq!(quiet.log(), "");
 }
 
-/// A sign-in whose body is held back.
+/// A sign-in whose body is incomplete.
 struct Held {
     stream: TcpStream,
 }
@@ -185,7 +185,7 @@ struct Held {
 const BODY: &str = r#"{"query":"mutation { createToken { token } }"}"#;
 
 impl Held {
-    /// Sends the head, and waits until the server asks for the body.
+    /// Sends the head and waits until the server asks for the body.
     fn start(server: &Server) -> Self {
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream
@@ -205,7 +205,7 @@ impl Held {
         Self { stream }
     }
 
-    /// Sends the body; what comes back.
+    /// Sends the body and returns the response.
     fn end(mut self) -> String {
         self.stream.write_all(BODY.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -238,7 +238,7 @@ async fn a_signal_lets_running_requests_finish() {
             answer.starts_with("HTTP/1.1 200") && answer.contains("token"),
             "{answer}"
         );
-        // Idle connections and the database close at once.
+        // Idle connections and the database are closed at once.
         assert!(server.process.wait(Duration::from_secs(8)).success());
     }
 }
@@ -305,8 +305,8 @@ async fn the_trace_log_contains_no_secret() {
     }
 }
 
-/// The binary has no subscriptions, so that no message of a socket is read; its log is capped for the program
-/// that has them, too (`telemetry`).
+/// The binary has no subscriptions, so it reads no WebSocket messages. `telemetry` caps the log of that
+/// crate as well.
 #[tokio::test]
 async fn the_trace_log_contains_no_token_and_no_password() {
     for filter in [
@@ -329,7 +329,7 @@ async fn the_trace_log_contains_no_token_and_no_password() {
             assert_eq!(me.at("/data/me/id"), "1");
             let auth = server.request(Method::GET, "/auth").bearer_auth(token);
             assert_eq!(Answer::of(auth).await.status, 200);
-            // Mistakes: a token in the query string and in the document.
+            // Client mistakes: a token in the query string and in the document.
             let path = format!("/graphql?query=%7B__typename%7D&token={token}");
             let asked = server.request(Method::GET, &path);
             Answer::of(asked).await;

@@ -1,4 +1,4 @@
-//! Sessions that live on, are replaced, or end all at once.
+//! Renewal and replacement of sessions, and the end of all tokens of a user.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ async fn a_session_ends_30_days_after_the_last_sign_in_in_spite_of_renewals() {
     app.advance(TimeDelta::hours(5));
     let expired = renew(&app, &token).await;
     assert_eq!(expired.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
-    // A sign-in starts anew.
+    // A sign-in starts a new session.
     let token = app.sign_in("ada").await;
     app.advance(TimeDelta::days(6));
     let renewed = renew(&app, &token).await;

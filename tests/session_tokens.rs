@@ -1,4 +1,4 @@
-//! The life of a session token: issue, reuse, expire, revoke.
+//! The life of a session token: issue, reuse, expiry and revocation.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
@@ -253,7 +253,7 @@ async fn a_token_of_the_longest_lifetime_survives_a_clock_that_steps_back_by_a_m
     app.advance(TimeDelta::minutes(-1));
     assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
     assert_eq!(app.sign_in("ada").await, token);
-    // It is not honoured if the clock was wrong by more when it was issued.
+    // The token is refused if the clock was further ahead when it was issued.
     app.advance(TimeDelta::seconds(-1));
     assert_eq!(
         app.me(token).await.error(),
@@ -330,7 +330,7 @@ async fn a_sign_in_after_a_revocation_never_returns_the_revoked_token() {
         let racing = join_all((0..8).map(|_| app.sign_in("ada")));
         let revoked = async {
             assert_eq!(app.revoke(&token).await.at("/data/revokeToken"), true);
-            // From here on the token is revoked, while some of the others are still under way.
+            // The token is revoked from here on, while some requests are still under way.
             app.sign_in("ada").await
         };
         let (_, next) = tokio::join!(racing, revoked);

@@ -1,5 +1,5 @@
-//! Every number of the configuration has a range: a value outside is refused at the start, and with every value
-//! inside the server works. All settings are found by `symbolon --help` and by the command itself.
+//! The ranges of numeric settings: a value outside is refused at the start, and the server works with
+//! every value inside. The settings come from `symbolon --help`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,10 +11,10 @@ use symbolon::Config;
 
 use crate::support::{Answer, PASSWORD, Server, TestApp, finish, symbolon, unconfigured_symbolon};
 
-/// The values of settings that are not numbers.
+/// The value names of settings that are not numbers.
 const NOT_NUMBERS: [&str; 7] = ["URL", "FILE", "ON|OFF", "BOOL", "NETS", "ORIGINS", "HOST"];
 
-/// The environment variable of each setting that is a number, and its flag.
+/// Returns the environment variable of each numeric setting, and its flag.
 fn numbers() -> BTreeMap<String, String> {
     let folder = tempfile::tempdir().unwrap();
     let (_, help, _) = finish(symbolon(folder.path()).arg("--help"));
@@ -49,7 +49,7 @@ fn numbers() -> BTreeMap<String, String> {
     numbers
 }
 
-/// The ends of the range that a refusal names.
+/// Returns the bounds of the range that a refusal names.
 fn range(refusal: &str) -> Vec<String> {
     let words: Vec<_> = refusal.split_whitespace().collect();
     let from = words
@@ -60,7 +60,7 @@ fn range(refusal: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// Whether an answer has no errors but one about a limit that was configured.
+/// Returns whether a response has no errors except one about the configured limit.
 fn is_done(answer: &Answer, setting: &str) -> bool {
     let code = answer.at("/errors/0/extensions/code");
     let limit = answer
@@ -134,7 +134,7 @@ async fn every_numeric_setting_is_refused_out_of_range_and_works_within() {
         }
         let (mut tried, mut refused) = (Vec::new(), 0);
         while let Some(value) = values.pop() {
-            // As root, port 1 could be used.
+            // Root can listen on port 1.
             if tried.contains(&value) || (name.ends_with("PORT") && value == "1") {
                 continue;
             }
@@ -153,11 +153,11 @@ async fn every_numeric_setting_is_refused_out_of_range_and_works_within() {
                         "{name}={value}: {refusal}"
                     );
                     let is_empty = std::fs::read_dir(folder.path()).unwrap().all(|entry| {
-                        // Standard error.
+                        // The file `log` has the standard error.
                         entry.unwrap().file_name() == "log"
                     });
                     assert!(is_empty, "{name}={value}");
-                    // Then the ends of the range, too.
+                    // Tries the bounds of the range as well.
                     values.extend(range(&refusal));
                 }
             }
@@ -211,7 +211,7 @@ async fn no_time_given_by_a_client_overflows() {
         let answer = app.graphql_with(create, &variables);
         let answer = answer.basic("ada", PASSWORD).send().await;
         let field = answer.at("/data/createAccessToken/userErrors/0/field");
-        // An instant that chrono does not read is no DateTime at all.
+        // A time that chrono cannot parse is no DateTime.
         let is_refused = answer.at("/errors/0/extensions/code") == "BAD_USER_INPUT";
         if let Some(error) = error {
             assert!(field == error || is_refused, "{variables}: {answer:?}");

@@ -1,4 +1,4 @@
-//! Several instances of Symbolon in one application: they share no identities.
+//! Several instances of Symbolon in one process: they share no identities.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn whoami(identity: Identity) -> String {
 }
 
 async fn open(folder: &Path, name: &str) -> Symbolon {
-    // On PostgreSQL each folder has a database of its own.
+    // On PostgreSQL, each folder has its own database.
     let folder = folder.join(name);
     std::fs::create_dir(&folder).unwrap();
     let mut config = Config::from_env().unwrap();
@@ -35,7 +35,7 @@ async fn open(folder: &Path, name: &str) -> Symbolon {
     Symbolon::open_with_clock(config, clock).await.unwrap()
 }
 
-/// Two instances, each with one account of the same id, and where they are served.
+/// Two instances, each with one user of the same id.
 struct Two {
     server: Client,
     /// The clients of the two instances, each with the path that its instance is mounted at.
@@ -46,7 +46,7 @@ struct Two {
 const NAMES: [&str; 2] = ["ada", "eve"];
 
 impl Two {
-    /// Serves `app` by the first instance, by the second, or by a server that is none of theirs.
+    /// Serves `app` by the first instance, by the second, or by a server of neither.
     async fn serve<E>(by: Option<&Symbolon>, app: E, mounts: [&'static str; 2]) -> Self
     where
         E: IntoEndpoint + 'static,
@@ -78,7 +78,7 @@ impl Two {
         two
     }
 
-    /// Each token works at its own instance, and is unknown at the other.
+    /// Checks that each token works at its own instance and is unknown to the other.
     async fn share_nothing(&self) {
         for (at, own) in NAMES.into_iter().enumerate() {
             for (of, token) in self.tokens.iter().enumerate() {
@@ -106,14 +106,14 @@ impl Two {
                 assert_eq!(sign_in.status, 401, "{sign_in:?}");
             }
         }
-        // Nothing that was refused has ended a token.
+        // The refused requests have ended no token.
         for (at, own) in NAMES.into_iter().enumerate() {
             let me = self.clients[at].me(&self.tokens[at]).await;
             assert_eq!(me.at("/data/me/username"), own);
         }
     }
 
-    /// The names that a plain route answers to the tokens; none if it refuses one.
+    /// Returns the names that a plain route answers to the tokens, or `None` for a refusal.
     async fn whoami(&self, path: &str) -> [Option<String>; 2] {
         let mut names = [None, None];
         for (name, token) in names.iter_mut().zip(&self.tokens) {

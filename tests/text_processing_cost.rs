@@ -1,5 +1,5 @@
-//! The cost of a text: PRECIS and normalization take more time than a text is long, so each text that a client
-//! sends has a limit that is checked first. All arguments are found by introspection.
+//! The processing cost of texts. PRECIS and normalization take more than linear time, so the length of
+//! each text of a client is checked first. The arguments come from introspection.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,33 +14,33 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{Answer, PASSWORD, Server, finish, symbolon, unthrottled};
 
-/// The default limits of a body, of a document and of root fields, and what the rest of a request takes.
+/// The default limits of a body, a document and root fields, minus the rest of a request.
 const BODY: usize = 65_536 - 6_000;
 const DOCUMENT: usize = 32_768 - 4_000;
 const ALIASES: usize = 50;
 /// Below the limit of a request head.
 const HEADER: usize = 28_000;
 
-/// How long one request may take, in a build without optimizations. Without a limit it takes seconds to
-/// minutes.
+/// The longest time of one request in a build without optimizations. Without length limits, a request
+/// takes seconds to minutes.
 const REQUEST_BOUND: Duration = Duration::from_secs(1);
-/// What `/healthz` promises.
+/// The promised response time of `/healthz`.
 const HEALTH_BOUND: Duration = Duration::from_millis(50);
 
-/// Texts that are costly to prepare: a beginning, and a part that is repeated.
+/// Texts that are costly to process: a beginning, and a part to repeat.
 const HOSTILE: [(&str, &str); 8] = [
-    // Each looks for a character of its script in the whole text.
+    // Each character requires a search of the whole text for a character of its script.
     ("\u{30a2}", "\u{30fb}"),
-    // Each looks for a digit of the other kind in the whole text.
+    // Each digit requires a search of the whole text for a digit of the other kind.
     ("", "\u{660}"),
     ("", "\u{6f0}"),
-    // Each walks over the marks beside it.
+    // Each character requires a scan of the marks beside it.
     ("\u{628}", "\u{64b}\u{200c}"),
-    // Marks that are sorted.
+    // Marks that normalization sorts.
     ("a", "\u{307}\u{323}"),
-    // Consonants that are composed.
+    // Consonants that normalization composes.
     ("", "\u{1100}\u{1161}"),
-    // Becomes 18 characters.
+    // Expands to 18 characters.
     ("", "\u{fdfa}"),
     ("a", "a"),
 ];
@@ -50,22 +50,22 @@ fn repeated((first, part): (&str, &str), bytes: usize) -> String {
     format!("{first}{}", part.repeat(times))
 }
 
-/// A field of a root type, with a value for each of its arguments but one text, which is a placeholder.
+/// A field of a root type, with a value for each argument. One text in them is a placeholder.
 #[derive(Debug)]
 struct Target {
     operation: &'static str,
     field: String,
-    /// Whether the field has fields.
+    /// Whether the type of the field has fields.
     is_composite: bool,
-    /// Each argument: name, type, value.
+    /// The name, type and value of each argument.
     arguments: Vec<(String, String, Value)>,
 }
 
-/// The place of the text.
+/// The placeholder of the text.
 const PLACEHOLDER: &str = "PLACEHOLDER";
 
 impl Target {
-    /// Its document with the arguments as variables, and their values.
+    /// Returns a body with the arguments as variables.
     fn with_variables(&self, text: &Value, aliases: usize) -> Value {
         let declared: String = (self.arguments.iter())
             .map(|(name, kind, _)| format!("${name}: {kind} "))
@@ -85,7 +85,7 @@ impl Target {
         json!({ "query": document, "variables": variables })
     }
 
-    /// The same with the text in the document, once for each alias.
+    /// Returns a body with the text in the document, once for each alias.
     fn inline(&self, text: &str, aliases: usize) -> Value {
         let given: String = (self.arguments.iter())
             .map(|(name, _, value)| format!("{name}: {} ", literal(&filled(value, &json!(text)))))
@@ -118,7 +118,7 @@ fn filled(value: &Value, text: &Value) -> Value {
     }
 }
 
-/// A value in the syntax of GraphQL.
+/// Formats a value in GraphQL syntax.
 fn literal(value: &Value) -> String {
     match value {
         Value::Array(list) => {
@@ -132,13 +132,13 @@ fn literal(value: &Value) -> String {
             let fields = fields.map(|(name, value)| format!("{name}: {}", literal(value)));
             format!("{{{}}}", fields.collect::<Vec<_>>().join(" "))
         }
-        // An enum value of a test is upper case.
+        // Enum values are upper case.
         Value::String(text) if text == "USER" => text.clone(),
         other => other.to_string(),
     }
 }
 
-/// The schema by introspection.
+/// The schema, read by introspection.
 struct Types(Value);
 
 impl Types {
@@ -157,7 +157,7 @@ impl Types {
         types.iter().find(|each| each["name"] == name).unwrap()
     }
 
-    /// One target for each text in an argument of a root type.
+    /// Returns a target for each text in an argument of a root type.
     fn targets(&self) -> Vec<Target> {
         let mut targets = Vec::new();
         for (operation, root) in [("query", "Query"), ("mutation", "Mutation")] {
@@ -197,7 +197,7 @@ impl Types {
         }
     }
 
-    /// The values of this type in which one text is the placeholder.
+    /// Returns the values of this type in which one text is the placeholder.
     fn with_a_text(&self, kind: &Value) -> Vec<Value> {
         match kind["kind"].as_str().unwrap() {
             "NON_NULL" => self.with_a_text(&kind["ofType"]),
@@ -237,7 +237,7 @@ impl Types {
         }
     }
 
-    /// A value that is accepted, so that the text beside it is looked at.
+    /// Returns a valid value, so that the other arguments are processed.
     fn plain(&self, name: &str, kind: &Value) -> Value {
         match kind["kind"].as_str().unwrap() {
             "NON_NULL" => self.plain(name, &kind["ofType"]),
@@ -258,7 +258,7 @@ impl Types {
     }
 }
 
-/// A type in the syntax of GraphQL.
+/// Formats a type in GraphQL syntax.
 fn written(kind: &Value) -> String {
     match kind["kind"].as_str().unwrap() {
         "NON_NULL" => format!("{}!", written(&kind["ofType"])),
@@ -267,7 +267,7 @@ fn written(kind: &Value) -> String {
     }
 }
 
-/// Asks `/healthz` on one connection, from a thread of its own, until it is stopped; the times.
+/// Requests `/healthz` on one connection from a thread until `stop` is set. Returns the response times.
 fn probe(address: String, stop: Arc<AtomicBool>) -> thread::JoinHandle<Vec<Duration>> {
     thread::spawn(move || {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -297,7 +297,7 @@ fn p99(mut times: Vec<Duration>) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// The credentials of the admin.
+/// The kind of credentials of a request, all of the admin.
 #[derive(Clone, Debug)]
 enum Given {
     Bearer(String),
@@ -305,11 +305,11 @@ enum Given {
     Header(String),
 }
 
-/// A request: method, path, credentials, body.
+/// A request: method, path, credentials and body.
 type Hostile = (Method, &'static str, Given, Option<Value>);
 
-/// Sends a request. Returns the time that it takes: the shortest of three if it is long, since the machine is busy
-/// with other tests.
+/// Sends a request. Returns its duration, or the shortest of three if the first is long, because the
+/// machine is busy with other tests.
 async fn send(server: &Server, request: &Hostile) -> (Duration, Answer) {
     let (mut shortest, mut answer) = send_once(server, request).await;
     for _ in 0..2 {
@@ -337,12 +337,12 @@ async fn send_once(server: &Server, (method, path, given, body): &Hostile) -> (D
     (began.elapsed(), answer)
 }
 
-/// Requests to the paths without GraphQL and to sign-ins by GraphQL, with a text in the header.
+/// Returns requests to the REST paths and GraphQL sign-ins with a text in the header.
 fn headers(hostile: (&str, &str)) -> Vec<Hostile> {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     let text = repeated(hostile, HEADER * 3 / 4 - 16);
-    // The longest that is read, too.
+    // Includes the longest accepted header.
     let shorter = repeated(hostile, 8_000 * 3 / 4 - 16);
     let short = repeated(hostile, 3_000 * 3 / 4);
     let mut values = Vec::new();
@@ -371,7 +371,7 @@ fn headers(hostile: (&str, &str)) -> Vec<Hostile> {
     requests.collect()
 }
 
-/// The token of an admin, beside whom there is another account.
+/// Creates an admin and another user, and returns the token of the admin.
 async fn prepare(server: &Server, folder: &std::path::Path) -> String {
     for name in ["admin", "other"] {
         server.register(name).await;
@@ -390,12 +390,12 @@ async fn the_cost_of_every_text_argument_is_bounded_by_its_length() {
     });
     let token = prepare(&server, folder.path()).await;
     let targets = Types::of(&server).await.targets();
-    // As of this version; a new one is found without a change here.
+    // The number at the time of writing. New arguments are found without a change.
     assert!(targets.len() >= 25, "{targets:#?}");
 
     let stop = Arc::new(AtomicBool::new(false));
     let health = probe(server.address().to_owned(), Arc::clone(&stop));
-    // The machine is busy with other tests, too, which a server shows that nothing else is asked of.
+    // An idle server measures the load of other tests.
     let idle_folder = tempfile::tempdir().unwrap();
     let idle = Server::start(idle_folder.path());
     let idle_health = probe(idle.address().to_owned(), Arc::clone(&stop));
@@ -422,7 +422,7 @@ async fn the_cost_of_every_text_argument_is_bounded_by_its_length() {
                         .map(|given| (Method::POST, "/graphql", given, Some(body.clone())))
                 })
                 .collect();
-            // Two clients at once: as many as the server has threads on a small machine.
+            // Two concurrent clients: a small machine has two server threads.
             for two in requests.chunks(2) {
                 for (took, answer) in join_all(two.iter().map(|one| send(&server, one))).await {
                     assert_eq!(

@@ -1,4 +1,4 @@
-//! Sign-in and registration under attack: what is counted, what is refused, who is not hindered.
+//! The throttle of sign-ins and registrations: counts, refusals, and users that are not affected.
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -12,7 +12,7 @@ const CREATE: &str = "mutation { createToken { token } }";
 const HOME: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.7";
 
-/// An app that believes what its tests say about where they come from.
+/// Starts an app that trusts the `X-Forwarded-For` of its tests.
 async fn start() -> TestApp {
     let app = TestApp::configured(behind_a_proxy).await;
     app.register("ada").await;
@@ -31,7 +31,8 @@ async fn attempt(app: &TestApp, from: &str, username: &str, password: &str) -> A
         .await
 }
 
-/// How many wrong passwords in a row are looked at, and what the first is told that is not.
+/// Guesses wrong passwords until the first refusal. Returns the number of verified guesses and the
+/// refusal.
 async fn guesses(app: &TestApp, from: &str, username: &str) -> (u32, Value) {
     for number in 0..1000 {
         let answer = attempt(app, from, username, "wrong").await;
@@ -129,9 +130,9 @@ async fn guesses_from_unknown_addresses_do_not_lock_out_a_known_address() {
     guesses(&app, ELSEWHERE, "ada").await;
     let known = attempt(&app, HOME, "ada", PASSWORD).await;
     assert!(known.at("/data/createToken/token").is_string());
-    // It has as many guesses of its own, and no more.
+    // The address has this many guesses of its own.
     assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
-    // For 30 days.
+    // The address stays known for 30 days.
     app.advance(TimeDelta::days(30) + TimeDelta::seconds(1));
     guesses(&app, ELSEWHERE, "ada").await;
     let forgotten = attempt(&app, HOME, "ada", PASSWORD).await;
@@ -164,7 +165,7 @@ async fn a_live_session_is_not_affected_by_password_guesses() {
             .bearer(&token)
             .send()
     };
-    // But whoever has the token may not guess the password without limit.
+    // The holder of the token cannot guess the password without limit.
     for _ in 0..20 {
         let wrong = change("wrong").await;
         assert_eq!(
@@ -192,7 +193,7 @@ async fn an_address_has_300_attempts_at_all_users_together() {
     let refused = attempt(&app, ELSEWHERE, &next, "wrong").await;
     assert_eq!(refused.error(), ("RATE_LIMITED", ""));
     assert_eq!(refused.at("/errors/0/extensions/retryAfter"), 4);
-    // What was refused for the address was not counted for the account.
+    // Refusals for the address do not count against the user.
     assert_eq!(guesses(&app, HOME, &next).await.0, 20);
 }
 
@@ -231,7 +232,7 @@ async fn an_address_registers_100_users_and_then_100_an_hour() {
                 .is_string()
         );
     }
-    // Who asks which names are taken is counted, too.
+    // Questions about taken names are counted as well.
     assert_eq!(
         register(0).await.at("/data/createUser/userErrors/0/code"),
         "TAKEN"
@@ -246,7 +247,7 @@ async fn an_address_registers_100_users_and_then_100_an_hour() {
             .at("/data/createUser/user/id")
             .is_string()
     );
-    // Signing in is another matter.
+    // Sign-ins have their own limit.
     app.sign_in("user5").await;
 }
 
@@ -297,7 +298,7 @@ async fn a_throttled_attempt_writes_nothing() {
     let app = start().await;
     guesses(&app, ELSEWHERE, "ada").await;
     let database = app.database().await;
-    // Moves with every commit of another connection.
+    // Increases with every commit of another connection.
     let version = async || {
         use sea_orm::{ConnectionTrait, Statement};
         let backend = database.get_database_backend();
@@ -329,7 +330,7 @@ async fn the_throttle_can_be_disabled() {
     }
 }
 
-/// Fills the bucket of an address with guesses at names that no account has.
+/// Fills the bucket of an address with guesses for unknown names.
 async fn fill_the_address_bucket(app: &TestApp, from: &str) {
     for number in 0..1000 {
         let answer = attempt(app, from, &format!("unknown{number}"), "wrong").await;
@@ -340,7 +341,7 @@ async fn fill_the_address_bucket(app: &TestApp, from: &str) {
     panic!("never refused");
 }
 
-/// An app whose addresses may guess five times.
+/// Starts an app with five guesses for each address.
 async fn with_few_guesses_per_address() -> TestApp {
     let app = TestApp::configured(|config| {
         behind_a_proxy(config);
@@ -364,11 +365,11 @@ async fn an_exhausted_address_does_not_refuse_the_users_that_know_it() {
     let unknown = attempt(&app, HOME, "bob", PASSWORD).await;
     assert_eq!(unknown.error(), ("RATE_LIMITED", ""));
     assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
-    // The account and the address have a bucket together, which is not the address's.
+    // User and known address share a bucket, which is not that of the address.
     assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
     assert!(has_token(&attempt(&app, ELSEWHERE, "ada", PASSWORD).await));
     assert!(has_token(&attempt(&app, ELSEWHERE, "bob", PASSWORD).await));
-    // After 30 days the address is as unknown as any.
+    // After 30 days the address is unknown again.
     app.advance(TimeDelta::days(30) + TimeDelta::seconds(1));
     fill_the_address_bucket(&app, HOME).await;
     let forgotten = attempt(&app, HOME, "ada", PASSWORD).await;
@@ -383,8 +384,8 @@ async fn wrong_passwords_from_a_known_address_do_not_count_against_the_address()
     assert!(has_token(&attempt(&app, HOME, "bob", PASSWORD).await));
 }
 
-/// An app in which attempts on `ada` (2) are refused for its name, from its own address, and for its
-/// session; the token of `ada`. There is an admin `root`.
+/// Starts an app in which attempts on `ada` (2) are refused for the name, the known address and the
+/// session. Returns the token of `ada`. `root` is an admin.
 async fn locked_out() -> (TestApp, String) {
     let app = TestApp::configured(behind_a_proxy).await;
     app.register("root").await;
@@ -413,7 +414,7 @@ async fn change_password(app: &TestApp, token: &str, current: &str, new: &str) -
     operation.bearer(token).send().await
 }
 
-/// Checks that nothing of what was counted against `ada` is left.
+/// Checks that the buckets of `ada` are empty.
 async fn assert_not_locked_out(app: &TestApp) {
     for address in [HOME, ELSEWHERE] {
         let answer = attempt(app, address, "ada", NEW).await;
@@ -457,14 +458,14 @@ async fn a_password_set_by_the_operator_clears_the_buckets_of_the_user() {
 #[tokio::test]
 async fn a_password_change_clears_the_buckets_of_the_user() {
     let (app, ada) = locked_out().await;
-    // The bucket of the session takes one more attempt then.
+    // By now the bucket of the session allows one more attempt.
     app.advance(TimeDelta::seconds(45));
     let changed = change_password(&app, &ada, PASSWORD, NEW).await;
     assert!(changed.at("/data/changePassword/token/token").is_string());
     assert_not_locked_out(&app).await;
 }
 
-/// Registrations and changes of profiles, as `from` asks for them.
+/// Registrations and profile changes from the address `from`.
 struct Asking<'a> {
     app: &'a TestApp,
     from: &'a str,
@@ -492,7 +493,7 @@ impl Asking<'_> {
 fn is_refused(answer: &Answer) -> bool {
     let is_limited = answer.at("/errors/0/extensions/code") == "RATE_LIMITED";
     if is_limited {
-        // Nothing is revealed: no user error, and the same text whatever was asked for.
+        // The response reveals nothing: it has no user errors and always the same text.
         assert!(answer.at("/data/done").is_null(), "{answer:?}");
     }
     is_limited
@@ -532,7 +533,7 @@ async fn each_response_that_reveals_a_taken_value_is_counted() {
         }
         input
     };
-    // By address: whatever is asked, the sixth is refused.
+    // By address: the sixth request is refused, whatever it asks for.
     for number in 0..6 {
         let asking = Asking {
             app: &app,
@@ -548,7 +549,7 @@ async fn each_response_that_reveals_a_taken_value_is_counted() {
             assert_eq!(answer.at("/data/done/userErrors/0/code"), "TAKEN");
         }
     }
-    // By account, from however many addresses: bob has two behind him.
+    // By user, from any number of addresses: bob has used two attempts.
     for number in 2..6 {
         let from = format!("203.0.113.{number}");
         let asking = Asking {
@@ -559,7 +560,7 @@ async fn each_response_that_reveals_a_taken_value_is_counted() {
         let answer = asking.update(profile(&taken[number % 3], None)).await;
         assert_eq!(is_refused(&answer), number == 5, "{number} {answer:?}");
     }
-    // Admins as well, for the profiles of others.
+    // The limit applies to admins that change the profiles of others.
     let bobs = profile(
         &json!({ "username": "bob", "email": "bob@example.org" }),
         Some(1),

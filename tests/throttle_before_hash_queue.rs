@@ -1,4 +1,4 @@
-//! The order in which an attempt is admitted to the hash queue: the throttle first, then the queue.
+//! The order of admission of an attempt: the throttle first, then the hash queue.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -25,7 +25,7 @@ fn behind_a_proxy(config: &mut Config) {
     config.throttle.registrations = "2/1".parse().unwrap();
 }
 
-/// One hash at a time, none waiting, and each takes about a second.
+/// One hashing thread, no queue, and hashes that take about a second.
 fn one_slow_hash_at_a_time(config: &mut Config) {
     behind_a_proxy(config);
     config.hash_threads = NonZeroUsize::new(1);
@@ -34,7 +34,7 @@ fn one_slow_hash_at_a_time(config: &mut Config) {
     config.argon2_iterations = 16;
 }
 
-/// The token of a user.
+/// The tokens of a user.
 struct Tokens {
     user: String,
 }
@@ -64,7 +64,7 @@ const USE_CASES: [UseCase; 8] = [
 ];
 
 impl UseCase {
-    /// Its code: of the error, or of the first user error, or empty.
+    /// Returns the code of the error or of the first user error, or an empty string.
     async fn code(self, app: &TestApp, tokens: &Tokens) -> String {
         let basic = |query: &str| {
             let operation = app.graphql(query).basic("throttled", "wrong");
@@ -119,7 +119,7 @@ impl UseCase {
         found.unwrap_or_default().to_owned()
     }
 
-    /// Repeats it until it is refused.
+    /// Repeats the use case until it is refused.
     async fn use_up(self, app: &TestApp, tokens: &Tokens) {
         eventually("it is refused", async || {
             (self.code(app, tokens).await == "RATE_LIMITED").then_some(())
@@ -128,7 +128,7 @@ impl UseCase {
     }
 }
 
-/// The code of the error; empty where there is none.
+/// Returns the code of the error, or an empty string.
 fn error(answer: &Answer) -> &str {
     let code = answer.at("/errors/0/extensions/code").as_str();
     code.unwrap_or_default()
@@ -140,7 +140,7 @@ async fn sign_in(app: &TestApp, username: &str, from: &str) -> Answer {
     operation.basic(username, PASSWORD).send().await
 }
 
-/// An app in which each use case is refused for `REFUSED`, restarted with one slow hash at a time.
+/// Starts an app in which each use case is refused for `REFUSED`, with one slow hash at a time.
 async fn exhausted() -> (TestApp, Tokens) {
     let app = TestApp::configured(|config| {
         config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
@@ -161,7 +161,7 @@ async fn exhausted() -> (TestApp, Tokens) {
     (app.restart(one_slow_hash_at_a_time).await, tokens)
 }
 
-/// Whether the queue refuses the attempt of a new name.
+/// Returns whether the queue refuses the attempt of a new name.
 async fn is_busy(app: &TestApp) -> bool {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -201,7 +201,7 @@ async fn the_throttle_refuses_every_hashing_use_case_while_the_queue_is_full() {
 #[tokio::test]
 async fn throttled_attempts_occupy_no_place_in_the_hash_queue() {
     let (app, tokens) = exhausted().await;
-    // One place, which any other attempt that takes it leaves to nobody.
+    // The queue has one place.
     let app = app
         .restart(|config| {
             behind_a_proxy(config);
@@ -248,7 +248,7 @@ async fn an_attempt_refused_by_the_hash_queue_is_not_counted() {
         }
     })
     .await;
-    // Two wrong passwords are allowed, however many attempts the queue refused.
+    // Two wrong passwords are allowed. Refusals of the queue do not count.
     let wrong = async || {
         eventually("the queue is free", async || {
             let operation = app.graphql("mutation { createToken { token } }");
@@ -281,7 +281,7 @@ async fn a_full_hash_queue_reveals_no_taken_value() {
     .await;
 }
 
-/// What one client was answered, by status.
+/// The responses of one client, by status.
 #[derive(Debug, Default)]
 struct Answers {
     tokens: u32,
@@ -369,7 +369,7 @@ async fn other_addresses_sign_in_during_400_concurrent_sign_ins_from_one() {
     );
 }
 
-/// The source of every service but the one that is named, without comments and unit tests.
+/// Returns the source of every service but the named one, without comments and unit tests.
 fn services_but(name: &str) -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service");
     let paths = fs::read_dir(folder).unwrap().flat_map(|entry| {
@@ -393,7 +393,7 @@ fn services_but(name: &str) -> Vec<(String, String)> {
 #[test]
 fn only_the_throttle_calls_the_hash_queue() {
     for (name, code) in services_but("throttle.rs") {
-        // The pool itself, and the import, which is for the operator only.
+        // The pool itself, and the import, which only the operator runs.
         let allowed = ["hash_pool.rs", "passwords.rs", "import.rs"].contains(&name.as_str());
         assert!(allowed || !code.contains(".reserve("), "{name}");
     }

@@ -1,4 +1,4 @@
-//! What admins do with the accounts of others, and how the last of them stays one.
+//! The administration of users by admins, and the protection of the last admin.
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, TestApp};
 
-/// An app with the admin `ada` (1) and the user `bob` (2), and their tokens.
+/// Starts an app with the admin `ada` (1) and the user `bob` (2), and returns their tokens.
 async fn ada_and_bob() -> (TestApp, String, String) {
     let app = TestApp::start().await;
     app.register("ada").await;
@@ -17,7 +17,7 @@ async fn ada_and_bob() -> (TestApp, String, String) {
     (app, ada, bob)
 }
 
-/// A mutation that answers with a `UserPayload`.
+/// Calls a mutation that returns a `UserPayload`.
 async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
     let document = format!(
         "mutation {{ done: {call} {{ user {{ role disabledAt }} userErrors {{ code field }} }} }}"
@@ -25,7 +25,7 @@ async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
     app.graphql(&document).bearer(token).send().await
 }
 
-/// The same with the password, as operations that grant authority require.
+/// Calls a mutation with the password, which grants of authority require.
 async fn grant(app: &TestApp, username: &str, call: &str) -> Answer {
     let document = format!(
         "mutation {{ done: {call} {{ user {{ role disabledAt }} userErrors {{ code field }} }} }}"
@@ -110,7 +110,7 @@ async fn a_disabled_user_is_refused_at_once_and_gets_a_new_token_once_enabled() 
         sign_in().await.error(),
         ("UNAUTHENTICATED", "INVALID_CREDENTIALS")
     );
-    // Doing it twice is no error, and moves nothing.
+    // A repetition is no error and changes nothing.
     app.advance(TimeDelta::minutes(30));
     let again = mutate(&app, &ada, "disableUser(id: 2)").await;
     assert_eq!(again.at("/data/done"), disabled.at("/data/done"));
@@ -158,7 +158,7 @@ async fn a_role_change_takes_effect_at_the_next_request() {
     assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     let refused = mutate(&app, &ada, "disableUser(id: 2)").await;
     assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
-    // Also from the next field of the same request on.
+    // The change applies to the next field of the same request.
     let document = "mutation {
         a: setUserRole(id: 1, role: ADMIN) { user { role } }
         b: setUserRole(id: 2, role: USER) { user { role } }
@@ -197,7 +197,7 @@ async fn an_admin_updates_and_deletes_other_users_without_their_passwords() {
         app.me(&bob).await.error(),
         ("UNAUTHENTICATED", "TOKEN_INVALID")
     );
-    // Their own takes the password like anybody's.
+    // Admins delete themselves with their password, like every user.
     let document = "mutation { deleteUser(input: { id: 1 }) { userErrors { code } } }";
     let own = app.graphql(document).bearer(&ada).send().await;
     assert_eq!(
@@ -225,7 +225,7 @@ async fn the_last_admin_cannot_be_removed() {
         .send()
         .await;
     assert_eq!(codes(&answer), ["LAST_ADMIN"]);
-    // One who may not sign in does not count.
+    // A disabled admin does not count.
     app.sql("UPDATE symbolon_user SET role = 'admin', disabled_at = 0 WHERE id = 2")
         .await;
     let answer = grant(&app, "ada", "setUserRole(id: 1, role: USER)").await;
@@ -245,7 +245,7 @@ async fn concurrent_demotions_of_all_admins_leave_one_admin() {
     for change in ["setUserRole(id: {}, role: USER)", "disableUser(id: {})"] {
         app.sql("UPDATE symbolon_user SET role = 'admin', disabled_at = NULL")
             .await;
-        // Each on all others.
+        // Each admin demotes all others.
         let attacks = names.iter().enumerate().flat_map(|(own, name)| {
             (0..4).filter(move |other| *other != own).map(move |other| {
                 let call = change.replace("{}", &(other + 1).to_string());

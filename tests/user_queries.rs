@@ -1,4 +1,4 @@
-//! `me`, `user` and `users`.
+//! The queries `me`, `user` and `users`.
 
 use serde_json::{Value, json};
 use symbolon::UserList;
@@ -9,7 +9,7 @@ async fn ask(app: &TestApp, token: &str, document: &str) -> Answer {
     app.graphql(document).bearer(token).send().await
 }
 
-/// An app with the users u1 to u25, and the token of the first, who is an admin.
+/// Starts an app with the users u1 to u25, and returns the token of the admin u1.
 async fn with_25_users() -> (TestApp, String) {
     let app = TestApp::start().await;
     for number in 1..=25 {

@@ -1,4 +1,4 @@
-//! What people do with their own account: password, profile, deletion.
+//! Changes of users to themselves: password, profile and deletion.
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, PASSWORD, TestApp};
 
-/// Not [`PASSWORD`].
+/// A password other than [`PASSWORD`].
 const OTHER: &str = "a staple of horse batteries";
 
 async fn change(app: &TestApp, token: &str, current: &str, new: &str) -> Answer {
@@ -54,7 +54,7 @@ async fn delete(app: &TestApp, token: &str, input: &Value) -> Answer {
     .await
 }
 
-/// `code field` of each user error of the only mutation.
+/// Returns `code field` of each user error of the only mutation.
 fn user_errors(answer: &Answer) -> Vec<String> {
     let payload = answer.at("/data").as_object().unwrap().values().next();
     let errors = payload.unwrap()["userErrors"].as_array();
@@ -170,7 +170,7 @@ async fn a_request_verifies_one_password_guess() {
         guess("a", "wrong"),
         guess("b", PASSWORD)
     );
-    // A field that must not be null takes the whole answer with it.
+    // A null in a non-null field makes the whole response null.
     let answer = app.graphql(&document).bearer(&token).send().await;
     let error = answer.at("/errors/0/extensions");
     assert_eq!(error["code"], "LIMIT_EXCEEDED");
@@ -229,7 +229,7 @@ async fn each_field_of_a_profile_is_updated_by_itself() {
         assert_eq!(answer.at("/data/updateUser/user"), &now, "{answer:?}");
         assert_eq!(user_errors(&answer), [""; 0]);
     }
-    // The token is the account's, not the name's.
+    // The token belongs to the user, not to the name.
     assert_eq!(app.me(&token).await.at("/data/me/username"), "lovelace");
     let old_name = sign_in_with(&app, "ada", PASSWORD).await;
     assert_eq!(old_name.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
@@ -328,7 +328,7 @@ async fn a_user_deletes_itself_with_its_password() {
     );
     let refused = sign_in_with(&app, "ada", PASSWORD).await;
     assert_eq!(refused.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
-    // The name is free again, its number is not.
+    // The name is free again. The id is not reused.
     assert_eq!(app.register("ada").await, 3);
     assert_eq!(app.me(&bob).await.at("/data/me/username"), "bob");
 }

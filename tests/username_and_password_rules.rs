@@ -1,4 +1,4 @@
-//! New names satisfy UTS #39, and new passwords do not contain the name.
+//! The rules of new usernames (UTS #39) and new passwords.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ async fn create(app: &TestApp, username: &str, password: &str) -> Answer {
     .await
 }
 
-/// The code of the only user error of a payload.
+/// Returns the code of the only user error of a payload.
 fn code<'a>(answer: &'a Answer, mutation: &str) -> &'a str {
     let errors = answer.at(&format!("/data/{mutation}/userErrors"));
     let errors = errors.as_array().unwrap_or_else(|| panic!("{answer:?}"));
@@ -26,7 +26,7 @@ fn code<'a>(answer: &'a Answer, mutation: &str) -> &'a str {
 /// Latin with a Cyrillic letter.
 const MIXED: &str = "p\u{430}ypal";
 
-/// Gives the account of this id a name that was allowed before.
+/// Gives a user a name that earlier versions allowed.
 async fn rename(app: &TestApp, id: i64, name: &str) {
     app.sql(&format!(
         "UPDATE symbolon_user SET username = '{name}', username_canonical = '{name}' WHERE id = {id}"
@@ -71,7 +71,7 @@ async fn an_existing_username_keeps_working() {
     let found = find.bearer(&token).send().await;
     assert_eq!(found.at("/data/user/id"), "1");
     for (name, expected) in [
-        // Another spelling of the same name, another name of the kind, and one that is allowed.
+        // Another spelling of the name, another mixed name, and a valid one.
         ("P\u{430}ypal", ""),
         ("p\u{430}ypal2", "INVALID"),
         ("paypal", ""),
@@ -96,7 +96,7 @@ async fn a_new_password_must_not_contain_the_username() {
         ("grace", "amazing GRACE of 1906", contains),
         ("hopper", "ｇｒａｓｓＨＯＰＰＥＲ", contains),
         ("Пётр", "это ПЁТР и его пароль", contains),
-        // Names of fewer than four characters occur by accident.
+        // Names of fewer than four characters occur in passwords by accident.
         ("ada", "an adaptation", ""),
         ("zqz", "zqzZQZzqz", contains),
     ] {
@@ -158,7 +158,7 @@ async fn the_minimum_password_length_is_configurable() {
         code(&create(&app, "ada", "fifteen letters").await, "createUser"),
         ""
     );
-    // Passwords that were chosen before stay.
+    // Existing passwords stay valid.
     let app = app.restart(|config| config.password_min = 64).await;
     let token = app.graphql("mutation { createToken { token } }");
     let token = token.basic("ada", "fifteen letters").send().await;
@@ -222,7 +222,7 @@ async fn migrate_reports_confusable_usernames_and_changes_none() {
 #[tokio::test]
 async fn the_report_of_confusable_usernames_is_bounded() {
     let shell = Shell::with(&["root"]);
-    // Each of 7 letters in two ways.
+    // Each of 7 letters in two forms.
     let letters = [
         ("a", "\u{430}"),
         ("c", "\u{441}"),

@@ -1,4 +1,4 @@
-//! What the sockets of one client may take of a server.
+//! Limits of WebSockets: number, memory, time and the opening handshake.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -32,7 +32,7 @@ impl Subscriptions {
         stream::iter(["ä".repeat(100_000)])
     }
 
-    /// When each event was made, in microseconds.
+    /// The time of each event, in microseconds.
     async fn clock(&self) -> impl Stream<Item = String> {
         stream::unfold((), |()| async {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -41,7 +41,7 @@ impl Subscriptions {
     }
 }
 
-/// The time since the first call, in microseconds.
+/// Returns the time since the first call, in microseconds.
 fn micros() -> u128 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     START.elapsed().as_micros()
@@ -52,17 +52,17 @@ fn routes(symbolon: &Symbolon) -> Route {
     symbolon.routes(schema.finish())
 }
 
-/// An app that has 32 connections: 4 sockets for each address, and 2 for each account.
+/// Starts an app with 32 connections: 4 WebSockets for each address and 2 for each user.
 async fn small_app() -> TestApp {
     let configure = |config: &mut Config| {
         config.http.max_connections = 32;
-        // So that a test can be several clients.
+        // A test can act as several clients.
         config.http.trusted_proxies = vec!["127.0.0.1".parse::<std::net::IpAddr>().unwrap().into()];
     };
     TestApp::serving(configure, routes).await
 }
 
-/// A socket of a client with this address.
+/// Opens a WebSocket from a client with this address.
 async fn open(app: &TestApp, address: &str) -> Result<Socket, StatusCode> {
     let headers = [
         ("sec-websocket-protocol", "graphql-transport-ws"),
@@ -79,7 +79,7 @@ const UPGRADE: [(&str, &str); 5] = [
     ("sec-websocket-protocol", "graphql-transport-ws"),
 ];
 
-/// The answer to an upgrade with these headers in place of the usual ones.
+/// Returns the response to an upgrade with some headers replaced.
 async fn upgrade(app: &TestApp, changed: &[(&'static str, &str)]) -> Answer {
     let mut request = app.request(Method::GET, "/graphql");
     for (name, value) in UPGRADE {
@@ -115,12 +115,12 @@ async fn an_address_uses_at_most_its_share_of_the_websockets() {
         assert_eq!(answer.at("/code"), "RATE_LIMITED");
         assert_eq!(answer.at("/retryAfter"), 1);
         assert_eq!(answer.header("retry-after"), "1");
-        // Other clients have theirs, and requests of this one are answered.
+        // Other clients have their own share, and requests of this client are answered.
         sockets.push(open(&app, other).await.ok().unwrap());
         let health = app.request(Method::GET, "/healthz");
         let health = Answer::of(health.header("x-forwarded-for", last)).await;
         assert_eq!(health.status, 200);
-        // One that has ended makes room.
+        // A closed WebSocket frees a place.
         sockets.swap_remove(0);
         eventually("there is room again", async || open(&app, last).await.ok()).await;
     }
@@ -156,7 +156,7 @@ async fn a_user_uses_at_most_its_share_of_the_websockets() {
     .await;
 }
 
-/// Lets a minute pass for timers, at once.
+/// Advances the timers by a minute.
 async fn a_minute_passes() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(61)).await;
@@ -169,7 +169,7 @@ async fn a_websocket_without_a_subscription_is_closed_after_a_minute() {
     let mut idle = Socket::of(&app.base, None).await;
     let mut busy = Socket::of(&app.base, None).await;
     busy.subscribe("1", "subscription { silent }").await;
-    // It runs once a ping after it has been answered.
+    // The task runs once it has answered a ping.
     busy.say(&json!({ "type": "ping" })).await;
     assert_eq!(busy.hear().await["type"], "pong");
     a_minute_passes().await;
@@ -190,7 +190,7 @@ async fn the_subscriptions_of_a_websocket_share_a_byte_budget() {
         "LIMIT_EXCEEDED".to_owned(),
         "subscriptionBytesPerSocket".to_owned(),
     );
-    // The id is kept, and so is a variable that is declared.
+    // The id and the declared variables are stored.
     let long = |number: usize| format!("{number:0>60000}");
     for number in 0..8 {
         socket
@@ -240,11 +240,11 @@ async fn a_subscription_stores_neither_its_text_nor_undeclared_variables() {
     }
     let kept = server.process.peak_memory() - before;
     println!("{kept} MiB");
-    // They are 48 MB together.
+    // The texts are 48 MB together.
     assert!(kept < 24, "{kept} MiB");
 }
 
-/// Opens a socket without a library that would read.
+/// Opens a WebSocket without a library, so that nothing reads from it.
 fn open_raw(server: &Server) -> TcpStream {
     let address: SocketAddr = server.address().parse().unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
@@ -266,7 +266,7 @@ fn open_raw(server: &Server) -> TcpStream {
     stream
 }
 
-/// A frame with the mask 0.
+/// Returns a frame with the mask 0.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = payload.len();
     let mut frame = vec![first];
@@ -323,7 +323,7 @@ async fn an_event_longer_than_the_write_buffer_arrives_complete() {
     assert_eq!(socket.hear().await["type"], "complete");
 }
 
-/// The processor time that the server has taken.
+/// Returns the processor time of the server.
 fn processor_time(server: &Server) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.process.id())).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
@@ -358,7 +358,7 @@ async fn idle_websockets_do_not_slow_down_writes() {
     let measure = async || {
         let before = processor_time(&server);
         for _ in 0..200 {
-            // Of the account of the sockets, and of another one.
+            // Writes of the user of the WebSockets, and of another user.
             renew().await;
             replace().await;
         }
@@ -372,7 +372,7 @@ async fn idle_websockets_do_not_slow_down_writes() {
     let with = measure().await;
     println!("{without:?} without sockets, {with:?} with 200");
     assert!(with < without * 3 / 2, "{with:?} and {without:?}");
-    // They are alive.
+    // The WebSockets are open.
     for socket in &mut sockets {
         socket.say(&json!({ "type": "ping" })).await;
         assert_eq!(socket.hear().await["type"], "pong");
@@ -392,7 +392,7 @@ async fn all_websockets_of_a_token_are_closed_with_it() {
     for socket in &mut sockets {
         assert_eq!(socket.closed().await.0, 4401);
     }
-    // The next token is watched, too, and so is the same one once more.
+    // The next token is watched as well, and again after all its WebSockets are closed.
     let token = app.sign_in("ada").await;
     let mut socket = Socket::of(&app.base, Some(&token)).await;
     drop(Socket::of(&app.base, Some(&token)).await);
@@ -435,7 +435,7 @@ async fn no_event_is_resolved_or_sent_after_a_revocation() {
 #[tokio::test]
 async fn a_fragmented_message_uses_the_memory_budget() {
     let folder = tempfile::tempdir().unwrap();
-    // Memory for 16 messages of that size.
+    // Memory for 16 messages of this size.
     let server = Server::embed_example_configured(folder.path(), |command| {
         command.env("SYMBOLON_BODY_LIMIT", "8000000");
     });
@@ -448,7 +448,7 @@ async fn a_fragmented_message_uses_the_memory_budget() {
             use tokio_tungstenite::tungstenite::protocol::frame::Frame;
             use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
             let unfinished = Frame::message(part, OpCode::Data(Data::Text), false);
-            // It may be closed before it is sent.
+            // The server may close the WebSocket before the message is sent.
             let _ = socket.0.send(Message::Frame(unfinished)).await;
             socket
         }));
@@ -470,7 +470,7 @@ async fn a_fragmented_message_uses_the_memory_budget() {
         }
     }
     assert!((1..=2).contains(&closed), "{closed}");
-    // A small message needs none of the budget.
+    // A small message is exempt from the budget.
     let mut socket = Socket::of(&server.base, None).await;
     socket.say(&json!({ "type": "ping" })).await;
     assert_eq!(socket.hear().await["type"], "pong");

@@ -1,4 +1,4 @@
-//! Subscriptions: what is asked on a socket, and when it is closed.
+//! GraphQL subscriptions over WebSockets: execution, and the reasons to close.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::support::{
 
 struct Subscriptions;
 
-/// One event, and then nothing more.
+/// Returns a stream of one event that never ends.
 fn one<T>(event: T) -> impl Stream<Item = T> {
     stream::iter([event]).chain(stream::pending())
 }
@@ -60,7 +60,7 @@ async fn configured(configure: impl FnOnce(&mut Config)) -> TestApp {
     .await
 }
 
-/// An app, and the token of somebody whose id is 1.
+/// Starts an app and returns the token of a user with the id 1.
 async fn signed_in() -> (TestApp, String) {
     let app = app().await;
     app.register("ada").await;
@@ -68,7 +68,7 @@ async fn signed_in() -> (TestApp, String) {
     (app, token)
 }
 
-/// A socket of that token with a subscription under way.
+/// Opens a WebSocket with this token and an active subscription.
 async fn subscribed(app: &TestApp, token: &str) -> Socket {
     let mut socket = Socket::of(&app.base, Some(token)).await;
     socket.subscribe("1", "subscription { mine }").await;
@@ -76,7 +76,7 @@ async fn subscribed(app: &TestApp, token: &str) -> Socket {
     socket
 }
 
-/// The code that the socket is closed with, and how soon after now.
+/// Waits until the WebSocket is closed and returns the code.
 async fn closed(mut socket: Socket) -> u16 {
     let since = Instant::now();
     let (code, reason) = socket.closed().await;
@@ -276,7 +276,7 @@ async fn a_websocket_carries_20_concurrent_subscriptions() {
         socket.subscribe(&id, "subscription { public }").await;
         socket.event(&id).await;
     }
-    // Sent without waiting for an answer in between.
+    // Sends without waiting for responses.
     for id in 20..2020 {
         let id = id.to_string();
         socket.subscribe(&id, "subscription { public }").await;
@@ -315,7 +315,7 @@ async fn a_websocket_message_has_the_size_limit_of_a_body() {
     let app = app().await;
     for bytes in [65_537, 4_000_000] {
         let mut socket = Socket::of(&app.base, None).await;
-        // It may be closed before it is sent.
+        // The server may close the WebSocket before the message is sent.
         let _ = socket.0.send(Message::text("x".repeat(bytes))).await;
         assert_eq!(closed(socket).await, 1009);
     }
@@ -370,7 +370,7 @@ async fn a_page_of_another_origin_opens_no_websocket() {
         ("sec-fetch-site", "cross-site"),
     ];
     assert_eq!(open(&listed).await, None);
-    // A proxy that names its own host.
+    // A proxy that sends its own host.
     let proxied = [
         ("origin", "https://app.example"),
         ("sec-fetch-site", "same-origin"),
@@ -409,7 +409,7 @@ async fn a_client_that_does_not_read_receives_no_more_events() {
     let app = configured(|config| config.http.read_timeout = 1).await;
     let mut socket = Socket::of(&app.base, None).await;
     socket.subscribe("1", "subscription { endless }").await;
-    // What fits into the buffers of both systems, at the most; then the server gave up.
+    // At most the content of the buffers of both ends; then the server closed the WebSocket.
     let mut heard = 0_usize;
     let since = Instant::now();
     eventually("three seconds", async || {

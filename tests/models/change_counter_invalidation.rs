@@ -23,7 +23,7 @@ const NOT_ACCEPTED: &str = "no request that began after the event is accepted";
 const SERVER: [usize; 2] = [0, 1];
 const WRITER: usize = 2;
 
-/// After what no request may be accepted any more.
+/// An event after which no request may be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     /// The revocation is visible in the database.
@@ -37,20 +37,21 @@ enum Event {
 /// A part of the protocol that can be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// The counter is increased in the transaction. Without it: in a step of its own after COMMIT.
+    /// The counter is increased in the transaction. Without this part, it is increased in a step after
+    /// COMMIT.
     CounterInTransaction,
-    /// No cached identity of an account is trusted while a transaction that changes it commits.
+    /// No cached identity of a user is trusted while a transaction that changes the user commits.
     CommittingMarker,
-    /// The marker is read before the epochs. Without it: after them.
+    /// The marker is read before the epochs. Without this part, it is read after them.
     MarkerReadFirst,
-    /// A transaction of the server that finds a count it does not know invalidates all.
+    /// A transaction of the server that reads an unknown count invalidates all entries.
     CompareInTransaction,
-    /// A request that reads the count `own`, while that is not `known`, reads the token in the database.
-    /// Without it, `own` is treated as known.
+    /// A request that reads the count `own` before it is `known` reads the token in the database.
+    /// Without this part, `own` is treated as known.
     OwnIsUnconfirmed,
-    /// An unknown outcome of COMMIT invalidates the account, and clears `own`.
+    /// An unknown outcome of COMMIT invalidates the user and clears `own`.
     UnknownInvalidates,
-    /// It clears `own`.
+    /// An unknown outcome of COMMIT clears `own`.
     UnknownClearsOwn,
 }
 
@@ -60,7 +61,7 @@ struct Protocol {
     event: Event,
     transactions: Vec<usize>,
     revocations: u8,
-    /// How many requests there are at a time.
+    /// The number of concurrent requests.
     requests: usize,
 }
 
@@ -72,7 +73,7 @@ enum At {
     Changed,
     Counted,
     Prepared,
-    // From here on the lock is released.
+    // The lock is released from this step on.
     Uncounted,
     Committed,
     Known,
@@ -94,7 +95,7 @@ struct Memory {
     cache: Cache,
     known: u8,
     own: Option<u8>,
-    /// How many transactions that change account A are committing.
+    /// The number of transactions that change user A and are committing.
     committing: u8,
 }
 
@@ -107,7 +108,7 @@ enum Progress {
     Differs(u8),
     Marked(u8),
     Checked,
-    /// The first half of the look-up found nothing against the entry: the marker, or the epochs.
+    /// The first half of the look-up accepted the entry: the marker, or the epochs.
     HalfLookedUp,
     Missed(Epoch),
     /// The token was live in the database.
@@ -158,7 +159,7 @@ impl Protocol {
     }
 
     fn transaction(&self, state: &State, i: usize, add: &mut dyn FnMut(&'static str, State)) {
-        // The writer has no memory; what it does there is without effect.
+        // The writer has no memory; its steps there have no effect.
         let memory = if i == WRITER {
             Some(Memory::default())
         } else {
@@ -521,7 +522,7 @@ fn no_request_is_accepted_after_a_revocation_by_one_of_two_transactions_of_the_s
 
 #[test]
 fn no_request_is_accepted_after_a_refusal() {
-    // This follows from the above: whoever refuses has read the revocation.
+    // This follows from the property above: a process that refuses has read the revocation.
     holds(without(&[], Event::MutationError), State::sorted);
 }
 

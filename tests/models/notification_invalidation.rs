@@ -18,13 +18,13 @@ use stateright::{Model, Property};
 
 use super::{Cache, Epoch, Step, finds, holds};
 
-/// How long after a heartbeat was sent the cache is trusted.
+/// The time for which the cache is trusted after a heartbeat was sent.
 const TRUSTED_FOR: u8 = 1;
 
-/// An age that is greater than `TRUSTED_FOR`. How much greater is irrelevant, so that time is not bounded.
+/// An age greater than `TRUSTED_FOR`. The exact value is irrelevant, so the time is not bounded.
 const OLD: u8 = TRUSTED_FOR + 1;
 
-/// How many notifications are under way at most; more heartbeats are sent once these are received.
+/// The most notifications under way. More heartbeats are sent once these are received.
 const QUEUED: usize = 2;
 
 const BOUND: &str = "no request that began later than the bound after a revocation is accepted";
@@ -33,11 +33,11 @@ const DELIVERED: &str = "no request that began after a revocation was delivered 
 /// A part of the protocol that can be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// The cache is trusted only for a while after a heartbeat. Without it, it is trusted always.
+    /// The cache is trusted only for a while after a heartbeat. Without this part, it is always trusted.
     Heartbeat,
     /// All entries become invalid once a new connection listens.
     InvalidateOnReconnect,
-    /// They become invalid after LISTEN, not before.
+    /// Entries become invalid after LISTEN, not before it.
     InvalidateAfterListen,
     /// A heartbeat counts from when it was sent, not from when it was received.
     SendingTime,
@@ -48,7 +48,7 @@ enum Part {
 #[derive(Clone, Debug, Default)]
 struct Protocol {
     without: Option<Part>,
-    /// How many requests there are at a time.
+    /// The number of concurrent requests.
     requests: usize,
 }
 
@@ -62,14 +62,14 @@ enum Notification {
 /// The connection that notifications are received through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Listener {
-    /// It listens, and everything committed since then is delivered or will be.
+    /// The connection listens, and everything committed since then is delivered or will be.
     #[default]
     Listening,
-    /// It failed. What is committed now will not be delivered.
+    /// The connection failed. What is committed now will not be delivered.
     Failed,
     /// A new connection is about to listen, after an invalidation that came too early.
     InvalidatedEarly,
-    /// It listens, and the entries from before are still to be invalidated.
+    /// The connection listens, and the earlier entries are not yet invalidated.
     Listened,
 }
 
@@ -93,9 +93,9 @@ enum Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Request {
     progress: Progress,
-    /// Whether it began later than the bound after the revocation.
+    /// Whether the request began later than the bound after the revocation.
     is_late: bool,
-    /// Whether it began after the revocation was delivered.
+    /// Whether the request began after the revocation was delivered.
     is_after_delivery: bool,
 }
 
@@ -103,13 +103,13 @@ struct Request {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct State {
     is_suspended: bool,
-    /// How long ago the token was revoked, if it was.
+    /// The time since the revocation of the token, if it was revoked.
     revoked: Option<u8>,
     queue: Vec<Notification>,
     listener: Listener,
-    /// How long ago, by the clock of the instance, the time was noted that the next heartbeat carries.
+    /// The time, by the clock of the instance, since the instance noted the time of the next heartbeat.
     sending: Option<u8>,
-    /// How long ago, by the same clock, the last heartbeat was sent that was received.
+    /// The time, by the clock of the instance, since the last received heartbeat was sent.
     heard: Option<u8>,
     cache: Cache,
     requests: [Request; 2],
@@ -145,7 +145,7 @@ impl Protocol {
         !self.has(Part::Heartbeat) || state.heard.is_some_and(|age| age <= TRUSTED_FOR)
     }
 
-    /// What happens whether or not the machine of the caching instance is suspended.
+    /// The steps that happen whether or not the machine of the caching instance is suspended.
     fn surroundings(&self, state: &State, add: &mut dyn FnMut(&'static str, &'static str, State)) {
         let passed = state.with(|next| {
             let later = |age: &mut u8| *age = OLD.min(*age + 1);

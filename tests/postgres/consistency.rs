@@ -1,5 +1,5 @@
-//! What clients see through two instances at once, held against what a single correct server could have
-//! answered.
+//! The responses of two instances under concurrent requests, compared with those of a single correct
+//! server.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -16,20 +16,20 @@ use crate::support::{Answer, HEARD_WITHIN, Instance, PASSWORD, shared_postgres};
 const CLIENTS: usize = 12;
 const ACCOUNTS: usize = 4;
 
-/// What a client asked for, and what came back.
+/// A request and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Did {
-    /// Signed in, whatever token there was; and got this one.
+    /// A sign-in that returned this token.
     SignedIn(String),
-    /// Signed in with `fresh`; and got this one, or nobody knows.
+    /// A sign-in with `fresh` that returned this token; `None` if the result is unknown.
     Replaced(Option<String>),
-    /// Used a token: whether it was let in.
+    /// A request with a token, and whether it was accepted.
     Used(String, bool),
-    /// Revoked a token: whether it was live; or nobody knows.
+    /// A revocation, and whether the token was live; `None` if the result is unknown.
     Revoked(String, Option<bool>),
 }
 
-/// One request, from before it was sent until after it was answered.
+/// One request, with the times before it was sent and after its response.
 #[derive(Clone, Debug)]
 struct Asked {
     account: usize,
@@ -40,7 +40,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Whether the token may have ended because of this.
+    /// Whether this request can have ended the token.
     fn may_end(&self, token: &str) -> bool {
         match &self.did {
             Did::Revoked(revoked, _) => revoked == token,
@@ -50,8 +50,8 @@ impl Asked {
     }
 }
 
-/// What no single correct server could have answered, where another instance may lag behind in whom it
-/// lets in.
+/// Returns the results that no single correct server could have given. An instance can lag behind when
+/// it accepts a token.
 fn violations(history: &[Asked]) -> Vec<String> {
     let mut found = Vec::new();
     for account in 0..ACCOUNTS {
@@ -74,7 +74,7 @@ fn violations(history: &[Asked]) -> Vec<String> {
                     life.revocations += u32::from(*was_live);
                 }
                 Did::SignedIn(new) | Did::Replaced(Some(new)) => {
-                    // Whatever others were given out before this began are no more.
+                    // All tokens issued earlier have ended.
                     for (token, life) in &mut tokens {
                         if token != new && life.given_out.is_some_and(|at| at < one.began) {
                             life.ends.push(one);
@@ -92,7 +92,7 @@ fn violations(history: &[Asked]) -> Vec<String> {
         for one in &history {
             let (token, lag) = match &one.did {
                 Did::Used(token, true) => (token, true),
-                // The database decides.
+                // The database answers these requests.
                 Did::SignedIn(token) | Did::Revoked(token, Some(true)) => (token, false),
                 Did::Used(token, false) => {
                     let life = &tokens[token.as_str()];
@@ -121,18 +121,18 @@ fn violations(history: &[Asked]) -> Vec<String> {
     found
 }
 
-/// What is known of a token.
+/// The history of a token.
 #[derive(Default)]
 struct Life<'a> {
-    /// When it was first known to be given out.
+    /// The first time at which the token was known.
     given_out: Option<Instant>,
-    /// Requests after whose answer it was dead.
+    /// The requests after whose response the token was not live.
     ends: Vec<&'a Asked>,
-    /// How many of them say that it was they who ended it.
+    /// The number of requests that reported that they ended the token.
     revocations: u32,
 }
 
-/// The tokens of each account that are known, the newest last.
+/// The known tokens of each user, newest last.
 type Known = [Mutex<Vec<String>>; ACCOUNTS];
 
 async fn client(
@@ -149,7 +149,7 @@ async fn client(
         let asks = &instances[instance];
         let token = {
             let known = known[account].lock().unwrap();
-            // Mostly one of the newest.
+            // Mostly one of the newest tokens.
             let back = random.random_range(0..4) * random.random_range(0..3);
             known.iter().rev().nth(back).cloned()
         };
@@ -166,7 +166,7 @@ async fn client(
                 let answer = asks.mutate(&token, "revokeToken").await;
                 match answer.at("/data/revokeToken") {
                     Value::Bool(was_live) => Did::Revoked(token, Some(*was_live)),
-                    // Replaced; whoever did it says so.
+                    // Replaced: the request that replaced it records the end.
                     _ if answer.at("/errors/0/extensions/reason") == "TOKEN_INVALID" => continue,
                     _ => Did::Revoked(token, None),
                 }
@@ -247,16 +247,16 @@ fn the_history_checker_detects_violations() {
             0,
             vec![issued(), used(1, 20, true), revoked(30), used(0, 50, false)],
         ),
-        // While it is revoked, both can be.
+        // During the revocation, both results are possible.
         (
             0,
             vec![issued(), revoked(30), used(0, 35, true), used(1, 35, false)],
         ),
-        // The other instance may lag behind, and not for ever.
+        // The other instance can lag behind, but only for a bounded time.
         (0, vec![issued(), revoked(30), used(1, 1200, true)]),
         (1, vec![issued(), revoked(30), used(1, 1300, true)]),
         (1, vec![issued(), revoked(30), used(0, 41, true)]),
-        // Nobody ended it.
+        // No request ended the token.
         (1, vec![issued(), used(1, 20, false)]),
         (1, vec![issued(), used(1, 20, false), revoked(30)]),
         (2, vec![issued(), revoked(30), revoked(50)]),
@@ -268,7 +268,7 @@ fn the_history_checker_detects_violations() {
                 asked(1, 50, 60, Did::SignedIn(token("a"))),
             ],
         ),
-        // Another one took its place, of which nobody knows whether it is kept.
+        // A sign-in of unknown outcome can have replaced the token.
         (
             0,
             vec![

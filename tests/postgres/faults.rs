@@ -12,7 +12,7 @@ use crate::support::{
     end_connections, eventually, finish, shared_postgres, unconfigured_symbolon,
 };
 
-/// Waits until the instance refuses a token that is live, and is not ready.
+/// Waits until the instance refuses a live token and is not ready.
 async fn is_out_of_service(instance: &Instance, token: &str) {
     eventually("the instance is out of service", async || {
         (!instance.is_ready().await && !instance.accepts(token).await).then_some(())
@@ -39,7 +39,7 @@ async fn an_instance_on_a_standby_serves_no_guarded_request() {
     fs::write(server.data().join("standby.signal"), "").unwrap();
     server.start_again();
     is_out_of_service(&instance, &token).await;
-    // One that starts now does not serve, either.
+    // A new instance does not serve, either.
     let late = Instance::start(&url);
     assert!(!late.is_ready().await && !late.accepts(&token).await);
     server.run(&["SELECT pg_promote()".to_owned()]);
@@ -60,7 +60,7 @@ async fn an_instance_recovers_when_new_connections_can_write() {
     let instance = Instance::start(&url);
     instance.register("ada").await;
     let token = instance.sign_in("ada").await;
-    // Its own connections can write.
+    // The connections of this one can write.
     let writes = format!("{url}?options[default_transaction_read_only]=off");
     let admin = sea_orm::Database::connect(writes).await.unwrap();
     let run = async |sql: String| {
@@ -91,7 +91,7 @@ async fn an_instance_whose_role_cannot_write_serves_no_guarded_request() {
     let server = shared_postgres();
     let url = server.create();
     let (_, database) = url.rsplit_once('/').unwrap();
-    // The role of the other tests is a superuser, who may do anything.
+    // The role of the other tests is a superuser with all privileges.
     let role = format!("role_of_{database}");
     let admin = sea_orm::Database::connect(&url).await.unwrap();
     let run = async |sql: String| {
@@ -122,7 +122,7 @@ async fn an_instance_whose_role_cannot_write_serves_no_guarded_request() {
         .await;
     }
     admin.close().await.unwrap();
-    // Read-only by configuration.
+    // The role is read-only by configuration.
     server.run(&[format!(
         "ALTER DATABASE {database} SET default_transaction_read_only = on"
     )]);
@@ -130,7 +130,7 @@ async fn an_instance_whose_role_cannot_write_serves_no_guarded_request() {
     assert!(!late.is_ready().await && !late.accepts(&token).await);
 }
 
-/// As behind a balancer that leads some connections to a standby.
+/// Like a load balancer that leads some connections to a standby.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
 async fn a_new_connection_that_cannot_write_is_not_used() {
@@ -140,7 +140,7 @@ async fn a_new_connection_that_cannot_write_is_not_used() {
     let instance = Instance::impatient(&url);
     instance.register("ada").await;
     let admin = sea_orm::Database::connect(&url).await.unwrap();
-    // The connections of the heartbeat stay as they are.
+    // The connections of the heartbeat are not closed.
     for sql in [
         &format!("ALTER DATABASE {database} SET default_transaction_read_only = on"),
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
@@ -167,7 +167,7 @@ async fn an_instance_uses_one_schema_and_refuses_a_search_path_that_hides_its_ta
     instance.register("ada").await;
     let token = instance.sign_in("ada").await;
     let admin = sea_orm::Database::connect(&url).await.unwrap();
-    // The default search_path begins with the schema of the user's name.
+    // The default search_path begins with the schema named after the role.
     let create = "CREATE SCHEMA symbolon AUTHORIZATION symbolon";
     sea_orm::ConnectionTrait::execute_unprepared(&admin, create)
         .await
@@ -181,7 +181,7 @@ async fn an_instance_uses_one_schema_and_refuses_a_search_path_that_hides_its_ta
     assert_eq!(code, Some(1), "{error}");
     assert!(error.contains("are in the schema public"), "{error}");
     assert!(error.contains("begins with the schema symbolon"), "{error}");
-    // The first one goes on with its schema, also on new connections.
+    // The first instance keeps its schema on new connections.
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
         WHERE datname = current_database() AND application_name = 'symbolon'";
     sea_orm::ConnectionTrait::execute_unprepared(&admin, end)
@@ -193,7 +193,7 @@ async fn an_instance_uses_one_schema_and_refuses_a_search_path_that_hides_its_ta
     .await;
     assert!(instance.accepts(&token).await);
     assert_eq!(instance.sign_in("ada").await, token);
-    // And one whose URL names the schema starts.
+    // An instance whose URL names the schema starts.
     let named = format!("{url}?options=-csearch_path%3Dpublic");
     let third = Instance::start(&named);
     assert!(third.is_ready().await && third.accepts(&token).await);
@@ -227,7 +227,7 @@ async fn silently_dropped_connections_cause_no_refusal() {
     instance.register("ada").await;
     let unknown = "A".repeat(32);
     for round in 0..3 {
-        // Opens connections, which then are idle.
+        // Opens connections, which are idle then.
         join_all((0..8).map(|_| instance.accepts(&unknown))).await;
         tokio::time::sleep(Duration::from_millis(1500)).await;
         proxy.forget_idle(Duration::from_secs(1));
@@ -239,8 +239,8 @@ async fn silently_dropped_connections_cause_no_refusal() {
         for (reason, took) in join_all((0..8).map(|_| ask())).await {
             assert_eq!(reason, "TOKEN_INVALID");
             println!("round {round}: {took:?}");
-            // 200 ms are promised; the machine is busy with other tests. Without the limit of a test it is the
-            // acquire timeout, a second, and then a refusal.
+            // The promise is 200 ms on an idle machine. Without the liveness check, a request waits for
+            // the acquire timeout of a second and is refused.
             assert!(took < Duration::from_millis(900), "{took:?}");
         }
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! What is of PostgreSQL alone: several instances, and a server that goes away.
+//! Several instances on one PostgreSQL database: shared limits, invalidation, outages and clocks.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::support::{
     unconfigured_symbolon,
 };
 
-/// A program on this database, in a folder of its own.
+/// Returns the program with this database, in a folder of its own.
 fn on(url: &str, folder: &TempDir) -> Command {
     let mut command = unconfigured_symbolon(folder.path());
     command
@@ -57,7 +57,7 @@ fn the_database_password_is_neither_printed_nor_logged() {
     for arguments in [&["--help"][..], &["user", "list", "--help"], &["migrate"]] {
         said.push(finish(on(&url, &folder).args(arguments)));
     }
-    // Nobody is there, nobody lets it in, and what it asks for makes no sense.
+    // An unreachable server, an unknown role, and an invalid option.
     let nobody = url.replace("127.0.0.1:", "127.0.0.1:1");
     let nothing = format!("{url}-is-not-there");
     let senseless = format!("{url}?sslmode=perhaps");
@@ -139,7 +139,7 @@ async fn a_running_instance_continues_after_a_newer_version_adds_columns() {
     assert!(running.accepts(access).await);
     let revoked = running.mutate(&bob, "revokeAllTokens").await;
     assert_eq!(revoked.at("/data/revokeAllTokens"), 2);
-    // Who starts now does not know what it might break.
+    // A new instance of the older version refuses to start.
     let folder = tempfile::tempdir().unwrap();
     let (code, _, error) = finish(on(&url, &folder).arg("migrate"));
     assert_eq!(code, Some(1));
@@ -189,11 +189,11 @@ async fn rate_limits_hold_across_instances() {
         }
         u32::from(refused.is_null())
     });
-    // More at once would be more attempts than the account has.
+    // More concurrent requests would exceed the attempts of the user.
     let made = stream::iter(create).buffer_unordered(10);
     let made: Vec<_> = made.collect().await;
     assert_eq!(made.iter().sum::<u32>(), 50);
-    // This address has a bucket of its own: 20 at once.
+    // This address has a bucket of its own with 20 attempts.
     let guess = (0..60).map(async |n| {
         let guess = instances[n % 2].request(Method::POST, "/tokens");
         Answer::of(guess.basic_auth("ada", Some("wrong")))
@@ -269,7 +269,7 @@ async fn concurrent_demotions_through_two_instances_leave_one_admin() {
             })
             .await;
         }
-        // Each the other; or each themselves.
+        // Each admin demotes the other one, or itself.
         let turn = (0..8).map(async |n| {
             let target = if round % 2 == 0 { (n + 1) % 2 } else { n % 2 };
             let id = &admins[target].0;
@@ -304,7 +304,7 @@ async fn a_cancelled_request_leaves_no_open_transaction() {
     config.argon2_memory = 8;
     config.argon2_iterations = 1;
     config.postgres.acquire_timeout = 20_000;
-    // The server would end it after that.
+    // The statement timeout would end the transaction.
     config.postgres.statement_timeout = 600_000;
     let symbolon = Symbolon::open(config).await.unwrap();
     let operator = symbolon.operator();
@@ -356,7 +356,7 @@ async fn a_revocation_takes_effect_in_the_other_instances() {
             (&two, &one)
         };
         let token = here.sign_in("ada").await;
-        // Known in both.
+        // Both instances cache the token.
         for instance in [here, there, here, there] {
             assert!(instance.accepts(&token).await);
         }
@@ -429,7 +429,7 @@ async fn an_instance_without_notifications_does_not_use_its_cache() {
         })
         .await;
         assert!(two.accepts(&token).await);
-        // Connections that will be of no use any more.
+        // These connections stop working.
         let nobody = "A".repeat(32);
         let refused = join_all((0..16).map(|_| two.accepts(&nobody))).await;
         assert!(!refused.contains(&true));
@@ -481,11 +481,11 @@ async fn a_revocation_during_a_lost_connection_takes_effect_after_the_reconnect(
         let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
             WHERE datname = current_database() AND query LIKE 'LISTEN%' AND application_name = 'symbolon'";
         assert_eq!(number(&database, end).await, 2);
-        // It is remembered, and then told to nobody that it ended.
+        // The token is cached, and its end is not announced.
         assert!(two.accepts(&token).await);
         let revoked = one.mutate(&token, "revokeToken").await;
         assert_eq!(revoked.at("/data/revokeToken"), true);
-        // Until both listen again, and rely on what they hear.
+        // Waits until both instances listen and use their caches.
         eventually("they listen", async || {
             let again = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                 AND query LIKE 'LISTEN%' AND application_name = 'symbolon'";
@@ -548,10 +548,10 @@ async fn a_first_token_sends_no_notification_and_its_revocation_sends_one() {
     let token = one.sign_in("ada").await;
     one.register("bob").await;
     one.sign_in("bob").await;
-    // Nothing came before it.
+    // The first notification is that of the revocation.
     one.mutate(&token, "revokeToken").await;
     assert_eq!(told().await, id.to_string());
-    // Nobody has a token of hers any more.
+    // No identity of `ada` is cached.
     let token = one.sign_in("ada").await;
     let change = r#"updateUser(input: { username: "Ada" }) { user { id } }"#;
     one.mutate(&token, change).await;
@@ -568,7 +568,7 @@ async fn requests_fail_during_a_database_outage_and_recover_after_it() {
     for signal in ["INT", "KILL", "QUIT"] {
         assert!(one.accepts(&token).await && one.is_ready().await);
         server.end(signal);
-        // What is known by heart may still be let in for a second.
+        // Cached identities are accepted for a second.
         let away = Instant::now();
         while away.elapsed() < HEARD_WITHIN {
             one.me(&token).await;
@@ -639,7 +639,7 @@ async fn the_tls_certificate_of_the_server_is_verified() {
             format!("{url}?sslmode=verify-full&sslrootcert={other}"),
             false,
         ),
-        // Nobody on the list of the well-known vouches for it.
+        // No well-known authority has signed the certificate.
         (format!("{url}?sslmode=verify-full"), false),
         (
             format!("{named}?sslmode=verify-full&sslrootcert={ca}"),
@@ -680,7 +680,7 @@ async fn instants_come_from_the_clock_of_the_database() {
         })
     };
     let instances = [by("+3h"), Instance::start(&url), by("-3h")];
-    // Its clock is wrong indeed.
+    // The clock of this instance is wrong.
     let answer = instances[0]
         .request(Method::GET, "/healthz")
         .send()
@@ -735,7 +735,7 @@ async fn a_long_row_lock_is_answered_with_503_and_does_not_block_others() {
     });
     assert_eq!(others.at("/data/revokeToken"), true);
     assert_eq!(revoked.error(), ("SERVICE_UNAVAILABLE", ""));
-    // Before the timeout of a statement.
+    // Before the statement timeout of 10 s.
     let waited = asked.elapsed();
     assert!(waited < Duration::from_secs(10), "{waited:?}");
     holding.rollback().await.unwrap();

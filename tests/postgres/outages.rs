@@ -1,5 +1,5 @@
-//! The server is killed in every way there is while clients are at work: what was acknowledged is there
-//! afterwards, and service goes on without a restart.
+//! Losses of the PostgreSQL server under load: acknowledged changes survive, and service resumes without
+//! a restart.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,20 +10,20 @@ use futures_util::future::join_all;
 
 const CLIENTS: usize = 4;
 
-/// After the return of the server, until service goes on.
+/// The longest time from the return of the server until service resumes.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
 
-/// How often each way is tried: `scripts/outages` does it hundreds of times.
+/// The number of tries of each kind of loss. `scripts/outages` sets it.
 fn rounds() -> u32 {
     let rounds = std::env::var("SYMBOLON_TEST_OUTAGES");
     rounds.map_or(3, |rounds| rounds.parse().unwrap())
 }
 
-/// What answers promised: the token of each name, and whether it is alive; nothing where the last request
+/// The acknowledged state of each user: the token and whether it is live, or `None` if the last request
 /// was not answered.
 type Promises = HashMap<String, Option<(String, bool)>>;
 
-/// Registers, signs in and revokes for as long as it may.
+/// Registers, signs in and revokes until `stop` is set.
 async fn client(number: u32, instance: &Instance, stop: &AtomicBool) -> Promises {
     let mut promises = Promises::new();
     for turn in 0.. {
@@ -57,7 +57,7 @@ async fn client(number: u32, instance: &Instance, stop: &AtomicBool) -> Promises
     promises
 }
 
-/// Whoever is not served is told to come back, and nothing else.
+/// Checks that a refusal is a 503 and nothing else.
 fn refused(answer: &Answer) {
     let code = answer.at("/errors/0/extensions/code");
     let is_unavailable = code == "SERVICE_UNAVAILABLE" || answer.status == 503;
@@ -87,7 +87,7 @@ async fn a_ready_instance_uses_no_lost_connection() {
     let url = server.create();
     let instance = Instance::start(&url);
     instance.register("ada").await;
-    // Those that write and those that read were in use a moment ago, so nobody looks whether they live.
+    // The connections were used a moment ago, so the pools do not check whether they are alive.
     instance.sign_in("ada").await;
     end_connections(&url).await;
     eventually("it is ready", async || {

@@ -1,4 +1,5 @@
-//! Commands that root runs on an SQLite database of another user: they refuse, and print the command to run instead.
+//! Commands that root runs on the SQLite database of another user: they refuse, and print the command to
+//! run instead.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -8,8 +9,7 @@ use std::process::Command;
 use crate::cli_database_selection::{files, operating, refusal};
 use crate::support::{PASSWORD, finish_with};
 
-/// A folder of another user. It has a copy of the program, as the user may have no access to the one that
-/// was built.
+/// A folder of another user, with a copy of the program: the user may have no access to the built one.
 struct Foreign {
     folder: tempfile::TempDir,
     owner: u32,
@@ -30,7 +30,7 @@ impl Foreign {
         Self { folder, owner }
     }
 
-    /// The program, as root calls it.
+    /// Returns the program as root calls it.
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(self.folder.path().join("symbolon"));
         command
@@ -41,7 +41,7 @@ impl Foreign {
         command
     }
 
-    /// The commands that the program prints for root when it refuses. It creates nothing.
+    /// Returns the commands that the program prints when it refuses. Checks that it creates no file.
     fn advice(&self, command: &mut Command) -> Vec<String> {
         let before = files(self.folder.path());
         let (code, output, error) = finish_with(command, PASSWORD);
@@ -55,7 +55,7 @@ impl Foreign {
         lines.map(|line| line.trim_start().to_owned()).collect()
     }
 
-    /// Runs a printed command as it stands; what it prints on standard error.
+    /// Runs a printed command and returns its standard error.
     fn run(&self, advice: &str, environment: &[(&str, &str)]) -> String {
         let mut shell = Command::new("sh");
         shell
@@ -95,7 +95,7 @@ fn root_gets_the_command_that_runs_as_the_owner_of_the_database() {
         serve[0],
         format!("runuser --user nobody -- {program} serve")
     );
-    // Nothing is there that could be used.
+    // No database exists yet.
     let error = refusal(&mut foreign.command("user list"));
     assert!(error.contains("does not exist"), "{error}");
     let mut lines = operating();
@@ -132,7 +132,7 @@ fn the_printed_command_quotes_arguments_and_sets_the_database_url() {
     let named = format!("symbolon: database {}\n", file.display());
     let mut migrate = foreign.command("migrate --database-url");
     let advice = foreign.advice(migrate.arg(url));
-    // systemd replaces variables in arguments, too.
+    // systemd expands variables in arguments.
     assert!(advice[1].contains("s $$HOME.db'"), "{advice:?}");
     assert_eq!(foreign.run(&advice[0], &[]), named);
     assert!(file.exists());
@@ -142,7 +142,7 @@ fn the_printed_command_quotes_arguments_and_sets_the_database_url() {
     let set = "'--setenv=DATABASE_URL=sqlite:///";
     assert!(advice[1].contains(set), "{advice:?}");
     assert_eq!(foreign.run(&advice[0], &environment), named);
-    // The other URL has a password in it.
+    // The URL in the environment contains a password.
     let mut list = foreign.command("user list --database-url");
     list.arg(url).env("DATABASE_URL", "postgres://u:hidden@h/d");
     let advice = foreign.advice(&mut list);
@@ -161,7 +161,7 @@ fn an_owner_without_a_name_is_printed_as_a_number() {
     assert!(error.starts_with("symbolon: database "), "{error}");
 }
 
-/// A folder as systemd makes it for a unit with `DynamicUser=` and `StateDirectory=`.
+/// A folder as systemd creates it for a unit with `DynamicUser=` and `StateDirectory=`.
 struct StateDirectory(String);
 
 impl StateDirectory {

@@ -1,5 +1,5 @@
-//! SQLite on a disk that is full or fails: what is acknowledged is stored, what is refused takes no effect,
-//! and writes succeed without a restart once the disk works again.
+//! SQLite on a full or failing disk: acknowledged writes are stored, refused writes have no effect, and
+//! writes succeed without a restart once the disk works again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,16 +15,16 @@ use crate::support::{
     finish_with, is_exhaustive, unconfigured_symbolon, unthrottled,
 };
 
-/// The longest time from the repair of the disk until writes succeed.
+/// The longest time from the repair of the disk until a write succeeds.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Logged once when writes begin to fail.
+/// The message that is logged once when writes begin to fail.
 const BEGIN: &str = "the database cannot be written";
 
-/// Logged once when they succeed again.
+/// The message that is logged once when writes succeed again.
 const END: &str = "the database can be written again";
 
-/// Causes of a failed write. A log has one of them once for each outage.
+/// The causes of a failed write. The log names one of them for each outage.
 const CAUSES: &[&str] = &[
     "database or disk is full",
     "disk I/O error",
@@ -48,8 +48,8 @@ enum Credentials {
 
 #[derive(Clone, Copy, Debug)]
 enum Door {
-    /// A document, in which `NAME`, `ID` and `ACCESS` are the subject's name and number and the number of
-    /// its access token, and `NEW` is a name that no account has.
+    /// A document. `NAME`, `ID` and `ACCESS` are the name and id of the user and the id of its access
+    /// token; `NEW` is an unused name.
     Graphql(&'static str),
     /// `POST /tokens`.
     Post,
@@ -59,7 +59,7 @@ enum Door {
 
 /// A request that writes to the database.
 struct Write {
-    /// Of the mutation, or the endpoint.
+    /// The name of the mutation or endpoint.
     name: &'static str,
     credentials: Credentials,
     door: Door,
@@ -80,7 +80,7 @@ const fn graphql(
     }
 }
 
-/// Every mutation of the schema, and the endpoints beside it.
+/// Every mutation of the schema, and the REST endpoints.
 const WRITES: &[Write] = &[
     graphql(
         "createUser",
@@ -204,7 +204,7 @@ const WRITES: &[Write] = &[
     },
 ];
 
-/// Its subject is disabled beforehand.
+/// This mutation requires a disabled user.
 const ENABLE: &str = "enableUser";
 
 fn ends_all(_: &State, after: &State) -> bool {
@@ -225,16 +225,16 @@ fn named(name: &str) -> &'static Write {
     WRITES.iter().find(|write| write.name == name).unwrap()
 }
 
-/// The outcome of a write, according to the answer.
+/// The outcome of a write according to the response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Acknowledged,
     MutationError,
-    /// The answer says that it may or may not have taken effect.
+    /// The response says that the write may or may not have taken effect.
     Unknown,
 }
 
-/// An answer without what differs from one request to the next.
+/// Returns a response without the parts that differ between requests.
 fn unexpected(answer: &Answer) -> String {
     let code = answer.at("/errors/0/extensions/code");
     match code.as_str().or(answer.at("/code").as_str()) {
@@ -279,7 +279,7 @@ fn outcome(write: &Write, answer: &Answer) -> Result<Outcome, String> {
     }
 }
 
-/// An account that a write is tried on.
+/// A user that a write changes.
 #[derive(Clone, Debug)]
 struct Subject {
     name: String,
@@ -291,7 +291,7 @@ struct Subject {
 /// The outcome of a write according to its answer, and the state before it.
 struct Promise {
     write: &'static Write,
-    /// The account that the write changes.
+    /// The user that the write changes.
     name: String,
     before: State,
     outcome: Outcome,
@@ -313,7 +313,7 @@ impl Promise {
     }
 }
 
-/// How the disk fails.
+/// The kind of a disk fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     Full,
@@ -323,16 +323,16 @@ enum Fault {
     },
 }
 
-/// How the fault ends.
+/// The end of a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ends {
     /// The disk works again.
     Repaired,
-    /// The server is killed meanwhile, and started on a disk that works.
+    /// The server is killed during the fault and started on a working disk.
     Killed,
 }
 
-/// A server, and the outcomes of all writes that it answered.
+/// A server, and the outcomes of all answered writes.
 struct Site {
     server: Server,
     folder: TempDir,
@@ -374,7 +374,7 @@ impl Site {
         file_on(self.disk.as_ref(), &self.folder)
     }
 
-    /// Runs the command line beside the server: exit code, standard output, standard error.
+    /// Runs a command beside the server. Returns the exit code, standard output and standard error.
     fn command(&self, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
         let mut command = unconfigured_symbolon(self.folder.path());
         command
@@ -393,7 +393,7 @@ impl Site {
         self.server = serve(&self.folder, &self.file());
     }
 
-    /// A new account, with a session token and an access token.
+    /// Creates a user with a session token and an access token.
     async fn subject(&mut self) -> Subject {
         self.subjects += 1;
         let name = format!("subject{}", self.subjects);
@@ -419,7 +419,7 @@ impl Site {
         }
     }
 
-    /// The same, for this write.
+    /// Creates a user for this write.
     async fn subject_of(&mut self, write: &Write) -> Subject {
         let subject = self.subject().await;
         if write.name == ENABLE {
@@ -467,7 +467,7 @@ impl Site {
         outcome(write, &answer)
     }
 
-    /// Whether the server lets this session in.
+    /// Returns whether the server accepts this session.
     async fn lets_in(&self, session: &str) -> Result<bool, String> {
         let body = json!({ "query": "{ me { username } }" });
         let request = self.server.request(Method::POST, "/graphql").json(&body);
@@ -483,7 +483,7 @@ impl Site {
         }
     }
 
-    /// Whether the server and the database differ on whether a session is live.
+    /// Returns the difference between server and database on whether a session is live.
     async fn disagreement(&self, subject: &Subject) -> Option<String> {
         let said = self.lets_in(&subject.session).await;
         let is_live = State::of(&self.file(), &subject.name)
@@ -497,7 +497,7 @@ impl Site {
         }
     }
 
-    /// Compares the database with the promises from this one on.
+    /// Compares the database with the promises from this index on.
     async fn broken_promises(&self, first: usize) -> Vec<String> {
         let promises = &self.promises[first..];
         let names: Vec<_> = promises
@@ -558,7 +558,8 @@ impl Site {
         let (mut refused, mut unknown, mut acknowledged, mut others) = (0, 0, 0, 0);
         let (mut subject_is_settled, mut last) = (false, None);
         for attempt in 0..count {
-            // A write that may have taken effect is not repeated; registrations replace it.
+            // A write that can have taken effect is not repeated, except a registration, which uses a
+            // new name.
             let write = if subject_is_settled {
                 named("createUser")
             } else {
@@ -591,7 +592,7 @@ impl Site {
                 Err(error) => {
                     others += 1;
                     violations.push(format!("{} {error}", write.name));
-                    // This answer does not say that the write may have taken effect.
+                    // This response does not say that the write can have taken effect.
                     if is_new {
                         self.promise(write, &new, before, Outcome::MutationError);
                     } else {
@@ -719,7 +720,7 @@ impl Site {
             .collect()
     }
 
-    /// The log from this offset on, once it contains `text` or after 1.5 s.
+    /// Returns the log from this offset on, once it contains `text` or after 1.5 s.
     async fn log_from(&self, start: usize, text: &str) -> String {
         let deadline = Instant::now() + Duration::from_millis(1500);
         loop {
@@ -727,7 +728,7 @@ impl Site {
             let log = log.get(start..).unwrap_or_default();
             let is_there = log.contains(text);
             if is_there {
-                // A second line would follow soon.
+                // A wrong second line would be logged within this time.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 let log = self.server.log();
                 return log.get(start..).unwrap_or_default().to_owned();
@@ -739,8 +740,8 @@ impl Site {
         }
     }
 
-    /// Uses the command line, kills the server and stops it, and compares the database with everything
-    /// that was ever acknowledged.
+    /// Runs commands, kills the server, stops it, and compares the database with every acknowledged
+    /// write.
     async fn close(mut self) -> Vec<String> {
         let mut violations = Vec::new();
         let (code, listed, error) = self.command(&["user", "list"], "");
@@ -931,7 +932,7 @@ async fn commands_on_a_full_disk_fail_without_changes() {
 
 const CALLS: &[&str] = &["pwrite64", "write", "ftruncate", "fsync", "fdatasync"];
 
-/// The cells that a test run tries. `scripts/faults` tries all of them.
+/// The cells of a test run. `scripts/faults` tries all cells.
 const CELLS: &[(&str, &str, &str, usize, Ends)] = &[
     ("pwrite64", "ENOSPC", "createUser", 1, Ends::Repaired),
     ("pwrite64", "ENOSPC", "createUser", 2, Ends::Repaired),
@@ -981,7 +982,7 @@ async fn failing_system_calls_lose_no_acknowledged_write() {
     none_of(&violations);
 }
 
-/// Another process holds the write lock for longer than the server waits for it.
+/// Another process holds the write lock for longer than the lock timeout of the server.
 #[tokio::test]
 #[ignore = "waits for the timeout of a lock; scripts/test runs it"]
 async fn a_long_lock_on_the_database_file_loses_no_acknowledged_write() {
@@ -1049,7 +1050,7 @@ async fn a_deleted_or_replaced_database_file_is_not_written() {
         for _ in 0..3 {
             let refused = server.registration("bob").send().await;
             assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
-            // Another process may revoke the token in the other file.
+            // Another process can revoke the token in the other file.
             let me = server.graphql("{ me { username } }");
             let refused = me.bearer(&token).send().await;
             assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
@@ -1065,7 +1066,7 @@ async fn a_deleted_or_replaced_database_file_is_not_written() {
         let log = server.log_once(|log| log.contains(BEGIN));
         assert_eq!(log.matches(BEGIN).count(), 1, "{log}");
         assert!(log.contains("was deleted or replaced"), "{log}");
-        // It is the same file again.
+        // The original file is back.
         std::fs::rename(&moved, &file).unwrap();
         let done = server.registration("bob").send().await;
         assert!(done.at("/data/createUser/user/id").is_string(), "{done:?}");

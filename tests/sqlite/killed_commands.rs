@@ -1,5 +1,5 @@
-//! Commands beside a running server on SQLite that are killed at a system call, or of which one fails: the
-//! next request to the server is answered according to what the database holds.
+//! Commands on the SQLite database of a running server that are killed at a system call, or of which a
+//! system call fails. The next response of the server matches the database.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -19,10 +19,10 @@ use crate::support::{
 const CALLS: &str =
     "openat,pread64,pwrite64,write,ftruncate,fsync,fdatasync,fcntl,flock,mmap,unlink,close";
 
-/// How many points of a command a test run tries, besides the writes to files of Symbolon's own.
+/// The number of points of a command that a test run tries, besides the writes to Symbolon's own files.
 const POINTS: usize = 14;
 
-/// A server on a database in a folder, and its user ada.
+/// A server on a database in a folder, with the user `ada`.
 struct Site {
     server: Server,
     folder: TempDir,
@@ -44,7 +44,7 @@ impl Site {
             .join("symbolon.db")
     }
 
-    /// The files beside the database that are Symbolon's and not SQLite's.
+    /// Returns the files beside the database that belong to Symbolon and not to SQLite.
     fn own_files(&self) -> Vec<PathBuf> {
         let of_sqlite = |path: &PathBuf| {
             let name = path.file_name().unwrap().to_str().unwrap();
@@ -54,8 +54,8 @@ impl Site {
         files.filter(|path| !of_sqlite(path)).collect()
     }
 
-    /// Runs a command on the database at this path, under another one such as strace if `under` is not
-    /// empty: the exit code, and what it printed on both outputs.
+    /// Runs a command on the database at this path, through another program such as strace if `under` is
+    /// not empty. Returns the exit code and the output.
     fn command_at(&self, path: &Path, under: &[String], line: &str) -> (Option<i32>, String) {
         let own = unconfigured_symbolon(self.folder.path());
         let mut command = match under {
@@ -85,7 +85,7 @@ impl Site {
         assert_eq!(code, Some(0), "{line}: {printed}");
     }
 
-    /// A session token of ada, which is in the server's cache.
+    /// Returns a session token of `ada` that the server has cached.
     async fn session(&self) -> String {
         if State::of(&self.database(), "ada")
             .await
@@ -118,7 +118,8 @@ impl Site {
         }
     }
 
-    /// Whether the server accepts a token in the next request, and whether it is live in the database.
+    /// Returns whether the server accepts a token in the next request, and whether it is live in the
+    /// database.
     async fn compare(&self, token: &str) -> (Result<bool, String>, bool) {
         let said = self.lets_in(token).await;
         let is_live = State::of(&self.database(), "ada").await.honours(token);
@@ -126,7 +127,7 @@ impl Site {
     }
 }
 
-/// The `number`-th such call on a file by one thread, of the thread that reaches it first.
+/// The `number`-th call of a kind on a file by one thread, in the thread that reaches it first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Point {
     file: PathBuf,
@@ -135,7 +136,7 @@ struct Point {
 }
 
 impl Point {
-    /// The command that runs a program and harms it at this call.
+    /// Returns the command that runs a program and injects a fault at this call.
     fn harming(&self, harm: &str) -> Vec<String> {
         let Self { file, call, number } = self;
         let trace = format!("trace={call}");
@@ -151,7 +152,7 @@ impl Point {
     }
 }
 
-/// The points of an unharmed run, in their order.
+/// Returns the points of a run without faults, in order.
 fn points(site: &Site, line: &str) -> Vec<Point> {
     let files = database_files(&site.database());
     let trace = site.folder.path().join("trace");
@@ -172,7 +173,7 @@ fn points(site: &Site, line: &str) -> Vec<Point> {
         let Some((call, arguments)) = entry.trim_start().split_once('(') else {
             continue;
         };
-        // The end of an interrupted call, a signal or an exit is no call.
+        // The end of an interrupted call, a signal and an exit are not calls.
         if !CALLS.split(',').any(|known| known == call) {
             continue;
         }
@@ -196,8 +197,8 @@ fn points(site: &Site, line: &str) -> Vec<Point> {
     points
 }
 
-/// All of the points in an exhaustive run. Otherwise some that are spread evenly over the whole run and
-/// over its part from the commit on, and the writes to files of Symbolon's own.
+/// Returns all points in an exhaustive run. Otherwise returns points that are spread over the whole run
+/// and over its part from the commit on, and the writes to Symbolon's own files.
 fn chosen(points: Vec<Point>, own: &[PathBuf]) -> Vec<Point> {
     if is_exhaustive() {
         return points;
@@ -223,7 +224,7 @@ fn chosen(points: Vec<Point>, own: &[PathBuf]) -> Vec<Point> {
 
 const KILLED: &str = "signal=KILL";
 
-/// Runs a command again and again, each time with another call that is harmed.
+/// Runs a command once for each point and injects a fault there.
 async fn is_harmed_everywhere(line: &str, harm: &str) {
     let site = Site::start().await;
     site.session().await;
@@ -268,7 +269,7 @@ async fn is_harmed_everywhere(line: &str, harm: &str) {
         violations.len(),
         violations.join("\n")
     );
-    // The number of some calls differs from run to run.
+    // The number of some calls differs between runs.
     let enough = harm != KILLED || harmed * 4 >= chosen.len() * 3;
     assert!(enough, "killed at {harmed} of {} points", chosen.len());
 }
@@ -346,12 +347,12 @@ async fn a_revocation_takes_effect_at_once_in_a_server_that_opened_a_link() {
     );
     let site = Site { server, folder };
     let token = site.session().await;
-    // Beside the other name there is another key, which this command does not use.
+    // The other path has another key file, which this command does not use.
     site.succeeds("token revoke ada");
     assert_eq!(site.compare(&token).await, (Ok(false), false));
 }
 
-/// What happens to a file.
+/// A change of a file.
 type Harm = fn(&Path);
 
 #[tokio::test]
@@ -392,12 +393,12 @@ async fn a_server_survives_damage_to_its_own_files() {
             violations.push(format!("{name}: {said:?}"));
             continue;
         }
-        // Shorter than a server keeps an idle connection.
+        // Shorter than the time for which the server keeps an idle connection.
         let limit = ["timeout", "5"].map(str::to_owned);
         let (code, printed) = site.command(&limit, "token revoke ada");
         let (said, is_live) = site.compare(&token).await;
         let has_ended = code.is_some_and(|code| code < 100);
-        // A command may fail there. The server follows the database in any case.
+        // The command can fail. The server follows the database in any case.
         if said != Ok(is_live) || is_live && code == Some(0) || !has_ended {
             violations.push(format!(
                 "{name}: the command {code:?} {printed:?}, the database {is_live}, the server {said:?}"

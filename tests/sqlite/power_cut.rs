@@ -1,5 +1,5 @@
-//! What was acknowledged survives a power cut: of what the server had written, but not yet synced, at
-//! the moment of an acknowledgement, any part may be lost.
+//! Durability across a power cut: the changes that were not synced at the moment of an acknowledgement
+//! can be lost in part.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,15 +13,15 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{Answer, Process, eventually};
 
-/// A file as the disk and as the kernel has it.
+/// A file on the disk and in the kernel.
 #[derive(Clone, Default)]
 struct File {
     synced: Vec<u8>,
-    /// Writes since, as offset and bytes, or a new length.
+    /// The writes since the last sync: offset and bytes, or a new length.
     pending: Vec<Change>,
-    /// Whether its name would be found again.
+    /// Whether the name of the file survives a power cut.
     linked: bool,
-    /// Whether its name is gone once the folder is synced.
+    /// Whether the name is removed by the next sync of the folder.
     unlinked: bool,
 }
 
@@ -32,7 +32,7 @@ enum Change {
 }
 
 impl File {
-    /// What a power cut leaves if it spares only the pending changes that `spares` picks.
+    /// Returns the content after a power cut that keeps only the pending changes that `spares` selects.
     fn after_cut(&self, spares: impl Fn(usize) -> bool) -> Vec<u8> {
         let mut bytes = self.synced.clone();
         for (number, change) in self.pending.iter().enumerate() {
@@ -52,7 +52,7 @@ impl File {
     }
 }
 
-/// `\x73\x79` as bytes.
+/// Decodes `\x73\x79` to bytes.
 fn unhex(text: &str) -> Vec<u8> {
     text.split("\\x")
         .skip(1)
@@ -65,17 +65,17 @@ fn hex(text: &str) -> String {
         .fold(String::new(), |hex, byte| format!("{hex}\\x{byte:02x}"))
 }
 
-/// What stands between `open` and `close`.
+/// Returns the text between `open` and `close`.
 fn between<'a>(line: &'a str, open: &str, close: &str) -> Option<&'a str> {
     let rest = &line[line.find(open)? + open.len()..];
     Some(&rest[..rest.find(close)?])
 }
 
-/// Replays what strace saw; calls `acknowledged` with the files at each answer that the server sent.
+/// Replays the trace of strace. Calls `acknowledged` with the files at each response of the server.
 fn replay(trace: &str, folder: &str, mut acknowledged: impl FnMut(usize, &HashMap<String, File>)) {
     let answer = hex("HTTP/1.1 ");
     let mut files: HashMap<String, File> = HashMap::new();
-    // A sync counts from its end; it may have been interrupted in the trace by another thread.
+    // A sync takes effect at its end. Another thread can interrupt its line in the trace.
     let mut syncing: HashMap<&str, String> = HashMap::new();
     let mut answers = 0;
     for line in trace.lines() {
@@ -140,7 +140,7 @@ fn sync(files: &mut HashMap<String, File>, folder: &str, path: &str) {
     }
 }
 
-/// What an answer promised: the digest of a token, and whether it is alive.
+/// An acknowledged state: the digest of a token, and whether the token is live.
 type Promise = (String, Option<(Vec<u8>, bool)>);
 
 async fn check(folder: &Path, promises: &[Promise]) {
@@ -187,7 +187,7 @@ async fn acknowledged_changes_survive_a_power_cut() {
     })
     .await;
 
-    // One request after the other, so that the n-th answer acknowledges the n-th promise.
+    // The requests are sequential, so that the n-th response acknowledges the n-th promise.
     let client = reqwest::Client::new();
     let tokens = format!("{base}/tokens");
     let mut promises: Vec<Promise> = Vec::new();
@@ -221,14 +221,14 @@ async fn acknowledged_changes_survive_a_power_cut() {
         assert_eq!(Answer::of(request).await.status, 204);
         promises.push((name, Some((digest, false))));
     }
-    // strace writes its last lines when what it traces ends.
+    // strace writes its last lines when the traced process ends.
     process.signal_children("TERM");
     process.wait(Duration::from_secs(30));
 
     let mut cuts = Vec::new();
     let trace = fs::read_to_string(&trace).unwrap();
     replay(&trace, folder.to_str().unwrap(), |answers, files| {
-        // Each of the first, when the files are new, and then now and then.
+        // Each of the first acknowledgements, while the files are new, and then every 17th.
         if answers > 20 && answers % 17 != 0 && answers != promises.len() {
             return;
         }
@@ -243,14 +243,14 @@ async fn acknowledged_changes_survive_a_power_cut() {
                 });
                 fs::write(cut.join(name), left).unwrap();
             }
-            // Shared memory is of the processes that are gone.
+            // The shared memory belongs to ended processes.
             let _ = fs::remove_file(cut.join("symbolon.db-shm"));
             cuts.push((cut, answers));
         }
     });
     assert!(cuts.len() > 100 && cuts.iter().any(|(_, answers)| *answers == promises.len()));
     for (cut, answers) in cuts {
-        // The later promise about a user replaces the earlier one.
+        // A later promise about a user replaces the earlier one.
         let latest: HashMap<_, _> = promises[..answers].iter().cloned().collect();
         check(&cut, &latest.into_iter().collect::<Vec<_>>()).await;
     }

@@ -1,4 +1,4 @@
-//! The operator's commands.
+//! Commands of the operator, run in a folder of their own.
 
 use std::process::Command;
 
@@ -12,13 +12,13 @@ use super::{
     symbolon,
 };
 
-/// A folder with a database, and somebody who types there.
+/// A folder with a database in which commands run.
 pub struct Shell {
     pub folder: TempDir,
 }
 
 impl Shell {
-    /// With a database that has no accounts.
+    /// Creates an empty database.
     pub fn new() -> Self {
         let shell = Self::without_database();
         let (code, _, error) = finish(&mut shell.command("migrate"));
@@ -26,13 +26,13 @@ impl Shell {
         shell
     }
 
-    /// In an empty folder.
+    /// Creates an empty folder.
     pub fn without_database() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { folder }
     }
 
-    /// With these accounts, whose password is [`PASSWORD`]. The first one is an admin.
+    /// Creates a database with these users and the password [`PASSWORD`]. The first user is an admin.
     pub fn with(accounts: &[&str]) -> Self {
         let shell = Self::new();
         for (number, account) in accounts.iter().enumerate() {
@@ -48,7 +48,7 @@ impl Shell {
         command
     }
 
-    /// The database, as commands name it.
+    /// Returns the database as commands print it.
     pub fn database(&self) -> String {
         if on_postgres() {
             let url = database_url(self.folder.path(), "symbolon.db");
@@ -58,8 +58,8 @@ impl Shell {
         folder.join("symbolon.db").display().to_string()
     }
 
-    /// What a command prints that succeeds, and has nothing to say on standard error but which database
-    /// it uses.
+    /// Returns the output of a successful command that prints only the line of the database on standard
+    /// error.
     pub fn prints(&self, line: &str) -> String {
         self.prints_given(line, "")
     }
@@ -71,7 +71,7 @@ impl Shell {
         output
     }
 
-    /// The same with `--json`.
+    /// Returns the output of a command with `--json`.
     pub fn json(&self, line: &str) -> Vec<Value> {
         let output = self.prints(&format!("{line} --json"));
         let lines = output.lines();
@@ -80,7 +80,7 @@ impl Shell {
             .collect()
     }
 
-    /// Why a command refuses, in one line after the one that names the database.
+    /// Returns the refusal of a command: one line after the line that names the database.
     pub fn refusal(&self, line: &str, input: &str) -> String {
         let (code, output, error) = finish_with(&mut self.command(line), input);
         assert_eq!((code, output.as_str()), (Some(1), ""), "{line}: {error}");
@@ -97,7 +97,7 @@ impl Shell {
     }
 }
 
-/// What a command says on standard error after the line that names the database.
+/// Returns standard error without the line that names the database.
 pub fn after_the_database(error: &str) -> &str {
     let (line, rest) = error.split_once('\n').unwrap();
     assert!(line.starts_with("symbolon: database "), "{error}");

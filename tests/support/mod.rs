@@ -1,4 +1,4 @@
-//! What all tests stand on.
+//! Helpers of the tests: servers, clients, databases and faults.
 
 mod cli;
 mod client;
@@ -29,13 +29,13 @@ pub use tcp_proxy::Proxy;
 pub use test_app::{DATABASE_FILE, TestApp, start_of_time};
 pub use websocket::Socket;
 
-/// How long it takes at most until an instance has heard what another one changed.
+/// The longest time until an instance applies a change of another instance.
 pub const HEARD_WITHIN: std::time::Duration = std::time::Duration::from_millis(1250);
 
-/// The password of every account that a test does not give another one.
+/// The password of every user, unless a test sets another one.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// Repeats `attempt` until it succeeds; fails the test after 30 s.
+/// Repeats `attempt` until it returns a value. Fails the test after 30 s.
 pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
@@ -47,8 +47,8 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
     }
 }
 
-/// Asks until the answer is as expected of a process that another one on the same database did
-/// something to: on SQLite at once, on PostgreSQL within the time that it may take to hear of it.
+/// Repeats a request to a process after a change by another process, until the answer is as expected:
+/// immediately on SQLite, within [`HEARD_WITHIN`] on PostgreSQL.
 pub async fn once_heard(
     mut ask: impl AsyncFnMut() -> Answer,
     is_expected: impl Fn(&Answer) -> bool,

@@ -1,4 +1,4 @@
-//! Suites that run in Node.js, each in a folder below `tests/web` with its own lockfile.
+//! Test suites that run in Node.js, each in a folder below `tests/web` with its own lockfile.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use super::finish;
 
-/// One install at a time: several tests share a folder.
+/// Serializes installs: several tests share a folder.
 static INSTALLING: Mutex<()> = Mutex::new(());
 
-/// Node.js, in `folder` with what its lockfile names.
+/// Returns the command `node` in `folder`, after the packages of its lockfile are installed.
 pub fn node_in(folder: &str) -> Command {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    // npm writes this file last of all: an install that was cut off is done again.
+    // npm writes this file last, so an interrupted install is repeated.
     if !folder.join("node_modules/.package-lock.json").exists() {
         succeed(
             Command::new("npm")
@@ -27,7 +27,7 @@ pub fn node_in(folder: &str) -> Command {
     node
 }
 
-/// Runs a program to its end, which must be a success; what it printed.
+/// Runs a program that must succeed, and returns its standard output.
 pub fn succeed(command: &mut Command) -> String {
     let (code, output, error) = finish(command);
     assert_eq!(code, Some(0), "{command:?}: {output}{error}");

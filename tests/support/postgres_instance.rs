@@ -1,4 +1,4 @@
-//! One of several instances on one PostgreSQL database.
+//! One of several instances on a PostgreSQL database.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{Server, common_key, unthrottled};
 
-/// An instance on this database.
+/// An instance on a database, in a folder of its own.
 pub struct Instance {
     pub server: Server,
     _folder: TempDir,
@@ -25,7 +25,7 @@ impl Instance {
         Self::configured(url, |_| {})
     }
 
-    /// With the patience that there is unless configured, which a busy machine can try.
+    /// Starts an instance with the default acquire timeout.
     pub fn impatient(url: &str) -> Self {
         Self::configured(url, |command| {
             command.env_remove("SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT");

@@ -1,4 +1,4 @@
-//! The programs themselves, as an operator starts them.
+//! The programs `symbolon` and `embed` as processes.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::ops::Deref;
@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use super::{Client, common_key, database::require_module, database_url, on_postgres};
 
-/// The server's program, in a folder of its own, with nothing configured but PostgreSQL where the tests
-/// run on that.
+/// Returns the program in a folder, without settings except those for PostgreSQL if the tests run on it.
 pub fn symbolon(folder: &Path) -> Command {
     program(Path::new(env!("CARGO_BIN_EXE_symbolon")), folder)
 }
 
-/// The same on SQLite, whatever the tests run on. `SYMBOLON_TEST_PROGRAM` names another build of it.
+/// Returns the program in a folder without any setting: it uses SQLite. `SYMBOLON_TEST_PROGRAM` names
+/// another build.
 pub fn unconfigured_symbolon(folder: &Path) -> Command {
     let built = std::env::var_os("SYMBOLON_TEST_PROGRAM");
     let mut command = Command::new(built.unwrap_or(env!("CARGO_BIN_EXE_symbolon").into()));
@@ -25,12 +25,12 @@ pub fn unconfigured_symbolon(folder: &Path) -> Command {
     command
 }
 
-/// For clients that do in a moment what people do in hours.
+/// Switches the throttle off, for tests with many requests.
 pub fn unthrottled(command: &mut Command) {
     command.env("SYMBOLON_THROTTLE", "off");
 }
 
-/// On a free port, with the cheapest Argon2.
+/// Sets a free port and the cheapest Argon2 parameters.
 pub(super) fn cheap(command: &mut Command) -> &mut Command {
     command
         .env("PORT", "0")
@@ -45,13 +45,13 @@ fn program(path: &Path, folder: &Path) -> Command {
         command
             .env("DATABASE_URL", database_url(folder, "symbolon.db"))
             .env("SYMBOLON_SECRET_KEY_FILE", common_key())
-            // The machine is busy with other tests.
+            // Other tests keep the machine busy.
             .env("SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT", "20000");
     }
     command
 }
 
-/// A program that runs until it is told to stop; killed when the test ends, with what it started.
+/// A running program. It and its children are killed when the test ends.
 pub struct Process {
     child: Child,
 }
@@ -63,7 +63,7 @@ impl Process {
         }
     }
 
-    /// Its standard input and output, where they are pipes.
+    /// Takes the pipes of standard input and output.
     pub fn pipes(&mut self) -> (ChildStdin, ChildStdout) {
         let input = self.child.stdin.take().unwrap();
         (input, self.child.stdout.take().unwrap())
@@ -77,7 +77,7 @@ impl Process {
         send(name, &self.child.id().to_string());
     }
 
-    /// Signals what the program started.
+    /// Sends a signal to the children of the program.
     pub fn signal_children(&self, name: &str) {
         let id = self.child.id();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
@@ -86,7 +86,7 @@ impl Process {
         }
     }
 
-    /// The most memory that it has had by now, in MiB.
+    /// Returns the peak of the resident memory so far, in MiB.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -94,11 +94,11 @@ impl Process {
         kib.parse::<u64>().unwrap() / 1024
     }
 
-    /// The names of its threads, each with how far it gives way to others.
+    /// Returns the name and the niceness of each thread.
     pub fn threads(&self) -> Vec<(String, i32)> {
         let tasks = format!("/proc/{}/task", self.child.id());
         let stats = std::fs::read_dir(tasks).unwrap().filter_map(|task| {
-            // A thread may have ended since.
+            // The thread may have ended.
             std::fs::read_to_string(task.unwrap().path().join("stat")).ok()
         });
         stats
@@ -111,7 +111,7 @@ impl Process {
             .collect()
     }
 
-    /// Waits for the end; fails the test after `limit`.
+    /// Waits for the end of the program. Fails the test after `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let deadline = Instant::now() + limit;
         loop {
@@ -141,13 +141,13 @@ impl Drop for Process {
 pub struct Server {
     pub process: Process,
     pub client: Client,
-    /// What it printed until it listened.
+    /// The output up to the line that names the address.
     pub greeting: String,
     log: PathBuf,
 }
 
 impl Drop for Server {
-    /// The cache must never have differed from the database.
+    /// Checks that the identity cache never differed from the database.
     fn drop(&mut self) {
         if !thread::panicking() {
             let log = self.log();
@@ -165,7 +165,7 @@ impl Deref for Server {
 }
 
 impl Server {
-    /// Starts the server in `folder` with the cheapest Argon2.
+    /// Starts the server in `folder` with the cheapest Argon2 parameters.
     pub fn start(folder: &Path) -> Self {
         Self::configured(folder, |_| {})
     }
@@ -176,7 +176,7 @@ impl Server {
         Self::listening(&mut command, folder, "try first")
     }
 
-    /// Starts the server on SQLite, whatever the tests run on.
+    /// Starts the server on SQLite. Fails a test that is not in a module `sqlite`.
     pub fn on_sqlite(folder: &Path) -> Self {
         Self::on_sqlite_configured(folder, |_| {})
     }
@@ -188,13 +188,13 @@ impl Server {
         Self::listening(&mut command, folder, "try first")
     }
 
-    /// A server of another build.
+    /// Starts a server of another build.
     pub fn of(build: &Path, folder: &Path) -> Self {
         let mut command = program(build, folder);
         Self::listening(cheap(&mut command), folder, "try first")
     }
 
-    /// The example, which listens on a port of its own choice.
+    /// Starts the example `embed` on a free port.
     pub fn embed_example(folder: &Path) -> Self {
         Self::embed_example_configured(folder, |_| {})
     }
@@ -207,7 +207,7 @@ impl Server {
         Self::listening(cheap(&mut command), folder, "listens on")
     }
 
-    /// Starts the server on SQLite. Returns what it says on standard error if it does not start.
+    /// Starts the server on SQLite. Returns its standard error if it does not start.
     pub fn if_it_starts(
         folder: &Path,
         configure: impl FnOnce(&mut Command),
@@ -222,7 +222,7 @@ impl Server {
         server.unwrap_or_else(|error| panic!("the server ended: {error}"))
     }
 
-    /// Reads what is printed up to the line that has `last` in it.
+    /// Reads standard output up to the line that contains `last`.
     fn if_listening(command: &mut Command, folder: &Path, last: &str) -> Result<Self, String> {
         let log = folder.join("log");
         let file = std::fs::File::create(&log).unwrap();
@@ -234,7 +234,7 @@ impl Server {
                 return Err(greeting + &std::fs::read_to_string(&log).unwrap());
             }
         }
-        // The rest of what is printed must find a reader.
+        // Without a reader, the pipe would fill up.
         thread::spawn(move || lines.read_to_end(&mut Vec::new()));
         let base = greeting
             .split_whitespace()
@@ -248,12 +248,12 @@ impl Server {
         })
     }
 
-    /// What it has logged so far.
+    /// Returns the log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// What it has logged of the request with this id, in JSON.
+    /// Returns the JSON log line of the request with this id.
     pub fn logged(&self, request_id: &str) -> Value {
         let of_request = |log: &str| -> Vec<Value> {
             log.lines()
@@ -269,13 +269,12 @@ impl Server {
         lines.into_iter().next().unwrap()
     }
 
-    /// The log, once it is as expected: the server answers first and writes when it has nothing else to
-    /// do.
+    /// Returns the log once it is as expected. The server writes the log after it has answered.
     pub fn log_once(&self, is_as_expected: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let log = self.log();
-            // Not a line that is being written.
+            // Ignores a line that is not yet complete.
             if (log.is_empty() || log.ends_with('\n')) && is_as_expected(&log) {
                 return log;
             }
@@ -285,12 +284,12 @@ impl Server {
     }
 }
 
-/// Runs a program to its end: exit code, standard output, standard error.
+/// Runs a program to its end. Returns the exit code, standard output and standard error.
 pub fn finish(command: &mut Command) -> (Option<i32>, String, String) {
     finish_with(command, "")
 }
 
-/// The same, with something on its standard input.
+/// Runs a program with this standard input.
 pub fn finish_with(command: &mut Command, input: &str) -> (Option<i32>, String, String) {
     let mut child = command
         .stdin(Stdio::piped())
@@ -299,7 +298,7 @@ pub fn finish_with(command: &mut Command, input: &str) -> (Option<i32>, String, 
         .spawn()
         .unwrap();
     match child.stdin.take().unwrap().write_all(input.as_bytes()) {
-        // It may end without having read.
+        // The program can end without reading its input.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => panic!("{error}"),
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! Faults of the disk of an SQLite database, and the contents of the database.
+//! Faults of the disk under an SQLite database, and the rows in the database.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -15,18 +15,18 @@ use tempfile::TempDir;
 
 use super::finish;
 
-/// Whether all faults are tried, as in `scripts/faults` and `scripts/kills`.
+/// Returns whether all faults are tried, as in `scripts/faults` and `scripts/kills`.
 pub fn is_exhaustive() -> bool {
     std::env::var("SYMBOLON_TEST_FAULTS").is_ok_and(|faults| faults == "all")
 }
 
-/// A file system of 8 MiB in memory. Dropping it unmounts it.
+/// A file system of 8 MiB in memory. It is unmounted when it is dropped.
 pub struct SmallDisk {
     folder: TempDir,
 }
 
 impl SmallDisk {
-    /// Mounts it, which takes the right to mount.
+    /// Mounts the file system, which requires root.
     pub fn mount() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
@@ -44,7 +44,7 @@ impl SmallDisk {
         self.folder.path()
     }
 
-    /// Writes a file until not one more byte fits.
+    /// Writes a file until the disk is full.
     pub fn fill(&self) {
         let mut filler = File::create(self.filler()).unwrap();
         for length in [64 * 1024, 4096, 512, 1] {
@@ -73,20 +73,20 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // A server that uses it may still be running.
+        // A server can still have files open.
         let mut umount = Command::new("umount");
         finish(umount.arg("--lazy").arg(self.folder.path()));
     }
 }
 
-/// A system call that fails in a running process. Dropping it ends the fault.
+/// A system call that fails in a running process until this value is dropped.
 pub struct Injection {
     strace: Child,
     trace: PathBuf,
 }
 
 impl Injection {
-    /// `call` fails with `error` on these files in every thread of the process from now on.
+    /// Makes `call` fail with `error` on these files in every thread of the process.
     pub fn begin(process: u32, files: &[PathBuf], call: &str, error: &str, trace: &Path) -> Self {
         let mut strace = Command::new("strace");
         strace.args(["-f", "-p", &process.to_string(), "-o"]);
@@ -96,7 +96,7 @@ impl Injection {
             strace.arg("-P").arg(file);
         }
         let mut strace = strace.stderr(Stdio::piped()).spawn().unwrap();
-        // Printed once all threads are attached.
+        // strace prints this once all threads are attached.
         let mut lines = BufReader::new(strace.stderr.take().unwrap()).lines();
         let attached = lines.find_map(|line| line.unwrap().contains(" attached").then_some(()));
         assert!(attached.is_some(), "strace cannot attach to {process}");
@@ -105,7 +105,7 @@ impl Injection {
         Self { strace, trace }
     }
 
-    /// Ends the fault; how many calls failed.
+    /// Ends the fault and returns the number of failed calls.
     pub fn end(mut self) -> usize {
         self.detach();
         let trace = fs::read_to_string(&self.trace).unwrap();
@@ -127,16 +127,16 @@ impl Drop for Injection {
     }
 }
 
-/// The rows of an account.
+/// The rows of a user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     pub user: Option<user::Model>,
-    /// Without the times of their last use.
+    /// The access tokens, without the times of their last use.
     pub access_tokens: Vec<access_token::Model>,
 }
 
 impl State {
-    /// The committed rows of each account, in the order of `names`.
+    /// Reads the committed rows of each user, in the order of `names`.
     pub async fn of_each(file: &Path, names: &[&str]) -> Vec<Self> {
         let database = connect(file).await;
         let mut states = Vec::new();
@@ -165,13 +165,13 @@ impl State {
         Self::of_each(file, &[name]).await.remove(0)
     }
 
-    /// Whether the account has a session token that was not ended, and is not disabled.
+    /// Returns whether the user has a live session and is not disabled.
     pub fn has_session(&self) -> bool {
         let user = self.user.as_ref();
         user.is_some_and(|user| user.token_nonce.is_some() && user.disabled_at.is_none())
     }
 
-    /// Whether this session token is that one.
+    /// Returns whether this is the live session token of the user.
     pub fn honours(&self, session: &str) -> bool {
         let digest = Sha256::digest(session).to_vec();
         let user = self.user.as_ref();
@@ -180,7 +180,7 @@ impl State {
     }
 }
 
-/// The file of an SQLite database and those beside it, except the key.
+/// Returns the files of an SQLite database, except the key.
 pub fn database_files(file: &Path) -> Vec<PathBuf> {
     let name = file.file_name().unwrap().to_str().unwrap();
     let beside = fs::read_dir(file.parent().unwrap()).unwrap();
@@ -194,8 +194,8 @@ pub fn database_files(file: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Copies the journal of an SQLite database into the file and truncates it, so that the next write has to
-/// extend it.
+/// Copies the journal of an SQLite database into the database file and truncates it, so that the next
+/// write must extend the journal.
 pub async fn empty_the_journal(file: &Path) {
     let database = connect(file).await;
     super::eventually("the journal is empty", async || {

@@ -1,4 +1,4 @@
-//! A TCP proxy that can drop what it should forward, as a network device does, without closing connections.
+//! A TCP proxy that can drop traffic without closing connections, as network devices do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Between a client and a PostgreSQL server on loopback.
+/// A proxy between a client and a PostgreSQL server on loopback.
 pub struct Proxy {
     pub port: u16,
     state: Arc<State>,
@@ -16,9 +16,9 @@ pub struct Proxy {
 
 struct State {
     began: Instant,
-    /// Connections that were last used before this are dropped, in microseconds since `began`.
+    /// Connections that were last used before this time are dropped, in microseconds since `began`.
     forgotten: AtomicU64,
-    /// Moves with each silence: connections from before it stay silent for ever.
+    /// The number of silences. A connection from before a silence stays silent forever.
     silences: AtomicU32,
     is_silent: AtomicBool,
     is_deaf: AtomicBool,
@@ -48,24 +48,24 @@ impl Proxy {
         Self { port: own, state }
     }
 
-    /// From now on nothing comes through, and no connection ends.
+    /// Drops all traffic from now on without closing connections.
     pub fn silence(&self) {
         self.state.silences.fetch_add(1, Ordering::SeqCst);
         self.state.is_silent.store(true, Ordering::SeqCst);
     }
 
-    /// New connections get through again. Those that there were do not.
+    /// Forwards the traffic of new connections again. Existing connections stay silent.
     pub fn speak(&self) {
         self.state.is_silent.store(false, Ordering::SeqCst);
     }
 
-    /// Drops the connections that have been idle for so long.
+    /// Drops the connections that have been idle for this long.
     pub fn forget_idle(&self, idle: Duration) {
         let before = self.state.began.elapsed().saturating_sub(idle);
         (self.state.forgotten).store(micros(before), Ordering::SeqCst);
     }
 
-    /// Whether notifications get lost, as behind a pooler.
+    /// Sets whether notifications are lost, as behind a pooler.
     pub fn lose_notifications(&self, lose: bool) {
         self.state.is_deaf.store(lose, Ordering::SeqCst);
     }
@@ -102,7 +102,7 @@ async fn copy(
             std::future::pending::<()>().await;
         }
         used.store(micros(state.began.elapsed()), Ordering::SeqCst);
-        // A notification comes by itself: its kind, its length, and whom it is from.
+        // PostgreSQL sends a notification by itself: a message of type `A`.
         let is_lost = state.is_deaf.load(Ordering::SeqCst) && buffer[0] == b'A';
         if read == 0 || (!is_lost && to.write_all(&buffer[..read]).await.is_err()) {
             return;

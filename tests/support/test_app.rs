@@ -1,4 +1,4 @@
-//! An app in this process: a real database, real HTTP, a mock clock and cheap Argon2.
+//! An app in this process, with a real database, real HTTP, a mock clock and cheap Argon2 parameters.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use tokio::task::JoinHandle;
 
 use super::{Client, common_key, database_url, eventually, on_postgres};
 
-/// The file of an app's database on SQLite, in the app's folder.
+/// The file of the SQLite database in the folder of an app.
 pub const DATABASE_FILE: &str = "test.db";
 
-/// Where every test's clock starts.
+/// The initial time of the clock of an app.
 pub fn start_of_time() -> DateTime<Utc> {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-/// Symbolon, whose cache must never have differed from the database.
+/// Checks when it is dropped that the identity cache never differed from the database.
 struct Checked(Symbolon);
 
 impl Drop for Checked {
@@ -35,7 +35,7 @@ impl Drop for Checked {
     }
 }
 
-/// Symbolon on a free port and a database of its own.
+/// Symbolon on a free port with a database of its own.
 pub struct TestApp {
     pub client: Client,
     pub clock: MockClock,
@@ -58,7 +58,7 @@ impl TestApp {
         Self::configured(|_| {}).await
     }
 
-    /// For clients that do in a moment what people do in hours.
+    /// Starts an app without a throttle, for tests with many requests.
     pub async fn unthrottled() -> Self {
         Self::configured(|config| config.throttle.enabled = false).await
     }
@@ -67,7 +67,7 @@ impl TestApp {
         Self::serving(configure, Symbolon::own_routes).await
     }
 
-    /// An app with routes of its own.
+    /// Starts an app with its own routes.
     pub async fn serving(
         configure: impl FnOnce(&mut Config),
         routes: impl FnOnce(&Symbolon) -> Route,
@@ -77,7 +77,7 @@ impl TestApp {
         Self::open(folder, clock, configure, routes).await
     }
 
-    /// An app on the database that belongs to `folder` already, with a clock that stands at `now`.
+    /// Starts an app at the time `now` on the existing database of `folder`.
     pub async fn existing(
         folder: TempDir,
         now: DateTime<Utc>,
@@ -97,12 +97,12 @@ impl TestApp {
         config.database_url = database_url(folder.path(), DATABASE_FILE).into();
         if on_postgres() {
             config.secret_key_file = Some(common_key().to_owned());
-            // The machine is busy with other tests.
+            // Other tests keep the machine busy.
             config.postgres.acquire_timeout = 20_000;
         }
         config.argon2_memory = 8;
         config.argon2_iterations = 1;
-        // All clients of a test have one address, which has a quarter of these places.
+        // All clients of a test share one address, which gets a quarter of these places.
         config.hash_queue = 512;
         configure(&mut config);
         let symbolon = Symbolon::open_with_clock(config, Clock::Mock(clock.clone()))
@@ -129,7 +129,7 @@ impl TestApp {
         }
     }
 
-    /// Stops, and closes the database.
+    /// Stops the app and closes the database.
     pub async fn stop(self) -> (Arc<TempDir>, MockClock) {
         let Self {
             folder,
@@ -145,7 +145,7 @@ impl TestApp {
         (folder, clock)
     }
 
-    /// Stops, and starts again on the same database.
+    /// Stops the app and starts it again on its database.
     pub async fn restart(self, configure: impl FnOnce(&mut Config)) -> Self {
         let (folder, clock) = self.stop().await;
         Self::open(folder, clock, configure, Symbolon::own_routes).await
@@ -167,7 +167,7 @@ impl TestApp {
         database_url(self.folder.path(), DATABASE_FILE)
     }
 
-    /// A connection beside the app's own.
+    /// Opens a connection to the database.
     pub async fn database(&self) -> DatabaseConnection {
         Database::connect(self.database_url()).await.unwrap()
     }
@@ -193,7 +193,7 @@ impl TestApp {
         }
     }
 
-    /// The row of an account.
+    /// Returns the row of a user.
     pub async fn row(&self, id: i64) -> entity::user::Model {
         let database = self.database().await;
         let row = entity::user::Entity::find_by_id(id).one(&database).await;

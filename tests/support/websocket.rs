@@ -1,4 +1,4 @@
-//! A WebSocket client that speaks graphql-transport-ws no better than a test wants it to.
+//! A client of the protocol graphql-transport-ws that can violate the protocol.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-/// How long anybody waits for a message.
+/// The longest time to wait for a message.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An open socket.
+/// An open WebSocket.
 pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    /// Opens one with these headers; the status if there is none.
+    /// Opens a WebSocket with these headers. Returns the status of a refusal.
     pub async fn open(base: &str, headers: &[(&'static str, &str)]) -> Result<Self, StatusCode> {
         let url = format!("{}/graphql", base.replace("http://", "ws://"));
         let mut request = url.into_client_request().unwrap();
@@ -34,13 +34,13 @@ impl Socket {
         }
     }
 
-    /// Opens one that has said nothing yet.
+    /// Opens a WebSocket without sending a message.
     pub async fn silent(base: &str) -> Self {
         let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
         Self::open(base, &[protocol]).await.unwrap()
     }
 
-    /// Opens one, and shows this token, if any.
+    /// Opens a WebSocket and initialises it with this token.
     pub async fn of(base: &str, token: Option<&str>) -> Self {
         let mut socket = Self::silent(base).await;
         socket.initialise(token).await;
@@ -65,7 +65,7 @@ impl Socket {
         self.say(&message).await;
     }
 
-    /// The next message of the protocol.
+    /// Returns the next message of the protocol.
     pub async fn hear(&mut self) -> Value {
         match self.next().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
@@ -73,14 +73,14 @@ impl Socket {
         }
     }
 
-    /// The payload of the next event of this operation.
+    /// Returns the payload of the next event of this operation.
     pub async fn event(&mut self, id: &str) -> Value {
         let mut heard = self.hear().await;
         assert_eq!((&heard["type"], &heard["id"]), (&json!("next"), &json!(id)));
         heard["payload"].take()
     }
 
-    /// `code` and `reason`, or `limit`, of the one error that is all this operation comes to.
+    /// Returns `code` and `reason`, or `limit`, of the only error of this operation.
     pub async fn refusal(&mut self, id: &str) -> (String, String) {
         let event = self.event(id).await;
         let complete = json!({ "type": "complete", "id": id });
@@ -92,7 +92,7 @@ impl Socket {
         (text("code").unwrap_or_default(), reason.unwrap_or_default())
     }
 
-    /// What the server closes the socket with; nothing else may come before.
+    /// Returns the close code and reason. Fails the test if another message comes first.
     pub async fn closed(&mut self) -> (u16, String) {
         match self.next().await {
             Message::Close(Some(frame)) => (frame.code.into(), frame.reason.to_string()),
@@ -101,7 +101,7 @@ impl Socket {
     }
 
     async fn next(&mut self) -> Message {
-        // Pings do not prolong it.
+        // Pings do not extend the deadline.
         let deadline = Instant::now() + PATIENCE;
         loop {
             let message = timeout_at(deadline, self.0.next()).await.unwrap();
