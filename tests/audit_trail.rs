@@ -183,11 +183,14 @@ async fn failed_attempts_share_one_row_per_user_and_hour() {
     }
     let answer = events(&app, &root, json!({ "kind": "SIGN_IN_FAILED" })).await;
     let nodes = answer.at("/data/auditEvents/nodes").as_array().unwrap();
-    let told: Vec<_> = nodes
+    let recorded: Vec<_> = nodes
         .iter()
         .map(|node| (&node["userId"], &node["count"]))
         .collect();
-    assert_eq!(told, [(&Value::Null, &json!(3)), (&json!("2"), &json!(2))]);
+    assert_eq!(
+        recorded,
+        [(&Value::Null, &json!(3)), (&json!("2"), &json!(2))]
+    );
     assert_eq!(nodes[1]["at"], "2026-01-01T00:00:00+00:00");
     assert_eq!(nodes[1]["lastAt"], "2026-01-01T00:05:00+00:00");
     assert_eq!(nodes[1]["requestId"], last.header("x-request-id"));
@@ -337,14 +340,14 @@ async fn an_event_is_one_log_line_with_any_client_text() {
     let name = "mallory\u{2028}SIGNED_IN user_id=1\u{85}";
     let failed = Answer::of(server.post_tokens(name).header("x-request-id", "a%0ab")).await;
     let signed_in = Answer::of(server.post_tokens("ada").header("x-request-id", "mine-1")).await;
-    let log = server.log_once(|log| log.matches("symbolon::request").count() == 3);
+    let log = server.log_when(|log| log.matches("symbolon::request").count() == 3);
     let lines = log
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());
     let trail: Vec<Value> = lines
         .filter(|line| line["target"] == "symbolon::audit")
         .collect();
-    let told: Vec<_> = trail
+    let recorded: Vec<_> = trail
         .iter()
         .map(|line| {
             (
@@ -354,7 +357,7 @@ async fn an_event_is_one_log_line_with_any_client_text() {
         })
         .collect();
     assert_eq!(
-        told[1..],
+        recorded[1..],
         [
             ("SIGN_IN_FAILED", failed.header("x-request-id")),
             ("SIGNED_IN", "mine-1"),

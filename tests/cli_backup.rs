@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{
-    Server, after_the_database, finish, succeed, symbolon, unconfigured_symbolon,
+    Server, finish, succeed, symbolon, unconfigured_symbolon, without_database_line,
 };
 
 fn back_up(folder: &Path, file: &str) -> (Option<i32>, String, String) {
@@ -38,12 +38,12 @@ mod sqlite {
         let copies = async {
             for number in 0..5 {
                 let file = format!("copy{number}.db");
-                let (code, says, error) =
+                let (code, expected_text, error) =
                     tokio::task::block_in_place(|| back_up(folder.path(), &file));
-                assert_eq!((code, after_the_database(&error)), (Some(0), ""));
+                assert_eq!((code, without_database_line(&error)), (Some(0), ""));
                 assert!(
-                    says.starts_with(&file) && says.contains("key is not in it"),
-                    "{says}"
+                    expected_text.starts_with(&file) && expected_text.contains("key is not in it"),
+                    "{expected_text}"
                 );
             }
             over.store(true, Ordering::SeqCst);
@@ -74,15 +74,15 @@ mod sqlite {
         let (code, ..) = finish(unconfigured_symbolon(folder.path()).arg("migrate"));
         assert_eq!(code, Some(0));
         fs::write(folder.path().join("taken"), "precious").unwrap();
-        for (file, says) in [
+        for (file, expected_text) in [
             ("taken", "taken is there already"),
             ("symbolon.db", "symbolon.db is there already"),
             ("missing/copy.db", "missing/copy.db cannot be written"),
         ] {
             let (code, _, error) = back_up(folder.path(), file);
-            let error = after_the_database(&error);
+            let error = without_database_line(&error);
             assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
-            assert!(error.contains(says), "{error}");
+            assert!(error.contains(expected_text), "{error}");
         }
         assert_eq!(fs::read(folder.path().join("taken")).unwrap(), b"precious");
         let names = fs::read_dir(folder.path()).unwrap();
@@ -109,7 +109,7 @@ mod postgres {
         };
         succeed(on_postgres().arg("migrate"));
         let (code, _, error) = finish(on_postgres().args(["backup", "copy.db"]));
-        let error = after_the_database(&error);
+        let error = without_database_line(&error);
         assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
         assert!(error.contains("pg_dump"), "{error}");
     }

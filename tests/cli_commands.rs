@@ -6,8 +6,8 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, PASSWORD, Server, Shell, after_the_database, finish, finish_with, on_postgres,
-    once_heard, succeed,
+    Answer, Cli, PASSWORD, Server, finish, finish_with, on_postgres, poll_until_propagated,
+    succeed, without_database_line,
 };
 
 async fn me(server: &Server, token: &str) -> Answer {
@@ -17,10 +17,10 @@ async fn me(server: &Server, token: &str) -> Answer {
 
 #[tokio::test]
 async fn user_add_creates_the_first_admin_before_the_first_start() {
-    let shell = Shell::new();
-    let output = shell.prints_given("user add Ada --admin", &format!("{PASSWORD}\n"));
+    let cli = Cli::new();
+    let output = cli.run_with_input("user add Ada --admin", &format!("{PASSWORD}\n"));
     assert_eq!(output, "Ada is added\n");
-    let server = Server::start(shell.folder.path());
+    let server = Server::start(cli.folder.path());
     let answer = me(&server, &server.sign_in("ada").await).await;
     assert_eq!(
         *answer.at("/data/me"),
@@ -30,38 +30,34 @@ async fn user_add_creates_the_first_admin_before_the_first_start() {
 
 #[tokio::test]
 async fn user_add_works_while_registration_is_closed() {
-    let shell = Shell::new();
-    let mut add = shell.command("user add ada --email ada@example.org --json");
+    let cli = Cli::new();
+    let mut add = cli.command("user add ada --email ada@example.org --json");
     add.env("SYMBOLON_REGISTRATION", "false");
     let (code, output, _) = finish_with(&mut add, PASSWORD);
     assert_eq!(code, Some(0));
     let added: Value = serde_json::from_str(&output).unwrap();
-    assert_eq!(
-        [&added],
-        *shell.json("user list").iter().collect::<Vec<_>>()
-    );
+    assert_eq!([&added], *cli.json("user list").iter().collect::<Vec<_>>());
     assert_eq!(added["email"], "ada@example.org");
 }
 
 #[tokio::test]
 async fn user_list_prints_columns_or_json() {
-    let shell = Shell::with(&["Ada"]);
-    shell.prints_given("user add bob --email bob@example.org", PASSWORD);
-    shell.prints("user disable bob");
-    shell
-        .sql(
-            "UPDATE symbolon_user SET created_at = 0, last_sign_in_at = 1500 WHERE id = 1;
+    let cli = Cli::with_users(&["Ada"]);
+    cli.run_with_input("user add bob --email bob@example.org", PASSWORD);
+    cli.run("user disable bob");
+    cli.sql(
+        "UPDATE symbolon_user SET created_at = 0, last_sign_in_at = 1500 WHERE id = 1;
              UPDATE symbolon_user SET created_at = 1000, disabled_at = 2000 WHERE id = 2",
-        )
-        .await;
+    )
+    .await;
     assert_eq!(
-        shell.prints("user list"),
+        cli.run("user list"),
         "id  username  role   state     created               last sign-in          email\n\
          1   Ada       admin  active    1970-01-01T00:00:00Z  1970-01-01T00:00:01Z  -\n\
          2   bob       user   disabled  1970-01-01T00:00:01Z  -                     bob@example.org\n"
     );
     assert_eq!(
-        shell.prints("user show BOB"),
+        cli.run("user show BOB"),
         "id            2\n\
          username      bob\n\
          role          user\n\
@@ -72,15 +68,15 @@ async fn user_list_prints_columns_or_json() {
     );
     let ada = r#"{"id":"1","username":"Ada","email":null,"role":"ADMIN","createdAt":"1970-01-01T00:00:00.000Z","lastSignInAt":"1970-01-01T00:00:01.500Z","disabledAt":null}"#;
     let bob = r#"{"id":"2","username":"bob","email":"bob@example.org","role":"USER","createdAt":"1970-01-01T00:00:01.000Z","lastSignInAt":null,"disabledAt":"1970-01-01T00:00:02.000Z"}"#;
-    assert_eq!(shell.prints("user list --json"), format!("{ada}\n{bob}\n"));
-    assert_eq!(shell.prints("user --json show ada"), format!("{ada}\n"));
+    assert_eq!(cli.run("user list --json"), format!("{ada}\n{bob}\n"));
+    assert_eq!(cli.run("user --json show ada"), format!("{ada}\n"));
 }
 
 #[tokio::test]
 async fn the_running_server_refuses_revoked_access_at_the_next_request() {
-    let shell = Shell::with(&["root"]);
-    let server = Server::start(shell.folder.path());
-    for (number, (command, input, says, reason)) in [
+    let cli = Cli::with_users(&["root"]);
+    let server = Server::start(cli.folder.path());
+    for (number, (command, input, expected_text, reason)) in [
         (
             "token revoke",
             "",
@@ -108,49 +104,54 @@ async fn the_running_server_refuses_revoked_access_at_the_next_request() {
         server.register(&name).await;
         let token = server.sign_in(&name).await;
         assert_eq!(me(&server, &token).await.at("/data/me/username"), &name);
-        let output = shell.prints_given(&format!("{command} {name}"), input);
-        assert_eq!(output, format!("{}\n", says.replace("NAME", &name)));
-        let ask = async || me(&server, &token).await;
-        let answer = once_heard(ask, |answer| answer.at("/data") == &Value::Null).await;
+        let output = cli.run_with_input(&format!("{command} {name}"), input);
+        assert_eq!(
+            output,
+            format!("{}\n", expected_text.replace("NAME", &name))
+        );
+        let fetch = async || me(&server, &token).await;
+        let answer =
+            poll_until_propagated(fetch, |answer| answer.at("/data") == &Value::Null).await;
         assert_eq!(answer.error(), ("UNAUTHENTICATED", reason), "{command}");
     }
 }
 
 #[tokio::test]
 async fn a_disabled_user_cannot_sign_in_until_enabled() {
-    let shell = Shell::with(&["root", "ada"]);
-    let server = Server::start(shell.folder.path());
-    let [disabled] = shell.json("user disable ADA").try_into().unwrap();
+    let cli = Cli::with_users(&["root", "ada"]);
+    let server = Server::start(cli.folder.path());
+    let [disabled] = cli.json("user disable ADA").try_into().unwrap();
     assert!(disabled["disabledAt"].is_string(), "{disabled}");
     assert_eq!(Answer::of(server.post_tokens("ada")).await.status, 401);
-    assert_eq!(shell.prints("user enable ada"), "ada may sign in\n");
+    assert_eq!(cli.run("user enable ada"), "ada may sign in\n");
     assert_eq!(Answer::of(server.post_tokens("ada")).await.status, 200);
-    let [enabled] = shell.json("user enable ada").try_into().unwrap();
+    let [enabled] = cli.json("user enable ada").try_into().unwrap();
     assert_eq!(enabled["disabledAt"], Value::Null);
 }
 
 #[tokio::test]
 async fn set_role_takes_effect_at_the_next_request() {
-    let shell = Shell::with(&["root", "ada"]);
-    let server = Server::start(shell.folder.path());
+    let cli = Cli::with_users(&["root", "ada"]);
+    let server = Server::start(cli.folder.path());
     let token = server.sign_in("ada").await;
-    for (role, says, answers) in [
+    for (role, expected_text, answers) in [
         ("admin", "ada is an admin\n", "ADMIN"),
         ("USER", "ada is a user\n", "USER"),
     ] {
         let set = format!("user set-role ada {role}");
-        assert_eq!(shell.prints(&set), says);
-        let ask = async || me(&server, &token).await;
-        let answer = once_heard(ask, |answer| answer.at("/data/me/role") == answers).await;
+        assert_eq!(cli.run(&set), expected_text);
+        let fetch = async || me(&server, &token).await;
+        let answer =
+            poll_until_propagated(fetch, |answer| answer.at("/data/me/role") == answers).await;
         assert_eq!(answer.at("/data/me/role"), answers);
-        assert_eq!(shell.json(&set)[0]["role"], answers);
+        assert_eq!(cli.json(&set)[0]["role"], answers);
     }
 }
 
 #[tokio::test]
 async fn a_password_is_read_from_one_line_of_standard_input() {
-    let shell = Shell::with(&["ada"]);
-    let server = Server::start(shell.folder.path());
+    let cli = Cli::with_users(&["ada"]);
+    let server = Server::start(cli.folder.path());
     for (input, password) in [
         ("ends with the input", "ends with the input"),
         ("ends with a newline\n", "ends with a newline"),
@@ -158,37 +159,37 @@ async fn a_password_is_read_from_one_line_of_standard_input() {
         (" has spaces around \n", " has spaces around "),
         ("is the first line\nof several\n", "is the first line"),
     ] {
-        shell.prints_given("user set-password ada", input);
+        cli.run_with_input("user set-password ada", input);
         let tokens = server.request(reqwest::Method::POST, "/tokens");
         let answer = Answer::of(tokens.basic_auth("ada", Some(password))).await;
         assert_eq!(answer.status, 200, "{input:?}");
     }
     assert_eq!(Answer::of(server.post_tokens("ada")).await.status, 401);
     for command in ["user set-password ada", "user add bob"] {
-        let error = shell.refusal(command, "");
+        let error = cli.refusal(command, "");
         assert!(error.contains("standard input"), "{error}");
-        let error = shell.refusal(command, "short\n");
+        let error = cli.refusal(command, "short\n");
         assert_eq!(error, "password: A password has at least 8 characters.");
     }
 }
 
 #[test]
 fn passwords_are_neither_read_from_the_command_line_nor_printed_nor_logged() {
-    let shell = Shell::with(&["ada"]);
+    let cli = Cli::with_users(&["ada"]);
     for line in [
         "user add bob --password correct-horse",
         "user add bob correct-horse",
         "user set-password ada correct-horse",
         "user set-password ada --password correct-horse",
     ] {
-        let (code, ..) = finish(&mut shell.command(line));
+        let (code, ..) = finish(&mut cli.command(line));
         assert_eq!(code, Some(2), "{line}");
     }
     for (line, event) in [
         ("user add bob", "REGISTERED"),
         ("user set-password ada --json", "PASSWORD_CHANGED"),
     ] {
-        let mut command = shell.command(line);
+        let mut command = cli.command(line);
         command.env("SYMBOLON_LOG", "trace");
         let (code, output, log) = finish_with(&mut command, "a secret that is nowhere else\n");
         assert_eq!(code, Some(0));
@@ -201,9 +202,9 @@ fn passwords_are_neither_read_from_the_command_line_nor_printed_nor_logged() {
 
 #[test]
 fn a_refusal_is_printed_in_one_line() {
-    let shell = Shell::with(&["ada", "bob"]);
-    shell.prints_given("user add carol --email carol@example.org", PASSWORD);
-    for (line, input, says) in [
+    let cli = Cli::with_users(&["ada", "bob"]);
+    cli.run_with_input("user add carol --email carol@example.org", PASSWORD);
+    for (line, input, expected_text) in [
         (
             "user add ADA --email CAROL@example.org",
             PASSWORD,
@@ -228,9 +229,9 @@ fn a_refusal_is_printed_in_one_line() {
             "nobody can be asked here; --yes deletes without asking",
         ),
     ] {
-        assert_eq!(shell.refusal(line, input), says, "{line}");
+        assert_eq!(cli.refusal(line, input), expected_text, "{line}");
     }
-    let accounts = shell.json("user list");
+    let accounts = cli.json("user list");
     assert_eq!(accounts.len(), 3);
     assert!(
         accounts
@@ -246,14 +247,14 @@ fn a_refusal_is_printed_in_one_line() {
         "audit --user ada --user-id 1",
         "audit --limit some",
     ] {
-        let (code, output, _) = finish(&mut shell.command(line));
+        let (code, output, _) = finish(&mut cli.command(line));
         assert_eq!((code, output.as_str()), (Some(2), ""), "{line}");
     }
 }
 
 #[test]
 fn an_unknown_username_is_printed_without_control_characters() {
-    let shell = Shell::with(&["ada"]);
+    let cli = Cli::with_users(&["ada"]);
     for line in [
         "user show nobody",
         "user set-password nobody",
@@ -265,36 +266,33 @@ fn an_unknown_username_is_printed_without_control_characters() {
         "token revoke nobody",
         "audit --user nobody",
     ] {
-        assert_eq!(
-            shell.refusal(line, PASSWORD),
-            r#"there is no user "nobody""#
-        );
+        assert_eq!(cli.refusal(line, PASSWORD), r#"there is no user "nobody""#);
     }
-    let error = shell.refusal("user show \u{1b}[31mred", "");
+    let error = cli.refusal("user show \u{1b}[31mred", "");
     assert_eq!(error, r#"there is no user "\u{1b}[31mred""#);
     // A quoted local part of an email address can contain a tab.
-    let mut add = shell.command("user add bob --email");
+    let mut add = cli.command("user add bob --email");
     add.arg("\"b\tb\"@example.org");
     assert_eq!(finish_with(&mut add, PASSWORD).0, Some(0));
-    let list = shell.prints("user list");
+    let list = cli.run("user list");
     assert!(list.contains("@example.org") && !list.contains('\t'));
-    assert_eq!(shell.json("user list")[1]["email"], "\"b\tb\"@example.org");
+    assert_eq!(cli.json("user list")[1]["email"], "\"b\tb\"@example.org");
 }
 
 #[tokio::test]
 async fn token_list_revoke_and_purge_handle_live_and_ended_tokens() {
-    let shell = Shell::with(&["ada", "bob"]);
-    let server = Server::start(shell.folder.path());
+    let cli = Cli::with_users(&["ada", "bob"]);
+    let server = Server::start(cli.folder.path());
     let token = server.sign_in("ada").await;
-    let [session] = shell.json("token list").try_into().unwrap();
+    let [session] = cli.json("token list").try_into().unwrap();
     assert_eq!(
         (&session["username"], &session["userId"]),
         (&json!("ada"), &json!("1"))
     );
-    let [issued] = shell.json("audit --kind token_issued").try_into().unwrap();
+    let [issued] = cli.json("audit --kind token_issued").try_into().unwrap();
     assert_eq!(session["token"], issued["token"]);
     let expires = session["expiresAt"].as_str().unwrap();
-    let list = shell.prints("token list");
+    let list = cli.run("token list");
     let words: Vec<_> = list.split_whitespace().collect();
     assert_eq!(
         words[..7],
@@ -314,42 +312,39 @@ async fn token_list_revoke_and_purge_handle_live_and_ended_tokens() {
     let create = r#"mutation { createAccessToken(input: { name: "laptop" }) { token } }"#;
     let made = server.graphql(create).basic("ada", PASSWORD).send().await;
     let access = made.at("/data/createAccessToken/token").as_str().unwrap();
-    let [_, listed] = shell.json("token list").try_into().unwrap();
+    let [_, listed] = cli.json("token list").try_into().unwrap();
     assert_eq!(
         (&listed["name"], &listed["expiresAt"]),
         (&json!("laptop"), &json!(null))
     );
 
-    assert_eq!(shell.prints("token purge"), "dead tokens forgotten: 0\n");
+    assert_eq!(cli.run("token purge"), "dead tokens forgotten: 0\n");
     assert_eq!(me(&server, &token).await.at("/data/me/username"), "ada");
     let revoke = "token revoke Ada";
     assert_eq!(
-        shell.json(revoke),
+        cli.json(revoke),
         [json!({ "userId": "1", "username": "ada", "revoked": 2 })]
     );
-    assert_eq!(shell.prints(revoke), "live tokens of ada revoked: 0\n");
-    assert_eq!(
-        shell.prints("token list"),
-        "username  name  token  expires\n"
-    );
-    assert_eq!(shell.prints("token list --json"), "");
+    assert_eq!(cli.run(revoke), "live tokens of ada revoked: 0\n");
+    assert_eq!(cli.run("token list"), "username  name  token  expires\n");
+    assert_eq!(cli.run("token list --json"), "");
     let dead = |reason| ("UNAUTHENTICATED", reason);
     assert_eq!(me(&server, &token).await.error(), dead("TOKEN_EXPIRED"));
     assert_eq!(me(&server, access).await.error(), dead("TOKEN_INVALID"));
-    assert_eq!(shell.json("token purge"), [json!({ "purged": 1 })]);
+    assert_eq!(cli.json("token purge"), [json!({ "purged": 1 })]);
     assert_eq!(me(&server, &token).await.error(), dead("TOKEN_INVALID"));
-    assert_eq!(shell.prints("token purge"), "dead tokens forgotten: 0\n");
+    assert_eq!(cli.run("token purge"), "dead tokens forgotten: 0\n");
 }
 
 #[tokio::test]
 async fn the_audit_command_lists_events_newest_first_and_filters_them() {
-    let shell = Shell::with(&["ada", "bob"]);
-    let server = Server::start(shell.folder.path());
+    let cli = Cli::with_users(&["ada", "bob"]);
+    let server = Server::start(cli.folder.path());
     server.sign_in("bob").await;
-    shell.prints("user disable bob");
-    shell.prints("user delete bob --yes");
+    cli.run("user disable bob");
+    cli.run("user delete bob --yes");
     let kinds = |line: &str| {
-        let events = shell.json(line).into_iter();
+        let events = cli.json(line).into_iter();
         events
             .map(|event| event["kind"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
@@ -372,7 +367,7 @@ async fn the_audit_command_lists_events_newest_first_and_filters_them() {
     assert_eq!(kinds("audit --limit 2"), ["DELETED", "DISABLED"]);
     assert_eq!(kinds("audit --limit 0"), [""; 0]);
 
-    let [revoked] = shell.json("audit --kind token_revoked").try_into().unwrap();
+    let [revoked] = cli.json("audit --kind token_revoked").try_into().unwrap();
     assert_eq!(revoked["userId"], "2");
     for nothing in [
         "actorId",
@@ -384,17 +379,17 @@ async fn the_audit_command_lists_events_newest_first_and_filters_them() {
         assert_eq!(revoked.get(nothing), Some(&Value::Null), "{nothing}");
     }
     assert_eq!(revoked["actorType"], "OPERATOR");
-    let [deleted] = shell.json("audit --kind deleted").try_into().unwrap();
+    let [deleted] = cli.json("audit --kind deleted").try_into().unwrap();
     assert_eq!(
         (&deleted["actorType"], &deleted["username"]),
         (&json!("OPERATOR"), &json!("bob"))
     );
-    let [issued] = shell.json("audit --kind token_issued").try_into().unwrap();
+    let [issued] = cli.json("audit --kind token_issued").try_into().unwrap();
     assert_eq!(
         (&issued["actorId"], &issued["address"]),
         (&json!("2"), &json!("127.0.0.1"))
     );
-    let lines = shell.prints("audit");
+    let lines = cli.run("audit");
     let lines: Vec<Vec<_>> = lines
         .lines()
         .map(|line| line.split_whitespace().collect())
@@ -427,7 +422,7 @@ async fn the_audit_command_lists_events_newest_first_and_filters_them() {
 
 #[tokio::test]
 async fn long_lists_are_complete_and_a_closed_pipe_is_no_error() {
-    let shell = Shell::with(&["ada"]);
+    let cli = Cli::with_users(&["ada"]);
     // Inserts a user with a session for each number up to 2500, and an event for each.
     let rows = "WITH RECURSIVE n(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)";
     let (nonce, digest, live) = if on_postgres() {
@@ -443,7 +438,7 @@ async fn long_lists_are_complete_and_a_closed_pipe_is_no_error() {
             "CAST(strftime('%s', 'now') AS INTEGER) * 1000 + 3600000",
         )
     };
-    shell
+    cli
         .sql(&format!(
             "INSERT INTO symbolon_user (username, username_canonical, password_hash, password_version,
                  role, created_at, token_nonce, token_digest, token_expiration)
@@ -459,16 +454,16 @@ async fn long_lists_are_complete_and_a_closed_pipe_is_no_error() {
         ("audit --limit 9999", 2500),
         ("audit", 100),
     ] {
-        assert_eq!(shell.json(line).len(), entries, "{line}");
-        assert_eq!(shell.prints(line).lines().count(), entries + 1, "{line}");
+        assert_eq!(cli.json(line).len(), entries, "{line}");
+        assert_eq!(cli.run(line).lines().count(), entries + 1, "{line}");
     }
-    let audit = shell.prints("audit --limit 1");
+    let audit = cli.run("audit --limit 1");
     assert!(
         audit.contains("25 times until 1970-01-01T01:00:00Z"),
         "{audit}"
     );
     for line in ["user list", "user list --json", "audit --limit 9999"] {
-        let mut command = shell.command(line);
+        let mut command = cli.command(line);
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -478,7 +473,7 @@ async fn long_lists_are_complete_and_a_closed_pipe_is_no_error() {
         let mut log = child.stderr.take().unwrap();
         log.read_to_string(&mut error).unwrap();
         assert!(
-            child.wait().unwrap().success() && after_the_database(&error).is_empty(),
+            child.wait().unwrap().success() && without_database_line(&error).is_empty(),
             "{error}"
         );
     }
@@ -486,15 +481,15 @@ async fn long_lists_are_complete_and_a_closed_pipe_is_no_error() {
 
 #[test]
 fn commands_have_few_flags_and_log_nothing_by_default() {
-    let shell = Shell::with(&["ada"]);
+    let cli = Cli::with_users(&["ada"]);
     for line in ["user add", "user list", "token purge", "audit", "migrate"] {
-        let help = succeed(&mut shell.command(&format!("{line} --help")));
+        let help = succeed(&mut cli.command(&format!("{line} --help")));
         assert!(
             help.contains("DATABASE_URL") && !help.contains("argon2"),
             "{line}"
         );
     }
-    let mut add = shell.command("user add bob");
+    let mut add = cli.command("user add bob");
     let (_, _, log) = finish_with(add.env("SYMBOLON_LOG", "info"), PASSWORD);
     assert!(
         log.contains("symbolon::audit") && log.contains("REGISTERED"),
@@ -504,31 +499,31 @@ fn commands_have_few_flags_and_log_nothing_by_default() {
 
 #[test]
 fn the_database_url_comes_from_the_flag_or_the_environment() {
-    let shell = Shell::without_database();
+    let cli = Cli::in_empty_folder();
     let flag = "--database-url sqlite://flag.db";
     for line in [
         format!("migrate {flag}"),
         format!("user {flag} add ada"),
         format!("user add bob {flag}"),
     ] {
-        let mut command = shell.command(&line);
+        let mut command = cli.command(&line);
         command.env("DATABASE_URL", "sqlite://environment.db");
         let (code, _, error) = finish_with(&mut command, PASSWORD);
-        assert_eq!((code, after_the_database(&error)), (Some(0), ""));
+        assert_eq!((code, without_database_line(&error)), (Some(0), ""));
         assert!(error.contains("flag.db"), "{error}");
     }
-    let list = succeed(&mut shell.command(&format!("user list --json {flag}")));
+    let list = succeed(&mut cli.command(&format!("user list --json {flag}")));
     assert_eq!(list.lines().count(), 2);
-    assert!(!shell.folder.path().join("environment.db").exists());
+    assert!(!cli.folder.path().join("environment.db").exists());
     for line in ["migrate", "user add ada"] {
-        let mut command = shell.command(line);
+        let mut command = cli.command(line);
         command.env("DATABASE_URL", "sqlite://environment.db");
         let (code, _, error) = finish_with(&mut command, PASSWORD);
-        assert_eq!((code, after_the_database(&error)), (Some(0), ""));
+        assert_eq!((code, without_database_line(&error)), (Some(0), ""));
         assert!(error.contains("environment.db"), "{error}");
     }
-    assert!(shell.folder.path().join("environment.db").exists());
-    let mut list = shell.command("user list");
+    assert!(cli.folder.path().join("environment.db").exists());
+    let mut list = cli.command("user list");
     list.env("SYMBOLON_ARGON2_MEMORY", "1");
     let (code, _, error) = finish(&mut list);
     assert_eq!(code, Some(2), "{error}");
@@ -536,5 +531,5 @@ fn the_database_url_comes_from_the_flag_or_the_environment() {
         error.contains("SYMBOLON_ARGON2_MEMORY is a whole number from 8"),
         "{error}"
     );
-    assert!(!shell.folder.path().join("symbolon.db").exists());
+    assert!(!cli.folder.path().join("symbolon.db").exists());
 }

@@ -10,8 +10,8 @@ use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use symbolon::{Config, Symbolon};
 
 use crate::support::{
-    DATABASE_PASSWORD, PASSWORD, Server, Shell, after_the_database, database_in, finish,
-    finish_with, on_postgres, shared_postgres, succeed, unconfigured_symbolon,
+    Cli, DATABASE_PASSWORD, PASSWORD, Server, database_in, finish, finish_with, on_postgres,
+    shared_postgres, succeed, unconfigured_symbolon, without_database_line,
 };
 
 /// A command without subcommands.
@@ -108,16 +108,16 @@ fn command_on_sqlite(folder: &Path, line: &str) -> Command {
 
 #[test]
 fn each_command_prints_the_database_that_it_opens() {
-    let shell = Shell::with(&["root", "ada"]);
-    let file = shell.folder.path().join("users.csv");
+    let cli = Cli::with_users(&["root", "ada"]);
+    let file = cli.folder.path().join("users.csv");
     fs::write(file, "username,password\nbob,correct horse\n").unwrap();
-    let named = format!("symbolon: database {}", shell.database());
+    let named = format!("symbolon: database {}", cli.database());
     for leaf in leaves() {
         let line = leaf.line;
         if line.starts_with("user delete") {
             continue;
         }
-        let (_, output, error) = finish_with(&mut shell.command(&line), PASSWORD);
+        let (_, output, error) = finish_with(&mut cli.command(&line), PASSWORD);
         let count = error.lines().filter(|line| *line == named).count();
         assert_eq!(count, usize::from(leaf.opens_a_database), "{line}");
         if leaf.opens_a_database {
@@ -128,55 +128,54 @@ fn each_command_prints_the_database_that_it_opens() {
         assert!(!output.contains("symbolon: database"), "{line}");
         assert!(!(output + &error).contains(DATABASE_PASSWORD), "{line}");
     }
-    shell.prints("user delete ada --yes");
-    let server = Server::start(shell.folder.path());
-    let greeting = &server.greeting;
-    assert!(greeting.contains(&shell.database()), "{greeting}");
+    cli.run("user delete ada --yes");
+    let server = Server::start(cli.folder.path());
+    let startup_output = &server.startup_output;
+    assert!(startup_output.contains(&cli.database()), "{startup_output}");
     assert!(help("serve").contains("--database-url"));
 }
 
 #[tokio::test]
 async fn commands_do_not_migrate_the_database() {
-    let shell = Shell::with(&["ada"]);
-    fs::write(shell.folder.path().join("users.csv"), "username,password\n").unwrap();
-    let database = database_in(shell.folder.path()).await;
+    let cli = Cli::with_users(&["ada"]);
+    fs::write(cli.folder.path().join("users.csv"), "username,password\n").unwrap();
+    let database = database_in(cli.folder.path()).await;
     Migrator::down(&database, Some(1)).await.unwrap();
     for line in operating() {
-        let error = refusal(&mut shell.command(&line));
-        assert!(error.contains(&shell.database()), "{line}: {error}");
+        let error = refusal(&mut cli.command(&line));
+        assert!(error.contains(&cli.database()), "{line}: {error}");
         assert!(error.contains("`symbolon migrate`"), "{line}: {error}");
         let left = Migrator::get_pending_migrations_read_only(&database);
         assert_eq!(left.await.unwrap().len(), 1, "{line}");
     }
     database.close().await.unwrap();
-    shell.prints("migrate");
-    shell.prints("user show ada");
-    shell
-        .sql("INSERT INTO symbolon_migration VALUES ('m20990101_000001_wings', 0)")
+    cli.run("migrate");
+    cli.run("user show ada");
+    cli.sql("INSERT INTO symbolon_migration VALUES ('m20990101_000001_wings', 0)")
         .await;
-    let error = refusal(&mut shell.command("user list"));
+    let error = refusal(&mut cli.command("user list"));
     assert!(error.contains("newer version"), "{error}");
     assert!(error.contains("m20990101_000001_wings"), "{error}");
 }
 
 #[tokio::test]
 async fn open_operator_requires_an_existing_database() {
-    let shell = Shell::without_database();
+    let cli = Cli::in_empty_folder();
     let mut config = Config::from_env().unwrap();
-    config.database_url = crate::support::database_url(shell.folder.path(), "symbolon.db").into();
+    config.database_url = crate::support::database_url(cli.folder.path(), "symbolon.db").into();
     config.secret_key = Some(
         "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
             .to_owned()
             .into(),
     );
     let error = Symbolon::open_operator(config.clone()).await.unwrap_err();
-    let says = if on_postgres() {
+    let expected_text = if on_postgres() {
         "no tables of Symbolon"
     } else {
         "does not exist"
     };
-    assert!(error.to_string().contains(says), "{error}");
-    assert!(files(shell.folder.path()).is_empty());
+    assert!(error.to_string().contains(expected_text), "{error}");
+    assert!(files(cli.folder.path()).is_empty());
     let symbolon = Symbolon::open(config.clone()).await.unwrap();
     let operator = Symbolon::open_operator(config).await.unwrap();
     assert_eq!(operator.database(), symbolon.database());
@@ -201,8 +200,8 @@ mod sqlite {
                 let error = refusal(&mut command);
                 let name = url.map_or("symbolon.db", |url| &url["sqlite://".len()..]);
                 let file = looked_for.join(name);
-                let says = format!("database {} does not exist", file.display());
-                assert!(error.contains(&says), "{line}: {error}");
+                let expected_text = format!("database {} does not exist", file.display());
+                assert!(error.contains(&expected_text), "{line}: {error}");
                 for word in ["--database-url", "DATABASE_URL", "`symbolon migrate`"] {
                     assert!(error.contains(word), "{line}: {error}");
                 }
@@ -237,7 +236,7 @@ mod sqlite {
         another_programs(&path.join("wal.db"), "WAL").await;
         let before = files(path);
         for line in operating() {
-            for (file, says) in [
+            for (file, expected_text) in [
                 ("empty.db", "the file is empty"),
                 ("text.db", "not an SQLite database"),
                 ("short.db", "not an SQLite database"),
@@ -248,7 +247,7 @@ mod sqlite {
                 let mut command = command_on_sqlite(path, &line);
                 let error = refusal(command.env("DATABASE_URL", format!("sqlite://{file}")));
                 let file = path.canonicalize().unwrap().join(file);
-                assert!(error.contains(says), "{line}: {error}");
+                assert!(error.contains(expected_text), "{line}: {error}");
                 assert!(error.contains(file.to_str().unwrap()), "{line}: {error}");
                 assert!(error.contains("--database-url"), "{line}: {error}");
                 assert_eq!(files(path), before, "{line} on {}", file.display());
@@ -311,15 +310,15 @@ mod sqlite {
 
     #[test]
     fn commands_neither_need_nor_create_a_server_key() {
-        let shell = Shell::without_database();
+        let cli = Cli::in_empty_folder();
         let key = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-        let on_sqlite = |line| command_on_sqlite(shell.folder.path(), line);
+        let on_sqlite = |line| command_on_sqlite(cli.folder.path(), line);
         succeed(on_sqlite("migrate").env("SYMBOLON_SECRET_KEY", key));
         for line in ["user add ada", "user list", "token list", "token purge"] {
             let (code, _, error) = finish_with(&mut on_sqlite(line), PASSWORD);
             assert_eq!(code, Some(0), "{error}");
         }
-        assert!(!shell.folder.path().join("symbolon.db.key").exists());
+        assert!(!cli.folder.path().join("symbolon.db.key").exists());
     }
 }
 
@@ -346,6 +345,6 @@ mod postgres {
         // The command runs without the server key.
         let mut list = command_on_sqlite(folder.path(), "user list");
         let (code, _, error) = finish(list.env("DATABASE_URL", &url));
-        assert_eq!((code, after_the_database(&error)), (Some(0), ""));
+        assert_eq!((code, without_database_line(&error)), (Some(0), ""));
     }
 }

@@ -18,11 +18,15 @@ fn check(environment: &[(&str, &str)], flags: &[&str]) -> (Option<i32>, String) 
 }
 
 /// Returns the line that explains why the server on this port is unhealthy.
-fn complaint(port: &str) -> String {
-    let (code, says) = check(&[], &["--port", port]);
-    assert_eq!((code, says.lines().count()), (Some(1), 1), "{says}");
+fn unhealthy_reason(port: &str) -> String {
+    let (code, expected_text) = check(&[], &["--port", port]);
+    assert_eq!(
+        (code, expected_text.lines().count()),
+        (Some(1), 1),
+        "{expected_text}"
+    );
     let start = format!("symbolon: http://127.0.0.1:{port}/readyz");
-    says.strip_prefix(&start).unwrap().to_owned()
+    expected_text.strip_prefix(&start).unwrap().to_owned()
 }
 
 fn port(listener: &TcpListener) -> String {
@@ -42,13 +46,13 @@ fn healthcheck_succeeds_while_the_server_is_ready() {
     assert_eq!(check(&[], &["--host", "0.0.0.0", "--port", &port]), ready);
     server.process.signal("TERM");
     assert!(server.process.wait(Duration::from_secs(25)).success());
-    let says = complaint(&port);
-    assert!(says.contains("refused"), "{says}");
+    let expected_text = unhealthy_reason(&port);
+    assert!(expected_text.contains("refused"), "{expected_text}");
 }
 
 #[test]
 fn healthcheck_prints_why_a_server_is_unhealthy() {
-    for (answer, says) in [
+    for (answer, expected_text) in [
         (
             "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
             "answers 503",
@@ -62,7 +66,7 @@ fn healthcheck_prints_why_a_server_is_unhealthy() {
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = port(&listener);
-        let serving = std::thread::spawn(move || {
+        let with_routes = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
             let request = head.next().unwrap().unwrap();
@@ -71,15 +75,18 @@ fn healthcheck_prints_why_a_server_is_unhealthy() {
             stream.write_all(answer.as_bytes()).unwrap();
             request
         });
-        let complaint = complaint(&port);
-        assert!(complaint.contains(says), "{complaint}");
-        assert_eq!(serving.join().unwrap(), "GET /readyz HTTP/1.1");
+        let unhealthy_reason = unhealthy_reason(&port);
+        assert!(
+            unhealthy_reason.contains(expected_text),
+            "{unhealthy_reason}"
+        );
+        assert_eq!(with_routes.join().unwrap(), "GET /readyz HTTP/1.1");
     }
 }
 
 #[test]
 fn healthcheck_does_not_wait_for_a_silent_server() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let complaint = complaint(&port(&silent));
-    assert_eq!(complaint, " does not answer within 5 s\n");
+    let open_uninitialised = TcpListener::bind("127.0.0.1:0").unwrap();
+    let unhealthy_reason = unhealthy_reason(&port(&open_uninitialised));
+    assert_eq!(unhealthy_reason, " does not answer within 5 s\n");
 }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Server, Shell, finish, once_heard, unconfigured_symbolon, unthrottled,
+    Answer, Cli, Server, finish, poll_until_propagated, unconfigured_symbolon, unthrottled,
 };
 
 /// More users than one transaction changes.
@@ -18,8 +18,8 @@ async fn access(server: &Server, name: &str) -> String {
 
 #[tokio::test]
 async fn all_sessions_and_access_tokens_end_in_the_running_server() {
-    let shell = Shell::new();
-    let server = Server::configured(shell.folder.path(), unthrottled);
+    let cli = Cli::new();
+    let server = Server::configured(cli.folder.path(), unthrottled);
     let names: Vec<_> = (0..ACCOUNTS)
         .map(|number| format!("user-{number}"))
         .collect();
@@ -47,31 +47,28 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
         assert!(server.me(token).await.at("/data/me/username").is_string());
     }
 
-    let refused = shell.refusal("token revoke --all", "y\n");
+    let refused = cli.refusal("token revoke --all", "y\n");
     let says = "standard input is not a terminal; --yes revokes all tokens without a question";
     assert_eq!(refused, says);
     assert!(server.me(&sessions[0]).await.at("/data/me").is_object());
 
     let live = sessions.len() + accesses.len();
-    let ended = shell.json("token revoke --all --yes");
+    let ended = cli.json("token revoke --all --yes");
     assert_eq!(ended, [json!({ "revoked": live })]);
     let is_refused = |answer: &Answer| answer.at("/data/me").is_null();
     for (tokens, reason) in [(&sessions, "TOKEN_EXPIRED"), (&accesses, "TOKEN_INVALID")] {
         for token in tokens {
-            let answer = once_heard(async || server.me(token).await, is_refused).await;
+            let answer = poll_until_propagated(async || server.me(token).await, is_refused).await;
             assert_eq!(answer.error(), ("UNAUTHENTICATED", reason));
         }
     }
-    assert_eq!(
-        shell.prints("token list"),
-        "username  name  token  expires\n"
-    );
-    let events = shell.json("audit --kind token_revoked --limit 1000");
+    assert_eq!(cli.run("token list"), "username  name  token  expires\n");
+    let events = cli.json("audit --kind token_revoked --limit 1000");
     assert_eq!(events.len(), live);
     assert!(events.iter().all(|event| event["actorId"] == Value::Null));
 
     // A second run finds no live token, and new tokens work.
-    let again = shell.prints("token revoke --all --yes");
+    let again = cli.run("token revoke --all --yes");
     assert_eq!(again, "live tokens of all users revoked: 0\n");
     let token = server.sign_in("user-1").await;
     assert_eq!(server.me(&token).await.at("/data/me/username"), "user-1");
@@ -79,13 +76,13 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
 
 #[test]
 fn token_revoke_requires_either_a_user_or_all() {
-    let shell = Shell::with(&["ada"]);
+    let cli = Cli::with_users(&["ada"]);
     for line in [
         "token revoke",
         "token revoke ada --all",
         "token revoke --yes",
     ] {
-        let (code, output, _) = finish(&mut shell.command(line));
+        let (code, output, _) = finish(&mut cli.command(line));
         assert_eq!((code, output.as_str()), (Some(2), ""), "{line}");
     }
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Process, Shell, eventually, succeed};
+use crate::support::{Cli, Process, eventually, succeed};
 
 /// A terminal with a command.
 struct Terminal {
@@ -15,8 +15,8 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn run(shell: &Shell, line: &str) -> Self {
-        let command = shell.command(line);
+    fn run(cli: &Cli, line: &str) -> Self {
+        let command = cli.command(line);
         let program = command.get_program().display();
         let script = format!("tty; '{program}' {line}; echo ended with $?");
         let settings = command.get_envs();
@@ -25,7 +25,7 @@ impl Terminal {
         terminal
             .args(["--quiet", "--flush", "--echo", "always"])
             .args(["--command", &script, "/dev/null"])
-            .current_dir(shell.folder.path())
+            .current_dir(cli.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("SHELL", "/bin/sh")
@@ -85,8 +85,8 @@ impl Terminal {
 #[tokio::test]
 #[ignore = "needs script(1)"]
 async fn a_password_is_entered_twice_without_echo() {
-    let shell = Shell::with(&["root"]);
-    for (again, says, accounts) in [
+    let cli = Cli::with_users(&["root"]);
+    for (again, expected_text, accounts) in [
         (
             "correct house\r",
             "symbolon: the two passwords are not the same\r\nended with 1\r\n",
@@ -96,41 +96,41 @@ async fn a_password_is_entered_twice_without_echo() {
         ("\u{3}", "symbolon: interrupted\r\nended with 1\r\n", 1),
         ("correct horse\r", "ada is added\r\nended with 0\r\n", 2),
     ] {
-        let mut terminal = Terminal::run(&shell, "user add ada");
-        let named = format!("symbolon: database {}\r\n", shell.database());
+        let mut terminal = Terminal::run(&cli, "user add ada");
+        let named = format!("symbolon: database {}\r\n", cli.database());
         assert_eq!(terminal.shows("Password: "), format!("{named}Password: "));
         terminal.types(false, "correct horse\r").await;
         assert_eq!(terminal.shows("again: "), "\r\nThe same again: ");
         terminal.types(false, again).await;
-        assert_eq!(terminal.ends(), format!("\r\n{says}"));
-        assert_eq!(shell.json("user list").len(), accounts);
+        assert_eq!(terminal.ends(), format!("\r\n{expected_text}"));
+        assert_eq!(cli.json("user list").len(), accounts);
     }
 }
 
 #[tokio::test]
 #[ignore = "needs script(1)"]
 async fn user_delete_asks_for_confirmation() {
-    let shell = Shell::with(&["root", "ada"]);
-    for (answer, says) in [
+    let cli = Cli::with_users(&["root", "ada"]);
+    for (answer, expected_text) in [
         ("", "symbolon: nothing is deleted\r\nended with 1\r\n"),
         ("no", "symbolon: nothing is deleted\r\nended with 1\r\n"),
         ("y", "ada is deleted\r\nended with 0\r\n"),
     ] {
-        let mut terminal = Terminal::run(&shell, "user delete ADA");
-        let named = format!("symbolon: database {}\r\n", shell.database());
+        let mut terminal = Terminal::run(&cli, "user delete ADA");
+        let named = format!("symbolon: database {}\r\n", cli.database());
         let asks = format!("{named}delete ada? [y/N] ");
         assert_eq!(terminal.shows("[y/N] "), asks);
         terminal.types(true, &format!("{answer}\r")).await;
-        assert_eq!(terminal.ends(), format!("{answer}\r\n{says}"));
+        assert_eq!(terminal.ends(), format!("{answer}\r\n{expected_text}"));
     }
-    assert_eq!(shell.json("user list").len(), 1);
+    assert_eq!(cli.json("user list").len(), 1);
 }
 
 #[tokio::test]
 #[ignore = "needs script(1)"]
 async fn token_revoke_all_asks_for_confirmation() {
-    let shell = Shell::with(&["root"]);
-    for (answer, says) in [
+    let cli = Cli::with_users(&["root"]);
+    for (answer, expected_text) in [
         ("", "symbolon: no token is revoked\r\nended with 1\r\n"),
         ("no", "symbolon: no token is revoked\r\nended with 1\r\n"),
         (
@@ -138,11 +138,11 @@ async fn token_revoke_all_asks_for_confirmation() {
             "live tokens of all users revoked: 0\r\nended with 0\r\n",
         ),
     ] {
-        let mut terminal = Terminal::run(&shell, "token revoke --all");
-        let named = format!("symbolon: database {}\r\n", shell.database());
+        let mut terminal = Terminal::run(&cli, "token revoke --all");
+        let named = format!("symbolon: database {}\r\n", cli.database());
         let asks = format!("{named}end the sessions and access tokens of all users? [y/N] ");
         assert_eq!(terminal.shows("[y/N] "), asks);
         terminal.types(true, &format!("{answer}\r")).await;
-        assert_eq!(terminal.ends(), format!("{answer}\r\n{says}"));
+        assert_eq!(terminal.ends(), format!("{answer}\r\n{expected_text}"));
     }
 }

@@ -8,7 +8,9 @@ use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Answer, Server, after_the_database, database_in, finish, succeed, symbolon};
+use crate::support::{
+    Answer, Server, database_in, finish, succeed, symbolon, without_database_line,
+};
 
 /// Creates a folder with an empty database.
 fn with_database() -> TempDir {
@@ -22,7 +24,7 @@ fn with_database() -> TempDir {
 fn import(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut import = symbolon(folder);
     let (code, output, error) = finish(import.args(["user", "import"]).args(arguments));
-    (code, output, after_the_database(&error).to_owned())
+    (code, output, without_database_line(&error).to_owned())
 }
 
 /// Returns the users as `user list --json` prints them.
@@ -143,10 +145,10 @@ fn invalid_rows_are_reported_by_line_and_valid_rows_are_imported() {
         assert_eq!(output, counts);
         let lines: Vec<_> = error.lines().collect();
         for line in [3, 4, 5, 6, 7, 8, 9, 10, 11, 12] {
-            let told = lines
+            let report = lines
                 .iter()
-                .find(|told| told.starts_with(&format!("line {line}: ")));
-            assert!(told.is_some(), "line {line}: {error}");
+                .find(|report| report.starts_with(&format!("line {line}: ")));
+            assert!(report.is_some(), "line {line}: {error}");
         }
         assert_eq!(lines.last(), Some(&"symbolon: 10 rows cannot be accounts"));
         assert_eq!(lines.len(), 11, "{error}");

@@ -128,15 +128,18 @@ async fn a_slow_request_is_ended_after_the_configured_time() {
 }
 
 /// Raises the limit of open files, which is 1,024 on some systems.
-fn allow_open_files(wanted: u64) {
+fn allow_open_files(required: u64) {
     let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < wanted) {
+    if limit.current.is_some_and(|current| current < required) {
         let maximum = limit.maximum;
-        let current = Some(maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+        let current = Some(maximum.map_or(required, |maximum| maximum.min(required)));
         setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
     }
     let current = getrlimit(Resource::Nofile).current;
-    assert!(current.is_none_or(|current| current >= wanted), "{limit:?}");
+    assert!(
+        current.is_none_or(|current| current >= required),
+        "{limit:?}"
+    );
 }
 
 #[tokio::test]
@@ -317,18 +320,18 @@ fn a_connection_beyond_the_limit_waits_for_a_free_place() {
         ("SYMBOLON_READ_TIMEOUT", "600"),
     ];
     let (_folder, server) = configured(&settings);
-    let ask = |stream: &mut TcpStream| {
+    let fetch = |stream: &mut TcpStream| {
         stream
             .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .unwrap();
     };
     let mut open: Vec<TcpStream> = (0..5).map(|_| connect(&server)).collect();
     for stream in &mut open {
-        ask(stream);
+        fetch(stream);
         read_until(stream, "ok\n");
     }
     let mut sixth = connect(&server);
-    ask(&mut sixth);
+    fetch(&mut sixth);
     sixth
         .set_read_timeout(Some(Duration::from_millis(300)))
         .unwrap();
@@ -349,10 +352,10 @@ fn a_client_that_stops_reading_is_disconnected() {
         ("SYMBOLON_READ_TIMEOUT", "1"),
     ];
     let (_folder, server) = configured(&settings);
-    let mut deaf = connect(&server);
+    let mut stalled = connect(&server);
     // Far more responses than the buffers of both ends hold.
     let page = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(10_000);
-    let mut asking = deaf.try_clone().unwrap();
+    let mut asking = stalled.try_clone().unwrap();
     // The write ends when the server stops reading or closes the connection.
     std::thread::spawn(move || asking.write_all(page.as_bytes()));
     // The only permitted connection becomes free while the client still does not read.
@@ -362,7 +365,7 @@ fn a_client_that_stops_reading_is_disconnected() {
     let answer = read_until(&mut next, "ok\n");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     // The client had responses to read all the time.
-    assert_eq!(deaf.read(&mut [0]).unwrap(), 1);
+    assert_eq!(stalled.read(&mut [0]).unwrap(), 1);
 }
 
 fn registration(username: &str) -> String {
@@ -514,7 +517,7 @@ async fn a_forwarded_address_from_an_untrusted_peer_is_logged_once() {
         let request = server.request(Method::GET, "/healthz");
         Answer::of(request.header("x-forwarded-for", "203.0.113.7")).await;
     }
-    let log = server.log_once(|log| warnings(log) > 0);
+    let log = server.log_when(|log| warnings(log) > 0);
     let line = log
         .lines()
         .find(|line| line.contains("SYMBOLON_TRUSTED_PROXIES"));

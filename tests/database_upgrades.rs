@@ -75,7 +75,7 @@ impl Fixture {
             // One document reads the records. It lists the tokens of 100 users.
             config.limits.complexity = 200_000;
         };
-        let app = TestApp::existing(folder, written_at, configure).await;
+        let app = TestApp::on_existing_database(folder, written_at, configure).await;
         // The requests below change the records.
         self.check_records(&app).await;
         for token in self.list("tokens") {
@@ -245,12 +245,12 @@ impl Start {
     }
 
     /// Checks that the database of `folder` is complete and that its users can sign in.
-    async fn check(&self, folder: TempDir, whole: &[String]) {
-        assert_eq!(state(folder.path()).await, whole, "{}", self.name());
+    async fn check(&self, folder: TempDir, complete: &[String]) {
+        assert_eq!(state(folder.path()).await, complete, "{}", self.name());
         if let Self::Fixture(fixture) = self {
             return fixture.check(folder).await;
         }
-        let app = TestApp::existing(folder, start_of_time(), |_| {}).await;
+        let app = TestApp::on_existing_database(folder, start_of_time(), |_| {}).await;
         app.register("ada").await;
         let token = app.sign_in("ada").await;
         assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
@@ -290,13 +290,13 @@ async fn state(folder: &Path) -> Vec<String> {
 }
 
 /// Returns the state of a new database.
-async fn whole() -> Vec<String> {
+async fn complete() -> Vec<String> {
     let start = Start::Partial(0);
     let folder = start.prepare().await;
     succeed(&mut start.migrate(folder.path(), None));
-    let whole = state(folder.path()).await;
-    assert!(whole.len() > Migrator::migrations().len());
-    whole
+    let complete = state(folder.path()).await;
+    assert!(complete.len() > Migrator::migrations().len());
+    complete
 }
 
 fn calls() -> &'static str {
@@ -373,11 +373,11 @@ fn spread(points: Vec<Point>, most: usize) -> Vec<Point> {
 
 #[tokio::test]
 async fn a_database_of_an_earlier_version_gives_the_same_answers() {
-    let whole = whole().await;
+    let complete = complete().await;
     for start in Start::all() {
         let folder = start.prepare().await;
         succeed(&mut start.migrate(folder.path(), None));
-        start.check(folder, &whole).await;
+        start.check(folder, &complete).await;
     }
 }
 
@@ -387,7 +387,7 @@ async fn a_database_of_an_earlier_version_gives_the_same_answers() {
 async fn a_migration_that_is_killed_is_completed_at_the_next_start() {
     let most = std::env::var("SYMBOLON_TEST_KILLS").ok();
     let most = most.map(|count| count.parse::<usize>().unwrap());
-    let whole = whole().await;
+    let complete = complete().await;
     println!("| database | killed before | of | left as | then |");
     println!("| --- | --- | ---: | --- | --- |");
     for start in Start::all() {
@@ -417,7 +417,7 @@ async fn a_migration_that_is_killed_is_completed_at_the_next_start() {
                 // SQLite repeats reads and closes its connections in any order, so some calls do not
                 // occur in each run.
                 "not reached"
-            } else if status.signal() == Some(9) && left == whole {
+            } else if status.signal() == Some(9) && left == complete {
                 killed += 1;
                 "whole"
             } else if status.signal() == Some(9) && left == before {
@@ -427,7 +427,7 @@ async fn a_migration_that_is_killed_is_completed_at_the_next_start() {
                 panic!("{name}, {call} {number}: {status}, {left:#?}");
             };
             succeed(&mut start.migrate(folder.path(), None));
-            start.check(folder, &whole).await;
+            start.check(folder, &complete).await;
             println!("| {name} | {call} {number} | {all} | {left} | whole |");
         }
         assert!(killed > 0 && killed * 2 >= tried, "{name}: {killed}");

@@ -22,10 +22,11 @@ use serde_json::{Value, json};
 use symbolon::{Authenticated, RequireScope};
 
 use crate::support::{
-    Answer, PASSWORD, Server, TestApp, database_in, database_url, once_heard, unthrottled,
+    Answer, PASSWORD, Server, TestApp, database_in, database_url, poll_until_propagated,
+    unthrottled,
 };
 
-async fn ask(app: &TestApp, token: &str, document: &str, variables: Value) -> Answer {
+async fn query(app: &TestApp, token: &str, document: &str, variables: Value) -> Answer {
     let operation = app.graphql_with(document, &variables);
     operation.bearer(token).send().await
 }
@@ -44,9 +45,9 @@ async fn a_cached_document_is_executed_for_each_caller() {
     let document = "{ me { username } auditEvents(first: 1) { nodes { kind } } __typename }";
     for _ in 0..3 {
         for (name, token) in names.iter().zip(&tokens) {
-            let answer = ask(&app, token, "{ me { username } }", json!({})).await;
+            let answer = query(&app, token, "{ me { username } }", json!({})).await;
             assert_eq!(answer.at("/data/me/username"), name, "{answer:?}");
-            let answer = ask(&app, token, document, json!({})).await;
+            let answer = query(&app, token, document, json!({})).await;
             if *name == "ada" {
                 assert_eq!(answer.at("/data/me/username"), name, "{answer:?}");
             } else {
@@ -54,10 +55,10 @@ async fn a_cached_document_is_executed_for_each_caller() {
             }
         }
         for document in [document, "{ me { username } }"] {
-            let nobody = app.graphql(document).send().await;
-            assert_eq!(nobody.at("/data"), &Value::Null);
-            let code = nobody.at("/errors/0/extensions/code");
-            assert_eq!(code, "UNAUTHENTICATED", "{nobody:?}");
+            let anonymous = app.graphql(document).send().await;
+            assert_eq!(anonymous.at("/data"), &Value::Null);
+            let code = anonymous.at("/errors/0/extensions/code");
+            assert_eq!(code, "UNAUTHENTICATED", "{anonymous:?}");
         }
     }
 }
@@ -69,22 +70,22 @@ async fn each_operation_of_a_text_is_cached_separately() {
     let token = app.sign_in("ada").await;
     let document = "query Name { me { username } } query Id { me { ...own } }
         mutation End { revokeToken } fragment own on User { id }";
-    let ask = async |name: Value| {
+    let query = async |name: Value| {
         let body = json!({ "query": document, "operationName": name });
         let request = app.request(Method::POST, "/graphql").json(&body);
         Answer::of(request.bearer_auth(&token)).await
     };
     for _ in 0..3 {
-        let name = ask(json!("Name")).await;
+        let name = query(json!("Name")).await;
         assert_eq!(name.at("/data"), &json!({ "me": { "username": "ada" } }));
-        let id = ask(json!("Id")).await;
+        let id = query(json!("Id")).await;
         assert_eq!(id.at("/data"), &json!({ "me": { "id": "1" } }));
         for unknown in [json!("Nobody"), json!(""), json!(null)] {
-            assert_eq!(ask(unknown).await.error().0, "GRAPHQL_VALIDATION_FAILED");
+            assert_eq!(query(unknown).await.error().0, "GRAPHQL_VALIDATION_FAILED");
         }
     }
-    assert_eq!(ask(json!("End")).await.at("/data/revokeToken"), true);
-    let after = ask(json!("Name")).await;
+    assert_eq!(query(json!("End")).await.at("/data/revokeToken"), true);
+    let after = query(json!("Name")).await;
     assert_eq!(after.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
 }
 
@@ -108,10 +109,10 @@ async fn skip_and_include_follow_the_variables_of_each_request() {
                 json!({ "id": "1" }),
             ),
         ] {
-            let answer = ask(&app, &token, document, variables).await;
+            let answer = query(&app, &token, document, variables).await;
             assert_eq!(answer.at("/data/me"), &expected, "{answer:?}");
         }
-        let missing = ask(&app, &token, document, json!({})).await;
+        let missing = query(&app, &token, document, json!({})).await;
         assert_eq!(missing.error().0, "BAD_USER_INPUT");
     }
 }
@@ -127,7 +128,7 @@ async fn the_cost_of_a_cached_document_follows_the_variables_of_each_request() {
     let pages = format!("query($n: Int) {{ {pages} }}");
     let limit = |answer: &Answer| answer.at("/errors/0/extensions/limit").clone();
     for n in [1, 100, 2, 100] {
-        let answer = ask(&app, &token, &pages, json!({ "n": n })).await;
+        let answer = query(&app, &token, &pages, json!({ "n": n })).await;
         let expected = if n == 100 {
             json!("complexity")
         } else {
@@ -184,12 +185,12 @@ async fn a_refused_document_is_refused_again() {
         "{ me }",
         "{ me { username } me: user(id: 1) { username } }",
     ] {
-        let first = ask(&app, &token, document, json!({})).await;
+        let first = query(&app, &token, document, json!({})).await;
         let code = first.at("/errors/0/extensions/code").as_str().unwrap();
         assert!(code.starts_with("GRAPHQL_"), "{document}: {first:?}");
         assert_eq!(first.at("/data"), &Value::Null);
         for _ in 0..2 {
-            let again = ask(&app, &token, document, json!({})).await;
+            let again = query(&app, &token, document, json!({})).await;
             assert_eq!(again.body, first.body, "{document}");
         }
     }
@@ -264,7 +265,7 @@ struct Query(symbolon::Query, Wishes);
 
 #[tokio::test]
 async fn values_of_custom_scalars_are_validated_in_each_request() {
-    let app = TestApp::serving(
+    let app = TestApp::with_routes(
         |_| {},
         |symbolon| {
             let query = Query(symbolon::Query, Wishes::default());
@@ -280,12 +281,12 @@ async fn values_of_custom_scalars_are_validated_in_each_request() {
     let document = "query($w: Wish!) { wish(wish: $w) }";
     for round in 1..=3 {
         let right = json!({ "w": { "which": { "number": "4" }, "times": 2 } });
-        let answer = ask(&app, &token, document, right.clone()).await;
+        let answer = query(&app, &token, document, right.clone()).await;
         assert_eq!(answer.at("/data/wish"), "44", "{answer:?}");
         let colour = json!({ "w": { "which": { "colour": "BLUE" } } });
-        let answer = ask(&app, &token, document, colour).await;
+        let answer = query(&app, &token, document, colour).await;
         assert_eq!(answer.at("/data/wish"), "blue", "{answer:?}");
-        let answer = ask(&app, &narrow, document, right).await;
+        let answer = query(&app, &narrow, document, right).await;
         assert_eq!(answer.error(), ("FORBIDDEN", "SCOPE_REQUIRED"));
         for wrong in [
             json!({ "which": { "number": "3" } }),
@@ -298,10 +299,10 @@ async fn values_of_custom_scalars_are_validated_in_each_request() {
             json!({ "times": 1 }),
             json!(null),
         ] {
-            let answer = ask(&app, &token, document, json!({ "w": wrong })).await;
+            let answer = query(&app, &token, document, json!({ "w": wrong })).await;
             assert_eq!(answer.error().0, "BAD_USER_INPUT", "{wrong}: {answer:?}");
         }
-        let count = ask(&app, &token, "{ wishes }", json!({})).await;
+        let count = query(&app, &token, "{ wishes }", json!({})).await;
         assert_eq!(count.at("/data/wishes"), 2 * round);
     }
 }
@@ -378,7 +379,7 @@ struct Board(symbolon::Query, Notices);
 async fn schema_extensions_of_an_embedder_work_with_cached_documents() {
     for extended in [true, false] {
         let executions = Executions::default();
-        let app = TestApp::serving(
+        let app = TestApp::with_routes(
             |_| {},
             |symbolon| {
                 let schema = symbolon
@@ -596,15 +597,15 @@ async fn two_servers_on_one_database_refuse_tokens_that_the_other_revoked() {
         let change = here.graphql(&change).basic("ada", PASSWORD);
         let changed = change.send().await;
         assert_eq!(changed.at("/errors"), &Value::Null, "{changed:?}");
-        let ask = async || me(there, &token).await;
+        let query = async || me(there, &token).await;
         let there_knows = |answer: &Answer| answer.at("/data/me/email") == &json!(email);
-        let answer = once_heard(ask, there_knows).await;
+        let answer = poll_until_propagated(query, there_knows).await;
         assert_eq!(answer.at("/data/me/email"), &json!(email));
         let revoked = here.revoke(&token).await;
         assert_eq!(revoked.at("/data/revokeToken"), true);
         assert_eq!(me(here, &token).await.error().1, "TOKEN_EXPIRED");
         let refused = |answer: &Answer| answer.at("/data") == &Value::Null;
-        let answer = once_heard(async || me(there, &token).await, refused).await;
+        let answer = poll_until_propagated(async || me(there, &token).await, refused).await;
         assert_eq!(answer.error().1, "TOKEN_EXPIRED");
     }
 }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, once_heard, succeed, symbolon};
+use crate::support::{Answer, Server, poll_until_propagated, succeed, symbolon};
 
 struct Notes {
     server: Server,
@@ -46,8 +46,8 @@ async fn the_example_guards_its_own_types() {
     notes
         .graphql(Some(&bob), add, json!({ "t": "three" }))
         .await;
-    let nobodys = notes.graphql(None, add, json!({ "t": "four" })).await;
-    assert_eq!(nobodys.error(), ("UNAUTHENTICATED", "MISSING"));
+    let anonymous = notes.graphql(None, add, json!({ "t": "four" })).await;
+    assert_eq!(anonymous.error(), ("UNAUTHENTICATED", "MISSING"));
 
     let all = "{ notesCount notes me { username } }";
     let of_ada = notes.graphql(Some(&ada), all, json!({})).await;
@@ -74,13 +74,14 @@ async fn the_example_guards_its_own_types() {
     }
 
     let clear = "mutation { clearNotes }";
-    let by_nobody = notes.graphql(None, clear, json!({})).await;
-    assert_eq!(by_nobody.error(), ("UNAUTHENTICATED", "MISSING"));
+    let anonymous_clear = notes.graphql(None, clear, json!({})).await;
+    assert_eq!(anonymous_clear.error(), ("UNAUTHENTICATED", "MISSING"));
     let by_a_user = notes.graphql(Some(&ada), clear, json!({})).await;
     assert_eq!(by_a_user.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     succeed(symbolon(folder.path()).args(["user", "set-role", "bob", "admin"]));
-    let ask = async || notes.graphql(Some(&bob), clear, json!({})).await;
-    let by_an_admin = once_heard(ask, |answer| answer.at("/data/clearNotes") == 3).await;
+    let fetch = async || notes.graphql(Some(&bob), clear, json!({})).await;
+    let by_an_admin =
+        poll_until_propagated(fetch, |answer| answer.at("/data/clearNotes") == 3).await;
     assert_eq!(by_an_admin.at("/data/clearNotes"), 3);
 
     assert_eq!(notes.whoami(Some(&ada)).await.body, "You are ada.\n");

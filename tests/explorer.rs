@@ -129,14 +129,14 @@ fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&build.stderr);
-    assert!(build.status.success(), "{said}");
-    let warnings = said
+    let output = String::from_utf8_lossy(&build.stderr);
+    assert!(build.status.success(), "{output}");
+    let warnings = output
         .lines()
         .filter(|line| line.starts_with("warning: symbolon-explorer"));
-    assert_eq!(warnings.count(), 1, "{said}");
-    assert!(said.contains("without GraphiQL"), "{said}");
-    let server = Server::of(&target.join("debug/symbolon"), folder.path());
+    assert_eq!(warnings.count(), 1, "{output}");
+    assert!(output.contains("without GraphiQL"), "{output}");
+    let server = Server::from_build(&target.join("debug/symbolon"), folder.path());
     let printed = in_browser(&server, "without-npm.mjs");
     assert!(printed.contains("1 passed, 0 failed"), "{printed}");
 }

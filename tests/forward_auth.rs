@@ -80,9 +80,9 @@ async fn identity_headers_of_the_client_are_ignored() {
     for name in IDENTITY {
         assert_eq!(answer.headers.get_all(name).iter().count(), 1, "{name}");
     }
-    let nobody = Answer::of(spoofed(app.request(Method::GET, "/auth"))).await;
-    assert_eq!(nobody.status, 401);
-    assert_eq!(identity(&nobody), [""; 4]);
+    let anonymous = Answer::of(spoofed(app.request(Method::GET, "/auth"))).await;
+    assert_eq!(anonymous.status, 401);
+    assert_eq!(identity(&anonymous), [""; 4]);
 }
 
 #[tokio::test]
@@ -314,9 +314,9 @@ async fn nginx_forwards_accepted_requests_with_the_identity() {
     let (app, ada, zoe) = ada_and_zoe().await;
     let proxied = Proxied::configured(&app, |readme| readme).await;
 
-    let nobody = Answer::of(spoofed(proxied.client.request(Method::GET, "/reports/"))).await;
-    assert_eq!(nobody.status, 401);
-    let challenges = nobody.headers.get_all("www-authenticate").iter();
+    let anonymous = Answer::of(spoofed(proxied.client.request(Method::GET, "/reports/"))).await;
+    assert_eq!(anonymous.status, 401);
+    let challenges = anonymous.headers.get_all("www-authenticate").iter();
     assert_eq!(
         challenges.collect::<Vec<_>>(),
         [r#"Bearer realm="symbolon""#]
@@ -332,8 +332,8 @@ async fn nginx_forwards_accepted_requests_with_the_identity() {
     let answer = Answer::of(spoofed(post.bearer_auth(&ada))).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.at("/length"), 500_000);
-    let told = IDENTITY.map(|name| received(&answer, name));
-    assert_eq!(told, [["1"], ["ada"], ["ADMIN"], ["*"]]);
+    let headers = IDENTITY.map(|name| received(&answer, name));
+    assert_eq!(headers, [["1"], ["ada"], ["ADMIN"], ["*"]]);
     assert!(!answer.body.to_string().contains("spoofed"), "{answer:?}");
     assert_eq!(received(&answer, "authorization"), [""; 0]);
 
@@ -364,8 +364,8 @@ async fn nginx_requires_a_scope_and_an_unknown_one_refuses_every_request() {
         .request(Method::GET, "/reports/?scope=x&role=x");
     let answer = Answer::of(spoofed(request.bearer_auth(&zoe))).await;
     assert_eq!(answer.status, 200);
-    let told = IDENTITY.map(|name| received(&answer, name));
-    assert_eq!(told, [["2"], ["Zoë"], ["USER"], ["*"]]);
+    let headers = IDENTITY.map(|name| received(&answer, name));
+    assert_eq!(headers, [["2"], ["Zoë"], ["USER"], ["*"]]);
 
     let misspelt = |readme: String| readme.replace("role=admin", "roles=admin");
     let proxied = Proxied::configured(&app, misspelt).await;

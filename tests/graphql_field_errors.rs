@@ -94,7 +94,7 @@ struct Query(symbolon::Query, Trouble);
 struct Mutation(symbolon::Mutation, Change);
 
 async fn trouble() -> TestApp {
-    TestApp::serving(
+    TestApp::with_routes(
         |_| {},
         |symbolon| {
             let roots = (Query::default(), Mutation::default());
@@ -271,7 +271,7 @@ async fn a_panic_in_a_plain_route_is_masked() {
     fn panics() -> String {
         panic!("SELECT secret FROM vault")
     }
-    let app = TestApp::serving(
+    let app = TestApp::with_routes(
         |_| {},
         |symbolon| symbolon.own_routes().at("/panics", poem::get(panics)),
     )

@@ -1,4 +1,12 @@
-//! Symbolon from outside: real HTTP, a real database, a clock that the tests move.
+//! The tests of Symbolon from outside: real HTTP, a real database, and a clock that the tests move.
+//!
+//! The function below is a complete test. It starts an app in this process and sends requests through
+//! `support::Client`, which all harnesses share: `Server` (the program as a process), `Instance` (one of several on a
+//! PostgreSQL database) and the others in `support`.
+//!
+//! All tests run on both databases: `SYMBOLON_TEST_DATABASE=postgres cargo test` starts a PostgreSQL server, and the
+//! default is SQLite. Tests in a module `sqlite` or `postgres` run on that database only. Tests that need more than Rust
+//! are ignored with the reason; `scripts/test` installs what they need and runs them.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -10,6 +18,21 @@
     clippy::unwrap_used,
     clippy::wildcard_imports
 )]
+
+use chrono::TimeDelta;
+
+use support::TestApp;
+
+#[tokio::test]
+async fn a_session_token_is_accepted_until_it_expires() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+    app.advance(TimeDelta::hours(1));
+    let refused = app.me(&token).await;
+    assert_eq!(refused.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
+}
 
 mod support;
 

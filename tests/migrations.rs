@@ -15,8 +15,8 @@ pub async fn schema(database: &DatabaseConnection) -> Vec<String> {
              UNION SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
         }
     };
-    let ask = Statement::from_string(database.get_database_backend(), sql);
-    let rows = database.query_all_raw(ask).await.unwrap();
+    let statement = Statement::from_string(database.get_database_backend(), sql);
+    let rows = database.query_all_raw(statement).await.unwrap();
     rows.iter()
         .map(|row| row.try_get_by_index(0).unwrap())
         .collect()

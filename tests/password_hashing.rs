@@ -150,11 +150,12 @@ async fn a_stored_hash_with_excessive_parameters_is_not_computed() {
     let app = TestApp::start().await;
     let id = app.register("ada").await;
     let hash = app.row(id).await.password_hash;
-    for (cheap, costly) in [("m=8,", "m=65537,"), ("t=1,", "t=17,"), ("p=1$", "p=17$")] {
+    for (set_cheap_hashing, costly) in [("m=8,", "m=65537,"), ("t=1,", "t=17,"), ("p=1$", "p=17$")]
+    {
         let database = app.database().await;
         let sql = "UPDATE symbolon_user SET password_hash = $1";
         let costly = hash
-            .replace(cheap, costly)
+            .replace(set_cheap_hashing, costly)
             .replace("m=8,t=1,p=17", "m=136,t=1,p=17");
         let backend = database.get_database_backend();
         let statement = Statement::from_sql_and_values(backend, sql, [costly.into()]);
@@ -207,8 +208,8 @@ async fn foreign_hashes_with_much_memory_are_computed_one_at_a_time() {
     let others = statuses.iter().find(|status| !expected.contains(status));
     assert_eq!(others, None);
     // Each hash takes 32 MiB.
-    let taken = server.process.peak_memory() - before;
-    assert!((16..60).contains(&taken), "{taken} MiB");
+    let grown = server.process.peak_memory() - before;
+    assert!((16..60).contains(&grown), "{grown} MiB");
 }
 
 #[tokio::test]

@@ -476,7 +476,7 @@ async fn a_password_does_not_satisfy_an_embedders_guard() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::embed_example(folder.path());
     server.register("ada").await;
-    let ask = async |document: &str| {
+    let fetch = async |document: &str| {
         let request = server.graphql(document);
         request.basic("ada", PASSWORD).send().await
     };
@@ -487,17 +487,17 @@ async fn a_password_does_not_satisfy_an_embedders_guard() {
         r#"mutation { updateUser(input: { email: null }) { user { id } } addNote(text: "one") }"#,
         "{ notes }",
     ] {
-        let answer = ask(document).await;
+        let answer = fetch(document).await;
         assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{document}");
     }
     // A WebSocket executes subscriptions only, and accepts tokens only.
     let basic = format!("Basic {}", STANDARD.encode(format!("ada:{PASSWORD}")));
-    let mut socket = Socket::silent(&server.base).await;
+    let mut socket = Socket::open_uninitialised(&server.base).await;
     let payload = json!({ "authorization": basic });
     socket
-        .say(&json!({ "type": "connection_init", "payload": payload }))
+        .send(&json!({ "type": "connection_init", "payload": payload }))
         .await;
-    assert_eq!(socket.hear().await["type"], "connection_ack");
+    assert_eq!(socket.receive().await["type"], "connection_ack");
     for (id, document, code) in [
         ("1", "subscription { noteAdded }", "UNAUTHENTICATED"),
         (
@@ -509,7 +509,7 @@ async fn a_password_does_not_satisfy_an_embedders_guard() {
     ] {
         socket.subscribe(id, document).await;
         let message = loop {
-            let message = socket.hear().await;
+            let message = socket.receive().await;
             if message["id"] == id && message["type"] != "complete" {
                 break message;
             }

@@ -61,7 +61,7 @@ fn the_maintenance_command_has_the_settings_of_the_unit() {
     };
     let (readme, unit_says) = (words(README), words(unit));
     assert_eq!(readme, unit_says);
-    let given = |setting: &str| {
+    let unit_line = |setting: &str| {
         let lines = unit.lines();
         let start = format!("{setting}=");
         let mut lines = lines.filter(|line| line.starts_with(&start));
@@ -74,11 +74,11 @@ fn the_maintenance_command_has_the_settings_of_the_unit() {
         "WorkingDirectory",
         "EnvironmentFile",
     ] {
-        let line = given(setting);
+        let line = unit_line(setting);
         assert!(readme.contains(&line), "{line}: {readme:?}");
     }
     // Commands use the database file of the service by default.
-    let folder = given("WorkingDirectory");
+    let folder = unit_line("WorkingDirectory");
     let folder = folder.split_once('=').unwrap().1;
     let file = format!("Environment=DATABASE_URL=sqlite://{folder}/symbolon.db");
     assert!(unit.lines().any(|line| line == file), "{file}");

@@ -64,7 +64,7 @@ async fn a_request_is_logged_in_one_line_with_user_and_operation() {
     );
     assert_eq!(line["user_id"], "1");
 
-    let asked = server
+    let answer = server
         .graphql_body(&json!({
             "query": "query Other { users { totalCount } }
                 query WhoAmI { __typename mine: me { id } ... { user(id: 1) { id } } }",
@@ -73,8 +73,8 @@ async fn a_request_is_logged_in_one_line_with_user_and_operation() {
         .bearer(signed_in.at("/token").as_str().unwrap())
         .send()
         .await;
-    assert_eq!(asked.at("/data/mine/id"), "1", "{asked:?}");
-    let line = logged(&server, &asked);
+    assert_eq!(answer.at("/data/mine/id"), "1", "{answer:?}");
+    let line = logged(&server, &answer);
     expected.extend(["operation", "name", "fields"]);
     assert_eq!(keys(&line), expected);
     assert_eq!(line["level"], "INFO");
@@ -122,7 +122,7 @@ async fn every_request_is_logged_once_with_any_outcome() {
 async fn the_log_is_text_by_default_and_json_on_request() {
     let (_folder, server) = configured(&[]);
     server.register("ada").await;
-    let log = server.log_once(|log| log.lines().count() == 2);
+    let log = server.log_when(|log| log.lines().count() == 2);
     let [_, line] = log.lines().collect::<Vec<_>>().try_into().unwrap();
     for part in [
         "INFO symbolon::request: request ",
@@ -204,10 +204,10 @@ async fn the_log_contains_no_client_text_except_the_operation_name() {
     let parameters = [("query", "{ urlmarker: me { id } }")];
     let url = Url::parse_with_params(&format!("{}/graphql", server.base), parameters).unwrap();
     let path = url.as_str().strip_prefix(&server.base).unwrap();
-    let asked = Answer::of(server.request(Method::GET, path).bearer_auth(token)).await;
-    assert_eq!(asked.at("/data/urlmarker/id"), "1");
+    let answer = Answer::of(server.request(Method::GET, path).bearer_auth(token)).await;
+    assert_eq!(answer.at("/data/urlmarker/id"), "1");
     // Three requests and three events of the audit trail.
-    let log = server.log_once(|log| log.lines().count() >= 6);
+    let log = server.log_when(|log| log.lines().count() >= 6);
     assert_eq!(log.lines().count(), 6, "{log}");
     for secret in ["marker", "@example.org", PASSWORD, token, "Bearer", "Basic"] {
         assert!(!log.contains(secret), "{secret}: {log}");
@@ -283,8 +283,8 @@ async fn the_metrics_count_root_fields_and_responses() {
         let me = server.graphql("{ me { id } }").bearer(token).send().await;
         assert_eq!(me.at("/data/me/id"), "1");
     }
-    let nobody = server.graphql("{ me { id } }").send().await;
-    assert_eq!(nobody.error(), ("UNAUTHENTICATED", "MISSING"));
+    let anonymous = server.graphql("{ me { id } }").send().await;
+    assert_eq!(anonymous.error(), ("UNAUTHENTICATED", "MISSING"));
     let unknown = server.graphql("{ nothing }").send().await;
     assert_eq!(unknown.error().0, "GRAPHQL_VALIDATION_FAILED");
     assert_eq!(
@@ -379,15 +379,15 @@ async fn introspection_is_enabled_by_default_and_can_be_disabled() {
         ("{ me { usernam } }", "username"),
         ("{ user(usernam: \"ada\") { id } }", "username"),
     ] {
-        let told = open.graphql(document).send().await;
+        let introspected = open.graphql(document).send().await;
         let name = format!("\"{name}\"");
-        let says = |answer: &Answer| {
+        let expected_text = |answer: &Answer| {
             let text = answer.body.to_string().replace("\\\"", "\"");
             text.contains(&name)
         };
-        assert!(says(&told), "{told:?}");
+        assert!(expected_text(&introspected), "{introspected:?}");
         let untold = closed.graphql(document).send().await;
-        assert!(!says(&untold), "{untold:?}");
+        assert!(!expected_text(&untold), "{untold:?}");
         assert!(!untold.body.to_string().contains("Did you mean"));
     }
     let typename = closed.graphql("{ __typename }").send().await;

@@ -130,7 +130,7 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
 }
 
 /// Returns the endpoints that accept a token, and those that refuse it.
-async fn doors(server: &Server, token: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+async fn endpoints(server: &Server, token: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     let guarded = server.graphql("{ notes }").bearer(token).send().await;
     let me = server.graphql("{ me { id } }").bearer(token).send().await;
     let route = Answer::of(server.request(Method::GET, "/whoami").bearer_auth(token)).await;
@@ -146,8 +146,9 @@ async fn doors(server: &Server, token: &str) -> (Vec<&'static str>, Vec<&'static
         ("/auth", proxy.status == 200),
     ];
     let (open, closed): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, open)| *open);
-    let names =
-        |doors: Vec<(&'static str, bool)>| doors.into_iter().map(|(name, _)| name).collect();
+    let names = |endpoints: Vec<(&'static str, bool)>| {
+        endpoints.into_iter().map(|(name, _)| name).collect()
+    };
     (names(open), names(closed))
 }
 
@@ -161,8 +162,8 @@ async fn each_revocation_takes_effect_at_every_endpoint_and_affects_no_other_tok
     for (number, (way, ends_session, ends_access)) in WAYS.iter().enumerate() {
         let user = create_user(&server, &format!("user{number}")).await;
         let mut sockets = [
-            Socket::of(&server.base, Some(&user.session)).await,
-            Socket::of(&server.base, Some(&user.access)).await,
+            Socket::connect(&server.base, Some(&user.session)).await,
+            Socket::connect(&server.base, Some(&user.access)).await,
         ];
         end(&server, folder.path(), &admin, way, &user).await;
         for (socket, ends) in sockets.iter_mut().zip([*ends_session, *ends_access]) {
@@ -170,19 +171,19 @@ async fn each_revocation_takes_effect_at_every_endpoint_and_affects_no_other_tok
                 // Clients do not reconnect after this close code.
                 assert_eq!(socket.closed().await.0, 4401, "{way}");
             } else {
-                socket.say(&json!({ "type": "ping" })).await;
-                assert_eq!(socket.hear().await, json!({ "type": "pong" }), "{way}");
+                socket.send(&json!({ "type": "ping" })).await;
+                assert_eq!(socket.receive().await, json!({ "type": "pong" }), "{way}");
             }
         }
         for (kind, token, ends) in [
             ("session", &user.session, ends_session),
             ("access token", &user.access, ends_access),
         ] {
-            let (open, closed) = doors(&server, token).await;
+            let (open, closed) = endpoints(&server, token).await;
             let wrong = if *ends { open } else { closed };
             assert_eq!(wrong, [""; 0], "{way}: the {kind}");
         }
     }
     // The tokens of the admin are still live.
-    assert_eq!(doors(&server, &admin).await.1, [""; 0]);
+    assert_eq!(endpoints(&server, &admin).await.1, [""; 0]);
 }

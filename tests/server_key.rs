@@ -164,12 +164,12 @@ mod sqlite {
     #[test]
     fn a_configured_key_creates_no_key_file() {
         let folder = tempfile::tempdir().unwrap();
-        let given = unconfigured_symbolon(folder.path())
+        let configured = unconfigured_symbolon(folder.path())
             .arg("migrate")
             .env("SYMBOLON_SECRET_KEY", KEY)
             .output()
             .unwrap();
-        assert!(given.status.success());
+        assert!(configured.status.success());
         assert!(!folder.path().join("symbolon.db.key").exists());
     }
 

@@ -41,7 +41,7 @@ fn a_port_in_use_is_reported_and_no_file_is_created() {
 #[test]
 fn a_database_that_cannot_be_created_is_reported() {
     let folder = tempfile::tempdir().unwrap();
-    for (url, says) in [
+    for (url, expected_text) in [
         // A path that no user can write, not even root.
         (
             "sqlite:///proc/symbolon.db",
@@ -56,7 +56,7 @@ fn a_database_that_cannot_be_created_is_reported() {
     ] {
         let mut serve = symbolon(folder.path());
         let error = refusal(serve.env("PORT", "0").env("DATABASE_URL", url));
-        assert!(error.contains(says), "{error}");
+        assert!(error.contains(expected_text), "{error}");
         assert!(is_empty(&folder), "{url}");
     }
 }
@@ -178,13 +178,13 @@ fn listening_beyond_loopback_prints_a_warning() {
 }
 
 /// A sign-in whose body is incomplete.
-struct Held {
+struct PendingSignIn {
     stream: TcpStream,
 }
 
 const BODY: &str = r#"{"query":"mutation { createToken { token } }"}"#;
 
-impl Held {
+impl PendingSignIn {
     /// Sends the head and waits until the server asks for the body.
     fn start(server: &Server) -> Self {
         let mut stream = TcpStream::connect(server.address()).unwrap();
@@ -226,14 +226,14 @@ async fn with_ada() -> (tempfile::TempDir, Server) {
 async fn a_signal_lets_running_requests_finish() {
     for signal in ["TERM", "INT"] {
         let (_folder, mut server) = with_ada().await;
-        let held = Held::start(&server);
+        let pending = PendingSignIn::start(&server);
         server.process.signal(signal);
         let address = server.address().to_owned();
         eventually("no more connections are taken", async || {
             TcpStream::connect(&address).err()
         })
         .await;
-        let answer = held.end();
+        let answer = pending.end();
         assert!(
             answer.starts_with("HTTP/1.1 200") && answer.contains("token"),
             "{answer}"
@@ -246,7 +246,7 @@ async fn a_signal_lets_running_requests_finish() {
 #[tokio::test]
 async fn a_hanging_request_delays_the_shutdown_by_at_most_10_seconds() {
     let (_folder, mut server) = with_ada().await;
-    let _held = Held::start(&server);
+    let _held = PendingSignIn::start(&server);
     server.process.signal("TERM");
     assert!(server.process.wait(Duration::from_secs(25)).success());
 }
@@ -291,7 +291,7 @@ async fn the_trace_log_contains_no_secret() {
     let key = fs::read_to_string(key).unwrap();
     let is_refused =
         |line: &str| line.contains("DEBUG") && line.contains(wrong.header("x-request-id"));
-    let log = server.log_once(|log| log.lines().any(is_refused));
+    let log = server.log_when(|log| log.lines().any(is_refused));
     let credentials = STANDARD.encode(format!("ada:{secret}"));
     for secret in [
         secret,
@@ -361,7 +361,7 @@ async fn the_trace_log_contains_no_token_and_no_password() {
         let revoked = Answer::of(revoke).await;
         assert_eq!(revoked.status, 204);
         let id = revoked.header("x-request-id").to_owned();
-        let log = server.log_once(|log| log.contains(&id));
+        let log = server.log_when(|log| log.contains(&id));
         assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
         for secret in [session.as_str(), &access, &renewed, PASSWORD, chosen] {
             assert!(
@@ -382,13 +382,17 @@ mod sqlite {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::on_sqlite(folder.path());
         let database = folder.path().canonicalize().unwrap().join("symbolon.db");
-        assert!(server.greeting.contains("listens on http://127.0.0.1:"));
         assert!(
-            server.greeting.contains(database.to_str().unwrap()),
-            "{}",
-            server.greeting
+            server
+                .startup_output
+                .contains("listens on http://127.0.0.1:")
         );
-        assert!(server.greeting.contains("try first"));
+        assert!(
+            server.startup_output.contains(database.to_str().unwrap()),
+            "{}",
+            server.startup_output
+        );
+        assert!(server.startup_output.contains("try first"));
     }
 
     #[test]

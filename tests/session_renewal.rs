@@ -84,8 +84,11 @@ async fn an_ended_token_is_not_renewed() {
     app.sql("UPDATE symbolon_user SET disabled_at = 0").await;
     let disabled = renew(&app, &token).await;
     assert_eq!(disabled.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
-    let nobody = app.graphql("mutation { renewToken { token } }");
-    assert_eq!(nobody.send().await.error(), ("UNAUTHENTICATED", "MISSING"));
+    let anonymous = app.graphql("mutation { renewToken { token } }");
+    assert_eq!(
+        anonymous.send().await.error(),
+        ("UNAUTHENTICATED", "MISSING")
+    );
 }
 
 #[tokio::test]
@@ -131,6 +134,9 @@ async fn revoke_all_tokens_accepts_a_token_or_the_password() {
     let none = none.basic("ada", PASSWORD).send().await;
     assert_eq!(none.at("/data/revokeAllTokens"), 0);
     assert_eq!(app.me(&bob).await.at("/data/me/username"), "bob");
-    let nobody = app.graphql("mutation { revokeAllTokens }");
-    assert_eq!(nobody.send().await.error(), ("UNAUTHENTICATED", "MISSING"));
+    let anonymous = app.graphql("mutation { revokeAllTokens }");
+    assert_eq!(
+        anonymous.send().await.error(),
+        ("UNAUTHENTICATED", "MISSING")
+    );
 }

@@ -189,8 +189,8 @@ async fn revoking_an_unknown_token_is_refused() {
         app.revoke(&unknown).await.error(),
         ("UNAUTHENTICATED", "TOKEN_INVALID")
     );
-    let nobody = app.graphql("mutation { revokeToken }").send().await;
-    assert_eq!(nobody.error(), ("UNAUTHENTICATED", "MISSING"));
+    let anonymous = app.graphql("mutation { revokeToken }").send().await;
+    assert_eq!(anonymous.error(), ("UNAUTHENTICATED", "MISSING"));
 }
 
 #[tokio::test]

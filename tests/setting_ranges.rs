@@ -140,7 +140,7 @@ async fn every_numeric_setting_is_refused_out_of_range_and_works_within() {
             }
             tried.push(value.clone());
             let folder = tempfile::tempdir().unwrap();
-            let started = Server::if_it_starts(folder.path(), |command| {
+            let started = Server::try_start(folder.path(), |command| {
                 command.env(name, &value);
             });
             match started {
@@ -171,8 +171,9 @@ async fn numeric_settings_of_an_embedder_are_checked() {
     let mut config = Config::from_env().unwrap();
     config.session_max_age = u32::MAX;
     let refused = symbolon::Symbolon::open(config).await.unwrap_err();
-    let says = "SYMBOLON_SESSION_MAX_AGE is a whole number from 0 to 36500, and not 4294967295";
-    assert_eq!(refused.to_string(), says);
+    let expected_text =
+        "SYMBOLON_SESSION_MAX_AGE is a whole number from 0 to 36500, and not 4294967295";
+    assert_eq!(refused.to_string(), expected_text);
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn open(folder: &Path, name: &str) -> Symbolon {
 }
 
 /// Two instances, each with one user of the same id.
-struct Two {
+struct TwoInstances {
     server: Client,
     /// The clients of the two instances, each with the path that its instance is mounted at.
     clients: [Client; 2],
@@ -45,7 +45,7 @@ struct Two {
 
 const NAMES: [&str; 2] = ["ada", "eve"];
 
-impl Two {
+impl TwoInstances {
     /// Serves `app` by the first instance, by the second, or by a server of neither.
     async fn serve<E>(by: Option<&Symbolon>, app: E, mounts: [&'static str; 2]) -> Self
     where
@@ -150,7 +150,7 @@ async fn an_instance_mounted_in_another_has_its_own_identities() {
         .nest("/second", second.own_routes())
         .at("/whoami", get(whoami))
         .at("/second-whoami", get(whoami).with(second.middleware()));
-    let two = Two::serve(Some(&first), app, ["", "/second"]).await;
+    let two = TwoInstances::serve(Some(&first), app, ["", "/second"]).await;
     two.share_nothing().await;
     assert_eq!(two.whoami("/whoami").await, only_first());
     assert_eq!(two.whoami("/second-whoami").await, only_second());
@@ -165,7 +165,7 @@ async fn two_instances_side_by_side_have_their_own_identities() {
             .nest("/first", first.own_routes())
             .nest("/second", second.own_routes());
         let by = [Some(&first), Some(&second), None][served_by];
-        let two = Two::serve(by, app, ["/first", "/second"]).await;
+        let two = TwoInstances::serve(by, app, ["/first", "/second"]).await;
         two.share_nothing().await;
     }
 }
@@ -191,7 +191,7 @@ async fn the_innermost_middleware_provides_the_identity() {
                 .with(of_first()),
         )
         .at("/22", get(whoami).with(of_second()).with(of_second()));
-    let two = Two::serve(None, app, ["/first", "/second"]).await;
+    let two = TwoInstances::serve(None, app, ["/first", "/second"]).await;
     two.share_nothing().await;
     assert_eq!(two.whoami("/1").await, only_first());
     assert_eq!(two.whoami("/2").await, only_second());
@@ -212,7 +212,7 @@ async fn a_schema_acts_on_the_instance_that_serves_it() {
     let app = Route::new()
         .nest("/first", first.routes(schema()))
         .nest("/second", second.routes(schema()));
-    let two = Two::serve(None, app, ["/first", "/second"]).await;
+    let two = TwoInstances::serve(None, app, ["/first", "/second"]).await;
     two.share_nothing().await;
 }
 
@@ -221,7 +221,7 @@ async fn a_request_that_passes_two_instances_has_one_id() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = both(folder.path()).await;
     let app = first.own_routes().nest("/second", second.own_routes());
-    let two = Two::serve(Some(&first), app, ["", "/second"]).await;
+    let two = TwoInstances::serve(Some(&first), app, ["", "/second"]).await;
     let refused = Answer::of(two.clients[1].request(Method::POST, "/tokens")).await;
     assert_eq!(refused.status, 401);
     let ids = refused.headers.get_all("x-request-id").iter().count();

@@ -70,7 +70,7 @@ impl Target {
         let declared: String = (self.arguments.iter())
             .map(|(name, kind, _)| format!("${name}: {kind} "))
             .collect();
-        let given: String = (self.arguments.iter())
+        let arguments: String = (self.arguments.iter())
             .map(|(name, _, _)| format!("{name}: ${name} "))
             .collect();
         let mut variables = Map::new();
@@ -80,17 +80,17 @@ impl Target {
         let document = format!(
             "{}({declared}) {}",
             self.operation,
-            self.fields(&given, aliases)
+            self.fields(&arguments, aliases)
         );
         json!({ "query": document, "variables": variables })
     }
 
     /// Returns a body with the text in the document, once for each alias.
     fn inline(&self, text: &str, aliases: usize) -> Value {
-        let given: String = (self.arguments.iter())
+        let arguments: String = (self.arguments.iter())
             .map(|(name, _, value)| format!("{name}: {} ", literal(&filled(value, &json!(text)))))
             .collect();
-        let document = format!("{} {}", self.operation, self.fields(&given, aliases));
+        let document = format!("{} {}", self.operation, self.fields(&arguments, aliases));
         json!({ "query": document })
     }
 
@@ -174,16 +174,16 @@ impl Types {
     }
 
     fn target(&self, operation: &'static str, field: &Value, at: usize, value: &Value) -> Target {
-        let arguments = field["args"].as_array().unwrap();
-        let mut given = Vec::new();
-        for (number, argument) in arguments.iter().enumerate() {
+        let declared = field["args"].as_array().unwrap();
+        let mut arguments = Vec::new();
+        for (number, argument) in declared.iter().enumerate() {
             let (name, kind) = (argument["name"].as_str().unwrap(), &argument["type"]);
             let value = match number {
                 _ if number == at => value.clone(),
                 _ if kind["kind"] == "NON_NULL" => self.plain(name, kind),
                 _ => continue,
             };
-            given.push((name.to_owned(), written(kind), value));
+            arguments.push((name.to_owned(), written(kind), value));
         }
         let mut kind = &field["type"];
         if kind["kind"] == "NON_NULL" {
@@ -193,7 +193,7 @@ impl Types {
             operation,
             field: field["name"].as_str().unwrap().to_owned(),
             is_composite: kind["kind"] == "OBJECT",
-            arguments: given,
+            arguments,
         }
     }
 
@@ -299,14 +299,14 @@ fn p99(mut times: Vec<Duration>) -> Duration {
 
 /// The kind of credentials of a request, all of the admin.
 #[derive(Clone, Debug)]
-enum Given {
+enum Credentials {
     Bearer(String),
     Basic,
     Header(String),
 }
 
 /// A request: method, path, credentials and body.
-type Hostile = (Method, &'static str, Given, Option<Value>);
+type Hostile = (Method, &'static str, Credentials, Option<Value>);
 
 /// Sends a request. Returns its duration, or the shortest of three if the first is long, because the
 /// machine is busy with other tests.
@@ -321,18 +321,21 @@ async fn send(server: &Server, request: &Hostile) -> (Duration, Answer) {
     (shortest, answer)
 }
 
-async fn send_once(server: &Server, (method, path, given, body): &Hostile) -> (Duration, Answer) {
+async fn send_once(
+    server: &Server,
+    (method, path, credentials, body): &Hostile,
+) -> (Duration, Answer) {
     let mut request = server.request(method.clone(), path);
-    request = match given {
-        Given::Bearer(token) => request.bearer_auth(token),
-        Given::Basic => request.basic_auth("admin", Some(PASSWORD)),
-        Given::Header(value) => request.header("authorization", value),
+    request = match credentials {
+        Credentials::Bearer(token) => request.bearer_auth(token),
+        Credentials::Basic => request.basic_auth("admin", Some(PASSWORD)),
+        Credentials::Header(value) => request.header("authorization", value),
     };
     if let Some(body) = body {
         request = request.json(body);
     }
     let began = Instant::now();
-    let answer = Answer::if_any(request.timeout(Duration::from_secs(10))).await;
+    let answer = Answer::try_of(request.timeout(Duration::from_secs(10))).await;
     let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
     (began.elapsed(), answer)
 }
@@ -366,7 +369,7 @@ fn headers(hostile: (&str, &str)) -> Vec<Hostile> {
             (Method::GET, "/auth", None),
             (Method::POST, "/graphql", Some(sign_in.clone())),
         ]
-        .map(|(method, path, body)| (method, path, Given::Header(value.clone()), body))
+        .map(|(method, path, body)| (method, path, Credentials::Header(value.clone()), body))
     });
     requests.collect()
 }
@@ -376,8 +379,8 @@ async fn prepare(server: &Server, folder: &std::path::Path) -> String {
     for name in ["admin", "other"] {
         server.register(name).await;
     }
-    let (code, _, said) = finish(symbolon(folder).args(["user", "set-role", "admin", "admin"]));
-    assert_eq!(code, Some(0), "{said}");
+    let (code, _, output) = finish(symbolon(folder).args(["user", "set-role", "admin", "admin"]));
+    assert_eq!(code, Some(0), "{output}");
     server.sign_in("admin").await
 }
 
@@ -418,8 +421,9 @@ async fn the_cost_of_every_text_argument_is_bounded_by_its_length() {
             let requests: Vec<Hostile> = bodies
                 .into_iter()
                 .flat_map(|body| {
-                    [Given::Bearer(token.clone()), Given::Basic]
-                        .map(|given| (Method::POST, "/graphql", given, Some(body.clone())))
+                    [Credentials::Bearer(token.clone()), Credentials::Basic].map(|credentials| {
+                        (Method::POST, "/graphql", credentials, Some(body.clone()))
+                    })
                 })
                 .collect();
             // Two concurrent clients: a small machine has two server threads.
@@ -455,7 +459,7 @@ async fn the_cost_of_every_text_argument_is_bounded_by_its_length() {
     for target in list {
         let mut body = target.with_variables(&json!("a"), ALIASES);
         body["variables"]["input"]["scopes"] = scopes.clone();
-        let request = (Method::POST, "/graphql", Given::Basic, Some(body));
+        let request = (Method::POST, "/graphql", Credentials::Basic, Some(body));
         let (took, answer) = send(&server, &request).await;
         assert_eq!(
             answer.at("/errors/0/extensions/limit"),

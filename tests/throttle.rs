@@ -302,11 +302,11 @@ async fn a_throttled_attempt_writes_nothing() {
     let version = async || {
         use sea_orm::{ConnectionTrait, Statement};
         let backend = database.get_database_backend();
-        let ask = Statement::from_string(
+        let fetch = Statement::from_string(
             backend,
             "SELECT max(drained_at) d, count(*) n FROM symbolon_throttle",
         );
-        let row = database.query_one_raw(ask).await.unwrap().unwrap();
+        let row = database.query_one_raw(fetch).await.unwrap().unwrap();
         let drained_at: i64 = row.try_get("", "d").unwrap();
         let rows: i64 = row.try_get("", "n").unwrap();
         (drained_at, rows)
@@ -466,13 +466,13 @@ async fn a_password_change_clears_the_buckets_of_the_user() {
 }
 
 /// Registrations and profile changes from the address `from`.
-struct Asking<'a> {
+struct FormClient<'a> {
     app: &'a TestApp,
     from: &'a str,
     name: &'a str,
 }
 
-impl Asking<'_> {
+impl FormClient<'_> {
     async fn create(&self, input: Value) -> Answer {
         let document = "mutation($i: CreateUserInput!) { done: createUser(input: $i) {
             userErrors { code field } } }";
@@ -507,7 +507,7 @@ async fn each_response_that_reveals_a_taken_value_is_counted() {
     })
     .await;
     for (name, email) in [("ada", "ada@example.org"), ("bob", "bob@example.org")] {
-        let asking = Asking {
+        let asking = FormClient {
             app: &app,
             from: "192.0.2.50",
             name: "",
@@ -535,7 +535,7 @@ async fn each_response_that_reveals_a_taken_value_is_counted() {
     };
     // By address: the sixth request is refused, whatever it asks for.
     for number in 0..6 {
-        let asking = Asking {
+        let asking = FormClient {
             app: &app,
             from: HOME,
             name: "bob",
@@ -552,7 +552,7 @@ async fn each_response_that_reveals_a_taken_value_is_counted() {
     // By user, from any number of addresses: bob has used two attempts.
     for number in 2..6 {
         let from = format!("203.0.113.{number}");
-        let asking = Asking {
+        let asking = FormClient {
             app: &app,
             from: &from,
             name: "bob",
@@ -568,7 +568,7 @@ async fn each_response_that_reveals_a_taken_value_is_counted() {
     let other = profile(&json!({ "email": "ada@example.org" }), Some(2));
     for number in 0..6 {
         let from = format!("203.0.113.1{number}");
-        let asking = Asking {
+        let asking = FormClient {
             app: &app,
             from: &from,
             name: "ada",

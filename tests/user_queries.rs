@@ -5,7 +5,7 @@ use symbolon::UserList;
 
 use crate::support::{Answer, PASSWORD, TestApp};
 
-async fn ask(app: &TestApp, token: &str, document: &str) -> Answer {
+async fn query(app: &TestApp, token: &str, document: &str) -> Answer {
     app.graphql(document).bearer(token).send().await
 }
 
@@ -57,7 +57,7 @@ async fn a_user_is_found_by_id_or_by_name() {
         "{ user(id: 1) { username } }",
         r#"{ user(username: "ADA") { username } }"#,
     ] {
-        let answer = ask(&app, &token, document).await;
+        let answer = query(&app, &token, document).await;
         assert_eq!(answer.at("/data/user/username"), "Ada", "{document}");
     }
     for document in [
@@ -66,7 +66,7 @@ async fn a_user_is_found_by_id_or_by_name() {
         r#"{ user(username: "nobody") { username } }"#,
         r#"{ user(username: "not a name") { username } }"#,
     ] {
-        let answer = ask(&app, &token, document).await;
+        let answer = query(&app, &token, document).await;
         assert_eq!(
             answer.body,
             json!({ "data": { "user": null } }),
@@ -77,7 +77,7 @@ async fn a_user_is_found_by_id_or_by_name() {
         "{ user { username } }",
         r#"{ user(id: "1", username: "ada") { username } }"#,
     ] {
-        let answer = ask(&app, &token, document).await;
+        let answer = query(&app, &token, document).await;
         assert_eq!(answer.error(), ("BAD_USER_INPUT", ""), "{document}");
     }
 }
@@ -98,7 +98,7 @@ async fn private_fields_are_visible_to_their_owner_and_admins() {
     let fields = "id username role createdAt email lastSignInAt disabledAt accessTokens { name }";
     let by_name = format!(r#"{{ user(username: "ada") {{ {fields} }} }}"#);
     let list = format!("{{ users {{ edges {{ node {{ {fields} }} }} }} }}");
-    let whole = json!({
+    let complete = json!({
         "id": "1",
         "username": "ada",
         "role": "USER",
@@ -108,21 +108,21 @@ async fn private_fields_are_visible_to_their_owner_and_admins() {
         "disabledAt": null,
         "accessTokens": [],
     });
-    let own = ask(&app, &ada, &by_name).await;
-    assert_eq!(own.at("/data/user"), &whole);
+    let own = query(&app, &ada, &by_name).await;
+    assert_eq!(own.at("/data/user"), &complete);
     for document in [&by_name, &list] {
-        let refused = ask(&app, &bob, document).await;
+        let refused = query(&app, &bob, document).await;
         assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     }
-    let refused = ask(&app, &ada, &list).await;
+    let refused = query(&app, &ada, &list).await;
     assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     app.sql("UPDATE symbolon_user SET role = 'admin' WHERE username = 'bob'")
         .await;
-    let admin = ask(&app, &bob, &by_name).await;
-    assert_eq!(admin.at("/data/user"), &whole);
-    let admin = ask(&app, &bob, &list).await;
-    assert_eq!(admin.at("/data/users/edges/0/node"), &whole);
-    let me = ask(&app, &bob, "{ me { role email } }").await;
+    let admin = query(&app, &bob, &by_name).await;
+    assert_eq!(admin.at("/data/user"), &complete);
+    let admin = query(&app, &bob, &list).await;
+    assert_eq!(admin.at("/data/users/edges/0/node"), &complete);
+    let me = query(&app, &bob, "{ me { role email } }").await;
     assert_eq!(
         me.at("/data/me"),
         &json!({ "role": "ADMIN", "email": null })
@@ -147,27 +147,27 @@ async fn a_list_visible_to_members_contains_names_only() {
         "accessTokens": null,
     });
     let by_name = format!(r#"{{ user(username: "ada") {{ {fields} }} }}"#);
-    assert_eq!(ask(&app, &bob, &by_name).await.at("/data/user"), &of_ada);
+    assert_eq!(query(&app, &bob, &by_name).await.at("/data/user"), &of_ada);
     let list = format!("{{ users {{ totalCount nodes {{ {fields} }} }} }}");
-    let list = ask(&app, &bob, &list).await;
+    let list = query(&app, &bob, &list).await;
     assert_eq!(list.at("/data/users/totalCount"), 2);
     assert_eq!(list.at("/data/users/nodes/0"), &of_ada);
     assert_eq!(list.at("/data/users/nodes/1/role"), "USER");
-    let unknown = ask(&app, &bob, "{ user(id: 99) { id } }").await;
+    let unknown = query(&app, &bob, "{ user(id: 99) { id } }").await;
     assert_eq!(unknown.body, json!({ "data": { "user": null } }));
-    let events = ask(&app, &bob, "{ auditEvents { nodes { id } } }").await;
+    let events = query(&app, &bob, "{ auditEvents { nodes { id } } }").await;
     assert_eq!(events.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
     let narrow = app
         .access_token("bob", json!({ "name": "narrow", "scopes": ["notes:read"] }))
         .await;
-    let refused = ask(&app, &narrow, "{ users { nodes { id } } }").await;
+    let refused = query(&app, &narrow, "{ users { nodes { id } } }").await;
     assert_eq!(refused.error(), ("FORBIDDEN", "SCOPE_REQUIRED"));
 }
 
 #[tokio::test]
 async fn a_page_has_20_users_in_the_order_of_registration() {
     let (app, token) = with_25_users().await;
-    let answer = ask(
+    let answer = query(
         &app,
         &token,
         "{ users { nodes { id } totalCount pageInfo { hasNextPage hasPreviousPage } } }",
@@ -238,7 +238,7 @@ async fn cursors_page_through_all_users_in_both_directions() {
 #[tokio::test]
 async fn a_page_is_stable_when_users_are_added() {
     let (app, token) = with_25_users().await;
-    let first = ask(
+    let first = query(
         &app,
         &token,
         "{ users(first: 24) { nodes { id } pageInfo { endCursor } } }",
@@ -246,7 +246,7 @@ async fn a_page_is_stable_when_users_are_added() {
     .await;
     let cursor = first.at("/data/users/pageInfo/endCursor").as_str().unwrap();
     app.register("a-name-that-sorts-first").await;
-    let next = ask(
+    let next = query(
         &app,
         &token,
         &format!(r#"{{ users(after: "{cursor}") {{ nodes {{ id }} }} }}"#),
@@ -258,7 +258,7 @@ async fn a_page_is_stable_when_users_are_added() {
 #[tokio::test]
 async fn a_page_between_two_cursors_contains_only_rows_between_them() {
     let (app, token) = with_25_users().await;
-    let all = ask(
+    let all = query(
         &app,
         &token,
         "{ users(first: 25) { nodes { id } edges { cursor } } }",
@@ -273,7 +273,7 @@ async fn a_page_between_two_cursors_contains_only_rows_between_them() {
         cursor(5),
         cursor(9)
     );
-    let between = ask(&app, &token, &document).await;
+    let between = query(&app, &token, &document).await;
     assert_eq!(ids(&between), [6, 7, 8]);
 }
 
@@ -289,7 +289,7 @@ async fn the_size_of_a_page_is_bounded() {
         r#"after: "nonsense""#,
         r#"before: """#,
     ] {
-        let answer = ask(
+        let answer = query(
             &app,
             &token,
             &format!("{{ users({arguments}) {{ totalCount }} }}"),
@@ -297,9 +297,9 @@ async fn the_size_of_a_page_is_bounded() {
         .await;
         assert_eq!(answer.error(), ("BAD_USER_INPUT", ""), "{arguments}");
     }
-    let all = ask(&app, &token, "{ users(first: 100) { nodes { id } } }").await;
+    let all = query(&app, &token, "{ users(first: 100) { nodes { id } } }").await;
     assert_eq!(ids(&all).len(), 25);
-    let none = ask(
+    let none = query(
         &app,
         &token,
         "{ users(first: 0) { nodes { id } pageInfo { hasNextPage } } }",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Shell, TestApp};
+use crate::support::{Answer, Cli, PASSWORD, TestApp};
 
 async fn create(app: &TestApp, username: &str, password: &str) -> Answer {
     app.graphql_with(
@@ -167,23 +167,23 @@ async fn the_minimum_password_length_is_configurable() {
 
 #[test]
 fn the_command_line_applies_the_rules_for_names_and_passwords() {
-    let shell = Shell::with(&["grace"]);
-    let refused = shell.refusal("user add hopper", "my grasshopper");
+    let cli = Cli::with_users(&["grace"]);
+    let refused = cli.refusal("user add hopper", "my grasshopper");
     assert_eq!(
         refused,
         "password: A password does not contain the username; choose another."
     );
-    let refused = shell.refusal("user set-password grace", "graceful one");
+    let refused = cli.refusal("user set-password grace", "graceful one");
     assert_eq!(
         refused,
         "password: A password does not contain the username; choose another."
     );
-    let refused = shell.refusal(&format!("user add {MIXED}"), PASSWORD);
+    let refused = cli.refusal(&format!("user add {MIXED}"), PASSWORD);
     assert!(
         refused.starts_with("username: A username does not mix letters"),
         "{refused}"
     );
-    let mut command = shell.command("user add ada");
+    let mut command = cli.command("user add ada");
     command.env("SYMBOLON_PASSWORD_MIN", "20");
     let (code, _, error) = crate::support::finish_with(&mut command, "nineteen characters");
     assert_eq!(code, Some(1));
@@ -192,21 +192,21 @@ fn the_command_line_applies_the_rules_for_names_and_passwords() {
 
 #[tokio::test]
 async fn migrate_reports_confusable_usernames_and_changes_none() {
-    let shell = Shell::with(&["root", "paypal", "second", "third"]);
-    let quiet = shell.prints("migrate");
+    let cli = Cli::with_users(&["root", "paypal", "second", "third"]);
+    let quiet = cli.run("migrate");
     assert_eq!(quiet.lines().count(), 1, "{quiet}");
     for (id, name) in [(3, MIXED), (4, "p\u{430}yp\u{430}l")] {
         let sql =
             "UPDATE symbolon_user SET username = '{n}', username_canonical = '{n}' WHERE id = {id}";
         let sql = sql.replace("{n}", name).replace("{id}", &id.to_string());
-        shell.sql(&sql).await;
+        cli.sql(&sql).await;
     }
-    let names = |shell: &Shell| -> Vec<Value> {
-        let users = shell.json("user list");
+    let names = |cli: &Cli| -> Vec<Value> {
+        let users = cli.json("user list");
         users.iter().map(|user| user["username"].clone()).collect()
     };
-    let before = names(&shell);
-    let report = shell.prints("migrate");
+    let before = names(&cli);
+    let report = cli.run("migrate");
     let lines: Vec<_> = report.lines().skip(1).collect();
     assert_eq!(
         lines,
@@ -216,12 +216,12 @@ async fn migrate_reports_confusable_usernames_and_changes_none() {
             "  p\\u{430}yp\\u{430}l (user 4) looks like paypal (user 2)",
         ]
     );
-    assert_eq!(names(&shell), before);
+    assert_eq!(names(&cli), before);
 }
 
 #[tokio::test]
 async fn the_report_of_confusable_usernames_is_bounded() {
-    let shell = Shell::with(&["root"]);
+    let cli = Cli::with_users(&["root"]);
     // Each of 7 letters in two forms.
     let letters = [
         ("a", "\u{430}"),
@@ -245,15 +245,14 @@ async fn the_report_of_confusable_usernames_is_bounded() {
         format!("('{name}', '{name}', 'x', 0, 'user', 0)")
     });
     let rows: Vec<_> = rows.collect();
-    shell
-        .sql(&format!(
-            "INSERT INTO symbolon_user
+    cli.sql(&format!(
+        "INSERT INTO symbolon_user
                 (username, username_canonical, password_hash, password_version, role, created_at)
              VALUES {}",
-            rows.join(", ")
-        ))
-        .await;
-    let report = shell.prints("migrate");
+        rows.join(", ")
+    ))
+    .await;
+    let report = cli.run("migrate");
     assert!(report.contains("older account (UTS #39): 127;"), "{report}");
     assert_eq!(report.lines().count(), 103, "{report}");
     assert!(report.ends_with("  and 27 more\n"), "{report}");

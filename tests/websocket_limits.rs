@@ -20,7 +20,7 @@ struct Subscriptions;
 
 #[Subscription]
 impl Subscriptions {
-    async fn silent(&self) -> impl Stream<Item = i32> {
+    async fn open_uninitialised(&self) -> impl Stream<Item = i32> {
         stream::pending()
     }
 
@@ -59,7 +59,7 @@ async fn small_app() -> TestApp {
         // A test can act as several clients.
         config.http.trusted_proxies = vec!["127.0.0.1".parse::<std::net::IpAddr>().unwrap().into()];
     };
-    TestApp::serving(configure, routes).await
+    TestApp::with_routes(configure, routes).await
 }
 
 /// Opens a WebSocket from a client with this address.
@@ -141,12 +141,12 @@ async fn a_user_uses_at_most_its_share_of_the_websockets() {
     let mut sockets = Vec::new();
     for address in ["203.0.113.1", "203.0.113.2"] {
         let mut socket = begin(address, &ada).await;
-        assert_eq!(socket.hear().await, accepted);
+        assert_eq!(socket.receive().await, accepted);
         sockets.push(socket);
     }
     let mut third = begin("203.0.113.3", &ada).await;
     assert_eq!(third.closed().await.0, 4429);
-    assert_eq!(begin("203.0.113.3", &bob).await.hear().await, accepted);
+    assert_eq!(begin("203.0.113.3", &bob).await.receive().await, accepted);
     sockets.pop();
     eventually("there is room again", async || {
         let mut socket = begin("203.0.113.4", &ada).await;
@@ -165,27 +165,27 @@ async fn a_minute_passes() {
 
 #[tokio::test]
 async fn a_websocket_without_a_subscription_is_closed_after_a_minute() {
-    let app = TestApp::serving(|_| {}, routes).await;
-    let mut idle = Socket::of(&app.base, None).await;
-    let mut busy = Socket::of(&app.base, None).await;
+    let app = TestApp::with_routes(|_| {}, routes).await;
+    let mut idle = Socket::connect(&app.base, None).await;
+    let mut busy = Socket::connect(&app.base, None).await;
     busy.subscribe("1", "subscription { silent }").await;
     // The task runs once it has answered a ping.
-    busy.say(&json!({ "type": "ping" })).await;
-    assert_eq!(busy.hear().await["type"], "pong");
+    busy.send(&json!({ "type": "ping" })).await;
+    assert_eq!(busy.receive().await["type"], "pong");
     a_minute_passes().await;
     assert_eq!(idle.closed().await.0, 1000);
-    busy.say(&json!({ "type": "complete", "id": "1" })).await;
-    assert_eq!(busy.hear().await["type"], "complete");
-    busy.say(&json!({ "type": "ping" })).await;
-    assert_eq!(busy.hear().await["type"], "pong");
+    busy.send(&json!({ "type": "complete", "id": "1" })).await;
+    assert_eq!(busy.receive().await["type"], "complete");
+    busy.send(&json!({ "type": "ping" })).await;
+    assert_eq!(busy.receive().await["type"], "pong");
     a_minute_passes().await;
     assert_eq!(busy.closed().await.0, 1000);
 }
 
 #[tokio::test]
 async fn the_subscriptions_of_a_websocket_share_a_byte_budget() {
-    let app = TestApp::serving(|_| {}, routes).await;
-    let mut socket = Socket::of(&app.base, None).await;
+    let app = TestApp::with_routes(|_| {}, routes).await;
+    let mut socket = Socket::connect(&app.base, None).await;
     let limit = (
         "LIMIT_EXCEEDED".to_owned(),
         "subscriptionBytesPerSocket".to_owned(),
@@ -200,18 +200,18 @@ async fn the_subscriptions_of_a_websocket_share_a_byte_budget() {
     socket.subscribe(&long(8), "subscription { silent }").await;
     assert_eq!(socket.refusal(&long(8)).await, limit);
     socket
-        .say(&json!({ "type": "complete", "id": long(0) }))
+        .send(&json!({ "type": "complete", "id": long(0) }))
         .await;
-    assert_eq!(socket.hear().await["type"], "complete");
+    assert_eq!(socket.receive().await["type"], "complete");
     let numbers = |count: usize| {
         json!({ "type": "subscribe", "id": "numbers", "payload": {
             "query": "subscription($of: [Int!]!) { number(of: $of) }",
             "variables": { "of": vec![1; count] },
         } })
     };
-    socket.say(&numbers(3_000)).await;
+    socket.send(&numbers(3_000)).await;
     assert_eq!(socket.refusal("numbers").await, limit);
-    socket.say(&numbers(100)).await;
+    socket.send(&numbers(100)).await;
     assert_eq!(socket.event("numbers").await["data"]["number"], 100);
 }
 
@@ -223,7 +223,7 @@ async fn a_subscription_stores_neither_its_text_nor_undeclared_variables() {
     let token = server.sign_in("ada").await;
     let mut sockets = Vec::new();
     for _ in 0..40 {
-        sockets.push(Socket::of(&server.base, Some(&token)).await);
+        sockets.push(Socket::connect(&server.base, Some(&token)).await);
     }
     let before = server.process.peak_memory();
     for socket in &mut sockets {
@@ -233,10 +233,10 @@ async fn a_subscription_stores_neither_its_text_nor_undeclared_variables() {
             let payload =
                 json!({ "query": document, "variables": { "undeclared": "x".repeat(58_000) } });
             let message = json!({ "type": "subscribe", "id": id.to_string(), "payload": payload });
-            socket.say(&message).await;
+            socket.send(&message).await;
         }
-        socket.say(&json!({ "type": "ping" })).await;
-        assert_eq!(socket.hear().await["type"], "pong");
+        socket.send(&json!({ "type": "ping" })).await;
+        assert_eq!(socket.receive().await["type"], "pong");
     }
     let kept = server.process.peak_memory() - before;
     println!("{kept} MiB");
@@ -315,12 +315,12 @@ async fn pings_of_a_client_that_does_not_read_use_bounded_memory() {
 
 #[tokio::test]
 async fn an_event_longer_than_the_write_buffer_arrives_complete() {
-    let app = TestApp::serving(|_| {}, routes).await;
-    let mut socket = Socket::of(&app.base, None).await;
+    let app = TestApp::with_routes(|_| {}, routes).await;
+    let mut socket = Socket::connect(&app.base, None).await;
     socket.subscribe("1", "subscription { long }").await;
     let event = socket.event("1").await;
     assert_eq!(event["data"]["long"], "ä".repeat(100_000));
-    assert_eq!(socket.hear().await["type"], "complete");
+    assert_eq!(socket.receive().await["type"], "complete");
 }
 
 /// Returns the processor time of the server.
@@ -367,26 +367,26 @@ async fn idle_websockets_do_not_slow_down_writes() {
     let without = measure().await;
     let mut sockets = Vec::new();
     for _ in 0..200 {
-        sockets.push(Socket::of(&server.base, Some(&token)).await);
+        sockets.push(Socket::connect(&server.base, Some(&token)).await);
     }
     let with = measure().await;
     println!("{without:?} without sockets, {with:?} with 200");
     assert!(with < without * 3 / 2, "{with:?} and {without:?}");
     // The WebSockets are open.
     for socket in &mut sockets {
-        socket.say(&json!({ "type": "ping" })).await;
-        assert_eq!(socket.hear().await["type"], "pong");
+        socket.send(&json!({ "type": "ping" })).await;
+        assert_eq!(socket.receive().await["type"], "pong");
     }
 }
 
 #[tokio::test]
 async fn all_websockets_of_a_token_are_closed_with_it() {
-    let app = TestApp::serving(|_| {}, routes).await;
+    let app = TestApp::with_routes(|_| {}, routes).await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
     let mut sockets = Vec::new();
     for _ in 0..20 {
-        sockets.push(Socket::of(&app.base, Some(&token)).await);
+        sockets.push(Socket::connect(&app.base, Some(&token)).await);
     }
     app.revoke(&token).await;
     for socket in &mut sockets {
@@ -394,19 +394,19 @@ async fn all_websockets_of_a_token_are_closed_with_it() {
     }
     // The next token is watched as well, and again after all its WebSockets are closed.
     let token = app.sign_in("ada").await;
-    let mut socket = Socket::of(&app.base, Some(&token)).await;
-    drop(Socket::of(&app.base, Some(&token)).await);
+    let mut socket = Socket::connect(&app.base, Some(&token)).await;
+    drop(Socket::connect(&app.base, Some(&token)).await);
     app.advance(TimeDelta::hours(2));
     assert_eq!(socket.closed().await.0, 4403);
 }
 
 #[tokio::test]
 async fn no_event_is_resolved_or_sent_after_a_revocation() {
-    let app = TestApp::serving(|_| {}, routes).await;
+    let app = TestApp::with_routes(|_| {}, routes).await;
     app.register("ada").await;
     for _ in 0..10 {
         let token = app.sign_in("ada").await;
-        let mut socket = Socket::of(&app.base, Some(&token)).await;
+        let mut socket = Socket::connect(&app.base, Some(&token)).await;
         socket.subscribe("1", "subscription { clock }").await;
         socket.event("1").await;
         let reading = tokio::spawn(async move {
@@ -442,7 +442,7 @@ async fn a_fragmented_message_uses_the_memory_budget() {
     let part = "x".repeat(7_900_000);
     let mut sockets = Vec::new();
     for _ in 0..17 {
-        let mut socket = Socket::of(&server.base, None).await;
+        let mut socket = Socket::connect(&server.base, None).await;
         let part = part.clone();
         sockets.push(tokio::spawn(async move {
             use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -471,14 +471,14 @@ async fn a_fragmented_message_uses_the_memory_budget() {
     }
     assert!((1..=2).contains(&closed), "{closed}");
     // A small message is exempt from the budget.
-    let mut socket = Socket::of(&server.base, None).await;
-    socket.say(&json!({ "type": "ping" })).await;
-    assert_eq!(socket.hear().await["type"], "pong");
+    let mut socket = Socket::connect(&server.base, None).await;
+    socket.send(&json!({ "type": "ping" })).await;
+    assert_eq!(socket.receive().await["type"], "pong");
 }
 
 #[tokio::test]
 async fn an_invalid_opening_handshake_is_refused() {
-    let app = TestApp::serving(|_| {}, routes).await;
+    let app = TestApp::with_routes(|_| {}, routes).await;
     for version in ["8", "14", ""] {
         let answer = upgrade(&app, &[("sec-websocket-version", version)]).await;
         assert_eq!(answer.status, StatusCode::UPGRADE_REQUIRED);

@@ -53,7 +53,7 @@ async fn app() -> TestApp {
 }
 
 async fn configured(configure: impl FnOnce(&mut Config)) -> TestApp {
-    TestApp::serving(configure, |symbolon| {
+    TestApp::with_routes(configure, |symbolon| {
         let schema = symbolon.schema(Query, Mutation, Subscriptions);
         symbolon.routes(schema.finish())
     })
@@ -70,7 +70,7 @@ async fn signed_in() -> (TestApp, String) {
 
 /// Opens a WebSocket with this token and an active subscription.
 async fn subscribed(app: &TestApp, token: &str) -> Socket {
-    let mut socket = Socket::of(&app.base, Some(token)).await;
+    let mut socket = Socket::connect(&app.base, Some(token)).await;
     socket.subscribe("1", "subscription { mine }").await;
     assert_eq!(socket.event("1").await["data"], json!({ "mine": "ada" }));
     socket
@@ -98,10 +98,14 @@ async fn an_anonymous_websocket_receives_public_fields_only() {
         json!({ "authorization": "Bearer undefined" }),
         json!({ "token": "x" }),
     ] {
-        let mut socket = Socket::silent(&app.base).await;
+        let mut socket = Socket::open_uninitialised(&app.base).await;
         let init = json!({ "type": "connection_init", "payload": payload });
-        socket.say(&init).await;
-        assert_eq!(socket.hear().await["type"], "connection_ack", "{payload}");
+        socket.send(&init).await;
+        assert_eq!(
+            socket.receive().await["type"],
+            "connection_ack",
+            "{payload}"
+        );
         socket.subscribe("1", "subscription { public }").await;
         assert_eq!(socket.event("1").await, json!({ "data": { "public": 1 } }));
         socket.subscribe("2", "subscription { mine }").await;
@@ -118,11 +122,11 @@ async fn the_guard_uses_the_token_of_the_websocket() {
     let refusal = socket.refusal("2").await;
     assert_eq!(refusal, ("FORBIDDEN".into(), "ROLE_REQUIRED".into()));
 
-    let mut capital = Socket::silent(&app.base).await;
+    let mut capital = Socket::open_uninitialised(&app.base).await;
     let payload = json!({ "Authorization": format!("bearer {token}") });
     let init = json!({ "type": "connection_init", "payload": payload });
-    capital.say(&init).await;
-    assert_eq!(capital.hear().await["type"], "connection_ack");
+    capital.send(&init).await;
+    assert_eq!(capital.receive().await["type"], "connection_ack");
     capital.subscribe("1", "subscription { mine }").await;
     assert_eq!(capital.event("1").await["data"]["mine"], "ada");
 }
@@ -131,7 +135,7 @@ async fn the_guard_uses_the_token_of_the_websocket() {
 async fn a_websocket_starts_with_a_valid_token_or_without_one() {
     let (app, token) = signed_in().await;
     let begin = async |token: &str| {
-        let mut socket = Socket::silent(&app.base).await;
+        let mut socket = Socket::open_uninitialised(&app.base).await;
         socket.initialise(Some(token)).await;
         closed(socket).await
     };
@@ -147,14 +151,14 @@ async fn a_websocket_starts_with_a_valid_token_or_without_one() {
 #[tokio::test]
 async fn an_expired_token_closes_only_its_websockets() {
     let (app, token) = signed_in().await;
-    let idle = Socket::of(&app.base, Some(&token)).await;
+    let idle = Socket::connect(&app.base, Some(&token)).await;
     let busy = subscribed(&app, &token).await;
-    let mut nobodys = Socket::of(&app.base, None).await;
+    let mut anonymous = Socket::connect(&app.base, None).await;
     app.advance(TimeDelta::hours(2));
     assert_eq!(closed(idle).await, 4403);
     assert_eq!(closed(busy).await, 4403);
-    nobodys.subscribe("1", "subscription { public }").await;
-    assert_eq!(nobodys.event("1").await["data"]["public"], 1);
+    anonymous.subscribe("1", "subscription { public }").await;
+    assert_eq!(anonymous.event("1").await["data"]["public"], 1);
     let token = app.sign_in("ada").await;
     subscribed(&app, &token).await;
 }
@@ -164,7 +168,7 @@ async fn a_revoked_token_closes_its_websockets() {
     let (app, token) = signed_in().await;
     let (first, second) = (
         subscribed(&app, &token).await,
-        Socket::of(&app.base, Some(&token)).await,
+        Socket::connect(&app.base, Some(&token)).await,
     );
     app.revoke(&token).await;
     assert_eq!(closed(first).await, 4401);
@@ -243,7 +247,7 @@ async fn unrelated_changes_keep_a_websocket_open() {
 #[tokio::test]
 async fn a_websocket_has_the_limits_of_http_requests() {
     let app = app().await;
-    let mut socket = Socket::of(&app.base, None).await;
+    let mut socket = Socket::connect(&app.base, None).await;
     for (document, code, limit) in [
         ("{ __typename }", "GRAPHQL_VALIDATION_FAILED", ""),
         ("mutation { revokeToken }", "GRAPHQL_VALIDATION_FAILED", ""),
@@ -270,7 +274,7 @@ async fn a_websocket_has_the_limits_of_http_requests() {
 #[tokio::test]
 async fn a_websocket_carries_20_concurrent_subscriptions() {
     let app = app().await;
-    let mut socket = Socket::of(&app.base, None).await;
+    let mut socket = Socket::connect(&app.base, None).await;
     for id in 0..20 {
         let id = id.to_string();
         socket.subscribe(&id, "subscription { public }").await;
@@ -286,8 +290,8 @@ async fn a_websocket_carries_20_concurrent_subscriptions() {
         let limit = ("LIMIT_EXCEEDED".into(), "subscriptionsPerSocket".into());
         assert_eq!(refusal, limit);
     }
-    socket.say(&json!({ "type": "complete", "id": "7" })).await;
-    assert_eq!(socket.hear().await["type"], "complete");
+    socket.send(&json!({ "type": "complete", "id": "7" })).await;
+    assert_eq!(socket.receive().await["type"], "complete");
     socket.subscribe("one", "subscription { public }").await;
     assert_eq!(socket.event("one").await["data"]["public"], 1);
 }
@@ -295,15 +299,15 @@ async fn a_websocket_carries_20_concurrent_subscriptions() {
 #[tokio::test]
 async fn a_protocol_violation_closes_the_websocket_with_its_code() {
     let app = configured(|config| config.http.read_timeout = 1).await;
-    let late = Socket::silent(&app.base).await;
-    let mut early = Socket::silent(&app.base).await;
+    let late = Socket::open_uninitialised(&app.base).await;
+    let mut early = Socket::open_uninitialised(&app.base).await;
     early.subscribe("1", "subscription { public }").await;
     assert_eq!(closed(early).await, 4401);
-    let mut twice = Socket::of(&app.base, None).await;
+    let mut twice = Socket::connect(&app.base, None).await;
     twice.initialise(None).await;
     assert_eq!(closed(twice).await, 4429);
     for message in ["no JSON", "[]", r#"{"type":"shout"}"#] {
-        let mut socket = Socket::of(&app.base, None).await;
+        let mut socket = Socket::connect(&app.base, None).await;
         socket.0.send(Message::text(message)).await.unwrap();
         assert_eq!(closed(socket).await, 4400);
     }
@@ -314,7 +318,7 @@ async fn a_protocol_violation_closes_the_websocket_with_its_code() {
 async fn a_websocket_message_has_the_size_limit_of_a_body() {
     let app = app().await;
     for bytes in [65_537, 4_000_000] {
-        let mut socket = Socket::of(&app.base, None).await;
+        let mut socket = Socket::connect(&app.base, None).await;
         // The server may close the WebSocket before the message is sent.
         let _ = socket.0.send(Message::text("x".repeat(bytes))).await;
         assert_eq!(closed(socket).await, 1009);
@@ -324,8 +328,8 @@ async fn a_websocket_message_has_the_size_limit_of_a_body() {
 #[tokio::test]
 async fn a_panicking_resolver_closes_only_its_websocket() {
     let app = app().await;
-    let mut other = Socket::of(&app.base, None).await;
-    let mut socket = Socket::of(&app.base, None).await;
+    let mut other = Socket::connect(&app.base, None).await;
+    let mut socket = Socket::connect(&app.base, None).await;
     socket.subscribe("1", "subscription { broken }").await;
     assert_eq!(closed(socket).await, 1011);
     other.subscribe("1", "subscription { public }").await;
@@ -339,7 +343,7 @@ async fn an_idle_websocket_outlives_the_request_timeouts() {
         config.http.request_timeout = 1;
     })
     .await;
-    let mut socket = Socket::of(&app.base, None).await;
+    let mut socket = Socket::connect(&app.base, None).await;
     let since = Instant::now();
     eventually("three seconds", async || {
         (since.elapsed() > Duration::from_secs(3)).then_some(())
@@ -407,26 +411,26 @@ async fn websockets_require_graphql_transport_ws_and_a_schema_with_subscriptions
 #[tokio::test]
 async fn a_client_that_does_not_read_receives_no_more_events() {
     let app = configured(|config| config.http.read_timeout = 1).await;
-    let mut socket = Socket::of(&app.base, None).await;
+    let mut socket = Socket::connect(&app.base, None).await;
     socket.subscribe("1", "subscription { endless }").await;
     // At most the content of the buffers of both ends; then the server closed the WebSocket.
-    let mut heard = 0_usize;
+    let mut received = 0_usize;
     let since = Instant::now();
     eventually("three seconds", async || {
         (since.elapsed() > Duration::from_secs(3)).then_some(())
     })
     .await;
     while let Some(Ok(message)) = socket.0.next().await {
-        heard += message.len();
+        received += message.len();
     }
-    println!("{heard} bytes were under way");
-    assert!(heard < 32 * 1024 * 1024, "{heard}");
+    println!("{received} bytes were under way");
+    assert!(received < 32 * 1024 * 1024, "{received}");
 }
 
 #[tokio::test]
 async fn a_busy_subscription_ends_with_its_token() {
     let (app, token) = signed_in().await;
-    let mut socket = Socket::of(&app.base, Some(&token)).await;
+    let mut socket = Socket::connect(&app.base, Some(&token)).await;
     socket.subscribe("1", "subscription { endless }").await;
     socket.event("1").await;
     let reading = tokio::spawn(async move {
@@ -450,7 +454,7 @@ async fn a_stopping_server_closes_its_websockets_with_going_away() {
     for signal in ["INT", "TERM"] {
         let folder = tempfile::tempdir().unwrap();
         let mut server = Server::embed_example(folder.path());
-        let socket = Socket::of(&server.base, None).await;
+        let socket = Socket::connect(&server.base, None).await;
         server.process.signal(signal);
         assert_eq!(closed(socket).await, 1001);
         let ended = server.process.wait(Duration::from_secs(5));
@@ -463,7 +467,7 @@ async fn a_stopping_server_closes_its_websockets_with_going_away() {
 async fn graphql_ws_reconnects_with_a_new_token_after_expiration() {
     let clock = Arc::new(OnceLock::<MockClock>::new());
     let hands = Arc::clone(&clock);
-    let app = TestApp::serving(
+    let app = TestApp::with_routes(
         |_| {},
         |symbolon| {
             let schema = symbolon.schema(Query, Mutation, Subscriptions).finish();
@@ -477,8 +481,8 @@ async fn graphql_ws_reconnects_with_a_new_token_after_expiration() {
     suite
         .args(["--test", "--test-timeout", "60000", "expiry.test.mjs"])
         .env("SYMBOLON_URL", &app.base);
-    let said = tokio::task::spawn_blocking(move || succeed(&mut suite));
-    println!("{}", said.await.unwrap());
+    let reason_text = tokio::task::spawn_blocking(move || succeed(&mut suite));
+    println!("{}", reason_text.await.unwrap());
 }
 
 #[test]

@@ -11,14 +11,14 @@ use rand::{RngExt, SeedableRng};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{Answer, HEARD_WITHIN, Instance, PASSWORD, shared_postgres};
+use crate::support::{Answer, Instance, PASSWORD, PROPAGATION_BOUND, shared_postgres};
 
 const CLIENTS: usize = 12;
 const ACCOUNTS: usize = 4;
 
 /// A request and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Did {
+enum Action {
     /// A sign-in that returned this token.
     SignedIn(String),
     /// A sign-in with `fresh` that returned this token; `None` if the result is unknown.
@@ -31,28 +31,28 @@ enum Did {
 
 /// One request, with the times before it was sent and after its response.
 #[derive(Clone, Debug)]
-struct Asked {
+struct Request {
     account: usize,
     instance: usize,
     began: Instant,
     ended: Instant,
-    did: Did,
+    action: Action,
 }
 
-impl Asked {
+impl Request {
     /// Whether this request can have ended the token.
     fn may_end(&self, token: &str) -> bool {
-        match &self.did {
-            Did::Revoked(revoked, _) => revoked == token,
-            Did::Replaced(new) => new.as_deref() != Some(token),
-            Did::SignedIn(_) | Did::Used(..) => false,
+        match &self.action {
+            Action::Revoked(revoked, _) => revoked == token,
+            Action::Replaced(new) => new.as_deref() != Some(token),
+            Action::SignedIn(_) | Action::Used(..) => false,
         }
     }
 }
 
 /// Returns the results that no single correct server could have given. An instance can lag behind when
 /// it accepts a token.
-fn violations(history: &[Asked]) -> Vec<String> {
+fn violations(history: &[Request]) -> Vec<String> {
     let mut found = Vec::new();
     for account in 0..ACCOUNTS {
         let history: Vec<_> = history
@@ -61,19 +61,19 @@ fn violations(history: &[Asked]) -> Vec<String> {
             .collect();
         let mut tokens: HashMap<&str, Life> = HashMap::new();
         for one in &history {
-            if let Did::SignedIn(token) | Did::Replaced(Some(token)) = &one.did {
+            if let Action::SignedIn(token) | Action::Replaced(Some(token)) = &one.action {
                 let life = tokens.entry(token).or_default();
                 life.given_out = life.given_out.min(Some(one.ended)).or(Some(one.ended));
             }
         }
         for one in &history {
-            match &one.did {
-                Did::Revoked(token, Some(was_live)) => {
+            match &one.action {
+                Action::Revoked(token, Some(was_live)) => {
                     let life = tokens.entry(token).or_default();
                     life.ends.push(one);
                     life.revocations += u32::from(*was_live);
                 }
-                Did::SignedIn(new) | Did::Replaced(Some(new)) => {
+                Action::SignedIn(new) | Action::Replaced(Some(new)) => {
                     // All tokens issued earlier have ended.
                     for (token, life) in &mut tokens {
                         if token != new && life.given_out.is_some_and(|at| at < one.began) {
@@ -90,11 +90,11 @@ fn violations(history: &[Asked]) -> Vec<String> {
             }
         }
         for one in &history {
-            let (token, lag) = match &one.did {
-                Did::Used(token, true) => (token, true),
+            let (token, lag) = match &one.action {
+                Action::Used(token, true) => (token, true),
                 // The database answers these requests.
-                Did::SignedIn(token) | Did::Revoked(token, Some(true)) => (token, false),
-                Did::Used(token, false) => {
+                Action::SignedIn(token) | Action::Revoked(token, Some(true)) => (token, false),
+                Action::Used(token, false) => {
                     let life = &tokens[token.as_str()];
                     let excused = history
                         .iter()
@@ -108,7 +108,7 @@ fn violations(history: &[Asked]) -> Vec<String> {
             };
             for end in &tokens[token.as_str()].ends {
                 let lag = if lag && end.instance != one.instance {
-                    HEARD_WITHIN
+                    PROPAGATION_BOUND
                 } else {
                     Duration::ZERO
                 };
@@ -127,26 +127,26 @@ struct Life<'a> {
     /// The first time at which the token was known.
     given_out: Option<Instant>,
     /// The requests after whose response the token was not live.
-    ends: Vec<&'a Asked>,
+    ends: Vec<&'a Request>,
     /// The number of requests that reported that they ended the token.
     revocations: u32,
 }
 
 /// The known tokens of each user, newest last.
-type Known = [Mutex<Vec<String>>; ACCOUNTS];
+type KnownTokens = [Mutex<Vec<String>>; ACCOUNTS];
 
 async fn client(
     number: usize,
     instances: &[Instance; 2],
-    known: &Known,
+    known: &KnownTokens,
     until: Instant,
-) -> Vec<Asked> {
+) -> Vec<Request> {
     let mut random = StdRng::seed_from_u64(number as u64);
     let mut history = Vec::new();
     while Instant::now() < until {
         let account = random.random_range(0..ACCOUNTS);
         let instance = random.random_range(0..2);
-        let asks = &instances[instance];
+        let through = &instances[instance];
         let token = {
             let known = known[account].lock().unwrap();
             // Mostly one of the newest tokens.
@@ -154,51 +154,51 @@ async fn client(
             known.iter().rev().nth(back).cloned()
         };
         let began = Instant::now();
-        let did = match (random.random_range(0..20), token) {
+        let action = match (random.random_range(0..20), token) {
             (0..14, Some(token)) => {
-                let answer = asks.me(&token).await;
+                let answer = through.me(&token).await;
                 let let_in = answer.at("/data/me/username").is_string();
                 let refused = answer.at("/errors/0/extensions/code") == "UNAUTHENTICATED";
                 assert!(let_in || refused, "{answer:?}");
-                Did::Used(token, let_in)
+                Action::Used(token, let_in)
             }
             (14..16, Some(token)) => {
-                let answer = asks.mutate(&token, "revokeToken").await;
+                let answer = through.mutate(&token, "revokeToken").await;
                 match answer.at("/data/revokeToken") {
-                    Value::Bool(was_live) => Did::Revoked(token, Some(*was_live)),
+                    Value::Bool(was_live) => Action::Revoked(token, Some(*was_live)),
                     // Replaced: the request that replaced it records the end.
                     _ if answer.at("/errors/0/extensions/reason") == "TOKEN_INVALID" => continue,
-                    _ => Did::Revoked(token, None),
+                    _ => Action::Revoked(token, None),
                 }
             }
             (16, _) => {
-                let request = asks.graphql("mutation { createToken(fresh: true) { token } }");
+                let request = through.graphql("mutation { createToken(fresh: true) { token } }");
                 let answer = request.basic(&format!("u{account}"), PASSWORD).send().await;
                 let token = answer.at("/data/createToken/token").as_str();
-                Did::Replaced(token.map(str::to_owned))
+                Action::Replaced(token.map(str::to_owned))
             }
             _ => {
-                let request = asks.request(Method::POST, "/tokens");
+                let request = through.request(Method::POST, "/tokens");
                 let request = request.basic_auth(format!("u{account}"), Some(PASSWORD));
                 match Answer::of(request).await.at("/token").as_str() {
-                    Some(token) => Did::SignedIn(token.to_owned()),
+                    Some(token) => Action::SignedIn(token.to_owned()),
                     None => continue,
                 }
             }
         };
-        if let Did::SignedIn(token) | Did::Replaced(Some(token)) = &did {
+        if let Action::SignedIn(token) | Action::Replaced(Some(token)) = &action {
             let mut known = known[account].lock().unwrap();
             if !known.contains(token) {
                 known.push(token.clone());
             }
         }
         let ended = Instant::now();
-        history.push(Asked {
+        history.push(Request {
             account,
             instance,
             began,
             ended,
-            did,
+            action,
         });
     }
     history
@@ -212,13 +212,16 @@ async fn two_instances_answer_like_a_single_server() {
     for account in 0..ACCOUNTS {
         instances[0].register(&format!("u{account}")).await;
     }
-    let (known, until) = (Known::default(), Instant::now() + Duration::from_secs(8));
+    let (known, until) = (
+        KnownTokens::default(),
+        Instant::now() + Duration::from_secs(8),
+    );
     let clients = (0..CLIENTS).map(|number| client(number, &instances, &known, until));
     let history: Vec<_> = join_all(clients).await.into_iter().flatten().collect();
-    let count = |is: fn(&Did) -> bool| history.iter().filter(|one| is(&one.did)).count();
-    let let_in = count(|did| matches!(did, Did::Used(_, true)));
-    let refused = count(|did| matches!(did, Did::Used(_, false)));
-    let revoked = count(|did| matches!(did, Did::Revoked(_, Some(true))));
+    let count = |is: fn(&Action) -> bool| history.iter().filter(|one| is(&one.action)).count();
+    let let_in = count(|action| matches!(action, Action::Used(_, true)));
+    let refused = count(|action| matches!(action, Action::Used(_, false)));
+    let revoked = count(|action| matches!(action, Action::Revoked(_, Some(true))));
     println!(
         "{} requests: {let_in} let in, {refused} refused, {revoked} ended a token",
         history.len()
@@ -230,18 +233,19 @@ async fn two_instances_answer_like_a_single_server() {
 #[test]
 fn the_history_checker_detects_violations() {
     let start = Instant::now();
-    let asked = |instance, from: u64, to: u64, did| Asked {
+    let request = |instance, from: u64, to: u64, action| Request {
         account: 0,
         instance,
         began: start + Duration::from_millis(from),
         ended: start + Duration::from_millis(to),
-        did,
+        action,
     };
     let token = |name: &str| name.to_owned();
-    let issued = || asked(0, 0, 10, Did::SignedIn(token("a")));
-    let used =
-        |instance, from, let_in| asked(instance, from, from + 5, Did::Used(token("a"), let_in));
-    let revoked = |from| asked(0, from, from + 10, Did::Revoked(token("a"), Some(true)));
+    let issued = || request(0, 0, 10, Action::SignedIn(token("a")));
+    let used = |instance, from, let_in| {
+        request(instance, from, from + 5, Action::Used(token("a"), let_in))
+    };
+    let revoked = |from| request(0, from, from + 10, Action::Revoked(token("a"), Some(true)));
     for (expected, history) in [
         (
             0,
@@ -265,7 +269,7 @@ fn the_history_checker_detects_violations() {
             vec![
                 issued(),
                 revoked(30),
-                asked(1, 50, 60, Did::SignedIn(token("a"))),
+                request(1, 50, 60, Action::SignedIn(token("a"))),
             ],
         ),
         // A sign-in of unknown outcome can have replaced the token.
@@ -273,7 +277,7 @@ fn the_history_checker_detects_violations() {
             0,
             vec![
                 issued(),
-                asked(1, 20, 30, Did::Replaced(None)),
+                request(1, 20, 30, Action::Replaced(None)),
                 used(0, 40, false),
             ],
         ),
@@ -281,7 +285,7 @@ fn the_history_checker_detects_violations() {
             1,
             vec![
                 issued(),
-                asked(1, 20, 30, Did::Replaced(Some(token("b")))),
+                request(1, 20, 30, Action::Replaced(Some(token("b")))),
                 used(1, 40, true),
             ],
         ),

@@ -37,7 +37,7 @@ async fn an_instance_on_a_standby_serves_no_guarded_request() {
     assert!(instance.accepts(&token).await);
     server.end("INT");
     fs::write(server.data().join("standby.signal"), "").unwrap();
-    server.start_again();
+    server.restart();
     is_out_of_service(&instance, &token).await;
     // A new instance does not serve, either.
     let late = Instance::start(&url);
@@ -137,7 +137,7 @@ async fn a_new_connection_that_cannot_write_is_not_used() {
     let server = shared_postgres();
     let url = server.create();
     let (_, database) = url.rsplit_once('/').unwrap();
-    let instance = Instance::impatient(&url);
+    let instance = Instance::with_default_acquire_timeout(&url);
     instance.register("ada").await;
     let admin = sea_orm::Database::connect(&url).await.unwrap();
     // The connections of the heartbeat are not closed.
@@ -221,9 +221,9 @@ async fn concurrent_sign_ins_succeed_under_every_default_isolation_level() {
 async fn silently_dropped_connections_cause_no_refusal() {
     let server = shared_postgres();
     let url = server.create();
-    let proxy = Proxy::before(server.port()).await;
+    let proxy = Proxy::in_front_of(server.port()).await;
     let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
-    let instance = Instance::impatient(&behind);
+    let instance = Instance::with_default_acquire_timeout(&behind);
     instance.register("ada").await;
     let unknown = "A".repeat(32);
     for round in 0..3 {
@@ -231,12 +231,12 @@ async fn silently_dropped_connections_cause_no_refusal() {
         join_all((0..8).map(|_| instance.accepts(&unknown))).await;
         tokio::time::sleep(Duration::from_millis(1500)).await;
         proxy.forget_idle(Duration::from_secs(1));
-        let ask = async || {
+        let fetch = async || {
             let began = Instant::now();
             let answer = instance.me(&unknown).await;
             (answer.error().1.to_owned(), began.elapsed())
         };
-        for (reason, took) in join_all((0..8).map(|_| ask())).await {
+        for (reason, took) in join_all((0..8).map(|_| fetch())).await {
             assert_eq!(reason, "TOKEN_INVALID");
             println!("round {round}: {took:?}");
             // The promise is 200 ms on an idle machine. Without the liveness check, a request waits for
@@ -254,7 +254,7 @@ async fn silently_dropped_connections_cause_no_refusal() {
 async fn a_websocket_is_closed_if_its_token_cannot_be_verified() {
     let server = shared_postgres();
     let url = server.create();
-    let proxy = Proxy::before(server.port()).await;
+    let proxy = Proxy::in_front_of(server.port()).await;
     let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
     let folder = tempfile::tempdir().unwrap();
     let embedder = Server::embed_example_configured(folder.path(), |command| {
@@ -266,7 +266,7 @@ async fn a_websocket_is_closed_if_its_token_cannot_be_verified() {
     let other = Instance::start(&url);
     other.register("ada").await;
     let token = other.sign_in("ada").await;
-    let mut socket = Socket::of(&embedder.base, Some(&token)).await;
+    let mut socket = Socket::connect(&embedder.base, Some(&token)).await;
     proxy.silence();
     assert_eq!(socket.closed().await.0, 1013);
     let ready = Answer::of(embedder.request(Method::GET, "/readyz")).await;

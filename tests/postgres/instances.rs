@@ -15,9 +15,9 @@ use symbolon::{Config, Registration, Role, Symbolon};
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, DATABASE_PASSWORD, HEARD_WITHIN, Instance, PASSWORD, Postgres, Proxy, Server, Socket,
-    after_the_database, common_key, eventually, finish, shared_postgres, succeed,
-    unconfigured_symbolon,
+    Answer, DATABASE_PASSWORD, Instance, PASSWORD, PROPAGATION_BOUND, Postgres, Proxy, Server,
+    Socket, common_key, eventually, finish, shared_postgres, succeed, unconfigured_symbolon,
+    without_database_line,
 };
 
 /// Returns the program with this database, in a folder of its own.
@@ -34,8 +34,8 @@ async fn connect(url: &str) -> DatabaseConnection {
 }
 
 async fn number(database: &DatabaseConnection, sql: &str) -> i64 {
-    let ask = Statement::from_string(database.get_database_backend(), sql);
-    let row = database.query_one_raw(ask).await.unwrap().unwrap();
+    let fetch = Statement::from_string(database.get_database_backend(), sql);
+    let row = database.query_one_raw(fetch).await.unwrap().unwrap();
     row.try_get_by_index(0).unwrap()
 }
 
@@ -53,12 +53,12 @@ fn a_missing_server_key_is_refused_with_instructions() {
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
 fn the_database_password_is_neither_printed_nor_logged() {
     let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
-    let mut said = Vec::new();
+    let mut outputs = Vec::new();
     for arguments in [&["--help"][..], &["user", "list", "--help"], &["migrate"]] {
-        said.push(finish(on(&url, &folder).args(arguments)));
+        outputs.push(finish(on(&url, &folder).args(arguments)));
     }
     // An unreachable server, an unknown role, and an invalid option.
-    let nobody = url.replace("127.0.0.1:", "127.0.0.1:1");
+    let unreachable = url.replace("127.0.0.1:", "127.0.0.1:1");
     let nothing = format!("{url}-is-not-there");
     let senseless = format!("{url}?sslmode=perhaps");
     let misspelt = format!("{url}?ssl_mode=verify-full");
@@ -72,19 +72,26 @@ fn the_database_password_is_neither_printed_nor_logged() {
         url.push_str("?sslmode=prefer");
     }
     for url in [
-        nobody, nothing, senseless, misspelt, unknown, slash, question, hash,
+        unreachable,
+        nothing,
+        senseless,
+        misspelt,
+        unknown,
+        slash,
+        question,
+        hash,
     ] {
         let (code, output, error) = finish(on(&url, &folder).arg("migrate"));
         assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
-        said.push((code, output, error));
+        outputs.push((code, output, error));
     }
-    for (_, output, error) in &said {
+    for (_, output, error) in &outputs {
         assert!(!output.contains(DATABASE_PASSWORD), "{output}");
         assert!(!error.contains(DATABASE_PASSWORD), "{error}");
     }
     assert!(
-        said[2].1.contains("postgres://symbolon@127.0.0.1:"),
-        "{said:?}"
+        outputs[2].1.contains("postgres://symbolon@127.0.0.1:"),
+        "{outputs:?}"
     );
     let mut config = Config::from_env().unwrap();
     config.database_url = url.into();
@@ -105,7 +112,7 @@ async fn ten_instances_start_concurrently() {
     for start in starts {
         let done = start.wait_with_output().unwrap();
         let error = String::from_utf8(done.stderr).unwrap();
-        let is_quiet = done.status.success() && after_the_database(&error).is_empty();
+        let is_quiet = done.status.success() && without_database_line(&error).is_empty();
         assert!(is_quiet, "{error}");
     }
     let database = connect(&url).await;
@@ -253,18 +260,18 @@ async fn concurrent_demotions_through_two_instances_leave_one_admin() {
             admins.push((id, name, instances[0].sign_in(name).await));
         }
         let quoted = names.each_ref().map(|name| format!("'{name}'"));
-        let these = format!("username IN ({})", quoted.join(","));
+        let condition = format!("username IN ({})", quoted.join(","));
         for change in [
             "UPDATE symbolon_user SET role = 'user'",
-            &format!("UPDATE symbolon_user SET role = 'admin' WHERE {these}"),
+            &format!("UPDATE symbolon_user SET role = 'admin' WHERE {condition}"),
             "NOTIFY symbolon, 'any'",
         ] {
             database.execute_unprepared(change).await.unwrap();
         }
         for (instance, (_, _, token)) in instances.iter().zip(&admins) {
             eventually("the admin is known", async || {
-                let nobody = "disableUser(id: 0) { userErrors { code } }";
-                let answer = instance.mutate(token, nobody).await;
+                let unknown = "disableUser(id: 0) { userErrors { code } }";
+                let answer = instance.mutate(token, unknown).await;
                 answer.at("/data/disableUser").is_object().then_some(())
             })
             .await;
@@ -365,7 +372,7 @@ async fn a_revocation_takes_effect_in_the_other_instances() {
         let ended = Instant::now();
         assert!(!here.accepts(&token).await);
         while there.accepts(&token).await {
-            assert!(ended.elapsed() < HEARD_WITHIN);
+            assert!(ended.elapsed() < PROPAGATION_BOUND);
         }
         longest = longest.max(ended.elapsed());
     }
@@ -405,11 +412,11 @@ async fn a_websocket_is_closed_when_another_instance_revokes_its_token() {
     other.register("ada").await;
     for _ in 0..3 {
         let token = other.sign_in("ada").await;
-        let mut socket = Socket::of(&embedder.base, Some(&token)).await;
+        let mut socket = Socket::connect(&embedder.base, Some(&token)).await;
         let ended = Instant::now();
         other.mutate(&token, "revokeToken").await;
         assert_eq!(socket.closed().await.0, 4401);
-        assert!(ended.elapsed() < HEARD_WITHIN, "{:?}", ended.elapsed());
+        assert!(ended.elapsed() < PROPAGATION_BOUND, "{:?}", ended.elapsed());
     }
 }
 
@@ -418,9 +425,12 @@ async fn a_websocket_is_closed_when_another_instance_revokes_its_token() {
 async fn an_instance_without_notifications_does_not_use_its_cache() {
     let server = shared_postgres();
     let url = server.create();
-    let proxy = Proxy::before(server.port()).await;
+    let proxy = Proxy::in_front_of(server.port()).await;
     let silenced = url.replace(&server.port().to_string(), &proxy.port.to_string());
-    let (one, two) = (Instance::start(&url), Instance::impatient(&silenced));
+    let (one, two) = (
+        Instance::start(&url),
+        Instance::with_default_acquire_timeout(&silenced),
+    );
     one.register("ada").await;
     for round in 0..2 {
         let token = one.sign_in("ada").await;
@@ -430,8 +440,8 @@ async fn an_instance_without_notifications_does_not_use_its_cache() {
         .await;
         assert!(two.accepts(&token).await);
         // These connections stop working.
-        let nobody = "A".repeat(32);
-        let refused = join_all((0..16).map(|_| two.accepts(&nobody))).await;
+        let unknown = "A".repeat(32);
+        let refused = join_all((0..16).map(|_| two.accepts(&unknown))).await;
         assert!(!refused.contains(&true));
         proxy.silence();
         let revoked = one.mutate(&token, "revokeToken").await;
@@ -439,9 +449,9 @@ async fn an_instance_without_notifications_does_not_use_its_cache() {
         let ended = Instant::now();
         let mut last_let_in = Duration::ZERO;
         while ended.elapsed() < Duration::from_secs(3) {
-            let (since, asked) = (ended.elapsed(), Instant::now());
+            let (since, started) = (ended.elapsed(), Instant::now());
             let answer = two.me(&token).await;
-            let took = asked.elapsed();
+            let took = started.elapsed();
             if answer.at("/data/me/username").is_string() {
                 last_let_in = since;
             } else {
@@ -451,8 +461,8 @@ async fn an_instance_without_notifications_does_not_use_its_cache() {
             }
         }
         println!("round {round}: let in by heart for {last_let_in:?}");
-        assert!(last_let_in < HEARD_WITHIN, "{last_let_in:?}");
-        proxy.speak();
+        assert!(last_let_in < PROPAGATION_BOUND, "{last_let_in:?}");
+        proxy.resume();
         eventually("the instance answers again", async || {
             (two.me(&token).await.error().1 == "TOKEN_EXPIRED").then_some(())
         })
@@ -505,8 +515,8 @@ async fn a_revocation_during_a_lost_connection_takes_effect_after_the_reconnect(
 async fn every_request_queries_the_database_if_notifications_are_lost() {
     let server = shared_postgres();
     let url = server.create();
-    let proxy = Proxy::before(server.port()).await;
-    proxy.lose_notifications(true);
+    let proxy = Proxy::in_front_of(server.port()).await;
+    proxy.set_loses_notifications(true);
     let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
     let (one, two) = (Instance::start(&url), Instance::start(&behind));
     one.register("ada").await;
@@ -536,12 +546,12 @@ async fn a_first_token_sends_no_notification_and_its_revocation_sends_one() {
     let id = one.register("ada").await;
     let mut listener = PgListener::connect(&url).await.unwrap();
     listener.listen("symbolon").await.unwrap();
-    let mut told = async || {
+    let mut next_notification = async || {
         loop {
-            let heard = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await;
-            let heard = heard.unwrap().unwrap();
-            if !heard.payload().starts_with("beat ") {
-                return heard.payload().to_owned();
+            let received = tokio::time::timeout(Duration::from_secs(30), listener.recv()).await;
+            let received = received.unwrap().unwrap();
+            if !received.payload().starts_with("beat ") {
+                return received.payload().to_owned();
             }
         }
     };
@@ -550,19 +560,19 @@ async fn a_first_token_sends_no_notification_and_its_revocation_sends_one() {
     one.sign_in("bob").await;
     // The first notification is that of the revocation.
     one.mutate(&token, "revokeToken").await;
-    assert_eq!(told().await, id.to_string());
+    assert_eq!(next_notification().await, id.to_string());
     // No identity of `ada` is cached.
     let token = one.sign_in("ada").await;
     let change = r#"updateUser(input: { username: "Ada" }) { user { id } }"#;
     one.mutate(&token, change).await;
-    assert_eq!(told().await, id.to_string());
+    assert_eq!(next_notification().await, id.to_string());
 }
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
 async fn requests_fail_during_a_database_outage_and_recover_after_it() {
     let server = Postgres::start(&[]);
-    let one = Instance::impatient(&server.create());
+    let one = Instance::with_default_acquire_timeout(&server.create());
     one.register("ada").await;
     let token = one.sign_in("ada").await;
     for signal in ["INT", "KILL", "QUIT"] {
@@ -570,7 +580,7 @@ async fn requests_fail_during_a_database_outage_and_recover_after_it() {
         server.end(signal);
         // Cached identities are accepted for a second.
         let away = Instant::now();
-        while away.elapsed() < HEARD_WITHIN {
+        while away.elapsed() < PROPAGATION_BOUND {
             one.me(&token).await;
         }
         for _ in 0..2 {
@@ -584,7 +594,7 @@ async fn requests_fail_during_a_database_outage_and_recover_after_it() {
             assert_eq!(revoke.error(), ("SERVICE_UNAVAILABLE", ""));
             assert!(!one.is_ready().await);
         }
-        server.start_again();
+        server.restart();
         eventually("the instance is ready again", async || {
             (one.is_ready().await && one.accepts(&token).await).then_some(())
         })
@@ -726,7 +736,7 @@ async fn a_long_row_lock_is_answered_with_503_and_does_not_block_others() {
         .execute_unprepared("SELECT * FROM symbolon_user WHERE username = 'ada' FOR UPDATE")
         .await
         .unwrap();
-    let asked = Instant::now();
+    let started = Instant::now();
     let (revoked, others) = tokio::join!(one.mutate(&ada, "revokeToken"), async {
         for _ in 0..10 {
             assert!(one.accepts(&ada).await && one.accepts(&bob).await);
@@ -736,7 +746,7 @@ async fn a_long_row_lock_is_answered_with_503_and_does_not_block_others() {
     assert_eq!(others.at("/data/revokeToken"), true);
     assert_eq!(revoked.error(), ("SERVICE_UNAVAILABLE", ""));
     // Before the statement timeout of 10 s.
-    let waited = asked.elapsed();
+    let waited = started.elapsed();
     assert!(waited < Duration::from_secs(10), "{waited:?}");
     holding.rollback().await.unwrap();
     let revoked = one.mutate(&ada, "revokeToken").await;

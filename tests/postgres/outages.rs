@@ -64,7 +64,7 @@ fn refused(answer: &Answer) {
     assert!(is_unavailable, "{answer:?}");
 }
 
-async fn keeps(instance: &Instance, promises: &Promises) {
+async fn check_promises(instance: &Instance, promises: &Promises) {
     for (name, promise) in promises {
         match promise {
             Some((token, true)) => assert!(instance.accepts(token).await, "{name}"),
@@ -103,7 +103,7 @@ async fn a_ready_instance_uses_no_lost_connection() {
 async fn acknowledged_changes_survive_every_kind_of_server_loss() {
     let server = Postgres::start(&[]);
     let url = server.create();
-    let instance = Instance::impatient(&url);
+    let instance = Instance::with_default_acquire_timeout(&url);
     let (mut kept, mut longest) = (0, Duration::ZERO);
     for round in 0..rounds() {
         for (way, number) in [("a backend", 0), ("INT", 1), ("QUIT", 2), ("KILL", 3)] {
@@ -124,7 +124,7 @@ async fn acknowledged_changes_survive_every_kind_of_server_loss() {
                 } else {
                     tokio::task::block_in_place(|| server.end(way));
                     assert!(!instance.is_ready().await);
-                    tokio::task::block_in_place(|| server.start_again());
+                    tokio::task::block_in_place(|| server.restart());
                     returned = Instant::now();
                 }
                 eventually("it is back", async || {
@@ -137,7 +137,7 @@ async fn acknowledged_changes_survive_every_kind_of_server_loss() {
             let (promises, ()) = tokio::join!(join_all(clients), outage);
             for promises in promises {
                 kept += promises.len();
-                keeps(&instance, &promises).await;
+                check_promises(&instance, &promises).await;
             }
         }
     }

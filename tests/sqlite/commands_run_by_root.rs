@@ -10,12 +10,12 @@ use crate::cli_database_selection::{files, operating, refusal};
 use crate::support::{PASSWORD, finish_with};
 
 /// A folder of another user, with a copy of the program: the user may have no access to the built one.
-struct Foreign {
+struct ForeignFolder {
     folder: tempfile::TempDir,
     owner: u32,
 }
 
-impl Foreign {
+impl ForeignFolder {
     fn new(owner: u32) -> Self {
         let own = fs::metadata("/proc/self").unwrap();
         assert_eq!(own.uid(), 0, "this test needs root: run it with sudo");
@@ -42,7 +42,7 @@ impl Foreign {
     }
 
     /// Returns the commands that the program prints when it refuses. Checks that it creates no file.
-    fn advice(&self, command: &mut Command) -> Vec<String> {
+    fn suggestions(&self, command: &mut Command) -> Vec<String> {
         let before = files(self.folder.path());
         let (code, output, error) = finish_with(command, PASSWORD);
         assert_eq!((code, output.as_str()), (Some(1), ""), "{error}");
@@ -56,10 +56,10 @@ impl Foreign {
     }
 
     /// Runs a printed command and returns its standard error.
-    fn run(&self, advice: &str, environment: &[(&str, &str)]) -> String {
+    fn run(&self, suggestions: &str, environment: &[(&str, &str)]) -> String {
         let mut shell = Command::new("sh");
         shell
-            .args(["-c", advice])
+            .args(["-c", suggestions])
             .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
@@ -70,7 +70,7 @@ impl Foreign {
             let name = entry.file_name().into_string().unwrap();
             if name.starts_with("symbolon.db") || name.starts_with("it's") {
                 let metadata = entry.metadata().unwrap();
-                assert_eq!(metadata.uid(), self.owner, "{name} after {advice}");
+                assert_eq!(metadata.uid(), self.owner, "{name} after {suggestions}");
                 assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
             }
         }
@@ -83,14 +83,14 @@ const NOBODY: u32 = 65534;
 #[test]
 #[ignore = "needs root, and runuser(1) of util-linux"]
 fn root_gets_the_command_that_runs_as_the_owner_of_the_database() {
-    let foreign = Foreign::new(NOBODY);
+    let foreign = ForeignFolder::new(NOBODY);
     let folder = foreign.folder.path().canonicalize().unwrap();
     let program = folder.join("symbolon").display().to_string();
     let named = format!(
         "symbolon: database {}\n",
         folder.join("symbolon.db").display()
     );
-    let serve = foreign.advice(foreign.command("serve").env("PORT", "0"));
+    let serve = foreign.suggestions(foreign.command("serve").env("PORT", "0"));
     assert_eq!(
         serve[0],
         format!("runuser --user nobody -- {program} serve")
@@ -101,8 +101,8 @@ fn root_gets_the_command_that_runs_as_the_owner_of_the_database() {
     let mut lines = operating();
     lines.insert(0, "migrate".to_owned());
     for line in lines {
-        let advice = foreign.advice(&mut foreign.command(&line));
-        let [runuser, systemd] = advice.try_into().unwrap();
+        let suggestions = foreign.suggestions(&mut foreign.command(&line));
+        let [runuser, systemd] = suggestions.try_into().unwrap();
         assert_eq!(
             runuser,
             format!("runuser --user nobody -- {program} {line}")
@@ -125,39 +125,39 @@ fn root_gets_the_command_that_runs_as_the_owner_of_the_database() {
 #[test]
 #[ignore = "needs root, and runuser(1) of util-linux"]
 fn the_printed_command_quotes_arguments_and_sets_the_database_url() {
-    let foreign = Foreign::new(NOBODY);
+    let foreign = ForeignFolder::new(NOBODY);
     let folder = foreign.folder.path().canonicalize().unwrap();
     let url = "sqlite://it's $HOME.db";
     let file = folder.join("it's $HOME.db");
     let named = format!("symbolon: database {}\n", file.display());
     let mut migrate = foreign.command("migrate --database-url");
-    let advice = foreign.advice(migrate.arg(url));
+    let suggestions = foreign.suggestions(migrate.arg(url));
     // systemd expands variables in arguments.
-    assert!(advice[1].contains("s $$HOME.db'"), "{advice:?}");
-    assert_eq!(foreign.run(&advice[0], &[]), named);
+    assert!(suggestions[1].contains("s $$HOME.db'"), "{suggestions:?}");
+    assert_eq!(foreign.run(&suggestions[0], &[]), named);
     assert!(file.exists());
     let environment = [("DATABASE_URL", url)];
     let mut list = foreign.command("user list");
-    let advice = foreign.advice(list.envs(environment));
+    let suggestions = foreign.suggestions(list.envs(environment));
     let set = "'--setenv=DATABASE_URL=sqlite:///";
-    assert!(advice[1].contains(set), "{advice:?}");
-    assert_eq!(foreign.run(&advice[0], &environment), named);
+    assert!(suggestions[1].contains(set), "{suggestions:?}");
+    assert_eq!(foreign.run(&suggestions[0], &environment), named);
     // The URL in the environment contains a password.
     let mut list = foreign.command("user list --database-url");
     list.arg(url).env("DATABASE_URL", "postgres://u:hidden@h/d");
-    let advice = foreign.advice(&mut list);
-    assert!(!advice.concat().contains("hidden"), "{advice:?}");
+    let suggestions = foreign.suggestions(&mut list);
+    assert!(!suggestions.concat().contains("hidden"), "{suggestions:?}");
 }
 
 #[test]
 #[ignore = "needs root, and setpriv(1) of util-linux"]
 fn an_owner_without_a_name_is_printed_as_a_number() {
-    let foreign = Foreign::new(54321);
-    let advice = foreign.advice(&mut foreign.command("migrate"));
+    let foreign = ForeignFolder::new(54321);
+    let suggestions = foreign.suggestions(&mut foreign.command("migrate"));
     let start = "setpriv --reuid=54321 --regid=54321 --clear-groups -- ";
-    assert!(advice[0].starts_with(start), "{advice:?}");
-    assert!(advice[1].contains("--uid=54321 "), "{advice:?}");
-    let error = foreign.run(&advice[0], &[]);
+    assert!(suggestions[0].starts_with(start), "{suggestions:?}");
+    assert!(suggestions[1].contains("--uid=54321 "), "{suggestions:?}");
+    let error = foreign.run(&suggestions[0], &[]);
     assert!(error.starts_with("symbolon: database "), "{error}");
 }
 
@@ -187,15 +187,15 @@ impl Drop for StateDirectory {
 #[test]
 #[ignore = "needs root"]
 fn root_gets_the_unit_settings_of_a_dynamic_user() {
-    let foreign = Foreign::new(NOBODY);
+    let foreign = ForeignFolder::new(NOBODY);
     let state = StateDirectory::new();
     let name = &state.0;
     let link = foreign.folder.path().join("state");
     std::os::unix::fs::symlink(state.path(), &link).unwrap();
     let mut migrate = foreign.command("migrate --database-url");
     migrate.arg(format!("sqlite://{}/symbolon.db", link.display()));
-    let advice = foreign.advice(&mut migrate);
-    let [systemd] = advice.try_into().unwrap();
+    let suggestions = foreign.suggestions(&mut migrate);
+    let [systemd] = suggestions.try_into().unwrap();
     for part in [
         "systemd-run ".to_owned(),
         " --property=DynamicUser=yes ".to_owned(),

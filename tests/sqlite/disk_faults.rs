@@ -47,7 +47,7 @@ enum Credentials {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Door {
+enum Endpoint {
     /// A document. `NAME`, `ID` and `ACCESS` are the name and id of the user and the id of its access
     /// token; `NEW` is an unused name.
     Graphql(&'static str),
@@ -62,7 +62,7 @@ struct Write {
     /// The name of the mutation or endpoint.
     name: &'static str,
     credentials: Credentials,
-    door: Door,
+    endpoint: Endpoint,
     took_effect: fn(&State, &State) -> bool,
 }
 
@@ -75,7 +75,7 @@ const fn graphql(
     Write {
         name,
         credentials,
-        door: Door::Graphql(document),
+        endpoint: Endpoint::Graphql(document),
         took_effect,
     }
 }
@@ -190,7 +190,7 @@ const WRITES: &[Write] = &[
     Write {
         name: "POST /tokens",
         credentials: Credentials::Password,
-        door: Door::Post,
+        endpoint: Endpoint::Post,
         took_effect: |before, after| {
             let last = |state: &State| state.user.as_ref().and_then(|user| user.last_sign_in_at);
             after.has_session() && last(after) > last(before)
@@ -199,7 +199,7 @@ const WRITES: &[Write] = &[
     Write {
         name: "DELETE /tokens",
         credentials: Credentials::Session,
-        door: Door::Delete,
+        endpoint: Endpoint::Delete,
         took_effect: |_, after| after.user.is_some() && !after.has_session(),
     },
 ];
@@ -253,13 +253,13 @@ fn outcome(write: &Write, answer: &Answer) -> Result<Outcome, String> {
             Outcome::MutationError
         }
     };
-    match write.door {
-        Door::Post | Door::Delete => match answer.status.as_u16() {
+    match write.endpoint {
+        Endpoint::Post | Endpoint::Delete => match answer.status.as_u16() {
             200 | 204 => Ok(Outcome::Acknowledged),
             503 if answer.at("/code") == "SERVICE_UNAVAILABLE" => Ok(failed(answer.at("/message"))),
             _ => unexpected(),
         },
-        Door::Graphql(_) => {
+        Endpoint::Graphql(_) => {
             if answer.at("/errors").is_array() {
                 let code = answer.at("/errors/0/extensions/code");
                 if code != "SERVICE_UNAVAILABLE" || !answer.at("/errors/1").is_null() {
@@ -333,7 +333,7 @@ enum Ends {
 }
 
 /// A server, and the outcomes of all answered writes.
-struct Site {
+struct Scenario {
     server: Server,
     folder: TempDir,
     disk: Option<SmallDisk>,
@@ -343,7 +343,7 @@ struct Site {
     promises: Vec<Promise>,
 }
 
-impl Site {
+impl Scenario {
     async fn start(disk: Option<SmallDisk>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = file_on(disk.as_ref(), &folder);
@@ -354,7 +354,7 @@ impl Site {
             session: String::new(),
             access: String::new(),
         };
-        let mut site = Self {
+        let mut scenario = Self {
             server,
             folder,
             disk,
@@ -363,11 +363,12 @@ impl Site {
             subjects: 0,
             promises: Vec::new(),
         };
-        site.admin = site.subject().await;
-        site.bystander = site.subject().await;
-        let (code, _, error) = site.command(&["user", "set-role", &site.admin.name, "admin"], "");
+        scenario.admin = scenario.subject().await;
+        scenario.bystander = scenario.subject().await;
+        let (code, _, error) =
+            scenario.command(&["user", "set-role", &scenario.admin.name, "admin"], "");
         assert_eq!(code, Some(0), "{error}");
-        site
+        scenario
     }
 
     fn file(&self) -> PathBuf {
@@ -438,8 +439,8 @@ impl Site {
     }
 
     fn request(&self, write: &Write, subject: &Subject, new: &str) -> RequestBuilder {
-        let request = match write.door {
-            Door::Graphql(document) => {
+        let request = match write.endpoint {
+            Endpoint::Graphql(document) => {
                 let document = document
                     .replace("NAME", &subject.name)
                     .replace("ID", &subject.id)
@@ -448,8 +449,8 @@ impl Site {
                 let body = json!({ "query": format!("mutation {{ {document} }}") });
                 self.server.request(Method::POST, "/graphql").json(&body)
             }
-            Door::Post => self.server.request(Method::POST, "/tokens"),
-            Door::Delete => self.server.request(Method::DELETE, "/tokens"),
+            Endpoint::Post => self.server.request(Method::POST, "/tokens"),
+            Endpoint::Delete => self.server.request(Method::DELETE, "/tokens"),
         };
         let request = request.timeout(Duration::from_mins(1));
         match write.credentials {
@@ -461,18 +462,18 @@ impl Site {
         }
     }
 
-    async fn ask(&self, write: &Write, subject: &Subject, new: &str) -> Result<Outcome, String> {
-        let answer = Answer::if_any(self.request(write, subject, new)).await;
+    async fn send(&self, write: &Write, subject: &Subject, new: &str) -> Result<Outcome, String> {
+        let answer = Answer::try_of(self.request(write, subject, new)).await;
         let answer = answer.map_err(|error| format!("is not answered: {error}"))?;
         outcome(write, &answer)
     }
 
     /// Returns whether the server accepts this session.
-    async fn lets_in(&self, session: &str) -> Result<bool, String> {
+    async fn accepts(&self, session: &str) -> Result<bool, String> {
         let body = json!({ "query": "{ me { username } }" });
         let request = self.server.request(Method::POST, "/graphql").json(&body);
         let request = request.bearer_auth(session).timeout(Duration::from_mins(1));
-        let answer = Answer::if_any(request).await;
+        let answer = Answer::try_of(request).await;
         let answer = answer.map_err(|error| format!("is not answered: {error}"))?;
         if answer.at("/data/me/username").is_string() {
             Ok(true)
@@ -485,12 +486,12 @@ impl Site {
 
     /// Returns the difference between server and database on whether a session is live.
     async fn disagreement(&self, subject: &Subject) -> Option<String> {
-        let said = self.lets_in(&subject.session).await;
+        let accepted = self.accepts(&subject.session).await;
         let is_live = State::of(&self.file(), &subject.name)
             .await
-            .honours(&subject.session);
-        match said {
-            Ok(said) if said == is_live => None,
+            .has_live_session(&subject.session);
+        match accepted {
+            Ok(accepted) if accepted == is_live => None,
             Ok(true) => Some(format!("the ended session of {} is let in", subject.name)),
             Ok(false) => Some(format!("the live session of {} is refused", subject.name)),
             Err(error) => Some(format!("me of {} {error}", subject.name)),
@@ -575,7 +576,7 @@ impl Site {
             } else {
                 before.clone()
             };
-            match self.ask(write, &subject, &new).await {
+            match self.send(write, &subject, &new).await {
                 Ok(outcome) => {
                     match outcome {
                         Outcome::MutationError => refused += 1,
@@ -650,7 +651,7 @@ impl Site {
             } else {
                 (later.name.clone(), before)
             };
-            match self.ask(write, &later, &new).await {
+            match self.send(write, &later, &new).await {
                 Ok(Outcome::Acknowledged) => {
                     self.promise(write, &name, before, Outcome::Acknowledged);
                     break;
@@ -810,7 +811,7 @@ async fn every_mutation_is_in_the_table_of_writes() {
         .collect();
     let graphql = WRITES
         .iter()
-        .filter(|write| matches!(write.door, Door::Graphql(_)));
+        .filter(|write| matches!(write.endpoint, Endpoint::Graphql(_)));
     let known: BTreeSet<_> = graphql.map(|write| write.name).collect();
     for name in &there {
         assert!(
@@ -826,11 +827,15 @@ async fn every_mutation_is_in_the_table_of_writes() {
 async fn a_full_disk_loses_no_acknowledged_write_and_writes_resume() {
     let mut violations = Vec::new();
     for count in [1, 2, 10] {
-        let mut site = Site::start(Some(SmallDisk::mount())).await;
+        let mut scenario = Scenario::start(Some(SmallDisk::mount())).await;
         for write in WRITES {
-            violations.extend(site.cell(write, Fault::Full, count, Ends::Repaired).await);
+            violations.extend(
+                scenario
+                    .cell(write, Fault::Full, count, Ends::Repaired)
+                    .await,
+            );
         }
-        violations.extend(site.close().await);
+        violations.extend(scenario.close().await);
     }
     none_of(&violations);
 }
@@ -838,31 +843,31 @@ async fn a_full_disk_loses_no_acknowledged_write_and_writes_resume() {
 #[tokio::test]
 #[ignore = "needs a mount, which root may make; scripts/test runs it"]
 async fn a_server_killed_on_a_full_disk_recovers() {
-    let mut site = Site::start(Some(SmallDisk::mount())).await;
+    let mut scenario = Scenario::start(Some(SmallDisk::mount())).await;
     let mut violations = Vec::new();
     for write in WRITES {
-        violations.extend(site.cell(write, Fault::Full, 2, Ends::Killed).await);
+        violations.extend(scenario.cell(write, Fault::Full, 2, Ends::Killed).await);
     }
-    violations.extend(site.close().await);
+    violations.extend(scenario.close().await);
     none_of(&violations);
 }
 
 #[tokio::test]
 #[ignore = "needs a mount, which root may make; scripts/test runs it"]
 async fn concurrent_writes_on_a_full_disk_are_refused() {
-    let site = Site::start(Some(SmallDisk::mount())).await;
-    empty_the_journal(&site.file()).await;
-    site.disk.as_ref().unwrap().fill();
+    let scenario = Scenario::start(Some(SmallDisk::mount())).await;
+    empty_the_journal(&scenario.file()).await;
+    scenario.disk.as_ref().unwrap().fill();
     let names: Vec<_> = (0..20).map(|number| format!("many{number}")).collect();
     let write = named("createUser");
-    let asked = names
+    let sent = names
         .iter()
-        .map(|name| site.ask(write, &site.bystander, name));
-    let outcomes = join_all(asked).await;
-    site.disk.as_ref().unwrap().free();
+        .map(|name| scenario.send(write, &scenario.bystander, name));
+    let outcomes = join_all(sent).await;
+    scenario.disk.as_ref().unwrap().free();
     let started = Instant::now();
     loop {
-        let after = site.ask(write, &site.bystander, "after").await;
+        let after = scenario.send(write, &scenario.bystander, "after").await;
         if after == Ok(Outcome::Acknowledged) {
             break;
         }
@@ -873,27 +878,27 @@ async fn concurrent_writes_on_a_full_disk_are_refused() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(
-        State::of(&site.file(), "after").await.user.is_some(),
+        State::of(&scenario.file(), "after").await.user.is_some(),
         "after is lost"
     );
     for (name, outcome) in names.iter().zip(outcomes) {
-        let is_there = State::of(&site.file(), name).await.user.is_some();
+        let is_there = State::of(&scenario.file(), name).await.user.is_some();
         match outcome.unwrap() {
             Outcome::Acknowledged => assert!(is_there, "{name} is lost"),
             Outcome::MutationError => assert!(!is_there, "{name} was refused"),
             Outcome::Unknown => {}
         }
     }
-    none_of(&site.close().await);
+    none_of(&scenario.close().await);
 }
 
 #[tokio::test]
 #[ignore = "needs a mount, which root may make; scripts/test runs it"]
 async fn commands_on_a_full_disk_fail_without_changes() {
-    let mut site = Site::start(Some(SmallDisk::mount())).await;
-    let subject = site.subject().await;
+    let mut scenario = Scenario::start(Some(SmallDisk::mount())).await;
+    let subject = scenario.subject().await;
     let name = subject.name.as_str();
-    let before = State::of(&site.file(), name).await;
+    let before = State::of(&scenario.file(), name).await;
     let commands: &[(&[&str], &str)] = &[
         (&["token", "revoke", name], ""),
         (&["user", "disable", name], ""),
@@ -902,10 +907,10 @@ async fn commands_on_a_full_disk_fail_without_changes() {
         (&["user", "delete", "--yes", name], ""),
         (&["user", "add", "another"], PASSWORD),
     ];
-    empty_the_journal(&site.file()).await;
-    site.disk.as_ref().unwrap().fill();
+    empty_the_journal(&scenario.file()).await;
+    scenario.disk.as_ref().unwrap().fill();
     for (arguments, input) in commands {
-        let (code, output, error) = site.command(arguments, input);
+        let (code, output, error) = scenario.command(arguments, input);
         assert_eq!(
             (code, output.as_str()),
             (Some(1), ""),
@@ -915,19 +920,23 @@ async fn commands_on_a_full_disk_fail_without_changes() {
         assert!(last.starts_with("symbolon: "), "{arguments:?}: {error}");
         let causes = error.matches("database or disk is full").count();
         assert_eq!(causes, 1, "{arguments:?}: {error}");
-        assert_eq!(State::of(&site.file(), name).await, before, "{arguments:?}");
-        assert_eq!(site.disagreement(&subject).await, None, "{arguments:?}");
+        assert_eq!(
+            State::of(&scenario.file(), name).await,
+            before,
+            "{arguments:?}"
+        );
+        assert_eq!(scenario.disagreement(&subject).await, None, "{arguments:?}");
     }
-    let (code, listed, error) = site.command(&["user", "list"], "");
+    let (code, listed, error) = scenario.command(&["user", "list"], "");
     assert_eq!(code, Some(0), "{error}");
     assert!(listed.contains(name), "{listed}");
-    site.disk.as_ref().unwrap().free();
+    scenario.disk.as_ref().unwrap().free();
     for (arguments, input) in commands {
-        let (code, _, error) = site.command(arguments, input);
+        let (code, _, error) = scenario.command(arguments, input);
         assert_eq!(code, Some(0), "{arguments:?}: {error}");
-        assert_eq!(site.disagreement(&subject).await, None, "{arguments:?}");
+        assert_eq!(scenario.disagreement(&subject).await, None, "{arguments:?}");
     }
-    none_of(&site.close().await);
+    none_of(&scenario.close().await);
 }
 
 const CALLS: &[&str] = &["pwrite64", "write", "ftruncate", "fsync", "fdatasync"];
@@ -954,12 +963,12 @@ const CELLS: &[(&str, &str, &str, usize, Ends)] = &[
 async fn failing_system_calls_lose_no_acknowledged_write() {
     let mut violations = Vec::new();
     if !is_exhaustive() {
-        let mut site = Site::start(None).await;
+        let mut scenario = Scenario::start(None).await;
         for &(call, error, name, count, ends) in CELLS {
             let fault = Fault::Call { call, error };
-            violations.extend(site.cell(named(name), fault, count, ends).await);
+            violations.extend(scenario.cell(named(name), fault, count, ends).await);
         }
-        violations.extend(site.close().await);
+        violations.extend(scenario.close().await);
         return none_of(&violations);
     }
     for error in ["ENOSPC", "EIO"] {
@@ -970,12 +979,12 @@ async fn failing_system_calls_lose_no_acknowledged_write() {
                 (10, Ends::Repaired),
                 (1, Ends::Killed),
             ] {
-                let mut site = Site::start(None).await;
+                let mut scenario = Scenario::start(None).await;
                 for write in WRITES {
                     let fault = Fault::Call { call, error };
-                    violations.extend(site.cell(write, fault, count, ends).await);
+                    violations.extend(scenario.cell(write, fault, count, ends).await);
                 }
-                violations.extend(site.close().await);
+                violations.extend(scenario.close().await);
             }
         }
     }
@@ -987,31 +996,31 @@ async fn failing_system_calls_lose_no_acknowledged_write() {
 #[ignore = "waits for the timeout of a lock; scripts/test runs it"]
 async fn a_long_lock_on_the_database_file_loses_no_acknowledged_write() {
     use sea_orm::{ConnectionTrait, Database};
-    let mut site = Site::start(None).await;
-    let (subject, later) = (site.subject().await, site.subject().await);
-    let url = format!("sqlite://{}", site.file().display());
+    let mut scenario = Scenario::start(None).await;
+    let (subject, later) = (scenario.subject().await, scenario.subject().await);
+    let url = format!("sqlite://{}", scenario.file().display());
     let other = Database::connect(url).await.unwrap();
     other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
     let revoke = named("revokeToken");
-    let before = State::of(&site.file(), &subject.name).await;
+    let before = State::of(&scenario.file(), &subject.name).await;
     for _ in 0..2 {
         assert_eq!(
-            site.ask(revoke, &subject, "").await,
+            scenario.send(revoke, &subject, "").await,
             Ok(Outcome::MutationError)
         );
-        assert_eq!(site.disagreement(&subject).await, None);
+        assert_eq!(scenario.disagreement(&subject).await, None);
     }
     other.execute_unprepared("ROLLBACK").await.unwrap();
     other.close().await.unwrap();
-    site.promise(revoke, &subject.name, before, Outcome::MutationError);
-    let before = State::of(&site.file(), &later.name).await;
+    scenario.promise(revoke, &subject.name, before, Outcome::MutationError);
+    let before = State::of(&scenario.file(), &later.name).await;
     assert_eq!(
-        site.ask(revoke, &later, "").await,
+        scenario.send(revoke, &later, "").await,
         Ok(Outcome::Acknowledged)
     );
-    site.promise(revoke, &later.name, before, Outcome::Acknowledged);
-    assert_eq!(site.disagreement(&later).await, None);
-    none_of(&site.close().await);
+    scenario.promise(revoke, &later.name, before, Outcome::Acknowledged);
+    assert_eq!(scenario.disagreement(&later).await, None);
+    none_of(&scenario.close().await);
 }
 
 #[test]
@@ -1063,14 +1072,14 @@ async fn a_deleted_or_replaced_database_file_is_not_written() {
         }
         let ready = Answer::of(server.request(Method::GET, "/readyz")).await;
         assert_eq!(ready.status, 503);
-        let log = server.log_once(|log| log.contains(BEGIN));
+        let log = server.log_when(|log| log.contains(BEGIN));
         assert_eq!(log.matches(BEGIN).count(), 1, "{log}");
         assert!(log.contains("was deleted or replaced"), "{log}");
         // The original file is back.
         std::fs::rename(&moved, &file).unwrap();
         let done = server.registration("bob").send().await;
         assert!(done.at("/data/createUser/user/id").is_string(), "{done:?}");
-        server.log_once(|log| log.contains(END));
+        server.log_when(|log| log.contains(END));
     }
 }
 

@@ -23,12 +23,12 @@ const CALLS: &str =
 const POINTS: usize = 14;
 
 /// A server on a database in a folder, with the user `ada`.
-struct Site {
+struct Scenario {
     server: Server,
     folder: TempDir,
 }
 
-impl Site {
+impl Scenario {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::on_sqlite_configured(folder.path(), unthrottled);
@@ -98,16 +98,16 @@ impl Site {
         }
         let token = self.server.sign_in("ada").await;
         for _ in 0..2 {
-            assert_eq!(self.lets_in(&token).await, Ok(true));
+            assert_eq!(self.accepts(&token).await, Ok(true));
         }
         token
     }
 
-    async fn lets_in(&self, token: &str) -> Result<bool, String> {
+    async fn accepts(&self, token: &str) -> Result<bool, String> {
         let body = json!({ "query": "{ me { username } }" });
         let request = self.server.request(Method::POST, "/graphql").json(&body);
         let request = request.bearer_auth(token).timeout(Duration::from_mins(1));
-        let answer = Answer::if_any(request).await;
+        let answer = Answer::try_of(request).await;
         let answer = answer.map_err(|error| format!("no answer: {error}"))?;
         if answer.at("/data/me/username") == "ada" {
             Ok(true)
@@ -121,9 +121,11 @@ impl Site {
     /// Returns whether the server accepts a token in the next request, and whether it is live in the
     /// database.
     async fn compare(&self, token: &str) -> (Result<bool, String>, bool) {
-        let said = self.lets_in(token).await;
-        let is_live = State::of(&self.database(), "ada").await.honours(token);
-        (said, is_live)
+        let accepted = self.accepts(token).await;
+        let is_live = State::of(&self.database(), "ada")
+            .await
+            .has_live_session(token);
+        (accepted, is_live)
     }
 }
 
@@ -153,9 +155,9 @@ impl Point {
 }
 
 /// Returns the points of a run without faults, in order.
-fn points(site: &Site, line: &str) -> Vec<Point> {
-    let files = database_files(&site.database());
-    let trace = site.folder.path().join("trace");
+fn points(scenario: &Scenario, line: &str) -> Vec<Point> {
+    let files = database_files(&scenario.database());
+    let trace = scenario.folder.path().join("trace");
     let mut strace: Vec<String> = ["strace", "-f", "-y", "-o", trace.to_str().unwrap()]
         .map(str::to_owned)
         .to_vec();
@@ -163,7 +165,7 @@ fn points(site: &Site, line: &str) -> Vec<Point> {
         strace.extend(["-P".to_owned(), file.display().to_string()]);
     }
     strace.extend(["-e".to_owned(), format!("trace={CALLS}")]);
-    let (code, printed) = site.command(&strace, line);
+    let (code, printed) = scenario.command(&strace, line);
     assert_eq!(code, Some(0), "{line}: {printed}");
     let mut counts: HashMap<(&str, &Path, &str), usize> = HashMap::new();
     let (mut seen, mut points) = (BTreeSet::new(), Vec::new());
@@ -226,25 +228,25 @@ const KILLED: &str = "signal=KILL";
 
 /// Runs a command once for each point and injects a fault there.
 async fn is_harmed_everywhere(line: &str, harm: &str) {
-    let site = Site::start().await;
-    site.session().await;
-    let all = points(&site, line);
-    let chosen = chosen(all.clone(), &site.own_files());
+    let scenario = Scenario::start().await;
+    scenario.session().await;
+    let all = points(&scenario, line);
+    let chosen = chosen(all.clone(), &scenario.own_files());
     println!("{line}: {} of {} points", chosen.len(), all.len());
     assert!(all.len() > 20);
     let (mut harmed, mut violations) = (0, Vec::new());
     for point in &chosen {
-        let token = site.session().await;
-        let (code, _) = site.command(&point.harming(harm), line);
+        let token = scenario.session().await;
+        let (code, _) = scenario.command(&point.harming(harm), line);
         harmed += usize::from(code.is_none());
-        let (said, is_live) = site.compare(&token).await;
-        let (again, _) = site.compare(&token).await;
-        site.succeeds(line);
-        let (finally, is_finally_live) = site.compare(&token).await;
+        let (accepted, is_live) = scenario.compare(&token).await;
+        let (again, _) = scenario.compare(&token).await;
+        scenario.succeeds(line);
+        let (finally, is_finally_live) = scenario.compare(&token).await;
         let file = point.file.file_name().unwrap().to_str().unwrap();
-        let is_right = said == Ok(is_live)
+        let is_right = accepted == Ok(is_live)
             && !(is_live && code == Some(0))
-            && again == said
+            && again == accepted
             && finally == Ok(false)
             && !is_finally_live;
         let row = format!(
@@ -253,7 +255,7 @@ async fn is_harmed_everywhere(line: &str, harm: &str) {
             point.number,
             code.map_or_else(|| "killed".to_owned(), |code| format!("exit {code}")),
             if is_live { "live" } else { "ended" },
-            said,
+            accepted,
             again,
             finally,
             if is_right { "ok" } else { "VIOLATED" },
@@ -300,9 +302,9 @@ async fn a_revocation_with_a_failing_system_call_takes_effect_if_it_is_stored() 
 
 #[tokio::test]
 async fn a_revocation_through_any_path_takes_effect_at_once() {
-    let site = Site::start().await;
-    let folder = site.folder.path().canonicalize().unwrap();
-    let real = site.database();
+    let scenario = Scenario::start().await;
+    let folder = scenario.folder.path().canonicalize().unwrap();
+    let real = scenario.database();
     let link = folder.join("link.db");
     std::os::unix::fs::symlink("symbolon.db", &link).unwrap();
     fs::create_dir(folder.join("sub")).unwrap();
@@ -319,10 +321,10 @@ async fn a_revocation_through_any_path_takes_effect_at_once() {
     ];
     let mut violations = Vec::new();
     for path in paths {
-        let token = site.session().await;
-        let (code, printed) = site.command_at(&path, &[], "token revoke ada");
+        let token = scenario.session().await;
+        let (code, printed) = scenario.command_at(&path, &[], "token revoke ada");
         assert_eq!(code, Some(0), "{printed}");
-        let compared = site.compare(&token).await;
+        let compared = scenario.compare(&token).await;
         if compared != (Ok(false), false) {
             violations.push(format!("{}: {compared:?}", path.display()));
         }
@@ -345,11 +347,11 @@ async fn a_revocation_takes_effect_at_once_in_a_server_that_opened_a_link() {
         registered.at("/data/createUser/user/id").is_string(),
         "{registered:?}"
     );
-    let site = Site { server, folder };
-    let token = site.session().await;
+    let scenario = Scenario { server, folder };
+    let token = scenario.session().await;
     // The other path has another key file, which this command does not use.
-    site.succeeds("token revoke ada");
-    assert_eq!(site.compare(&token).await, (Ok(false), false));
+    scenario.succeeds("token revoke ada");
+    assert_eq!(scenario.compare(&token).await, (Ok(false), false));
 }
 
 /// A change of a file.
@@ -385,34 +387,34 @@ async fn a_server_survives_damage_to_its_own_files() {
     ];
     let mut violations = Vec::new();
     for (name, harm) in harms {
-        let site = Site::start().await;
-        let token = site.session().await;
-        site.own_files().iter().for_each(|file| harm(file));
-        let said = site.lets_in(&token).await;
-        if said != Ok(true) {
-            violations.push(format!("{name}: {said:?}"));
+        let scenario = Scenario::start().await;
+        let token = scenario.session().await;
+        scenario.own_files().iter().for_each(|file| harm(file));
+        let accepted = scenario.accepts(&token).await;
+        if accepted != Ok(true) {
+            violations.push(format!("{name}: {accepted:?}"));
             continue;
         }
         // Shorter than the time for which the server keeps an idle connection.
         let limit = ["timeout", "5"].map(str::to_owned);
-        let (code, printed) = site.command(&limit, "token revoke ada");
-        let (said, is_live) = site.compare(&token).await;
+        let (code, printed) = scenario.command(&limit, "token revoke ada");
+        let (accepted, is_live) = scenario.compare(&token).await;
         let has_ended = code.is_some_and(|code| code < 100);
         // The command can fail. The server follows the database in any case.
-        if said != Ok(is_live) || is_live && code == Some(0) || !has_ended {
+        if accepted != Ok(is_live) || is_live && code == Some(0) || !has_ended {
             violations.push(format!(
-                "{name}: the command {code:?} {printed:?}, the database {is_live}, the server {said:?}"
+                "{name}: the command {code:?} {printed:?}, the database {is_live}, the server {accepted:?}"
             ));
             continue;
         }
-        let token = site.session().await;
-        let end = site
+        let token = scenario.session().await;
+        let end = scenario
             .server
             .request(Method::DELETE, "/tokens")
             .bearer_auth(&token);
-        let ended = Answer::if_any(end.timeout(Duration::from_secs(10))).await;
+        let ended = Answer::try_of(end.timeout(Duration::from_secs(10))).await;
         let ended = ended.map(|answer| answer.status.as_u16());
-        if !matches!(ended, Ok(204)) || site.compare(&token).await != (Ok(false), false) {
+        if !matches!(ended, Ok(204)) || scenario.compare(&token).await != (Ok(false), false) {
             violations.push(format!(
                 "{name}: a revocation through the server: {ended:?}"
             ));

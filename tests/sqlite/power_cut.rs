@@ -178,11 +178,11 @@ async fn acknowledged_changes_survive_a_power_cut() {
         .stdout(fs::File::create(folder.join("greeting")).unwrap());
     let mut process = Process::start(&mut strace);
     let base = eventually("the server listens", async || {
-        let greeting = fs::read_to_string(folder.join("greeting")).unwrap();
-        let base = greeting
+        let startup_output = fs::read_to_string(folder.join("greeting")).unwrap();
+        let base = startup_output
             .split_whitespace()
             .find(|word| word.starts_with("http://"));
-        base.filter(|_| greeting.contains("try first"))
+        base.filter(|_| startup_output.contains("try first"))
             .map(str::to_owned)
     })
     .await;

@@ -6,45 +6,45 @@ use sea_orm::ConnectionTrait;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::server_process::cheap;
+use super::server_process::set_cheap_hashing;
 use super::{
     DATABASE_PASSWORD, PASSWORD, database_in, database_url, finish, finish_with, on_postgres,
     symbolon,
 };
 
 /// A folder with a database in which commands run.
-pub struct Shell {
+pub struct Cli {
     pub folder: TempDir,
 }
 
-impl Shell {
+impl Cli {
     /// Creates an empty database.
     pub fn new() -> Self {
-        let shell = Self::without_database();
-        let (code, _, error) = finish(&mut shell.command("migrate"));
+        let cli = Self::in_empty_folder();
+        let (code, _, error) = finish(&mut cli.command("migrate"));
         assert_eq!(code, Some(0), "{error}");
-        shell
+        cli
     }
 
     /// Creates an empty folder.
-    pub fn without_database() -> Self {
+    pub fn in_empty_folder() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { folder }
     }
 
     /// Creates a database with these users and the password [`PASSWORD`]. The first user is an admin.
-    pub fn with(accounts: &[&str]) -> Self {
-        let shell = Self::new();
+    pub fn with_users(accounts: &[&str]) -> Self {
+        let cli = Self::new();
         for (number, account) in accounts.iter().enumerate() {
             let admin = if number == 0 { "--admin" } else { "" };
-            shell.prints_given(&format!("user add {account} {admin}"), PASSWORD);
+            cli.run_with_input(&format!("user add {account} {admin}"), PASSWORD);
         }
-        shell
+        cli
     }
 
     pub fn command(&self, line: &str) -> Command {
         let mut command = symbolon(self.folder.path());
-        cheap(&mut command).args(line.split_whitespace());
+        set_cheap_hashing(&mut command).args(line.split_whitespace());
         command
     }
 
@@ -60,11 +60,11 @@ impl Shell {
 
     /// Returns the output of a successful command that prints only the line of the database on standard
     /// error.
-    pub fn prints(&self, line: &str) -> String {
-        self.prints_given(line, "")
+    pub fn run(&self, line: &str) -> String {
+        self.run_with_input(line, "")
     }
 
-    pub fn prints_given(&self, line: &str, input: &str) -> String {
+    pub fn run_with_input(&self, line: &str, input: &str) -> String {
         let (code, output, error) = finish_with(&mut self.command(line), input);
         let named = format!("symbolon: database {}\n", self.database());
         assert_eq!((code, &error), (Some(0), &named), "{line}: {output}");
@@ -73,7 +73,7 @@ impl Shell {
 
     /// Returns the output of a command with `--json`.
     pub fn json(&self, line: &str) -> Vec<Value> {
-        let output = self.prints(&format!("{line} --json"));
+        let output = self.run(&format!("{line} --json"));
         let lines = output.lines();
         lines
             .map(|line| serde_json::from_str(line).unwrap())
@@ -84,7 +84,7 @@ impl Shell {
     pub fn refusal(&self, line: &str, input: &str) -> String {
         let (code, output, error) = finish_with(&mut self.command(line), input);
         assert_eq!((code, output.as_str()), (Some(1), ""), "{line}: {error}");
-        let why = after_the_database(&error);
+        let why = without_database_line(&error);
         assert_eq!(why.lines().count(), 1, "{error}");
         let why = why.strip_prefix("symbolon: ").unwrap();
         why.trim_end().to_owned()
@@ -98,7 +98,7 @@ impl Shell {
 }
 
 /// Returns standard error without the line that names the database.
-pub fn after_the_database(error: &str) -> &str {
+pub fn without_database_line(error: &str) -> &str {
     let (line, rest) = error.split_once('\n').unwrap();
     assert!(line.starts_with("symbolon: database "), "{error}");
     rest

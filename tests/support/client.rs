@@ -161,11 +161,11 @@ pub struct Answer {
 
 impl Answer {
     pub async fn of(request: RequestBuilder) -> Self {
-        Self::if_any(request).await.unwrap()
+        Self::try_of(request).await.unwrap()
     }
 
     /// The answer, or the error if the server has ended.
-    pub async fn if_any(request: RequestBuilder) -> reqwest::Result<Self> {
+    pub async fn try_of(request: RequestBuilder) -> reqwest::Result<Self> {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;

@@ -164,12 +164,12 @@ impl Postgres {
             let setting = format!("{setting}={}", copy.display());
             server.settings.push(setting);
         }
-        server.start_again();
+        server.restart();
         server
     }
 
     /// Starts the server again on its data.
-    pub fn start_again(&self) {
+    pub fn restart(&self) {
         // The keeper of the last start would delete the data.
         if let Some(mut last) = self.keeper.lock().unwrap().take() {
             last.kill().unwrap();
@@ -178,7 +178,7 @@ impl Postgres {
         // The remaining processes of a killed server end once they notice the end of the postmaster.
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            let mut keeper = self.keep();
+            let mut keeper = self.spawn_keeper();
             if self.is_ready(&mut keeper, deadline) {
                 *self.keeper.lock().unwrap() = Some(keeper);
                 return;
@@ -190,7 +190,7 @@ impl Postgres {
         }
     }
 
-    fn keep(&self) -> Child {
+    fn spawn_keeper(&self) -> Child {
         let mut script = self.as_its_user(Path::new("/bin/sh"));
         let server = r#"log=$1 data=$2; shift 2; "$@" >> "$log" 2>&1 & server=$!
             cat > /dev/null; kill -QUIT $server; wait $server; rm -rf "$data""#;
@@ -224,8 +224,8 @@ impl Postgres {
         };
         while Instant::now() < deadline && keeper.try_wait().unwrap().is_none() && !refused() {
             let mut psql = self.psql();
-            let asked = psql.args(["--command", "SELECT 1"]).output().unwrap();
-            if asked.status.success() {
+            let probe = psql.args(["--command", "SELECT 1"]).output().unwrap();
+            if probe.status.success() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));

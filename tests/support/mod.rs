@@ -11,7 +11,7 @@ mod tcp_proxy;
 mod test_app;
 mod websocket;
 
-pub use cli::{Shell, after_the_database};
+pub use cli::{Cli, without_database_line};
 pub use client::{Answer, Client, GraphqlRequest};
 pub use database::{
     DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, end_connections,
@@ -30,7 +30,7 @@ pub use test_app::{DATABASE_FILE, TestApp, start_of_time};
 pub use websocket::Socket;
 
 /// The longest time until an instance applies a change of another instance.
-pub const HEARD_WITHIN: std::time::Duration = std::time::Duration::from_millis(1250);
+pub const PROPAGATION_BOUND: std::time::Duration = std::time::Duration::from_millis(1250);
 
 /// The password of every user, unless a test sets another one.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -49,14 +49,14 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
 
 /// Repeats a request to a process after a change by another process, until the answer is as expected:
 /// immediately on SQLite, within [`HEARD_WITHIN`] on PostgreSQL.
-pub async fn once_heard(
-    mut ask: impl AsyncFnMut() -> Answer,
+pub async fn poll_until_propagated(
+    mut fetch: impl AsyncFnMut() -> Answer,
     is_expected: impl Fn(&Answer) -> bool,
 ) -> Answer {
     let started = std::time::Instant::now();
     loop {
-        let answer = ask().await;
-        if is_expected(&answer) || !on_postgres() || started.elapsed() > HEARD_WITHIN {
+        let answer = fetch().await;
+        if is_expected(&answer) || !on_postgres() || started.elapsed() > PROPAGATION_BOUND {
             return answer;
         }
     }

@@ -26,7 +26,7 @@ impl Instance {
     }
 
     /// Starts an instance with the default acquire timeout.
-    pub fn impatient(url: &str) -> Self {
+    pub fn with_default_acquire_timeout(url: &str) -> Self {
         Self::configured(url, |command| {
             command.env_remove("SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT");
         })

@@ -31,7 +31,7 @@ pub fn unthrottled(command: &mut Command) {
 }
 
 /// Sets a free port and the cheapest Argon2 parameters.
-pub(super) fn cheap(command: &mut Command) -> &mut Command {
+pub(super) fn set_cheap_hashing(command: &mut Command) -> &mut Command {
     command
         .env("PORT", "0")
         .env("SYMBOLON_ARGON2_MEMORY", "8")
@@ -142,7 +142,7 @@ pub struct Server {
     pub process: Process,
     pub client: Client,
     /// The output up to the line that names the address.
-    pub greeting: String,
+    pub startup_output: String,
     log: PathBuf,
 }
 
@@ -172,7 +172,7 @@ impl Server {
 
     pub fn configured(folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = symbolon(folder);
-        configure(cheap(&mut command));
+        configure(set_cheap_hashing(&mut command));
         Self::listening(&mut command, folder, "try first")
     }
 
@@ -184,14 +184,14 @@ impl Server {
     pub fn on_sqlite_configured(folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         require_module("sqlite");
         let mut command = unconfigured_symbolon(folder);
-        configure(cheap(&mut command));
+        configure(set_cheap_hashing(&mut command));
         Self::listening(&mut command, folder, "try first")
     }
 
     /// Starts a server of another build.
-    pub fn of(build: &Path, folder: &Path) -> Self {
+    pub fn from_build(build: &Path, folder: &Path) -> Self {
         let mut command = program(build, folder);
-        Self::listening(cheap(&mut command), folder, "try first")
+        Self::listening(set_cheap_hashing(&mut command), folder, "try first")
     }
 
     /// Starts the example `embed` on a free port.
@@ -204,46 +204,43 @@ impl Server {
         let mut command = program(&built.join("embed"), folder);
         command.arg("127.0.0.1:0");
         configure(&mut command);
-        Self::listening(cheap(&mut command), folder, "listens on")
+        Self::listening(set_cheap_hashing(&mut command), folder, "listens on")
     }
 
     /// Starts the server on SQLite. Returns its standard error if it does not start.
-    pub fn if_it_starts(
-        folder: &Path,
-        configure: impl FnOnce(&mut Command),
-    ) -> Result<Self, String> {
+    pub fn try_start(folder: &Path, configure: impl FnOnce(&mut Command)) -> Result<Self, String> {
         let mut command = unconfigured_symbolon(folder);
-        configure(cheap(&mut command));
-        Self::if_listening(&mut command, folder, "try first")
+        configure(set_cheap_hashing(&mut command));
+        Self::try_listening(&mut command, folder, "try first")
     }
 
     fn listening(command: &mut Command, folder: &Path, last: &str) -> Self {
-        let server = Self::if_listening(command, folder, last);
+        let server = Self::try_listening(command, folder, last);
         server.unwrap_or_else(|error| panic!("the server ended: {error}"))
     }
 
     /// Reads standard output up to the line that contains `last`.
-    fn if_listening(command: &mut Command, folder: &Path, last: &str) -> Result<Self, String> {
+    fn try_listening(command: &mut Command, folder: &Path, last: &str) -> Result<Self, String> {
         let log = folder.join("log");
         let file = std::fs::File::create(&log).unwrap();
         let mut process = Process::start(command.stdout(Stdio::piped()).stderr(file));
         let mut lines = BufReader::new(process.child.stdout.take().unwrap());
-        let mut greeting = String::new();
-        while !greeting.contains(last) {
-            if lines.read_line(&mut greeting).unwrap() == 0 {
-                return Err(greeting + &std::fs::read_to_string(&log).unwrap());
+        let mut startup_output = String::new();
+        while !startup_output.contains(last) {
+            if lines.read_line(&mut startup_output).unwrap() == 0 {
+                return Err(startup_output + &std::fs::read_to_string(&log).unwrap());
             }
         }
         // Without a reader, the pipe would fill up.
         thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-        let base = greeting
+        let base = startup_output
             .split_whitespace()
             .find(|word| word.starts_with("http://"))
             .unwrap();
         Ok(Self {
             process,
             client: Client::new(base),
-            greeting,
+            startup_output,
             log,
         })
     }
@@ -263,14 +260,14 @@ impl Server {
                 })
                 .collect()
         };
-        let log = self.log_once(|log| !of_request(log).is_empty());
+        let log = self.log_when(|log| !of_request(log).is_empty());
         let lines = of_request(&log);
         assert_eq!(lines.len(), 1, "{request_id}: {log}");
         lines.into_iter().next().unwrap()
     }
 
     /// Returns the log once it is as expected. The server writes the log after it has answered.
-    pub fn log_once(&self, is_as_expected: impl Fn(&str) -> bool) -> String {
+    pub fn log_when(&self, is_as_expected: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let log = self.log();

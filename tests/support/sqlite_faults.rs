@@ -172,7 +172,7 @@ impl State {
     }
 
     /// Returns whether this is the live session token of the user.
-    pub fn honours(&self, session: &str) -> bool {
+    pub fn has_live_session(&self, session: &str) -> bool {
         let digest = Sha256::digest(session).to_vec();
         let user = self.user.as_ref();
         let own = user.and_then(|user| user.token_digest.as_ref());

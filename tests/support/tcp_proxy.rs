@@ -21,11 +21,11 @@ struct State {
     /// The number of silences. A connection from before a silence stays silent forever.
     silences: AtomicU32,
     is_silent: AtomicBool,
-    is_deaf: AtomicBool,
+    loses_notifications: AtomicBool,
 }
 
 impl Proxy {
-    pub async fn before(port: u16) -> Self {
+    pub async fn in_front_of(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().port();
         let state = Arc::new(State {
@@ -33,7 +33,7 @@ impl Proxy {
             forgotten: AtomicU64::new(0),
             silences: AtomicU32::new(0),
             is_silent: AtomicBool::new(false),
-            is_deaf: AtomicBool::new(false),
+            loses_notifications: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
@@ -55,7 +55,7 @@ impl Proxy {
     }
 
     /// Forwards the traffic of new connections again. Existing connections stay silent.
-    pub fn speak(&self) {
+    pub fn resume(&self) {
         self.state.is_silent.store(false, Ordering::SeqCst);
     }
 
@@ -66,8 +66,8 @@ impl Proxy {
     }
 
     /// Sets whether notifications are lost, as behind a pooler.
-    pub fn lose_notifications(&self, lose: bool) {
-        self.state.is_deaf.store(lose, Ordering::SeqCst);
+    pub fn set_loses_notifications(&self, lose: bool) {
+        self.state.loses_notifications.store(lose, Ordering::SeqCst);
     }
 }
 
@@ -103,7 +103,7 @@ async fn copy(
         }
         used.store(micros(state.began.elapsed()), Ordering::SeqCst);
         // PostgreSQL sends a notification by itself: a message of type `A`.
-        let is_lost = state.is_deaf.load(Ordering::SeqCst) && buffer[0] == b'A';
+        let is_lost = state.loses_notifications.load(Ordering::SeqCst) && buffer[0] == b'A';
         if read == 0 || (!is_lost && to.write_all(&buffer[..read]).await.is_err()) {
             return;
         }

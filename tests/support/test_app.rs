@@ -64,11 +64,11 @@ impl TestApp {
     }
 
     pub async fn configured(configure: impl FnOnce(&mut Config)) -> Self {
-        Self::serving(configure, Symbolon::own_routes).await
+        Self::with_routes(configure, Symbolon::own_routes).await
     }
 
     /// Starts an app with its own routes.
-    pub async fn serving(
+    pub async fn with_routes(
         configure: impl FnOnce(&mut Config),
         routes: impl FnOnce(&Symbolon) -> Route,
     ) -> Self {
@@ -78,7 +78,7 @@ impl TestApp {
     }
 
     /// Starts an app at the time `now` on the existing database of `folder`.
-    pub async fn existing(
+    pub async fn on_existing_database(
         folder: TempDir,
         now: DateTime<Utc>,
         configure: impl FnOnce(&mut Config),

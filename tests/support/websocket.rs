@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// The longest time to wait for a message.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An open WebSocket.
 pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
@@ -35,26 +35,26 @@ impl Socket {
     }
 
     /// Opens a WebSocket without sending a message.
-    pub async fn silent(base: &str) -> Self {
+    pub async fn open_uninitialised(base: &str) -> Self {
         let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
         Self::open(base, &[protocol]).await.unwrap()
     }
 
     /// Opens a WebSocket and initialises it with this token.
-    pub async fn of(base: &str, token: Option<&str>) -> Self {
-        let mut socket = Self::silent(base).await;
+    pub async fn connect(base: &str, token: Option<&str>) -> Self {
+        let mut socket = Self::open_uninitialised(base).await;
         socket.initialise(token).await;
-        assert_eq!(socket.hear().await, json!({ "type": "connection_ack" }));
+        assert_eq!(socket.receive().await, json!({ "type": "connection_ack" }));
         socket
     }
 
     pub async fn initialise(&mut self, token: Option<&str>) {
         let payload = token.map(|token| json!({ "authorization": format!("Bearer {token}") }));
         let message = json!({ "type": "connection_init", "payload": payload });
-        self.say(&message).await;
+        self.send(&message).await;
     }
 
-    pub async fn say(&mut self, message: &Value) {
+    pub async fn send(&mut self, message: &Value) {
         let message = Message::text(message.to_string());
         self.0.send(message).await.unwrap();
     }
@@ -62,11 +62,11 @@ impl Socket {
     pub async fn subscribe(&mut self, id: &str, document: &str) {
         let payload = json!({ "query": document });
         let message = json!({ "type": "subscribe", "id": id, "payload": payload });
-        self.say(&message).await;
+        self.send(&message).await;
     }
 
     /// Returns the next message of the protocol.
-    pub async fn hear(&mut self) -> Value {
+    pub async fn receive(&mut self) -> Value {
         match self.next().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("{other:?}"),
@@ -75,16 +75,19 @@ impl Socket {
 
     /// Returns the payload of the next event of this operation.
     pub async fn event(&mut self, id: &str) -> Value {
-        let mut heard = self.hear().await;
-        assert_eq!((&heard["type"], &heard["id"]), (&json!("next"), &json!(id)));
-        heard["payload"].take()
+        let mut message = self.receive().await;
+        assert_eq!(
+            (&message["type"], &message["id"]),
+            (&json!("next"), &json!(id))
+        );
+        message["payload"].take()
     }
 
     /// Returns `code` and `reason`, or `limit`, of the only error of this operation.
     pub async fn refusal(&mut self, id: &str) -> (String, String) {
         let event = self.event(id).await;
         let complete = json!({ "type": "complete", "id": id });
-        assert_eq!(self.hear().await, complete, "{event}");
+        assert_eq!(self.receive().await, complete, "{event}");
         assert_eq!(event["errors"].as_array().map(Vec::len), Some(1), "{event}");
         let extensions = &event["errors"][0]["extensions"];
         let text = |name: &str| extensions[name].as_str().map(str::to_owned);
@@ -102,7 +105,7 @@ impl Socket {
 
     async fn next(&mut self) -> Message {
         // Pings do not extend the deadline.
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let message = timeout_at(deadline, self.0.next()).await.unwrap();
             match message.unwrap().unwrap() {
