@@ -19,7 +19,7 @@ export function Account() {
   const { data, error } = useQuery(ME);
 
   function refresh() {
-    // Each part of the page shows its own failure.
+    // Each part of the page shows its own error.
     client.refetchQueries({ include: "active" }).catch(() => {});
   }
 

@@ -9,7 +9,7 @@ export function SignIn({ reason }: { reason: string }) {
   const [password, setPassword] = useState("");
   const [failure, setFailure] = useState<string>();
   const [busy, setBusy] = useState(false);
-  // What went wrong last.
+  // The last error.
   const told = failure ?? reason;
 
   async function submit(event: FormEvent) {

@@ -1,4 +1,4 @@
-// Who is signed in, and how each request says so.
+// The session of the user, and its credentials in each request.
 
 import {
   ApolloClient,
@@ -79,7 +79,7 @@ const authLink = new SetContextLink(({ headers }) => {
 /** Signs in again when a token is refused, and sends the request once more. */
 const renewLink = new ErrorLink(({ error, operation, forward }) => {
   const context = operation.getContext() as { session?: Session; token: string; headers: object };
-  // The session may have ended since: then nobody is to be signed in again.
+  // If the session has ended since, do not sign in again.
   if (!context.session || context.session !== session || !isUnauthenticated(error)) return;
   return from(renew(context.session, context.token)).pipe(
     mergeMap((token) => {
@@ -96,14 +96,14 @@ function isUnauthenticated(error: unknown) {
   );
 }
 
-/** A token in place of the refused one: one sign-in for all requests that were refused with it. */
+/** Returns a token that replaces the refused one: one sign-in for all requests that were refused with it. */
 function renew(own: Session, refused: string): Promise<string> {
   if (own.token !== refused) return Promise.resolve(own.token);
   own.renewal ??= own
     .createToken()
     .then((token) => (own.token = token))
     .catch((error: unknown) => {
-      // It is not tried again: the form says why, and asks.
+      // The request is not repeated: the form shows the reason and asks for the password.
       if (session === own) end(`You are signed out. ${words(error)}`);
       throw error;
     })
@@ -134,7 +134,7 @@ export async function signIn(username: string, password: string) {
     const { data } = await client.mutate({
       mutation: CREATE_TOKEN,
       context: { headers: { authorization } },
-      // The token does not belong among the data that pages show.
+      // The cache of Apollo must not contain the token.
       fetchPolicy: "no-cache",
     });
     return data!.createToken.token;
@@ -147,14 +147,14 @@ export async function signOut() {
   if (!own) return;
   end();
   try {
-    // A sign-in under way would leave a new token behind.
+    // A running sign-in would create a new token.
     const token = await (own.renewal ?? own.token);
     await client.mutate({
       mutation: REVOKE_TOKEN,
       context: { headers: { authorization: bearer(token) } },
     });
   } catch (error) {
-    // A token that is refused is dead already.
+    // A refused token has ended already.
     if (!session && !isUnauthenticated(error)) {
       become(undefined, `You are signed out here, but the server was not told. ${words(error)}`);
     }

@@ -1,6 +1,6 @@
 import { CombinedGraphQLErrors, ServerError } from "@apollo/client";
 
-/** What went wrong, for people. Symbolon's own messages are written for them. */
+/** Returns the message of an error. The messages of Symbolon are written for users. */
 export function words(error: unknown): string {
   if (CombinedGraphQLErrors.is(error)) {
     return error.errors.map(({ message }) => message).join(" ");
