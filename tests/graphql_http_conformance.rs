@@ -8,6 +8,6 @@ fn the_graphql_over_http_audit_passes() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let url = format!("{}/graphql", server.base);
-    let output = succeed(node_in("tests/web").args(["audit.mjs", &url]));
+    let output = succeed(node_in("tests/web").args(["graphql-http-audit.mjs", &url]));
     assert_eq!(output.lines().last(), Some("61 passed, 0 failed"));
 }

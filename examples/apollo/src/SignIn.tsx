@@ -3,7 +3,7 @@ import { useState, type FormEvent } from "react";
 import { signIn } from "./auth";
 import { words } from "./words";
 
-/** The form, and why it is shown if there is more to say. */
+/** The sign-in form, with the reason for which the last session ended. */
 export function SignIn({ reason }: { reason: string }) {
   const [username, setUsername] = useState("");
   const [password, setPassword] = useState("");

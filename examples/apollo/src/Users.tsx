@@ -24,7 +24,7 @@ const USERS = graphql(`
   }
 `);
 
-/** All users, page by page; the cache joins the pages. */
+/** The list of users. The cache joins the pages. */
 export function Users() {
   const { data, error, networkStatus, fetchMore } = useQuery(USERS);
   const [moreFailed, setMoreFailed] = useState<unknown>();

@@ -31,20 +31,20 @@ const REVOKE_TOKEN = graphql(`
 `);
 
 /**
- * Somebody's session. It is in memory only and ends with the page: what lies in localStorage can be
- * taken by any script that ever runs on this origin.
+ * The session of a user. It is in memory only and ends with the page: every script of this origin can read
+ * localStorage.
  */
 interface Session {
   token: string;
-  /** Signs in again. It holds the password, which nothing else does, as long as the session lasts. */
+  /** Signs in again. Only this closure holds the password, until the session ends. */
   createToken: () => Promise<string>;
-  /** The sign-in under way, which all requests that were refused wait for. */
+  /** The running sign-in, which all refused requests wait for. */
   renewal?: Promise<string>;
 }
 
 let session: Session | undefined;
 
-/** What the page shows of it: whether there is one, and if not, why it ended. */
+/** The state that the page shows: whether there is a session, and the reason for its end. */
 let shown: { signedIn: boolean; reason: string } = { signedIn: false, reason: "" };
 const watchers = new Set<() => void>();
 
@@ -61,7 +61,7 @@ function watch(watcher: () => void) {
 
 export const useSession = () => useSyncExternalStore(watch, () => shown);
 
-/** btoa takes Latin-1 only, and Symbolon reads UTF-8. */
+/** Encodes as UTF-8, because btoa accepts Latin-1 only. */
 function basic(username: string, password: string) {
   const bytes = new TextEncoder().encode(`${username}:${password}`);
   return `Basic ${btoa(String.fromCodePoint(...bytes))}`;
@@ -69,7 +69,7 @@ function basic(username: string, password: string) {
 
 const bearer = (token: string) => `Bearer ${token}`;
 
-/** Adds the token to a request, unless it brings credentials of its own, as signing in does. */
+/** Adds the token to a request, unless the request has its own credentials, such as a sign-in. */
 const authLink = new SetContextLink(({ headers }) => {
   if (!session || headers?.authorization) return {};
   const { token } = session;

@@ -1,6 +1,5 @@
-// Runs the public GraphQL over HTTP audit against the URL of an endpoint, one after the other, and
-// fails on anything but ok: notices and warnings are about what the specification only recommends,
-// which is wanted here too.
+// Runs the audits of graphql-http against the URL of an endpoint, one after the other. Every result other than ok is a
+// failure, including the notices and warnings about recommendations of the specification.
 import { serverAudits } from 'graphql-http';
 
 const [url] = process.argv.slice(2);
@@ -16,7 +15,7 @@ for (const audit of serverAudits({ url })) {
   try {
     result = await audit.fn();
   } catch (error) {
-    // An audit throws when it gets no answer that it could judge.
+    // An audit throws if it cannot evaluate the response.
     result = { status: 'fatal', reason: String(error) };
   }
   if (result.status === 'ok') {
