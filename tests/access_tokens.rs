@@ -213,8 +213,7 @@ fn account_mutations() -> [(&'static str, String); 5] {
 async fn user_mutations_require_a_scope_and_the_role() {
     let (app, _) = with_ada().await;
     app.register("bob").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
-        .await;
+    app.make_admin(1).await;
     let narrow = made(&app, json!({ "name": "a", "scopes": ["notes:read"] })).await;
     let fitting = made(&app, json!({ "name": "b", "scopes": ["account:write"] })).await;
     let of_bob = app.access_token("bob", json!({ "name": "c" })).await;
@@ -279,8 +278,7 @@ async fn access_tokens_are_listed_for_their_owner_and_for_admins() {
     assert_eq!(list(&session).await.at(tokens), &both);
     let refused = list(&bob).await;
     assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 2")
-        .await;
+    app.make_admin(2).await;
     assert_eq!(list(&bob).await.at(tokens), &both);
 }
 
@@ -290,7 +288,7 @@ async fn the_last_use_is_written_later_and_at_most_once_a_minute() {
     let token = made(&app, json!({ "name": "laptop" })).await;
     let document = "{ me { accessTokens { lastUsedAt } } }";
     let last_used = async |expected: Value| {
-        eventually("the use is written down", async || {
+        eventually("the use is written", async || {
             let answer = app.graphql(document).bearer(&session).send().await;
             let at = answer.at("/data/me/accessTokens/0/lastUsedAt").clone();
             (at == expected).then_some(())

@@ -17,8 +17,7 @@ async fn with_ada(is_admin: bool) -> (TestApp, String) {
     app.register("ada").await;
     app.register("bob").await;
     if is_admin {
-        app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
-            .await;
+        app.make_admin(1).await;
     }
     let session = app.sign_in("ada").await;
     (app, session)

@@ -16,7 +16,7 @@ const EVENTS: &str = "query($first: Int, $after: String, $last: Int, $before: St
 async fn with_an_admin() -> (TestApp, String) {
     let app = TestApp::start().await;
     app.register("root").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin'").await;
+    app.make_admin(1).await;
     let token = app.sign_in("root").await;
     (app, token)
 }
@@ -220,7 +220,7 @@ async fn refused_attempts_share_one_row_per_user_and_hour() {
         let answer = create.basic("ada", "wrong").send().await;
         refused += i32::from(answer.error().0 == "RATE_LIMITED");
     }
-    let node = eventually("they are written down", async || {
+    let node = eventually("the rows are written", async || {
         let answer = events(&app, &root, json!({ "kind": "THROTTLED" })).await;
         let nodes = answer.at("/data/auditEvents/nodes").as_array().unwrap();
         assert!(nodes.len() <= 1);

@@ -188,7 +188,7 @@ async fn a_thousand_slow_clients_do_not_block_others() {
             assert_eq!(answer, "");
         }
     }
-    assert!(rounds > 1, "nobody else was served meanwhile");
+    assert!(rounds > 1, "no other client was served");
 }
 
 #[test]
@@ -390,7 +390,7 @@ async fn a_mutation_completes_although_its_client_disconnects() {
     let mut stream = connect(&server);
     stream.write_all(registration("ada").as_bytes()).unwrap();
     drop(stream);
-    eventually("the account is there", async || {
+    eventually("the user exists", async || {
         let answer = Answer::of(server.post_tokens("ada")).await;
         answer.at("/token").is_string().then_some(())
     })
@@ -423,7 +423,7 @@ async fn a_request_timeout_does_not_cancel_the_mutation() {
     assert_eq!(answer.body.get("data"), None);
     let database = database_in(folder.path()).await;
     let user = entity::user::Entity::find_by_id(1);
-    let made = eventually("the account is there", async || {
+    let made = eventually("the user exists", async || {
         user.clone().one(&database).await.unwrap()
     });
     assert_eq!(made.await.username, "ada");
@@ -586,7 +586,7 @@ async fn an_address_uses_at_most_its_share_of_the_connections() {
     assert_eq!(log.matches("SYMBOLON_TRUSTED_PROXIES").count(), 1, "{log}");
     // A closed connection frees a place.
     open.pop();
-    eventually("there is room again", async || {
+    eventually("a place is free", async || {
         let answer = health(&mut connect_from(&server, "127.0.0.1").await).await;
         answer.starts_with("HTTP/1.1 200 OK\r\n").then_some(())
     })
@@ -633,7 +633,7 @@ async fn incomplete_bodies_share_a_memory_budget_and_small_requests_are_exempt()
     };
     // The body needs more memory than is left. The server reads and drops its rest after the refusal.
     let another = format!("{}{TYPENAME}", " ".repeat(2_500_000));
-    eventually("the server has read them", async || {
+    eventually("the server has read the requests", async || {
         (unread_bytes(&server) == 0).then_some(())
     })
     .await;
@@ -650,7 +650,7 @@ async fn incomplete_bodies_share_a_memory_budget_and_small_requests_are_exempt()
     first.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 200 OK");
     drop(slow);
-    eventually("there is memory again", async || {
+    eventually("the memory budget has room", async || {
         let answer = post(another.clone()).await;
         (answer.status == 200).then_some(())
     })

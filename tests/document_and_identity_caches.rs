@@ -544,7 +544,7 @@ async fn no_request_that_begins_after_a_revocation_is_accepted_under_load() {
                 let over = revoked.load(Ordering::SeqCst);
                 let answer = app.me(&token).await;
                 let ok = answer.at("/data/me/username") == "ada";
-                assert!(!(over && ok), "round {round}: let in by a revoked token");
+                assert!(!(over && ok), "round {round}: a revoked token is accepted");
                 let_in += u32::from(ok);
                 if over {
                     assert_eq!(answer.error().1, "TOKEN_EXPIRED");

@@ -228,7 +228,7 @@ async fn fragments_do_not_bypass_a_limit() {
 async fn a_page_of_users_costs_its_size() {
     let app = TestApp::start().await;
     app.register("ada").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin'").await;
+    app.make_admin(1).await;
     let token = app.sign_in("ada").await;
     let page = |size: usize| {
         format!("users(first: {size}) {{ nodes {{ id username role createdAt email }} }}")

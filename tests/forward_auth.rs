@@ -26,8 +26,7 @@ async fn ada_and_zoe() -> (TestApp, String, String) {
     let app = TestApp::start().await;
     app.register("ada").await;
     app.register("Zoë").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
-        .await;
+    app.make_admin(1).await;
     let (ada, zoe) = (app.sign_in("ada").await, app.sign_in("Zoë").await);
     (app, ada, zoe)
 }

@@ -532,7 +532,7 @@ async fn a_migration_deletes_surplus_expired_access_tokens() {
 async fn a_page_costs_its_size_as_a_literal_and_as_a_variable() {
     let app = TestApp::configured(|config| config.limits.complexity = 100).await;
     app.register("ada").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin'").await;
+    app.make_admin(1).await;
     let session = app.sign_in("ada").await;
     let document = |variables: &str, arguments: &str| {
         format!("query{variables} {{ users{arguments} {{ nodes {{ id }} }} }}")

@@ -35,7 +35,7 @@ async fn a_full_hash_queue_refuses_at_once_and_does_not_delay_other_requests() {
     app.register("ada").await;
     let token = app.sign_in("ada").await;
     let app = app.restart(one_slow_hash_at_a_time).await;
-    let busy = eventually("this one gets the thread", async || {
+    let busy = eventually("the request gets the hashing thread", async || {
         let answer = app.graphql(CREATE).basic("nobody", "x").send().await;
         (answer.error().0 != "SERVICE_UNAVAILABLE").then_some(answer)
     });
@@ -73,7 +73,7 @@ async fn a_disconnected_client_keeps_its_place_in_the_queue() {
         let client = reqwest::Client::new();
         let request = client.post(format!("{}/tokens", app.base));
         let request = request.basic_auth("nobody", Some("x"));
-        eventually("this one gets the thread", async || {
+        eventually("the request gets the hashing thread", async || {
             let answer = request.try_clone()?.send().await.ok()?;
             (answer.status() != 503).then_some(())
         })
@@ -87,7 +87,7 @@ async fn a_disconnected_client_keeps_its_place_in_the_queue() {
         () = seen_busy => {}
     }
     assert!(is_busy().await);
-    eventually("the hash is over", async || {
+    eventually("the hash is computed", async || {
         (!is_busy().await).then_some(())
     })
     .await;
@@ -248,7 +248,7 @@ async fn a_password_change_or_disable_during_the_hash_refuses_the_sign_in() {
     app.register("ada").await;
     for change in ["password_version = password_version + 1", "disabled_at = 0"] {
         let is_busy = async || attempt(&app, "nobody").await.error().0 == "SERVICE_UNAVAILABLE";
-        let sign_in = eventually("this one gets the thread", async || {
+        let sign_in = eventually("the request gets the hashing thread", async || {
             let answer = attempt(&app, "ada").await;
             (answer.error().0 != "SERVICE_UNAVAILABLE").then_some(answer)
         });
@@ -279,7 +279,7 @@ async fn a_password_change_during_the_hash_refuses_the_deletion() {
         r#"mutation {{ deleteUser(input: {{ password: "{PASSWORD}" }}) {{ deletedUserId }} }}"#
     );
     let is_busy = async || attempt(&app, "nobody").await.error().0 == "SERVICE_UNAVAILABLE";
-    let deletion = eventually("this one gets the thread", async || {
+    let deletion = eventually("the request gets the hashing thread", async || {
         let answer = app.graphql(&document).bearer(&token).send().await;
         (answer.error().0 != "SERVICE_UNAVAILABLE").then_some(answer)
     });

@@ -356,7 +356,7 @@ async fn a_request_verifies_its_password_only_once() {
 async fn grants_are_throttled_like_sign_ins() {
     let app = TestApp::start().await;
     app.register("ada").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin'").await;
+    app.make_admin(1).await;
     let mut refused = 0;
     for _ in 0..25 {
         let call = app.graphql("mutation { enableUser(id: 1) { user { id } } }");

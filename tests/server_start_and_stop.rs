@@ -168,7 +168,7 @@ fn listening_beyond_loopback_prints_a_warning() {
         command.env("HOST", "0.0.0.0");
     });
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(eventually("the warning", async || {
+    runtime.block_on(eventually("the warning is logged", async || {
         let log = server.log();
         (log.contains("WARN") && log.contains("TLS")).then_some(())
     }));
@@ -229,7 +229,7 @@ async fn a_signal_lets_running_requests_finish() {
         let pending = PendingSignIn::start(&server);
         server.process.signal(signal);
         let address = server.address().to_owned();
-        eventually("no more connections are taken", async || {
+        eventually("the server accepts no connections", async || {
             TcpStream::connect(&address).err()
         })
         .await;

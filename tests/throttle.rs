@@ -390,8 +390,7 @@ async fn locked_out() -> (TestApp, String) {
     let app = TestApp::configured(behind_a_proxy).await;
     app.register("root").await;
     app.register("ada").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
-        .await;
+    app.make_admin(1).await;
     let ada = app.sign_in("ada").await;
     assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
     assert_eq!(guesses(&app, HOME, "ada").await.0, 20);

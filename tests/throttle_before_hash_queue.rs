@@ -121,7 +121,7 @@ impl UseCase {
 
     /// Repeats the use case until it is refused.
     async fn use_up(self, app: &TestApp, tokens: &Tokens) {
-        eventually("it is refused", async || {
+        eventually("the token is refused", async || {
             (self.code(app, tokens).await == "RATE_LIMITED").then_some(())
         })
         .await;
@@ -171,7 +171,7 @@ async fn is_busy(app: &TestApp) -> bool {
 
 /// Runs `work` while the only thread computes a slow hash.
 async fn while_the_queue_is_full(app: &TestApp, work: impl Future<Output = ()>) {
-    let slow = eventually("this one gets the thread", async || {
+    let slow = eventually("the request gets the hashing thread", async || {
         let answer = sign_in(app, "owner", OTHER).await;
         (error(&answer) != "SERVICE_UNAVAILABLE").then_some(())
     });

@@ -11,8 +11,7 @@ async fn ada_and_bob() -> (TestApp, String, String) {
     let app = TestApp::start().await;
     app.register("ada").await;
     app.register("bob").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
-        .await;
+    app.make_admin(1).await;
     let (ada, bob) = (app.sign_in("ada").await, app.sign_in("bob").await);
     (app, ada, bob)
 }

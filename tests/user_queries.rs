@@ -15,8 +15,7 @@ async fn with_25_users() -> (TestApp, String) {
     for number in 1..=25 {
         app.register(&format!("u{number}")).await;
     }
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
-        .await;
+    app.make_admin(1).await;
     let token = app.sign_in("u1").await;
     (app, token)
 }
@@ -49,8 +48,7 @@ async fn a_user_is_found_by_id_or_by_name() {
     let app = TestApp::start().await;
     app.register("Ada").await;
     app.register("bob").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 2")
-        .await;
+    app.make_admin(2).await;
     let token = app.sign_in("bob").await;
     for document in [
         r#"{ user(id: "1") { username } }"#,

@@ -122,7 +122,7 @@ async fn an_address_uses_at_most_its_share_of_the_websockets() {
         assert_eq!(health.status, 200);
         // A closed WebSocket frees a place.
         sockets.swap_remove(0);
-        eventually("there is room again", async || open(&app, last).await.ok()).await;
+        eventually("a place is free", async || open(&app, last).await.ok()).await;
     }
 }
 
@@ -148,7 +148,7 @@ async fn a_user_uses_at_most_its_share_of_the_websockets() {
     assert_eq!(third.closed().await.0, 4429);
     assert_eq!(begin("203.0.113.3", &bob).await.receive().await, accepted);
     sockets.pop();
-    eventually("there is room again", async || {
+    eventually("a place is free", async || {
         let mut socket = begin("203.0.113.4", &ada).await;
         let message = socket.0.next().await.unwrap().unwrap();
         matches!(message, Message::Text(_)).then_some(())

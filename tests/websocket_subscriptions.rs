@@ -345,7 +345,7 @@ async fn an_idle_websocket_outlives_the_request_timeouts() {
     .await;
     let mut socket = Socket::connect(&app.base, None).await;
     let since = Instant::now();
-    eventually("three seconds", async || {
+    eventually("three seconds have passed", async || {
         (since.elapsed() > Duration::from_secs(3)).then_some(())
     })
     .await;
@@ -416,7 +416,7 @@ async fn a_client_that_does_not_read_receives_no_more_events() {
     // At most the content of the buffers of both ends; then the server closed the WebSocket.
     let mut received = 0_usize;
     let since = Instant::now();
-    eventually("three seconds", async || {
+    eventually("three seconds have passed", async || {
         (since.elapsed() > Duration::from_secs(3)).then_some(())
     })
     .await;

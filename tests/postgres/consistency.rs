@@ -223,7 +223,7 @@ async fn two_instances_answer_like_a_single_server() {
     let refused = count(|action| matches!(action, Action::Used(_, false)));
     let revoked = count(|action| matches!(action, Action::Revoked(_, Some(true))));
     println!(
-        "{} requests: {let_in} let in, {refused} refused, {revoked} ended a token",
+        "{} requests: {let_in} accepted, {refused} refused, {revoked} ended a token",
         history.len()
     );
     assert!(let_in > 100 && refused > 100 && revoked > 20);

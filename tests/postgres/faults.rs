@@ -44,7 +44,7 @@ async fn an_instance_on_a_standby_serves_no_guarded_request() {
     assert!(!late.is_ready().await && !late.accepts(&token).await);
     server.run(&["SELECT pg_promote()".to_owned()]);
     for instance in [&instance, &late] {
-        eventually("it serves again", async || {
+        eventually("the server answers again", async || {
             (instance.is_ready().await && instance.accepts(&token).await).then_some(())
         })
         .await;
@@ -78,7 +78,7 @@ async fn an_instance_recovers_when_new_connections_can_write() {
         "ALTER DATABASE {database} RESET default_transaction_read_only"
     ))
     .await;
-    eventually("it serves again", async || {
+    eventually("the server answers again", async || {
         (instance.is_ready().await && instance.accepts(&token).await).then_some(())
     })
     .await;
@@ -116,7 +116,7 @@ async fn an_instance_whose_role_cannot_write_serves_no_guarded_request() {
         run(format!("REVOKE {privilege} FROM PUBLIC, {role}")).await;
         is_out_of_service(&instance, &token).await;
         run(format!("GRANT {privilege} TO {role}")).await;
-        eventually("it serves again", async || {
+        eventually("the server answers again", async || {
             (instance.is_ready().await && instance.accepts(&token).await).then_some(())
         })
         .await;
@@ -187,7 +187,7 @@ async fn an_instance_uses_one_schema_and_refuses_a_search_path_that_hides_its_ta
     sea_orm::ConnectionTrait::execute_unprepared(&admin, end)
         .await
         .unwrap();
-    eventually("it has new connections", async || {
+    eventually("the pool has new connections", async || {
         instance.is_ready().await.then_some(())
     })
     .await;

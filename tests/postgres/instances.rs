@@ -328,7 +328,7 @@ async fn a_cancelled_request_leaves_no_open_transaction() {
     for micros in (0..3000).step_by(10) {
         let work = operator.revoke_tokens(user.id);
         let _ = tokio::time::timeout(Duration::from_micros(micros), work).await;
-        eventually("nobody is in a transaction", async || {
+        eventually("no transaction is open", async || {
             let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                 AND state LIKE 'idle in transaction%'";
             (number(&database, idle).await == 0).then_some(())
@@ -434,7 +434,7 @@ async fn an_instance_without_notifications_does_not_use_its_cache() {
     one.register("ada").await;
     for round in 0..2 {
         let token = one.sign_in("ada").await;
-        eventually("the other one knows it", async || {
+        eventually("the other instance knows the token", async || {
             two.accepts(&token).await.then_some(())
         })
         .await;
@@ -460,7 +460,7 @@ async fn an_instance_without_notifications_does_not_use_its_cache() {
                 assert!(took < Duration::from_secs(2), "{took:?}");
             }
         }
-        println!("round {round}: let in by heart for {last_let_in:?}");
+        println!("round {round}: accepted from the cache for {last_let_in:?}");
         assert!(last_let_in < PROPAGATION_BOUND, "{last_let_in:?}");
         proxy.resume();
         eventually("the instance answers again", async || {
@@ -484,7 +484,7 @@ async fn a_revocation_during_a_lost_connection_takes_effect_after_the_reconnect(
     beats.listen("symbolon").await.unwrap();
     for _ in 0..5 {
         let token = one.sign_in("ada").await;
-        eventually("it is let in", async || {
+        eventually("the token is accepted", async || {
             two.accepts(&token).await.then_some(())
         })
         .await;
@@ -496,7 +496,7 @@ async fn a_revocation_during_a_lost_connection_takes_effect_after_the_reconnect(
         let revoked = one.mutate(&token, "revokeToken").await;
         assert_eq!(revoked.at("/data/revokeToken"), true);
         // Waits until both instances listen and use their caches.
-        eventually("they listen", async || {
+        eventually("both instances listen", async || {
             let again = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                 AND query LIKE 'LISTEN%' AND application_name = 'symbolon'";
             (number(&database, again).await == 2).then_some(())
@@ -524,7 +524,7 @@ async fn every_request_queries_the_database_if_notifications_are_lost() {
         let log = two.log();
         log.matches("does not deliver notifications").count()
     };
-    eventually("it is warned about", async || {
+    eventually("the warning is logged", async || {
         (warnings() > 0).then_some(())
     })
     .await;

@@ -90,7 +90,7 @@ async fn a_ready_instance_uses_no_lost_connection() {
     // The connections were used a moment ago, so the pools do not check whether they are alive.
     instance.sign_in("ada").await;
     end_connections(&url).await;
-    eventually("it is ready", async || {
+    eventually("the server is ready", async || {
         instance.is_ready().await.then_some(())
     })
     .await;
@@ -114,7 +114,7 @@ async fn acknowledged_changes_survive_every_kind_of_server_loss() {
             let revoked = || instance.log().matches("TOKEN_REVOKED").count();
             let before = revoked();
             let outage = async {
-                eventually("they are at work", async || {
+                eventually("the clients send requests", async || {
                     (revoked() > before + 3).then_some(())
                 })
                 .await;
@@ -127,7 +127,7 @@ async fn acknowledged_changes_survive_every_kind_of_server_loss() {
                     tokio::task::block_in_place(|| server.restart());
                     returned = Instant::now();
                 }
-                eventually("it is back", async || {
+                eventually("the instance answers again", async || {
                     instance.is_ready().await.then_some(())
                 })
                 .await;

@@ -193,6 +193,12 @@ impl TestApp {
         }
     }
 
+    /// Gives a user the role admin.
+    pub async fn make_admin(&self, id: i64) {
+        let change = format!("UPDATE symbolon_user SET role = 'admin' WHERE id = {id}");
+        self.sql(&change).await;
+    }
+
     /// Returns the row of a user.
     pub async fn row(&self, id: i64) -> entity::user::Model {
         let database = self.database().await;

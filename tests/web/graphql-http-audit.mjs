@@ -4,7 +4,7 @@ import { serverAudits } from 'graphql-http';
 
 const [url] = process.argv.slice(2);
 if (!url) {
-  console.error('usage: node audit.mjs URL');
+  console.error('usage: node graphql-http-audit.mjs URL');
   process.exit(2);
 }
 

@@ -21,8 +21,8 @@ const addNote = (token, text) =>
   graphql("mutation ($text: String!) { addNote(text: $text) }", { text }, bearer(token));
 
 /**
- * Adds notes until one arrives: the subscription may not be there yet. Others that were under way come
- * after it.
+ * Adds notes until one arrives, because the subscription starts after some time. The notes of earlier attempts can
+ * follow.
  */
 async function untilHeard(next, token, text) {
   const heard = next();
