@@ -168,7 +168,7 @@ async fn an_access_token_expires_at_its_expiration() {
 }
 
 #[tokio::test]
-async fn a_malformed_access_token_is_refused_without_a_query() {
+async fn a_malformed_access_token_is_invalid() {
     let (app, _) = with_ada().await;
     let token = made(&app, json!({ "name": "laptop" })).await;
     let (rest, last) = token.split_at(token.len() - 1);

@@ -309,3 +309,27 @@ fn only_the_operator_is_exempt_from_authorization() {
         );
     }
 }
+
+/// Returns the files of the services that call a method.
+fn callers(method: &str) -> Vec<String> {
+    let call = format!(".{method}(");
+    let calls = |file: &SourceFile| file.name.starts_with("service/") && file.code.contains(&call);
+    let files = source_files().into_iter().filter(calls);
+    files.map(|file| file.name).collect()
+}
+
+#[test]
+fn only_the_throttle_reserves_places_in_the_hash_queue() {
+    // `passwords` passes the call on to the pool, and only the operator runs the import.
+    let expected = [
+        "service/import.rs",
+        "service/passwords.rs",
+        "service/throttle.rs",
+    ];
+    assert_eq!(callers("reserve"), expected);
+}
+
+#[test]
+fn only_the_uniqueness_check_queries_taken_values() {
+    assert_eq!(callers("find_taken_fields"), ["service/uniqueness.rs"]);
+}

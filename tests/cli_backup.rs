@@ -38,12 +38,12 @@ mod sqlite {
         let copies = async {
             for number in 0..5 {
                 let file = format!("copy{number}.db");
-                let (code, expected_text, error) =
+                let (code, output, error) =
                     tokio::task::block_in_place(|| back_up(folder.path(), &file));
                 assert_eq!((code, without_database_line(&error)), (Some(0), ""));
                 assert!(
-                    expected_text.starts_with(&file) && expected_text.contains("key is not in it"),
-                    "{expected_text}"
+                    output.starts_with(&file) && output.contains("key is not in it"),
+                    "{output}"
                 );
             }
             over.store(true, Ordering::SeqCst);

@@ -19,14 +19,10 @@ fn check(environment: &[(&str, &str)], flags: &[&str]) -> (Option<i32>, String) 
 
 /// Returns the line that explains why the server on this port is unhealthy.
 fn unhealthy_reason(port: &str) -> String {
-    let (code, expected_text) = check(&[], &["--port", port]);
-    assert_eq!(
-        (code, expected_text.lines().count()),
-        (Some(1), 1),
-        "{expected_text}"
-    );
+    let (code, output) = check(&[], &["--port", port]);
+    assert_eq!((code, output.lines().count()), (Some(1), 1), "{output}");
     let start = format!("symbolon: http://127.0.0.1:{port}/readyz");
-    expected_text.strip_prefix(&start).unwrap().to_owned()
+    output.strip_prefix(&start).unwrap().to_owned()
 }
 
 fn port(listener: &TcpListener) -> String {
@@ -46,8 +42,8 @@ fn healthcheck_succeeds_while_the_server_is_ready() {
     assert_eq!(check(&[], &["--host", "0.0.0.0", "--port", &port]), ready);
     server.process.signal("TERM");
     assert!(server.process.wait(Duration::from_secs(25)).success());
-    let expected_text = unhealthy_reason(&port);
-    assert!(expected_text.contains("refused"), "{expected_text}");
+    let reason = unhealthy_reason(&port);
+    assert!(reason.contains("refused"), "{reason}");
 }
 
 #[test]
@@ -66,7 +62,7 @@ fn healthcheck_prints_why_a_server_is_unhealthy() {
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = port(&listener);
-        let with_routes = std::thread::spawn(move || {
+        let answering = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
             let request = head.next().unwrap().unwrap();
@@ -75,18 +71,15 @@ fn healthcheck_prints_why_a_server_is_unhealthy() {
             stream.write_all(answer.as_bytes()).unwrap();
             request
         });
-        let unhealthy_reason = unhealthy_reason(&port);
-        assert!(
-            unhealthy_reason.contains(expected_text),
-            "{unhealthy_reason}"
-        );
-        assert_eq!(with_routes.join().unwrap(), "GET /readyz HTTP/1.1");
+        let reason = unhealthy_reason(&port);
+        assert!(reason.contains(expected_text), "{reason}");
+        assert_eq!(answering.join().unwrap(), "GET /readyz HTTP/1.1");
     }
 }
 
 #[test]
 fn healthcheck_does_not_wait_for_a_silent_server() {
-    let open_uninitialised = TcpListener::bind("127.0.0.1:0").unwrap();
-    let unhealthy_reason = unhealthy_reason(&port(&open_uninitialised));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let reason = unhealthy_reason(&port(&listener));
     assert_eq!(unhealthy_reason, " does not answer within 5 s\n");
 }

@@ -655,7 +655,7 @@ async fn change_silently(folder: &std::path::Path, sql: &str) {
 }
 
 #[tokio::test]
-async fn an_already_ended_refusal_agrees_with_the_identity_cache() {
+async fn a_mutation_that_finds_its_target_ended_invalidates_the_cached_identity() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), unthrottled);
     for name in ["root", "ada"] {

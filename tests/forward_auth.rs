@@ -132,7 +132,7 @@ async fn auth_refuses_an_ended_token_at_once() {
 }
 
 #[tokio::test]
-async fn auth_answers_403_if_the_role_is_missing() {
+async fn auth_answers_403_without_the_required_role() {
     let (app, ada, zoe) = ada_and_zoe().await;
     for (query, to_ada, to_zoe) in [
         ("?", 200, 200),
@@ -210,7 +210,7 @@ async fn an_unknown_requirement_refuses_every_request() {
 }
 
 #[tokio::test]
-async fn auth_changes_nothing() {
+async fn auth_accepts_get_and_head_only() {
     let (app, ada, _) = ada_and_zoe().await;
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let request = app.request(method, "/auth").bearer_auth(&ada);

@@ -150,12 +150,11 @@ async fn a_stored_hash_with_excessive_parameters_is_not_computed() {
     let app = TestApp::start().await;
     let id = app.register("ada").await;
     let hash = app.row(id).await.password_hash;
-    for (set_cheap_hashing, costly) in [("m=8,", "m=65537,"), ("t=1,", "t=17,"), ("p=1$", "p=17$")]
-    {
+    for (cheap, costly) in [("m=8,", "m=65537,"), ("t=1,", "t=17,"), ("p=1$", "p=17$")] {
         let database = app.database().await;
         let sql = "UPDATE symbolon_user SET password_hash = $1";
         let costly = hash
-            .replace(set_cheap_hashing, costly)
+            .replace(cheap, costly)
             .replace("m=8,t=1,p=17", "m=136,t=1,p=17");
         let backend = database.get_database_backend();
         let statement = Statement::from_sql_and_values(backend, sql, [costly.into()]);

@@ -381,14 +381,14 @@ async fn introspection_is_enabled_by_default_and_can_be_disabled() {
     ] {
         let introspected = open.graphql(document).send().await;
         let name = format!("\"{name}\"");
-        let expected_text = |answer: &Answer| {
+        let contains_name = |answer: &Answer| {
             let text = answer.body.to_string().replace("\\\"", "\"");
             text.contains(&name)
         };
-        assert!(expected_text(&introspected), "{introspected:?}");
-        let untold = closed.graphql(document).send().await;
-        assert!(!expected_text(&untold), "{untold:?}");
-        assert!(!untold.body.to_string().contains("Did you mean"));
+        assert!(contains_name(&introspected), "{introspected:?}");
+        let hidden = closed.graphql(document).send().await;
+        assert!(!contains_name(&hidden), "{hidden:?}");
+        assert!(!hidden.body.to_string().contains("Did you mean"));
     }
     let typename = closed.graphql("{ __typename }").send().await;
     assert_eq!(typename.at("/data/__typename"), "Query");

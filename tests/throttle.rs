@@ -358,7 +358,7 @@ fn has_token(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn an_exhausted_address_does_not_refuse_the_users_that_know_it() {
+async fn an_exhausted_address_does_not_throttle_users_from_their_known_address() {
     let app = with_few_guesses_per_address().await;
     assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
     fill_the_address_bucket(&app, HOME).await;

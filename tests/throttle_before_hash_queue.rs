@@ -1,8 +1,6 @@
 //! The order of admission of an attempt: the throttle first, then the hash queue.
 
-use std::fs;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -367,41 +365,4 @@ async fn other_addresses_sign_in_during_400_concurrent_sign_ins_from_one() {
         "{tokens} of {}",
         tokens + failed
     );
-}
-
-/// Returns the source of every service but the named one, without comments and unit tests.
-fn services_but(name: &str) -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/service");
-    let paths = fs::read_dir(folder).unwrap().flat_map(|entry| {
-        let path = entry.unwrap().path();
-        if !path.is_dir() {
-            return vec![path];
-        }
-        let entries = fs::read_dir(path).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect()
-    });
-    let files = paths.map(|path| {
-        let text = fs::read_to_string(&path).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap();
-        let lines = code.lines().filter(|line| !line.trim().starts_with("//"));
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        (name, lines.collect::<Vec<_>>().join("\n"))
-    });
-    files.filter(|(file, _)| file != name).collect()
-}
-
-#[test]
-fn only_the_throttle_calls_the_hash_queue() {
-    for (name, code) in services_but("throttle.rs") {
-        // The pool itself, and the import, which only the operator runs.
-        let allowed = ["hash_pool.rs", "passwords.rs", "import.rs"].contains(&name.as_str());
-        assert!(allowed || !code.contains(".reserve("), "{name}");
-    }
-}
-
-#[test]
-fn only_the_uniqueness_check_queries_taken_values() {
-    for (name, code) in services_but("taken.rs") {
-        assert!(!code.contains(".taken("), "{name}");
-    }
 }

@@ -71,7 +71,7 @@ async fn administrative_mutations_require_the_role_admin() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_id_is_reported_as_not_found() {
+async fn an_unknown_user_id_is_reported_as_invalid() {
     let (app, ada, _) = ada_and_bob().await;
     for call in calls(99) {
         assert_eq!(

@@ -179,7 +179,7 @@ async fn a_request_verifies_one_password_guess() {
 }
 
 #[tokio::test]
-async fn later_fields_of_a_request_see_the_changes_of_earlier_ones() {
+async fn a_password_change_ends_the_session_for_later_fields_of_its_request() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let token = app.sign_in("ada").await;
