@@ -174,9 +174,10 @@ fn each_path_in_the_architecture_document_exists() {
     let code = text.split('`').skip(1).step_by(2);
     // `/tokens` and `/auth` are endpoints.
     let is_path = |code: &&str| {
-        !code.starts_with('/')
-            && !code.contains(' ')
-            && (code.ends_with(".rs") || code.ends_with('/'))
+        let is_file = Path::new(code)
+            .extension()
+            .is_some_and(|extension| extension == "rs");
+        !code.starts_with('/') && !code.contains(' ') && (is_file || code.ends_with('/'))
     };
     let paths: Vec<_> = code.filter(is_path).collect();
     assert!(paths.len() > 40);

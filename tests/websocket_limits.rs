@@ -1,4 +1,4 @@
-//! Limits of WebSockets: number, memory, time and the opening handshake.
+//! Limits of WebSocket connections: number, memory, time and the opening handshake.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -52,7 +52,7 @@ fn routes(symbolon: &Symbolon) -> Route {
     symbolon.routes(schema.finish())
 }
 
-/// Starts an app with 32 connections: 4 WebSockets for each address and 2 for each user.
+/// Starts an app with 32 connections: 4 WebSocket connections for each address and 2 for each user.
 async fn small_app() -> TestApp {
     let configure = |config: &mut Config| {
         config.http.max_connections = 32;

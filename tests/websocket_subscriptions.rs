@@ -1,4 +1,4 @@
-//! GraphQL subscriptions over WebSockets: execution, and the reasons to close.
+//! GraphQL subscriptions over a WebSocket: execution, and the reasons to close.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};

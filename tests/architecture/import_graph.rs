@@ -76,8 +76,7 @@ fn expand(prefix: &[String], tree: &str) -> Vec<(Path, String)> {
 /// Splits the code of a file into its `use` items and the rest.
 fn split_uses(code: &str) -> (Vec<Use>, String) {
     let (mut uses, mut rest) = (Vec::new(), String::new());
-    let mut items = code.split_inclusive(';');
-    while let Some(item) = items.next() {
+    for item in code.split_inclusive(';') {
         let start = item.rfind("\nuse ").or_else(|| item.rfind(" use "));
         let start = start
             .map(|at| at + 1)
@@ -175,11 +174,11 @@ pub fn graph(files: &[SourceFile]) -> Graph {
         let words: BTreeSet<_> = rest
             .split(|c: char| !(c.is_alphanumeric() || c == '_'))
             .collect();
-        let used = uses
+        let imported = uses
             .iter()
             .filter(|item| !item.is_re_export || words.contains(&*item.name));
-        let used = used.map(|item| item.path.clone());
-        let paths = used.chain(written_paths(rest));
+        let imported = imported.map(|item| item.path.clone());
+        let paths = imported.chain(written_paths(rest));
         let targets = paths.filter_map(|path| resolve(absolute(module, &path)?));
         let others = targets.filter(|target| target.name != file.name);
         others.map(|target| target.name.clone()).collect()
