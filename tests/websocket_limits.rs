@@ -20,7 +20,7 @@ struct Subscriptions;
 
 #[Subscription]
 impl Subscriptions {
-    async fn open_uninitialised(&self) -> impl Stream<Item = i32> {
+    async fn silent(&self) -> impl Stream<Item = i32> {
         stream::pending()
     }
 
