@@ -217,10 +217,7 @@ async fn user_mutations_require_a_scope_and_the_role() {
     let narrow = made(&app, json!({ "name": "a", "scopes": ["notes:read"] })).await;
     let fitting = made(&app, json!({ "name": "b", "scopes": ["account:write"] })).await;
     let of_bob = app.access_token("bob", json!({ "name": "c" })).await;
-    let send = async |token: &str, call: &str| {
-        let document = format!("mutation {{ {call} }}");
-        app.graphql(&document).bearer(token).send().await
-    };
+    let send = async |token: &str, call: &str| app.mutate(token, call).await;
     for (name, call) in account_mutations() {
         let refused = send(&narrow, &call).await;
         assert_eq!(refused.error(), ("FORBIDDEN", "SCOPE_REQUIRED"), "{name}");
@@ -248,16 +245,14 @@ async fn an_access_token_creates_no_token_and_changes_no_password() {
         r#"changePassword(input: {{ currentPassword: "{PASSWORD}", newPassword: "another good password" }}) {{ token {{ token }} }}"#
     );
     for call in ["createToken { token }", "renewToken { token }", &change] {
-        let document = format!("mutation {{ {call} }}");
-        let answer = app.graphql(&document).bearer(&token).send().await;
+        let answer = app.mutate(&token, call).await;
         assert_eq!(answer.error(), ("FORBIDDEN", "SESSION_REQUIRED"), "{call}");
     }
     for call in [
         r#"createAccessToken(input: { name: "more" }) { token }"#,
         r#"setUserPassword(input: { id: 2, newPassword: "another good password" }) { user { id } }"#,
     ] {
-        let document = format!("mutation {{ {call} }}");
-        let answer = app.graphql(&document).bearer(&token).send().await;
+        let answer = app.mutate(&token, call).await;
         assert_eq!(answer.error(), ("FORBIDDEN", "PASSWORD_REQUIRED"), "{call}");
     }
 }

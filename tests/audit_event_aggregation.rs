@@ -301,8 +301,7 @@ async fn an_event_records_the_actor_the_credential_and_the_change() {
         event
     };
     let send = async |call: &str| {
-        let document = format!("mutation {{ {call} }}");
-        let answer = app.graphql(&document).bearer(&session).send().await;
+        let answer = app.mutate(&session, call).await;
         assert_eq!(answer.at("/errors"), &Value::Null);
     };
     let by_password = json!({

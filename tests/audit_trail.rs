@@ -39,17 +39,14 @@ async fn kinds(app: &TestApp, admin: &str, user: &str) -> Vec<String> {
 }
 
 async fn mutate(app: &TestApp, token: &str, call: &str) -> Answer {
-    let document = format!("mutation {{ {call} }}");
-    let answer = app.graphql(&document).bearer(token).send().await;
+    let answer = app.mutate(token, call).await;
     assert_eq!(answer.at("/errors"), &Value::Null);
     answer
 }
 
 /// Calls a mutation with the password.
 async fn grant(app: &TestApp, username: &str, call: &str) -> Answer {
-    let document = format!("mutation {{ {call} }}");
-    let request = app.graphql(&document).basic(username, PASSWORD);
-    let answer = request.send().await;
+    let answer = app.mutate_as(username, call).await;
     assert_eq!(answer.at("/errors"), &Value::Null);
     answer
 }

@@ -1,5 +1,5 @@
-//! Processes on one SQLite file: a server that caches identities, and a writer without a cache, such as
-//! the command line. Both revoke the token of account A, or change account B.
+//! Processes on one SQLite file: a server that caches identities, and a writer without a cache, such as the command
+//! line. Both revoke the token of user A, or change user B.
 //!
 //! | step | code |
 //! |---|---|
@@ -8,10 +8,10 @@
 //! | request: read the counter, compare, mark, set `known` | `src/store/invalidation.rs`: the check |
 //! | request: look up, read the token, insert | `src/service/mod.rs`: `recall` and `find` |
 //!
-//! Any number of requests arrive, at most two at a time. A check that several requests share is a run in
-//! which the check of each takes the same steps at once. A check that is repeated, because `known`
-//! changed meanwhile, is a run in which it began later. Whoever reads the token in the database, or
-//! receives an acknowledgement, does so after the revocation is visible.
+//! Any number of requests arrive, at most two at a time. A check that several requests share is a run in which their
+//! checks take equal steps at once. A check that is repeated, because `known` changed meanwhile, is a run in which the
+//! check began later. A process that reads the token in the database or receives an acknowledgement does so after the
+//! revocation is visible.
 
 use stateright::{Model, Property};
 

@@ -10,9 +10,8 @@
 //!
 //! Time is discrete. Every step takes no time, and any time may pass between two steps.
 //!
-//! A listener that receives nothing, as during a partition or behind a pooler, is a run without the
-//! step that delivers. With a clock that goes on, a suspended machine is a run without steps of the
-//! instance.
+//! A listener that receives nothing, as during a partition or behind a pooler, is a run without the delivery step. With a
+//! clock that continues during suspension, a suspended machine is a run without steps of the instance.
 
 use stateright::{Model, Property};
 
