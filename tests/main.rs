@@ -49,6 +49,7 @@ mod cli_healthcheck;
 mod cli_revoke_all;
 mod cli_terminal_prompts;
 mod cli_user_import;
+mod client_address;
 mod connection_limits;
 mod cross_origin_requests;
 mod database_upgrades;
