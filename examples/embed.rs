@@ -1,13 +1,12 @@
-//! An app of your own with Symbolon in it: notes that belong to users.
+//! An application that embeds Symbolon: notes that belong to users.
 //!
 //! ```sh
 //! cargo run --example embed
 //! ```
 //!
-//! It listens on port 8000 unless told otherwise (`-- 127.0.0.1:9000`). `notesCount` is for everybody,
-//! `notes`, `addNote` and the subscription `noteAdded` are behind the guard, `clearNotes` is for admins,
-//! and `GET /whoami` is a plain poem route that asks who is calling. Everything of Symbolon's is there
-//! beside them.
+//! The first argument sets the address (`-- 127.0.0.1:9000`); the default is port 8000. `notesCount` is public. `notes`,
+//! `addNote` and the subscription `noteAdded` require a token. `clearNotes` requires the role admin. `GET /whoami` is a
+//! plain poem route that reads the identity of the request. All endpoints of Symbolon are served as well.
 
 #![allow(clippy::print_stdout, clippy::unused_async)]
 
@@ -26,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// What this app keeps; yours will have a database.
+/// The notes, in memory. A real application uses a database.
 struct Notebook {
     notes: Mutex<HashMap<UserId, Vec<String>>>,
     added: broadcast::Sender<(UserId, String)>,
@@ -50,13 +49,13 @@ struct Notes;
 
 #[Object]
 impl Notes {
-    /// How many notes there are. For everybody.
+    /// The number of all notes.
     async fn notes_count(&self, ctx: &Context<'_>) -> Result<usize> {
         let notebook = ctx.data::<Notebook>()?;
         Ok(notebook.with(|notes| notes.values().map(Vec::len).sum()))
     }
 
-    /// The notes of whoever is asking; an access token needs the scope.
+    /// The notes of the user. An access token requires the scope `notes:read`.
     #[graphql(guard = "RequireScope(\"notes:read\")")]
     async fn notes(&self, ctx: &Context<'_>) -> Result<Vec<String>> {
         let user = ctx.current_user().await?;
@@ -70,14 +69,14 @@ struct NotesMutation;
 
 #[Object]
 impl NotesMutation {
-    /// Takes all notes away; answers with how many there were. For admins.
+    /// Deletes all notes and returns their number. Requires the role admin.
     #[graphql(guard = "RequireRole(Role::Admin)")]
     async fn clear_notes(&self, ctx: &Context<'_>) -> Result<usize> {
         let notebook = ctx.data::<Notebook>()?;
         Ok(notebook.with(|notes| notes.drain().map(|(_, own)| own.len()).sum()))
     }
 
-    /// Adds a note; answers with how many its owner has now.
+    /// Adds a note and returns the number of notes of the user.
     #[graphql(guard = "Authenticated")]
     async fn add_note(&self, ctx: &Context<'_>, text: String) -> Result<usize> {
         let user = ctx.current_user().await?;
@@ -87,7 +86,7 @@ impl NotesMutation {
             own.push(text.clone());
             own.len()
         });
-        // Maybe nobody listens.
+        // Without a subscription the channel has no receiver.
         let _ = notebook.added.send((user.id, text));
         Ok(own)
     }
@@ -97,7 +96,7 @@ struct NotesSubscription;
 
 #[Subscription]
 impl NotesSubscription {
-    /// Each new note of whoever is asking.
+    /// Each new note of the user.
     #[graphql(guard = "Authenticated")]
     async fn note_added(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = String> + use<>> {
         let id = ctx.current_user().await?.id;
@@ -106,7 +105,7 @@ impl NotesSubscription {
             loop {
                 match added.recv().await {
                     Ok((owner, text)) if owner == id => return Some((text, added)),
-                    // Of somebody else, or so many that this listener missed some.
+                    // A note of another user, or an overflow of the channel.
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
                 }

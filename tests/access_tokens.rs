@@ -1,4 +1,4 @@
-//! Access tokens: named, long-lived, narrowed by scopes, and never enough to get more.
+//! Access tokens: creation, scopes, listing, last use and revocation.
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -6,17 +6,17 @@ use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use sha2::Digest;
 
-use crate::support::{Answer, Operation, PASSWORD, TestApp, eventually};
+use crate::support::{Answer, GraphqlRequest, PASSWORD, TestApp, eventually};
 
 const CREATE: &str = "mutation($i: CreateAccessTokenInput!) { createAccessToken(input: $i) {
     token accessToken { id name scopes createdAt expiresAt lastUsedAt } userErrors { code field } } }";
 
 async fn create(app: &TestApp, input: Value) -> Answer {
-    let request = app.operation_with(CREATE, &json!({ "i": input }));
+    let request = app.graphql_with(CREATE, &json!({ "i": input }));
     request.basic("ada", PASSWORD).send().await
 }
 
-/// An access token of `ada`.
+/// Creates an access token of `ada` and returns it.
 async fn made(app: &TestApp, input: Value) -> String {
     app.access_token("ada", input).await
 }
@@ -37,7 +37,7 @@ async fn with_ada() -> (TestApp, String) {
 }
 
 #[tokio::test]
-async fn a_token_is_shown_once_and_only_its_digest_kept() {
+async fn an_access_token_is_shown_once_and_stored_as_a_digest() {
     let (app, session) = with_ada().await;
     let input = json!({ "name": " My  laptop ", "scopes": ["notes:read", "a", "a"] });
     let answer = create(&app, input).await;
@@ -64,27 +64,27 @@ async fn a_token_is_shown_once_and_only_its_digest_kept() {
         sha2::Sha256::digest(token).to_vec()
     );
     assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
-    // The session goes on beside it.
+    // The session stays live.
     assert_eq!(app.me(&session).await.at("/data/me/username"), "ada");
 }
 
 #[tokio::test]
-async fn a_password_makes_one_too_which_no_sign_out_elsewhere_ends() {
+async fn an_access_token_outlives_the_session_of_its_user() {
     let (app, session) = with_ada().await;
-    let request = app.operation_with(CREATE, &json!({ "i": { "name": "phone" } }));
+    let request = app.graphql_with(CREATE, &json!({ "i": { "name": "phone" } }));
     let answer = request.basic("ada", PASSWORD).send().await;
     let token = answer.at("/data/createAccessToken/token").as_str().unwrap();
     app.revoke(&session).await;
     assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
-    let request = app.operation_with(CREATE, &json!({ "i": { "name": "other" } }));
+    let request = app.graphql_with(CREATE, &json!({ "i": { "name": "other" } }));
     let refused = request.basic("ada", "wrong").send().await;
     assert_eq!(refused.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
-    let request = app.operation_with(CREATE, &json!({ "i": { "name": "other" } }));
+    let request = app.graphql_with(CREATE, &json!({ "i": { "name": "other" } }));
     assert_eq!(request.send().await.error(), ("UNAUTHENTICATED", "MISSING"));
 }
 
 #[tokio::test]
-async fn what_will_not_do_is_told_for_each_field() {
+async fn invalid_access_token_input_is_reported_for_each_field() {
     let (app, _) = with_ada().await;
     made(&app, json!({ "name": "laptop" })).await;
     let many: Vec<_> = (0..33).map(|number| format!("s{number}")).collect();
@@ -133,7 +133,7 @@ async fn what_will_not_do_is_told_for_each_field() {
 }
 
 #[tokio::test]
-async fn fifty_live_tokens_are_enough() {
+async fn a_user_has_at_most_50_live_access_tokens() {
     let (app, _) = with_ada().await;
     for number in 0..49 {
         made(&app, json!({ "name": format!("t{number}") })).await;
@@ -141,13 +141,13 @@ async fn fifty_live_tokens_are_enough() {
     made(&app, json!({ "name": "short", "expiresIn": 60 })).await;
     let answer = create(&app, json!({ "name": "more" })).await;
     assert_eq!(problems(&answer), ["name: LIMIT_REACHED"]);
-    // One that has expired does not count.
+    // An expired token does not count.
     app.advance(TimeDelta::seconds(61));
     made(&app, json!({ "name": "more" })).await;
 }
 
 #[tokio::test]
-async fn a_token_expires_when_it_was_to() {
+async fn an_access_token_expires_at_its_expiration() {
     let (app, _) = with_ada().await;
     let relative = made(&app, json!({ "name": "a", "expiresIn": 90 })).await;
     let at = "2026-01-01T00:02:00Z";
@@ -168,7 +168,7 @@ async fn a_token_expires_when_it_was_to() {
 }
 
 #[tokio::test]
-async fn what_is_no_access_token_is_invalid_without_a_look_into_the_database() {
+async fn a_malformed_access_token_is_invalid() {
     let (app, _) = with_ada().await;
     let token = made(&app, json!({ "name": "laptop" })).await;
     let (rest, last) = token.split_at(token.len() - 1);
@@ -189,7 +189,7 @@ async fn what_is_no_access_token_is_invalid_without_a_look_into_the_database() {
     }
 }
 
-/// The mutations that change an account and do not grant authority.
+/// The mutations that change a user and do not grant authority.
 fn account_mutations() -> [(&'static str, String); 5] {
     [
         (
@@ -210,22 +210,18 @@ fn account_mutations() -> [(&'static str, String); 5] {
 }
 
 #[tokio::test]
-async fn account_mutations_need_their_scope_and_the_role_as_well() {
+async fn user_mutations_require_a_scope_and_the_role() {
     let (app, _) = with_ada().await;
     app.register("bob").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
-        .await;
+    app.make_admin(1).await;
     let narrow = made(&app, json!({ "name": "a", "scopes": ["notes:read"] })).await;
     let fitting = made(&app, json!({ "name": "b", "scopes": ["account:write"] })).await;
     let of_bob = app.access_token("bob", json!({ "name": "c" })).await;
-    let send = async |token: &str, call: &str| {
-        let document = format!("mutation {{ {call} }}");
-        app.operation(&document).bearer(token).send().await
-    };
+    let send = async |token: &str, call: &str| app.mutate(token, call).await;
     for (name, call) in account_mutations() {
         let refused = send(&narrow, &call).await;
         assert_eq!(refused.error(), ("FORBIDDEN", "SCOPE_REQUIRED"), "{name}");
-        // Scopes never grant.
+        // A scope never satisfies a requirement for a password.
         if call.contains("id: 2") && name != "deleteUser" {
             let refused = send(&of_bob, &call).await;
             assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"), "{name}");
@@ -240,7 +236,7 @@ async fn account_mutations_need_their_scope_and_the_role_as_well() {
 }
 
 #[tokio::test]
-async fn an_access_token_gets_no_tokens_and_no_password() {
+async fn an_access_token_creates_no_token_and_changes_no_password() {
     let (app, _) = with_ada().await;
     app.sql("UPDATE symbolon_user SET role = 'admin'").await;
     app.register("bob").await;
@@ -249,22 +245,20 @@ async fn an_access_token_gets_no_tokens_and_no_password() {
         r#"changePassword(input: {{ currentPassword: "{PASSWORD}", newPassword: "another good password" }}) {{ token {{ token }} }}"#
     );
     for call in ["createToken { token }", "renewToken { token }", &change] {
-        let document = format!("mutation {{ {call} }}");
-        let answer = app.operation(&document).bearer(&token).send().await;
+        let answer = app.mutate(&token, call).await;
         assert_eq!(answer.error(), ("FORBIDDEN", "SESSION_REQUIRED"), "{call}");
     }
     for call in [
         r#"createAccessToken(input: { name: "more" }) { token }"#,
         r#"setUserPassword(input: { id: 2, newPassword: "another good password" }) { user { id } }"#,
     ] {
-        let document = format!("mutation {{ {call} }}");
-        let answer = app.operation(&document).bearer(&token).send().await;
+        let answer = app.mutate(&token, call).await;
         assert_eq!(answer.error(), ("FORBIDDEN", "PASSWORD_REQUIRED"), "{call}");
     }
 }
 
 #[tokio::test]
-async fn tokens_are_listed_for_their_owner_and_admins() {
+async fn access_tokens_are_listed_for_their_owner_and_for_admins() {
     let (app, session) = with_ada().await;
     app.register("bob").await;
     made(&app, json!({ "name": "laptop" })).await;
@@ -272,26 +266,25 @@ async fn tokens_are_listed_for_their_owner_and_admins() {
     let bob = app.sign_in("bob").await;
     let list = async |token: &str| {
         let document = r#"{ user(username: "ada") { accessTokens { name } } }"#;
-        app.operation(document).bearer(token).send().await
+        app.graphql(document).bearer(token).send().await
     };
     let both = json!([{ "name": "laptop" }, { "name": "phone" }]);
     let tokens = "/data/user/accessTokens";
     assert_eq!(list(&session).await.at(tokens), &both);
     let refused = list(&bob).await;
     assert_eq!(refused.error(), ("FORBIDDEN", "ROLE_REQUIRED"));
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 2")
-        .await;
+    app.make_admin(2).await;
     assert_eq!(list(&bob).await.at(tokens), &both);
 }
 
 #[tokio::test]
-async fn the_last_use_is_written_behind_and_once_a_minute_at_most() {
+async fn the_last_use_is_written_later_and_at_most_once_a_minute() {
     let (app, session) = with_ada().await;
     let token = made(&app, json!({ "name": "laptop" })).await;
     let document = "{ me { accessTokens { lastUsedAt } } }";
     let last_used = async |expected: Value| {
-        eventually("the use is written down", async || {
-            let answer = app.operation(document).bearer(&session).send().await;
+        eventually("the use is written", async || {
+            let answer = app.graphql(document).bearer(&session).send().await;
             let at = answer.at("/data/me/accessTokens/0/lastUsedAt").clone();
             (at == expected).then_some(())
         })
@@ -308,7 +301,7 @@ async fn the_last_use_is_written_behind_and_once_a_minute_at_most() {
 }
 
 #[tokio::test]
-async fn a_use_that_is_not_written_down_yet_is_at_the_end() {
+async fn a_pending_last_use_is_written_at_shutdown() {
     let (app, _) = with_ada().await;
     let token = made(&app, json!({ "name": "laptop" })).await;
     app.me(&token).await;
@@ -320,7 +313,7 @@ async fn a_use_that_is_not_written_down_yet_is_at_the_end() {
 }
 
 #[tokio::test]
-async fn of_many_tokens_of_one_name_at_once_one_is_made() {
+async fn concurrent_creations_with_one_name_create_one_access_token() {
     let (app, _) = with_ada().await;
     let input = json!({ "name": "laptop" });
     let answers = join_all((0..8).map(|_| create(&app, input.clone()))).await;
@@ -331,7 +324,7 @@ async fn of_many_tokens_of_one_name_at_once_one_is_made() {
 }
 
 #[tokio::test]
-async fn a_token_revokes_itself_through_either_door() {
+async fn an_access_token_revokes_itself_through_graphql_and_rest() {
     let (app, session) = with_ada().await;
     let token = made(&app, json!({ "name": "a", "scopes": ["x"] })).await;
     assert_eq!(app.revoke(&token).await.at("/data/revokeToken"), true);
@@ -351,13 +344,13 @@ async fn a_token_revokes_itself_through_either_door() {
 }
 
 #[tokio::test]
-async fn an_owner_ends_their_tokens_and_nobody_elses() {
+async fn a_user_revokes_only_their_own_access_tokens() {
     let (app, session) = with_ada().await;
     app.register("bob").await;
     let bob = app.sign_in("bob").await;
     let token = made(&app, json!({ "name": "laptop" })).await;
-    let end = |bearer: &str| -> Operation {
-        app.operation("mutation { revokeAccessToken(id: 1) }")
+    let end = |bearer: &str| -> GraphqlRequest {
+        app.graphql("mutation { revokeAccessToken(id: 1) }")
             .bearer(bearer)
     };
     let by_another = end(&bob).send().await;
@@ -371,6 +364,6 @@ async fn an_owner_ends_their_tokens_and_nobody_elses() {
     );
     let again = end(&session).send().await;
     assert_eq!(again.at("/data/revokeAccessToken"), false);
-    // The name is free again.
+    // The name can be used again.
     made(&app, json!({ "name": "laptop" })).await;
 }

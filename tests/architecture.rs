@@ -1,48 +1,65 @@
-//! The rules of the house, held by reading the `use` lines of every room.
+//! The rules of docs/architecture.md, checked by reading the source code.
 
+mod import_graph;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
+/// The most lines of a file in `src`.
+const MAX_LINES: usize = 350;
+
+/// A file of `src`.
+struct SourceFile {
+    /// The path below `src`.
+    name: String,
+    /// The text without comments, documentation and unit tests.
+    code: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            files.extend(sources(&path));
+            files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
     }
+    files.sort();
     files
 }
 
-/// Each file below `src`, by its path there, with its code: no comments, no doc examples.
-fn code() -> Vec<(String, String)> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let files = sources(&src);
+fn source_files() -> Vec<SourceFile> {
+    let src = root().join("src");
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let (text, _) = text.split_once("\n#[cfg(test)]\n").unwrap_or((&text, ""));
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        SourceFile {
+            name: path.strip_prefix(&src).unwrap().display().to_string(),
+            code: lines.collect::<Vec<_>>().join("\n"),
+        }
+    };
+    let files: Vec<_> = rust_files(&src).into_iter().map(read).collect();
     assert!(files.len() > 20);
     files
-        .into_iter()
-        .map(|path| {
-            let name = path.strip_prefix(&src).unwrap().display().to_string();
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .collect::<Vec<_>>()
-                .join("\n");
-            (name, code)
-        })
-        .collect()
 }
 
-/// The first part of a path: `store` for `store/users.rs`, `app` for `app.rs`.
-fn room(name: &str) -> &str {
+/// The first part of the name of a file: `store` for `store/users.rs`, `app` for `app.rs`.
+fn layer(name: &str) -> &str {
     name.split('/').next().unwrap().trim_end_matches(".rs")
 }
 
-/// Whether `code` mentions the crate or module `name`, as the start of a path.
-fn mentions(code: &str, name: &str) -> bool {
+/// Whether a path in `code` begins with the crate `name`.
+fn uses_crate(code: &str, name: &str) -> bool {
     code.match_indices(&format!("{name}::")).any(|(at, _)| {
         let before = code[..at].chars().next_back();
         !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
@@ -50,7 +67,7 @@ fn mentions(code: &str, name: &str) -> bool {
 }
 
 #[test]
-fn each_crate_is_spoken_in_its_rooms_only() {
+fn each_crate_is_used_in_its_layers_only() {
     let rules: &[(&str, &[&str])] = &[
         ("sea_orm", &["store/"]),
         ("entity", &["store/"]),
@@ -71,101 +88,162 @@ fn each_crate_is_spoken_in_its_rooms_only() {
         ("pbkdf2", &["service/"]),
         ("scrypt", &["service/"]),
     ];
-    let mut spoken = vec![false; rules.len()];
-    for (name, code) in code() {
-        for ((krate, rooms), spoken) in rules.iter().zip(&mut spoken) {
-            if mentions(&code, krate) {
-                *spoken = true;
-                let allowed = rooms.iter().any(|room| name.starts_with(room));
-                assert!(allowed, "{name} speaks {krate}");
-            }
+    let files = source_files();
+    for (name, layers) in rules {
+        let users: Vec<_> = files
+            .iter()
+            .filter(|file| uses_crate(&file.code, name))
+            .collect();
+        assert!(!users.is_empty(), "the crate {name} is not used");
+        for file in users {
+            let is_allowed = layers.iter().any(|layer| file.name.starts_with(layer));
+            assert!(is_allowed, "{} uses {name}", file.name);
         }
     }
-    assert!(spoken.iter().all(|spoken| *spoken), "a rule about nothing");
 }
 
 #[test]
-fn dependencies_between_rooms_point_one_way() {
+fn imports_follow_the_layers() {
     let rules: &[(&str, &[&str])] = &[
         ("background", &[]),
         ("clock", &[]),
         ("error", &[]),
-        ("model", &["error", "model"]),
-        ("config", &["config", "error", "model"]),
-        ("store", &["background", "clock", "error", "model", "store"]),
+        ("model", &["error"]),
+        ("config", &["error", "model"]),
+        ("store", &["background", "clock", "error", "model"]),
         (
             "service",
-            &["background", "clock", "error", "model", "store", "service"],
+            &["background", "clock", "error", "model", "store"],
         ),
-        (
-            "graphql",
-            &["config", "error", "model", "service", "graphql"],
-        ),
-        (
-            "http",
-            &["config", "error", "model", "service", "graphql", "http"],
-        ),
-        ("operator", &["error", "model", "service", "operator"]),
+        ("graphql", &["config", "error", "model", "service"]),
+        ("http", &["config", "error", "model", "service", "graphql"]),
+        ("operator", &["error", "model", "service"]),
     ];
-    for (name, code) in code() {
-        let Some((_, allowed)) = rules.iter().find(|(about, _)| *about == room(&name)) else {
-            // The composition root, the library's front and the binary may know everything.
-            let free = ["app", "lib", "main", "cli", "telemetry"];
-            assert!(free.contains(&room(&name)), "{name} is in no room");
+    // The composition and the program import all layers.
+    let unrestricted = ["app", "lib", "main", "cli", "telemetry"];
+    for (name, imports) in import_graph::graph(&source_files()) {
+        let own = layer(&name);
+        if unrestricted.contains(&own) {
             continue;
-        };
-        for (at, _) in code.match_indices("crate::") {
-            let rest = &code[at + "crate::".len()..];
-            let used: String = rest
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
-            assert!(
-                allowed.contains(&used.as_str()),
-                "{name} uses crate::{used}"
-            );
         }
+        let rule = rules.iter().find(|(layer, _)| *layer == own);
+        let (_, allowed) = rule.unwrap_or_else(|| panic!("{name} is in no layer"));
+        for import in imports {
+            let imported = layer(&import);
+            let is_allowed = imported == own || allowed.contains(&imported);
+            assert!(is_allowed, "{name} imports {import}");
+        }
+    }
+}
+
+#[test]
+fn no_files_import_each_other() {
+    let files = source_files().into_iter();
+    let files: Vec<_> = files
+        .filter(|file| !["lib.rs", "main.rs"].contains(&&*file.name))
+        .collect();
+    let graph = import_graph::graph(&files);
+    let cycles = import_graph::cycles(&graph);
+    let describe = |cycle: &BTreeSet<String>| {
+        let edges = cycle.iter().map(|file| {
+            let imports: Vec<_> = graph[file].intersection(cycle).collect();
+            format!("  {file} imports {imports:?}\n")
+        });
+        edges.collect::<String>() + "\n"
+    };
+    let described: String = cycles.iter().map(describe).collect();
+    assert!(cycles.is_empty(), "cycles:\n{described}");
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    let long = rust_files(&root().join("src"))
+        .into_iter()
+        .filter_map(|path| {
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            (lines > MAX_LINES).then(|| format!("{}: {lines}", path.display()))
+        });
+    assert_eq!(
+        long.collect::<Vec<_>>(),
+        [""; 0],
+        "more than {MAX_LINES} lines"
+    );
+}
+
+#[test]
+fn each_path_in_the_architecture_document_exists() {
+    let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let code = text.split('`').skip(1).step_by(2);
+    // `/tokens` and `/auth` are endpoints.
+    let is_path = |code: &&str| {
+        let is_file = Path::new(code)
+            .extension()
+            .is_some_and(|extension| extension == "rs");
+        !code.starts_with('/') && !code.contains(' ') && (is_file || code.ends_with('/'))
+    };
+    let paths: Vec<_> = code.filter(is_path).collect();
+    assert!(paths.len() > 40);
+    let is_missing =
+        |path: &&str| !root().join("src").join(path).exists() && !root().join(path).exists();
+    let missing: Vec<_> = paths.into_iter().filter(is_missing).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn instants_come_from_the_clock() {
+    for SourceFile { name, code } in source_files() {
+        let reads_clock = code.contains("Utc::now") || code.contains("SystemTime::now");
+        assert!(!reads_clock || name == "clock.rs", "{name}");
+    }
+}
+
+#[test]
+fn each_test_file_is_part_of_the_test_program() {
+    let tests = root().join("tests");
+    for path in rust_files(&tests) {
+        let folder = path.parent().unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let (name, parents) = match name {
+            "main" => continue,
+            "mod" => {
+                let name = folder.file_name().unwrap().to_str().unwrap();
+                (name, vec![folder.parent().unwrap().join("main.rs")])
+            }
+            _ => (
+                name,
+                vec![
+                    folder.join("main.rs"),
+                    folder.join("mod.rs"),
+                    folder.with_extension("rs"),
+                ],
+            ),
+        };
+        let declaration = format!("mod {name};");
+        let mut declares = parents
+            .iter()
+            .filter_map(|parent| fs::read_to_string(parent).ok());
         assert!(
-            !code.contains("super::super"),
-            "{name} climbs out of its room"
+            declares.any(|text| text.contains(&declaration)),
+            "{}",
+            path.display()
         );
     }
 }
 
 #[test]
-fn instants_come_from_the_clock() {
-    for (name, code) in code() {
-        let asks = code.contains("Utc::now") || code.contains("SystemTime::now");
-        assert!(!asks || name == "clock.rs", "{name}");
-    }
-}
-
-#[test]
-fn each_file_of_tests_is_run() {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let main = fs::read_to_string(tests.join("main.rs")).unwrap();
-    for entry in fs::read_dir(tests).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if let Some(module) = name.strip_suffix(".rs").filter(|name| *name != "main") {
-            assert!(main.contains(&format!("mod {module};")), "{name}");
-        }
-    }
-}
-
-#[test]
-fn every_background_task_is_started_again_after_a_panic() {
-    // What is started otherwise: how often in each file, and why that is no background task.
+fn background_tasks_are_started_with_supervise() {
+    // The other calls that start tasks and threads: how many each file has, and why they are allowed.
     let exceptions = [
-        ("cli/healthcheck.rs", 1, "its one request waits for it"),
+        ("cli/healthcheck.rs", 1, "the task ends with the command"),
         (
             "cli/serve.rs",
             1,
-            "the server of the metrics, whose requests are tasks of their own",
+            "each metrics request has a task of its own",
         ),
         (
             "http/server.rs",
             2,
-            "a connection, which ends with it, and the refusal of one",
+            "a connection, and the refusal of a connection",
         ),
         (
             "http/websocket/mod.rs",
@@ -183,57 +261,78 @@ fn every_background_task_is_started_again_after_a_panic() {
             "a mutation, whose request reports the panic",
         ),
         (
-            "service/watch.rs",
+            "service/token_watch.rs",
             1,
-            "one look-up of a token, without which its sockets end",
+            "a look-up of a token, whose WebSockets end with it",
         ),
         (
-            "store/writing.rs",
+            "store/transaction.rs",
             2,
-            "the begin and the commit of a transaction, which report the panic",
+            "begin and commit, which report the panic",
         ),
     ];
-    let mut found = Vec::new();
-    for (name, code) in code() {
-        let (code, _) = code.split_once("#[cfg(test)]").unwrap_or((&code, ""));
-        let spawns = ["spawn(", "spawn_blocking(", "spawn_local(", "spawn_on("].iter();
-        let starts: usize = spawns
-            .map(|call| {
-                let calls = code.match_indices(call);
-                let starts = calls.filter(|(at, _)| {
-                    let is_call = code[..*at].ends_with(['.', ':']);
-                    is_call && !code[at + call.len()..].starts_with("supervise(")
-                });
-                starts.count()
-            })
-            .sum();
-        if starts > 0 {
-            found.push((name, starts));
-        }
-    }
-    found.sort();
-    let expected: Vec<_> = (exceptions.iter())
-        .map(|(name, starts, _)| ((*name).to_owned(), *starts))
-        .collect();
-    assert_eq!(found, expected, "start it with background::supervise");
+    let calls = ["spawn(", "spawn_blocking(", "spawn_local(", "spawn_on("];
+    let count = |code: &str, call: &str| {
+        let starts = code.match_indices(call).filter(|(at, _)| {
+            let is_call = code[..*at].ends_with(['.', ':']);
+            is_call && !code[at + call.len()..].starts_with("supervise(")
+        });
+        starts.count()
+    };
+    let found = source_files().into_iter().map(|SourceFile { name, code }| {
+        let starts: usize = calls.iter().map(|call| count(&code, call)).sum();
+        (name, starts)
+    });
+    let found: Vec<_> = found.filter(|(_, starts)| *starts > 0).collect();
+    let expected = exceptions.map(|(name, starts, _)| (name.to_owned(), starts));
+    assert_eq!(
+        found, expected,
+        "start background tasks with background::supervise"
+    );
 }
 
 #[test]
 fn only_the_operator_is_exempt_from_authorization() {
-    for (name, code) in code() {
-        let is_operators = name == "operator.rs" || name.starts_with("service/");
+    for SourceFile { name, code } in source_files() {
+        let may_be_exempt = name == "operator.rs" || name.starts_with("service/");
         for exemption in ["Caller::Operator", "Actor::Operator", "into_user("] {
             assert!(
-                is_operators || !code.contains(exemption),
+                may_be_exempt || !code.contains(exemption),
                 "{name}: {exemption}"
             );
         }
         // Endpoints call use cases, which authorize their caller.
         let is_endpoint = name.starts_with("graphql/") || name.starts_with("http/");
-        for inside in [".store.", "model::requirement::Requirement"] {
-            let is_guard = ["graphql/guard.rs", "http/forward_auth.rs"].contains(&name.as_str());
-            let allowed = !is_endpoint || (is_guard && inside != ".store.");
-            assert!(allowed || !code.contains(inside), "{name}: {inside}");
-        }
+        assert!(!is_endpoint || !code.contains(".store."), "{name}: .store.");
+        let is_guard = ["graphql/guard.rs", "http/forward_auth.rs"].contains(&&*name);
+        let names_requirement = code.contains("model::requirement::Requirement");
+        assert!(
+            !is_endpoint || is_guard || !names_requirement,
+            "{name}: Requirement"
+        );
     }
+}
+
+/// Returns the files of the services that call a method.
+fn callers(method: &str) -> Vec<String> {
+    let call = format!(".{method}(");
+    let calls = |file: &SourceFile| file.name.starts_with("service/") && file.code.contains(&call);
+    let files = source_files().into_iter().filter(calls);
+    files.map(|file| file.name).collect()
+}
+
+#[test]
+fn only_the_throttle_reserves_places_in_the_hash_queue() {
+    // `passwords` passes the call on to the pool, and only the operator runs the import.
+    let expected = [
+        "service/import.rs",
+        "service/passwords.rs",
+        "service/throttle.rs",
+    ];
+    assert_eq!(callers("reserve"), expected);
+}
+
+#[test]
+fn only_the_uniqueness_check_queries_taken_values() {
+    assert_eq!(callers("find_taken_fields"), ["service/uniqueness.rs"]);
 }

@@ -1,4 +1,4 @@
-//! What was acknowledged stays, and what is stored gives nothing away.
+//! Durability of acknowledged changes, and secrets in the database files.
 
 use std::fs;
 use std::path::Path;
@@ -12,38 +12,20 @@ use serde_json::json;
 
 use crate::support::{Answer, PASSWORD, Server, unthrottled};
 
-async fn register(server: &Server, name: &str) {
-    let answer = server.registration(name).send().await;
-    let id = answer.at("/data/createUser/user/id");
-    assert!(id.is_string(), "{answer:?}");
-}
-
-async fn sign_in(server: &Server, name: &str) -> String {
-    let answer = Answer::of(server.sign_in(name)).await;
-    let token = answer.at("/token").as_str();
-    token.unwrap_or_else(|| panic!("{answer:?}")).to_owned()
-}
-
-/// Who the token speaks for.
-async fn whose(server: &Server, token: &str) -> Answer {
-    let me = server.operation("{ me { username } }");
-    me.bearer(token).send().await
-}
-
 #[tokio::test]
-async fn what_was_acknowledged_survives_kill_9() {
+async fn acknowledged_changes_survive_sigkill() {
     let folder = tempfile::tempdir().unwrap();
     let client = reqwest::Client::new();
     let mut server = Server::configured(folder.path(), unthrottled);
     let mut alive = Vec::new();
     for round in 0..5 {
         let name = format!("user{round}");
-        register(&server, &name).await;
-        let revoked = sign_in(&server, &name).await;
+        server.register(&name).await;
+        let revoked = server.sign_in(&name).await;
         let end = server.request(Method::DELETE, "/tokens");
         let ended = Answer::of(end.bearer_auth(&revoked)).await;
         assert_eq!(ended.status, 204);
-        // More work is under way when the process is killed.
+        // More requests are under way when the process is killed.
         let racing = (0..8).map(|n| {
             let (client, url) = (client.clone(), format!("{}/graphql", server.base));
             let query = format!(
@@ -56,82 +38,86 @@ async fn what_was_acknowledged_survives_kill_9() {
         });
         let racing: Vec<_> = racing.collect();
         let dead_name = format!("dead{round}");
-        register(&server, &dead_name).await;
-        alive.push((dead_name.clone(), sign_in(&server, &dead_name).await));
+        server.register(&dead_name).await;
+        alive.push((dead_name.clone(), server.sign_in(&dead_name).await));
         server.process.signal("KILL");
         assert!(!server.process.wait(Duration::from_secs(10)).success());
         let acknowledged = futures_util::future::join_all(racing).await;
         server = Server::configured(folder.path(), unthrottled);
         for (n, acknowledged) in acknowledged.into_iter().enumerate() {
             if acknowledged.unwrap() {
-                sign_in(&server, &format!("r{round}-{n}")).await;
+                server.sign_in(&format!("r{round}-{n}")).await;
             }
         }
-        let answer = whose(&server, &revoked).await;
+        let answer = server.me(&revoked).await;
         assert_eq!(answer.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
         for (name, token) in &alive {
-            let answer = whose(&server, token).await;
+            let answer = server.me(token).await;
             assert_eq!(answer.at("/data/me/username"), name.as_str());
-            assert_eq!(&sign_in(&server, name).await, token);
+            assert_eq!(&server.sign_in(name).await, token);
         }
     }
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack
-        .windows(needle.len())
-        .any(|window| window == needle)
-}
+mod sqlite {
+    use super::*;
 
-fn files(folder: &Path) -> Vec<u8> {
-    ["symbolon.db", "symbolon.db-wal"]
-        .iter()
-        .flat_map(|name| fs::read(folder.join(name)).unwrap_or_default())
-        .collect()
-}
-
-#[tokio::test]
-async fn the_files_of_sqlite_hold_no_token_and_no_password() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::on_sqlite(folder.path());
-    register(&server, "ada").await;
-    let token = sign_in(&server, "ada").await;
-    let bytes = STANDARD.decode(&token).unwrap();
-    let key = fs::read_to_string(folder.path().join("symbolon.db.key")).unwrap();
-    let key_bytes = STANDARD.decode(key.trim()).unwrap();
-    for stopped in [false, true] {
-        if stopped {
-            server.process.signal("TERM");
-            assert!(server.process.wait(Duration::from_secs(10)).success());
-        }
-        let files = files(folder.path());
-        // The search itself works.
-        assert!(contains(&files, b"ada") && contains(&files, b"$argon2id$"));
-        for secret in [
-            token.as_bytes(),
-            &bytes,
-            PASSWORD.as_bytes(),
-            key.trim().as_bytes(),
-            &key_bytes,
-        ] {
-            assert!(!contains(&files, secret));
+    #[tokio::test]
+    async fn the_database_files_contain_no_token_and_no_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Server::on_sqlite(folder.path());
+        server.register("ada").await;
+        let token = server.sign_in("ada").await;
+        let bytes = STANDARD.decode(&token).unwrap();
+        let key = fs::read_to_string(folder.path().join("symbolon.db.key")).unwrap();
+        let key_bytes = STANDARD.decode(key.trim()).unwrap();
+        for stopped in [false, true] {
+            if stopped {
+                server.process.signal("TERM");
+                assert!(server.process.wait(Duration::from_secs(10)).success());
+            }
+            let files = files(folder.path());
+            // The search finds text that is stored.
+            assert!(contains(&files, b"ada") && contains(&files, b"$argon2id$"));
+            for secret in [
+                token.as_bytes(),
+                &bytes,
+                PASSWORD.as_bytes(),
+                key.trim().as_bytes(),
+                &key_bytes,
+            ] {
+                assert!(!contains(&files, secret));
+            }
         }
     }
-}
 
-#[tokio::test]
-async fn the_journal_of_sqlite_is_a_wal_that_a_stop_leaves_behind_empty() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::on_sqlite(folder.path());
-    register(&server, "ada").await;
-    let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
-    let database = sea_orm::Database::connect(url).await.unwrap();
-    let pragma =
-        sea_orm::Statement::from_string(database.get_database_backend(), "PRAGMA journal_mode");
-    let mode = database.query_one_raw(pragma).await.unwrap().unwrap();
-    assert_eq!(mode.try_get_by_index::<String>(0).unwrap(), "wal");
-    database.close().await.unwrap();
-    server.process.signal("TERM");
-    assert!(server.process.wait(Duration::from_secs(10)).success());
-    assert!(!folder.path().join("symbolon.db-wal").exists());
+    #[tokio::test]
+    async fn the_write_ahead_log_is_removed_at_shutdown() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Server::on_sqlite(folder.path());
+        server.register("ada").await;
+        let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
+        let database = sea_orm::Database::connect(url).await.unwrap();
+        let pragma =
+            sea_orm::Statement::from_string(database.get_database_backend(), "PRAGMA journal_mode");
+        let mode = database.query_one_raw(pragma).await.unwrap().unwrap();
+        assert_eq!(mode.try_get_by_index::<String>(0).unwrap(), "wal");
+        database.close().await.unwrap();
+        server.process.signal("TERM");
+        assert!(server.process.wait(Duration::from_secs(10)).success());
+        assert!(!folder.path().join("symbolon.db-wal").exists());
+    }
+
+    fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+        haystack
+            .windows(needle.len())
+            .any(|window| window == needle)
+    }
+
+    fn files(folder: &Path) -> Vec<u8> {
+        ["symbolon.db", "symbolon.db-wal"]
+            .iter()
+            .flat_map(|name| fs::read(folder.join(name)).unwrap_or_default())
+            .collect()
+    }
 }

@@ -1,4 +1,4 @@
-//! The page at `/`.
+//! The explorer, the page at `/`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use reqwest::Method;
 
 use crate::support::{Answer, Server, TestApp, node_in, succeed};
 
-/// What the page refers to, by address.
+/// Returns the addresses that the page refers to.
 fn addresses(page: &str) -> Vec<&str> {
     let pieces = page.split('"').filter(|piece| piece.starts_with('/'));
     pieces
@@ -18,7 +18,7 @@ fn addresses(page: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_page_may_load_its_own_files_only() {
+async fn the_content_security_policy_allows_own_files_only() {
     let app = TestApp::start().await;
     let page = Answer::of(app.request(Method::GET, "/")).await;
     assert_eq!(page.status, 200);
@@ -45,7 +45,7 @@ async fn the_page_may_load_its_own_files_only() {
 }
 
 #[tokio::test]
-async fn its_files_are_compressed_and_kept_by_browsers() {
+async fn assets_are_compressed_and_cacheable() {
     let app = TestApp::start().await;
     let page = Answer::of(app.request(Method::GET, "/")).await;
     let page = page.body.as_str().unwrap();
@@ -77,13 +77,13 @@ async fn its_files_are_compressed_and_kept_by_browsers() {
 }
 
 #[tokio::test]
-async fn it_can_be_switched_off() {
+async fn the_explorer_can_be_disabled() {
     let app = TestApp::configured(|config| config.http.explorer = false).await;
     assert_eq!(Answer::of(app.request(Method::GET, "/")).await.status, 404);
     assert_eq!(app.register("ada").await, 1);
 }
 
-/// Runs a script of the browser tests against a server; what it printed.
+/// Runs a script of the browser tests against a server and returns its output.
 fn in_browser(server: &Server, script: &str) -> String {
     let mut node = node_in("tests/web/browser");
     succeed(node.arg(script).env("SYMBOLON_URL", &server.base))
@@ -91,7 +91,7 @@ fn in_browser(server: &Server, script: &str) -> String {
 
 #[test]
 #[ignore = "needs Node.js and Chromium, which scripts/test installs"]
-fn it_works_in_a_browser() {
+fn the_explorer_works_in_a_browser() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let printed = in_browser(&server, "explorer.mjs");
@@ -100,13 +100,13 @@ fn it_works_in_a_browser() {
 
 #[test]
 #[ignore = "builds the server once more, and needs Node.js and Chromium, which scripts/test installs"]
-fn a_build_without_npm_says_so_once_and_has_the_sign_in_bar() {
+fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
     let folder = tempfile::tempdir().unwrap();
-    // An npm that cannot.
+    // An npm that fails.
     let npm = folder.path().join("npm");
     fs::write(&npm, "#!/bin/sh\necho 'npm error network' >&2\nexit 1\n").unwrap();
     fs::set_permissions(&npm, fs::Permissions::from_mode(0o755)).unwrap();
-    // In a folder of its own, where the crates beneath need not be built again.
+    // A target folder of its own for the crate, so that its dependencies are not built again.
     let target = folder.path().join("target");
     fs::create_dir_all(target.join("debug")).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_symbolon"));
@@ -114,7 +114,7 @@ fn a_build_without_npm_says_so_once_and_has_the_sign_in_bar() {
     let mut copy = Command::new("cp");
     copy.arg("--archive").args(parts).arg(target.join("debug"));
     assert!(copy.status().unwrap().success());
-    // Without what npm has fetched for this build.
+    // Removes the files that npm fetched.
     for build in fs::read_dir(target.join("debug/build")).unwrap() {
         let build = build.unwrap();
         let name = build.file_name().into_string().unwrap();
@@ -129,14 +129,14 @@ fn a_build_without_npm_says_so_once_and_has_the_sign_in_bar() {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&build.stderr);
-    assert!(build.status.success(), "{said}");
-    let warnings = said
+    let output = String::from_utf8_lossy(&build.stderr);
+    assert!(build.status.success(), "{output}");
+    let warnings = output
         .lines()
         .filter(|line| line.starts_with("warning: symbolon-explorer"));
-    assert_eq!(warnings.count(), 1, "{said}");
-    assert!(said.contains("without GraphiQL"), "{said}");
-    let server = Server::of(&target.join("debug/symbolon"), folder.path());
+    assert_eq!(warnings.count(), 1, "{output}");
+    assert!(output.contains("without GraphiQL"), "{output}");
+    let server = Server::from_build(&target.join("debug/symbolon"), folder.path());
     let printed = in_browser(&server, "without-npm.mjs");
     assert!(printed.contains("1 passed, 0 failed"), "{printed}");
 }

@@ -89,7 +89,7 @@ async fn flood(server: &Server, token: &str, sign_ins: usize) -> (Answers, u32) 
     let queries = async {
         let mut answered = 0;
         while !is_over.load(Ordering::Relaxed) {
-            let me = server.operation("{ me { username } }").bearer(token);
+            let me = server.graphql("{ me { username } }").bearer(token);
             assert_eq!(me.send().await.at("/data/me/username"), "ada");
             answered += 1;
         }
@@ -106,7 +106,7 @@ async fn start(configure: impl FnOnce(&mut Command)) -> (tempfile::TempDir, Serv
         configure(command);
     });
     server.registration("ada").send().await;
-    let signed_in = Answer::of(server.sign_in("ada")).await;
+    let signed_in = Answer::of(server.post_tokens("ada")).await;
     let token = signed_in.at("/token").as_str().unwrap().to_owned();
     (folder, server, token)
 }
@@ -154,7 +154,11 @@ async fn the_user_stays_signed_in_during_a_flood_of_wrong_passwords() {
     let guesses = (0..CONNECTIONS).map(async |_| {
         let mut verified = 0;
         for _ in 0..4 {
-            let answer = server.post(&wrong).basic("ada", "wrong").send().await;
+            let answer = server
+                .graphql_body(&wrong)
+                .basic("ada", "wrong")
+                .send()
+                .await;
             match answer.error() {
                 ("UNAUTHENTICATED", "INVALID_CREDENTIALS") => verified += 1,
                 // The queue or the throttle refuses the request.
@@ -163,7 +167,7 @@ async fn the_user_stays_signed_in_during_a_flood_of_wrong_passwords() {
             }
             assert_eq!(
                 server
-                    .operation("{ me { username } }")
+                    .graphql("{ me { username } }")
                     .bearer(&token)
                     .send()
                     .await

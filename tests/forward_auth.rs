@@ -1,4 +1,4 @@
-//! `/auth`, as a reverse proxy asks it: by itself, and behind nginx as the README configures it.
+//! `/auth` as a reverse proxy uses it: alone, and behind nginx with the configuration of the README.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::support::{Answer, PASSWORD, Process, TestApp, eventually};
+use crate::support::{Answer, Client, PASSWORD, Process, TestApp, eventually};
 
 const IDENTITY: [&str; 4] = [
     "x-auth-user-id",
@@ -21,13 +21,12 @@ const IDENTITY: [&str; 4] = [
     "x-auth-scopes",
 ];
 
-/// An app with the admin `ada` (1) and the user `Zoë` (2), and their tokens.
+/// Starts an app with the admin `ada` (1) and the user `Zoë` (2), and returns their tokens.
 async fn ada_and_zoe() -> (TestApp, String, String) {
     let app = TestApp::start().await;
     app.register("ada").await;
     app.register("Zoë").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
-        .await;
+    app.make_admin(1).await;
     let (ada, zoe) = (app.sign_in("ada").await, app.sign_in("Zoë").await);
     (app, ada, zoe)
 }
@@ -37,7 +36,7 @@ async fn auth(app: &TestApp, query: &str, token: &str) -> Answer {
     Answer::of(request.bearer_auth(token)).await
 }
 
-/// The identity that an answer tells, in UTF-8.
+/// Returns the identity headers of a response, decoded as UTF-8.
 fn identity(answer: &Answer) -> [&str; 4] {
     IDENTITY.map(|name| {
         let value = answer.headers.get(name).map(HeaderValue::as_bytes);
@@ -45,10 +44,10 @@ fn identity(answer: &Answer) -> [&str; 4] {
     })
 }
 
-/// As whoever wants to be an admin would write it.
+/// Adds forged identity headers.
 fn spoofed(mut request: RequestBuilder) -> RequestBuilder {
     for name in IDENTITY {
-        // WSGI does not tell the two apart.
+        // WSGI maps `-` and `_` to the same character.
         request = request
             .header(name, "spoofed")
             .header(name.replace('-', "_"), "spoofed");
@@ -57,7 +56,7 @@ fn spoofed(mut request: RequestBuilder) -> RequestBuilder {
 }
 
 #[tokio::test]
-async fn it_tells_whom_the_token_speaks_for() {
+async fn auth_returns_the_identity_of_the_token() {
     let (app, ada, zoe) = ada_and_zoe().await;
     let answer = auth(&app, "", &ada).await;
     assert_eq!((answer.status.as_u16(), &answer.body), (200, &json!("")));
@@ -72,7 +71,7 @@ async fn it_tells_whom_the_token_speaks_for() {
 }
 
 #[tokio::test]
-async fn identity_headers_that_arrive_change_nothing() {
+async fn identity_headers_of_the_client_are_ignored() {
     let (app, _, zoe) = ada_and_zoe().await;
     let request = app.request(Method::GET, "/auth").bearer_auth(&zoe);
     let answer = Answer::of(spoofed(request)).await;
@@ -80,13 +79,13 @@ async fn identity_headers_that_arrive_change_nothing() {
     for name in IDENTITY {
         assert_eq!(answer.headers.get_all(name).iter().count(), 1, "{name}");
     }
-    let nobody = Answer::of(spoofed(app.request(Method::GET, "/auth"))).await;
-    assert_eq!(nobody.status, 401);
-    assert_eq!(identity(&nobody), [""; 4]);
+    let anonymous = Answer::of(spoofed(app.request(Method::GET, "/auth"))).await;
+    assert_eq!(anonymous.status, 401);
+    assert_eq!(identity(&anonymous), [""; 4]);
 }
 
 #[tokio::test]
-async fn without_a_bearer_token_it_asks_for_one() {
+async fn auth_without_a_bearer_token_answers_with_a_challenge() {
     let (app, ..) = ada_and_zoe().await;
     let request = || app.request(Method::GET, "/auth");
     for request in [
@@ -108,7 +107,7 @@ async fn without_a_bearer_token_it_asks_for_one() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_valid_any_more_is_refused_at_once() {
+async fn auth_refuses_an_ended_token_at_once() {
     let (app, ada, zoe) = ada_and_zoe().await;
     let refused = async |token: &str, reason: &str| {
         let answer = auth(&app, "", token).await;
@@ -121,7 +120,7 @@ async fn a_token_that_is_not_valid_any_more_is_refused_at_once() {
         assert_eq!(identity(&answer), [""; 4]);
     };
     refused(&"A".repeat(32), "TOKEN_INVALID").await;
-    let disable = app.operation("mutation { disableUser(id: 2) { user { id } } }");
+    let disable = app.graphql("mutation { disableUser(id: 2) { user { id } } }");
     disable.bearer(&ada).send().await;
     refused(&zoe, "TOKEN_EXPIRED").await;
     app.revoke(&ada).await;
@@ -133,7 +132,7 @@ async fn a_token_that_is_not_valid_any_more_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn who_may_is_told_from_who_may_not() {
+async fn auth_answers_403_without_the_required_role() {
     let (app, ada, zoe) = ada_and_zoe().await;
     for (query, to_ada, to_zoe) in [
         ("?", 200, 200),
@@ -158,7 +157,7 @@ async fn who_may_is_told_from_who_may_not() {
 }
 
 #[tokio::test]
-async fn an_access_token_gets_as_far_as_its_scopes() {
+async fn auth_checks_the_scopes_of_an_access_token() {
     let (app, ..) = ada_and_zoe().await;
     let input = json!({ "name": "a", "scopes": ["notes:read", "notes:list"] });
     let token = &app.access_token("ada", input).await;
@@ -184,7 +183,7 @@ async fn an_access_token_gets_as_far_as_its_scopes() {
 }
 
 #[tokio::test]
-async fn a_misspelt_requirement_lets_nobody_in() {
+async fn an_unknown_requirement_refuses_every_request() {
     let (app, ada, _) = ada_and_zoe().await;
     for query in [
         "?roles=admin",
@@ -211,7 +210,7 @@ async fn a_misspelt_requirement_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn it_only_ever_answers() {
+async fn auth_accepts_get_and_head_only() {
     let (app, ada, _) = ada_and_zoe().await;
     for method in [Method::POST, Method::PUT, Method::DELETE] {
         let request = app.request(method, "/auth").bearer_auth(&ada);
@@ -222,7 +221,7 @@ async fn it_only_ever_answers() {
     }
 }
 
-/// Answers with the headers that it received, and the length of the body.
+/// Answers with the received headers and the length of the body.
 #[poem::handler]
 async fn echo(request: &poem::Request, body: poem::Body) -> String {
     let headers: Vec<_> = (request.headers().iter())
@@ -232,15 +231,15 @@ async fn echo(request: &poem::Request, body: poem::Body) -> String {
     json!({ "headers": headers, "length": length }).to_string()
 }
 
-/// nginx with a service behind it, killed when the test ends.
+/// nginx with a service behind it. nginx is killed when the test ends.
 struct Proxied {
     _nginx: Process,
     _folder: TempDir,
-    client: reqwest::Client,
+    client: Client,
 }
 
 impl Proxied {
-    /// The README's configuration, once it was edited.
+    /// Starts nginx with the configuration of the README after an edit.
     async fn configured(app: &TestApp, edit: impl FnOnce(String) -> String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let service = listener.local_addr().unwrap().to_string();
@@ -255,7 +254,7 @@ impl Proxied {
             .replace("127.0.0.1:8000", symbolon);
         assert!(block.contains(&service) && block.contains(symbolon));
         let folder = tempfile::tempdir().unwrap();
-        // No port that another test may take meanwhile.
+        // A socket, because another test could take a free port.
         let socket = folder.path().join("nginx.sock");
         let configuration = wrapped(&edit(block), &socket);
         fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
@@ -269,28 +268,22 @@ impl Proxied {
             tokio::net::UnixStream::connect(&socket).await.ok()
         })
         .await;
+        let http = reqwest::Client::builder().unix_socket(socket);
+        let http = http.build().unwrap();
         Self {
             _nginx: nginx,
             _folder: folder,
-            client: reqwest::Client::builder()
-                .unix_socket(socket)
-                .build()
-                .unwrap(),
+            client: Client::with(http, "http://localhost"),
         }
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(method, format!("http://localhost{path}"))
-    }
-
     async fn get(&self, token: &str) -> Answer {
-        let request = self.request(Method::GET, "/reports/");
+        let request = self.client.request(Method::GET, "/reports/");
         Answer::of(request.bearer_auth(token)).await
     }
 }
 
-/// What it takes around locations, with one process that stays whoever started it.
+/// Returns the configuration around the locations, with one process that keeps the user of the test.
 fn wrapped(locations: &str, socket: &Path) -> String {
     let temporary: PathBuf = socket.with_file_name("temporary");
     let temporary = temporary.display();
@@ -304,7 +297,7 @@ fn wrapped(locations: &str, socket: &Path) -> String {
     )
 }
 
-/// The values of a header that the service received.
+/// Returns the values of a header that the service received.
 fn received<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
     let headers = answer.at("/headers").as_array();
     let headers = headers.unwrap_or_else(|| panic!("{answer:?}")).iter();
@@ -316,32 +309,38 @@ fn received<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
 
 #[tokio::test]
 #[ignore = "needs nginx, which scripts/test installs"]
-async fn nginx_lets_in_whom_it_says_and_tells_the_service_who_it_is() {
+async fn nginx_forwards_accepted_requests_with_the_identity() {
     let (app, ada, zoe) = ada_and_zoe().await;
     let proxied = Proxied::configured(&app, |readme| readme).await;
 
-    let nobody = Answer::of(spoofed(proxied.request(Method::GET, "/reports/"))).await;
-    assert_eq!(nobody.status, 401);
-    let challenges = nobody.headers.get_all("www-authenticate").iter();
+    let anonymous = Answer::of(spoofed(proxied.client.request(Method::GET, "/reports/"))).await;
+    assert_eq!(anonymous.status, 401);
+    let challenges = anonymous.headers.get_all("www-authenticate").iter();
     assert_eq!(
         challenges.collect::<Vec<_>>(),
         [r#"Bearer realm="symbolon""#]
     );
     assert_eq!(proxied.get(&zoe).await.status, 403);
 
-    // What may be posted does not reach Symbolon.
+    // nginx does not send the body to Symbolon.
     let large = vec![b'x'; 500_000];
-    let post = proxied.request(Method::POST, "/reports/").body(large);
+    let post = proxied
+        .client
+        .request(Method::POST, "/reports/")
+        .body(large);
     let answer = Answer::of(spoofed(post.bearer_auth(&ada))).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.at("/length"), 500_000);
-    let told = IDENTITY.map(|name| received(&answer, name));
-    assert_eq!(told, [["1"], ["ada"], ["ADMIN"], ["*"]]);
+    let headers = IDENTITY.map(|name| received(&answer, name));
+    assert_eq!(headers, [["1"], ["ada"], ["ADMIN"], ["*"]]);
     assert!(!answer.body.to_string().contains("spoofed"), "{answer:?}");
     assert_eq!(received(&answer, "authorization"), [""; 0]);
 
-    // Only nginx asks.
-    let direct = proxied.request(Method::GET, "/symbolon").bearer_auth(&ada);
+    // The location for Symbolon is internal.
+    let direct = proxied
+        .client
+        .request(Method::GET, "/symbolon")
+        .bearer_auth(&ada);
     assert_eq!(Answer::of(direct).await.status, 404);
 
     app.revoke(&ada).await;
@@ -355,15 +354,17 @@ async fn nginx_lets_in_whom_it_says_and_tells_the_service_who_it_is() {
 
 #[tokio::test]
 #[ignore = "needs nginx, which scripts/test installs"]
-async fn nginx_asks_for_a_scope_instead_and_a_misspelt_one_lets_nobody_in() {
+async fn nginx_requires_a_scope_and_an_unknown_one_refuses_every_request() {
     let (app, ada, zoe) = ada_and_zoe().await;
     let scope = |readme: String| readme.replace("role=admin", "scope=reports:read");
     let proxied = Proxied::configured(&app, scope).await;
-    let request = proxied.request(Method::GET, "/reports/?scope=x&role=x");
+    let request = proxied
+        .client
+        .request(Method::GET, "/reports/?scope=x&role=x");
     let answer = Answer::of(spoofed(request.bearer_auth(&zoe))).await;
     assert_eq!(answer.status, 200);
-    let told = IDENTITY.map(|name| received(&answer, name));
-    assert_eq!(told, [["2"], ["Zoë"], ["USER"], ["*"]]);
+    let headers = IDENTITY.map(|name| received(&answer, name));
+    assert_eq!(headers, [["2"], ["Zoë"], ["USER"], ["*"]]);
 
     let misspelt = |readme: String| readme.replace("role=admin", "roles=admin");
     let proxied = Proxied::configured(&app, misspelt).await;

@@ -1,4 +1,12 @@
-//! Symbolon from outside: real HTTP, a real database, a clock that the tests move.
+//! The tests of Symbolon from outside: real HTTP, a real database, and a clock that the tests move.
+//!
+//! The function below is a complete test. It starts an app in this process and sends requests through
+//! `support::Client`, which all harnesses share: `Server` (the program as a process), `Instance` (one of several on a
+//! PostgreSQL database) and the others in `support`.
+//!
+//! All tests run on both databases: `SYMBOLON_TEST_DATABASE=postgres cargo test` starts a PostgreSQL server, and the
+//! default is SQLite. Tests in a module `sqlite` or `postgres` run on that database only. Tests that need more than Rust
+//! are ignored with the reason; `scripts/test` installs what they need and runs them.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -7,69 +15,81 @@
     clippy::print_stdout,
     clippy::too_many_lines,
     clippy::unused_async,
-    clippy::unwrap_used
+    clippy::unwrap_used,
+    clippy::wildcard_imports
 )]
+
+use chrono::TimeDelta;
+
+use support::TestApp;
+
+#[tokio::test]
+async fn a_session_token_is_accepted_until_it_expires() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    assert_eq!(app.me(&token).await.at("/data/me/username"), "ada");
+    app.advance(TimeDelta::hours(1));
+    let refused = app.me(&token).await;
+    assert_eq!(refused.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
+}
 
 mod support;
 
 mod access_tokens;
-mod accounts;
-mod admins;
-mod admission;
 mod architecture;
-mod audit;
-mod audit_events;
-mod authorization;
-mod backup;
-mod browsers;
-mod caches;
-mod cli;
-mod clients;
-mod connections;
-mod databases;
+mod audit_event_aggregation;
+mod audit_trail;
+mod authorization_header;
+mod authorization_requirements;
+mod cli_backup;
+mod cli_commands;
+mod cli_database_selection;
+mod cli_healthcheck;
+mod cli_revoke_all;
+mod cli_terminal_prompts;
+mod cli_user_import;
+mod client_address;
+mod connection_limits;
+mod cross_origin_requests;
+mod database_upgrades;
+mod document_and_identity_caches;
+mod document_limits;
 mod durability;
-mod embedding;
-mod errors;
-mod escalation;
-mod existing_data;
+mod embed_example;
+mod error_responses;
 mod explorer;
-mod faults;
 mod flood;
 mod forward_auth;
-mod healthcheck;
-mod import;
-mod instances;
-mod keys;
-mod kills;
-mod limits;
-mod lists;
-mod log;
+mod graphql_field_errors;
+mod graphql_http_conformance;
+mod graphql_schema;
+mod javascript_clients;
+mod list_limits;
 mod migrations;
 mod models;
-mod partial_failure;
-mod passwords;
+mod password_hashing;
 mod postgres;
-mod postgres_faults;
-mod postgres_history;
-mod postgres_outages;
-mod power_cut;
+mod privilege_escalation;
 mod readme;
 mod registration;
-mod requirements;
-mod rest;
+mod request_log_and_metrics;
+mod rest_tokens;
 mod revocation;
-mod revoke_all;
-mod running;
-mod schema;
-mod security;
-mod sessions;
-mod settings;
-mod socket_limits;
-mod subscriptions;
-mod terminal;
-mod text_cost;
+mod security_md;
+mod server_key;
+mod server_start_and_stop;
+mod session_renewal;
+mod session_tokens;
+mod setting_ranges;
+mod several_instances_in_one_process;
+mod sqlite;
+mod text_processing_cost;
 mod throttle;
-mod tokens;
-mod trail;
-mod usernames;
-mod users;
+mod throttle_before_hash_queue;
+mod user_administration;
+mod user_queries;
+mod user_self_service;
+mod username_and_password_rules;
+mod websocket_limits;
+mod websocket_subscriptions;

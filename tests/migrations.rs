@@ -1,11 +1,11 @@
-//! The way of the tables back and forth.
+//! Reverting and applying migrations.
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 
 use crate::support::{Answer, Server, database_in, symbolon};
 
-/// What tables, columns and indexes there are.
+/// Returns the tables, columns and indexes.
 pub async fn schema(database: &DatabaseConnection) -> Vec<String> {
     let sql = match database.get_database_backend() {
         DbBackend::Sqlite => "SELECT coalesce(sql, name) FROM sqlite_master ORDER BY name",
@@ -15,17 +15,17 @@ pub async fn schema(database: &DatabaseConnection) -> Vec<String> {
              UNION SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
         }
     };
-    let ask = Statement::from_string(database.get_database_backend(), sql);
-    let rows = database.query_all_raw(ask).await.unwrap();
+    let statement = Statement::from_string(database.get_database_backend(), sql);
+    let rows = database.query_all_raw(statement).await.unwrap();
     rows.iter()
         .map(|row| row.try_get_by_index(0).unwrap())
         .collect()
 }
 
 #[tokio::test]
-async fn each_migration_can_be_taken_back_and_made_again() {
+async fn each_migration_can_be_reverted_and_applied_again() {
     let folder = tempfile::tempdir().unwrap();
-    // Makes the database, where it is a file.
+    // Creates the SQLite file.
     symbolon(folder.path()).arg("migrate").output().unwrap();
     let database = database_in(folder.path()).await;
     let made = schema(&database).await;
@@ -44,6 +44,6 @@ async fn each_migration_can_be_taken_back_and_made_again() {
     assert_eq!(left.iter().find(is_ours), None);
     database.close().await.unwrap();
     let server = Server::start(folder.path());
-    server.registration("ada").send().await;
-    assert_eq!(Answer::of(server.sign_in("ada")).await.status, 200);
+    server.register("ada").await;
+    assert_eq!(Answer::of(server.post_tokens("ada")).await.status, 200);
 }

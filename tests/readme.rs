@@ -1,4 +1,4 @@
-//! The README's commands do what the README says.
+//! The commands and examples of the README.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use crate::support::Server;
 
 const README: &str = include_str!("../README.md");
 
-/// The blocks of the README in this language.
+/// Returns the code blocks of the README in this language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     let blocks = README.split(fence.as_str()).skip(1);
@@ -16,7 +16,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_curl_commands_work_as_they_stand() {
+fn the_curl_commands_work_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let curl = blocks("sh")
@@ -25,7 +25,7 @@ fn the_curl_commands_work_as_they_stand() {
     let script = curl.collect::<String>();
     assert!(script.contains("createToken") && script.contains("/tokens"));
     let script = script.replace("http://127.0.0.1:8000", &server.base);
-    // Each answer is printed as the README shows it, one command after the other.
+    // Each command prints the output that the README shows.
     let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", &script])
         .current_dir(folder.path())
@@ -47,7 +47,7 @@ fn the_curl_commands_work_as_they_stand() {
 }
 
 #[test]
-fn the_command_beside_the_unit_has_the_settings_of_the_unit() {
+fn the_maintenance_command_has_the_settings_of_the_unit() {
     let unit = include_str!("../deploy/symbolon.service");
     let find = |text: &str| {
         let start = text.find("systemd-run ").unwrap();
@@ -61,7 +61,7 @@ fn the_command_beside_the_unit_has_the_settings_of_the_unit() {
     };
     let (readme, unit_says) = (words(README), words(unit));
     assert_eq!(readme, unit_says);
-    let given = |setting: &str| {
+    let unit_line = |setting: &str| {
         let lines = unit.lines();
         let start = format!("{setting}=");
         let mut lines = lines.filter(|line| line.starts_with(&start));
@@ -74,18 +74,18 @@ fn the_command_beside_the_unit_has_the_settings_of_the_unit() {
         "WorkingDirectory",
         "EnvironmentFile",
     ] {
-        let line = given(setting);
+        let line = unit_line(setting);
         assert!(readme.contains(&line), "{line}: {readme:?}");
     }
-    // The file that a command uses unless it is told otherwise is that of the service.
-    let folder = given("WorkingDirectory");
+    // Commands use the database file of the service by default.
+    let folder = unit_line("WorkingDirectory");
     let folder = folder.split_once('=').unwrap().1;
     let file = format!("Environment=DATABASE_URL=sqlite://{folder}/symbolon.db");
     assert!(unit.lines().any(|line| line == file), "{file}");
 }
 
 #[test]
-fn the_embedding_is_that_of_the_documentation() {
+fn the_embedding_example_equals_that_of_the_documentation() {
     let library = include_str!("../src/lib.rs");
     let [block] = blocks("rust").try_into().unwrap();
     for line in block.lines().filter(|line| !line.trim().is_empty()) {
@@ -97,7 +97,7 @@ fn the_embedding_is_that_of_the_documentation() {
 }
 
 #[test]
-fn the_table_names_every_setting() {
+fn the_table_of_settings_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let mut help = crate::support::symbolon(folder.path());
     let (_, help, _) = crate::support::finish(help.arg("--help"));

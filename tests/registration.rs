@@ -1,4 +1,4 @@
-//! `createUser`.
+//! The mutation `createUser`.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{Answer, PASSWORD, TestApp};
 
 async fn create(app: &TestApp, input: Value) -> Answer {
-    app.operation_with(
+    app.graphql_with(
         "mutation($input: CreateUserInput!) {
             createUser(input: $input) {
                 user { id username email role createdAt lastSignInAt }
@@ -23,7 +23,7 @@ async fn create(app: &TestApp, input: Value) -> Answer {
     .await
 }
 
-/// `field: CODE` for each of the answer's user errors.
+/// Returns `field: CODE` for each user error of the response.
 fn problems(answer: &Answer) -> Vec<String> {
     let errors = answer.at("/data/createUser/userErrors").as_array();
     let errors = errors.unwrap_or_else(|| panic!("{answer:?}"));
@@ -41,7 +41,7 @@ fn problems(answer: &Answer) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_registered_user_comes_back_as_it_was_typed() {
+async fn a_registered_user_is_returned_as_entered() {
     let app = TestApp::start().await;
     let input = json!({ "username": "Ada", "email": "Ada@Example.org", "password": PASSWORD });
     let answer = create(&app, input).await;
@@ -62,7 +62,7 @@ async fn a_registered_user_comes_back_as_it_was_typed() {
 }
 
 #[tokio::test]
-async fn each_field_that_cannot_be_is_told_with_its_code() {
+async fn each_invalid_field_is_reported_with_its_code() {
     let app = TestApp::start().await;
     let name = |name: &str| json!({ "username": name, "password": PASSWORD });
     let password = |password: &str| json!({ "username": "ada", "password": password });
@@ -101,7 +101,7 @@ async fn each_field_that_cannot_be_is_told_with_its_code() {
 }
 
 #[tokio::test]
-async fn the_bounds_themselves_are_allowed() {
+async fn values_at_the_bounds_are_accepted() {
     let app = TestApp::start().await;
     for (username, password) in [
         ("x".to_owned(), "8 chars!".to_owned()),
@@ -115,7 +115,7 @@ async fn the_bounds_themselves_are_allowed() {
         let answer = create(&app, json!({ "username": username, "password": password })).await;
         assert_eq!(problems(&answer), [""; 0]);
         let token = app
-            .operation("mutation { createToken { token } }")
+            .graphql("mutation { createToken { token } }")
             .basic(&username, &password)
             .send()
             .await;
@@ -124,14 +124,14 @@ async fn the_bounds_themselves_are_allowed() {
 }
 
 #[tokio::test]
-async fn common_passwords_are_refused_however_they_are_capitalized() {
+async fn common_passwords_are_refused_in_any_case() {
     let app = TestApp::start().await;
     for (username, common, uncommon) in [
         ("a", "PasswordPassword", "PasswordPassphrase"),
         ("b", "12345678", "1 2 3 4 5 6 7 8"),
         ("c", "1q2w3e4r5t", "1q2w3e4r5t correct horse"),
         ("d", "trustno1", "trust no one"),
-        // The last one of the hundred thousand, and the one that comes next.
+        // The last of the 100,000 common passwords, and the next one of the list.
         ("e", "Smokey24", "Smokey212"),
     ] {
         let create = async |password| {
@@ -147,7 +147,7 @@ async fn common_passwords_are_refused_however_they_are_capitalized() {
 }
 
 #[tokio::test]
-async fn all_that_is_wrong_is_told_at_once() {
+async fn all_invalid_fields_are_reported_together() {
     let app = TestApp::start().await;
     let answer = create(
         &app,
@@ -160,9 +160,9 @@ async fn all_that_is_wrong_is_told_at_once() {
     );
 }
 
-/// PRECIS looks at the whole text for each of these characters.
+/// PRECIS searches the whole text for each of these characters.
 #[tokio::test]
-async fn a_text_that_is_too_long_is_refused_before_it_is_prepared() {
+async fn a_text_over_the_length_limit_is_refused_before_it_is_normalized() {
     let app = TestApp::start().await;
     app.register("ada").await;
     let began = Instant::now();
@@ -174,11 +174,11 @@ async fn a_text_that_is_too_long_is_refused_before_it_is_prepared() {
         assert_eq!(problems(&create(&app, input).await), ["password: TOO_LONG"]);
         let short = character.repeat(2000);
         for (name, password) in [(&*short, PASSWORD), ("ada", &*short)] {
-            let sign_in = app.operation("mutation { createToken { token } }");
+            let sign_in = app.graphql("mutation { createToken { token } }");
             let answer = sign_in.basic(name, password).send().await;
             assert_eq!(answer.error().1, "INVALID_CREDENTIALS");
         }
-        let token = app.operation_with(
+        let token = app.graphql_with(
             "mutation($n: String!) { createAccessToken(input: { name: $n }) { userErrors { code } } }",
             &json!({ "n": long }),
         );
@@ -186,7 +186,7 @@ async fn a_text_that_is_too_long_is_refused_before_it_is_prepared() {
         let code = answer.at("/data/createAccessToken/userErrors/0/code");
         assert_eq!(code, "TOO_LONG", "{answer:?}");
     }
-    // Without the limit each of these takes seconds.
+    // Without the length limit, each of these requests takes seconds.
     assert!(
         began.elapsed() < Duration::from_secs(10),
         "{:?}",
@@ -195,7 +195,7 @@ async fn a_text_that_is_too_long_is_refused_before_it_is_prepared() {
 }
 
 #[tokio::test]
-async fn names_and_addresses_that_only_look_different_are_taken() {
+async fn usernames_and_emails_equal_in_canonical_form_are_taken() {
     let app = TestApp::start().await;
     let first = json!({ "username": "Zoë", "email": "Zoe@example.org", "password": PASSWORD });
     assert_eq!(problems(&create(&app, first).await), [""; 0]);
@@ -211,7 +211,7 @@ async fn names_and_addresses_that_only_look_different_are_taken() {
 }
 
 #[tokio::test]
-async fn a_name_has_no_invisible_characters() {
+async fn a_username_has_no_invisible_characters() {
     let app = TestApp::start().await;
     for invisible in [
         '\u{0}',
@@ -250,7 +250,7 @@ async fn a_name_has_no_invisible_characters() {
 }
 
 #[tokio::test]
-async fn of_many_registrations_of_one_name_at_once_one_succeeds() {
+async fn one_of_many_concurrent_registrations_of_one_name_succeeds() {
     let app = TestApp::start().await;
     let input = json!({ "username": "ada", "password": PASSWORD });
     let answers = join_all((0..16).map(|_| create(&app, input.clone()))).await;
@@ -262,10 +262,10 @@ async fn of_many_registrations_of_one_name_at_once_one_succeeds() {
 }
 
 #[tokio::test]
-async fn a_request_may_choose_one_password() {
+async fn a_request_computes_one_new_hash() {
     let app = TestApp::start().await;
     let answer = app
-        .operation(
+        .graphql(
             r#"mutation {
                 a: createUser(input: {username: "a", password: "correct horse"}) { user { id } }
                 b: createUser(input: {username: "b", password: "correct horse"}) { user { id } }
@@ -279,9 +279,9 @@ async fn a_request_may_choose_one_password() {
         "newPasswordsPerRequest"
     );
     assert_eq!(answer.at("/errors/0/path"), &json!(["b"]));
-    // The other one was made all the same: an operation's fields stand for themselves.
+    // The other field was executed: the fields of an operation are independent.
     assert_eq!(
-        app.operation("mutation { createToken { user { id } } }")
+        app.graphql("mutation { createToken { user { id } } }")
             .basic("a", "correct horse")
             .send()
             .await
@@ -292,7 +292,7 @@ async fn a_request_may_choose_one_password() {
 
 #[test]
 #[ignore = "needs Node.js, which scripts/test installs"]
-fn the_filter_of_common_passwords_is_the_one_that_its_script_makes() {
+fn the_filter_of_common_passwords_equals_the_output_of_its_script() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let made = Command::new(root.join("scripts/common-passwords"))
         .output()

@@ -1,4 +1,4 @@
-//! What ends which access, and that it ends it at every door, at the very next request.
+//! Each way to end access, and its effect on every endpoint at the next request.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use crate::support::{Answer, PASSWORD, Server, Socket, finish_with, succeed, sym
 
 /// A user with both kinds of tokens.
 struct User {
-    id: String,
+    id: i64,
     name: String,
     session: String,
     access: String,
 }
 
-/// Each way to end access: whether it ends the session token, and whether the access token.
+/// Each way to end access: whether it ends the session token, and whether it ends the access token.
 const WAYS: &[(&str, bool, bool)] = &[
     ("revokeToken by the session", true, false),
     ("revokeToken by the access token", false, true),
@@ -37,42 +37,12 @@ const WAYS: &[(&str, bool, bool)] = &[
     ("nothing", false, false),
 ];
 
-async fn mutate(server: &Server, bearer: &str, call: &str) -> Answer {
-    let document = format!("mutation {{ {call} }}");
-    let answer = server.operation(&document).bearer(bearer).send().await;
-    assert_eq!(answer.at("/errors"), &Value::Null, "{call}: {answer:?}");
-    answer
-}
-
-/// The same with the password.
-async fn mutate_as(server: &Server, name: &str, call: &str) -> Answer {
-    let document = format!("mutation {{ {call} }}");
-    let request = server.operation(&document).basic(name, PASSWORD);
-    let answer = request.send().await;
-    assert_eq!(answer.at("/errors"), &Value::Null, "{call}: {answer:?}");
-    answer
-}
-
-async fn session(server: &Server, name: &str) -> String {
-    let answer = Answer::of(server.sign_in(name)).await;
-    answer.at("/token").as_str().unwrap().to_owned()
-}
-
-async fn user(server: &Server, name: &str) -> User {
-    let registered = server.registration(name).send().await;
-    let id = registered.at("/data/createUser/user/id").as_str().unwrap();
-    let session = session(server, name).await;
-    let create = r#"createAccessToken(input: { name: "laptop" }) { token }"#;
-    let made = mutate_as(server, name, create).await;
+async fn create_user(server: &Server, name: &str) -> User {
     User {
-        id: id.to_owned(),
+        id: server.register(name).await,
         name: name.to_owned(),
-        access: made
-            .at("/data/createAccessToken/token")
-            .as_str()
-            .unwrap()
-            .to_owned(),
-        session,
+        session: server.sign_in(name).await,
+        access: server.access_token(name, json!({ "name": "laptop" })).await,
     }
 }
 
@@ -90,7 +60,7 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
         "revokeToken by the access token" => (access, "revokeToken".to_owned()),
         "revokeAccessToken" => {
             let document = "{ me { accessTokens { id } } }";
-            let list = server.operation(document).bearer(session).send().await;
+            let list = server.graphql(document).bearer(session).send().await;
             let id = list.at("/data/me/accessTokens/0/id").clone();
             (session, format!("revokeAccessToken(id: {id})"))
         }
@@ -116,7 +86,8 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
         "setUserPassword" => {
             let input = format!(r#"{{ id: {id}, newPassword: "{new}" }}"#);
             let call = format!("setUserPassword(input: {input}) {{ user {{ id }} }}");
-            mutate_as(server, "root", &call).await;
+            let answer = server.mutate_as("root", &call).await;
+            assert_eq!(answer.at("/errors"), &Value::Null, "{way}: {answer:?}");
             return;
         }
         "disableUser" => {
@@ -136,7 +107,7 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
             return;
         }
         "createToken(fresh: true)" => {
-            let create = server.operation("mutation { createToken(fresh: true) { token } }");
+            let create = server.graphql("mutation { createToken(fresh: true) { token } }");
             let answer = create.basic(name, PASSWORD).send().await;
             assert!(answer.at("/data/createToken/token").is_string());
             return;
@@ -154,13 +125,14 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
             return;
         }
     };
-    mutate(server, bearer, &call).await;
+    let answer = server.mutate(bearer, &call).await;
+    assert_eq!(answer.at("/errors"), &Value::Null, "{way}: {answer:?}");
 }
 
-/// The doors that a token opens, and those that it is refused at.
-async fn doors(server: &Server, token: &str) -> (Vec<&'static str>, Vec<&'static str>) {
-    let guarded = server.operation("{ notes }").bearer(token).send().await;
-    let me = server.operation("{ me { id } }").bearer(token).send().await;
+/// Returns the endpoints that accept a token, and those that refuse it.
+async fn endpoints(server: &Server, token: &str) -> (Vec<&'static str>, Vec<&'static str>) {
+    let guarded = server.graphql("{ notes }").bearer(token).send().await;
+    let me = server.graphql("{ me { id } }").bearer(token).send().await;
     let route = Answer::of(server.request(Method::GET, "/whoami").bearer_auth(token)).await;
     let proxy = Answer::of(server.request(Method::GET, "/auth").bearer_auth(token)).await;
     assert!([200, 401].contains(&proxy.status.as_u16()), "{proxy:?}");
@@ -174,43 +146,44 @@ async fn doors(server: &Server, token: &str) -> (Vec<&'static str>, Vec<&'static
         ("/auth", proxy.status == 200),
     ];
     let (open, closed): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, open)| *open);
-    let names =
-        |doors: Vec<(&'static str, bool)>| doors.into_iter().map(|(name, _)| name).collect();
+    let names = |endpoints: Vec<(&'static str, bool)>| {
+        endpoints.into_iter().map(|(name, _)| name).collect()
+    };
     (names(open), names(closed))
 }
 
 #[tokio::test]
-async fn each_way_to_end_access_ends_it_at_every_door_and_nothing_else() {
+async fn each_revocation_takes_effect_at_every_endpoint_and_affects_no_other_token() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::embed_example(folder.path());
-    server.registration("root").send().await;
+    server.register("root").await;
     succeed(symbolon(folder.path()).args(["user", "set-role", "root", "admin"]));
-    let admin = session(&server, "root").await;
+    let admin = server.sign_in("root").await;
     for (number, (way, ends_session, ends_access)) in WAYS.iter().enumerate() {
-        let user = user(&server, &format!("user{number}")).await;
+        let user = create_user(&server, &format!("user{number}")).await;
         let mut sockets = [
-            Socket::of(&server.base, Some(&user.session)).await,
-            Socket::of(&server.base, Some(&user.access)).await,
+            Socket::connect(&server.base, Some(&user.session)).await,
+            Socket::connect(&server.base, Some(&user.access)).await,
         ];
         end(&server, folder.path(), &admin, way, &user).await;
         for (socket, ends) in sockets.iter_mut().zip([*ends_session, *ends_access]) {
             if ends {
-                // After which clients do not come back.
+                // Clients do not reconnect after this close code.
                 assert_eq!(socket.closed().await.0, 4401, "{way}");
             } else {
-                socket.say(&json!({ "type": "ping" })).await;
-                assert_eq!(socket.hear().await, json!({ "type": "pong" }), "{way}");
+                socket.send(&json!({ "type": "ping" })).await;
+                assert_eq!(socket.receive().await, json!({ "type": "pong" }), "{way}");
             }
         }
         for (kind, token, ends) in [
             ("session", &user.session, ends_session),
             ("access token", &user.access, ends_access),
         ] {
-            let (open, closed) = doors(&server, token).await;
+            let (open, closed) = endpoints(&server, token).await;
             let wrong = if *ends { open } else { closed };
             assert_eq!(wrong, [""; 0], "{way}: the {kind}");
         }
     }
-    // What ended the others' ended nothing of hers.
-    assert_eq!(doors(&server, &admin).await.1, [""; 0]);
+    // The tokens of the admin are still live.
+    assert_eq!(endpoints(&server, &admin).await.1, [""; 0]);
 }

@@ -1,4 +1,4 @@
-//! Sign-in and registration under attack: what is counted, what is refused, who is not hindered.
+//! The throttle of sign-ins and registrations: counts, refusals, and users that are not affected.
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -12,7 +12,7 @@ const CREATE: &str = "mutation { createToken { token } }";
 const HOME: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.7";
 
-/// An app that believes what its tests say about where they come from.
+/// Starts an app that trusts the `X-Forwarded-For` of its tests.
 async fn start() -> TestApp {
     let app = TestApp::configured(behind_a_proxy).await;
     app.register("ada").await;
@@ -24,14 +24,15 @@ fn behind_a_proxy(config: &mut symbolon::Config) {
 }
 
 async fn attempt(app: &TestApp, from: &str, username: &str, password: &str) -> Answer {
-    app.operation(CREATE)
+    app.graphql(CREATE)
         .header("x-forwarded-for", from.as_bytes())
         .basic(username, password)
         .send()
         .await
 }
 
-/// How many wrong passwords in a row are looked at, and what the first is told that is not.
+/// Guesses wrong passwords until the first refusal. Returns the number of verified guesses and the
+/// refusal.
 async fn guesses(app: &TestApp, from: &str, username: &str) -> (u32, Value) {
     for number in 0..1000 {
         let answer = attempt(app, from, username, "wrong").await;
@@ -47,7 +48,7 @@ async fn guesses(app: &TestApp, from: &str, username: &str) -> (u32, Value) {
 }
 
 #[tokio::test]
-async fn a_new_name_brings_no_new_attempts() {
+async fn a_renamed_user_gets_no_additional_attempts() {
     let app = start().await;
     let token = app.sign_in("ada").await;
     assert_eq!(guesses(&app, ELSEWHERE, "ada").await.0, 20);
@@ -55,14 +56,14 @@ async fn a_new_name_brings_no_new_attempts() {
         let rename = format!(
             "mutation {{ updateUser(input: {{ username: {name:?} }}) {{ user {{ username }} }} }}"
         );
-        let renamed = app.operation(&rename).bearer(&token).send().await;
+        let renamed = app.graphql(&rename).bearer(&token).send().await;
         assert_eq!(renamed.at("/data/updateUser/user/username"), name);
         assert_eq!(guesses(&app, ELSEWHERE, name).await.0, 0, "{name}");
     }
 }
 
 #[tokio::test]
-async fn an_account_is_guessed_at_20_times_and_then_80_times_an_hour() {
+async fn a_user_has_20_attempts_and_then_80_an_hour() {
     let app = start().await;
     assert_eq!(guesses(&app, HOME, "ada").await, (20, json!(45)));
     app.advance(TimeDelta::seconds(44));
@@ -76,7 +77,7 @@ async fn an_account_is_guessed_at_20_times_and_then_80_times_an_hour() {
 }
 
 #[tokio::test]
-async fn it_makes_no_difference_whether_the_account_exists_or_how_it_is_spelt() {
+async fn unknown_users_and_other_spellings_are_throttled_alike() {
     let app = start().await;
     let (exists, _) = guesses(&app, HOME, "ada").await;
     let (does_not, _) = guesses(&app, HOME, "nobody").await;
@@ -89,7 +90,7 @@ async fn it_makes_no_difference_whether_the_account_exists_or_how_it_is_spelt() 
 }
 
 #[tokio::test]
-async fn the_right_password_is_refused_too_once_there_were_too_many_wrong_ones() {
+async fn the_right_password_is_refused_after_too_many_wrong_ones() {
     let app = start().await;
     guesses(&app, ELSEWHERE, "ada").await;
     let answer = attempt(&app, ELSEWHERE, "ada", PASSWORD).await;
@@ -98,7 +99,7 @@ async fn the_right_password_is_refused_too_once_there_were_too_many_wrong_ones()
 }
 
 #[tokio::test]
-async fn every_door_counts_in_the_same_bucket() {
+async fn every_endpoint_counts_in_the_same_bucket() {
     let app = start().await;
     let rest = |password: &'static str| {
         let request = app.request(Method::POST, "/tokens");
@@ -118,7 +119,7 @@ async fn every_door_counts_in_the_same_bucket() {
 }
 
 #[tokio::test]
-async fn an_address_that_signed_in_lately_is_not_locked_out_by_strangers() {
+async fn guesses_from_unknown_addresses_do_not_lock_out_a_known_address() {
     let app = start().await;
     assert!(
         attempt(&app, HOME, "ada", PASSWORD)
@@ -129,9 +130,9 @@ async fn an_address_that_signed_in_lately_is_not_locked_out_by_strangers() {
     guesses(&app, ELSEWHERE, "ada").await;
     let known = attempt(&app, HOME, "ada", PASSWORD).await;
     assert!(known.at("/data/createToken/token").is_string());
-    // It has as many guesses of its own, and no more.
+    // The address has this many guesses of its own.
     assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
-    // For 30 days.
+    // The address stays known for 30 days.
     app.advance(TimeDelta::days(30) + TimeDelta::seconds(1));
     guesses(&app, ELSEWHERE, "ada").await;
     let forgotten = attempt(&app, HOME, "ada", PASSWORD).await;
@@ -139,7 +140,7 @@ async fn an_address_that_signed_in_lately_is_not_locked_out_by_strangers() {
 }
 
 #[tokio::test]
-async fn who_signs_in_with_the_right_password_is_never_refused() {
+async fn sign_ins_with_the_right_password_are_never_throttled() {
     let app = start().await;
     for _ in 0..100 {
         let answer = attempt(&app, HOME, "ada", PASSWORD).await;
@@ -149,7 +150,7 @@ async fn who_signs_in_with_the_right_password_is_never_refused() {
 }
 
 #[tokio::test]
-async fn a_valid_session_is_not_affected_by_who_guesses_at_its_account() {
+async fn a_live_session_is_not_affected_by_password_guesses() {
     let app = start().await;
     let token = app.sign_in("ada").await;
     guesses(&app, ELSEWHERE, "ada").await;
@@ -159,12 +160,12 @@ async fn a_valid_session_is_not_affected_by_who_guesses_at_its_account() {
             r#"mutation {{ changePassword(input: {{ currentPassword: "{current}", newPassword: "another good password" }}) {{
                 token {{ token }} userErrors {{ code }} }} }}"#
         );
-        app.operation(&document)
+        app.graphql(&document)
             .header("x-forwarded-for", b"203.0.113.9")
             .bearer(&token)
             .send()
     };
-    // But whoever has the token may not guess the password without limit.
+    // The holder of the token cannot guess the password without limit.
     for _ in 0..20 {
         let wrong = change("wrong").await;
         assert_eq!(
@@ -181,7 +182,7 @@ async fn a_valid_session_is_not_affected_by_who_guesses_at_its_account() {
 }
 
 #[tokio::test]
-async fn an_address_guesses_300_times_at_whatever_accounts() {
+async fn an_address_has_300_attempts_at_all_users_together() {
     let app = start().await;
     let mut names = (0..).map(|number| format!("user{number}"));
     for name in names.by_ref().take(300) {
@@ -192,12 +193,12 @@ async fn an_address_guesses_300_times_at_whatever_accounts() {
     let refused = attempt(&app, ELSEWHERE, &next, "wrong").await;
     assert_eq!(refused.error(), ("RATE_LIMITED", ""));
     assert_eq!(refused.at("/errors/0/extensions/retryAfter"), 4);
-    // What was refused for the address was not counted for the account.
+    // Refusals for the address do not count against the user.
     assert_eq!(guesses(&app, HOME, &next).await.0, 20);
 }
 
 #[tokio::test]
-async fn the_addresses_of_one_ipv6_network_are_one() {
+async fn the_addresses_of_an_ipv6_network_share_a_bucket() {
     let app = TestApp::configured(|config| {
         behind_a_proxy(config);
         config.throttle.address = "5/5".parse().unwrap();
@@ -214,10 +215,10 @@ async fn the_addresses_of_one_ipv6_network_are_one() {
 }
 
 #[tokio::test]
-async fn an_address_registers_100_accounts_and_then_100_an_hour() {
+async fn an_address_registers_100_users_and_then_100_an_hour() {
     let app = TestApp::start().await;
     let register = |number: u32| {
-        app.operation_with(
+        app.graphql_with(
             "mutation($i: CreateUserInput!) { createUser(input: $i) { user { id } userErrors { code } } }",
             &json!({ "i": { "username": format!("user{number}"), "password": PASSWORD } }),
         )
@@ -231,7 +232,7 @@ async fn an_address_registers_100_accounts_and_then_100_an_hour() {
                 .is_string()
         );
     }
-    // Who asks which names are taken is counted, too.
+    // Questions about taken names are counted as well.
     assert_eq!(
         register(0).await.at("/data/createUser/userErrors/0/code"),
         "TAKEN"
@@ -246,12 +247,12 @@ async fn an_address_registers_100_accounts_and_then_100_an_hour() {
             .at("/data/createUser/user/id")
             .is_string()
     );
-    // Signing in is another matter.
+    // Sign-ins have their own limit.
     app.sign_in("user5").await;
 }
 
 #[tokio::test]
-async fn attempts_at_once_are_counted_one_by_one() {
+async fn concurrent_attempts_are_all_counted() {
     let app = start().await;
     let answers = join_all((0..60).map(|_| attempt(&app, HOME, "ada", "wrong"))).await;
     let looked_at = answers
@@ -261,22 +262,22 @@ async fn attempts_at_once_are_counted_one_by_one() {
 }
 
 #[tokio::test]
-async fn however_many_aliases_guess_they_are_one_guess() {
+async fn aliases_count_as_one_attempt() {
     let app = start().await;
     let document =
         "mutation { a: createToken { token } b: createToken { token } c: createToken { token } }";
     for _ in 0..20 {
-        let request = app.operation(document);
+        let request = app.graphql(document);
         let answer = request.basic("ada", "wrong").send().await;
         let reason = answer.at("/errors/0/extensions/reason");
         assert_eq!(reason, "INVALID_CREDENTIALS");
     }
-    let answer = app.operation(document).basic("ada", "wrong").send().await;
+    let answer = app.graphql(document).basic("ada", "wrong").send().await;
     assert_eq!(answer.at("/errors/0/extensions/code"), "RATE_LIMITED");
 }
 
 #[tokio::test]
-async fn the_counts_survive_a_restart() {
+async fn rate_limits_survive_a_restart() {
     let app = start().await;
     guesses(&app, HOME, "ada").await;
     let app = app.restart(behind_a_proxy).await;
@@ -284,7 +285,7 @@ async fn the_counts_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_wrong_locks_nobody_out() {
+async fn a_corrected_clock_locks_out_no_user() {
     let app = start().await;
     app.advance(TimeDelta::days(365));
     guesses(&app, HOME, "ada").await;
@@ -293,19 +294,19 @@ async fn a_clock_that_was_wrong_locks_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_refusal_writes_nothing() {
+async fn a_throttled_attempt_writes_nothing() {
     let app = start().await;
     guesses(&app, ELSEWHERE, "ada").await;
     let database = app.database().await;
-    // Moves with every commit of another connection.
+    // Increases with every commit of another connection.
     let version = async || {
         use sea_orm::{ConnectionTrait, Statement};
         let backend = database.get_database_backend();
-        let ask = Statement::from_string(
+        let fetch = Statement::from_string(
             backend,
             "SELECT max(drained_at) d, count(*) n FROM symbolon_throttle",
         );
-        let row = database.query_one_raw(ask).await.unwrap().unwrap();
+        let row = database.query_one_raw(fetch).await.unwrap().unwrap();
         let drained_at: i64 = row.try_get("", "d").unwrap();
         let rows: i64 = row.try_get("", "n").unwrap();
         (drained_at, rows)
@@ -320,7 +321,7 @@ async fn a_refusal_writes_nothing() {
 }
 
 #[tokio::test]
-async fn the_throttle_can_be_switched_off() {
+async fn the_throttle_can_be_disabled() {
     let app = TestApp::unthrottled().await;
     app.register("ada").await;
     for _ in 0..50 {
@@ -329,7 +330,7 @@ async fn the_throttle_can_be_switched_off() {
     }
 }
 
-/// Fills the bucket of an address with guesses at names that no account has.
+/// Fills the bucket of an address with guesses for unknown names.
 async fn fill_the_address_bucket(app: &TestApp, from: &str) {
     for number in 0..1000 {
         let answer = attempt(app, from, &format!("unknown{number}"), "wrong").await;
@@ -340,7 +341,7 @@ async fn fill_the_address_bucket(app: &TestApp, from: &str) {
     panic!("never refused");
 }
 
-/// An app whose addresses may guess five times.
+/// Starts an app with five guesses for each address.
 async fn with_few_guesses_per_address() -> TestApp {
     let app = TestApp::configured(|config| {
         behind_a_proxy(config);
@@ -357,18 +358,18 @@ fn has_token(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn guesses_from_an_address_do_not_refuse_the_owners_that_it_is_known_to() {
+async fn an_exhausted_address_does_not_throttle_users_from_their_known_address() {
     let app = with_few_guesses_per_address().await;
     assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
     fill_the_address_bucket(&app, HOME).await;
     let unknown = attempt(&app, HOME, "bob", PASSWORD).await;
     assert_eq!(unknown.error(), ("RATE_LIMITED", ""));
     assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
-    // The account and the address have a bucket together, which is not the address's.
+    // User and known address share a bucket, which is not that of the address.
     assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
     assert!(has_token(&attempt(&app, ELSEWHERE, "ada", PASSWORD).await));
     assert!(has_token(&attempt(&app, ELSEWHERE, "bob", PASSWORD).await));
-    // After 30 days the address is as unknown as any.
+    // After 30 days the address is unknown again.
     app.advance(TimeDelta::days(30) + TimeDelta::seconds(1));
     fill_the_address_bucket(&app, HOME).await;
     let forgotten = attempt(&app, HOME, "ada", PASSWORD).await;
@@ -376,21 +377,20 @@ async fn guesses_from_an_address_do_not_refuse_the_owners_that_it_is_known_to() 
 }
 
 #[tokio::test]
-async fn wrong_passwords_from_a_known_address_leave_its_bucket_alone() {
+async fn wrong_passwords_from_a_known_address_do_not_count_against_the_address() {
     let app = with_few_guesses_per_address().await;
     assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
     assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
     assert!(has_token(&attempt(&app, HOME, "bob", PASSWORD).await));
 }
 
-/// An app in which attempts on `ada` (2) are refused for its name, from its own address, and for its
-/// session; the token of `ada`. There is an admin `root`.
+/// Starts an app in which attempts on `ada` (2) are refused for the name, the known address and the
+/// session. Returns the token of `ada`. `root` is an admin.
 async fn locked_out() -> (TestApp, String) {
     let app = TestApp::configured(behind_a_proxy).await;
     app.register("root").await;
     app.register("ada").await;
-    app.sql("UPDATE symbolon_user SET role = 'admin' WHERE id = 1")
-        .await;
+    app.make_admin(1).await;
     let ada = app.sign_in("ada").await;
     assert!(has_token(&attempt(&app, HOME, "ada", PASSWORD).await));
     assert_eq!(guesses(&app, HOME, "ada").await.0, 20);
@@ -409,11 +409,11 @@ async fn change_password(app: &TestApp, token: &str, current: &str, new: &str) -
     let document = "mutation($c: String!, $n: String!) {
         changePassword(input: { currentPassword: $c, newPassword: $n }) {
             token { token } userErrors { code } } }";
-    let operation = app.operation_with(document, &json!({ "c": current, "n": new }));
+    let operation = app.graphql_with(document, &json!({ "c": current, "n": new }));
     operation.bearer(token).send().await
 }
 
-/// Checks that nothing of what was counted against `ada` is left.
+/// Checks that the buckets of `ada` are empty.
 async fn assert_not_locked_out(app: &TestApp) {
     for address in [HOME, ELSEWHERE] {
         let answer = attempt(app, address, "ada", NEW).await;
@@ -428,14 +428,14 @@ async fn assert_not_locked_out(app: &TestApp) {
 }
 
 #[tokio::test]
-async fn a_password_that_an_admin_sets_clears_the_buckets_of_the_account() {
+async fn a_password_set_by_an_admin_clears_the_buckets_of_the_user() {
     let (app, ada) = locked_out().await;
     let refused = change_password(&app, &ada, PASSWORD, NEW).await;
     assert_eq!(refused.error(), ("RATE_LIMITED", ""));
     let document = format!(
         r#"mutation {{ setUserPassword(input: {{ id: 2, newPassword: "{NEW}" }}) {{ userErrors {{ code }} }} }}"#
     );
-    let set = app.operation(&document).basic("root", PASSWORD);
+    let set = app.graphql(&document).basic("root", PASSWORD);
     let set = set.header("x-forwarded-for", b"192.0.2.99").send().await;
     assert_eq!(
         set.at("/data/setUserPassword/userErrors"),
@@ -446,7 +446,7 @@ async fn a_password_that_an_admin_sets_clears_the_buckets_of_the_account() {
 }
 
 #[tokio::test]
-async fn a_password_that_the_operator_sets_clears_the_buckets_of_the_account() {
+async fn a_password_set_by_the_operator_clears_the_buckets_of_the_user() {
     let (app, _) = locked_out().await;
     let operator = app.operator();
     let ada = operator.user("ada").await.unwrap().unwrap();
@@ -455,27 +455,27 @@ async fn a_password_that_the_operator_sets_clears_the_buckets_of_the_account() {
 }
 
 #[tokio::test]
-async fn a_password_that_its_owner_changes_clears_the_buckets_of_the_account() {
+async fn a_password_change_clears_the_buckets_of_the_user() {
     let (app, ada) = locked_out().await;
-    // The bucket of the session takes one more attempt then.
+    // By now the bucket of the session allows one more attempt.
     app.advance(TimeDelta::seconds(45));
     let changed = change_password(&app, &ada, PASSWORD, NEW).await;
     assert!(changed.at("/data/changePassword/token/token").is_string());
     assert_not_locked_out(&app).await;
 }
 
-/// Registrations and changes of profiles, as `from` asks for them.
-struct Asking<'a> {
+/// Registrations and profile changes from the address `from`.
+struct FormClient<'a> {
     app: &'a TestApp,
     from: &'a str,
     name: &'a str,
 }
 
-impl Asking<'_> {
+impl FormClient<'_> {
     async fn create(&self, input: Value) -> Answer {
         let document = "mutation($i: CreateUserInput!) { done: createUser(input: $i) {
             userErrors { code field } } }";
-        let operation = self.app.operation_with(document, &json!({ "i": input }));
+        let operation = self.app.graphql_with(document, &json!({ "i": input }));
         let operation = operation.header("x-forwarded-for", self.from.as_bytes());
         operation.send().await
     }
@@ -483,7 +483,7 @@ impl Asking<'_> {
     async fn update(&self, input: Value) -> Answer {
         let document = "mutation($i: UpdateUserInput!) { done: updateUser(input: $i) {
             userErrors { code field } } }";
-        let operation = self.app.operation_with(document, &json!({ "i": input }));
+        let operation = self.app.graphql_with(document, &json!({ "i": input }));
         let operation = operation.header("x-forwarded-for", self.from.as_bytes());
         operation.basic(self.name, PASSWORD).send().await
     }
@@ -492,21 +492,21 @@ impl Asking<'_> {
 fn is_refused(answer: &Answer) -> bool {
     let is_limited = answer.at("/errors/0/extensions/code") == "RATE_LIMITED";
     if is_limited {
-        // Nothing is revealed: no user error, and the same text whatever was asked for.
+        // The response reveals nothing: it has no user errors and always the same text.
         assert!(answer.at("/data/done").is_null(), "{answer:?}");
     }
     is_limited
 }
 
 #[tokio::test]
-async fn each_answer_that_reveals_a_taken_value_is_counted() {
+async fn each_response_that_reveals_a_taken_value_is_counted() {
     let app = TestApp::configured(|config| {
         behind_a_proxy(config);
         config.throttle.registrations = "5/5".parse().unwrap();
     })
     .await;
     for (name, email) in [("ada", "ada@example.org"), ("bob", "bob@example.org")] {
-        let asking = Asking {
+        let asking = FormClient {
             app: &app,
             from: "192.0.2.50",
             name: "",
@@ -532,9 +532,9 @@ async fn each_answer_that_reveals_a_taken_value_is_counted() {
         }
         input
     };
-    // By address: whatever is asked, the sixth is refused.
+    // By address: the sixth request is refused, whatever it asks for.
     for number in 0..6 {
-        let asking = Asking {
+        let asking = FormClient {
             app: &app,
             from: HOME,
             name: "bob",
@@ -548,10 +548,10 @@ async fn each_answer_that_reveals_a_taken_value_is_counted() {
             assert_eq!(answer.at("/data/done/userErrors/0/code"), "TAKEN");
         }
     }
-    // By account, from however many addresses: bob has two behind him.
+    // By user, from any number of addresses: bob has used two attempts.
     for number in 2..6 {
         let from = format!("203.0.113.{number}");
-        let asking = Asking {
+        let asking = FormClient {
             app: &app,
             from: &from,
             name: "bob",
@@ -559,7 +559,7 @@ async fn each_answer_that_reveals_a_taken_value_is_counted() {
         let answer = asking.update(profile(&taken[number % 3], None)).await;
         assert_eq!(is_refused(&answer), number == 5, "{number} {answer:?}");
     }
-    // Admins as well, for the profiles of others.
+    // The limit applies to admins that change the profiles of others.
     let bobs = profile(
         &json!({ "username": "bob", "email": "bob@example.org" }),
         Some(1),
@@ -567,7 +567,7 @@ async fn each_answer_that_reveals_a_taken_value_is_counted() {
     let other = profile(&json!({ "email": "ada@example.org" }), Some(2));
     for number in 0..6 {
         let from = format!("203.0.113.1{number}");
-        let asking = Asking {
+        let asking = FormClient {
             app: &app,
             from: &from,
             name: "ada",

@@ -4,8 +4,8 @@
 //! model has one test of the whole protocol, and one test per part of it that shows that the checker
 //! finds a violation once the part is removed.
 
-mod postgres;
-mod sqlite;
+mod change_counter_invalidation;
+mod notification_invalidation;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -57,8 +57,8 @@ impl Cache {
             .is_some_and(|since| since >= self.account_epoch.max(self.all_epoch))
     }
 
-    /// Renumbers the epochs without gaps. Only their order matters, and without gaps there are finitely
-    /// many states however many invalidations there are.
+    /// Renumbers the epochs without gaps. Only their order matters. Without gaps, the number of states
+    /// is finite for any number of invalidations.
     fn renumber(&mut self, mut since: [Option<&mut Epoch>; 2]) {
         // One bit per epoch that occurs.
         let mut occurring = 1 << self.last_epoch | 1 << self.account_epoch | 1 << self.all_epoch;
@@ -83,8 +83,8 @@ impl Cache {
     }
 }
 
-/// Visits all states, depth first; the test fails on any violation, and if a state that the model expects sometimes
-/// is not reached. Of states that are the same once they are `sorted`, one is visited.
+/// Visits all states, depth first. Fails the test on any violation, and if a state that the model
+/// expects sometimes is not reached. Visits one of the states that are equal once they are `sorted`.
 fn holds<M>(model: M, sorted: fn(&M::State) -> M::State)
 where
     M: Model + Send + Sync + 'static,
@@ -108,7 +108,7 @@ where
     checker.assert_properties();
 }
 
-/// Visits states, breadth first, until one violates the property; prints a shortest path to it.
+/// Visits states, breadth first, until one violates the property, and prints a shortest path to it.
 fn finds<M>(model: &M, property: &'static str)
 where
     M: Model + Clone + Send + Sync + 'static,

@@ -1,5 +1,5 @@
-//! The database that a test runs on: SQLite, or, where `SYMBOLON_TEST_DATABASE` is `postgres`, a
-//! PostgreSQL server of this test process.
+//! The database of a test: SQLite, or a PostgreSQL server of the test process if
+//! `SYMBOLON_TEST_DATABASE` is `postgres`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 
 use super::succeed;
 
-/// Of every account of the servers that tests start. They ask nobody for it.
+/// The password in the database URLs of the tests. The servers do not ask for it.
 pub const DATABASE_PASSWORD: &str = "a-secret-of-the-database";
 
-/// Whether the tests that run on either database run on PostgreSQL.
+/// Returns whether tests of both databases run on PostgreSQL.
 pub fn on_postgres() -> bool {
     match std::env::var("SYMBOLON_TEST_DATABASE").as_deref() {
         Err(_) | Ok("sqlite") => false,
@@ -28,8 +28,18 @@ pub fn on_postgres() -> bool {
     }
 }
 
-/// The URL of the database that belongs to a folder, which is made with its first mention: the file
-/// with that name, or one of the server's databases.
+/// Fails a test that is not in a module of this name. `scripts/test` runs the tests in modules `sqlite` and
+/// `postgres` on that database only, so a test elsewhere would run on the wrong one, or twice.
+pub fn require_module(name: &str) {
+    let thread = std::thread::current();
+    // The test program names the thread of a test after it, except with `--test-threads=1`.
+    let test = thread.name().filter(|test| test.contains("::"));
+    let is_inside = test.is_none_or(|test| test.split("::").any(|module| module == name));
+    assert!(is_inside, "put this test into a module `{name}`");
+}
+
+/// Returns the URL of the database that belongs to a folder: the file of this name, or a database of the
+/// shared server, which is created at the first call.
 pub fn database_url(folder: &Path, file: &str) -> String {
     if on_postgres() {
         SHARED.server.url(&SHARED.database_of(folder))
@@ -38,19 +48,22 @@ pub fn database_url(folder: &Path, file: &str) -> String {
     }
 }
 
-/// A connection to the database of a program that runs in a folder, beside the program's own.
+/// Opens a connection to the database of a program that runs in a folder.
 pub async fn database_in(folder: &Path) -> DatabaseConnection {
     let url = database_url(folder, "symbolon.db");
     Database::connect(url).await.unwrap()
 }
 
-/// Where the server key is that all instances on PostgreSQL have.
+/// Returns the file of the server key that all instances on PostgreSQL share.
 pub fn common_key() -> &'static Path {
     &SHARED.key
 }
 
-/// The server that all tests share which do not harm it.
+/// Returns the server that tests share unless they stop or reconfigure it.
 pub fn shared_postgres() -> &'static Postgres {
+    if !on_postgres() {
+        require_module("postgres");
+    }
     &SHARED.server
 }
 
@@ -81,7 +94,7 @@ impl Shared {
         if let Some(name) = databases.get(folder) {
             return name.clone();
         }
-        // Those whose folders are gone are of no use any more, and take some megabytes each.
+        // Drops the databases of removed folders, which take some megabytes each.
         let gone = databases.extract_if(|folder, _| !folder.exists());
         let drop = gone.map(|(_, name)| format!("DROP DATABASE {name} WITH (FORCE)"));
         let mut statements: Vec<_> = drop.collect();
@@ -93,14 +106,14 @@ impl Shared {
     }
 }
 
-/// A PostgreSQL server on loopback, in a folder of its own. It ends with whoever holds it, or with this
-/// process.
+/// A PostgreSQL server on loopback, in a folder of its own. It ends when it is dropped or when this
+/// process ends.
 pub struct Postgres {
     bin: PathBuf,
     folder: TempDir,
     port: u16,
     settings: Vec<String>,
-    /// Ends the server when its standard input is closed.
+    /// The process that ends the server when its standard input is closed.
     keeper: Mutex<Option<Child>>,
     databases: Mutex<u32>,
 }
@@ -110,11 +123,11 @@ impl Postgres {
         Self::with_files(settings, &[])
     }
 
-    /// With settings that are files, which it gets copies of.
+    /// Starts a server with settings that are files, of which it gets copies.
     pub fn with_files(settings: &[&str], files: &[(&str, &Path)]) -> Self {
         let bin = installed();
         let folder = tempfile::tempdir().unwrap();
-        // It does not run as root.
+        // PostgreSQL refuses to run as root.
         if is_root() {
             succeed(Command::new("chown").arg("postgres:").arg(folder.path()));
         }
@@ -151,21 +164,21 @@ impl Postgres {
             let setting = format!("{setting}={}", copy.display());
             server.settings.push(setting);
         }
-        server.start_again();
+        server.restart();
         server
     }
 
-    /// Starts it after it ended, with what it had.
-    pub fn start_again(&self) {
-        // The last one must not take the data with it.
+    /// Starts the server again on its data.
+    pub fn restart(&self) {
+        // The keeper of the last start would delete the data.
         if let Some(mut last) = self.keeper.lock().unwrap().take() {
             last.kill().unwrap();
             last.wait().unwrap();
         }
-        // What is left of a server sees that its postmaster is gone, and goes, too.
+        // The remaining processes of a killed server end once they notice the end of the postmaster.
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            let mut keeper = self.keep();
+            let mut keeper = self.spawn_keeper();
             if self.is_ready(&mut keeper, deadline) {
                 *self.keeper.lock().unwrap() = Some(keeper);
                 return;
@@ -177,7 +190,7 @@ impl Postgres {
         }
     }
 
-    fn keep(&self) -> Child {
+    fn spawn_keeper(&self) -> Child {
         let mut script = self.as_its_user(Path::new("/bin/sh"));
         let server = r#"log=$1 data=$2; shift 2; "$@" >> "$log" 2>&1 & server=$!
             cat > /dev/null; kill -QUIT $server; wait $server; rm -rf "$data""#;
@@ -211,8 +224,8 @@ impl Postgres {
         };
         while Instant::now() < deadline && keeper.try_wait().unwrap().is_none() && !refused() {
             let mut psql = self.psql();
-            let asked = psql.args(["--command", "SELECT 1"]).output().unwrap();
-            if asked.status.success() {
+            let probe = psql.args(["--command", "SELECT 1"]).output().unwrap();
+            if probe.status.success() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -220,7 +233,7 @@ impl Postgres {
         false
     }
 
-    /// A new database; its URL.
+    /// Creates a database and returns its URL.
     pub fn create(&self) -> String {
         let name = self.new_name();
         self.run(&[format!("CREATE DATABASE {name}")]);
@@ -236,12 +249,12 @@ impl Postgres {
         self.port
     }
 
-    /// Runs statements, each by itself.
+    /// Runs each statement in a transaction of its own.
     pub fn run(&self, statements: &[String]) {
         self.run_on(&self.url("postgres"), statements);
     }
 
-    /// Runs statements, each by itself, on the database with this URL.
+    /// Runs each statement in a transaction of its own, on the database with this URL.
     pub fn run_on(&self, url: &str, statements: &[String]) {
         let mut psql = self.psql_on(url);
         for statement in statements {
@@ -250,20 +263,20 @@ impl Postgres {
         succeed(&mut psql);
     }
 
-    /// Runs the SQL in a file on the database with this URL, as `pg_dump` wrote it.
+    /// Runs a file of `pg_dump` on the database with this URL.
     pub fn load(&self, url: &str, file: &Path) {
         let mut psql = self.psql_on(url);
         succeed(psql.arg("--output=/dev/null").arg("--file").arg(file));
     }
 
-    /// Ends it with a signal to the postmaster.
+    /// Sends a signal to the postmaster and waits for its end.
     pub fn end(&self, signal: &str) {
         let id = fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
         let id = id.lines().next().unwrap().to_owned();
         succeed(Command::new("kill").args(["-s", signal, &id]));
         let state = || fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         let deadline = Instant::now() + Duration::from_mins(1);
-        // Its keeper waits for it much later.
+        // The keeper reaps the process later.
         while !(state().is_empty() || state().contains(") Z ")) {
             assert!(Instant::now() < deadline, "{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
@@ -317,14 +330,14 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(mut keeper) = self.keeper.lock().unwrap().take() {
-            // Closes its standard input.
+            // Dropping the standard input ends the keeper.
             let _ = keeper.stdin.take().map(|mut input| input.flush());
             let _ = keeper.wait();
         }
     }
 }
 
-/// Where Debian has the programs, which are not on the path.
+/// Returns the folder of the PostgreSQL programs on Debian, which is not in `PATH`.
 fn installed() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let bin = versions.map(|version| version.unwrap().path().join("bin"));
@@ -336,7 +349,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// Ends every connection to the database but its own.
+/// Ends every other connection to the database.
 pub async fn end_connections(url: &str) {
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
         WHERE datname = current_database() AND pid <> pg_backend_pid()";

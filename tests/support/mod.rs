@@ -1,37 +1,41 @@
-//! What all tests stand on.
+//! Helpers of the tests: servers, clients, databases and faults.
 
-mod app;
+mod cli;
+mod client;
 mod database;
-mod disk;
-mod instance;
-mod node;
-mod process;
-mod proxy;
-mod shell;
-mod socket;
+mod nodejs;
+mod postgres_instance;
+mod server_process;
+mod sqlite_faults;
+mod tcp_proxy;
+mod test_app;
+mod websocket;
 
-pub use app::{Answer, DATABASE_FILE, Operation, TestApp, start_of_time};
+pub use cli::{Cli, without_database_line};
+pub use client::{Answer, Client, GraphqlRequest};
 pub use database::{
     DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, end_connections,
     on_postgres, shared_postgres,
 };
-pub use disk::{Injection, SmallDisk, State, database_files, empty_the_journal, is_exhaustive};
-pub use instance::Instance;
-pub use node::{node_in, succeed};
-pub use process::{
-    Process, Server, finish, finish_with, symbolon, symbolon_on_sqlite, unthrottled,
+pub use nodejs::{node_in, succeed};
+pub use postgres_instance::Instance;
+pub use server_process::{
+    Process, Server, finish, finish_with, symbolon, unconfigured_symbolon, unthrottled,
 };
-pub use proxy::Proxy;
-pub use shell::{Shell, after_the_database};
-pub use socket::Socket;
+pub use sqlite_faults::{
+    Injection, SmallDisk, State, database_files, empty_the_journal, is_exhaustive,
+};
+pub use tcp_proxy::Proxy;
+pub use test_app::{DATABASE_FILE, TestApp, start_of_time};
+pub use websocket::Socket;
 
-/// How long it takes at most until an instance has heard what another one changed.
-pub const HEARD_WITHIN: std::time::Duration = std::time::Duration::from_millis(1250);
+/// The longest time until an instance applies a change of another instance.
+pub const PROPAGATION_BOUND: std::time::Duration = std::time::Duration::from_millis(1250);
 
-/// The password of every account that a test does not give another one.
+/// The password of every user, unless a test sets another one.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// Repeats `attempt` until it succeeds; fails the test after 30 s.
+/// Repeats `attempt` until it returns a value. Fails the test after 30 s.
 pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
@@ -43,16 +47,16 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
     }
 }
 
-/// Asks until the answer is as expected of a process that another one on the same database did
-/// something to: on SQLite at once, on PostgreSQL within the time that it may take to hear of it.
-pub async fn once_heard(
-    mut ask: impl AsyncFnMut() -> Answer,
+/// Repeats a request to a process after a change by another process, until the answer is as expected:
+/// immediately on SQLite, within [`HEARD_WITHIN`] on PostgreSQL.
+pub async fn poll_until_propagated(
+    mut fetch: impl AsyncFnMut() -> Answer,
     is_expected: impl Fn(&Answer) -> bool,
 ) -> Answer {
     let started = std::time::Instant::now();
     loop {
-        let answer = ask().await;
-        if is_expected(&answer) || !on_postgres() || started.elapsed() > HEARD_WITHIN {
+        let answer = fetch().await;
+        if is_expected(&answer) || !on_postgres() || started.elapsed() > PROPAGATION_BOUND {
             return answer;
         }
     }

@@ -1,5 +1,5 @@
-"""Schemathesis's own check not_a_server_error takes every error of a resolver for the server's fault,
-also one that says UNAUTHENTICATED. This one asks the status and the code of the error."""
+"""A check of the status and the code of errors. The check not_a_server_error of Schemathesis treats every error of a
+resolver as a server error, even UNAUTHENTICATED."""
 
 import schemathesis
 

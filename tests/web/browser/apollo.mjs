@@ -1,5 +1,5 @@
-// examples/apollo in Chromium, against the new server at SYMBOLON_URL, which lets in pages of ORIGIN: a
-// free port of this machine, where the frontend is served.
+// examples/apollo in Chromium, against a new server at SYMBOLON_URL that allows requests of ORIGIN: a free port of this
+// machine, at which the frontend is served.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -40,14 +40,14 @@ async function register(username) {
   assert.deepEqual(data.createUser.userErrors, []);
 }
 
-/** The token that the page has: whoever signs in elsewhere gets the same one. */
+/** Returns the session token of the page, which every sign-in of the user returns. */
 async function currentToken() {
   const authorization = `Basic ${Buffer.from(`${NAME}:${PASSWORD}`).toString("base64")}`;
   const { data } = await api("mutation { createToken { token } }", { authorization });
   return data.createToken.token;
 }
 
-/** Ends the page's session behind its back. */
+/** Revokes the session of the page from another client. */
 async function revoke() {
   const authorization = `Bearer ${await currentToken()}`;
   const { data } = await api("mutation { revokeToken }", { authorization });
@@ -104,7 +104,7 @@ beforeEach(async () => {
   page.on("request", (request) => asked.push(operation(request)));
   page.on("response", async (response) => {
     if (!operation(response.request())) return;
-    // The last answers of a page may come when it is being closed.
+    // The last responses can arrive while the page is closed.
     const { errors } = await response.json().catch(() => ({}));
     if (errors) refusals.push([operation(response.request()), errors[0].extensions.reason]);
   });
@@ -170,7 +170,7 @@ test("what is refused together is asked again after one sign-in", async () => {
   await signIn();
   await seesAllIsWell();
   await revoke();
-  // The sign-in waits until both queries are refused.
+  // The sign-in starts after both queries are refused.
   await page.route(API, async (route) => {
     if (operation(route.request()) === "CreateToken") {
       await eventually("both are refused", () => refusals.length === 2);
@@ -191,7 +191,7 @@ test("what is refused after the sign-in is asked again without another", async (
   await signIn();
   await seesAllIsWell();
   await revoke();
-  // The page hears of the users' refusal when the other query has come through already.
+  // The refusal of the users query arrives after the other query has succeeded.
   await page.route(API, async (route) => {
     if (operation(route.request()) !== "Users" || count("Users") > 2) return route.continue();
     const response = await route.fetch();
@@ -218,7 +218,7 @@ test("if signing in again fails, the form says why", async () => {
   await signIn();
   await seesAllIsWell();
   await revoke();
-  // As if the password had changed meanwhile.
+  // Simulates a password change.
   await page.route(API, (route) => {
     const headers = route.request().headers();
     if (operation(route.request()) === "CreateToken") headers.authorization = `Basic ${btoa("a:b")}`;
@@ -258,7 +258,7 @@ test("if the server cannot be told of the end, the form says so", async () => {
   await page.unroute(API);
   await signIn();
   await seesAllIsWell();
-  // The browser's own about the request that came to nothing.
+  // The message of the browser about the failed request.
   assert.match(complaints.pop(), /ERR_FAILED/);
 });
 

@@ -7,7 +7,7 @@ const url = process.env.SYMBOLON_URL;
 const shots = process.argv[2];
 const browser = await launch();
 
-/** A page, and what it must not do: ask anybody else, or break the content security policy. */
+/** Opens a page that fails the test if it requests another origin or violates the content security policy. */
 const open = async (options = {}) => {
   const context = await browser.newContext({ viewport: { width: 1280, height: 760 }, ...options });
   const page = await context.newPage();
@@ -27,12 +27,12 @@ const open = async (options = {}) => {
   return { context, page, strangers, complaints };
 };
 
-/** Puts an operation into GraphiQL and runs it; the answer as it is shown. */
+/** Runs an operation in GraphiQL and returns the displayed response. */
 const run = async (page, operation) => {
   const before = await page.locator('.result-window').innerText();
   const editor = page.locator('.graphiql-query-editor .CodeMirror').first();
   await editor.evaluate((element, text) => element.CodeMirror.setValue(text), operation);
-  // While there are several operations, the button asks which one is meant.
+  // With several operations, the button opens a menu of them.
   await page.locator('.graphiql-execute-button:not([aria-haspopup])').click();
   await page.waitForFunction(
     (before) => {
@@ -45,7 +45,7 @@ const run = async (page, operation) => {
   return page.locator('.result-window').innerText();
 };
 
-/** A countdown that has just begun. */
+/** The text of a new countdown. */
 const full = /^(1:00:00|59:\d\d)$/;
 
 const passed = [];
@@ -150,7 +150,7 @@ try {
     await page.locator('#left', { hasText: full }).waitFor();
     await page.getByRole('status').filter({ hasText: 'Renewed.' }).waitFor();
     assert.equal(await page.evaluate(() => document.activeElement.id), 'renew');
-    // Once more, there is nothing to be gained.
+    // A second renewal does not extend the session.
     await page.click('#renew');
     await page.getByRole('status').filter({ hasText: 'cannot live longer' }).waitFor();
     await page.waitForSelector('.graphiql-query-editor .CodeMirror');
@@ -255,14 +255,14 @@ try {
     await set('Headers', JSON.stringify({ authorization: `Bearer ${secret}-header` }));
     await set('Variables', JSON.stringify({ name: `${secret}-variable` }));
     await run(page, 'query Named($name: String!) { __type(name: $name) { name } }');
-    // GraphiQL stores what was typed after a pause.
+    // GraphiQL stores the text after a pause.
     await page.waitForTimeout(1_500);
     const stored = async (page) =>
       page.evaluate(() => [localStorage, sessionStorage].map((all) => JSON.stringify({ ...all })));
     const [beyond, within] = await stored(page);
     assert.ok(!beyond.includes('graphiql') && !beyond.includes(secret), beyond);
     assert.ok(!within.includes(`${secret}-header`), within);
-    // The editors come back with the tab.
+    // The tab restores the editors.
     assert.ok(within.includes(`${secret}-variable`), within);
     const other = await context.newPage();
     await other.goto(url);

@@ -1,4 +1,4 @@
-// The page of a build that npm could not help: the sign-in bar works, and the page says what is missing.
+// The page of a build without npm: the sign-in bar works, and the page names what is missing.
 import assert from 'node:assert/strict';
 import { launch } from './chromium.mjs';
 

@@ -27,14 +27,14 @@ assert.equal(blocks.length, 1);
 const address = "http://127.0.0.1:8000/graphql";
 assert(blocks[0].includes(address));
 
-// Below this folder, so that what the block imports is found.
+// In this folder, so that the imports of the block are found.
 const folder = await mkdtemp(fileURLToPath(new URL("node_modules/.readme-", import.meta.url)));
 const module = `${folder}/link.mjs`;
 await writeFile(module, blocks[0].replace(address, URL_GRAPHQL));
 after(() => rm(folder, { recursive: true }));
 
 let pages = 0;
-/** The README's client and its session, as a page that was just loaded has them. */
+/** Returns the client of the README and its session, as in a page that was just loaded. */
 const page = () => import(`${pathToFileURL(module)}?${++pages}`);
 
 const query = (client, document, rest) =>
@@ -80,7 +80,7 @@ test("register, sign in, ask, sign in again, sign out", async () => {
   const token = await signIn(own, username);
   const { data } = await query(own.client, ME);
   assert.equal(data.me.username, username);
-  // Although a Bearer token is at hand: the operation's own credentials win.
+  // The own credentials of the operation take precedence over the Bearer token.
   assert.equal(await signIn(own, username), token);
   const revoked = await mutate(own.client, REVOKE_TOKEN);
   assert.equal(revoked.data.revokeToken, true);
@@ -140,7 +140,7 @@ test("with the policy all, the rest of the data comes beside the error", async (
 
 test("a document that is not GraphQL", async () => {
   const { client } = await page();
-  // Apollo reads documents itself, so it takes one that is broken after that.
+  // Apollo parses documents itself, so the document is broken afterwards.
   const broken = parse("{ me { id } }");
   broken.definitions[0].selectionSet.selections[0].name.value = "me(";
   const operation = client.query({ query: broken, fetchPolicy: "no-cache" });
@@ -175,7 +175,7 @@ test("a client that asks for plain JSON is told by the status", async () => {
     assert.equal(JSON.parse(error.bodyText).errors[0].extensions.code, "PAYLOAD_TOO_LARGE");
     return true;
   });
-  // What the GraphQL over HTTP specification wants answered with 200 under plain JSON.
+  // GraphQL over HTTP requires the status 200 for these errors under application/json.
   const nonsense = query(client, "{ nonsense }", { context });
   await refused(nonsense, "GRAPHQL_VALIDATION_FAILED");
   await refused(query(client, ME, { context }), "UNAUTHENTICATED", "MISSING");
@@ -231,7 +231,7 @@ test("a change of the password goes on with the token that it answers with", asy
     code: "WRONG_PASSWORD",
     field: "currentPassword",
   });
-  // One guess a request, so the next one is free to try.
+  // A request verifies one password, so the next request can try again.
   const right = await mutate(own.client, change, { variables: variables(PASSWORD) });
   await refused(query(own.client, ME), "UNAUTHENTICATED", "TOKEN_INVALID");
   own.session.token = right.data.changePassword.token.token;

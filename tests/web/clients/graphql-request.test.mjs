@@ -1,4 +1,4 @@
-// graphql-request, which leaves it to its user to sign in again.
+// graphql-request, which leaves a new sign-in to the application.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -18,7 +18,7 @@ import {
   URL_GRAPHQL,
 } from "./support.mjs";
 
-/** A client whose requests are authorized by what is current when they are sent. */
+/** Returns a client whose requests have the credentials that are current when they are sent. */
 function frontend() {
   const session = {};
   const headers = () => ({ authorization: `Bearer ${session.token}` });
@@ -51,7 +51,7 @@ test("register, sign in, ask, sign in again, sign out", async () => {
   const input = { username, password: PASSWORD };
   const { createUser } = await own.client.request(CREATE_USER, { input });
   assert.equal(createUser.user.username, username);
-  // `Bearer undefined` is what a frontend sends that has no token yet.
+  // A frontend without a token sends `Bearer undefined`.
   await refused(own.client.request(ME), 200, "UNAUTHENTICATED", "MISSING");
   const token = await signIn(own, username);
   assert.equal((await own.client.request(ME)).me.username, username);

@@ -1,4 +1,4 @@
-// What the suites of all clients stand on. The server's address is in SYMBOLON_URL.
+// Helpers of the client suites. SYMBOLON_URL is the address of the server.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -20,10 +20,10 @@ export function basic(username, password = PASSWORD) {
   return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 }
 
-/** A name that no other test has. */
+/** Returns an unused username. */
 export const newName = () => `user-${randomUUID()}`;
 
-/** A request that owes nothing to any client library. */
+/** Sends a request without a client library. */
 export async function plain(query, { variables, authorization } = {}) {
   const response = await fetch(URL_GRAPHQL, {
     method: "POST",
@@ -36,7 +36,7 @@ export async function plain(query, { variables, authorization } = {}) {
   return data;
 }
 
-/** Registers an account; its name. */
+/** Registers a user and returns its name. */
 export async function register() {
   const username = newName();
   const variables = { input: { username, password: PASSWORD } };
@@ -45,7 +45,7 @@ export async function register() {
   return username;
 }
 
-/** Ends the user's session from another device, which gets the same token to do so. */
+/** Revokes the session of the user from another device, which shares the token. */
 export async function endElsewhere(username) {
   const { createToken } = await plain(CREATE_TOKEN, { authorization: basic(username) });
   const { revokeToken } = await plain(REVOKE_TOKEN, {

@@ -1,4 +1,4 @@
-// urql's core, with its exchange that signs in again.
+// The core of urql with its authentication exchange.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -19,7 +19,7 @@ import {
   URL_GRAPHQL,
 } from "./support.mjs";
 
-/** A client that signs in when it has to, and how often it did. */
+/** Returns a client that signs in when necessary, and the number of its sign-ins. */
 function frontend(username, password = PASSWORD) {
   const session = { token: undefined, signIns: 0 };
   const auth = authExchange(async (utils) => ({
@@ -31,7 +31,7 @@ function frontend(username, password = PASSWORD) {
       error.graphQLErrors.some(({ extensions }) => extensions.code === "UNAUTHENTICATED"),
     async refreshAuth() {
       session.signIns += 1;
-      // The refused token would take the place of the password.
+      // The refused token would replace the password.
       session.token = undefined;
       const headers = { authorization: basic(username, password) };
       const { data } = await utils.mutate(CREATE_TOKEN, {}, { fetchOptions: { headers } });
@@ -51,7 +51,7 @@ test("register, sign in, ask, sign in again, sign out", async () => {
   const input = { username, password: PASSWORD };
   const created = await client.mutation(CREATE_USER, { input });
   assert.equal(created.data.createUser.user.username, username);
-  // Nobody is signed in yet: the exchange does it.
+  // No user is signed in yet: the exchange signs in.
   const me = await client.query(ME, {});
   assert.equal(me.data.me.username, username);
   assert.equal(session.signIns, 1);

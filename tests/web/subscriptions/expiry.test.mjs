@@ -1,4 +1,4 @@
-// graphql-ws against an app whose clock is moved by POST /later, two hours at a time.
+// graphql-ws against an app whose clock POST /later advances by two hours.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -7,13 +7,13 @@ import { test } from "node:test";
 import { bearer, client, graphql, PASSWORD, register, signIn, subscribe } from "./support.mjs";
 
 const { SYMBOLON_PROGRAM, SYMBOLON_FOLDER, DATABASE_URL, SYMBOLON_SECRET_KEY_FILE } = process.env;
-// Where the server has its database, if not in the folder.
+// The database of the server, unless it is in the folder.
 const env = DATABASE_URL ? { DATABASE_URL, SYMBOLON_SECRET_KEY_FILE } : {};
 const NOTE_ADDED = "subscription { noteAdded }";
-/** What is promised is 250 ms; a busy machine has more. */
+/** The promise is 250 ms on an idle machine. */
 const LAG = 2_000;
 
-/** What an operator types. */
+/** Runs a command of the operator. */
 const symbolon = (...args) =>
   execFileSync(SYMBOLON_PROGRAM, args, { cwd: SYMBOLON_FOLDER, env, encoding: "utf8" });
 
@@ -21,8 +21,8 @@ const addNote = (token, text) =>
   graphql("mutation ($text: String!) { addNote(text: $text) }", { text }, bearer(token));
 
 /**
- * Adds notes until one arrives: the subscription may not be there yet. Others that were under way come
- * after it.
+ * Adds notes until one arrives, because the subscription starts after some time. The notes of earlier attempts can
+ * follow.
  */
 async function untilHeard(next, token, text) {
   const heard = next();
@@ -44,7 +44,7 @@ async function listening() {
   return { ...user, token, frontend, next };
 }
 
-/** Whatever is left of the notes, and then what ended the subscription. */
+/** Returns the remaining notes and the reason for the end of the subscription. */
 async function ending(next) {
   for (;;) {
     const event = await next();

@@ -1,4 +1,4 @@
-// What the suites stand on. The server's address is in SYMBOLON_URL.
+// Helpers of the suites. SYMBOLON_URL is the address of the server.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -41,7 +41,7 @@ export async function signIn(username) {
   return createToken.token;
 }
 
-/** Something that is waited for: at most ten seconds. */
+/** Waits for a promise, at most ten seconds. */
 function later(what) {
   let resolve;
   const promise = new Promise((first) => (resolve = first));
@@ -57,7 +57,7 @@ function later(what) {
   };
 }
 
-/** A client whose token is asked for at each connection, and what it went through. */
+/** Returns a client that gets its token at each connection, and the record of its events. */
 export function client(token) {
   const log = { opened: 0, closed: [], waiting: [] };
   const inner = createClient({
@@ -86,7 +86,7 @@ export function client(token) {
   return { inner, log, closed };
 }
 
-/** The events of a subscription, one after another; ends with what ended it. */
+/** Yields the events of a subscription, and ends with the reason for its end. */
 export function subscribe({ inner }, query) {
   const events = [];
   const wanted = [];

@@ -1,0 +1,453 @@
+//! The rows of the audit trail that count repeated events, and their bound.
+
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use sea_orm::{EntityTrait, QueryOrder};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, PASSWORD, Server, TestApp};
+
+/// The most rows of events of one kind, user, actor, hour and kind of credential.
+const MOST_ROWS: usize = 11;
+
+async fn with_ada(is_admin: bool) -> (TestApp, String) {
+    let app = TestApp::unthrottled().await;
+    app.register("ada").await;
+    app.register("bob").await;
+    if is_admin {
+        app.make_admin(1).await;
+    }
+    let session = app.sign_in("ada").await;
+    (app, session)
+}
+
+async fn rows(app: &TestApp) -> Vec<entity::audit_event::Model> {
+    let database = app.database().await;
+    let rows = entity::audit_event::Entity::find().order_by_asc(entity::audit_event::Column::Id);
+    let rows = rows.all(&database).await.unwrap();
+    database.close().await.unwrap();
+    rows
+}
+
+/// Returns the number of rows of a kind, and the number of events that they count.
+async fn counted(app: &TestApp, kind: &str) -> (usize, i64) {
+    let rows = rows(app).await.into_iter().filter(|row| row.kind == kind);
+    let rows: Vec<_> = rows.collect();
+    (rows.len(), rows.iter().map(|row| row.count).sum())
+}
+
+/// Returns a mutation that calls one field under this many aliases.
+fn repeated(call: &str, times: usize) -> String {
+    let calls = (0..times).map(|number| format!("a{number}: {call} "));
+    format!("mutation {{ {} }}", calls.collect::<String>())
+}
+
+#[tokio::test]
+async fn renewals_within_an_hour_use_at_most_11_rows() {
+    let (app, session) = with_ada(false).await;
+    let renew = repeated("renewToken { expiresAt }", 50);
+    for _ in 0..3 {
+        app.advance(TimeDelta::minutes(1));
+        let answer = app.graphql(&renew).bearer(&session).send().await;
+        assert_eq!(answer.at("/errors"), &Value::Null);
+    }
+    assert_eq!(counted(&app, "TOKEN_RENEWED").await, (MOST_ROWS, 150));
+    let rows = rows(&app).await;
+    let last = rows.last().unwrap();
+    // The first 10 events have a row each. One row counts the other 140.
+    assert_eq!((last.count, last.last_at - last.at), (140, 120_000));
+    app.advance(TimeDelta::minutes(57));
+    let session = app.sign_in("ada").await;
+    app.graphql(&renew).bearer(&session).send().await;
+    assert_eq!(counted(&app, "TOKEN_RENEWED").await, (2 * MOST_ROWS, 200));
+}
+
+#[tokio::test]
+async fn concurrent_events_are_all_counted() {
+    let (app, session) = with_ada(false).await;
+    let renew = repeated("renewToken { expiresAt }", 5);
+    let send = || app.graphql(&renew).bearer(&session).send();
+    for answer in join_all((0..20).map(|_| send())).await {
+        assert_eq!(answer.at("/errors"), &Value::Null);
+    }
+    let (rows, events) = counted(&app, "TOKEN_RENEWED").await;
+    assert!(rows <= MOST_ROWS);
+    assert_eq!(events, 100);
+}
+
+#[tokio::test]
+async fn revocations_of_many_tokens_use_at_most_11_rows() {
+    let (app, session) = with_ada(false).await;
+    for number in 0..40 {
+        let create = format!(
+            r#"mutation {{ createAccessToken(input: {{ name: "t{number}" }}) {{ token }} }}"#
+        );
+        app.graphql(&create).basic("ada", PASSWORD).send().await;
+    }
+    assert_eq!(counted(&app, "TOKEN_ISSUED").await.1, 41);
+    let end = app.graphql("mutation { revokeAllTokens }").bearer(&session);
+    assert_eq!(end.send().await.at("/data/revokeAllTokens"), 41);
+    assert_eq!(counted(&app, "TOKEN_REVOKED").await, (MOST_ROWS, 41));
+}
+
+/// Returns the mutations of the schema. Their arguments have values with which they succeed, if
+/// possible.
+async fn mutations(app: &TestApp, id: &str) -> Vec<(String, String)> {
+    let wrapped = "kind name ofType { kind name ofType { kind name } }";
+    let document = format!(
+        "{{ __schema {{ mutationType {{ name }} types {{ name kind enumValues {{ name }}
+            inputFields {{ name type {{ {wrapped} }} }}
+            fields {{ name args {{ name type {{ {wrapped} }} }} type {{ {wrapped} }} }} }} }} }}"
+    );
+    let answer = app.graphql(&document).send().await;
+    let schema = answer.at("/data/__schema");
+    let types = schema["types"].as_array().unwrap().iter();
+    let types: HashMap<_, _> = types
+        .map(|each| (each["name"].as_str().unwrap(), each))
+        .collect();
+    let root = schema["mutationType"]["name"].as_str().unwrap();
+    let fields = types[root]["fields"].as_array().unwrap().iter();
+    let call = |field: &Value| {
+        let name = field["name"].as_str().unwrap();
+        let arguments = field["args"].as_array().unwrap().iter();
+        let arguments = arguments
+            .map(|argument| value(&types, argument, id))
+            .collect::<Vec<_>>();
+        let arguments = if arguments.is_empty() {
+            String::new()
+        } else {
+            format!("({})", arguments.join(", "))
+        };
+        let result = named(&field["type"]);
+        let selected = if types[result]["kind"] == "OBJECT" {
+            "{ __typename }"
+        } else {
+            ""
+        };
+        (name.to_owned(), format!("{name}{arguments} {selected}"))
+    };
+    fields.map(call).collect()
+}
+
+fn named(of: &Value) -> &str {
+    let mut of = of;
+    while !of["ofType"].is_null() {
+        of = &of["ofType"];
+    }
+    of["name"].as_str().unwrap()
+}
+
+/// `NUMBER` is replaced by the number of the call.
+fn value(types: &HashMap<&str, &Value>, argument: &Value, id: &str) -> String {
+    let name = argument["name"].as_str().unwrap();
+    let of = &types[named(&argument["type"])];
+    let value = match (of["kind"].as_str().unwrap(), name) {
+        ("INPUT_OBJECT", _) => {
+            let fields = of["inputFields"].as_array().unwrap().iter();
+            // The arguments `expiresIn` and `expiresAt` exclude each other.
+            let fields = fields.filter(|field| field["name"] != "expiresAt");
+            let fields: Vec<_> = fields.map(|field| value(types, field, id)).collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        ("ENUM", _) => "ROLE".to_owned(),
+        (_, "scopes") => r#"["*"]"#.to_owned(),
+        (_, "id") => id.to_owned(),
+        (_, "fresh") => "true".to_owned(),
+        (_, "expiresIn") => "7200".to_owned(),
+        (_, "currentPassword" | "password" | "newPassword") => format!("{PASSWORD:?}"),
+        (_, "username") => r#""nameNUMBER""#.to_owned(),
+        (_, "email") => r#""NUMBER@example.org""#.to_owned(),
+        _ => r#""NUMBER""#.to_owned(),
+    };
+    format!("{name}: {value}")
+}
+
+/// Executes every mutation 200 times with a session and 50 times with the password, in requests of 50
+/// fields.
+async fn execute_all(app: &TestApp, id: &str, own_name: &str, account: i64) {
+    let mut number = 0;
+    for (name, call) in mutations(app, id).await {
+        // Mutations that undo each other alternate.
+        let turns = match name.as_str() {
+            "deleteUser" => continue,
+            "disableUser" => [call.clone(), call.replace("disable", "enable")],
+            "setUserRole" => [call.replace("ROLE", "ADMIN"), call.replace("ROLE", "USER")],
+            _ => [call.clone(), call.clone()],
+        };
+        for round in 0..5 {
+            let calls = (0..50).map(|alias| {
+                number += 1;
+                let call = turns[alias % 2].replace("NUMBER", &number.to_string());
+                format!("a{alias}: {call} ")
+            });
+            let document = format!("mutation {{ {} }}", calls.collect::<String>());
+            let current = app.row(account).await.username;
+            assert!(current == own_name || current.starts_with("name"));
+            let request = app.graphql(&document);
+            let request = if round == 4 {
+                request.basic(&current, PASSWORD)
+            } else {
+                let session = app.sign_in(&current).await;
+                request.bearer(&session)
+            };
+            let answer: Answer = request.send().await;
+            let code = answer.at("/errors/0/extensions/code");
+            assert_ne!(code, "GRAPHQL_VALIDATION_FAILED", "{document}: {answer:?}");
+            assert_ne!(code, "GRAPHQL_PARSE_FAILED", "{document}: {answer:?}");
+        }
+    }
+}
+
+/// Checks that no group of events has more rows than allowed.
+fn check_groups(rows: &[entity::audit_event::Model]) {
+    let mut groups = HashMap::<_, usize>::new();
+    for row in rows {
+        let roles = (row.old_role.clone(), row.new_role.clone());
+        let who = (
+            row.actor_type.clone(),
+            row.actor_id,
+            row.credential_type.clone(),
+        );
+        *groups
+            .entry((row.kind.clone(), row.user_id, who, roles))
+            .or_default() += 1;
+    }
+    for (group, rows) in groups {
+        assert!(rows <= MOST_ROWS, "{rows}: {group:?}");
+    }
+}
+
+#[tokio::test]
+async fn repeated_operations_of_a_user_write_a_bounded_number_of_rows_an_hour() {
+    let (app, _) = with_ada(false).await;
+    execute_all(&app, "1", "ada", 1).await;
+    let rows = rows(&app).await;
+    check_groups(&rows);
+    let events: i64 = rows.iter().map(|row| row.count).sum();
+    println!("{events} events of an account have {} rows", rows.len());
+    // A request contains at most one registration and one password change.
+    let registered = rows.iter().filter(|row| row.kind == "REGISTERED").count();
+    assert!(registered <= 7, "{registered}");
+    assert!(rows.len() <= 13 * MOST_ROWS, "{}", rows.len());
+    // The renewals, profile changes and new sessions alone are more.
+    assert!(events > 400, "{events}");
+}
+
+#[tokio::test]
+async fn repeated_operations_of_an_admin_write_a_bounded_number_of_rows_for_each_user_an_hour() {
+    let (app, _) = with_ada(true).await;
+    execute_all(&app, "2", "ada", 1).await;
+    let rows = rows(&app).await;
+    check_groups(&rows);
+    let events: i64 = rows.iter().map(|row| row.count).sum();
+    println!("{events} events of an admin have {} rows", rows.len());
+    // These events are never counted in a shared row.
+    for kind in ["DISABLED", "ENABLED", "ROLE_CHANGED"] {
+        let of_kind = || rows.iter().filter(|row| row.kind == kind);
+        let who =
+            |row: &entity::audit_event::Model| row.user_id == Some(2) && row.actor_id == Some(1);
+        assert!(of_kind().all(who), "{kind}");
+        assert!(of_kind().map(|row| row.count).sum::<i64>() >= 20, "{kind}");
+    }
+    let roles = |old: &str, new: &str| {
+        let changes = rows
+            .iter()
+            .filter(|row| row.old_role.as_deref() == Some(old));
+        changes
+            .filter(|row| row.new_role.as_deref() == Some(new))
+            .map(|row| row.count)
+            .sum::<i64>()
+    };
+    assert_eq!(roles("USER", "ADMIN"), roles("ADMIN", "USER"));
+    assert!(roles("USER", "ADMIN") >= 20);
+}
+
+const DETAILS: &str = "query($kind: AuditEventKind) { auditEvents(kind: $kind, first: 1) { nodes {
+    userId actorType actorId credentialType credentialId oldRole newRole oldUsername username count } } }";
+
+async fn latest(app: &TestApp, admin: &str, kind: &str) -> Value {
+    let answer = app
+        .graphql_with(DETAILS, &json!({ "kind": kind }))
+        .bearer(admin)
+        .send()
+        .await;
+    assert_eq!(answer.at("/errors"), &Value::Null);
+    answer.at("/data/auditEvents/nodes/0").clone()
+}
+
+fn prefix(token: &str) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(token);
+    digest[..6]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_event_records_the_actor_the_credential_and_the_change() {
+    let (app, session) = with_ada(true).await;
+    let by_session = json!({
+        "userId": "2", "actorType": "USER", "actorId": "1", "credentialType": "SESSION_TOKEN",
+        "credentialId": prefix(&session), "oldRole": null, "newRole": null, "oldUsername": null,
+        "username": null, "count": 1,
+    });
+    let with = |changed: Value| {
+        let mut event = by_session.clone();
+        let changed = changed.as_object().unwrap().clone();
+        event.as_object_mut().unwrap().extend(changed);
+        event
+    };
+    let send = async |call: &str| {
+        let answer = app.mutate(&session, call).await;
+        assert_eq!(answer.at("/errors"), &Value::Null);
+    };
+    let by_password = json!({
+        "userId": "1", "credentialType": "PASSWORD", "credentialId": null,
+    });
+    assert_eq!(latest(&app, &session, "SIGNED_IN").await, with(by_password));
+    let anonymous = json!({
+        "actorType": "ANONYMOUS", "actorId": null, "credentialType": null, "credentialId": null,
+    });
+    assert_eq!(latest(&app, &session, "REGISTERED").await, with(anonymous));
+    // Mutations that grant authority can take the password in the same request. The event records the
+    // credential.
+    let roles = |old: &str, new: &str| json!({ "oldRole": old, "newRole": new });
+    let role = async |role: &str| {
+        let document =
+            format!("mutation {{ setUserRole(id: 2, role: {role}) {{ user {{ id }} }} }}");
+        let bearer = app.graphql(&document).bearer(&session).send().await;
+        if bearer.at("/errors").is_null() {
+            return true;
+        }
+        let basic = app.graphql(&document).basic("ada", PASSWORD).send().await;
+        assert_eq!(basic.at("/errors"), &Value::Null);
+        false
+    };
+    for (old, new) in [("USER", "ADMIN"), ("ADMIN", "USER")] {
+        let is_by_session = role(new).await;
+        let mut expected = with(roles(old, new));
+        if !is_by_session {
+            expected["credentialType"] = json!("PASSWORD");
+            expected["credentialId"] = Value::Null;
+        }
+        assert_eq!(latest(&app, &session, "ROLE_CHANGED").await, expected);
+    }
+    // A wrong password of an authenticated client.
+    let wrong = r#"changePassword(input: { currentPassword: "wrong", newPassword: "a good new one" }) {
+        userErrors { code } }"#;
+    send(wrong).await;
+    assert_eq!(
+        latest(&app, &session, "SIGN_IN_FAILED").await,
+        with(json!({ "userId": "1" }))
+    );
+    send(r#"updateUser(input: { username: "Ada" }) { user { id } }"#).await;
+    let renamed = json!({ "userId": "1", "oldUsername": "ada", "username": "Ada" });
+    assert_eq!(
+        latest(&app, &session, "PROFILE_CHANGED").await,
+        with(renamed)
+    );
+    let create =
+        r#"mutation { createAccessToken(input: { name: "t" }) { token accessToken { id } } }"#;
+    let made = app.graphql(create).basic("ada", PASSWORD).send().await;
+    let token = made.at("/data/createAccessToken/token").as_str().unwrap();
+    let id = made.at("/data/createAccessToken/accessToken/id");
+    let by_token = app.graphql("mutation { disableUser(id: 2) { user { id } } }");
+    assert_eq!(
+        by_token.bearer(token).send().await.at("/errors"),
+        &Value::Null
+    );
+    let by_token = json!({ "credentialType": "ACCESS_TOKEN", "credentialId": id });
+    assert_eq!(latest(&app, &session, "DISABLED").await, with(by_token));
+    send("deleteUser(input: { id: 2 }) { deletedUserId }").await;
+    assert_eq!(
+        latest(&app, &session, "DELETED").await,
+        with(json!({ "username": "bob" }))
+    );
+}
+
+#[tokio::test]
+async fn every_event_is_logged_even_if_its_row_is_shared() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), |command| {
+        command.env("SYMBOLON_LOG_FORMAT", "json");
+    });
+    server.register("ada").await;
+    let token = server.sign_in("ada").await;
+    let send = async |document: &str| {
+        let request = server.request(reqwest::Method::POST, "/graphql");
+        let request = request.json(&json!({ "query": document }));
+        let answer = Answer::of(request.bearer_auth(&token)).await;
+        assert_eq!(answer.at("/errors"), &Value::Null);
+    };
+    send(&repeated("renewToken { expiresAt }", 30)).await;
+    send(r#"mutation { updateUser(input: { username: "lovelace" }) { user { id } } }"#).await;
+    let log = server.log_when(|log| log.matches("PROFILE_CHANGED").count() == 1);
+    assert_eq!(log.matches("\"event\":\"TOKEN_RENEWED\"").count(), 30);
+    let lines = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let renamed = lines.filter(|line| line["event"] == "PROFILE_CHANGED");
+    let [renamed] = renamed.collect::<Vec<_>>().try_into().unwrap();
+    for (name, value) in [
+        ("actor", "USER"),
+        ("actor_id", "1"),
+        ("credential", "SESSION_TOKEN"),
+        ("credential_id", &prefix(&token)),
+        ("old_username", "ada"),
+        ("username", "lovelace"),
+    ] {
+        assert_eq!(renamed[name], value, "{renamed}");
+    }
+    assert!(!log.contains(&token));
+}
+
+#[tokio::test]
+async fn concurrent_operations_of_one_user_do_not_deadlock() {
+    let (app, session) = with_ada(true).await;
+    let token = r#"mutation { createAccessToken(input: { name: "t", expiresIn: 60 }) { token } }"#;
+    let made = app.graphql(token).basic("ada", PASSWORD).send().await;
+    let token = made
+        .at("/data/createAccessToken/token")
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let calls = [
+        repeated("renewToken { expiresAt }", 4),
+        repeated(
+            r#"updateUser(input: { email: "a@example.org" }) { user { id } }"#,
+            4,
+        ),
+        repeated("revokeUserTokens(id: 2)", 4),
+        repeated(
+            "disableUser(id: 2) { user { id } } b: enableUser(id: 2) { user { id } }",
+            1,
+        ),
+        repeated("revokeAccessToken(id: 1)", 2),
+        "mutation { createToken { token } }".to_owned(),
+    ];
+    let sent = (0..60).map(|number| {
+        let call = &calls[number % calls.len()];
+        let request = app.graphql(call);
+        if call.contains("createToken") {
+            request.basic("ada", PASSWORD).send()
+        } else if number % 2 == 0 {
+            request.bearer(&session).send()
+        } else {
+            request.bearer(&token).send()
+        }
+    });
+    for answer in join_all(sent).await {
+        let errors = answer.at("/errors").as_array().into_iter().flatten();
+        for error in errors {
+            let code = &error["extensions"]["code"];
+            assert!(
+                code == "FORBIDDEN" || code == "UNAUTHENTICATED",
+                "{answer:?}"
+            );
+        }
+    }
+    check_groups(&rows(&app).await);
+}

@@ -1,0 +1,176 @@
+//! The forms of the `Authorization` header, and the responses of guarded and public fields.
+
+use crate::support::{PASSWORD, TestApp};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use serde_json::json;
+
+#[tokio::test]
+async fn other_schemes_are_missing_credentials_and_unknown_tokens_are_invalid() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let basic = format!("Basic {}", STANDARD.encode(format!("ada:{PASSWORD}")));
+    let unknown = format!("Bearer {}", "A".repeat(32));
+    for (header, reason) in [
+        ("", "MISSING"),
+        ("Bearer", "MISSING"),
+        ("Bearer ", "MISSING"),
+        ("Bearer null", "MISSING"),
+        ("Bearer undefined", "MISSING"),
+        ("Bearer two words", "MISSING"),
+        ("Bearer \u{e9}\u{e9}", "MISSING"),
+        ("Digest x", "MISSING"),
+        ("garbage", "MISSING"),
+        (&basic, "MISSING"),
+        ("Bearer x", "TOKEN_INVALID"),
+        ("Bearer ====", "MISSING"),
+        (&unknown, "TOKEN_INVALID"),
+    ] {
+        let answer = app
+            .graphql("{ me { id } }")
+            .authorization(header.as_bytes())
+            .send()
+            .await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", reason), "{header:?}");
+        assert_eq!(answer.header("www-authenticate"), "");
+    }
+}
+
+#[tokio::test]
+async fn scheme_names_are_case_insensitive() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    for scheme in ["Bearer", "bearer", "BEARER"] {
+        let answer = app
+            .graphql("{ me { username } }")
+            .authorization(format!("{scheme} {token}").as_bytes())
+            .send()
+            .await;
+        assert_eq!(answer.at("/data/me/username"), "ada");
+    }
+}
+
+#[tokio::test]
+async fn two_authorization_headers_are_refused() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let answer = app
+        .graphql("{ me { id } }")
+        .bearer(&token)
+        .bearer(&token)
+        .send()
+        .await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.at("/code"), "BAD_REQUEST");
+}
+
+#[tokio::test]
+async fn a_public_field_answers_with_any_authorization_header() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let dead = app.sign_in("ada").await;
+    app.revoke(&dead).await;
+    for header in [format!("Bearer {dead}"), "Bearer null".into(), "x".into()] {
+        let answer = app
+            .graphql(
+                r#"mutation { __typename createUser(input: {username: "", password: ""}) { userErrors { code } } }"#,
+            )
+            .authorization(header.as_bytes())
+            .send()
+            .await;
+        assert_eq!(answer.at("/errors"), &json!(null), "{header}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn basic_credentials_are_utf_8_or_latin_1_and_the_password_may_contain_colons() {
+    let app = TestApp::start().await;
+    let registered = app
+        .graphql(
+            r#"mutation { createUser(input: {username: "zoë", password: "päss:wörd:é"}) { user { id } } }"#,
+        )
+        .send()
+        .await;
+    assert_eq!(registered.at("/data/createUser/user/id"), "1");
+    let utf8 = "zoë:päss:wörd:é".as_bytes().to_vec();
+    let latin1: Vec<u8> = "zoë:päss:wörd:é".chars().map(|c| c as u8).collect();
+    assert_ne!(utf8, latin1);
+    for encoded in [
+        STANDARD.encode(&utf8),
+        STANDARD_NO_PAD.encode(&utf8),
+        STANDARD.encode(&latin1),
+    ] {
+        for scheme in ["Basic", "basic"] {
+            let answer = app
+                .graphql("mutation { createToken { user { username } } }")
+                .authorization(format!("{scheme} {encoded}").as_bytes())
+                .send()
+                .await;
+            assert_eq!(answer.at("/data/createToken/user/username"), "zoë");
+        }
+    }
+}
+
+#[tokio::test]
+async fn create_token_requires_basic_credentials() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let encode = |text: &str| format!("Basic {}", STANDARD.encode(text));
+    for (header, reason) in [
+        (format!("Bearer {token}"), "MISSING"),
+        (String::new(), "MISSING"),
+        ("Basic".to_owned(), "MISSING"),
+        ("Basic %%%".to_owned(), "MISSING"),
+        (encode("no colon"), "MISSING"),
+        (encode("ada:line\nbreak"), "MISSING"),
+        (encode("ada:"), "INVALID_CREDENTIALS"),
+        (encode("ada:wrong"), "INVALID_CREDENTIALS"),
+        (encode(&format!("nobody:{PASSWORD}")), "INVALID_CREDENTIALS"),
+        (
+            encode(&format!("not a name:{PASSWORD}")),
+            "INVALID_CREDENTIALS",
+        ),
+        (encode(&format!(":{PASSWORD}")), "INVALID_CREDENTIALS"),
+    ] {
+        let answer = app
+            .graphql("mutation { createToken { token } }")
+            .authorization(header.as_bytes())
+            .send()
+            .await;
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", reason), "{header}");
+        assert_eq!(answer.header("www-authenticate"), "");
+    }
+}
+
+#[tokio::test]
+async fn usernames_are_compared_in_canonical_form() {
+    let app = TestApp::start().await;
+    app.register("Zoë").await;
+    for spelling in ["Zoë", "zoë", "ZOË", "Zoe\u{308}"] {
+        let answer = app
+            .graphql("mutation { createToken { user { username } } }")
+            .basic(spelling, PASSWORD)
+            .send()
+            .await;
+        assert_eq!(answer.at("/data/createToken/user/username"), "Zoë");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_string_is_ignored() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let request = app
+        .request(
+            reqwest::Method::POST,
+            &format!("/graphql?access_token={token}"),
+        )
+        .json(&json!({ "query": "{ me { id } }" }));
+    let answer = crate::support::Answer::of(request).await;
+    assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"));
+}

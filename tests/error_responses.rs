@@ -1,0 +1,131 @@
+//! Error responses: malformed requests, invalid documents, internal errors and health.
+
+use reqwest::Method;
+
+use crate::support::{Answer, Server, TestApp, database_in};
+
+async fn post(app: &TestApp, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+    let request = app.request(Method::POST, "/graphql");
+    Answer::of(request.header("content-type", content_type).body(body)).await
+}
+
+#[tokio::test]
+async fn a_malformed_request_is_refused() {
+    let app = TestApp::start().await;
+    let json = "application/json";
+    let long = format!(r#"{{"query":"{{ __typename }} #{}"}}"#, "x".repeat(70_000));
+    for (content_type, body, status, code) in [
+        (json, "", 400, "BAD_REQUEST"),
+        (json, "{", 400, "BAD_REQUEST"),
+        (json, r#"[{"query":"{ __typename }"}]"#, 400, "BAD_REQUEST"),
+        (json, r#"{"query":1}"#, 400, "BAD_REQUEST"),
+        (json, &long, 413, "PAYLOAD_TOO_LARGE"),
+        (
+            "text/plain",
+            r#"{"query":"{ __typename }"}"#,
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+        (
+            "multipart/form-data; boundary=x",
+            "--x--",
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+    ] {
+        let answer = post(&app, content_type, body.to_owned()).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.error().0, code, "{answer:?}");
+        let message = answer.at("/errors/0/message").as_str().unwrap();
+        assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+    }
+    let untyped = app.request(Method::POST, "/graphql").body("{}");
+    assert_eq!(Answer::of(untyped).await.status, 415);
+    let charset = "Application/JSON; charset=utf-8";
+    let answer = post(&app, charset, r#"{"query":"{ __typename }"}"#).await;
+    assert_eq!(answer.at("/data/__typename"), "Query");
+}
+
+#[tokio::test]
+async fn an_invalid_document_is_refused_with_the_reason() {
+    let app = TestApp::start().await;
+    for (document, code) in [
+        ("", "GRAPHQL_PARSE_FAILED"),
+        ("{ me {", "GRAPHQL_PARSE_FAILED"),
+        ("nonsense", "GRAPHQL_PARSE_FAILED"),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ me }", "GRAPHQL_VALIDATION_FAILED"),
+        (
+            "mutation { createToken(expiresIn: \"x\") { token } }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            "{ me { id } } query B { me { id } }",
+            "GRAPHQL_PARSE_FAILED",
+        ),
+    ] {
+        let answer = app.graphql(document).send().await;
+        assert_eq!(answer.status, 200, "{document}");
+        assert_eq!(answer.error().0, code, "{document}: {answer:?}");
+        let message = answer.at("/errors/0/message").as_str().unwrap();
+        assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn every_response_has_a_request_id() {
+    let app = TestApp::start().await;
+    let mut ids = Vec::new();
+    for path in ["/", "/healthz", "/readyz", "/graphql", "/tokens"] {
+        let answer = Answer::of(app.request(Method::GET, path)).await;
+        ids.push(answer.header("x-request-id").to_owned());
+    }
+    assert!(ids.iter().all(|id| id.len() == 16), "{ids:?}");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 5);
+}
+
+#[tokio::test]
+async fn an_internal_error_is_logged_with_the_request_id_and_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let database = database_in(folder.path()).await;
+    let backend = sea_orm::ConnectionTrait::get_database_backend(&database);
+    // The table itself remains: the heartbeat of PostgreSQL uses it.
+    let rename = "ALTER TABLE symbolon_user RENAME COLUMN password_version TO other";
+    let rename = sea_orm::Statement::from_string(backend, rename);
+    sea_orm::ConnectionTrait::execute_raw(&database, rename)
+        .await
+        .unwrap();
+    let unknown = "A".repeat(32);
+    let me = server.graphql("{ me { id } }");
+    let graphql = me.bearer(&unknown).send().await;
+    assert_eq!(graphql.error(), ("INTERNAL_SERVER_ERROR", ""));
+    let id = graphql.header("x-request-id");
+    assert_eq!(graphql.at("/errors/0/extensions/requestId"), id);
+    let rest = server.request(Method::DELETE, "/tokens");
+    let rest = Answer::of(rest.bearer_auth(&unknown)).await;
+    assert_eq!(rest.status, 500);
+    assert_eq!(rest.at("/code"), "INTERNAL_SERVER_ERROR");
+    assert_eq!(rest.at("/requestId"), rest.header("x-request-id"));
+    for answer in [&graphql, &rest] {
+        let sent = answer.body.to_string().to_lowercase();
+        assert!(!sent.contains("table") && !sent.contains("sql"), "{sent}");
+        let log = server.log();
+        let id = answer.header("x-request-id");
+        let line = log.lines().find(|line| line.contains(id));
+        assert!(
+            line.is_some_and(|line| line.contains("password_version")),
+            "{log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn healthz_and_readyz_report_the_state_of_the_server() {
+    let app = TestApp::start().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(Answer::of(app.request(Method::GET, path)).await.status, 200);
+    }
+}

@@ -1,0 +1,149 @@
+//! Losses of the PostgreSQL server under load: acknowledged changes survive, and service resumes without
+//! a restart.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::{Answer, Instance, Postgres, end_connections, eventually};
+use futures_util::future::join_all;
+
+const CLIENTS: usize = 4;
+
+/// The longest time from the return of the server until service resumes.
+const BACK_WITHIN: Duration = Duration::from_secs(3);
+
+/// The number of tries of each kind of loss. `scripts/outages` sets it.
+fn rounds() -> u32 {
+    let rounds = std::env::var("SYMBOLON_TEST_OUTAGES");
+    rounds.map_or(3, |rounds| rounds.parse().unwrap())
+}
+
+/// The acknowledged state of each user: the token and whether it is live, or `None` if the last request
+/// was not answered.
+type Promises = HashMap<String, Option<(String, bool)>>;
+
+/// Registers, signs in and revokes until `stop` is set.
+async fn client(number: u32, instance: &Instance, stop: &AtomicBool) -> Promises {
+    let mut promises = Promises::new();
+    for turn in 0.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let name = format!("u{number}x{turn}");
+        let answer = instance.registration(&name).send().await;
+        if !answer.at("/data/createUser/user/id").is_string() {
+            refused(&answer);
+            continue;
+        }
+        promises.insert(name.clone(), None);
+        let answer = Answer::of(instance.post_tokens(&name)).await;
+        let Some(token) = answer.at("/token").as_str().map(str::to_owned) else {
+            refused(&answer);
+            continue;
+        };
+        let mut promise = Some((token.clone(), true));
+        if turn % 2 == 0 {
+            let answer = instance.mutate(&token, "revokeToken").await;
+            promise = if answer.at("/data/revokeToken") == true {
+                Some((token, false))
+            } else {
+                refused(&answer);
+                None
+            };
+        }
+        promises.insert(name, promise);
+    }
+    promises
+}
+
+/// Checks that a refusal is a 503 and nothing else.
+fn refused(answer: &Answer) {
+    let code = answer.at("/errors/0/extensions/code");
+    let is_unavailable = code == "SERVICE_UNAVAILABLE" || answer.status == 503;
+    assert!(is_unavailable, "{answer:?}");
+}
+
+async fn check_promises(instance: &Instance, promises: &Promises) {
+    for (name, promise) in promises {
+        match promise {
+            Some((token, true)) => assert!(instance.accepts(token).await, "{name}"),
+            Some((token, false)) => assert!(!instance.accepts(token).await, "{name}"),
+            None => {}
+        }
+        let token = instance.sign_in(name).await;
+        match promise {
+            Some((old, true)) => assert_eq!(&token, old, "{name}"),
+            Some((old, false)) => assert_ne!(&token, old, "{name}"),
+            None => {}
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn a_ready_instance_uses_no_lost_connection() {
+    let server = Postgres::start(&[]);
+    let url = server.create();
+    let instance = Instance::start(&url);
+    instance.register("ada").await;
+    // The connections were used a moment ago, so the pools do not check whether they are alive.
+    instance.sign_in("ada").await;
+    end_connections(&url).await;
+    eventually("the server is ready", async || {
+        instance.is_ready().await.then_some(())
+    })
+    .await;
+    let answer = Answer::of(instance.post_tokens("ada")).await;
+    assert!(answer.at("/token").is_string(), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn acknowledged_changes_survive_every_kind_of_server_loss() {
+    let server = Postgres::start(&[]);
+    let url = server.create();
+    let instance = Instance::with_default_acquire_timeout(&url);
+    let (mut kept, mut longest) = (0, Duration::ZERO);
+    for round in 0..rounds() {
+        for (way, number) in [("a backend", 0), ("INT", 1), ("QUIT", 2), ("KILL", 3)] {
+            let stop = AtomicBool::new(false);
+            let first = (round * 4 + number) * 100;
+            let clients = (first..).take(CLIENTS);
+            let clients = clients.map(|number| client(number, &instance, &stop));
+            let revoked = || instance.log().matches("TOKEN_REVOKED").count();
+            let before = revoked();
+            let outage = async {
+                eventually("the clients send requests", async || {
+                    (revoked() > before + 3).then_some(())
+                })
+                .await;
+                let mut returned = Instant::now();
+                if way == "a backend" {
+                    end_connections(&url).await;
+                } else {
+                    tokio::task::block_in_place(|| server.end(way));
+                    assert!(!instance.is_ready().await);
+                    tokio::task::block_in_place(|| server.restart());
+                    returned = Instant::now();
+                }
+                eventually("the instance answers again", async || {
+                    instance.is_ready().await.then_some(())
+                })
+                .await;
+                longest = longest.max(returned.elapsed());
+                stop.store(true, Ordering::SeqCst);
+            };
+            let (promises, ()) = tokio::join!(join_all(clients), outage);
+            for promises in promises {
+                kept += promises.len();
+                check_promises(&instance, &promises).await;
+            }
+        }
+    }
+    println!("{kept} promises kept; ready {longest:?} after the server at the latest");
+    assert!(longest < BACK_WITHIN, "{longest:?}");
+    let log = instance.log();
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}

@@ -1,0 +1,259 @@
+//! The rules of new usernames (UTS #39) and new passwords.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Cli, PASSWORD, TestApp};
+
+async fn create(app: &TestApp, username: &str, password: &str) -> Answer {
+    app.graphql_with(
+        "mutation($i: CreateUserInput!) {
+            createUser(input: $i) { user { id } userErrors { field code message } } }",
+        &json!({ "i": { "username": username, "password": password } }),
+    )
+    .send()
+    .await
+}
+
+/// Returns the code of the only user error of a payload.
+fn code<'a>(answer: &'a Answer, mutation: &str) -> &'a str {
+    let errors = answer.at(&format!("/data/{mutation}/userErrors"));
+    let errors = errors.as_array().unwrap_or_else(|| panic!("{answer:?}"));
+    assert!(errors.len() < 2, "{answer:?}");
+    let code = errors.first().map(|error| error["code"].as_str().unwrap());
+    code.unwrap_or_default()
+}
+
+/// Latin with a Cyrillic letter.
+const MIXED: &str = "p\u{430}ypal";
+
+/// Gives a user a name that earlier versions allowed.
+async fn rename(app: &TestApp, id: i64, name: &str) {
+    app.sql(&format!(
+        "UPDATE symbolon_user SET username = '{name}', username_canonical = '{name}' WHERE id = {id}"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_username_uses_one_script() {
+    let app = TestApp::unthrottled().await;
+    for name in [
+        "Ada",
+        "ada@example.org",
+        "Zoë",
+        "Пётр",
+        "田中さん",
+        "김민준",
+        "李xiao",
+        "مريم",
+    ] {
+        let answer = create(&app, name, PASSWORD).await;
+        assert_eq!(code(&answer, "createUser"), "", "{name}");
+    }
+    for name in [MIXED, "αda", "ada\u{10d3}", "\u{16a0}\u{16a2}"] {
+        let answer = create(&app, name, PASSWORD).await;
+        assert_eq!(code(&answer, "createUser"), "INVALID", "{name}");
+        assert_eq!(answer.at("/data/createUser/userErrors/0/field"), "username");
+    }
+}
+
+#[tokio::test]
+async fn an_existing_username_keeps_working() {
+    let app = TestApp::unthrottled().await;
+    let id = app.register("ada").await;
+    rename(&app, id, MIXED).await;
+    let token = app.sign_in(MIXED).await;
+    assert_eq!(app.me(&token).await.at("/data/me/username"), MIXED);
+    let find = app.graphql_with(
+        "query($n: String!) { user(username: $n) { id } }",
+        &json!({ "n": MIXED }),
+    );
+    let found = find.bearer(&token).send().await;
+    assert_eq!(found.at("/data/user/id"), "1");
+    for (name, expected) in [
+        // Another spelling of the name, another mixed name, and a valid one.
+        ("P\u{430}ypal", ""),
+        ("p\u{430}ypal2", "INVALID"),
+        ("paypal", ""),
+    ] {
+        let update = "mutation($n: String!) {
+            updateUser(input: { username: $n }) { userErrors { code field } } }";
+        let update = app.graphql_with(update, &json!({ "n": name }));
+        let updated = update.bearer(&token).send().await;
+        assert_eq!(
+            code(&updated, "updateUser"),
+            expected,
+            "{name}: {updated:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_must_not_contain_the_username() {
+    let app = TestApp::unthrottled().await;
+    let contains = "PASSWORD_CONTAINS_USERNAME";
+    for (name, password, expected) in [
+        ("grace", "amazing GRACE of 1906", contains),
+        ("hopper", "ｇｒａｓｓＨＯＰＰＥＲ", contains),
+        ("Пётр", "это ПЁТР и его пароль", contains),
+        // Names of fewer than four characters occur in passwords by accident.
+        ("ada", "an adaptation", ""),
+        ("zqz", "zqzZQZzqz", contains),
+    ] {
+        let answer = create(&app, name, password).await;
+        assert_eq!(code(&answer, "createUser"), expected, "{name}");
+    }
+    app.register("margaret").await;
+    let token = app.sign_in("margaret").await;
+    let change = |new: &str| {
+        let change = "mutation($c: String!, $n: String!) {
+            changePassword(input: { currentPassword: $c, newPassword: $n }) { userErrors { code } } }";
+        let variables = json!({ "c": PASSWORD, "n": new });
+        app.graphql_with(change, &variables).bearer(&token).send()
+    };
+    assert_eq!(
+        code(&change("i am Margaret!").await, "changePassword"),
+        contains
+    );
+    assert_eq!(app.me(&token).await.at("/data/me/username"), "margaret");
+
+    let admin = app.register("admin").await;
+    app.sql(&format!(
+        "UPDATE symbolon_user SET role = 'admin' WHERE id = {admin}"
+    ))
+    .await;
+    let token = app.sign_in("admin").await;
+    let margaret = app.graphql_with("{ user(username: \"margaret\") { id } }", &json!({}));
+    let margaret = margaret.bearer(&token).send().await;
+    let set = app.graphql_with(
+        "mutation($id: ID!) { setUserPassword(input: { id: $id, newPassword: \"margaret 1843\" }) {
+            userErrors { code field } } }",
+        &json!({ "id": margaret.at("/data/user/id") }),
+    );
+    let set = set.basic("admin", PASSWORD).send().await;
+    assert_eq!(code(&set, "setUserPassword"), contains, "{set:?}");
+}
+
+#[tokio::test]
+async fn a_rename_keeps_a_password_that_contains_the_new_name() {
+    let app = TestApp::unthrottled().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    // The password is "correct horse battery staple".
+    let update = app
+        .graphql("mutation { updateUser(input: { username: \"horse\" }) { userErrors { code } } }");
+    let updated = update.bearer(&token).send().await;
+    assert_eq!(code(&updated, "updateUser"), "", "{updated:?}");
+    app.sign_in("horse").await;
+}
+
+#[tokio::test]
+async fn the_minimum_password_length_is_configurable() {
+    let app = TestApp::configured(|config| config.password_min = 15).await;
+    let refused = create(&app, "ada", "fourteen chars").await;
+    assert_eq!(code(&refused, "createUser"), "TOO_SHORT");
+    let message = refused.at("/data/createUser/userErrors/0/message");
+    assert_eq!(message, "A password has at least 15 characters.");
+    assert_eq!(
+        code(&create(&app, "ada", "fifteen letters").await, "createUser"),
+        ""
+    );
+    // Existing passwords stay valid.
+    let app = app.restart(|config| config.password_min = 64).await;
+    let token = app.graphql("mutation { createToken { token } }");
+    let token = token.basic("ada", "fifteen letters").send().await;
+    assert!(token.at("/data/createToken/token").is_string(), "{token:?}");
+}
+
+#[test]
+fn the_command_line_applies_the_rules_for_names_and_passwords() {
+    let cli = Cli::with_users(&["grace"]);
+    let refused = cli.refusal("user add hopper", "my grasshopper");
+    assert_eq!(
+        refused,
+        "password: A password does not contain the username; choose another."
+    );
+    let refused = cli.refusal("user set-password grace", "graceful one");
+    assert_eq!(
+        refused,
+        "password: A password does not contain the username; choose another."
+    );
+    let refused = cli.refusal(&format!("user add {MIXED}"), PASSWORD);
+    assert!(
+        refused.starts_with("username: A username does not mix letters"),
+        "{refused}"
+    );
+    let mut command = cli.command("user add ada");
+    command.env("SYMBOLON_PASSWORD_MIN", "20");
+    let (code, _, error) = crate::support::finish_with(&mut command, "nineteen characters");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("at least 20 characters"), "{error}");
+}
+
+#[tokio::test]
+async fn migrate_reports_confusable_usernames_and_changes_none() {
+    let cli = Cli::with_users(&["root", "paypal", "second", "third"]);
+    let quiet = cli.run("migrate");
+    assert_eq!(quiet.lines().count(), 1, "{quiet}");
+    for (id, name) in [(3, MIXED), (4, "p\u{430}yp\u{430}l")] {
+        let sql =
+            "UPDATE symbolon_user SET username = '{n}', username_canonical = '{n}' WHERE id = {id}";
+        let sql = sql.replace("{n}", name).replace("{id}", &id.to_string());
+        cli.sql(&sql).await;
+    }
+    let names = |cli: &Cli| -> Vec<Value> {
+        let users = cli.json("user list");
+        users.iter().map(|user| user["username"].clone()).collect()
+    };
+    let before = names(&cli);
+    let report = cli.run("migrate");
+    let lines: Vec<_> = report.lines().skip(1).collect();
+    assert_eq!(
+        lines,
+        [
+            "usernames that look like the name of an older user (UTS #39): 2; they remain valid",
+            "  p\\u{430}ypal (user 3) looks like paypal (user 2)",
+            "  p\\u{430}yp\\u{430}l (user 4) looks like paypal (user 2)",
+        ]
+    );
+    assert_eq!(names(&cli), before);
+}
+
+#[tokio::test]
+async fn the_report_of_confusable_usernames_is_bounded() {
+    let cli = Cli::with_users(&["root"]);
+    // Each of 7 letters in two forms.
+    let letters = [
+        ("a", "\u{430}"),
+        ("c", "\u{441}"),
+        ("e", "\u{435}"),
+        ("o", "\u{43e}"),
+        ("p", "\u{440}"),
+        ("x", "\u{445}"),
+        ("y", "\u{443}"),
+    ];
+    let rows = (0..128).map(|number| {
+        let name: String = (letters.iter().enumerate())
+            .map(|(bit, (latin, cyrillic))| {
+                if number >> bit & 1 == 0 {
+                    *latin
+                } else {
+                    *cyrillic
+                }
+            })
+            .collect();
+        format!("('{name}', '{name}', 'x', 0, 'user', 0)")
+    });
+    let rows: Vec<_> = rows.collect();
+    cli.sql(&format!(
+        "INSERT INTO symbolon_user
+                (username, username_canonical, password_hash, password_version, role, created_at)
+             VALUES {}",
+        rows.join(", ")
+    ))
+    .await;
+    let report = cli.run("migrate");
+    assert!(report.contains("older user (UTS #39): 127;"), "{report}");
+    assert_eq!(report.lines().count(), 103, "{report}");
+    assert!(report.ends_with("  and 27 more\n"), "{report}");
+}
