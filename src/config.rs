@@ -1,5 +1,6 @@
 //! The configuration of the library: plain values with defaults.
 
+mod defaults;
 mod limits;
 mod numbers;
 
@@ -11,38 +12,11 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use self::defaults::with_defaults;
 pub use self::limits::Limits;
 pub use self::numbers::Number;
 use crate::model::rate_limit::Rate;
 use crate::model::user::Role;
-
-/// Defines a struct with the defaults of its fields, which the documentation of each field shows.
-macro_rules! with_defaults {
-    (
-        $(#[$attribute:meta])*
-        pub struct $name:ident {
-            $($(#[$doc:meta])* pub $field:ident: $type:ty = $default:expr,)+
-        }
-    ) => {
-        $(#[$attribute])*
-        #[derive(Clone, Debug)]
-        #[non_exhaustive]
-        pub struct $name {
-            $(
-                $(#[$doc])*
-                #[doc = concat!("\n\nDefault: `", stringify!($default), "`.")]
-                pub $field: $type,
-            )+
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self { $($field: $default,)+ }
-            }
-        }
-    };
-}
-use with_defaults;
 
 with_defaults! {
     /// The configuration of a [`Symbolon`](crate::Symbolon).

@@ -256,7 +256,7 @@ fn background_tasks_are_started_with_supervise() {
             "the hashing threads, which catch the panics of their jobs",
         ),
         (
-            "service/mod.rs",
+            "service/run_to_completion.rs",
             1,
             "a mutation, whose request reports the panic",
         ),

@@ -41,12 +41,13 @@ where
     };
     let tokens = post(tokens::create).delete(tokens::revoke);
     let tokens = route("POST, DELETE", tokens).data(state.request_timeout());
+    let ready = route("GET, HEAD", get(health::ready)).data(Arc::clone(&state.services));
     let routes = Route::new()
         .at("/graphql", graphql(state, schema))
         .at("/tokens", tokens)
         .at("/auth", route("GET, HEAD", get(forward_auth::check)))
         .at("/healthz", route("GET, HEAD", get(health::alive)))
-        .at("/readyz", route("GET, HEAD", get(health::ready)));
+        .at("/readyz", ready);
     #[cfg(feature = "explorer")]
     if state.http.explorer {
         return routes
