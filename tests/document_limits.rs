@@ -126,6 +126,16 @@ async fn holds(
 }
 
 #[tokio::test]
+async fn a_response_has_at_most_100_validation_errors() {
+    let app = TestApp::start().await;
+    let fields: String = (0..1300).map(|n| format!("a{n}: unknown ")).collect();
+    let document = format!("{{ __schema {{ queryType {{ {fields} }} }} }}");
+    let answer = app.graphql(&document).send().await;
+    assert_eq!(answer.error().0, "GRAPHQL_VALIDATION_FAILED");
+    assert_eq!(answer.at("/errors").as_array().map(Vec::len), Some(100));
+}
+
+#[tokio::test]
 async fn each_limit_is_exact_and_named_in_the_error() {
     let fields = |number: usize| format!("{{ {} }}", "__typename ".repeat(number));
     holds(
@@ -171,6 +181,20 @@ async fn each_limit_is_exact_and_named_in_the_error() {
         "{ __typename @skip(if: false) @include(if: true) }",
     )
     .await;
+    // Unknown directives on definitions count as well.
+    for over in [
+        "query @a @a { __typename }",
+        "query($v: Int @a @a) { __typename }",
+        "{ ...F } fragment F on Query @a { __typename }",
+    ] {
+        holds(
+            "selections",
+            |limits| limits.selections = 2,
+            "{ __typename }",
+            over,
+        )
+        .await;
+    }
     holds(
         "complexity",
         |limits| limits.complexity = 3,

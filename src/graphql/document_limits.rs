@@ -140,7 +140,14 @@ pub(super) fn check_operation(
         max_nesting: limits.nesting,
     };
     let cost = visitor.selection_set(&operation.selection_set.node)?;
-    check_limit("selections", cost.selections, limits.selections)?;
+    // Validation returns an error for each invalid directive.
+    let variables = operation.variable_definitions.iter();
+    let on_variables: usize = variables
+        .map(|variable| variable.node.directives.len())
+        .sum();
+    let directives = operation.directives.len().saturating_add(on_variables);
+    let selections = cost.selections.saturating_add(directives);
+    check_limit("selections", selections, limits.selections)?;
     // The complexity of a root field does not include its statements and transactions. Without this limit, 900
     // root fields fit into 10 KB: 900 new session tokens, each committed separately, or 900 counts of all users,
     // which take 38 MB instead of 4 MB.
@@ -256,7 +263,8 @@ impl<'a> CostVisitor<'a> {
             return Ok(DocumentCost::default());
         };
         self.fragments.insert(name, None);
-        let cost = self.selection_set(&fragment.node.selection_set.node)?;
+        let mut cost = self.selection_set(&fragment.node.selection_set.node)?;
+        cost.selections = (cost.selections).saturating_add(fragment.node.directives.len());
         self.fragments.insert(name, Some(cost));
         Ok(cost)
     }

@@ -16,6 +16,9 @@ use crate::graphql::context::RequestContext;
 use crate::graphql::errors::TOO_COMPLEX;
 use crate::graphql::variables;
 
+/// The maximum number of validation errors in a response, as in graphql-js. A short document can have thousands.
+const MAX_VALIDATION_ERRORS: usize = 100;
+
 /// Creates a [`RequestExtension`] for each request.
 pub(super) struct SpecExtension;
 
@@ -66,7 +69,10 @@ impl Extension for RequestExtension {
         if let Some(validated) = document.validated() {
             return Ok(validated.result);
         }
-        let result = next.run(ctx).await?;
+        let result = next.run(ctx).await.map_err(|mut errors| {
+            errors.truncate(MAX_VALIDATION_ERRORS);
+            errors
+        })?;
         if !document.is_within_complexity(result.complexity) {
             return Err(vec![ServerError::new(TOO_COMPLEX, None)]);
         }
