@@ -1,4 +1,4 @@
-//! Background tasks.
+//! Background tasks, which are restarted after a panic.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
@@ -7,17 +7,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
-/// The pause between a panic of a task and its restart.
+/// The pause between the panic of a task and its restart.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs a background task until it ends. After a panic, logs the name of the task and restarts it.
 ///
-/// All background tasks use this function, which `tests/architecture.rs` checks.
+/// Every background task runs in this function. `tests/architecture.rs` checks this rule.
 pub(crate) async fn supervise<F>(name: &'static str, start: impl Fn() -> F)
 where
     F: Future<Output = ()>,
 {
-    // `start` is called inside the block, so that a panic before the first `await` is caught as well.
+    // `start` is called inside the block so that a panic before the first `await` is also caught.
     let run = || AssertUnwindSafe(async { start().await }).catch_unwind();
     while let Err(panic) = run().await {
         let message = (panic.downcast_ref::<&str>().copied())
@@ -32,7 +32,7 @@ where
     }
 }
 
-/// Starts a background task that runs `work` once in each `period`, until `state` is dropped.
+/// Starts a background task that runs `work` once per `period` until `state` is dropped.
 pub(crate) fn repeat<T, F>(
     name: &'static str,
     period: Duration,

@@ -1,4 +1,4 @@
-//! The clock. All instants come from this module.
+//! Clocks. Only this module reads the system's time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,20 +6,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A source of instants, in whole milliseconds.
+/// A source of the current time, in whole milliseconds.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     /// The system's clock.
     #[default]
     System,
-    /// The clock of the PostgreSQL server, which all instances share: the system's clock and a measured offset.
+    /// The clock of the PostgreSQL server, which all instances share. Its time is the system's time plus a measured
+    /// offset.
     Database(DatabaseClock),
     /// A clock that tests control.
     Mock(MockClock),
 }
 
 impl Clock {
-    /// Returns the current instant.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match self {
@@ -33,24 +34,24 @@ impl Clock {
     }
 }
 
-/// The time of a [`Clock::Mock`]. Clones share the time.
+/// The clock of [`Clock::Mock`]. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct MockClock(Arc<AtomicI64>);
 
 impl MockClock {
-    /// Creates a clock that shows `start`.
+    /// Creates a clock whose time is `start`.
     #[must_use]
     pub fn new(start: DateTime<Utc>) -> Self {
         Self(Arc::new(AtomicI64::new(start.timestamp_millis())))
     }
 
-    /// Advances the clock. A negative `by` sets it back.
+    /// Moves the clock forward by `by`, or back if `by` is negative.
     pub fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
 }
 
-/// The difference between the database's clock and the system's clock. Clones share the measurements.
+/// The measured difference between the database's clock and the system's clock. Clones share the measurement.
 #[derive(Clone, Debug, Default)]
 pub struct DatabaseClock(Arc<Measurement>);
 
@@ -58,17 +59,19 @@ pub struct DatabaseClock(Arc<Measurement>);
 struct Measurement {
     /// The database's time minus the system's time, in milliseconds.
     offset: AtomicI64,
-    /// The time of the measurement, and its largest possible error.
+    /// The time and the maximum error of the measurement. `None` before the first measurement.
     error: Mutex<Option<(Instant, Duration)>>,
 }
 
 impl DatabaseClock {
-    /// Records a measurement. The query was sent at `sent_at` of the system's clock, took `time`, and returned
-    /// `millis` of the database's clock.
+    /// Records a measurement. The query was sent at the system's time `sent_at`, and its answer arrived after `time`.
+    /// The answer is `millis`, the database's time in milliseconds since the Unix epoch.
     ///
-    /// The database may have read its clock at any time in between. So a short query measures more exactly than
-    /// a long one. A measurement is replaced by a more exact one. It becomes less exact with time, because clocks
-    /// drift, and it is replaced by any measurement that contradicts it, because clocks are set.
+    /// The database may have read its clock at any time between the sending of the query and the arrival of its
+    /// answer. Therefore, a short query gives a more exact measurement than a long one. A measurement becomes less
+    /// exact with time, because clocks drift. A new measurement replaces the previous one if the new one is at least
+    /// as exact. A new measurement that contradicts the previous one always replaces it, because a clock must have
+    /// been set.
     pub(crate) fn record(&self, sent_at: DateTime<Utc>, time: Duration, millis: i64) {
         let half = time / 2;
         let middle = sent_at.timestamp_millis() + i64::try_from(half.as_millis()).unwrap_or(0);
@@ -77,10 +80,10 @@ impl DatabaseClock {
         let difference = Duration::from_millis(difference);
         let error = self.0.error.lock();
         let mut error = error.unwrap_or_else(PoisonError::into_inner);
-        // Clocks drift by 100 ms in 1000 s at most.
+        // The calculation assumes that clocks drift by at most 100 ms in 1000 s.
         let previous = error.map(|(since, bound)| bound + since.elapsed() / 10_000);
         let is_better = previous.is_none_or(|bound| half <= bound);
-        // Both clocks are read in whole milliseconds.
+        // Both times are rounded to whole milliseconds.
         let rounding = Duration::from_millis(2);
         let was_set = previous.is_some_and(|bound| difference > half + bound + rounding);
         if is_better || was_set {
@@ -101,7 +104,7 @@ pub(crate) enum BootClock {
 }
 
 impl BootClock {
-    /// Returns the time since an arbitrary instant, in microseconds. It is at least 1.
+    /// Returns the time since an arbitrary instant, in microseconds. The result is at least 1.
     pub(crate) fn micros(&self) -> u64 {
         match self {
             Self::System => {
@@ -128,7 +131,7 @@ fn system_millis() -> i64 {
     i64::try_from(millis).unwrap_or(i64::MAX)
 }
 
-/// Converts milliseconds since the Unix epoch to an instant. Values outside of chrono's range are clamped.
+/// Converts milliseconds since the Unix epoch to an instant. Values outside chrono's range are clamped.
 #[must_use]
 pub(crate) fn at(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis).unwrap_or(if millis < 0 {
@@ -151,7 +154,8 @@ mod tests {
         assert_eq!(offset(), 100);
         clock.record(at(1_000_300), millis(2), 1_000_391);
         assert_eq!(offset(), 90);
-        // The offset is between 60 and 120. The previous measurement is more exact.
+        // This measurement only shows that the offset is between 60 and 120 ms. The previous measurement is more
+        // exact.
         clock.record(at(1_000_600), millis(60), 1_000_720);
         assert_eq!(offset(), 90);
         clock.record(at(1_000_900), millis(60), 2_000_930);

@@ -77,7 +77,7 @@ mod sqlite {
         for (file, expected_text) in [
             ("taken", "taken already exists"),
             ("symbolon.db", "symbolon.db already exists"),
-            ("missing/copy.db", "missing/copy.db cannot be written"),
+            ("missing/copy.db", "missing/copy.db cannot be written to"),
         ] {
             let (code, _, error) = back_up(folder.path(), file);
             let error = without_database_line(&error);

@@ -213,7 +213,7 @@ fn a_refusal_is_printed_in_one_line() {
         (
             "user add a:b --email nonsense",
             "weak",
-            "username: A username has no colon. email: This is not an e-mail address. \
+            "username: A username must not contain a colon. email: This is not an e-mail address. \
              password: A password has at least 8 characters.",
         ),
         (

@@ -171,16 +171,16 @@ fn the_command_line_applies_the_rules_for_names_and_passwords() {
     let refused = cli.refusal("user add hopper", "my grasshopper");
     assert_eq!(
         refused,
-        "password: A password does not contain the username; choose another."
+        "password: A password must not contain the username; choose another."
     );
     let refused = cli.refusal("user set-password grace", "graceful one");
     assert_eq!(
         refused,
-        "password: A password does not contain the username; choose another."
+        "password: A password must not contain the username; choose another."
     );
     let refused = cli.refusal(&format!("user add {MIXED}"), PASSWORD);
     assert!(
-        refused.starts_with("username: A username does not mix letters"),
+        refused.starts_with("username: A username must not mix letters"),
         "{refused}"
     );
     let mut command = cli.command("user add ada");

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-/// An access token. The token itself is not stored. The row is deleted when the token is revoked.
+/// An access token, identified by its digest. The token itself is not stored. Revoking a token deletes its row.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "symbolon_access_token")]
@@ -10,7 +10,7 @@ pub struct Model {
     /// The id. Ids are not reused.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// The id of the user.
+    /// The id of the user who owns the token.
     pub user_id: i64,
     /// The name, which is unique among the tokens of the user.
     pub name: String,
@@ -21,7 +21,7 @@ pub struct Model {
     pub scopes: String,
     /// The time at which the token was issued.
     pub created_at: i64,
-    /// The expiration. `None` if the token does not expire.
+    /// The time at which the token expires. `None` if the token does not expire.
     pub expires_at: Option<i64>,
     /// The time of the last use, accurate to the minute.
     pub last_used_at: Option<i64>,

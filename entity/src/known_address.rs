@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-/// A user, and an address from which the user has signed in.
+/// An address from which a user has signed in.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "symbolon_known_address")]

@@ -1,11 +1,13 @@
-//! The migrations of Symbolon's tables. A released migration does not change, and migrations do not use the
-//! entities.
+//! The migrations of Symbolon's tables. A released migration is never changed. Migrations do not use the entities,
+//! which describe only the current tables.
 //!
-//! Instances of the previous version continue to run while the first instance of this version migrates. So a
-//! migration only adds tables, indexes, and columns that can be null or have a default. A column that is no longer
-//! used is dropped by a migration of a later version than the first one that does not use it. A column with a new
-//! meaning gets a new name. A migration holds no lock for long: an index on a large table is created
-//! `CONCURRENTLY`, by a migration without a transaction, in a version before the one that needs it.
+//! Instances of the previous version continue to run while the first instance of a new version migrates the tables.
+//! Therefore, a migration only adds tables, indexes, and columns that are nullable or have a default. A column that
+//! is no longer used is dropped not by the first version that does not use it, but by a later one. If the meaning of
+//! a column changes, a column with a new name replaces it.
+//!
+//! A migration must not hold a lock for long. Therefore, an index on a large table is created `CONCURRENTLY`, by a
+//! migration without a transaction, in a version before the one that needs the index.
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -17,8 +19,8 @@ mod m20261123_000004_create_access_token;
 mod m20261126_000005_create_change_counter;
 mod m20261126_000006_complete_audit_event;
 
-/// Symbolon's migrations. They have their own table, so that an embedding application can have migrations in the same
-/// database.
+/// Symbolon's migrations. Applied migrations are recorded in a separate table, so that an embedding application can
+/// have its own migrations in the same database.
 #[derive(Debug)]
 pub struct Migrator;
 

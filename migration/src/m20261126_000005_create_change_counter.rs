@@ -2,8 +2,8 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, pk_auto};
 use sea_orm_migration::sea_orm::DbBackend;
 
-/// Creates the counter through which processes notice the changes that others make to a SQLite file. PostgreSQL has
-/// notifications.
+/// Creates the counter through which a process notices changes that other processes make to a SQLite database.
+/// PostgreSQL uses notifications instead.
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 

@@ -1,13 +1,13 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{string_len_null, string_null};
 
-/// Adds the columns for the actor, the credential and the change. Deletes expired access tokens that exceed the
-/// maximum number of a user.
+/// Adds columns to the audit trail for the actor, the credential, and the old and new values. Deletes expired access
+/// tokens of users who have more than 50 tokens.
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-/// A user has at most 50 tokens that have not expired, and these come first in this order. So the other rows have
-/// expired.
+/// Deletes all but the first 50 access tokens of each user. A user has at most 50 tokens that have not expired. Those
+/// tokens come first in the order of the subquery, so only expired tokens are deleted.
 const DELETE_EXCESS: &str = "DELETE FROM symbolon_access_token WHERE id IN (
     SELECT id FROM (
         SELECT id, row_number() OVER (

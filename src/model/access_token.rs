@@ -20,11 +20,12 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const RANDOM_CHARACTERS: usize = 32;
 const CHECKSUM_CHARACTERS: usize = 6;
 
-/// An access token in plain text: `sym_`, 32 random characters of base62, and the CRC-32 of these characters in
-/// 6 characters of base62.
+/// An access token in plain text: `sym_`, 32 random base62 characters, and the CRC-32 of the preceding text, encoded
+/// as 6 base62 characters.
 ///
-/// Secret scanners recognize tokens by `sym_[0-9A-Za-z]{38}`. The checksum refuses most misspelt tokens without a
-/// query. The token is shown once and not stored.
+/// Secret scanners can recognize tokens by the pattern `sym_[0-9A-Za-z]{38}`. The checksum makes it possible to
+/// refuse most mistyped tokens without a database query. The plain text is returned once, when the token is issued,
+/// and is not stored.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct AccessTokenSecret(String);
 
@@ -34,7 +35,8 @@ impl AccessTokenSecret {
         while text.len() < PREFIX.len() + RANDOM_CHARACTERS {
             let mut bytes = [0; RANDOM_CHARACTERS];
             SysRng.try_fill_bytes(&mut bytes).map_err(Error::internal)?;
-            // 248 is the largest multiple of 62 in a byte. So all characters are equally likely.
+            // 248 is the largest multiple of 62 that fits into a byte. If larger bytes are skipped, all characters
+            // are equally likely.
             let unbiased = bytes.iter().filter(|byte| **byte < 248);
             let characters = unbiased.map(|byte| char::from(BASE62[usize::from(byte % 62)]));
             text.extend(characters.take(PREFIX.len() + RANDOM_CHARACTERS - text.len()));
@@ -43,12 +45,12 @@ impl AccessTokenSecret {
         Ok(Self(text))
     }
 
-    /// Returns whether a text has the prefix of an access token. It may be malformed.
+    /// Returns whether a text has the prefix of an access token. The rest of the text may be malformed.
     pub(crate) fn has_prefix(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
-    /// Parses a token. Returns `None` if it is malformed or its checksum is wrong.
+    /// Parses a token. Returns `None` if the token is malformed or has a wrong checksum.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let body = text.strip_prefix(PREFIX)?;
         let is_base62 = body.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -85,7 +87,7 @@ fn checksum(text: &str) -> String {
     digits.iter().copied().map(char::from).collect()
 }
 
-/// The name of an access token: 1 to 64 characters, PRECIS profile `Nickname` (RFC 8266).
+/// The name of an access token: 1 to 64 characters, prepared with the PRECIS profile `Nickname` (RFC 8266).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TokenName(pub(crate) String);
 
@@ -102,7 +104,10 @@ impl TokenName {
         match Nickname::enforce(text) {
             Ok(name) if name.chars().count() <= 64 => Ok(Self(name.into_owned())),
             Ok(_) => too_long(),
-            Err(_) => refuse(FieldErrorCode::Invalid, "A name has no control characters."),
+            Err(_) => refuse(
+                FieldErrorCode::Invalid,
+                "A name must not contain control characters.",
+            ),
         }
     }
 }
@@ -136,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_checksum_is_crc_32_in_base62() {
-        // Computed with zlib's crc32.
+        // The expected checksum was computed with zlib's `crc32`.
         let text = format!("sym_{}", "0".repeat(32));
         assert_eq!(checksum(&text), "18DVzN");
     }

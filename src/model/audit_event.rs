@@ -19,8 +19,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Returns the address by which attempts are counted: the address of an IPv4 client, the /64 network of an
-    /// IPv6 client. An IPv6 host can use all addresses of its network (RFC 6177).
+    /// Returns the address for which attempts are counted: the address of an IPv4 client, or the /64 network of an
+    /// IPv6 client. An IPv6 host can use any address of its /64 network (RFC 6177).
     pub(crate) fn network(&self) -> Option<IpAddr> {
         self.address.map(|address| match address {
             IpAddr::V4(_) => address,
@@ -32,7 +32,7 @@ impl Client {
     }
 }
 
-/// The actor of an event. There is no default: each caller states who acts.
+/// The actor of an event. The type has no default, so that each caller must name the actor.
 #[derive(Clone, Debug)]
 pub(crate) enum Actor {
     /// An unauthenticated client.
@@ -43,7 +43,7 @@ pub(crate) enum Actor {
         credential: Credential,
         client: Client,
     },
-    /// The operator, through the command line or the library. The operator is not authenticated.
+    /// The operator, who acts through the command line or the library without authentication.
     Operator,
 }
 
@@ -68,7 +68,8 @@ impl Credential {
         }
     }
 
-    /// Returns the prefix of the digest of a session token, or the id of an access token.
+    /// Returns the prefix of the digest of a session token, or the id of an access token. Returns `None` for a
+    /// password.
     pub(crate) fn id(self) -> Option<String> {
         match self {
             Self::Password => None,
@@ -79,7 +80,7 @@ impl Credential {
 }
 
 impl Actor {
-    /// Creates an actor that is a user.
+    /// Creates an actor that is the user with this id.
     pub(crate) fn user(id: UserId, credential: Credential, client: &Client) -> Self {
         Self::User {
             id,
@@ -97,7 +98,7 @@ impl Actor {
         }
     }
 
-    /// Returns the id of the user.
+    /// Returns the id of the user who acted, or `None` if the actor is not a user.
     pub(crate) fn user_id(&self) -> Option<UserId> {
         match self {
             Self::User { id, .. } => Some(*id),
@@ -105,7 +106,7 @@ impl Actor {
         }
     }
 
-    /// Returns the credential of the user.
+    /// Returns the credential that authenticated the user, or `None` if the actor is not a user.
     pub(crate) fn credential(&self) -> Option<Credential> {
         match self {
             Self::User { credential, .. } => Some(*credential),
@@ -113,7 +114,7 @@ impl Actor {
         }
     }
 
-    /// Returns the client that sent the request. The operator has none.
+    /// Returns the client that sent the request, or `None` for the operator.
     pub(crate) fn client(&self) -> Option<&Client> {
         match self {
             Self::Anonymous(client) | Self::User { client, .. } => Some(client),
@@ -122,13 +123,13 @@ impl Actor {
     }
 }
 
-/// An event, or several similar events within an hour, which are counted.
+/// An event, or several similar events that occurred within an hour.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
     /// The id. Events are numbered in the order in which they were recorded.
     pub id: i64,
-    /// The kind.
+    /// The kind of the event.
     pub kind: AuditEventKind,
     /// The time of the first occurrence.
     pub at: DateTime<Utc>,
@@ -136,25 +137,26 @@ pub struct AuditEvent {
     pub last_at: DateTime<Utc>,
     /// The number of occurrences.
     pub count: i64,
-    /// The user that the event concerns, who may be deleted. `None` if there was no such user.
+    /// The user that the event concerns. The user may have been deleted since. `None` if the event concerns no
+    /// existing user.
     pub user: Option<UserId>,
-    /// The type of the actor. `None` for an event that an earlier version recorded.
+    /// The type of the actor. `None` if an earlier version of Symbolon recorded the event.
     pub actor_type: Option<ActorType>,
     /// The user who acted. `None` if the actor is not a user.
     pub actor: Option<UserId>,
-    /// The type of the credential of the last occurrence.
+    /// The type of the credential that authenticated the actor at the last occurrence.
     pub credential_type: Option<CredentialType>,
-    /// The id of that credential: the first 12 hexadecimal digits of the SHA-256 digest of a session token, or
-    /// the id of an access token.
+    /// The id of the credential at the last occurrence: the first 12 hexadecimal digits of the SHA-256 digest of a
+    /// session token, or the id of an access token.
     pub credential_id: Option<String>,
-    /// The role before it was changed.
+    /// The role before the change.
     pub old_role: Option<Role>,
-    /// The role after it was changed.
+    /// The role after the change.
     pub new_role: Option<Role>,
-    /// The username before it was changed.
+    /// The username before the change.
     pub old_username: Option<String>,
-    /// The username after it was changed, or the username of a user who was deleted. The event keeps it after
-    /// the user is deleted.
+    /// The username after the change, or the last username of a deleted user. The event keeps the username after the
+    /// user is deleted.
     pub username: Option<String>,
     /// The first 12 hexadecimal digits of the SHA-256 digest of the token that the event concerns.
     pub token: Option<String>,
@@ -189,7 +191,7 @@ pub(crate) enum AuditEventDetail {
 }
 
 impl AuditEventDetail {
-    /// Returns the old and the new role.
+    /// Returns the old and the new role, or `None` if the event is not a change of a role.
     pub(crate) fn roles(&self) -> Option<(Role, Role)> {
         match self {
             Self::Role { old, new } => Some((*old, *new)),
@@ -242,8 +244,7 @@ impl NewAuditEvent {
         }
     }
 
-    /// Logs the event. The only texts in it that a client has chosen are usernames, which have no control
-    /// characters.
+    /// Logs the event. Texts that clients choose, such as usernames, cannot contain control characters.
     pub(crate) fn log(&self) {
         let (client, credential) = (self.actor.client(), self.actor.credential());
         let roles = self.detail.roles();
@@ -268,7 +269,7 @@ impl NewAuditEvent {
     }
 }
 
-/// A filter of events.
+/// A filter for events. An event must satisfy all conditions that are set.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuditEventFilter {
     /// Selects the events that concern this user.

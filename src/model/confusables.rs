@@ -3,9 +3,10 @@
 use unicode_security::confusable_detection;
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection};
 
-/// Returns whether a name satisfies the restriction level "Highly Restrictive" (section 5.2). Its letters belong to
-/// one script, or to Latin and the scripts of Japanese, Chinese or Korean. All characters belong to the General
-/// Security Profile (section 3.1) or are ASCII punctuation, because e-mail addresses are used as names.
+/// Returns whether a name satisfies the restriction level "Highly Restrictive" (section 5.2). At this level, all
+/// letters belong to one script, or to Latin and the scripts of Japanese, Chinese or Korean. All characters belong to
+/// the General Security Profile (section 3.1). ASCII punctuation is ignored, because e-mail addresses are used as
+/// names.
 pub(crate) fn is_highly_restrictive(name: &str) -> bool {
     let letters: String = name.chars().filter(|c| !c.is_ascii_punctuation()).collect();
     letters.check_restriction_level(RestrictionLevel::HighlyRestrictive)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::model::access_token::AccessTokenSecret;
 
-/// The content of an `Authorization` header. It is not verified.
+/// The credentials in an `Authorization` header, before they are verified.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Credentials {
     /// The header is missing, empty or malformed.
@@ -19,7 +19,7 @@ pub(crate) enum Credentials {
 /// The user-id and the password of Basic credentials, as the client sent them.
 #[derive(Clone)]
 pub(crate) struct UserPass {
-    /// The user-id, which has no colon.
+    /// The user-id, which contains no colon.
     pub(crate) username: String,
     /// The text after the first colon.
     pub(crate) password: String,

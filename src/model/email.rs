@@ -5,10 +5,10 @@ use email_address::{EmailAddress, Options};
 use crate::model::text_limits;
 use crate::model::validation::{FieldError, FieldErrorCode};
 
-/// The e-mail address of a user. It is not verified.
+/// The e-mail address of a user. Symbolon does not check whether the user receives mail at this address.
 #[derive(Clone, Debug)]
 pub(crate) struct Email {
-    /// The address as the user writes it.
+    /// The address in the spelling that the user entered.
     pub(crate) display: String,
     /// The address in lower case, for comparisons.
     pub(crate) canonical: String,

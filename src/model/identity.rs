@@ -1,4 +1,4 @@
-//! The identity of a request.
+//! The identity of the caller of a request.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::model::scopes::Scopes;
 use crate::model::user::User;
 
-/// The user, the credential and the scopes that a request acts with.
+/// The user who sent a request, the type of the credential, and the scopes of the credential.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     user: Arc<User>,
@@ -15,7 +15,7 @@ pub struct Identity {
     credential: CredentialKind,
 }
 
-/// The credential of an identity.
+/// The type of the credential that authenticated a request.
 #[derive(Clone, Debug, PartialEq)]
 enum CredentialKind {
     Password,
@@ -23,7 +23,7 @@ enum CredentialKind {
     Access(Access),
 }
 
-/// The access token of a request.
+/// The access token that authenticated a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Access {
     pub(crate) id: i64,
@@ -68,13 +68,14 @@ impl Identity {
         Arc::clone(&self.user)
     }
 
-    /// Returns the expiration of the token. `None` for an access token that does not expire.
+    /// Returns the time at which the token expires. Returns `None` for a password and for an access token that does
+    /// not expire.
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at
     }
 
-    /// Returns the id of the access token. `None` for other credentials.
+    /// Returns the id of the access token, or `None` if the credential is not an access token.
     #[must_use]
     pub fn access_token(&self) -> Option<i64> {
         self.access().map(|access| access.id)
@@ -95,8 +96,8 @@ impl Identity {
         }
     }
 
-    /// Returns the scopes of the credential. `*` includes all scopes. Scopes restrict the authority of the user,
-    /// which the role determines. They never extend it.
+    /// Returns the scopes of the credential. The scope `*` includes all scopes. Scopes restrict the authority that
+    /// the role of the user grants, and never extend it.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         match self.access() {
@@ -105,7 +106,7 @@ impl Identity {
         }
     }
 
-    /// Returns whether the credential has a scope.
+    /// Returns whether the scopes of the credential include `scope`.
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes()

@@ -1,9 +1,9 @@
-//! Users of another system.
+//! Users to import from another system.
 
-/// A user of another system.
+/// A user to import from another system.
 #[derive(Clone, Debug)]
 pub struct ImportedUser {
-    /// The username. Unlike a new username, it may mix letters of several scripts.
+    /// The username. Unlike the username of a new user, an imported username can mix letters of several scripts.
     pub username: String,
     /// The e-mail address.
     pub email: Option<String>,
@@ -11,13 +11,13 @@ pub struct ImportedUser {
     pub password: ImportedPassword,
 }
 
-/// The password of a user of another system, or its hash.
+/// The password of an imported user, or the hash of the password.
 #[derive(Clone)]
 pub enum ImportedPassword {
-    /// The password in plain text. It is hashed when it is imported. Weak passwords are accepted.
+    /// The password in plain text, which the import hashes. Weak passwords are accepted.
     Plain(String),
     /// The hash of the password: an Argon2 or scrypt PHC string, a bcrypt string, or a hash in the format of
-    /// Werkzeug. It is replaced by an Argon2id hash when the user signs in.
+    /// Werkzeug. When the user signs in, an Argon2id hash replaces the imported hash.
     Hash(String),
 }
 
@@ -27,13 +27,14 @@ impl std::fmt::Debug for ImportedPassword {
     }
 }
 
-/// The result of the import of a user.
+/// The result of importing one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImportResult {
     /// The user was added.
     Added,
-    /// A user with this name exists, and was not changed.
+    /// A user with this username already exists. The existing user was not changed.
     Skipped,
-    /// The user is invalid. Contains the reason.
+    /// The user was not added, because the data is invalid or the e-mail address belongs to another user. Contains
+    /// the reason.
     Refused(String),
 }

@@ -1,4 +1,4 @@
-//! Live tokens of both types, as the operator lists them.
+//! Live session tokens and access tokens, which the operator can list.
 
 use chrono::{DateTime, Utc};
 
@@ -12,10 +12,10 @@ pub struct LiveToken {
     pub id: Option<i64>,
     /// The name of an access token. `None` for a session token.
     pub name: Option<String>,
-    /// The user of the token.
+    /// The user who owns the token.
     pub user: User,
     /// The first 12 hexadecimal digits of the SHA-256 digest of the token, as in the audit trail.
     pub token: String,
-    /// The expiration. `None` if the token does not expire.
+    /// The time at which the token expires. `None` if the token does not expire.
     pub expires_at: Option<DateTime<Utc>>,
 }

@@ -1,4 +1,4 @@
-//! Values and their rules, without I/O and protocols.
+//! Value types and the rules that apply to them. This module performs no I/O and does not depend on protocols.
 
 pub(crate) mod access_token;
 pub(crate) mod audit_event;
@@ -27,11 +27,12 @@ pub(crate) mod validation;
 
 use chrono::TimeDelta;
 
-/// The tolerated error of clocks. The clocks of two instances can differ by this time, and a clock can be set back by
-/// this time, without an effect on stored data. A stored instant is in the future only if it exceeds its limit by more.
+/// The maximum tolerated error of a clock. Stored data remains valid if the clocks of two instances differ by at most
+/// this time, or if a clock is set back by at most this time. A stored instant is considered wrong only if it exceeds
+/// its latest possible value by more than this time.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
-/// Parses an id that a client sent. Returns `None` if it is not a number.
+/// Parses an id that a client sent. Returns `None` if the text is not a number.
 pub(crate) fn parse_id(text: &str) -> Option<i64> {
     if text.len() > text_limits::ID {
         return None;

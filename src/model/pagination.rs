@@ -1,13 +1,13 @@
 //! Pages of a long list.
 
-/// The request for a page of a list whose items have ascending positions.
+/// A request for one page of a list whose items have ascending positions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PageRequest {
     /// Selects the items after this position.
     pub(crate) after: Option<i64>,
     /// Selects the items before this position.
     pub(crate) before: Option<i64>,
-    /// Selects the last items instead of the first.
+    /// Whether the last matching items are selected instead of the first.
     pub(crate) backwards: bool,
     /// The maximum number of items.
     pub(crate) limit: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Page<T> {
 }
 
 impl PageRequest {
-    /// Returns the request for one more item, which shows whether there is a further page.
+    /// Returns a request for one additional item, which shows whether there is a further page.
     pub(crate) fn with_one_more(self) -> Self {
         Self {
             limit: self.limit + 1,
@@ -30,8 +30,9 @@ impl PageRequest {
         }
     }
 
-    /// Returns the request that finds an item on the other side of the cursor. The nearest such item is the
-    /// cursor's own.
+    /// Returns a request for the item at or nearest to the cursor on the side that the page does not include. An item
+    /// there shows that there is a page in the other direction. Returns `None` if the page does not begin at a
+    /// cursor.
     pub(crate) fn behind(self) -> Option<Self> {
         let one_item = Self {
             limit: 1,
@@ -50,7 +51,8 @@ impl PageRequest {
         }
     }
 
-    /// Creates the page from the items of [`PageRequest::with_one_more`] and [`PageRequest::behind`].
+    /// Creates the page. `items` are the items of [`PageRequest::with_one_more`], and `behind` those of
+    /// [`PageRequest::behind`].
     pub(crate) fn page<T>(self, mut items: Vec<T>, behind: &[T]) -> Page<T> {
         let has_more = items.len() as u64 > self.limit;
         if has_more {

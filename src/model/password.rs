@@ -1,4 +1,4 @@
-//! Passwords, and their hashes as the database stores them.
+//! Passwords, and password hashes in the form in which the database stores them.
 
 use std::fmt;
 
@@ -16,8 +16,8 @@ const MAX_CHARACTERS: usize = 128;
 
 const TOO_LONG: &str = "A password has at most 128 characters.";
 
-/// A password in plain text, prepared with the PRECIS profile `OpaqueString` ([RFC 8265, section 4]). So a password
-/// has the same bytes on all keyboards and operating systems.
+/// A password in plain text, prepared with the PRECIS profile `OpaqueString` ([RFC 8265, section 4]). The preparation
+/// makes the bytes of a password independent of the keyboard and the operating system.
 ///
 /// [RFC 8265, section 4]: https://www.rfc-editor.org/rfc/rfc8265#section-4
 #[derive(Clone)]
@@ -31,8 +31,8 @@ pub(crate) struct PasswordRules {
 }
 
 impl PasswordRules {
-    /// Parses a new password of the user with this name. Refuses passwords that are too short or too long, are
-    /// common, or contain the username.
+    /// Parses a new password for the user with the name `username`. Refuses a password that is too short or too long,
+    /// is common, or contains the username.
     pub(crate) fn parse_new(
         self,
         text: &str,
@@ -60,18 +60,19 @@ impl PasswordRules {
         if contains_username(&password.0, username) {
             return refuse(
                 FieldErrorCode::PasswordContainsUsername,
-                "A password does not contain the username; choose another.",
+                "A password must not contain the username; choose another.",
             );
         }
         Ok(password)
     }
 }
 
-/// The shortest username that a password must not contain. Shorter usernames are parts of words.
+/// The minimum length, in characters, of a username that a password must not contain. Shorter usernames are often
+/// parts of words.
 const MIN_CONTAINED: usize = 4;
 
-/// Returns whether a password contains the username, or consists of repetitions of a short username. Ignores case
-/// and width.
+/// Returns whether a password contains the username or, if the username is short, consists of repetitions of it.
+/// Ignores case and width.
 fn contains_username(password: &str, username: &str) -> bool {
     let (password, username) = (fold(password), fold(username));
     if username.chars().count() < MIN_CONTAINED {
@@ -85,7 +86,7 @@ fn fold(text: &str) -> String {
 }
 
 impl Password {
-    /// Parses a password from another system, which may be weak.
+    /// Parses a password from another system. Accepts weak passwords.
     #[cfg(feature = "server")]
     pub(crate) fn parse_imported(text: &str) -> Result<Self, FieldError> {
         Self::prepare(text, "password")
@@ -103,7 +104,7 @@ impl Password {
             Ok(_) => refuse(FieldErrorCode::TooLong, TOO_LONG),
             Err(_) => refuse(
                 FieldErrorCode::Invalid,
-                "A password has no control or unassigned characters.",
+                "A password must not contain control or unassigned characters.",
             ),
         }
     }
@@ -119,16 +120,16 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The password of a sign-in.
+/// The password that a client submits at a sign-in.
 pub(crate) struct SubmittedPassword {
     pub(crate) password: Password,
-    /// The password as it was sent. Hashes of other systems are computed from it.
+    /// The password as the client sent it. Other systems computed their hashes from unprepared passwords.
     pub(crate) as_sent: String,
 }
 
 impl SubmittedPassword {
-    /// Prepares a password. A password that cannot be prepared is not changed: it may match an imported hash, and
-    /// its verification must take the usual time.
+    /// Prepares a password. A password that cannot be prepared is used unchanged, because the password may match
+    /// an imported hash, and because its verification must take as long as that of any other password.
     pub(crate) fn new(text: &str) -> Self {
         let prepared = (text.len() <= text_limits::PASSWORD).then(|| OpaqueString::enforce(text));
         let prepared = prepared.and_then(Result::ok);
@@ -146,29 +147,28 @@ impl fmt::Debug for SubmittedPassword {
     }
 }
 
-/// The prefix of hashes of other systems.
+/// The prefix of stored hashes that were imported from another system.
 const IMPORTED: &str = "imported:";
 
-/// The hash of a password as the database stores it: a PHC string, or `imported:` and the hash of another system,
-/// which is replaced when the user signs in.
+/// The hash of a password in the form in which the database stores it: a PHC string, or `imported:` followed by a
+/// hash from another system. An imported hash is replaced when the user signs in.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PasswordHash(pub(crate) String);
 
 impl PasswordHash {
-    /// Creates a hash of Symbolon.
+    /// Creates a hash that Symbolon has computed.
     pub(crate) fn new(argon2: Argon2, salt: &[u8], output: &[u8]) -> Self {
         Self(password_hash::phc(argon2, salt, output))
     }
 
-    /// Parses a hash of another system. Fails with a reason if no password can match it.
+    /// Parses a hash from another system. Returns the reason as an error if the hash is unusable.
     #[cfg(any(test, feature = "server"))]
     pub(crate) fn parse_imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
         HashParts::parse(text, max_memory_kib)?;
         Ok(Self(format!("{IMPORTED}{text}")))
     }
 
-    /// Converts the hash of another system to a hash of Symbolon. It must have been computed from the prepared
-    /// password.
+    /// Removes the prefix of an imported hash. The hash must have been computed from the prepared password.
     pub(crate) fn into_own(self) -> Self {
         match self.0.strip_prefix(IMPORTED) {
             Some(hash) => Self(hash.to_owned()),
@@ -176,12 +176,13 @@ impl PasswordHash {
         }
     }
 
-    /// Returns whether the hash is of another system, which computed it from the password as it was sent.
+    /// Returns whether the hash was imported from another system, which computed it from the unprepared password.
     pub(crate) fn is_imported(&self) -> bool {
         self.0.starts_with(IMPORTED)
     }
 
-    /// Parses the hash. Fails with a reason if it is malformed or exceeds the limits of memory and time.
+    /// Parses the hash. Returns the reason as an error if the hash is malformed or exceeds the limits for memory and
+    /// time.
     pub(crate) fn parts(&self, max_memory_kib: u32) -> Result<HashParts, &'static str> {
         let text = self.0.strip_prefix(IMPORTED).unwrap_or(&self.0);
         HashParts::parse(text, max_memory_kib)

@@ -1,4 +1,4 @@
-//! The formats of password hashes: PHC strings, bcrypt, and the hashes of Werkzeug.
+//! The formats of password hashes: PHC strings, bcrypt strings, and the format of Werkzeug.
 
 use std::fmt;
 
@@ -7,24 +7,26 @@ use base64::alphabet::BCRYPT;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{NO_PAD, STANDARD_NO_PAD};
 
-/// The maximum memory of a hash, in KiB, unless new hashes are configured to use more. A row with extreme
-/// parameters must not exhaust the memory.
+/// The maximum memory for the verification of a hash, in KiB, unless new hashes are configured to use more. The limit
+/// prevents a row with extreme parameters from exhausting the memory.
 pub(crate) const MAX_MEMORY_KIB: u32 = 64 * 1024;
 pub(crate) const MAX_ARGON2_ITERATIONS: u32 = 16;
-/// The maximum parallelism of Argon2 and of scrypt.
+/// The maximum parallelism of Argon2 and scrypt.
 pub(crate) const MAX_PARALLELISM: u32 = 16;
 const MAX_BCRYPT_COST: u32 = 14;
 const MAX_PBKDF2_ITERATIONS: u32 = 2_000_000;
-/// scrypt uses (p + 1)·r·128 bytes in addition to the memory that is limited. This limit keeps them few.
+/// scrypt uses (p + 1)·r·128 bytes in addition to the memory that `max_memory_kib` limits. This limit on r keeps the
+/// additional memory small.
 const MAX_SCRYPT_BLOCK_SIZE: u32 = 64;
 const MAX_LENGTH: usize = 512;
 
-const UNKNOWN: &str = "it is no Argon2, bcrypt, scrypt or PBKDF2 hash in a known form";
+const UNKNOWN: &str = "it is not an Argon2, bcrypt, scrypt or PBKDF2 hash in a known format";
 const MALFORMED: &str = "it is malformed";
-const TOO_COSTLY: &str = "it takes more time than a sign-in may";
-const TOO_LARGE: &str = "it takes more memory than a sign-in may";
+const TOO_COSTLY: &str = "its verification would take too long";
+const TOO_LARGE: &str = "its verification would require too much memory";
 
-/// The alphabet of bcrypt. Some generators of salts set trailing bits, which implementations ignore.
+/// The base64 variant of bcrypt. Some programs generate salts with unused trailing bits that are set. Implementations
+/// of bcrypt ignore these bits.
 const BCRYPT_BASE64: GeneralPurpose =
     GeneralPurpose::new(&BCRYPT, NO_PAD.with_decode_allow_trailing_bits(true));
 
@@ -76,8 +78,8 @@ pub(crate) enum Sha {
 }
 
 impl HashParts {
-    /// Parses a PHC string of Argon2 or scrypt, a bcrypt string, or a hash of Werkzeug. Fails with a reason if the
-    /// hash is malformed, requires more than `max_memory_kib`, or takes too long to verify.
+    /// Parses a PHC string of Argon2 or scrypt, a bcrypt string, or a hash in the format of Werkzeug. Returns the
+    /// reason as an error if the hash is malformed, requires more than `max_memory_kib`, or takes too long to verify.
     pub(crate) fn parse(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
         if text.len() > MAX_LENGTH {
             return Err(MALFORMED);
@@ -147,7 +149,7 @@ impl fmt::Display for Argon2 {
     }
 }
 
-/// Formats a PHC string.
+/// Formats a hash as a PHC string.
 pub(crate) fn phc(argon2: Argon2, salt: &[u8], output: &[u8]) -> String {
     let [salt, output] = [salt, output].map(|bytes| STANDARD_NO_PAD.encode(bytes));
     format!("{argon2}${salt}${output}")
@@ -160,7 +162,7 @@ fn argon2(
 ) -> Result<HashParts, &'static str> {
     let (version, settings, salt, output) = match *fields {
         ["v=19", settings, salt, output] => (Version::V19, settings, salt, output),
-        // The first version did not write its number.
+        // Hashes of version 16 can omit the version.
         ["v=16", settings, salt, output] | [settings, salt, output] => {
             (Version::V16, settings, salt, output)
         }
@@ -222,8 +224,8 @@ fn scrypt(log_n: u32, r: u32, p: u32, max_memory_kib: u32) -> Result<HashAlgorit
     Ok(HashAlgorithm::Scrypt { log_n, r, p })
 }
 
-/// Parses the part before the salt of a hash of Werkzeug's `generate_password_hash`. The parameters are required,
-/// because the defaults have changed between versions.
+/// Parses the part before the salt of a hash that Werkzeug's `generate_password_hash` created. The parameters are
+/// required, because their defaults differ between versions of Werkzeug.
 fn werkzeug(method: &str, max_memory_kib: u32) -> Result<HashAlgorithm, &'static str> {
     let fields: Vec<&str> = method.split(':').collect();
     match *fields.as_slice() {
@@ -238,7 +240,7 @@ fn werkzeug(method: &str, max_memory_kib: u32) -> Result<HashAlgorithm, &'static
                 "sha1" => Sha::Sha1,
                 "sha256" => Sha::Sha256,
                 "sha512" => Sha::Sha512,
-                _ => return Err("its PBKDF2 is not with SHA-1, SHA-256 or SHA-512"),
+                _ => return Err("its PBKDF2 hash function is not SHA-1, SHA-256 or SHA-512"),
             };
             match number(iterations) {
                 Some(0) | None => Err(MALFORMED),
@@ -248,7 +250,7 @@ fn werkzeug(method: &str, max_memory_kib: u32) -> Result<HashAlgorithm, &'static
                 Some(_) => Err(TOO_COSTLY),
             }
         }
-        ["scrypt" | "pbkdf2", ..] => Err("it does not say all of its parameters"),
+        ["scrypt" | "pbkdf2", ..] => Err("it does not contain all of its parameters"),
         _ => Err(UNKNOWN),
     }
 }

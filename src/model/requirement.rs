@@ -1,4 +1,4 @@
-//! The requirements of an operation on its caller.
+//! The role and the credentials that an operation requires of its caller.
 
 use crate::error::Forbidden;
 use crate::model::identity::Identity;
@@ -21,20 +21,20 @@ enum Required<'a> {
     TokenOrPassword(&'a [&'a str]),
     /// A session token.
     Session,
-    /// The username and the password, as HTTP Basic credentials of the same request.
+    /// The username and the password, sent with the request as HTTP Basic credentials.
     Password,
 }
 
 impl<'a> Requirement<'a> {
-    /// Any credentials. For operations whose further requirements depend on the caller.
+    /// Accepts any credentials. For operations whose further requirements depend on the caller.
     pub(crate) const ANY: Self = Self::of(Required::TokenOrPassword(&[]));
-    /// For operations that read private data of a user.
+    /// The requirement for operations that read private data of a user.
     pub(crate) const READ: Self = Self::token(&[ACCOUNT_READ]);
-    /// For operations that change a user, but do not grant or change authority.
+    /// The requirement for operations that change a user without granting or changing authority.
     pub(crate) const WRITE: Self = Self::of(Required::TokenOrPassword(&[ACCOUNT_WRITE]));
-    /// For operations on the session itself.
+    /// The requirement for operations on the session of the caller.
     pub(crate) const SESSION: Self = Self::of(Required::Session);
-    /// For operations that grant or change authority.
+    /// The requirement for operations that grant or change authority.
     pub(crate) const PASSWORD: Self = Self::of(Required::Password);
 
     /// Requires a Bearer token that has all of these scopes.
@@ -54,7 +54,7 @@ impl<'a> Requirement<'a> {
         Self { role, ..self }
     }
 
-    /// Returns the lowest role that is allowed.
+    /// Returns the lowest role that satisfies the requirement.
     pub(crate) fn role(&self) -> Role {
         self.role
     }
@@ -67,7 +67,7 @@ impl<'a> Requirement<'a> {
         )
     }
 
-    /// Checks the role first, and then the credentials.
+    /// Checks the role of `identity` first, and then its credential.
     pub(crate) fn check(&self, identity: &Identity) -> Result<(), Forbidden> {
         if identity.user().role < self.role {
             return Err(Forbidden::RoleRequired);

@@ -14,13 +14,13 @@ pub(crate) const AUDIT_READ: &str = "audit:read";
 
 static ALL: LazyLock<[String; 1]> = LazyLock::new(|| ["*".to_owned()]);
 
-/// The scopes of a token: up to 32 scope tokens of OAuth ([RFC 6749, section 3.3]), of up to 64 characters each.
+/// The scopes of an access token: up to 32 OAuth scope tokens ([RFC 6749, section 3.3]) of up to 64 characters each.
 ///
 /// [RFC 6749, section 3.3]: https://www.rfc-editor.org/rfc/rfc6749#section-3.3
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scopes(Vec<String>);
 
-/// Returns whether a text is a valid scope: printable ASCII characters without spaces, quotes and backslashes.
+/// Returns whether a text is a valid scope: 1 to 64 printable ASCII characters except spaces, quotes and backslashes.
 pub(crate) fn is_scope(text: &str) -> bool {
     (1..=text_limits::SCOPE).contains(&text.len())
         && text
@@ -29,12 +29,12 @@ pub(crate) fn is_scope(text: &str) -> bool {
 }
 
 impl Scopes {
-    /// Returns the scopes of credentials that are not restricted.
+    /// Returns the scopes of unrestricted credentials.
     pub(crate) fn all() -> &'static [String] {
         ALL.as_slice()
     }
 
-    /// Parses the requested scopes. Returns all scopes if `requested` is `None`.
+    /// Parses the requested scopes. If `requested` is `None`, returns the scope `*`, which includes all scopes.
     pub(crate) fn parse(requested: Option<&[String]>) -> Result<Self, FieldError> {
         let Some(requested) = requested else {
             return Ok(Self(Self::all().to_vec()));
@@ -42,8 +42,7 @@ impl Scopes {
         let is_valid = (1..=text_limits::SCOPES).contains(&requested.len())
             && requested.iter().all(|scope| is_scope(scope));
         if !is_valid {
-            let message =
-                "1 to 32 scopes of 1 to 64 characters, without spaces, quotes and backslashes.";
+            let message = "Choose 1 to 32 scopes of 1 to 64 characters, without spaces, quotes and backslashes.";
             return Err(FieldError::new("scopes", FieldErrorCode::Invalid, message));
         }
         let mut scopes = requested.to_vec();
@@ -52,12 +51,12 @@ impl Scopes {
         Ok(Self(scopes))
     }
 
-    /// Parses the scopes of a row.
+    /// Parses the scopes in a column, which are separated by spaces.
     pub(crate) fn from_column(column: &str) -> Self {
         Self(column.split(' ').map(str::to_owned).collect())
     }
 
-    /// Formats the scopes for a row, separated by spaces.
+    /// Formats the scopes for a column, separated by spaces.
     pub(crate) fn to_column(&self) -> String {
         self.0.join(" ")
     }

@@ -8,15 +8,15 @@ use crate::model::session_token::{Nonce, ServerKey, SessionToken};
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 
-/// A token that expires within this time is not reused but replaced at the next sign-in.
+/// The time before the expiration of a session token within which a sign-in replaces the token instead of reusing it.
 pub(crate) const REUSE_MARGIN: TimeDelta = TimeDelta::seconds(60);
 
-/// The lifetime of a new token.
+/// The lifetime of a new session token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetime(TimeDelta);
 
 impl Lifetime {
-    /// Returns the latest expiration that a token can have at `now`.
+    /// Returns the latest expiration that a session token can have at `now`.
     pub(crate) fn latest_expiration(now: DateTime<Utc>) -> DateTime<Utc> {
         now + TimeDelta::seconds(Self::MAX.into()) + CLOCK_TOLERANCE
     }
@@ -30,7 +30,7 @@ impl Lifetime {
         if !(i64::from(Self::MIN)..=i64::from(Self::MAX)).contains(&seconds) {
             let (min, max) = (Self::MIN, Self::MAX);
             return Err(Error::BadUserInput(format!(
-                "A token lives for {min} to {max} seconds."
+                "A token must be valid for {min} to {max} seconds."
             )));
         }
         Ok(Self(TimeDelta::seconds(seconds)))
@@ -51,16 +51,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Returns whether the token is live at `now`. A token with a later expiration than
-    /// [`Lifetime::latest_expiration`] was issued while a clock was wrong, and is not live.
+    /// Returns whether the token is live at `now`. A token that expires after [`Lifetime::latest_expiration`] is not
+    /// live, because it was issued while a clock was wrong.
     pub(crate) fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.nonce.is_some()
             && self.expires_at > now
             && self.expires_at <= Lifetime::latest_expiration(now)
     }
 
-    /// Derives the token again if it can be reused at `now`: it is live, does not expire within
-    /// [`REUSE_MARGIN`], and was derived with the same key.
+    /// Derives the token again, for reuse at `now`. Returns `None` if the token is not live, expires within
+    /// [`REUSE_MARGIN`], or was derived from another server key.
     pub(crate) fn reusable_token(
         &self,
         key: &ServerKey,

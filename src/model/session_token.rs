@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 
-/// A session token in plain text: 32 characters of standard base64. It is not stored.
+/// A session token in plain text: 32 characters of standard base64. The plain text is not stored.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SessionToken(String);
 
@@ -28,7 +28,7 @@ impl SessionToken {
         Self(STANDARD.encode(&bytes[..24]))
     }
 
-    /// Parses a token. Returns `None` if it is malformed.
+    /// Parses a token. Returns `None` if the text is malformed.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         (text.len() == 32 && STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 24))
             .then(|| Self(text.to_owned()))
@@ -69,19 +69,19 @@ impl ServerKey {
         random().map(Self)
     }
 
-    /// Parses standard base64 of 32 bytes. Ignores surrounding white space.
+    /// Parses a key of 32 bytes in standard base64. Ignores surrounding white space.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text.trim()).ok()?;
         bytes.try_into().ok().map(Self)
     }
 
-    /// Formats the key for the key file.
+    /// Encodes the key in base64, for the key file.
     pub(crate) fn reveal(&self) -> String {
         STANDARD.encode(self.0)
     }
 
     fn mac(&self) -> Hmac<Sha256> {
-        // A key of the block size, which includes the padding, needs no fallible constructor.
+        // HMAC pads a key with zeros to the block size. The constructor for padded keys cannot fail.
         let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
         block[..32].copy_from_slice(&self.0);
         Hmac::new(&block)
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_token_is_the_hmac_of_its_parts() {
-        // Computed with another implementation: HMAC-SHA-256 of the text, the id in eight bytes, and the nonce,
-        // truncated to 24 bytes.
+        // The expected token was computed with another implementation, as the HMAC-SHA-256 of the text, the id in
+        // eight bytes, and the nonce, truncated to 24 bytes.
         let key = ServerKey([7; 32]);
         let token = SessionToken::derive(&key, UserId(1), &Nonce([9; 24]));
         assert_eq!(token.reveal(), "HYTkVvJ0An8TfVVWO+MUJ8RA7S38ZaZx");

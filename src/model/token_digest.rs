@@ -14,10 +14,10 @@ impl TokenDigest {
         Self(Sha256::digest(text).into())
     }
 
-    /// Returns the first 12 hexadecimal digits. They distinguish tokens and do not reveal them.
+    /// Returns the first 12 hexadecimal digits, which distinguish tokens without revealing them.
     pub(crate) fn prefix(&self) -> String {
         self.0[..6].iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string does not fail.
+            // Writing to a `String` cannot fail.
             let _ = write!(text, "{byte:02x}");
             text
         })

@@ -21,19 +21,19 @@ impl FromStr for UserId {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A text that exceeds the limit fails like an empty text.
+        // A text that exceeds the limit is parsed as an empty text, which is refused.
         let is_too_long = text.len() > text_limits::ID;
         let text = if is_too_long { "" } else { text };
         text.parse().map(Self)
     }
 }
 
-/// The role of a user. A greater role includes the authority of the lesser ones.
+/// The role of a user. A greater role includes the authority of the lesser roles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Has access to its own user.
+    /// A user without administrative rights.
     User,
-    /// Has access to all users.
+    /// An administrator, who can manage all users.
     Admin,
 }
 
@@ -54,15 +54,16 @@ impl Role {
     }
 }
 
-/// A user, without secrets.
+/// A user, without the password hash and the session.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct User {
     /// The id.
     pub id: UserId,
-    /// The username, as the user writes it.
+    /// The username in the spelling that the user chose.
     pub username: String,
-    /// The e-mail address, as the user writes it. It is not verified.
+    /// The e-mail address in the spelling that the user entered. Symbolon does not check whether the user receives
+    /// mail at this address.
     pub email: Option<String>,
     /// The role.
     pub role: Role,
@@ -75,7 +76,7 @@ pub struct User {
 }
 
 impl User {
-    /// Returns whether an administrator has disabled the user.
+    /// Returns whether the user is disabled.
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.disabled_at.is_some()

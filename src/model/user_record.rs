@@ -4,7 +4,7 @@ use crate::model::password::PasswordHash;
 use crate::model::session::Session;
 use crate::model::user::User;
 
-/// A user with the password hash and the session. Endpoints do not return it.
+/// A user with the password hash and the session. Endpoints must not return this type.
 #[derive(Clone, Debug)]
 pub(crate) struct UserRecord {
     pub(crate) user: User,

@@ -13,9 +13,9 @@ use crate::model::validation::{FieldError, FieldErrorCode};
 /// A username: 1 to 64 characters.
 #[derive(Clone, Debug)]
 pub(crate) struct Username {
-    /// The name as the user writes it: PRECIS `UsernameCasePreserved` (section 3.4).
+    /// The name in the spelling that the user chose: PRECIS `UsernameCasePreserved` (section 3.4).
     pub(crate) display: String,
-    /// The name for comparisons: PRECIS `UsernameCaseMapped` (section 3.3).
+    /// The name in canonical form, for comparisons: PRECIS `UsernameCaseMapped` (section 3.3).
     pub(crate) canonical: String,
 }
 
@@ -25,12 +25,13 @@ const MAX_CHARACTERS: usize = 64;
 const TOO_LONG: &str = "A username has at most 64 characters.";
 
 impl Username {
-    /// Parses the name of a new user. It must also satisfy UTS #39, so that it does not look like another name.
+    /// Parses the name of a new user. The name must also satisfy UTS #39, which excludes most names that imitate
+    /// others.
     pub(crate) fn parse_new(text: &str) -> Result<Self, FieldError> {
         let name = Self::parse(text)?;
         if !is_highly_restrictive(&name.display) {
-            let message = "A username does not mix letters of several scripts, such as Latin and Cyrillic, \
-                           and has none that identifiers should not have.";
+            let message = "A username must not mix letters of several scripts, such as Latin and Cyrillic, or \
+                           contain characters that Unicode does not recommend for identifiers.";
             return Err(FieldError::new(
                 "username",
                 FieldErrorCode::Invalid,
@@ -55,12 +56,15 @@ impl Username {
         ) else {
             return refuse(
                 FieldErrorCode::Invalid,
-                "A username has letters, digits and signs, without spaces and control characters.",
+                "A username consists of letters, digits and symbols, without spaces and control characters.",
             );
         };
-        // The first colon ends the user-id of Basic credentials (RFC 7617, section 2).
+        // In Basic credentials, the first colon ends the user-id (RFC 7617, section 2).
         if canonical.contains(':') {
-            return refuse(FieldErrorCode::Invalid, "A username has no colon.");
+            return refuse(
+                FieldErrorCode::Invalid,
+                "A username must not contain a colon.",
+            );
         }
         if display.chars().count() > MAX_CHARACTERS {
             return refuse(FieldErrorCode::TooLong, TOO_LONG);
@@ -69,8 +73,8 @@ impl Username {
     }
 }
 
-/// Applies `enforce` until its result no longer changes, as RFC 8264, section 7, requires. Returns `None` if the text
-/// is refused or the result keeps changing.
+/// Applies `enforce` until its result no longer changes, as RFC 8264, section 7, requires. Returns `None` if
+/// `enforce` refuses the text, or if the result of the fourth application still differs from that of the third.
 fn enforce_until_stable<'a>(
     text: &'a str,
     enforce: impl Fn(String) -> Result<Cow<'a, str>, precis_core::Error>,

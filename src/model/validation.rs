@@ -9,7 +9,7 @@ use crate::error::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FieldErrorCode {
-    /// Another user has the value.
+    /// The value is already in use.
     Taken,
     /// The value is empty.
     Blank,
@@ -17,15 +17,15 @@ pub enum FieldErrorCode {
     TooShort,
     /// The value has too many characters.
     TooLong,
-    /// The value is malformed, or names something that does not exist.
+    /// The value is malformed, or refers to something that does not exist.
     Invalid,
     /// The value is not the current password.
     WrongPassword,
-    /// The change would leave no admin.
+    /// The change would leave no active admin.
     LastAdmin,
-    /// The maximum number is reached.
+    /// The maximum number of items has been reached, for example of access tokens.
     LimitReached,
-    /// The password is common.
+    /// The password is one of the most common passwords.
     PasswordTooCommon,
     /// The password contains the username.
     PasswordContainsUsername,
@@ -57,13 +57,13 @@ impl FieldError {
     }
 }
 
-/// The value of an optional input field.
+/// The change that an optional input field requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum FieldChange<T> {
     /// The field is absent, so the stored value does not change.
     #[default]
     Keep,
-    /// The new value.
+    /// The stored value is replaced with this value.
     Set(T),
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct NewAccessToken {
 }
 
 impl Store {
-    /// Finds the token with this digest, and its user.
+    /// Returns the token with this digest, and the user who owns the token.
     pub(crate) async fn find_access_token_by_digest(
         &self,
         digest: &TokenDigest,
@@ -46,7 +46,7 @@ impl Store {
         }
     }
 
-    /// Returns live tokens with an id greater than `after`, ordered by id, and their users.
+    /// Returns up to `limit` live tokens with an id greater than `after`, ordered by id, and their users.
     pub(crate) async fn live_access_tokens(
         &self,
         after: Option<i64>,
@@ -67,7 +67,7 @@ impl Store {
         Ok(tokens)
     }
 
-    /// Returns the tokens of several users, ordered by creation.
+    /// Returns the tokens of several users, in the order of their creation.
     pub(crate) async fn access_tokens(&self, users: &[UserId]) -> Result<Vec<AccessToken>, Error> {
         let rows = select_by_user(users).all(&self.readers).await?;
         rows.into_iter().map(to_token).collect()
@@ -84,14 +84,14 @@ impl Store {
 }
 
 impl Transaction {
-    /// Returns the tokens of a user, ordered by creation. Locks the rows until the transaction ends.
+    /// Returns the tokens of a user, in the order of their creation. Locks the rows until the transaction ends.
     pub(crate) async fn access_tokens(&self, user: UserId) -> Result<Vec<AccessToken>, Error> {
         let tokens = select_by_user(&[user]).lock_exclusive();
         let rows = tokens.all(&self.connection).await?;
         rows.into_iter().map(to_token).collect()
     }
 
-    /// Inserts a token. Returns `None` if the user has another token of this name.
+    /// Inserts a token. Returns `None` if the user already has a token with this name.
     pub(crate) async fn insert_access_token(
         &self,
         new: NewAccessToken,

@@ -1,8 +1,8 @@
-//! The users that a transaction affects, and the notification that announces them.
+//! The users that a transaction affects, and the notification that announces them to other instances.
 
 use crate::model::user::UserId;
 
-/// The longest notification, in bytes. PostgreSQL accepts less than 8000.
+/// The maximum length of a notification, in bytes. PostgreSQL requires less than 8000 bytes.
 const MAX_PAYLOAD: usize = 7000;
 
 /// The users whose cached identities a transaction invalidates.
@@ -25,7 +25,8 @@ impl AffectedUsers {
         }
     }
 
-    /// Formats the notification that PostgreSQL sends to other instances with the commit.
+    /// Formats the notification that PostgreSQL sends to other instances with the commit. Returns `None` if no user
+    /// is affected.
     pub(super) fn to_payload(&self) -> Option<String> {
         let ids = match self {
             Self::None => return None,

@@ -1,9 +1,9 @@
 //! Insertion of audit events, and the rows that count repeated events.
 //!
-//! A user can repeat most actions at will. So the events of one kind, user, actor and hour are a group. The first
-//! events of a group have rows of their own, and one more row counts the others. Each row of a group has a name in
-//! the unique column `tally`. If two transactions insert the same name, the second one adds its events to the row
-//! of the first one. So the number of rows is bounded.
+//! A user can repeat most actions any number of times. To limit the number of rows, the events of one kind, user,
+//! actor and hour form a group. Each of the first events of a group has a separate row, and one more row counts the
+//! remaining events. Each row of a group has a name in the unique column `tally`. If two transactions insert a row
+//! with the same name, the second transaction adds its events to the row of the first.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,20 +20,20 @@ use crate::model::audit_event::{AuditEventKind, Credential, NewAuditEvent};
 use crate::model::user::Role;
 use crate::store::monitored_connection::MonitoredConnection;
 
-/// The number of events of a group that have a row of their own.
+/// The number of events of a group that are stored in separate rows.
 const SINGLE_ROWS: usize = 10;
 
-/// The number of groups that one statement looks up, and of rows that one statement inserts.
+/// The maximum number of groups that one statement looks up, and of rows that one statement inserts.
 const BATCH: usize = 100;
 
 type Connection = MonitoredConnection<DatabaseTransaction>;
 
-/// A row to be inserted, or to be added to the existing row with its name.
+/// A row to insert. If the table already contains a row with this name, the count is added to that row.
 struct Row<'a> {
     /// The last event that the row counts.
     event: &'a NewAuditEvent,
     count: i64,
-    /// The time of the first event.
+    /// The time of the first event that the row counts.
     first_at: DateTime<Utc>,
     name: Option<String>,
 }
@@ -76,7 +76,7 @@ pub(super) async fn insert_events(
     Ok(())
 }
 
-/// Adds `count` events to the row that counts the events of this kind, user and hour.
+/// Adds `count` to the row for this kind, user and hour.
 pub(super) async fn insert_count(
     transaction: &Connection,
     event: &NewAuditEvent,
@@ -94,8 +94,8 @@ pub(super) async fn insert_count(
     insert_rows(transaction, &[row]).await
 }
 
-/// Returns the group of an event. `None` for the kinds of which a user has one event only. The roles belong to the
-/// group, so that each change of a role remains visible.
+/// Returns the name of the group of an event, or `None` for kinds of which a user has at most one event. The name
+/// includes the old and the new role, so that different role changes are not combined into one row.
 fn group_name(event: &NewAuditEvent) -> Option<String> {
     if matches!(
         event.kind,
@@ -125,7 +125,7 @@ fn single_row_name(group: &str, index: usize) -> String {
     format!("{group} #{index}")
 }
 
-/// Returns the number of events of each group that have a row of their own.
+/// Returns the number of separate rows that each group already has.
 async fn count_single_rows<'a>(
     transaction: &Connection,
     groups: impl Iterator<Item = &'a String>,

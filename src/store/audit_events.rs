@@ -17,7 +17,8 @@ use crate::store::pages::select_page;
 use crate::store::transaction::Transaction;
 
 impl Store {
-    /// Returns the events of a page, newest first. The position of an event is its negative id.
+    /// Returns the events of a page that satisfy the filter, newest first. The position of an event is its negated
+    /// id.
     pub(crate) async fn audit_events(
         &self,
         filter: AuditEventFilter,
@@ -43,8 +44,8 @@ impl Store {
 }
 
 impl Transaction {
-    /// Adds a number of events to the row that counts the events of this kind, user and hour. Events of
-    /// unauthenticated clients and events of the user have separate rows.
+    /// Adds `times` to the count of the row for this kind, user and hour. Attempts by unauthenticated clients and
+    /// attempts by the user are counted in separate rows.
     pub(crate) async fn count_events(
         &mut self,
         event: &NewAuditEvent,

@@ -15,11 +15,11 @@ use crate::store::sqlite::connect_read_only;
 /// The reason why a database cannot be copied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackupError {
-    #[error("{0} is on a PostgreSQL server; use a tool of PostgreSQL, such as pg_dump")]
+    #[error("{0} is on a PostgreSQL server; use a PostgreSQL tool such as pg_dump")]
     Server(Location),
     #[error("{0} already exists")]
     Exists(PathBuf),
-    #[error("{0} cannot be written: {1}")]
+    #[error("{0} cannot be written to: {1}")]
     Write(PathBuf, #[source] io::Error),
     #[error("the database cannot be copied: {0}")]
     Copy(#[from] DbErr),
@@ -28,8 +28,8 @@ pub(crate) enum BackupError {
 }
 
 impl Store {
-    /// Copies a snapshot of the database into a new file and checks the copy. Returns the number of users in it.
-    /// The file appears under its name when it is complete and synced to disk.
+    /// Copies a snapshot of the database to a new file and checks the copy. Returns the number of users in the copy.
+    /// The file appears under its final name only after the copy is complete and synced to disk.
     pub(crate) async fn back_up(&self, file: &Path) -> Result<u64, BackupError> {
         if self.location.file().is_none() {
             return Err(BackupError::Server(self.location.clone()));
@@ -42,7 +42,7 @@ impl Store {
         if file.exists() {
             return Err(BackupError::Exists(file.to_owned()));
         }
-        // Readable for its owner only, like the database.
+        // The temporary file is readable by its owner only, like the database.
         let copy = NamedTempFile::new_in(folder).map_err(failed)?;
         let backend = self.writer.get_database_backend();
         let path = copy.path().display().to_string();
@@ -58,7 +58,7 @@ impl Store {
     }
 }
 
-/// Reads every page of the copy. Returns the number of users.
+/// Checks the integrity of the copy. Returns the number of users in the copy.
 async fn check_copy(copy: &Path) -> Result<u64, BackupError> {
     let database = connect_read_only(copy, false).await?;
     let check = Statement::from_string(database.get_database_backend(), "PRAGMA integrity_check");

@@ -1,13 +1,14 @@
-//! The change counter, through which processes notice the changes that other processes make to a SQLite database.
+//! The change counter, through which a process notices changes that other processes make to a SQLite database.
 //!
-//! Each transaction that invalidates cached identities increments a counter in the database. The counter changes
-//! with the commit itself. So a process that is killed after its commit has announced the change, and the path
-//! by which another process opened the file does not matter. The counter is read before a cached identity is
-//! used. A read takes 16 µs, of which the switch to the thread of its connection takes 10. Concurrent requests
-//! share one read.
+//! Each transaction that invalidates cached identities increments a counter in the database. The new value becomes
+//! visible with the commit, so that a process that is killed right after a commit has still announced the change.
+//! The counter also works if processes open the database through different paths.
 //!
-//! `PRAGMA data_version` takes as long, but it also changes with the commits of this process, which would
-//! invalidate the whole cache with each sign-in.
+//! The counter is read before a cached identity is used. A read takes 16 µs, of which the switch to the thread of the
+//! connection takes 10 µs. Concurrent requests share one read.
+//!
+//! `PRAGMA data_version` is not used instead, because its value also changes with the commits of this process: each
+//! sign-in would invalidate the whole cache. A read of `data_version` takes equally long.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,33 +25,33 @@ const READ: &str = "SELECT value FROM symbolon_change_counter WHERE id = 1";
 pub(super) const INCREMENT: &str =
     "UPDATE symbolon_change_counter SET value = value + 1 WHERE id = 1 RETURNING value";
 
-/// The number of checks that one read answers at most.
+/// The maximum number of checks that are received at once.
 const MAX_CHECKS: usize = 1024;
 
-/// A check that waits for the result of a read: whether all changes are known.
+/// The sender of the answer to a check: `true` if all changes have been processed.
 type Check = oneshot::Sender<bool>;
 
-/// The change counter.
+/// A handle to the change counter of a database.
 #[derive(Debug)]
 pub(super) struct ChangeCounter {
     checks: mpsc::UnboundedSender<Check>,
-    /// Ends the reader when it is dropped.
+    /// Stops the reader when the sender is dropped.
     stop: Mutex<Option<oneshot::Sender<()>>>,
     known: Arc<Mutex<Known>>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    /// The value up to which all changes are known.
+    /// The value up to which all changes have been processed.
     value: i64,
-    /// The value that a transaction of this process has written, until its commit has ended. SQLite has one
-    /// writer at a time, so there is one value at most.
+    /// The value that a transaction of this process has written, until its commit has ended. SQLite has one writer at
+    /// a time, so there is at most one value.
     committing: Option<i64>,
-    /// The number of changes of `value`. A read that began before a change must be repeated.
+    /// The number of changes of `value`. If `value` changes during a read of the counter, the read must be repeated.
     version: u64,
 }
 
-/// Reads the counter for the checks of a [`ChangeCounter`].
+/// The reader of the counter, which answers the checks of a [`ChangeCounter`].
 pub(super) struct Reader {
     files: DatabaseFiles,
     options: SqliteConnectOptions,
@@ -61,7 +62,7 @@ pub(super) struct Reader {
 }
 
 impl ChangeCounter {
-    /// Opens a connection and reads the current value. The reader must run [`Reader::run`].
+    /// Opens a connection and reads the current value. The caller must run [`Reader::run`] in a task.
     pub(super) async fn open(
         options: SqliteConnectOptions,
         files: DatabaseFiles,
@@ -90,29 +91,30 @@ impl ChangeCounter {
         Ok((counter, reader))
     }
 
-    /// Makes the reader close its connection and end.
+    /// Stops the reader, which then closes its connection.
     pub(super) fn stop(&self) {
         lock(&self.stop).take();
     }
 
-    /// Reads the counter, by a read that begins after this call. Returns whether all changes up to its value are
-    /// known, either from an earlier read or because the reader has called `on_change`. If not, the cache must
-    /// not be used.
+    /// Reads the counter. Concurrent calls share a read, but never a read that began before the call.
+    ///
+    /// Returns `true` if all changes up to the value of the counter have been processed, either earlier or by a call
+    /// of `on_change` after this read. If the result is `false`, the cache must not be used.
     pub(super) async fn check(&self) -> bool {
         let (answer, answered) = oneshot::channel();
         self.checks.send(answer).is_ok() && answered.await.unwrap_or(false)
     }
 
-    /// Records, before the commit, the value that a transaction has written. Returns whether it follows the known
-    /// value. If not, another process has committed in between.
+    /// Records the value that a transaction has written, before the transaction is committed. Returns `false` if the
+    /// value does not follow the known value, because another process has committed a change in the meantime.
     pub(super) fn begin_commit(&self, count: i64) -> bool {
         let mut known = lock(&self.known);
         known.committing = Some(count);
         count == known.value.wrapping_add(1)
     }
 
-    /// Records the outcome of the commit that wrote `count`. If the outcome is unknown, `count` is treated as a change
-    /// of another process.
+    /// Records the outcome of the commit that wrote `count`. If the outcome is unknown, a later read of `count` is
+    /// treated as a change by another process.
     pub(super) fn end_commit(&self, count: i64, succeeded: bool) {
         let mut known = lock(&self.known);
         known.committing = None;
@@ -124,8 +126,8 @@ impl ChangeCounter {
 }
 
 impl Reader {
-    /// Answers checks until the counter is stopped. One read answers all checks that wait. Calls `on_change` if
-    /// another process has made a change or the counter cannot be read.
+    /// Answers checks until the counter is stopped. One read answers all pending checks. Calls `on_change` if another
+    /// process has made a change, or if the counter cannot be read.
     pub(super) async fn run(&mut self, on_change: impl Fn() + Send) {
         let mut waiting = Vec::new();
         loop {
@@ -134,7 +136,7 @@ impl Reader {
                 _ = &mut self.stopped => break,
                 _ = self.checks.recv_many(&mut waiting, MAX_CHECKS) => {}
             }
-            // Lets the other requests that are ready send their checks, so that one read answers them all.
+            // Lets other requests that are ready to run send their checks, so that one read answers all of them.
             yield_now().await;
             while let Ok(check) = self.checks.try_recv() {
                 waiting.push(check);
@@ -151,7 +153,8 @@ impl Reader {
 
     async fn check_counter(&mut self, on_change: &(impl Fn() + Send)) -> bool {
         loop {
-            // Other processes write to other files if a file was replaced.
+            // If a file was replaced, other processes write to the new file, and this counter does not show their
+            // changes.
             if self.files.find_replaced().is_some() {
                 return false;
             }
@@ -160,19 +163,20 @@ impl Reader {
             let mut known = lock(&self.known);
             match read {
                 Ok(value) if value == known.value => return true,
-                // Either the commit of this process is visible but has not returned yet, or it has failed and
-                // another process has written the same value.
+                // Either a commit of this process is already visible but has not returned yet, or that commit has
+                // failed and another process has written the same value.
                 Ok(value) if Some(value) == known.committing => return false,
-                // A commit of this process has ended between the read and the comparison.
+                // A commit of this process has ended between the read and the comparison, so the read is repeated.
                 Ok(_) if known.version != version => {}
                 Ok(value) => {
-                    // Invalidates before the new value is recorded, so that no check succeeds in between.
+                    // The cache is invalidated before the new value is recorded, so that no check succeeds too early.
                     on_change();
                     known.value = value;
                     known.version += 1;
                     return true;
                 }
-                // The request that reads the database instead reports the error.
+                // The error is not reported here. The request then reads the database instead of the cache, and
+                // reports the error.
                 Err(_) => {
                     self.connection = None;
                     on_change();

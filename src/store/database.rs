@@ -18,8 +18,9 @@ use crate::store::sqlite::DatabaseFiles;
 
 /// An open database: the connections that write, and the connections that only read.
 ///
-/// SQLite has one connection that writes, so that transactions queue in this process and not in SQLite's
-/// busy handler. PostgreSQL has several. Reads do not wait for transactions that wait for locks.
+/// SQLite has one connection that writes, so that transactions queue in this process instead of in SQLite's busy
+/// handler. PostgreSQL has several connections that write. Because reads use other connections, they do not wait
+/// while transactions wait for locks.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(super) writer: DatabaseConnection,
@@ -42,17 +43,18 @@ impl Store {
         &self.location
     }
 
-    /// Returns the clock of the PostgreSQL server, which all instances share.
+    /// Returns the clock of the PostgreSQL server, which all instances share. Returns `None` for SQLite.
     pub(crate) fn clock(&self) -> Option<&DatabaseClock> {
         self.heartbeat.as_ref().map(|heartbeat| heartbeat.clock())
     }
 
-    /// Returns the time since the last received heartbeat was sent.
+    /// Returns the time since the last received heartbeat was sent. Returns `None` for SQLite, and if no heartbeat
+    /// was received.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         self.heartbeat.as_ref()?.age()
     }
 
-    /// Fails if a file of the SQLite database was deleted or replaced after it was opened.
+    /// Returns an error if a file of the SQLite database has been deleted or replaced since the database was opened.
     pub(crate) fn check_database_file(&self) -> Result<(), Error> {
         let Some(file) = self.files.find_replaced() else {
             return Ok(());
@@ -66,20 +68,20 @@ impl Store {
         Err(Error::ServiceUnavailable { retry_after: 1 })
     }
 
-    /// Returns the current epoch. An identity that is read from the database after this call may be cached
-    /// with this epoch.
+    /// Returns the current epoch. An identity that is read from the database after this call can be cached with this
+    /// epoch.
     pub(crate) fn epoch(&self) -> Epoch {
         self.invalidation.epoch()
     }
 
-    /// Invalidates the cached identities that other processes changed before this call. Returns whether all
-    /// changes are known. If not, the cache must not be used.
+    /// Invalidates the cached identities of users that other processes changed before this call. Returns `false` if
+    /// changes may be unknown. In this case, the cache must not be used.
     pub(crate) async fn refresh_invalidation(&self) -> bool {
         self.invalidation.refresh().await
     }
 
-    /// Returns whether the user has not been invalidated since `epoch`. Changes of other processes are known
-    /// after [`Store::refresh`] only.
+    /// Returns whether no cached identity of the user has been invalidated since `epoch`. Changes by other processes
+    /// are included only after a call of [`Store::refresh_invalidation`].
     pub(crate) fn is_unchanged_since(&self, epoch: Epoch, user: UserId) -> bool {
         self.invalidation.is_unchanged_since(epoch, user)
     }
@@ -90,23 +92,23 @@ impl Store {
             .invalidate(&AffectedUsers::Some(vec![user]));
     }
 
-    /// Returns the longest time until a change of another process is known.
+    /// Returns the maximum time until a change by another process is known.
     pub(crate) fn max_invalidation_delay(&self) -> Duration {
         self.invalidation.bound()
     }
 
-    /// Returns the time since all changes of other processes were last known, while a [`ChangeListener`] waits.
-    /// `None` if notifications may be lost.
+    /// Returns the time since all changes by other processes were last known. The result is valid only while a
+    /// [`ChangeListener`] exists. Returns `None` if notifications may be lost.
     pub(crate) fn invalidation_age(&self) -> Option<Duration> {
         self.invalidation.age()
     }
 
-    /// Subscribes to all changes from now on.
+    /// Returns a listener for all changes from now on.
     pub(crate) fn subscribe_to_changes(&self) -> ChangeListener {
         self.invalidation.listen()
     }
 
-    /// Ends the background tasks and closes the connections when their statements have ended.
+    /// Stops the background tasks, and closes the connections after their current statements have ended.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let tasks = self.tasks.lock();
         let mut tasks = std::mem::take(&mut *tasks.unwrap_or_else(PoisonError::into_inner));

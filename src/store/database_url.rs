@@ -1,4 +1,4 @@
-//! The location of the database, and the URL that names it.
+//! The location of a database, and the parser of database URLs.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 
-/// The parameters of a PostgreSQL URL. Others are refused: a misspelt `sslmode` would make the connection insecure.
+/// The accepted parameters of a PostgreSQL URL. Other parameters are refused, because a misspelt `sslmode` would make
+/// the connection insecure.
 const PARAMETERS: &[&str] = &[
     "application_name",
     "dbname",
@@ -23,7 +24,7 @@ const PARAMETERS: &[&str] = &[
     "user",
 ];
 
-/// The reason why a URL names no database. The messages do not repeat the URL, which may contain a password.
+/// The reason why a database URL is refused. The messages do not repeat the URL, which may contain a password.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UrlError {
     #[error("the database URL must be sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE")]
@@ -44,26 +45,27 @@ pub(crate) enum UrlError {
 pub(crate) enum Location {
     /// A SQLite file.
     File(PathBuf),
-    /// A database on a PostgreSQL server, or on a server with the same protocol.
+    /// A database on a PostgreSQL server, or on another server with the protocol of PostgreSQL.
     Server(Box<PgConnectOptions>),
 }
 
 impl Location {
-    /// Parses a URL. Nothing is opened or created.
+    /// Parses a URL. Does not open or create the database.
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return parse_postgres(url);
         }
         let rest = url.strip_prefix("sqlite:").ok_or(UrlError::Unknown)?;
         let path = rest.strip_prefix("//").unwrap_or(rest);
-        // Each connection to an in-memory database opens a different one. Parameters could disable durability.
+        // In-memory databases are refused, because each connection would open a separate database. Parameters are
+        // refused, because they could disable durability.
         if path.is_empty() || path.contains(['?', '#']) || path.starts_with(":memory:") {
             return Err(UrlError::Unknown);
         }
         Ok(Self::File(PathBuf::from(path)))
     }
 
-    /// Returns the path of the SQLite file.
+    /// Returns the path of the SQLite file, or `None` for PostgreSQL.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -80,7 +82,7 @@ impl Location {
 }
 
 fn parse_postgres(url: &str) -> Result<Location, UrlError> {
-    // Otherwise a part of the password would be parsed as a host, a path or a parameter, and appear in messages.
+    // A part of an unencoded password could be parsed as a host, a path or a parameter, and appear in messages.
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     if rest[authority..].contains('@') {

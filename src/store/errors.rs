@@ -1,4 +1,4 @@
-//! The meaning of database errors.
+//! The classification of database errors.
 
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::PgDatabaseError;
@@ -21,15 +21,15 @@ const CONSTRAINT: u32 = 19;
 /// The SQLSTATE of a full disk.
 const DISK_FULL: &str = "53100";
 
-/// Maps temporary errors to `ServiceUnavailable`: the database is busy, is unreachable or cannot be written. Other
-/// errors are internal.
+/// Maps an error to `ServiceUnavailable` if the database is busy, is unreachable or cannot be written to. Maps all
+/// other errors to internal errors.
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         let is_refused = matches!(
             error,
             DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)
         );
-        // The write state and the heartbeat log these once, when they begin.
+        // These errors are not logged here. The write state and the heartbeat log once when the condition begins.
         if is_unwritable(&error) || is_refused {
             return Self::ServiceUnavailable { retry_after: 1 };
         }
@@ -45,7 +45,7 @@ impl From<DbErr> for Error {
 enum Code {
     /// The primary result code of SQLite.
     Sqlite(u32),
-    /// SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    /// A SQLSTATE code, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     Postgres(String),
 }
 
@@ -75,9 +75,9 @@ fn has_prefix(code: &str, prefixes: &[&str]) -> bool {
 
 /// Returns whether the connection must not be used again.
 ///
-/// SQLite may have rolled back the transaction, which sqlx does not notice. PostgreSQL aborts the transaction when
-/// it refuses a statement, and a rollback restores the connection. Only errors of the connection or of the server
-/// break it.
+/// After an error, SQLite may have rolled back the transaction, which sqlx does not notice. PostgreSQL aborts the
+/// transaction when it refuses a statement, and a rollback makes the connection usable again. A PostgreSQL connection
+/// is broken only by an error of the connection or of the server.
 pub(super) fn breaks_connection(error: &DbErr) -> bool {
     match code(error) {
         Some(Code::Sqlite(code)) => code != CONSTRAINT,
@@ -98,17 +98,17 @@ fn is_connection_error(cause: &SqlxError) -> bool {
     )
 }
 
-/// Returns whether a transaction may have been committed although COMMIT has failed.
+/// Returns whether the transaction may have been committed even though `COMMIT` has failed.
 pub(super) fn is_outcome_unknown(error: &DbErr) -> bool {
     match code(error) {
         Some(Code::Sqlite(code)) => !matches!(code, CONSTRAINT | BUSY | LOCKED),
-        // 40003: statement completion unknown.
+        // The code 40003 means that it is unknown whether the statement was completed.
         Some(Code::Postgres(code)) => has_prefix(&code, &["08", "40003", "57P", "58", "XX"]),
         None => true,
     }
 }
 
-/// Returns whether the whole database cannot be written, for example because the disk is full.
+/// Returns whether the database cannot be written to, for example because the disk is full.
 pub(super) fn is_unwritable(error: &DbErr) -> bool {
     match code(error) {
         Some(Code::Sqlite(code)) => {
@@ -119,17 +119,18 @@ pub(super) fn is_unwritable(error: &DbErr) -> bool {
     }
 }
 
-/// Returns whether another process holds the lock of the SQLite database.
+/// Returns whether another process has locked the SQLite database.
 pub(super) fn is_busy(error: &DbErr) -> bool {
     matches!(code(error), Some(Code::Sqlite(BUSY | LOCKED | PROTOCOL)))
 }
 
-/// Returns whether there is no connection, or the server refuses the statement for the moment.
+/// Returns whether the server cannot be reached or temporarily refuses the statement.
 fn is_unreachable(error: &DbErr) -> bool {
     match code(error) {
         Some(Code::Sqlite(_)) => false,
-        // Errors of the connection (08), of an idle transaction (25P03), of a standby (25006), of concurrent
-        // transactions (40), of resources (53), of locks (55P03), and of the operator or a time limit (57).
+        // The codes report failed connections (08), transactions that were idle for too long (25P03), writes to a
+        // standby (25006), conflicts between transactions (40), insufficient resources (53), unavailable locks
+        // (55P03), and interventions of the operator or time limits (57).
         Some(Code::Postgres(code)) => {
             let temporary = ["08", "25P03", "25006", "40", "53", "55P03", "57"];
             matches!(error, DbErr::Conn(_)) || has_prefix(&code, &temporary)

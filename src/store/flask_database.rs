@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::model::imported_user::{ImportedPassword, ImportedUser};
 use crate::store::sqlite::connect_read_only;
 
-/// The number of rows in a page.
+/// The maximum number of rows in a page.
 const PAGE: u64 = 1000;
 
 /// The SQLite database of the original Flask application, opened for reading.
@@ -19,18 +19,18 @@ pub struct FlaskDatabase {
     connection: DatabaseConnection,
 }
 
-/// A row of the table `user`: its id, and the user or the reason why the row is not a user.
+/// A row of the table `user`: the id, and either the user or the reason why the row cannot be imported.
 pub type FlaskRow = (i64, Result<ImportedUser, String>);
 
 impl FlaskDatabase {
-    /// Opens a file. Its table `user` must have the columns `id`, `username` and `password_hash`. The column
+    /// Opens a database file. The table `user` must have the columns `id`, `username` and `password_hash`. The column
     /// `email` is optional.
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be read, or has no such table.
+    /// Returns an error if the file cannot be read, or if the table or a required column is missing.
     pub fn open(path: &Path) -> impl Future<Output = Result<Self, Error>> + Send {
-        // Boxed, so that this code is compiled with the library and not again with each program.
+        // The future is boxed so that it is compiled once with the library, and not again with each program.
         Self::connect(path.to_owned()).boxed()
     }
 
@@ -42,11 +42,11 @@ impl FlaskDatabase {
         Ok(flask)
     }
 
-    /// Returns the number of rows.
+    /// Returns the number of rows in the table `user`.
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub async fn count(&self) -> Result<u64, Error> {
         let rows = self
             .query("SELECT count(*) FROM \"user\"".to_owned())
@@ -56,12 +56,12 @@ impl FlaskDatabase {
         Ok(count.and_then(|count| count.try_into().ok()).unwrap_or(0))
     }
 
-    /// Returns up to 1,000 rows with ids greater than `after`, in ascending order. The result is empty when all
-    /// rows were read.
+    /// Returns up to 1,000 rows with ids greater than `after`, in ascending order of their ids. Returns an empty list
+    /// if no rows remain.
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub async fn page(&self, after: i64) -> Result<Vec<FlaskRow>, Error> {
         self.read_page(after, PAGE).await
     }
@@ -70,7 +70,7 @@ impl FlaskDatabase {
     ///
     /// # Errors
     ///
-    /// Fails if the connection cannot be closed.
+    /// Returns an error if the connection cannot be closed.
     pub async fn close(self) -> Result<(), Error> {
         self.connection.close().await.map_err(Error::internal)
     }
@@ -84,7 +84,9 @@ impl FlaskDatabase {
         let statement = Statement::from_string(self.connection.get_database_backend(), sql);
         let rows = self.connection.query_all_raw(statement);
         rows.map_err(|error| {
-            Error::internal(format!("not a database of the Flask original: {error}"))
+            Error::internal(format!(
+                "not a database of the original Flask application: {error}"
+            ))
         })
         .boxed()
     }
@@ -107,7 +109,7 @@ fn to_user(row: &QueryResult) -> Result<FlaskRow, Error> {
         }),
         (Ok(None), ..) => Err("There is no username.".to_owned()),
         (_, Ok(None), _) => Err("There is no password hash.".to_owned()),
-        _ => Err("A column is not text.".to_owned()),
+        _ => Err("The username or the password hash is not text.".to_owned()),
     };
     Ok((id, user))
 }

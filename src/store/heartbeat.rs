@@ -1,9 +1,9 @@
-//! The heartbeat of a PostgreSQL server. It shows whether the server answers and can be written, whether its
-//! notifications arrive, and the difference between its clock and the clock of this machine.
+//! The heartbeat of a PostgreSQL server, which shows whether the server answers, accepts writes and delivers
+//! notifications. The heartbeat also measures the difference between the clocks of the server and of this machine.
 //!
-//! A heartbeat is a notification that is sent through one connection and received through another one.
-//! Notifications arrive in the order in which their transactions were committed. So when a heartbeat has arrived,
-//! all notifications of changes that were committed before it was sent have arrived as well.
+//! A heartbeat is a notification that is sent through one connection and received through another connection.
+//! Notifications arrive in the order in which their transactions were committed. Therefore, when a heartbeat arrives,
+//! the notifications of all changes that were committed before the heartbeat was sent have also arrived.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,20 +20,20 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::clock::{BootClock, Clock, DatabaseClock};
 use crate::store::pool_eviction::PoolEviction;
 
-/// The channel of the notifications.
+/// The name of the channel for notifications.
 pub(super) const CHANNEL: &str = "symbolon";
 
 /// The interval at which heartbeats are sent.
 pub(super) const INTERVAL: Duration = Duration::from_millis(300);
 
-/// Cached identities are valid for this time after the last received heartbeat was sent.
+/// The time for which cached identities can be used after the last received heartbeat was sent.
 const TRUST_PERIOD: Duration = Duration::from_secs(1);
 
-/// The prefix of heartbeats. Notifications of changes begin with a digit, or are `any`.
+/// The prefix of heartbeats. Notifications of changes begin with a digit, or are the word `any`.
 const PREFIX: &str = "beat ";
 
-/// Sends a heartbeat. Returns the server's clock in milliseconds, whether transactions can write, and the number
-/// of Symbolon's tables that this role can write. On a standby, `pg_notify` fails with SQLSTATE 25006.
+/// The statement that sends a heartbeat. Returns the server's time in milliseconds, whether transactions can write,
+/// and the number of Symbolon's tables that the role can write to. `pg_notify` fails with SQLSTATE 25006 on a standby.
 const SEND: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
     current_setting('transaction_read_only') = 'off', ( \
         SELECT count(*) FROM pg_class t WHERE t.relnamespace = current_schema()::regnamespace \
@@ -43,7 +43,7 @@ const SEND: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigin
         AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE')) \
     FROM pg_notify($1, $2)";
 
-/// Returns whether the server of a connection can be written.
+/// The query that returns whether the server of a connection accepts writes.
 const IS_WRITABLE: &str =
     "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'";
 
@@ -60,25 +60,25 @@ enum State {
 /// The heartbeat of this instance.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
-    /// A random number that distinguishes the heartbeats of instances.
+    /// A random number that distinguishes the heartbeats of this instance from those of other instances.
     instance: u64,
     /// A clock that also runs while the machine is suspended.
     clock: BootClock,
-    /// The time at which the last received heartbeat was sent, in microseconds of `clock`. 0 if the current
-    /// connection has received none.
+    /// The time at which the last received heartbeat was sent, in microseconds of `clock`. 0 if no heartbeat was
+    /// received through the current connection.
     received: AtomicU64,
     state: watch::Sender<State>,
-    /// A server that has not answered for this time is unreachable.
+    /// The time without an answer after which the server is considered unreachable.
     timeout: Duration,
-    /// The number of tables that the role must be able to write.
+    /// The number of tables that the role must be able to write to.
     tables: AtomicI64,
-    /// The eviction of all connections to the server.
+    /// The eviction of connections that all pools for this server share.
     eviction: Arc<PoolEviction>,
     database_clock: DatabaseClock,
 }
 
 impl Heartbeat {
-    /// Creates the heartbeat of a server that is reachable now.
+    /// Creates the heartbeat of a server that is assumed to be reachable.
     pub(super) fn new(
         timeout: Duration,
         clock: BootClock,
@@ -96,7 +96,7 @@ impl Heartbeat {
         })
     }
 
-    /// Returns the clock of the server.
+    /// Returns the measured clock of the server.
     pub(super) fn clock(&self) -> &DatabaseClock {
         &self.database_clock
     }
@@ -106,26 +106,26 @@ impl Heartbeat {
         self.timeout
     }
 
-    /// Returns whether the server answers and can be written, according to the last heartbeat.
+    /// Returns whether the server answers and accepts writes, according to the last heartbeat.
     pub(super) fn is_available(&self) -> bool {
         *self.state.borrow() == State::Available
     }
 
-    /// Returns the time since the last received heartbeat was sent. All changes that were committed before it was
-    /// sent are known.
+    /// Returns the time since the last received heartbeat was sent, or `None` if no heartbeat was received. All
+    /// changes that were committed before that heartbeat was sent are known.
     pub(super) fn age(&self) -> Option<Duration> {
         let sent = self.received.load(Ordering::SeqCst);
         (sent > 0).then(|| Duration::from_micros(self.clock.micros().saturating_sub(sent)))
     }
 
-    /// Returns whether cached identities may be used: changes of other instances are known, and the server is the
+    /// Returns whether cached identities can be used: changes by other instances are known, and the server is the
     /// primary.
     pub(super) fn is_trusted(&self) -> bool {
         self.age().is_some_and(|age| age <= TRUST_PERIOD) && self.is_available()
     }
 
-    /// Runs a statement. Fails at once if the server is unavailable, and as soon as the server becomes unavailable:
-    /// otherwise a statement on a dead connection would wait for its time limit.
+    /// Runs a statement. Returns an error immediately if the server is unavailable or becomes unavailable. Otherwise,
+    /// a statement on a dead connection would wait for its time limit.
     pub(super) async fn fail_fast<T>(
         &self,
         statement: impl Future<Output = Result<T, DbErr>>,
@@ -141,28 +141,29 @@ impl Heartbeat {
         Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
     }
 
-    /// Refuses a new connection to a standby, whose data is old, while heartbeats reach the primary. A load
-    /// balancer, or a host name during a failover, can lead to both.
+    /// Refuses a new connection to a standby while heartbeats reach the primary, because the data of a standby may be
+    /// outdated. A load balancer, or a host name during a failover, can lead to both servers.
     pub(super) async fn refuse_standby(&self, connection: &mut PgConnection) -> Result<(), Error> {
         if !self.is_available() {
-            // Statements are refused now, and this connection is evicted when the server is available again.
+            // While the server is unavailable, statements are refused. When the server is available again, this
+            // connection is evicted.
             return Ok(());
         }
         match query_scalar(IS_WRITABLE).fetch_one(connection).await {
             Ok(false) => Err(Error::Protocol(
-                "the connection leads to a standby".to_owned(),
+                "the server of the connection is a standby".to_owned(),
             )),
-            // The first statement on the connection reports the error again.
+            // The error is ignored here, because the first statement on the connection fails with the same error.
             Ok(true) | Err(_) => Ok(()),
         }
     }
 
-    /// Sets the number of tables that the role must be able to write.
+    /// Sets the number of tables that the role must be able to write to.
     pub(super) fn require_tables(&self, count: i64) {
         self.tables.store(count, Ordering::SeqCst);
     }
 
-    /// Sends the first heartbeats, which measure the server's clock and determine its state.
+    /// Sends the first heartbeats, which measure the server's clock and determine the state of the server.
     pub(super) async fn start(&self, options: &PgConnectOptions) -> Result<(), Error> {
         let mut connection = options.connect().await?;
         for _ in 0..3 {
@@ -174,7 +175,7 @@ impl Heartbeat {
 
     /// Sends heartbeats until the future is dropped.
     pub(super) async fn send_all(self: Arc<Self>, options: PgConnectOptions) {
-        // Heartbeats need not survive a crash.
+        // Heartbeats need not be durable.
         let options = options.options([("synchronous_commit", "off")]);
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -195,19 +196,20 @@ impl Heartbeat {
                     if is_new {
                         self.eviction.evict_all();
                     }
-                    // A new connection may lead to the primary, or start with other defaults.
+                    // If the server is read-only, the connection is replaced. A new connection may lead to the
+                    // primary, or start with other default settings.
                     connection = current.filter(|_| state == State::Available);
                     is_refused = false;
                     self.set_state(state);
                 }
-                // The server has closed the connection. A new one may work.
+                // The existing connection has failed. A new connection may work.
                 Ok(Err(_)) if !is_new => ticks.reset_immediately(),
                 Ok(Err(error)) if !is_unreachable(&error) => {
                     if !is_refused {
                         tracing::warn!(%error, "the database refuses a heartbeat");
                     }
                     is_refused = true;
-                    // The server has too many connections. The existing ones may work.
+                    // If the server has too many connections, the existing connections may still work.
                     let is_full = code(&error).is_some_and(|code| code.starts_with("53"));
                     self.set_state(if is_full {
                         State::Available
@@ -222,7 +224,8 @@ impl Heartbeat {
 
     fn set_state(&self, state: State) {
         if state == State::Available && !self.is_available() {
-            // Connections that were opened in the meantime were not tested for a standby.
+            // Connections that were opened while the server was unavailable were not tested and may lead to a
+            // standby.
             self.eviction.evict_all();
         }
         let before = self.state.send_replace(state);
@@ -230,11 +233,13 @@ impl Heartbeat {
             _ if before == state => {}
             State::Available => tracing::info!("the database is available again"),
             State::Unreachable => {
-                tracing::warn!("the database does not answer: requests that need it are refused");
+                tracing::warn!(
+                    "the database does not answer: requests that need the database are refused"
+                );
             }
             State::ReadOnly => tracing::warn!(
-                "the database cannot be written, because it is a standby, read-only, or its role \
-                 lacks privileges: requests that need it are refused"
+                "the database cannot be written to, because the server is a standby or read-only, or \
+                 because the role lacks privileges: requests that need the database are refused"
             ),
         }
     }
@@ -263,12 +268,12 @@ impl Heartbeat {
         }
     }
 
-    /// Returns whether a notification is a heartbeat, of this instance or of another one.
+    /// Returns whether a notification is a heartbeat of any instance.
     pub(super) fn is_heartbeat(payload: &str) -> bool {
         payload.starts_with(PREFIX)
     }
 
-    /// Records a received heartbeat. Returns whether this instance has sent it.
+    /// Records a received heartbeat. Returns `false`, without recording the heartbeat, if another instance sent it.
     pub(super) fn record_received(&self, payload: &str) -> bool {
         let prefix = format!("{PREFIX}{:x} ", self.instance);
         let sent = payload
@@ -280,16 +285,16 @@ impl Heartbeat {
         sent.is_some()
     }
 
-    /// Discards the received heartbeats. Called when notifications may be lost.
+    /// Discards the last received heartbeat. This is necessary when notifications may be lost.
     pub(super) fn reset_received(&self) {
         self.received.store(0, Ordering::SeqCst);
     }
 }
 
-/// Returns whether the server cannot answer at all.
+/// Returns whether the error shows that the server is unreachable.
 fn is_unreachable(error: &Error) -> bool {
     match code(error) {
-        // The server shuts down, has crashed, or starts up.
+        // The server is shutting down, has crashed, or is starting up.
         Some(code) => code.starts_with("57P"),
         None => true,
     }

@@ -10,7 +10,7 @@ use crate::store::database::Store;
 use crate::store::transaction::Transaction;
 use crate::store::users::{NewUser, to_row};
 
-/// Canonical usernames and e-mail addresses.
+/// Usernames and e-mail addresses in canonical form.
 #[derive(Debug, Default)]
 pub(crate) struct ExistingFields {
     pub(crate) usernames: HashSet<String>,
@@ -18,7 +18,7 @@ pub(crate) struct ExistingFields {
 }
 
 impl Store {
-    /// Returns the names and addresses in `fields` that existing users have.
+    /// Returns the usernames and e-mail addresses in `fields` that belong to existing users.
     pub(crate) async fn find_existing_fields(
         &self,
         fields: &ExistingFields,
@@ -28,7 +28,7 @@ impl Store {
 }
 
 impl Transaction {
-    /// Returns the names and addresses in `fields` that existing users have.
+    /// Returns the usernames and e-mail addresses in `fields` that belong to existing users.
     pub(crate) async fn find_existing_fields(
         &self,
         fields: &ExistingFields,
@@ -36,8 +36,8 @@ impl Transaction {
         find_existing_fields(&self.connection, fields).await
     }
 
-    /// Inserts users. Returns false if a user has one of the names and addresses, in which case this transaction
-    /// can only be rolled back.
+    /// Inserts users. Returns `false` if a username or an e-mail address is already in use. In this case, the
+    /// transaction can only be rolled back.
     pub(crate) async fn insert_users(&self, new: Vec<NewUser>) -> Result<bool, Error> {
         if new.is_empty() {
             return Ok(true);

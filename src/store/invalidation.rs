@@ -1,9 +1,9 @@
-//! Invalidation of cached identities, by commits of this process and of other processes on the same database.
+//! Invalidation of cached identities by commits of this process and of other processes that use the database.
 //!
-//! Every invalidation has an [`Epoch`]. A cached identity is valid if neither its user nor all users together
-//! were invalidated after the epoch at which it was read from the database, and no commit that affects the user
-//! is under way. The second condition is necessary because a commit is visible in the database before the
-//! process that made it can record the invalidation.
+//! Every invalidation has an [`Epoch`] and affects some users or all users. A cached identity stores the epoch at
+//! which it was read from the database. The identity is valid if no later invalidation affected its user, and if no
+//! commit that affects the user is in progress. The second condition is necessary because a commit is visible in the
+//! database before its process records the invalidation.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,41 +22,41 @@ use crate::store::notifications::MAX_NOTIFICATION_DELAY;
 /// The interval at which changes of other processes are polled while a [`ChangeListener`] waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The number of slots. Users that share a slot are invalidated together.
+/// The number of slots to which users are assigned. Users in one slot are invalidated together.
 const SLOTS: usize = 4096;
 
 /// A point in the order of invalidations in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(u64);
 
-/// The state of one slot.
+/// The invalidations of the users in one slot.
 #[derive(Debug, Default)]
 struct Slot {
     /// The epoch of the last invalidation.
     invalidated: AtomicU64,
-    /// The number of commits under way that affect the slot.
+    /// The number of commits in progress that affect users in the slot.
     committing: AtomicU32,
 }
 
 /// The invalidations of cached identities.
 #[derive(Debug)]
 pub(super) struct Invalidation {
-    /// The last epoch.
+    /// The epoch of the last invalidation.
     last: AtomicU64,
     slots: Box<[Slot]>,
     all: Slot,
     source: Source,
     changes: watch::Sender<()>,
-    /// Whether a task polls for changes of other processes.
+    /// Whether a task polls for changes by other processes.
     polling: Mutex<bool>,
 }
 
-/// The source of the changes of other processes.
+/// The way in which changes by other processes become known.
 #[derive(Debug)]
 pub(super) enum Source {
     /// A counter in the SQLite database.
     Counter(ChangeCounter),
-    /// Notifications of PostgreSQL. The heartbeat confirms that they arrive.
+    /// PostgreSQL notifications. The heartbeat confirms that notifications arrive.
     Notifications(Arc<Heartbeat>),
 }
 
@@ -72,7 +72,7 @@ impl Invalidation {
         })
     }
 
-    /// Returns the counter of SQLite.
+    /// Returns the change counter, or `None` for PostgreSQL.
     pub(super) fn counter(&self) -> Option<&ChangeCounter> {
         match &self.source {
             Source::Counter(counter) => Some(counter),
@@ -96,14 +96,15 @@ impl Invalidation {
         }
     }
 
-    /// See [`Store::refresh`](crate::store::Store::refresh). Concurrent calls share one query.
+    /// See [`Store::refresh_invalidation`](crate::store::Store::refresh_invalidation). Concurrent calls share one
+    /// query.
     pub(super) async fn refresh(&self) -> bool {
         match &self.source {
             Source::Counter(counter) => counter.check().await,
             Source::Notifications(heartbeat) => {
                 let is_trusted = heartbeat.is_trusted();
                 if !is_trusted {
-                    // Listeners are not woken: no change is known.
+                    // Listeners are not woken, because no change is known.
                     let epoch = self.next_epoch();
                     self.all.invalidated.fetch_max(epoch, Ordering::SeqCst);
                 }
@@ -114,14 +115,14 @@ impl Invalidation {
 
     /// See [`Store::is_unchanged_since`](crate::store::Store::is_unchanged_since).
     pub(super) fn is_unchanged_since(&self, epoch: Epoch, user: UserId) -> bool {
-        // In this order: a commit raises `invalidated` before it lowers `committing`.
+        // `committing` is read first, because a commit raises `invalidated` before it lowers `committing`.
         [self.slot(user), &self.all].into_iter().all(|slot| {
             slot.committing.load(Ordering::SeqCst) == 0
                 && slot.invalidated.load(Ordering::SeqCst) <= epoch.0
         })
     }
 
-    /// Returns the longest time until a change of another process is known.
+    /// Returns the maximum time until a change by another process is known.
     pub(super) fn bound(&self) -> Duration {
         match &self.source {
             Source::Counter(_) => Duration::ZERO,
@@ -138,7 +139,8 @@ impl Invalidation {
         }
     }
 
-    /// Subscribes to all changes from now on.
+    /// Returns a listener for all changes from now on. Starts the task that polls for changes by other processes,
+    /// unless it is running.
     pub(super) fn listen(self: &Arc<Self>) -> ChangeListener {
         let mut polling = lock(&self.polling);
         let listener = ChangeListener(self.changes.subscribe());
@@ -170,19 +172,20 @@ impl Invalidation {
     }
 }
 
-/// The users that a transaction affects. Their cached identities are invalidated when this is dropped.
+/// The users that a transaction affects. When this value is dropped, the cached identities of these users are
+/// invalidated.
 ///
-/// This includes transactions whose commit has an unknown outcome, and those that were rolled back: they may
-/// have read a change of another process that the cache does not know yet.
+/// The identities are invalidated even if the transaction was rolled back or the outcome of the commit is unknown.
+/// The transaction may have read a change by another process that the cache does not know yet.
 pub(super) struct PendingInvalidation {
     invalidation: Arc<Invalidation>,
     users: Mutex<AffectedUsers>,
     commit: Option<Commit>,
 }
 
-/// A commit under way.
+/// A commit in progress.
 struct Commit {
-    /// The value that the transaction gave the change counter.
+    /// The value that the transaction wrote to the change counter, or `None` if it wrote no value.
     count: Option<i64>,
     succeeded: bool,
 }
@@ -201,14 +204,14 @@ impl PendingInvalidation {
         lock(&self.users)
     }
 
-    /// Invalidates the cached identities of a user at once.
+    /// Invalidates the cached identities of a user immediately.
     pub(super) fn invalidate_now(&self, user: UserId) {
         let users = AffectedUsers::Some(vec![user]);
         self.invalidation.invalidate(&users);
     }
 
-    /// Marks the affected users as changing until this is dropped. `count` is the value that the transaction
-    /// gave the change counter.
+    /// Marks the affected users as changing until this value is dropped. `count` is the value that the transaction
+    /// wrote to the change counter.
     pub(super) fn begin_commit(&mut self, count: Option<i64>) {
         self.commit = Some(Commit {
             count,
@@ -224,7 +227,7 @@ impl PendingInvalidation {
         }
     }
 
-    /// Records that the database has committed.
+    /// Records that the commit has succeeded.
     pub(super) fn commit_succeeded(mut self) {
         if let Some(commit) = &mut self.commit {
             commit.succeeded = true;
@@ -249,11 +252,11 @@ impl Drop for PendingInvalidation {
     }
 }
 
-/// Waits for changes. Changes between two calls are reported once.
+/// A listener that waits for changes. Several changes between two calls are reported as one.
 pub(crate) struct ChangeListener(watch::Receiver<()>);
 
 impl ChangeListener {
-    /// Waits for the next change since the listener was created, or since the last call.
+    /// Waits until there has been a change since the last call or, at the first call, since the listener was created.
     pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // The database is closed, so there are no further changes.
@@ -262,7 +265,7 @@ impl ChangeListener {
     }
 }
 
-/// Polls for changes of other processes while there are listeners.
+/// Polls for changes by other processes while there are listeners.
 async fn poll(invalidation: Arc<Invalidation>) {
     let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! SQL statements for known addresses.
+//! SQL statements for the addresses from which users have signed in.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ use crate::store::transaction::Transaction;
 const MAX_ADDRESSES: u64 = 50;
 
 impl Store {
-    /// Returns whether the user signed in from this network at `since` or later.
+    /// Returns whether the user last signed in from this network at `since` or later.
     pub(crate) async fn is_known_address(
         &self,
         user: UserId,
@@ -43,8 +43,8 @@ impl Transaction {
         Ok(addresses.collect())
     }
 
-    /// Records that the user signed in from this network. Deletes the oldest addresses that exceed
-    /// [`MAX_ADDRESSES`].
+    /// Records that the user signed in from this network. If the user has more than [`MAX_ADDRESSES`] addresses,
+    /// deletes the oldest ones.
     pub(crate) async fn insert_known_address(
         &self,
         user: UserId,
@@ -73,7 +73,7 @@ impl Transaction {
         self.execute(delete).await.map(drop)
     }
 
-    /// Deletes the addresses of sign-ins before `since`.
+    /// Deletes the known addresses whose last sign-in was before `since`.
     pub(super) async fn delete_known_addresses_before(
         &self,
         since: DateTime<Utc>,

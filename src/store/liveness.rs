@@ -1,5 +1,5 @@
-//! The rule that decides whether a token is live: the token has not expired, it was not revoked, and its user is
-//! not disabled. The rule exists in Rust, for rows that were read, and in SQL.
+//! The rule that determines whether a token is live. A token is live if it has not expired and was not revoked, and
+//! if its user is not disabled. The rule is implemented in Rust, for rows that have been read, and in SQL.
 
 use chrono::{DateTime, Utc};
 use entity::{access_token, user};
@@ -18,7 +18,7 @@ impl UserRecord {
     }
 }
 
-/// Selects the users whose session token is live at `now`.
+/// Returns the condition for users whose session token is live at `now`.
 pub(super) fn session_is_live(now: DateTime<Utc>) -> Condition {
     let latest = Lifetime::latest_expiration(now);
     Condition::all()
@@ -29,14 +29,14 @@ pub(super) fn session_is_live(now: DateTime<Utc>) -> Condition {
 }
 
 impl AccessToken {
-    /// Returns whether the token is live at `now`. `user` is the user of the token.
+    /// Returns whether the token is live at `now`. `user` must be the user who owns the token.
     pub(crate) fn is_live_for(&self, user: &User, now: DateTime<Utc>) -> bool {
         !user.is_disabled() && !self.has_expired(now)
     }
 }
 
-/// Selects the access tokens that have not expired at `now`. The rows of revoked tokens and of the tokens of
-/// disabled users are deleted.
+/// Returns the condition for access tokens that have not expired at `now`. Other conditions are not necessary,
+/// because the rows of revoked tokens and of the tokens of disabled users are deleted.
 pub(super) fn access_token_is_live(now: DateTime<Utc>) -> Condition {
     let expires_at = access_token::Column::ExpiresAt;
     let later = expires_at.gt(now.timestamp_millis());

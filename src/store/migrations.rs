@@ -1,4 +1,4 @@
-//! Migration of the tables.
+//! Migration of the database tables.
 
 use std::collections::HashSet;
 
@@ -9,15 +9,15 @@ use crate::store::database_url::Location;
 use crate::store::open_error::OpenError;
 use crate::store::sqlite::immediate;
 
-/// The key of the advisory lock that PostgreSQL holds during a migration.
+/// The key of the PostgreSQL advisory lock that a migration holds.
 const LOCK: i64 = i64::from_be_bytes(*b"symbolon");
 
-/// The treatment of tables that are not those of this version.
+/// The treatment of a database whose tables are missing or older than this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tables {
     /// The tables are created or migrated.
     Migrate,
-    /// The database is refused, and not changed.
+    /// The database is refused without being changed.
     Check,
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn prepare_tables(
     tables: Tables,
 ) -> Result<(), OpenError> {
     match Migrator::get_applied_migrations_read_only(database).await {
-        // The tables are up to date. Nothing is written, which a read-only database would refuse.
+        // The tables are up to date. Nothing is written, because the database may be read-only.
         Ok(applied) if applied.len() == Migrator::migrations().len() => Ok(()),
         _ if tables == Tables::Migrate => {
             let newer = migrate(database).await;
@@ -42,7 +42,7 @@ pub(super) async fn prepare_tables(
             "it has no tables of Symbolon",
         )),
         Ok(_) => Err(OpenError::Older(location.full_name())),
-        // An unknown migration is an error too.
+        // The cause of the error may be an unknown migration.
         Err(error) => Err(match find_unknown(database).await {
             Ok(Some(newer)) => OpenError::Newer(location.clone(), newer),
             Ok(None) => OpenError::Connect(location.clone(), error),
@@ -51,17 +51,17 @@ pub(super) async fn prepare_tables(
     }
 }
 
-/// Applies all migrations in one transaction. If several processes start at once, one of them migrates and the
-/// others wait for it. If a migration fails, nothing is changed. Returns the first migration that this version does
-/// not know, in which case nothing is changed either.
+/// Applies all pending migrations in one transaction. If several processes start at the same time, one process
+/// migrates the tables and the others wait. If a migration fails, nothing is changed. If the database contains a
+/// migration that this version does not know, changes nothing and returns the first unknown migration.
 async fn migrate(database: &DatabaseConnection) -> Result<Option<String>, DbErr> {
     let transaction = database.begin_with_options(immediate()).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
-        // The migration of large tables may take long, and so may the wait for another process.
+        // Migrating large tables can take a long time, and so can waiting for another process.
         let lock = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})");
         transaction.execute_unprepared(&lock).await?;
     }
-    // Creates the table of the migrations.
+    // Creates the table that records the applied migrations.
     Migrator::install(&transaction).await?;
     let unknown = find_unknown(&transaction).await?;
     if unknown.is_none() {

@@ -1,5 +1,5 @@
-//! Connections that handle their errors: a broken connection is evicted from its pool, and the log reports when
-//! the database cannot be written and when it can be written again.
+//! Connections whose errors are handled: a broken connection is evicted from its pool, and the log reports when
+//! writes to the database fail and when they succeed again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use crate::store::errors::{breaks_connection, is_unwritable};
 use crate::store::heartbeat::Heartbeat;
 use crate::store::pool_eviction::PoolEviction;
 
-/// Whether the database could be written at the last attempt. Each change is logged once.
+/// Whether writes to the database fail. Each change of this state is logged once.
 #[derive(Debug, Default)]
 pub(super) struct WriteState {
     is_failing: AtomicBool,
 }
 
 impl WriteState {
-    /// Records that the database cannot be written.
+    /// Records that writes to the database fail.
     pub(super) fn set_failing(&self, reason: &dyn fmt::Display) {
         if !self.is_failing.swap(true, Ordering::SeqCst) {
             tracing::error!(
                 error = %reason,
-                "the database cannot be written: changes are refused until it can be written again"
+                "the database cannot be written to: changes are refused until writes succeed again"
             );
         }
     }
@@ -35,7 +35,7 @@ impl WriteState {
     fn set_working(&self) {
         if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::SeqCst)
         {
-            tracing::info!("the database can be written again");
+            tracing::info!("the database can be written to again");
         }
     }
 }
@@ -51,7 +51,7 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Runs a statement, unless the server is unavailable, and handles its error.
+    /// Runs a statement if the server is available, and handles the error of the statement.
     pub(super) async fn run<T>(
         &self,
         statement: impl Future<Output = Result<T, DbErr>>,
@@ -104,7 +104,7 @@ impl MonitoredConnection<DatabaseTransaction> {
         let committed = self.monitor.run(commit).await;
         match (&committed, &self.monitor.write_state) {
             (Ok(()), Some(write_state)) => write_state.set_working(),
-            // After any error, the state of the transaction on this connection is unknown.
+            // After an error, the state of the transaction on the connection is unknown.
             (Err(_), _) => self.monitor.eviction.evict_all(),
             _ => {}
         }

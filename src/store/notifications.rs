@@ -1,4 +1,4 @@
-//! Notifications of PostgreSQL, by which instances announce changes to each other.
+//! PostgreSQL notifications, through which instances announce changes to each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use tokio::time::{sleep, timeout};
 use crate::store::affected_users::AffectedUsers;
 use crate::store::heartbeat::{CHANNEL, Heartbeat, INTERVAL};
 
-/// The longest time until an instance on PostgreSQL knows a change of another instance, even if notifications
-/// no longer arrive.
+/// The maximum time until an instance on PostgreSQL knows a change by another instance, even if notifications no
+/// longer arrive.
 pub(crate) const MAX_NOTIFICATION_DELAY: Duration = Duration::from_millis(1250);
 
-/// A connection that has received nothing for this time, although heartbeats are sent, is replaced.
+/// The time without a notification after which the connection is replaced. Heartbeats arrive more often than this.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest pause between two attempts to listen to a server that delivers no notifications.
+/// The maximum pause between two attempts to listen to a server that delivers no notifications.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Receives notifications until it is dropped. `on_change` is called with the users that have changed.
+/// Receives notifications until the future is dropped. Calls `on_change` with the users that have changed.
 pub(super) async fn listen(
     heartbeat: Arc<Heartbeat>,
     options: PgConnectOptions,
@@ -29,7 +29,7 @@ pub(super) async fn listen(
     let (mut pause, mut failures) = (INTERVAL, 0_u32);
     loop {
         let has_received_heartbeat = receive(&heartbeat, &options, &on_change).await;
-        // Changes until the next connection listens are missed.
+        // Changes that are made before the next connection listens are missed.
         heartbeat.reset_received();
         on_change(&AffectedUsers::All);
         if has_received_heartbeat {
@@ -39,8 +39,8 @@ pub(super) async fn listen(
             pause = (pause * 2).min(MAX_PAUSE);
             if failures == 2 {
                 tracing::warn!(
-                    "this database does not deliver notifications, as behind a connection pooler: \
-                     every request reads the identity of its token from the database"
+                    "the database does not deliver notifications, for example because of a connection \
+                     pooler: every request reads the identity of its token from the database"
                 );
             }
         }
@@ -48,15 +48,14 @@ pub(super) async fn listen(
     }
 }
 
-/// Receives notifications through one connection until it is lost or silent. Returns whether it has received a
-/// heartbeat of this instance.
+/// Receives notifications through one connection until the connection is lost or silent. Returns whether a heartbeat
+/// of this instance was received.
 async fn receive(
     heartbeat: &Heartbeat,
     options: &PgConnectOptions,
     on_change: &(impl Fn(&AffectedUsers) + Send + Sync),
 ) -> bool {
-    // A listener returns its connection to the pool, which takes long if the connection is lost. So it has a pool
-    // of its own.
+    // The listener has a separate pool, because returning a lost connection to its pool takes a long time.
     let connect = async {
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -72,7 +71,7 @@ async fn receive(
     let Ok(Ok(mut listener)) = timeout(heartbeat.timeout(), connect).await else {
         return false;
     };
-    // Later changes are received. Earlier ones may have been missed.
+    // From now on, changes are received. Earlier changes may have been missed.
     on_change(&AffectedUsers::All);
     let mut has_received_heartbeat = false;
     while let Ok(Ok(Some(notification))) = timeout(SILENCE_TIMEOUT, listener.try_recv()).await {

@@ -28,13 +28,14 @@ use crate::store::postgres;
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
 use crate::store::sqlite_check::check_file;
 
-/// The number of Symbolon's tables on PostgreSQL, without the table of the migrations.
+/// The number of Symbolon's tables on PostgreSQL, excluding the table of applied migrations.
 const TABLES: i64 = 5;
 
-/// The time to wait for a PostgreSQL server at the start.
+/// The time limit for finding the schema, and for the first heartbeats, when a PostgreSQL database is opened.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server is unreachable if it has answered no heartbeat for the acquire timeout and this time.
+/// The time that is added to the acquire timeout. A server that does not answer a heartbeat within the sum is
+/// considered unreachable.
 const HEARTBEAT_GRACE: Duration = Duration::from_millis(500);
 
 /// The settings of the connections to a PostgreSQL server.
@@ -44,14 +45,14 @@ pub(crate) struct Connections {
     pub(crate) readers: u32,
     /// The maximum number of connections that write.
     pub(crate) writers: u32,
-    /// The longest time to wait for a connection.
+    /// The maximum time to wait for a connection.
     pub(crate) acquire_timeout: Duration,
-    /// The time limit of a statement, and of the pause between two statements of a transaction.
+    /// The time limit for a statement, and for the pause between two statements of a transaction.
     pub(crate) statement_timeout: Duration,
 }
 
 impl Store {
-    /// Opens the database and migrates its tables. Creates a SQLite file that is missing.
+    /// Opens the database and migrates its tables. Creates the SQLite file if it does not exist.
     pub(crate) async fn open(
         location: Location,
         connections: Connections,
@@ -59,7 +60,7 @@ impl Store {
         Self::open_with(location, connections, Tables::Migrate).await
     }
 
-    /// Opens a database that has the tables of this version. Any other database is refused and not changed.
+    /// Opens a database that has the tables of this version. Refuses any other database without changing it.
     pub(crate) async fn open_existing(
         location: Location,
         connections: Connections,
@@ -104,7 +105,7 @@ impl Store {
             create_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         }
         let failed = |error| OpenError::Connect(location.clone(), error);
-        // Separate evictions: an error of a transaction does not evict the connections that read.
+        // The evictions are separate so that an error of a transaction does not evict the connections that read.
         let (write_eviction, read_eviction) = (PoolEviction::new(), PoolEviction::new());
         let writer = sqlite::connect(path, true, &write_eviction).await;
         let writer = writer.map_err(failed)?;
@@ -156,7 +157,8 @@ impl Store {
             ("statement_timeout", &limit),
             // The locks of a client that has disappeared are released after this time.
             ("idle_in_transaction_session_timeout", &limit),
-            // Keeps idle connections alive in network devices, and makes the server close dead ones.
+            // Keep-alive messages prevent network devices from dropping idle connections, and make the server close
+            // dead connections.
             ("tcp_keepalives_idle", "30"),
             ("tcp_keepalives_interval", "10"),
             ("tcp_keepalives_count", "3"),

@@ -7,7 +7,7 @@ use sea_orm::{DbErr, SqlxError};
 
 use crate::store::database_url::Location;
 
-/// The advice about a database that is missing.
+/// The advice for a database that is missing.
 const ADVICE: &str = "Name the database with --database-url or DATABASE_URL, or run the command in the \
                       working directory of the server. `symbolon migrate` creates a database and its \
                       tables";
@@ -47,8 +47,8 @@ pub(crate) enum OpenError {
     #[error("the database {0} does not exist. {advice}", advice = ADVICE)]
     Missing(String),
     #[error(
-        "this user may not open the database {0}, or create files in its folder; run the command as the \
-         user of the server"
+        "the current user has no permission to open the database {0} or to create files in its folder; run \
+         the command as the user that runs the server"
     )]
     Denied(String),
     #[error("{0} is not a database of Symbolon: {1}. {advice}", advice = ADVICE)]

@@ -1,4 +1,4 @@
-//! Pages of a long list.
+//! Queries for one page of a long list.
 
 use sea_orm::{Cursor, SelectorTrait};
 

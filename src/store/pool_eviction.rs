@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The time of the last eviction. Connections that were opened before it are not used again.
+/// The time of the last eviction. Connections that were opened before this time are not used again.
 ///
-/// An error does not identify the connection that it came from, so all open connections of the pool are
-/// evicted. SQLite has one connection that writes.
+/// An error does not identify its connection, so all open connections of the pool are evicted. The pool that writes
+/// to SQLite has only one connection.
 #[derive(Debug)]
 pub(super) struct PoolEviction {
     created: Instant,
-    /// In microseconds since `created`. 0 if nothing was evicted.
+    /// The time of the last eviction, in microseconds since `created`. 0 if there was no eviction.
     last: AtomicU64,
 }
 
@@ -30,7 +30,7 @@ impl PoolEviction {
         self.last.store(micros, Ordering::SeqCst);
     }
 
-    /// Returns whether a connection of this age is evicted.
+    /// Returns whether a connection of this age was opened before the last eviction.
     pub(super) fn is_evicted(&self, age: Duration) -> bool {
         let last = self.last.load(Ordering::SeqCst);
         last > 0 && Duration::from_micros(last) + age >= self.created.elapsed()

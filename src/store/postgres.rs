@@ -13,20 +13,20 @@ use crate::store::heartbeat::Heartbeat;
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
 
-/// A connection that was idle for this time is tested before it is used.
+/// The idle time after which a connection is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(1);
 
-/// The time limit of this test. It is short, because a request waits for it if the network has dropped the connection.
-/// The first test that fails evicts all open connections.
+/// The time limit for the test. The limit is short because, if the network has dropped the connection, a request
+/// waits until the limit. The first failed test evicts all open connections.
 const TEST_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The time limit of the rollback when a connection is returned to the pool.
+/// The time limit for the rollback when a connection is returned to the pool.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Idle connections are closed after this time.
+/// The time after which idle connections are closed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Selects the schemas of the search path that have tables of Symbolon.
+/// The query for the schemas in the search path that contain tables of Symbolon.
 const SCHEMAS_WITH_TABLES: &str = "SELECT n.nspname::text FROM pg_class c \
     JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relname = 'symbolon_migration' AND n.nspname = ANY (current_schemas(false))";
@@ -79,8 +79,8 @@ pub(super) fn connect(
     SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
 }
 
-/// Returns the schema in which tables are created. All connections are restricted to it, so that neither another
-/// instance nor a schema that is created later leads to a second set of tables.
+/// Returns the schema in which tables are created. All connections are restricted to this schema. Otherwise, the
+/// tables could be created again in a schema that is created later and precedes this one in the search path.
 pub(super) async fn find_schema(
     location: &Location,
     options: &PgConnectOptions,

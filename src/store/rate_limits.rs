@@ -14,7 +14,7 @@ use crate::model::rate_limit::Rate;
 use crate::store::database::Store;
 use crate::store::transaction::Transaction;
 
-/// The number of keys that one statement deletes. A statement has a limited number of parameters.
+/// The maximum number of keys that one statement deletes. Databases limit the number of parameters of a statement.
 const MAX_KEYS: usize = 500;
 
 /// A bucket and its rate limit.
@@ -25,7 +25,8 @@ pub(crate) struct Bucket {
 }
 
 impl Store {
-    /// Returns the time at which a bucket is empty. `None` if it has no row, which means that it is empty.
+    /// Returns the time at which a bucket will be empty. Returns `None` if the bucket has no row and is therefore
+    /// empty.
     pub(crate) async fn bucket_drained_at(
         &self,
         bucket: &Bucket,
@@ -38,9 +39,9 @@ impl Store {
 }
 
 impl Transaction {
-    /// Counts an attempt. Returns false if the bucket is full, in which case nothing is changed.
+    /// Counts an attempt. If the bucket is full, changes nothing and returns `false`.
     ///
-    /// The arithmetic is in [`Rate`]. This is its translation to SQL.
+    /// The statement translates the arithmetic of [`Rate`] to SQL.
     pub(crate) async fn count_attempt(
         &self,
         bucket: &Bucket,
@@ -66,7 +67,7 @@ impl Transaction {
         Ok(counted.await? > 0)
     }
 
-    /// Removes a counted attempt from a bucket.
+    /// Removes one counted attempt from a bucket.
     pub(crate) async fn undo_attempt(&self, bucket: &Bucket) -> Result<(), Error> {
         let interval = bucket.rate.interval().num_milliseconds();
         let update = throttle::Entity::update_many()
@@ -78,7 +79,8 @@ impl Transaction {
         self.execute(update).await.map(drop)
     }
 
-    /// Moves the attempts of one bucket to another one. If both have attempts, the larger number remains.
+    /// Moves the attempts in one bucket to another bucket. If both buckets contain attempts, the larger number is
+    /// kept.
     pub(crate) async fn move_bucket(&self, from: [u8; 32], to: [u8; 32]) -> Result<(), Error> {
         let row = throttle::Entity::find_by_id(from.to_vec())
             .one(&self.connection)
@@ -110,7 +112,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Deletes the buckets that are empty at `now`, and the known addresses of sign-ins before `since`.
+    /// Deletes the buckets that are empty at `now`, and the known addresses whose last sign-in was before `since`.
+    /// Skips buckets that another transaction has locked.
     pub(crate) async fn delete_unused_rows(
         &self,
         now: DateTime<Utc>,
@@ -120,7 +123,7 @@ impl Transaction {
             .select_only()
             .column(Column::Key)
             .filter(Column::DrainedAt.lte(now.timestamp_millis()))
-            // Prevents a deadlock with a transaction that has locked several buckets.
+            // Skipping locked rows prevents a deadlock with a transaction that has locked several buckets.
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .into_query();
         let delete = throttle::Entity::delete_many().filter(Column::Key.in_subquery(empty));

@@ -1,4 +1,4 @@
-//! SQL statements for sessions. A session consists of three columns of the table of users.
+//! SQL statements for sessions. A session is stored in three columns of the table of users.
 
 use chrono::{DateTime, Utc};
 use entity::access_token;
@@ -23,7 +23,7 @@ use crate::store::transaction::Transaction;
 use crate::store::users::{to_record, with_password};
 
 impl Store {
-    /// Returns users with a live session token and an id greater than `after`, ordered by id.
+    /// Returns up to `limit` users who have a live session token and an id greater than `after`, ordered by id.
     pub(crate) async fn users_with_live_session(
         &self,
         after: Option<UserId>,
@@ -42,8 +42,8 @@ impl Store {
 }
 
 impl Transaction {
-    /// Returns users with an access token or a session that was not revoked, and an id greater than `after`, ordered
-    /// by id. Locks the rows until the transaction ends.
+    /// Returns up to `limit` users who have an access token or a session that was not revoked, and an id greater than
+    /// `after`, ordered by id. Locks the rows until the transaction ends.
     pub(crate) async fn users_with_tokens(
         &self,
         after: Option<UserId>,
@@ -67,13 +67,14 @@ impl Transaction {
         rows.into_iter().map(to_record).collect()
     }
 
-    /// Deletes the sessions that have expired by `now`. Returns their number.
+    /// Deletes the sessions that have expired by `now`. Skips users whose row another transaction has locked. Returns
+    /// the number of deleted sessions.
     pub(crate) async fn delete_expired_sessions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
         let expired = user::Entity::find()
             .select_only()
             .column(Column::Id)
             .filter(Column::TokenExpiration.lte(now.timestamp_millis()))
-            // Prevents a deadlock with a transaction that has locked several users.
+            // Skipping locked rows prevents a deadlock with a transaction that has locked several users.
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .into_query();
         let update = user::Entity::update_many()
@@ -85,16 +86,16 @@ impl Transaction {
             })
             .filter(Column::Id.in_subquery(expired));
         let deleted = self.execute(update).await?;
-        // The sessions may be live to a process whose clock is late.
+        // A process whose clock is slow may still consider the sessions live.
         if deleted > 0 {
             self.invalidate_all_on_commit();
         }
         Ok(deleted)
     }
 
-    /// Records that the password was accepted, and replaces its hash by `rehashed`. Returns the user, whose row
-    /// is locked until the transaction ends. Returns `None` if the password has changed since it was verified or
-    /// the user is disabled, in which case nothing is changed.
+    /// Records that the password was accepted, and stores the new hash `rehashed` if there is one. Returns the user,
+    /// whose row remains locked until the transaction ends. If the password has changed since its verification, or
+    /// if the user is disabled, changes nothing and returns `None`.
     pub(crate) async fn record_sign_in(
         &self,
         verified: &UserRecord,
@@ -117,7 +118,7 @@ impl Transaction {
             if may_have_live_session(record, at) || self.has_access_tokens(user).await? {
                 self.invalidate_on_commit(user);
             } else if record.session.is_some() {
-                // Another process may have revoked the session, and this process may not know that yet.
+                // Another process may have revoked the session without this process knowing yet.
                 self.invalidate_in_this_process(user);
             }
         }
@@ -132,8 +133,8 @@ impl Transaction {
         Ok(tokens > 0)
     }
 
-    /// Sets the password and the session of a user. Returns false if the password has changed since it was
-    /// verified or the user is disabled, in which case nothing is changed.
+    /// Sets the password and the session of a user. If the password has changed since its verification, or if the
+    /// user is disabled, changes nothing and returns `false`.
     pub(crate) async fn change_password(
         &self,
         verified: &UserRecord,
@@ -149,15 +150,15 @@ impl Transaction {
         Ok(self.update_user(verified.user.id, update).await? > 0)
     }
 
-    /// Sets the session of a user whose row this transaction has locked.
+    /// Sets the session of a user. The transaction must have locked the row of the user.
     pub(crate) async fn set_session(
         &self,
         record: &UserRecord,
         new: &Session,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        // Without a previous live session there is no cached identity to invalidate, and an announcement to other
-        // processes would cost more than the issue of the token.
+        // Without a live session, there is no cached identity to invalidate. Announcing the change to other processes
+        // would cost more than issuing the token.
         if may_have_live_session(record, now) {
             self.invalidate_on_commit(record.user.id);
         }
@@ -167,8 +168,8 @@ impl Transaction {
         self.execute(update).await.map(drop)
     }
 
-    /// Sets the expiration of a session. Returns false if the session has changed since it was read or the user
-    /// is disabled, in which case nothing is changed.
+    /// Sets the expiration of a session. If the session has changed since it was read, or if the user is disabled,
+    /// changes nothing and returns `false`.
     pub(crate) async fn extend_session(
         &self,
         user: UserId,
@@ -188,7 +189,7 @@ impl Transaction {
     }
 
     /// Revokes the session with this digest: deletes its nonce and sets its expiration to `expired_at`. Returns
-    /// false if it was revoked before.
+    /// `false` if the session no longer exists or was already revoked.
     pub(crate) async fn revoke_session(
         &self,
         user: UserId,
@@ -228,7 +229,7 @@ impl Transaction {
     }
 }
 
-/// Returns whether the session of a user may be live to an instance whose clock is late.
+/// Returns whether an instance whose clock is slow may still consider the session of a user live.
 fn may_have_live_session(record: &UserRecord, now: DateTime<Utc>) -> bool {
     let latest = now - CLOCK_TOLERANCE;
     let session = record.session.as_ref();
@@ -244,7 +245,7 @@ fn new_session(session: &Session) -> user::ActiveModel {
     }
 }
 
-/// Selects a user whose password has not changed since it was verified, and who is not disabled.
+/// Returns the condition for a user who is not disabled and whose password has not changed since it was verified.
 fn is_as_verified(verified: &UserRecord) -> Condition {
     Condition::all()
         .add(Column::PasswordVersion.eq(verified.password_version))

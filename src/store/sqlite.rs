@@ -21,16 +21,18 @@ use tokio::time::sleep;
 use crate::store::errors::is_busy;
 use crate::store::pool_eviction::PoolEviction;
 
-/// The time to wait for locks of other processes, and for a connection.
+/// The maximum time to wait for locks of other processes, and for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The page cache of each connection, in KiB. The operating system caches the file as well, for all connections.
+/// The size of the page cache of each connection, in KiB. The operating system also caches the file, for all
+/// connections.
 const CACHE_KIB: u32 = 512;
 
-/// The database file, its journal and the index of the journal, as they were when the database was opened.
+/// The database file, its write-ahead log, and the index of the log, as they were when the database was opened.
 ///
-/// While the database is open, none of them may be replaced or deleted. Connections would continue to use the
-/// deleted file, so that their changes are lost and those of other processes are not visible.
+/// None of these files may be replaced or deleted while the database is open. Otherwise, the connections would
+/// continue to use the deleted file. Their changes would be lost, and changes by other processes would not be
+/// visible.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DatabaseFiles(Vec<(PathBuf, FileId)>);
 
@@ -38,7 +40,7 @@ pub(super) struct DatabaseFiles(Vec<(PathBuf, FileId)>);
 type FileId = (u64, u64);
 
 impl DatabaseFiles {
-    /// Records the files that exist now.
+    /// Records the identities of the files that exist now.
     pub(super) fn new(database: &Path) -> Self {
         let files = ["", "-wal", "-shm"].map(|suffix| with_suffix(database, suffix));
         let existing = files.into_iter().filter_map(|file| {
@@ -48,7 +50,7 @@ impl DatabaseFiles {
         Self(existing.collect())
     }
 
-    /// Returns the first file that was deleted or replaced.
+    /// Returns the first file that has been deleted or replaced.
     pub(super) fn find_replaced(&self) -> Option<&Path> {
         let is_replaced = |(file, id): &&(PathBuf, FileId)| file_id(file) != Some(*id);
         self.0
@@ -69,14 +71,14 @@ fn file_id(file: &Path) -> Option<FileId> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Creates the file if it is missing, readable for its owner only, because it holds password hashes. SQLite gives
-/// its journal the same mode.
+/// Creates the file if it does not exist. The file is readable by its owner only, because it contains password
+/// hashes. SQLite creates the journal with the same permissions as the database file.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let created = options.write(true).create_new(true).mode(0o600).open(path);
     match created {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // An empty file was created by another program, perhaps readable for other users.
+            // Another program may have created an empty file that other users can read.
             if fs::metadata(path)?.len() == 0 {
                 fs::set_permissions(path, Permissions::from_mode(0o600))?;
             }
@@ -86,7 +88,7 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Connects to an existing file. SQLite reads an immutable file without locks.
+/// Opens an existing file for reading. If `is_immutable` is `true`, SQLite reads the file without locks.
 pub(super) async fn connect_read_only(
     path: &Path,
     is_immutable: bool,
@@ -102,12 +104,12 @@ pub(super) async fn connect_read_only(
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 
-/// Opens a pool of connections. A connection that is still in a transaction when it is returned to the pool is
-/// closed: the rollback has failed, because SQLite had rolled back by itself, and sqlx would take the next
-/// transaction for a savepoint in this one (docs/sqlx-sqlite-rollback.md).
+/// Opens a pool of connections. If sqlx still counts an open transaction when a connection is returned to the pool,
+/// the connection is closed. In this case, SQLite had already rolled back the transaction, and the rollback by sqlx
+/// has failed. sqlx would execute the next transaction as a savepoint (docs/sqlx-sqlite-rollback.md).
 ///
-/// Waits while another process locks the whole file to change the journal mode of a new file, or to remove the
-/// journal when it closes the file. SQLite's busy handler does not wait for that.
+/// Waits while another process locks the whole file, to change the journal mode of a new file or to remove the
+/// journal when the database is closed. SQLite's busy handler does not wait for these locks.
 pub(super) async fn connect(
     path: &Path,
     is_writer: bool,
@@ -140,7 +142,8 @@ pub(super) async fn connect(
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 
-/// Returns the complete configuration of a connection, so that connections that the pool opens later have it too.
+/// Returns the options with which connections are opened. The options include all settings, so that the settings also
+/// apply to connections that the pool opens later.
 pub(super) fn options(path: &Path, is_writer: bool) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -153,8 +156,8 @@ pub(super) fn options(path: &Path, is_writer: bool) -> SqliteConnectOptions {
         .pragma("query_only", if is_writer { "off" } else { "on" })
 }
 
-/// Returns the options of a transaction that writes. On SQLite it takes the write lock at once: a transaction
-/// that reads first cannot write after another process has written.
+/// Returns the options of a transaction that writes. On SQLite, the transaction acquires the write lock immediately,
+/// because a transaction that reads first cannot write after another process has written.
 pub(super) fn immediate() -> TransactionOptions {
     TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -162,12 +165,12 @@ pub(super) fn immediate() -> TransactionOptions {
     }
 }
 
-/// Converts the error of a connection that cannot be opened.
+/// Converts the error of a connection that could not be opened.
 pub(super) fn connection_error(error: SqlxError) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(error.into()))
 }
 
-/// Repeats `attempt` until it succeeds, fails for another reason, or [`BUSY_TIMEOUT`] has passed.
+/// Repeats `attempt` while it fails with an error for which `is_busy` returns `true`, for at most [`BUSY_TIMEOUT`].
 pub(super) async fn retry_while<T, E, F: Future<Output = Result<T, E>>>(
     is_busy: impl Fn(&E) -> bool,
     attempt: impl Fn() -> F,

@@ -1,4 +1,4 @@
-//! The check of a SQLite file that must have the tables of this version.
+//! The check that a SQLite file has the tables of this version.
 
 use std::fs;
 use std::io;
@@ -10,18 +10,18 @@ use crate::store::migrations::{Tables, prepare_tables};
 use crate::store::open_error::OpenError;
 use crate::store::sqlite::{connect_read_only, retry_while, with_suffix};
 
-/// The message of SQLite about a file that the operating system does not let it open.
+/// SQLite's error message for a file that the process has no permission to open.
 const CANNOT_OPEN: &str = "unable to open database file";
 
-/// The message of SQLite about a file of another format.
+/// SQLite's error message for a file in another format.
 const NOT_SQLITE: &str = "file is not a database";
 
-/// Checks that a file is a database with the tables of this version, and does not change it. A connection that
-/// writes would switch the database to another journal mode and create files beside it.
+/// Checks that a file is a database with the tables of this version, without changing the file. The connection is
+/// read-only, because a connection that writes would change the journal mode and create files beside the database.
 pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), OpenError> {
     let foreign = |reason| Err(OpenError::Foreign(location.full_name(), reason));
-    // Only SQLite opens the file: closing another descriptor of it would release the locks that other connections
-    // of this process hold.
+    // This function must not open the file itself. Closing its descriptor would release the locks that SQLite
+    // connections of this process hold on the file.
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OpenError::Missing(location.full_name()));
@@ -37,7 +37,8 @@ pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), O
     }
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let check = || async {
-        // Without a journal, all data is in the file. It is read without locks, which would create a journal.
+        // Without a journal, all data is in the database file. The file is then read without locks, because locking
+        // would create a journal.
         let is_immutable = !with_suffix(&path, "-wal").exists();
         let database = connect_read_only(&path, is_immutable).await;
         let database = database.map_err(|error| OpenError::Connect(location.clone(), error))?;

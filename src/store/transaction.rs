@@ -1,4 +1,4 @@
-//! Transactions, which make all changes of rows.
+//! Transactions, through which all rows are changed.
 
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryTrait, SqlErr, Statement,
@@ -18,7 +18,7 @@ use crate::store::invalidation::PendingInvalidation;
 use crate::store::monitored_connection::MonitoredConnection;
 use crate::store::sqlite::immediate;
 
-/// An open transaction. It is rolled back if it is dropped without a commit.
+/// An open transaction, which is rolled back if it is dropped without a commit.
 pub(crate) struct Transaction {
     pub(super) connection: MonitoredConnection<DatabaseTransaction>,
     events: Vec<NewAuditEvent>,
@@ -26,14 +26,14 @@ pub(crate) struct Transaction {
 }
 
 impl Store {
-    /// Begins a transaction. SQLite runs one transaction at a time. On PostgreSQL, rows are locked when they
-    /// are read for a change, and each statement repeats the conditions under which it changes a row.
+    /// Begins a transaction. SQLite runs one transaction at a time. On PostgreSQL, a transaction locks the rows that
+    /// it reads in order to change them. Each statement also repeats the conditions under which it changes a row.
     pub(crate) async fn begin(&self) -> Result<Transaction, Error> {
         self.check_database_file()?;
         let writer = self.writer.clone();
         let begin = async {
-            // In a task of its own. If this future were dropped half-way, the connection would return to the
-            // pool with an open transaction.
+            // The statement runs in a separate task, which completes even if this future is dropped. Otherwise, the
+            // connection could return to the pool with an open transaction.
             let begin = async move { writer.begin_with_options(immediate()).await };
             let task = tokio::spawn(begin).await;
             task.map_err(|error| DbErr::Custom(error.to_string()))?
@@ -46,7 +46,7 @@ impl Store {
         })
     }
 
-    /// Begins a transaction and rolls it back.
+    /// Returns an error if the database does not accept writes. Begins a transaction and rolls it back.
     pub(crate) async fn check_writable(&self) -> Result<(), Error> {
         self.begin().await.map(drop)
     }
@@ -55,7 +55,7 @@ impl Store {
 impl Transaction {
     /// Commits the changes, invalidates the cached identities of the affected users, and logs the events.
     pub(crate) async fn commit(self) -> Result<(), Error> {
-        // In a task of its own, which completes even if this future is dropped.
+        // The commit runs in a separate task, which completes even if this future is dropped.
         let commit = tokio::spawn(self.run_commit());
         let events = commit.await.map_err(Error::internal)??;
         events.iter().for_each(NewAuditEvent::log);
@@ -96,7 +96,7 @@ impl Transaction {
         *self.invalidation.users() = AffectedUsers::All;
     }
 
-    /// Invalidates the cached identities of a user at once, in this process only.
+    /// Invalidates the cached identities of a user immediately, in this process only.
     pub(super) fn invalidate_in_this_process(&self, user: UserId) {
         self.invalidation.invalidate_now(user);
     }
@@ -113,8 +113,8 @@ impl Transaction {
         Ok(result.rows_affected())
     }
 
-    /// Executes a statement. Returns false if it violates a unique constraint. PostgreSQL aborts the transaction in
-    /// this case.
+    /// Executes a statement. Returns `false` if the statement violates a unique constraint. In this case, PostgreSQL
+    /// aborts the transaction.
     pub(super) async fn execute_if_unique(
         &self,
         statement: impl QueryTrait,
@@ -129,8 +129,8 @@ impl Transaction {
     }
 }
 
-/// Announces a change to the other processes, as part of the transaction. With SQLite it increments the change
-/// counter and returns the new value. With PostgreSQL it sends a notification.
+/// Announces a change to other processes, as part of the transaction. With SQLite, increments the change counter and
+/// returns the new value. With PostgreSQL, sends a notification.
 async fn announce(
     transaction: &MonitoredConnection<DatabaseTransaction>,
     payload: Option<String>,

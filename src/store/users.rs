@@ -25,7 +25,7 @@ use crate::store::database::Store;
 use crate::store::pages::select_page;
 use crate::store::transaction::Transaction;
 
-/// The key of the advisory lock that PostgreSQL holds while the number of admins can decrease.
+/// The key of the PostgreSQL advisory lock that a transaction holds while it can reduce the number of admins.
 const LAST_ADMIN: i64 = i64::from_be_bytes(*b"symb-adm");
 
 /// A user to be inserted.
@@ -38,7 +38,7 @@ pub(crate) struct NewUser {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// A unique field whose value belongs to another user.
+/// A unique field whose value already belongs to another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TakenField {
     Username,
@@ -54,7 +54,7 @@ pub(crate) struct ProfileChange {
 }
 
 impl Store {
-    /// Finds the user whose name has this canonical form.
+    /// Returns the user whose username has this canonical form.
     pub(crate) async fn find_user_by_name(
         &self,
         canonical: &str,
@@ -63,12 +63,12 @@ impl Store {
             .await
     }
 
-    /// Finds a user by id.
+    /// Returns the user with this id.
     pub(crate) async fn find_user_by_id(&self, id: UserId) -> Result<Option<UserRecord>, Error> {
         self.find_user(Column::Id.eq(id.0)).await
     }
 
-    /// Finds the user whose last session token has this digest. The session may have ended.
+    /// Returns the user whose most recent session token has this digest. The session may have ended.
     pub(crate) async fn find_user_by_session_digest(
         &self,
         digest: &TokenDigest,
@@ -83,7 +83,7 @@ impl Store {
         row.map(to_record).transpose()
     }
 
-    /// Returns which of the values belong to users other than `except`.
+    /// Returns the fields whose values belong to a user other than `except`.
     pub(crate) async fn find_taken_fields(
         &self,
         username: Option<&Username>,
@@ -125,7 +125,7 @@ impl Store {
 }
 
 impl Transaction {
-    /// Inserts a user. Returns `None` if another user has the name or the e-mail address.
+    /// Inserts a user. Returns `None` if the username or the e-mail address is already in use.
     pub(crate) async fn insert_user(&self, new: NewUser) -> Result<Option<UserId>, Error> {
         let inserted = user::Entity::insert(to_row(new))
             .on_conflict(OnConflict::new().do_nothing().to_owned())
@@ -134,11 +134,11 @@ impl Transaction {
         Ok(inserted.into_iter().next().map(UserId))
     }
 
-    /// Returns a user and locks the row until the transaction ends. Several users must be locked in ascending
-    /// order of their ids, which prevents deadlocks.
+    /// Returns a user and locks the row until the transaction ends. To prevent deadlocks, a transaction must lock
+    /// several users in ascending order of their ids.
     ///
-    /// The cached identities of the user are invalidated, also without a commit. Otherwise the cache could
-    /// contradict the answer that nothing had to be changed.
+    /// When the transaction ends, the cached identities of the user are invalidated, even if the transaction is not
+    /// committed. Otherwise, the cache could contradict an operation that found nothing to change.
     pub(crate) async fn lock_user(&self, id: UserId) -> Result<Option<UserRecord>, Error> {
         self.invalidate_on_commit(id);
         let user = user::Entity::find_by_id(id.0).lock_exclusive();
@@ -146,8 +146,9 @@ impl Transaction {
         row.map(to_record).transpose()
     }
 
-    /// Returns whether there is an admin other than `id` who is not disabled. Other transactions wait here until
-    /// this one ends. Otherwise each of two transactions could remove the admin that the other one relies on.
+    /// Returns whether an admin other than `id` exists and is not disabled. Other transactions that call this
+    /// function wait until this transaction ends. Otherwise, each of two transactions could remove the admin on whom
+    /// the other transaction relies.
     pub(crate) async fn has_other_active_admin(&self, id: UserId) -> Result<bool, Error> {
         if self.connection.get_database_backend() == DbBackend::Postgres {
             let lock = format!("SELECT pg_advisory_xact_lock({LAST_ADMIN})");
@@ -168,15 +169,15 @@ impl Transaction {
         self.update_user(id, update).await.map(drop)
     }
 
-    /// Changes the profile of a user. Returns false if another user has one of the values, in which case nothing
-    /// is changed.
+    /// Changes the profile of a user. If one of the values belongs to another user, changes nothing and returns
+    /// `false`.
     pub(crate) async fn set_profile(
         &self,
         id: UserId,
         change: &ProfileChange,
     ) -> Result<bool, Error> {
         let mut row = user::ActiveModel {
-            // Without a change, the statement would be invalid.
+            // An `UPDATE` statement that sets no column would be invalid.
             id: Set(id.0),
             ..Default::default()
         };
@@ -204,7 +205,7 @@ impl Transaction {
         self.update_user(id, update).await.map(drop)
     }
 
-    /// Sets the time since which a user is disabled. `None` enables the user.
+    /// Sets the time since which a user has been disabled. `None` enables the user.
     pub(crate) async fn set_disabled(
         &self,
         id: UserId,
@@ -218,7 +219,7 @@ impl Transaction {
         self.update_user(id, update).await.map(drop)
     }
 
-    /// Deletes a user, and the known addresses of the user.
+    /// Deletes a user and the known addresses of the user.
     pub(crate) async fn delete_user(&self, id: UserId) -> Result<(), Error> {
         self.invalidate_on_commit(id);
         self.delete_known_addresses(id).await?;
@@ -227,7 +228,7 @@ impl Transaction {
             .map(drop)
     }
 
-    /// Updates the row of a user. Returns the number of rows that were updated: 0 if a filter of the statement
+    /// Updates the row of a user. Returns the number of updated rows, which is 0 if a filter of the statement
     /// excludes the user.
     pub(super) async fn update_user(
         &self,
@@ -239,7 +240,7 @@ impl Transaction {
     }
 }
 
-/// Sets the password hash and increments the version of the password.
+/// Sets the new password hash and increments the password version.
 pub(super) fn with_password(
     update: UpdateMany<user::Entity>,
     hash: &PasswordHash,
@@ -301,7 +302,7 @@ pub(super) fn to_record(row: user::Model) -> Result<UserRecord, Error> {
     })
 }
 
-/// Converts a binary column of a fixed length.
+/// Converts a binary column to an array of fixed length.
 pub(super) fn to_array<const N: usize>(column: Vec<u8>) -> Result<[u8; N], Error> {
     column
         .try_into()

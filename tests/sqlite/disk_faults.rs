@@ -19,10 +19,10 @@ use crate::support::{
 const RECOVERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The message that is logged once when writes begin to fail.
-const BEGIN: &str = "the database cannot be written";
+const BEGIN: &str = "the database cannot be written to";
 
 /// The message that is logged once when writes succeed again.
-const END: &str = "the database can be written again";
+const END: &str = "the database can be written to again";
 
 /// The causes of a failed write. The log names one of them for each outage.
 const CAUSES: &[&str] = &[

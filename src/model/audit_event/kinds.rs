@@ -40,9 +40,9 @@ named_enum! {
         Registered = "REGISTERED",
         /// A password was accepted.
         SignedIn = "SIGNED_IN",
-        /// A password was not accepted. Counted per user and hour.
+        /// A password was refused. Occurrences are counted per user and hour.
         SignInFailed = "SIGN_IN_FAILED",
-        /// An attempt was refused before its password was verified. Counted per user and hour.
+        /// An attempt was refused before its password was verified. Occurrences are counted per user and hour.
         Throttled = "THROTTLED",
         /// A new token was issued.
         TokenIssued = "TOKEN_ISSUED",
@@ -72,7 +72,7 @@ named_enum! {
         Anonymous = "ANONYMOUS",
         /// A user.
         User = "USER",
-        /// The operator, through the command line or the library.
+        /// The operator, who acts through the command line or the library.
         Operator = "OPERATOR",
     }
 }

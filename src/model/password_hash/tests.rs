@@ -74,7 +74,7 @@ fn a_malformed_hash_is_refused() {
         werkzeug("scrypt:32767:8:1"),
         werkzeug("scrypt:1:8:1"),
         werkzeug("pbkdf2:sha1:0"),
-        // The output has the length of SHA-1.
+        // The output has the length of a SHA-1 hash.
         werkzeug("pbkdf2:sha256:1000"),
         format!("pbkdf2:sha1:1000$${SHA1}"),
         format!("pbkdf2:sha1:1000$vEYIl57S${SHA1}0"),
@@ -83,10 +83,10 @@ fn a_malformed_hash_is_refused() {
     ] {
         assert_eq!(refusal(&text), Some(MALFORMED), "{text}");
     }
-    let incomplete = Some("it does not say all of its parameters");
+    let incomplete = Some("it does not contain all of its parameters");
     assert_eq!(refusal(&werkzeug("scrypt")), incomplete);
     assert_eq!(refusal(&werkzeug("pbkdf2:sha1")), incomplete);
-    let sha = Some("its PBKDF2 is not with SHA-1, SHA-256 or SHA-512");
+    let sha = Some("its PBKDF2 hash function is not SHA-1, SHA-256 or SHA-512");
     assert_eq!(refusal(&werkzeug("pbkdf2:md5:1000")), sha);
 }
 
@@ -124,7 +124,7 @@ fn a_hash_is_refused_if_its_parameters_exceed_the_limits() {
     }
 }
 
-/// A hash in which one character was replaced or removed.
+/// Generates hashes in which one character is replaced or removed.
 fn changed_hash() -> impl Strategy<Value = String> {
     let hashes = vec![
         argon2("v=19$m=64,t=2,p=2"),
