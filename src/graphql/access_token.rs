@@ -11,8 +11,8 @@ use crate::model::{access_token, text_limits};
 /// An access token without its secret.
 pub(crate) struct AccessToken(pub(super) Arc<access_token::AccessToken>);
 
-/// A named, long-lived token, which can do what its user can do within its scopes. The token itself is
-/// returned only once, by `createAccessToken`.
+/// A named, long-lived token. It permits what its owner may do, restricted to the scopes of the token.
+/// Only the result of `createAccessToken` contains the token itself.
 #[Object]
 impl AccessToken {
     /// The ID of the access token. IDs are never reused.
@@ -36,12 +36,13 @@ impl AccessToken {
         self.0.created_at
     }
 
-    /// The time at which the access token expires. Null if it does not expire.
+    /// The time at which the access token expires. Null if the access token does not expire.
     async fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.0.expires_at
     }
 
-    /// The time at which the access token was last used, accurate to one minute. Null if it was never used.
+    /// The time at which the access token was last used, accurate to one minute. Null if the access token
+    /// has never been used.
     async fn last_used_at(&self) -> Option<DateTime<Utc>> {
         self.0.last_used_at
     }

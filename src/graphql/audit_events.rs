@@ -10,34 +10,36 @@ use crate::model::audit_event;
 /// A page of the audit trail.
 pub(crate) type AuditEventConnection = Connection<AuditEvent>;
 
-/// An event of the audit trail.
+/// An entry of the audit trail.
 ///
-/// The first 10 events with the same kind, user and actor within an hour are recorded separately. The
-/// following ones are combined into one entry, which describes the latest of them.
+/// In each hour, the first 10 events with the same kind, user and actor are recorded as separate
+/// entries. All later events in that hour are combined into one entry, which describes the latest of
+/// these events.
 #[derive(SimpleObject)]
 pub(crate) struct AuditEvent {
-    /// The ID of the event. Later events have larger IDs.
+    /// The ID of the entry. Later entries have larger IDs.
     id: ID,
     /// The kind of the event.
     kind: AuditEventKind,
     /// The time of the event. For a combined entry, the time of its first event.
     at: DateTime<Utc>,
-    /// The time of the latest event of a combined entry. Otherwise equal to `at`.
+    /// For a combined entry, the time of its latest event. Otherwise equal to `at`.
     last_at: DateTime<Utc>,
-    /// The number of events of a combined entry. Otherwise 1.
+    /// The number of events in a combined entry. Otherwise 1.
     count: i64,
-    /// The ID of the user whom the event concerns. The user can have been deleted since. Null if the event
+    /// The ID of the user whom the event concerns. The user may have been deleted since. Null if the event
     /// concerns no existing user, for example a sign-in with an unknown username.
     user_id: Option<ID>,
-    /// The type of the actor. Null if an early version of the server, which did not store it, recorded the
-    /// event.
+    /// The type of the actor. Null if the event was recorded by an early version of the server that did not
+    /// store the type.
     actor_type: Option<ActorType>,
     /// The ID of the user who performed the operation. Null if the actor is not a user.
     actor_id: Option<ID>,
     /// The type of the credential that authenticated the actor. Null if the actor is not a user.
     credential_type: Option<CredentialType>,
-    /// The credential that authenticated the actor: the first 12 hexadecimal digits of the SHA-256 digest of
-    /// a session token, or the ID of an access token. Null for a password.
+    /// The identifier of the credential that authenticated the actor. For a session token, the first 12
+    /// hexadecimal digits of the SHA-256 digest of the token. For an access token, the ID of the token.
+    /// Otherwise null.
     credential_id: Option<String>,
     /// The role of the user before the change. Null unless `kind` is `ROLE_CHANGED`.
     old_role: Option<Role>,
@@ -45,16 +47,16 @@ pub(crate) struct AuditEvent {
     new_role: Option<Role>,
     /// The username before the change. Null unless `kind` is `PROFILE_CHANGED` and the username changed.
     old_username: Option<String>,
-    /// The username after the change if `kind` is `PROFILE_CHANGED` and the username changed. The username of
-    /// the deleted user if `kind` is `DELETED`. Otherwise null.
+    /// If `kind` is `PROFILE_CHANGED` and the username changed, the new username. If `kind` is `DELETED`,
+    /// the username of the deleted user. Otherwise null.
     username: Option<String>,
     /// The first 12 hexadecimal digits of the SHA-256 digest of the token that was issued, renewed or
     /// revoked. Null if the event concerns no token.
     token: Option<String>,
-    /// The IP address of the client. Null if it is unknown, or if the actor is the operator.
+    /// The IP address of the client. Null if the address is unknown, or if the actor is the operator.
     address: Option<String>,
-    /// The ID of the HTTP request, as in the server's log and in the response header `X-Request-Id`. Null if
-    /// it is unknown, or if the actor is the operator.
+    /// The ID of the HTTP request. The server's log and the response header `X-Request-Id` contain the same
+    /// ID. Null if the ID is unknown, or if the actor is the operator.
     request_id: Option<String>,
 }
 
@@ -82,11 +84,11 @@ impl From<audit_event::AuditEvent> for AuditEvent {
     }
 }
 
-/// The type of the actor of an audit event.
+/// The type of the actor that caused an audit event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(name = "AuditActorType", remote = "audit_event::ActorType")]
 pub(crate) enum ActorType {
-    /// A client that was not authenticated.
+    /// An unauthenticated client.
     Anonymous,
     /// An authenticated user.
     User,
@@ -94,7 +96,7 @@ pub(crate) enum ActorType {
     Operator,
 }
 
-/// The type of a credential.
+/// The type of the credential that authenticated the actor of an audit event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(name = "AuditCredentialType", remote = "audit_event::CredentialType")]
 pub(crate) enum CredentialType {
@@ -114,13 +116,15 @@ pub(crate) enum AuditEventKind {
     Registered,
     /// A user signed in with a password.
     SignedIn,
-    /// A sign-in failed because the password was wrong. The events of one user within an hour are one entry.
+    /// A sign-in failed because the password was wrong. In each hour, all events of this kind that concern
+    /// the same user are combined into one entry.
     SignInFailed,
-    /// A sign-in was refused after too many attempts. The events of one user within an hour are one entry.
+    /// A sign-in was refused after too many attempts. In each hour, all events of this kind that concern
+    /// the same user are combined into one entry.
     Throttled,
     /// A token was issued.
     TokenIssued,
-    /// A session token was extended.
+    /// The expiration of a session token was extended.
     TokenRenewed,
     /// A token was revoked before it expired.
     TokenRevoked,

@@ -1,4 +1,5 @@
-//! Pages of lists, after the [Relay cursor connections specification](https://relay.dev/graphql/connections.htm).
+//! Pages of lists, as defined by the
+//! [Relay cursor connections specification](https://relay.dev/graphql/connections.htm).
 
 use std::borrow::Cow;
 
@@ -14,7 +15,7 @@ use crate::model::text_limits;
 const DEFAULT_PAGE_SIZE: u64 = 20;
 const MAX_PAGE_SIZE: u64 = 100;
 
-/// A page of a list, with the fields `F` beside those of every connection.
+/// A page of a list. `F` contains the fields that only this type of connection has.
 pub(crate) struct Connection<T: OutputType, F = EmptyFields> {
     edges: Vec<Edge<T>>,
     has_previous_page: bool,
@@ -26,14 +27,15 @@ pub(crate) struct Connection<T: OutputType, F = EmptyFields> {
 #[derive(SimpleObject)]
 #[graphql(name_type)]
 pub(crate) struct Edge<T: OutputType> {
-    /// The position of the entry in the list, for the arguments `after` and `before`. Opaque.
+    /// An opaque string that identifies the position of the entry in the list, for use in the arguments
+    /// `after` and `before`.
     cursor: String,
     /// The entry.
     node: T,
 }
 
 impl<T: OutputType, F> Connection<T, F> {
-    /// Makes a connection of a page. `entry` returns the position of an item and its node.
+    /// Creates a connection from a page. `entry` converts an item to its position and its node.
     pub(super) fn new<I>(
         kind: &str,
         page: Page<I>,
@@ -54,7 +56,7 @@ impl<T: OutputType, F> Connection<T, F> {
     }
 }
 
-/// A page of a list. See the
+/// A page of a list, as defined by the
 /// [GraphQL Cursor Connections Specification](https://relay.dev/graphql/connections.htm).
 #[Object(name_type)]
 #[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
@@ -69,7 +71,8 @@ impl<T: OutputType, F: ObjectType> Connection<T, F> {
         self.edges.iter().map(|edge| &edge.node).collect()
     }
 
-    /// The cursors of the first and the last entry of the page, and whether other pages exist.
+    /// The cursors of the first and the last entry of the page, and whether there are entries before and
+    /// after the page.
     async fn page_info(&self) -> PageInfo {
         PageInfo {
             has_previous_page: self.has_previous_page,
@@ -97,7 +100,7 @@ impl<T: OutputType> TypeName for Edge<T> {
     }
 }
 
-/// The arguments of a connection.
+/// The pagination arguments of a connection field.
 pub(super) struct PageArguments {
     pub(super) first: Option<i32>,
     pub(super) after: Option<String>,
@@ -106,12 +109,12 @@ pub(super) struct PageArguments {
 }
 
 impl PageArguments {
-    /// Parses the arguments for a list whose cursors are of this `kind`.
+    /// Parses the arguments. The cursors must be of this `kind`.
     pub(super) fn parse(self, kind: &str) -> Result<PageRequest, Error> {
         let (backwards, limit) = match (self.first, self.last) {
             (Some(_), Some(_)) => {
                 return Err(bad_input(
-                    "The arguments first and last exclude each other. Give one.",
+                    "The arguments first and last cannot be combined. Give only one of them.",
                 ));
             }
             (None, None) => (false, DEFAULT_PAGE_SIZE),
@@ -128,7 +131,8 @@ impl PageArguments {
     }
 }
 
-/// Returns the largest number of entries of a page, for its complexity. A refused size counts as 0.
+/// Returns the maximum number of entries of a page, for the computation of complexity. An invalid size
+/// counts as 0.
 pub(super) fn page_size(first: Option<i32>, last: Option<i32>) -> usize {
     let size = first
         .or(last)
@@ -138,8 +142,8 @@ pub(super) fn page_size(first: Option<i32>, last: Option<i32>) -> usize {
         .unwrap_or(0)
 }
 
-/// Returns the complexity of a list of at most `max` entries. Each entry adds 1, since async-graphql
-/// counts `__typename` as 0.
+/// Returns the complexity of a list of at most `max` entries. Each entry adds 1 to the complexity of
+/// its selections, because async-graphql counts `__typename` as 0.
 pub(super) fn list_complexity(max: usize, child_complexity: usize) -> usize {
     max.saturating_mul(child_complexity.saturating_add(1))
 }
@@ -148,7 +152,7 @@ fn parse_page_size(size: i32) -> Result<u64, Error> {
     u64::try_from(size)
         .ok()
         .filter(|size| *size <= MAX_PAGE_SIZE)
-        .ok_or_else(|| bad_input("The arguments first and last must be from 0 to 100."))
+        .ok_or_else(|| bad_input("The arguments first and last must be between 0 and 100."))
 }
 
 fn decode(kind: &str, cursor: &str) -> Result<i64, Error> {
@@ -157,8 +161,9 @@ fn decode(kind: &str, cursor: &str) -> Result<i64, Error> {
         .flatten()
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .and_then(|text| text.strip_prefix(kind)?.strip_prefix(':')?.parse().ok());
-    position
-        .ok_or_else(|| bad_input("The cursor is not valid. Use a cursor of the same connection."))
+    position.ok_or_else(|| {
+        bad_input("The cursor is not valid. Use a cursor that the same connection returned.")
+    })
 }
 
 fn bad_input(message: &str) -> Error {

@@ -1,4 +1,4 @@
-//! Data of a request for resolvers, guards and extensions.
+//! The per-request data that resolvers, guards and extensions use.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,24 +14,24 @@ use crate::service::Services;
 use crate::service::authentication::Authentication;
 use crate::service::authorization::Caller;
 
-/// Access to the caller of a request, for resolvers.
+/// Gives resolvers access to the caller of the request.
 ///
-/// The first call in a request authenticates the request, and later calls return the same identity. Behind
-/// the guard [`Authenticated`](crate::Authenticated), the identity is known already.
+/// The first call in a request authenticates the request, and later calls return the same identity. In
+/// a field with the guard [`Authenticated`](crate::Authenticated), the identity is already known.
 pub trait ContextExt {
     /// Returns the identity with which the request is authenticated.
     ///
     /// # Errors
     ///
-    /// `UNAUTHENTICATED`, with the reason, if the request has no valid Bearer token. `SERVICE_UNAVAILABLE` or
-    /// `INTERNAL_SERVER_ERROR` if the token cannot be looked up.
+    /// Returns `UNAUTHENTICATED`, with the reason, if the request has no valid Bearer token. Returns
+    /// `SERVICE_UNAVAILABLE` or `INTERNAL_SERVER_ERROR` if the token cannot be looked up.
     fn identity(&self) -> impl Future<Output = Result<Arc<Identity>>> + Send;
 
     /// Returns the user of the [identity](Self::identity).
     ///
     /// # Errors
     ///
-    /// Those of [`identity`](Self::identity).
+    /// Returns the same errors as [`identity`](Self::identity).
     fn current_user(&self) -> impl Future<Output = Result<User>> + Send;
 }
 
@@ -45,7 +45,7 @@ impl ContextExt for Context<'_> {
     }
 }
 
-/// The data of a request.
+/// The data of one GraphQL request.
 pub(super) struct RequestContext {
     services: Arc<Services>,
     pub(super) authentication: Authentication,
@@ -68,20 +68,20 @@ impl RequestContext {
     }
 }
 
-/// Returns the credentials of the request.
+/// Returns the authentication of the request.
 pub(super) fn authentication<'a>(ctx: &Context<'a>) -> Result<&'a Authentication, Error> {
     Ok(&request(ctx)?.authentication)
 }
 
-/// Returns the caller for use cases, and the services of the instance that received the request. The schema
-/// can have been built for another instance.
+/// Returns the caller, and the services of the instance that received the request. The services are
+/// stored in the request, because the schema may have been built for another instance.
 pub(super) fn caller<'a>(ctx: &Context<'a>) -> Result<(Caller<'a>, &'a Services), Error> {
     let request = request(ctx)?;
     Ok(((&request.authentication).into(), &request.services))
 }
 
-/// Returns the loader of the request. It caches nothing, so that a field that is resolved after a mutation
-/// of the same request returns the changed rows.
+/// Returns the data loader of the request. The loader does not cache rows, so a field that is resolved
+/// after a mutation in the same request returns the changed rows.
 pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Rows>, Error> {
     let request = request(ctx)?;
     let new = || DataLoader::new(Rows(Arc::clone(&request.services)), tokio::spawn);

@@ -1,4 +1,4 @@
-//! Batch loading: many fields of one request load their rows with one query.
+//! Batch loading: one database query loads the rows for many fields of a request.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::model::access_token::AccessToken;
 use crate::model::user::UserId;
 use crate::service::Services;
 
-/// Loads rows by keys. Each type of row has its own type of key.
+/// Loads database rows. Each type of row has its own key type.
 pub(super) struct Rows(pub(super) Arc<Services>);
 
-/// The key of the access tokens of a user.
+/// The key for loading the access tokens of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AccessTokensOf(pub(super) UserId);
 

@@ -1,4 +1,4 @@
-//! Parsed documents.
+//! Parsed GraphQL documents.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,49 +18,53 @@ use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::document_limits::{check_operation, check_text};
 
-/// The memory of a document besides its text and its nodes: entries of tables, and rounding by the allocator.
+/// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers
+/// table entries and rounding by the allocator.
 pub(super) const OVERHEAD: usize = 1024;
 
-/// One operation of a GraphQL text, with the fragments that it uses.
+/// One operation of a GraphQL document, with the fragments that the operation uses.
 pub(crate) struct Document {
     pub(crate) operation_type: OperationType,
-    /// The name of the operation. An anonymous operation has none.
+    /// The name of the operation. `None` if the operation is anonymous.
     pub(crate) name: Option<String>,
     /// The names of the root fields, not their aliases.
     pub(crate) root_fields: Vec<Arc<str>>,
     /// The names of the root fields, separated by commas, for the request log.
     pub(crate) fields: String,
-    /// The number of aliases that multiply a response beyond its complexity, with fragments expanded.
+    /// The number of aliases that can multiply the size of the response, but that the complexity does not
+    /// include. Fragments are expanded.
     multiplying_aliases: usize,
     max_complexity: usize,
     parsed: ExecutableDocument,
-    /// Set once validation has succeeded. It holds `None` if validation depends on the values of variables.
+    /// Set after the first successful validation. Contains `None` if the validation depends on the values
+    /// of variables.
     validated: OnceLock<Option<ValidatedDocument>>,
     bytes: usize,
 }
 
-/// The result of a validation that holds for all values of variables.
+/// The result of a validation that does not depend on the values of variables.
 pub(super) struct ValidatedDocument {
     pub(super) result: ValidationResult,
     pub(super) schema: SchemaEnv,
-    /// The operation without its selections, if the fast path can execute it.
+    /// The operation without its selections. `None` if the fast path cannot execute the operation.
     pub(super) fast_path: Option<Positioned<OperationDefinition>>,
-    /// Whether a selected field is nullable.
+    /// Whether any selected field is nullable.
     pub(super) has_nullable: bool,
-    /// Whether an execution on the fast path returned an error in a document with nullable fields.
+    /// Whether an execution on the fast path has returned an error. Set only for documents with nullable
+    /// fields.
     erred: AtomicBool,
 }
 
 impl ValidatedDocument {
-    /// Excludes the document from the fast path. A nullable field must catch the error, which is done by
-    /// [`SpecExtension`](crate::graphql::spec_extension::SpecExtension).
+    /// Excludes the document from the fast path. An error in a nullable field must make only that field
+    /// null, and only [`SpecExtension`](crate::graphql::spec_extension::SpecExtension) does so.
     pub(super) fn mark_erred(&self) {
         self.erred.store(true, Ordering::Relaxed);
     }
 }
 
 impl Document {
-    /// Parses a text, selects the operation, and checks it against the limits.
+    /// Parses a document, selects the operation to execute, and checks both against the limits.
     pub(super) fn parse(text: &str, name: Option<&str>, limits: &Limits) -> Result<Self, Error> {
         let tokens = check_text(text, limits)?;
         let mut parsed = parse_query(text).map_err(|error| parse_error(&error))?;
@@ -68,7 +72,8 @@ impl Document {
         let (name, operation) = select_operation(&mut parsed, name)?;
         let cost = check_operation(&parsed.fragments, &operation.node, limits)?;
         if !has_one_operation {
-            // The fragments of other operations use variables that this operation does not declare.
+            // Fragments of other operations are removed, because they can use variables that this operation
+            // does not declare.
             let used = cost.fragments;
             parsed.fragments.retain(|name, _| used.contains(name));
         }
@@ -82,7 +87,8 @@ impl Document {
             name,
             fields: root_fields.join(","),
             root_fields,
-            // The largest node for each token. Vectors can have twice the capacity that they need.
+            // Each token is counted as the largest type of node. Vectors can have up to twice the capacity
+            // that they need.
             bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
@@ -91,7 +97,7 @@ impl Document {
         })
     }
 
-    /// The GraphQL keyword of the operation type.
+    /// Returns the GraphQL keyword for the type of the operation.
     pub(crate) fn operation_keyword(&self) -> &'static str {
         match self.operation_type {
             OperationType::Query => "query",
@@ -100,12 +106,12 @@ impl Document {
         }
     }
 
-    /// An upper bound of the memory of the document, in bytes.
+    /// Returns an upper bound on the memory of the document, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The names of the variables that the operation declares.
+    /// Returns the names of the variables that the operation declares.
     pub(super) fn variables(&self) -> impl Iterator<Item = &Name> {
         let definitions = self
             .operation()
@@ -116,7 +122,7 @@ impl Document {
             .map(|definition| &definition.node.name.node)
     }
 
-    /// Copies the parsed document, since async-graphql consumes the one that it executes.
+    /// Returns a copy of the parsed document, because async-graphql consumes the document that it executes.
     pub(super) fn parsed(&self) -> ExecutableDocument {
         self.parsed.clone()
     }
@@ -136,17 +142,20 @@ impl Document {
         &self.parsed.fragments
     }
 
-    /// Whether validation succeeded, for the present values of variables at least.
+    /// Returns whether the document has been validated successfully, at least for the variables of one
+    /// request.
     pub(super) fn is_valid(&self) -> bool {
         self.validated.get().is_some()
     }
 
-    /// The result of the validation, if it holds for all values of variables.
+    /// Returns the validated document if validation does not depend on the values of variables, and `None`
+    /// otherwise.
     pub(super) fn validated(&self) -> Option<&ValidatedDocument> {
         self.validated.get()?.as_ref()
     }
 
-    /// The validated document and the operation without its selections, if the fast path can execute it.
+    /// Returns the validated document and the operation without its selections, or `None` if the fast path
+    /// cannot execute the document.
     pub(super) fn fast_path(
         &self,
     ) -> Option<(&ValidatedDocument, &Positioned<OperationDefinition>)> {
@@ -155,15 +164,16 @@ impl Document {
         (!validated.erred.load(Ordering::Relaxed)).then_some((validated, operation))
     }
 
-    /// Whether the complexity is within its limit. Aliases that async-graphql does not count can be in each
-    /// entry of a list. The complexity, or the size of the schema, limits the number of entries.
+    /// Returns whether the complexity is within the limit, including the aliases that async-graphql does
+    /// not count. Each of these aliases can be repeated in every entry of a list. The complexity or, for
+    /// introspection, the size of the schema bounds the number of entries.
     pub(super) fn is_within_complexity(&self, complexity: usize) -> bool {
         let factor = self.multiplying_aliases.saturating_add(1);
         complexity.saturating_mul(factor) <= self.max_complexity
     }
 
-    /// Stores the result of a successful validation. If the complexity of a field depends on variables, each
-    /// request must be validated with its values.
+    /// Stores the result of a successful validation. If the complexity of a field depends on variables, the
+    /// result is not reused, because each request must be validated with its own values.
     pub(super) fn mark_validated(&self, result: ValidationResult, schema: &SchemaEnv) {
         self.validated.get_or_init(|| {
             let (depends_on_variables, has_nullable) = self.inspect_fields(&schema.registry);
@@ -177,7 +187,7 @@ impl Document {
         });
     }
 
-    /// All selections of the operation and of its fragments.
+    /// Returns all selections of the operation and of its fragments, at any depth.
     fn selections(&self) -> Vec<&Selection> {
         let fragments = self.parsed.fragments.values();
         let fragments = fragments.map(|fragment| &fragment.node.selection_set.node);
@@ -198,7 +208,8 @@ impl Document {
     }
 
     /// Returns whether the complexity of a field depends on variables, and whether a field is nullable.
-    /// Fields are compared by name only, so that a field of another type can cause a false positive.
+    /// Fields are compared only by name, so a field of another type with an equal name can cause a false
+    /// positive.
     fn inspect_fields(&self, registry: &Registry) -> (bool, bool) {
         let (mut depends_on_variables, mut has_nullable) = (false, false);
         for selection in self.selections() {
@@ -213,7 +224,7 @@ impl Document {
             let fields = types.filter_map(|(_, ty)| ty.field_by_name(&field.node.name.node));
             for field in fields {
                 depends_on_variables |= has_variables && field.compute_complexity.is_some();
-                // A type without nullable parts has one `!` more than it has lists.
+                // A type without nullable parts has one more `!` than it has `[`.
                 let count = |character| field.ty.matches(character).count();
                 has_nullable |= count('!') <= count('[');
             }
@@ -221,8 +232,8 @@ impl Document {
         (depends_on_variables, has_nullable)
     }
 
-    /// Returns the operation without its selections, if the fast path can execute it: a query without
-    /// directives and without introspection.
+    /// Returns the operation without its selections if the fast path can execute it. The fast path executes
+    /// queries without directives and without introspection.
     fn fast_path_operation(&self) -> Option<Positioned<OperationDefinition>> {
         let has_directives = |selection: &Selection| !selection.directives().is_empty();
         let is_introspection =
@@ -259,8 +270,9 @@ impl fmt::Debug for Document {
     }
 }
 
-/// Takes the operation to execute out of the document (GraphQL specification, section 6.1). async-graphql
-/// confuses the variables of several operations, so that only one can stay.
+/// Removes the operation to execute from the document and returns it with its name (GraphQL
+/// specification, section 6.1). The other operations are dropped, because async-graphql confuses the
+/// variables of several operations.
 fn select_operation(
     document: &mut ExecutableDocument,
     name: Option<&str>,
@@ -293,7 +305,7 @@ fn select_operation(
     }
 }
 
-/// Collects the names of the root fields. [`check_operation`] has limited their number.
+/// Collects the names of the root fields. [`check_operation`] must have limited their number.
 fn collect_root_fields(
     fragments: &HashMap<Name, Positioned<FragmentDefinition>>,
     set: &SelectionSet,
@@ -317,7 +329,8 @@ fn collect_root_fields(
     }
 }
 
-/// Converts an error of the parser. Its message has several lines, of which only the position is useful.
+/// Converts an error of the parser. Only the position is used, because the message of the parser has
+/// several lines.
 fn parse_error(error: &ParserError) -> Error {
     let position = error.positions().next();
     let position = position.map(|at| format!(" at line {}, column {}", at.line, at.column));

@@ -10,14 +10,14 @@ use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::document::{Document, OVERHEAD};
 
-/// The key of a document: its text, and the name of the operation to execute.
+/// The key of a cached document: the text, and the name of the operation to execute.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     text: String,
     name: Option<String>,
 }
 
-/// Borrowed form of [`Key`], for lookup without allocation.
+/// The borrowed form of [`Key`], for look-ups without allocation.
 #[derive(Hash)]
 struct KeyRef<'a> {
     text: &'a str,
@@ -30,19 +30,19 @@ impl Equivalent<Key> for KeyRef<'_> {
     }
 }
 
-/// The valid documents, within a limit in bytes. They hold nothing about their callers, and no values of
-/// variables.
+/// A cache of valid documents, limited by their size in bytes. A cached document contains no data about
+/// callers and no values of variables.
 pub(crate) struct DocumentCache(Cache<Key, Arc<Document>, Bytes>);
 
 impl DocumentCache {
-    /// Creates a cache of at most `bytes` bytes. With 0, nothing is cached.
+    /// Creates a cache of at most `bytes` bytes. If `bytes` is 0, nothing is cached.
     pub(crate) fn new(bytes: u64) -> Self {
         let entries = usize::try_from(bytes).unwrap_or(usize::MAX) / OVERHEAD;
         Self(Cache::with_weighter(entries, bytes, Bytes))
     }
 
-    /// Returns a document. A document that is not cached is parsed and returned with its key, for
-    /// [`insert_valid`](Self::insert_valid).
+    /// Returns a document from the cache, or parses the document if the cache does not contain it. A parsed
+    /// document is returned with its key, for [`insert_valid`](Self::insert_valid).
     pub(super) fn get_or_parse(
         &self,
         text: &str,
@@ -60,14 +60,14 @@ impl DocumentCache {
         Ok((Arc::new(document), Some(key)))
     }
 
-    /// Inserts a document if it is valid.
+    /// Inserts a document if it has been validated successfully.
     pub(super) fn insert_valid(&self, key: Key, document: &Arc<Document>) {
         if document.is_valid() {
             self.0.insert(key, Arc::clone(document));
         }
     }
 
-    /// The memory of all cached documents, in bytes.
+    /// Returns the memory of all cached documents, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.weight()
     }

@@ -1,6 +1,6 @@
-//! Limits of documents. The text is checked before it is parsed, because the recursion of the parser is
-//! not limited. The operation is checked before other code expands its fragments, because nested fragments
-//! can multiply the number of selections exponentially.
+//! Limits on documents. The text is checked before it is parsed, because the parser does not limit its
+//! recursion. The operation is checked before its fragments are expanded, because nested fragments can
+//! multiply the number of selections exponentially.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,12 +12,12 @@ use async_graphql::{Name, Positioned, Value, Variables};
 use crate::config::Limits;
 use crate::error::Error;
 
-/// The largest length of a name or number in a document, in bytes. A response repeats an alias for each
-/// entry of a list.
+/// The maximum length of a name or number in a document, in bytes. The length is limited because a
+/// response repeats an alias for each entry of a list.
 const NAME_BYTES: usize = 256;
 
-/// Checks length, tokens and nesting of a text in one pass. The text need not be GraphQL. Returns the number
-/// of tokens.
+/// Checks the length, the number of tokens and the nesting of a text in one pass, and returns the
+/// number of tokens. The text need not be valid GraphQL.
 pub(super) fn check_text(text: &str, limits: &Limits) -> Result<usize, Error> {
     check_limit("documentBytes", text.len(), limits.document_bytes)?;
     let bytes = text.as_bytes();
@@ -63,8 +63,8 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Returns the length of the string literal at the start of `bytes`. An unterminated string is refused here:
-/// a parser that does not read it as a string could find brackets in it.
+/// Returns the length of the string literal at the start of `bytes`. An unterminated string is refused,
+/// because the parser could interpret the brackets in it as nesting.
 fn string_length(bytes: &[u8]) -> Result<usize, Error> {
     let is_block = bytes.starts_with(br#"""""#);
     let mut position = if is_block { 3 } else { 1 };
@@ -86,10 +86,10 @@ fn unterminated_string() -> Error {
     Error::GraphqlParseFailed("The document has a syntax error: a string is not closed.".to_owned())
 }
 
-/// Checks the nesting and the number of the values of variables, which are copied for each field that uses
-/// them. The limit of the body limits their length.
+/// Checks the nesting and the number of the values in variables, because these values are copied for
+/// each field that uses them. The limit on the request body limits their length.
 pub(super) fn check_variables(variables: &Variables, limits: &Limits) -> Result<(), Error> {
-    /// Returns the nesting of a value, and adds the number of values in it to `count`.
+    /// Returns the nesting of a value, and adds the number of values in the value to `count`.
     fn nesting(value: &Value, count: &mut usize) -> usize {
         *count += 1;
         match value {
@@ -119,15 +119,16 @@ pub(super) fn check_variables(variables: &Variables, limits: &Limits) -> Result<
 
 type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
 
-/// Properties of an operation within the limits.
+/// The properties of an operation that is within the limits.
 pub(super) struct OperationCost {
-    /// The number of aliases that multiply a response beyond its complexity, with fragments expanded.
+    /// The number of aliases that can multiply the size of the response, but that the complexity does not
+    /// include. Fragments are expanded.
     pub(super) multiplying_aliases: usize,
     /// The names of the fragments that the operation uses.
     pub(super) fragments: HashSet<Name>,
 }
 
-/// Checks an operation with its fragments expanded, in time linear in the length of the text.
+/// Checks an operation as if its fragments were expanded. The time is linear in the length of the text.
 pub(super) fn check_operation(
     fragments: &Fragments,
     operation: &OperationDefinition,
@@ -148,9 +149,10 @@ pub(super) fn check_operation(
     let directives = operation.directives.len().saturating_add(on_variables);
     let selections = cost.selections.saturating_add(directives);
     check_limit("selections", selections, limits.selections)?;
-    // The complexity of a root field does not include its statements and transactions. Without this limit, 900
-    // root fields fit into 10 KB: 900 new session tokens, each committed separately, or 900 counts of all users,
-    // which take 38 MB instead of 4 MB.
+    // The complexity of a root field does not account for SQL statements and transactions. Without this
+    // limit, a document of 10 KB can contain 900 root fields. These fields could issue 900 session tokens,
+    // each in its own transaction. They could also count all users 900 times, which requires 38 MB of memory
+    // instead of 4 MB.
     check_limit("rootFields", cost.root_fields, limits.root_fields)?;
     check_limit("depth", cost.depth, limits.depth)?;
     check_limit("nesting", cost.nesting, limits.nesting)?;
@@ -161,33 +163,33 @@ pub(super) fn check_operation(
     })
 }
 
-/// The introspection fields that lead from one type to many.
+/// The introspection fields that lead from one type to a list of types.
 const TYPE_LISTS: [&str; 4] = ["fields", "interfaces", "possibleTypes", "inputFields"];
 
 /// The cost of selections, with fragments expanded.
 #[derive(Clone, Copy, Default)]
 struct DocumentCost {
-    /// The number of selections and of their directives, at any depth.
+    /// The number of selections and directives, at any depth.
     selections: usize,
-    /// The number of fields that are not within another field.
+    /// The number of fields that are not nested in another field.
     root_fields: usize,
     /// The number of aliases at any depth.
     aliases: usize,
-    /// The number of aliases of `__typename`, and of all aliases below `__schema` and `__type`. For
-    /// async-graphql, `__typename` has no complexity, and a list of types has the complexity of one type.
+    /// The number of aliases of `__typename`, plus the number of all aliases below `__schema` and `__type`.
+    /// async-graphql assigns no complexity to `__typename`, and counts a list of types as one type.
     multiplying_aliases: usize,
-    /// The depth of fields within fields.
+    /// The nesting depth of fields.
     depth: usize,
-    /// The depth of selections within selections, including fragments.
+    /// The nesting depth of selections, including fragments.
     nesting: usize,
-    /// The depth of [`TYPE_LISTS`] within each other.
+    /// The nesting depth of the fields in [`TYPE_LISTS`].
     type_lists: usize,
-    /// The depth of [`TYPE_LISTS`] within each other, below `__schema` and `__type`.
+    /// The nesting depth of the fields in [`TYPE_LISTS`] that are below `__schema` or `__type`.
     introspection_depth: usize,
 }
 
 impl DocumentCost {
-    /// Adds the cost of a sibling.
+    /// Adds the cost of a sibling selection.
     fn add(&mut self, other: Self) {
         self.selections = self.selections.saturating_add(other.selections);
         self.root_fields = self.root_fields.saturating_add(other.root_fields);
@@ -203,7 +205,7 @@ impl DocumentCost {
 
 struct CostVisitor<'a> {
     definitions: &'a Fragments,
-    /// The cost of each visited fragment; `None` while it is being visited.
+    /// The cost of each visited fragment. `None` while the fragment is being visited.
     fragments: HashMap<&'a Name, Option<DocumentCost>>,
     /// The nesting of the selection that is being visited.
     nesting: usize,
@@ -258,7 +260,7 @@ impl<'a> CostVisitor<'a> {
             let cycle = || format!("The fragment {name} spreads itself. Remove the cycle.");
             return cost.ok_or_else(|| Error::GraphqlValidationFailed(cycle()));
         }
-        // Validation refuses a fragment that is not defined.
+        // Validation refuses undefined fragments.
         let Some(fragment) = self.definitions.get(name) else {
             return Ok(DocumentCost::default());
         };
@@ -295,7 +297,7 @@ mod tests {
         }
     }
 
-    /// Tokens of GraphQL, and characters that break them.
+    /// Generates texts of GraphQL tokens and of characters that break tokens.
     fn text() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             "[{}\\[\\]()\"\\\\#\n\r ,:a!=1é\u{feff}\u{0}]",
@@ -305,7 +307,7 @@ mod tests {
         proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
     }
 
-    /// A document with a value of any nesting, and the nesting of the document.
+    /// Generates a document with a value of random nesting, and the nesting of the document.
     fn document() -> impl Strategy<Value = (String, usize)> {
         let leaves: Vec<_> = LEAVES.split(' ').collect();
         let leaf = select(leaves).prop_map(|leaf| (leaf.to_owned(), 0));

@@ -1,18 +1,18 @@
-//! Errors of GraphQL responses. Each has a code, and a reason where the error contract defines one, in
-//! `extensions`. Internal causes are logged and not sent.
+//! Errors in GraphQL responses. The `extensions` of each error contain a code and, if the error contract
+//! defines one, a reason. Internal causes are logged, and not sent to the client.
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 
 use crate::error::Error;
 
-/// Sets the code of each error of a response. Returns the error for which the request was refused, if no
-/// field was executed.
+/// Sets the code of each error in a response. Returns the error for which the request was refused, if
+/// no field was executed.
 ///
-/// - An [`Error`] is recognized by its type.
-/// - Any other error that a resolver returned with `?` can contain internal data, such as a message of the
-///   database. It is logged and replaced.
-/// - An error that a resolver created from a message is sent with the code `BAD_USER_INPUT`, unless it has a
-///   code.
+/// - An [`Error`] is sent with its own code and message.
+/// - Any other error that a resolver returned with `?` can contain internal data, such as a message of
+///   the database. The error is logged, and replaced by an internal error.
+/// - An error that a resolver created from a message is sent to the client. If the error has no code,
+///   it gets the code `BAD_USER_INPUT`.
 /// - An error without a path was returned by validation.
 pub(crate) fn set_error_codes(response: &mut Response, request_id: &str) -> Option<Error> {
     let mut refused = None;
@@ -49,7 +49,8 @@ pub(crate) fn request_error_response(error: &Error, request_id: &str) -> Respons
     Response::from_errors(vec![server_error])
 }
 
-/// Logs an error, and replaces the message and the extensions of the error that is sent.
+/// Logs `error`, and copies its message and its extensions to `server_error`, which is sent to the
+/// client.
 fn replace(server_error: &mut ServerError, error: &Error, request_id: &str) {
     error.log(request_id);
     let details = error.details();

@@ -1,4 +1,4 @@
-//! Execution of operations: limits, document cache, fast path, time limit, error codes.
+//! Executes operations, with limits, a document cache, a fast path, a time limit and error codes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,23 +26,24 @@ pub(crate) struct Operation {
     pub(crate) variables: Variables,
 }
 
-/// An operation within its limits.
+/// A parsed operation that is within the limits.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) document: Arc<Document>,
-    /// The key of a document that is not in the cache.
+    /// The key for inserting the document into the cache. `None` if the cache already contains the
+    /// document.
     key: Option<Key>,
     text: String,
     variables: Variables,
 }
 
 impl Prepared {
-    /// An upper bound of the memory that a subscription keeps, in bytes.
+    /// Returns an upper bound on the memory that a subscription with this operation occupies, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.document.bytes() + self.variables.iter().map(variable_bytes).sum::<usize>()
     }
 
-    /// Makes the request that async-graphql executes.
+    /// Creates the request that async-graphql executes.
     fn request(self, services: Arc<Services>, authentication: Authentication) -> Request {
         let document = self.document;
         let mut request = Request::new(self.text).variables(self.variables);
@@ -55,11 +56,11 @@ impl Prepared {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) response: Response,
-    /// The reason why the operation was refused, if no field was executed.
+    /// The error for which the operation was refused. `None` if fields were executed.
     pub(crate) request_error: Option<Error>,
 }
 
-/// Executes operations of a schema, within the limits.
+/// Executes the operations of a schema, within the limits.
 pub(crate) struct Executor<Q, M, S> {
     services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
@@ -92,7 +93,7 @@ where
         }
     }
 
-    /// Checks an operation against the limits, and parses it unless the cache contains it.
+    /// Checks an operation against the limits. Parses the document unless the cache contains it.
     pub(crate) fn prepare(&self, operation: Operation) -> Result<Prepared, Error> {
         let Operation {
             document: text,
@@ -102,7 +103,7 @@ where
         check_variables(&variables, &self.limits)?;
         let (document, key) =
             (self.documents).get_or_parse(&text, name.as_deref(), &self.limits)?;
-        // Variables that are not declared are dropped, because a subscription would keep them in memory.
+        // Undeclared variables are dropped, because a subscription would keep them in memory.
         let mut declared = Variables::default();
         for name in document.variables() {
             if let Some((name, value)) = variables.remove_entry(name) {
@@ -117,8 +118,8 @@ where
         })
     }
 
-    /// Executes an operation. After the time limit, the response is an error, and the execution continues
-    /// in the background.
+    /// Executes an operation. If the execution exceeds the time limit, returns an error response, and the
+    /// execution continues in the background.
     pub(crate) async fn execute(
         &self,
         mut prepared: Prepared,
@@ -143,7 +144,7 @@ where
             {
                 return response;
             }
-            // Boxed, so that the future of the fast path stays small.
+            // Boxed to keep the future of the fast path small.
             Box::pin(schema.execute(prepared.request(services, authentication))).await
         };
         let executed = run_to_completion(self.timeout, work.boxed()).await;
@@ -162,7 +163,7 @@ where
         }
     }
 
-    /// Executes a subscription. Returns its events.
+    /// Executes a subscription, and returns the stream of its events.
     pub(crate) fn subscribe(
         &self,
         mut prepared: Prepared,

@@ -1,8 +1,8 @@
-//! Fast path for validated queries: executes their resolvers without the extensions of async-graphql. With
-//! extensions, async-graphql copies the document, and calls each extension for each field.
+//! A fast path for validated queries, which executes their resolvers without the extensions of async-graphql.
+//! With extensions, async-graphql copies the document, and calls each extension for each field.
 //!
-//! The fast path uses items of async-graphql that are public for its macros only. `Cargo.toml` restricts
-//! its version accordingly.
+//! The fast path uses items that async-graphql makes public only for its macros. `Cargo.toml` therefore
+//! restricts the version of async-graphql.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,8 +36,9 @@ impl<Q: ObjectType> FastPath<Q> {
         })
     }
 
-    /// Executes a query. Returns `None` if async-graphql must execute it: the query is not validated or has
-    /// introspection or directives, or a field returned an error that a nullable field must catch.
+    /// Executes a query. Returns `None` if async-graphql must execute the query instead. This is the case
+    /// if the query has not been validated, if it contains introspection or directives, or if an error
+    /// occurs in a document with nullable fields.
     pub(super) async fn execute(
         &self,
         document: &Arc<Document>,
@@ -91,7 +92,8 @@ fn take<T: Default>(mutex: &Mutex<T>) -> T {
     std::mem::take(&mut *mutex.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Returns an empty set of extensions. It has no public constructor, but a resolver can read one.
+/// Returns an empty set of extensions. [`Extensions`] has no public constructor, so a resolver copies
+/// the set from its context.
 fn no_extensions() -> Option<Extensions> {
     struct Probe(Mutex<Option<Extensions>>);
 

@@ -1,4 +1,4 @@
-//! Guards of fields, for the types of an application.
+//! Field guards for the types of an application.
 
 use async_graphql::{Context, Guard, Result};
 
@@ -6,9 +6,9 @@ use crate::graphql::context::{ContextExt, authentication};
 use crate::model::requirement::Requirement;
 use crate::model::user::Role;
 
-/// Requires a valid Bearer token: `#[graphql(guard = "Authenticated")]`.
+/// A guard that requires a valid Bearer token: `#[graphql(guard = "Authenticated")]`.
 ///
-/// Other requests get the error `UNAUTHENTICATED`, with the reason.
+/// Requests without a valid token get the error `UNAUTHENTICATED`, with the reason.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Authenticated;
 
@@ -18,11 +18,11 @@ impl Guard for Authenticated {
     }
 }
 
-/// Requires a valid Bearer token of a user with this role or a higher one:
+/// A guard that requires a valid Bearer token of a user with this role or a higher one:
 /// `#[graphql(guard = "RequireRole(Role::Admin)")]`.
 ///
-/// Other users get the error `FORBIDDEN` with the reason `ROLE_REQUIRED`. Requests without a valid token get
-/// `UNAUTHENTICATED`.
+/// Users with a lower role get the error `FORBIDDEN` with the reason `ROLE_REQUIRED`. Requests without
+/// a valid token get the error `UNAUTHENTICATED`.
 #[derive(Clone, Copy, Debug)]
 pub struct RequireRole(pub Role);
 
@@ -34,10 +34,12 @@ impl Guard for RequireRole {
     }
 }
 
-/// Requires a valid Bearer token with this scope: `#[graphql(guard = "RequireScope(\"notes:read\")")]`.
+/// A guard that requires a valid Bearer token with this scope:
+/// `#[graphql(guard = "RequireScope(\"notes:read\")")]`.
 ///
-/// Session tokens, and access tokens with the scope `*`, have every scope. Other access tokens get the error
-/// `FORBIDDEN` with the reason `SCOPE_REQUIRED`. Requests without a valid token get `UNAUTHENTICATED`.
+/// Session tokens, and access tokens with the scope `*`, include every scope. Requests with any other
+/// access token get the error `FORBIDDEN` with the reason `SCOPE_REQUIRED`. Requests without a valid
+/// token get the error `UNAUTHENTICATED`.
 #[derive(Clone, Copy, Debug)]
 pub struct RequireScope(pub &'static str);
 

@@ -1,4 +1,4 @@
-//! The GraphQL API: schema, guards, limits of documents, and execution.
+//! The GraphQL API: schema, guards, limits on documents, and execution.
 
 mod access_token;
 mod audit_events;
@@ -33,7 +33,8 @@ pub use self::query::Query;
 pub use self::schema::{Schema, SchemaBuilder};
 use crate::config::Limits;
 
-/// Starts a schema with these roots. The application merges Symbolon's roots into them.
+/// Returns a builder for a schema with these roots, into which the application has merged Symbolon's
+/// roots.
 pub(crate) fn schema<Q, M, S>(
     limits: &Limits,
     query: Q,
@@ -48,34 +49,36 @@ where
     SchemaBuilder::new(limits, query, mutation, subscription)
 }
 
-/// The roots of Symbolon's own schema. [`super::Query`] and [`super::Mutation`] have other names in GraphQL,
-/// since an application merges them into roots that are usually called `Query` and `Mutation`.
+/// The roots of Symbolon's own schema. [`super::Query`] and [`super::Mutation`] cannot be used as
+/// roots, because they are not called `Query` and `Mutation` in GraphQL: applications merge them into
+/// roots that have those names.
 pub(crate) mod own {
     use async_graphql::MergedObject;
 
     /// The queries.
     ///
-    /// A field that requires credentials returns an error if they are missing or not sufficient. The error
-    /// has the code `UNAUTHENTICATED` or `FORBIDDEN` in `extensions.code`, and the reason in
-    /// `extensions.reason`.
+    /// If a field requires credentials, and the credentials of the request are missing or insufficient, the
+    /// field returns an error. The error has the code `UNAUTHENTICATED` or `FORBIDDEN` in
+    /// `extensions.code`, and the reason in `extensions.reason`.
     #[derive(Debug, Default, MergedObject)]
     pub(crate) struct Query(super::Query);
 
     /// The mutations.
     ///
-    /// A field that requires credentials returns an error if they are missing or not sufficient. The error
-    /// has the code `UNAUTHENTICATED` or `FORBIDDEN` in `extensions.code`, and the reason in
-    /// `extensions.reason`.
+    /// If a field requires credentials, and the credentials of the request are missing or insufficient, the
+    /// field returns an error. The error has the code `UNAUTHENTICATED` or `FORBIDDEN` in
+    /// `extensions.code`, and the reason in `extensions.reason`.
     ///
-    /// Errors in the input are returned in `userErrors`. A field without `userErrors` returns them as an error
-    /// with the code `BAD_USER_INPUT`.
+    /// Errors in the input are returned in `userErrors`. A field whose result has no `userErrors` returns
+    /// an error with the code `BAD_USER_INPUT` instead.
     ///
-    /// A request can verify one password and set one password. More cause the error `LIMIT_EXCEEDED`.
+    /// A request can verify at most one password and set at most one password. A field that exceeds one of
+    /// these limits returns the error `LIMIT_EXCEEDED`.
     #[derive(Debug, Default, MergedObject)]
     pub(crate) struct Mutation(super::Mutation);
 }
 
-/// Starts the schema that contains Symbolon's roots only.
+/// Returns a builder for a schema that contains only Symbolon's roots.
 pub(crate) fn own_schema(
     limits: &Limits,
 ) -> SchemaBuilder<own::Query, own::Mutation, EmptySubscription> {

@@ -1,5 +1,5 @@
-//! The mutations. Futures that wait for the database are boxed, because the future of each field of a type is
-//! as large as the largest one.
+//! The mutations. Futures that wait for the database are boxed, because the futures of all fields of a type
+//! have the size of the largest one.
 
 use std::sync::Arc;
 
@@ -34,13 +34,14 @@ pub struct Mutation;
 impl Mutation {
     /// Creates a user.
     ///
-    /// Requires no credentials if registration is open. Closed registration requires the role `ADMIN` and a
-    /// session token, HTTP Basic credentials, or an access token with the scope `account:write`. Other callers
-    /// get the error `FORBIDDEN` with the reason `REGISTRATION_CLOSED`. After too many registrations from one
-    /// address, the error is `RATE_LIMITED`.
+    /// If registration is open, requires no credentials. If registration is closed, requires the role
+    /// `ADMIN`, and also one of: a session token, HTTP Basic credentials, or an access token with the scope
+    /// `account:write`. If registration is closed, callers who are not admins get the error `FORBIDDEN`
+    /// with the reason `REGISTRATION_CLOSED`.
     ///
-    /// `userErrors` can contain `TAKEN`, `BLANK`, `TOO_SHORT`, `TOO_LONG`, `INVALID`, `PASSWORD_TOO_COMMON`
-    /// and `PASSWORD_CONTAINS_USERNAME`.
+    /// After too many registrations from one address, the error is `RATE_LIMITED`. `userErrors` can contain
+    /// `TAKEN`, `BLANK`, `TOO_SHORT`, `TOO_LONG`, `INVALID`, `PASSWORD_TOO_COMMON` and
+    /// `PASSWORD_CONTAINS_USERNAME`.
     async fn create_user(
         &self,
         ctx: &Context<'_>,
@@ -54,22 +55,24 @@ impl Mutation {
         Ok(CreateUserPayload { user, user_errors })
     }
 
-    /// Returns the session token of the user. If the user has a session token that is valid for more than 60
-    /// seconds, it is returned. Otherwise, a new one is issued.
+    /// Returns the current session token of the user if that token remains valid for more than 60 seconds.
+    /// Otherwise, issues and returns a new session token. A server can be configured to issue a new session
+    /// token every time.
     ///
-    /// Requires HTTP Basic credentials ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)). Wrong credentials cause the error `UNAUTHENTICATED` with the reason `INVALID_CREDENTIALS`. After too many
+    /// Requires HTTP Basic credentials ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)). Wrong
+    /// credentials cause the error `UNAUTHENTICATED` with the reason `INVALID_CREDENTIALS`. After too many
     /// failed attempts, the error is `RATE_LIMITED`.
     async fn create_token(
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "The lifetime of a new session token, in seconds: 120 to 2592000 (30 days). It does \
-                    not change an existing session token."
+            desc = "The lifetime of a new session token, in seconds, from 120 to 2592000 (30 days). \
+                    The lifetime of an existing session token does not change."
         )]
         expires_in: Option<i32>,
         #[graphql(
             default_with = "Some(false)",
-            desc = "Issue a new session token, and revoke the existing one."
+            desc = "Whether to revoke an existing session token and issue a new one."
         )]
         fresh: Option<bool>,
     ) -> Result<SessionToken> {
@@ -83,15 +86,17 @@ impl Mutation {
     }
 
     /// Revokes the session token or access token with which the request is authenticated. Returns true if
-    /// the token was valid, and false if it had already expired or been revoked.
+    /// the token was valid, and false if the token had already expired or been revoked.
     ///
-    /// A token that was never issued causes the error `UNAUTHENTICATED` with the reason `TOKEN_INVALID`.
+    /// A token that the server does not know causes the error `UNAUTHENTICATED` with the reason
+    /// `TOKEN_INVALID`.
     async fn revoke_token(&self, ctx: &Context<'_>) -> Result<bool> {
         Ok(Box::pin(authentication(ctx)?.revoke_token()).await?)
     }
 
-    /// Extends the session token with which the request is authenticated by a full lifetime from now. The new
-    /// expiration is at most the maximum age of a session (30 days by default) after the last sign-in.
+    /// Extends the session token with which the request is authenticated, so that it is valid for a full
+    /// lifetime from now. A renewal does not extend a session token beyond the maximum session age (30 days
+    /// by default) after the last sign-in.
     ///
     /// Requires a session token.
     async fn renew_token(&self, ctx: &Context<'_>) -> Result<SessionToken> {
@@ -99,19 +104,21 @@ impl Mutation {
         Ok(issued.into())
     }
 
-    /// Revokes the session token and all access tokens of the caller. Returns the number of tokens that were
-    /// valid.
+    /// Revokes the session token and all access tokens of the caller. Returns the number of these tokens
+    /// that were still valid.
     ///
-    /// Requires a session token, HTTP Basic credentials, or an access token with the scope `account:write`.
+    /// Requires one of: a session token, HTTP Basic credentials, or an access token with the scope
+    /// `account:write`.
     async fn revoke_all_tokens(&self, ctx: &Context<'_>) -> Result<u32> {
         let (caller, services) = caller(ctx)?;
         without_payload(Box::pin(services.users.revoke_own_tokens(caller)).await)
     }
 
-    /// Creates an access token of the caller, for a device, a script or another service.
+    /// Creates an access token of the caller, for use by a device, a script or another service. A user can
+    /// have at most 50 access tokens.
     ///
-    /// Requires HTTP Basic credentials. `userErrors` can contain `TAKEN`, `BLANK`, `TOO_LONG`, `INVALID` and
-    /// `LIMIT_REACHED`. A user can have at most 50 access tokens.
+    /// Requires HTTP Basic credentials. `userErrors` can contain `TAKEN`, `BLANK`, `TOO_LONG`, `INVALID`
+    /// and `LIMIT_REACHED`.
     async fn create_access_token(
         &self,
         ctx: &Context<'_>,
@@ -128,10 +135,12 @@ impl Mutation {
         })
     }
 
-    /// Revokes an access token of the caller. Returns true if the access token was valid, and false if it had
-    /// already expired or been revoked, or if the caller has no access token with this ID.
+    /// Revokes an access token of the caller. Returns true if the access token was valid. Returns false if
+    /// the access token had already expired or been revoked, or if the caller has no access token with this
+    /// ID.
     ///
-    /// Requires a session token, HTTP Basic credentials, or an access token with the scope `account:write`.
+    /// Requires one of: a session token, HTTP Basic credentials, or an access token with the scope
+    /// `account:write`.
     async fn revoke_access_token(
         &self,
         ctx: &Context<'_>,
@@ -143,12 +152,11 @@ impl Mutation {
         Ok(Box::pin(services.access_tokens.revoke_own(caller, id)).await?)
     }
 
-    /// Changes the password of the caller. Revokes the session token and all access tokens, and returns a new
-    /// session token.
+    /// Changes the password of the caller. Revokes the session token and all access tokens of the caller,
+    /// and returns a new session token.
     ///
-    /// Requires a session token and the current password. `userErrors` can contain `WRONG_PASSWORD`, and the
-    /// codes of `createUser` that concern passwords. After too many wrong passwords, the error is
-    /// `RATE_LIMITED`.
+    /// Requires a session token and the current password. `userErrors` can contain `WRONG_PASSWORD` and the
+    /// password-related codes of `createUser`. After too many wrong passwords, the error is `RATE_LIMITED`.
     async fn change_password(
         &self,
         ctx: &Context<'_>,
@@ -164,26 +172,29 @@ impl Mutation {
         Ok(ChangePasswordPayload { token, user_errors })
     }
 
-    /// Changes the username or the e-mail address of the caller, or, for admins, of any user.
+    /// Changes the username or the e-mail address of the caller. Admins can also change the username or the
+    /// e-mail address of another user.
     ///
-    /// Requires HTTP Basic credentials, except for the caller's own username. To change that, a session token or
-    /// an access token with the scope `account:write` is enough. Another user requires the role `ADMIN`.
-    /// `userErrors` can contain `TAKEN`, `BLANK`, `TOO_LONG` and `INVALID`.
+    /// To change their own username, callers need one of: a session token, HTTP Basic credentials, or an
+    /// access token with the scope `account:write`. All other changes require HTTP Basic credentials. A
+    /// change of another user also requires the role `ADMIN`. `userErrors` can contain `TAKEN`, `BLANK`,
+    /// `TOO_LONG` and `INVALID`.
     async fn update_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The changes.")] input: UpdateUserInput,
+        #[graphql(desc = "The user and the changes.")] input: UpdateUserInput,
     ) -> Result<UserPayload> {
         let (caller, services) = caller(ctx)?;
         let id = input.id.as_ref().map(user_id);
         UserPayload::new(Box::pin(services.users.update(caller, id, input.into())).await)
     }
 
-    /// Deletes the caller, or, for admins, any user. Revokes all tokens of the deleted user.
+    /// Deletes the caller, and revokes all tokens of the caller. Admins can also delete another user.
     ///
-    /// Requires a session token, HTTP Basic credentials, or an access token with the scope `account:write`.
-    /// A caller who deletes their own user with a token must also give the password. Another user requires the
-    /// role `ADMIN`. `userErrors` can contain `WRONG_PASSWORD`, `LAST_ADMIN` and `INVALID`.
+    /// Requires one of: a session token, HTTP Basic credentials, or an access token with the scope
+    /// `account:write`. Callers who authenticate with a token and delete themselves must also give the
+    /// password. The deletion of another user also requires the role `ADMIN`. `userErrors` can contain
+    /// `WRONG_PASSWORD`, `LAST_ADMIN` and `INVALID`.
     async fn delete_user(
         &self,
         ctx: &Context<'_>,
@@ -217,9 +228,9 @@ impl Mutation {
 
     /// Changes the password of another user, and revokes all tokens of that user.
     ///
-    /// Requires the role `ADMIN` and HTTP Basic credentials. `userErrors` can contain `INVALID`, and the codes of
-    /// `createUser` that concern passwords. The caller's own ID causes the error `BAD_USER_INPUT`: use
-    /// `changePassword`.
+    /// Requires the role `ADMIN` and HTTP Basic credentials. `userErrors` can contain `INVALID` and the
+    /// password-related codes of `createUser`. The caller's own ID causes the error `BAD_USER_INPUT`,
+    /// because callers change their own password with `changePassword`.
     async fn set_user_password(
         &self,
         ctx: &Context<'_>,
@@ -233,10 +244,10 @@ impl Mutation {
         UserPayload::new(Box::pin(services.users.set_password(caller, id, new)).await)
     }
 
-    /// Disables a user and revokes all tokens of that user. A disabled user cannot sign in.
+    /// Disables a user, and revokes all tokens of that user. A disabled user cannot sign in.
     ///
-    /// Requires the role `ADMIN` and a session token, HTTP Basic credentials, or an access token with the scope
-    /// `account:write`. `userErrors` can contain `LAST_ADMIN` and `INVALID`.
+    /// Requires the role `ADMIN`. Also requires one of: a session token, HTTP Basic credentials, or an
+    /// access token with the scope `account:write`. `userErrors` can contain `LAST_ADMIN` and `INVALID`.
     async fn disable_user(
         &self,
         ctx: &Context<'_>,
@@ -246,7 +257,7 @@ impl Mutation {
         UserPayload::new(Box::pin(services.users.disable(caller, user_id(&id))).await)
     }
 
-    /// Enables a disabled user, who can then sign in again. Revoked tokens stay revoked.
+    /// Enables a disabled user, so that the user can sign in again. Revoked tokens stay revoked.
     ///
     /// Requires the role `ADMIN` and HTTP Basic credentials. `userErrors` can contain `INVALID`.
     async fn enable_user(
@@ -258,10 +269,11 @@ impl Mutation {
         UserPayload::new(Box::pin(services.users.enable(caller, user_id(&id))).await)
     }
 
-    /// Revokes the session token and all access tokens of a user. Returns the number of tokens that were valid.
+    /// Revokes the session token and all access tokens of a user. Returns the number of these tokens that
+    /// were still valid.
     ///
-    /// Requires the role `ADMIN` and a session token, HTTP Basic credentials, or an access token with the scope
-    /// `account:write`. An ID of no user causes the error `BAD_USER_INPUT`.
+    /// Requires the role `ADMIN`. Also requires one of: a session token, HTTP Basic credentials, or an
+    /// access token with the scope `account:write`. If no user has this ID, the error is `BAD_USER_INPUT`.
     async fn revoke_user_tokens(
         &self,
         ctx: &Context<'_>,
@@ -272,7 +284,7 @@ impl Mutation {
     }
 }
 
-/// Returns errors in the input as `BAD_USER_INPUT`, for a mutation without `userErrors`.
+/// Converts errors in the input to `BAD_USER_INPUT`, for mutations whose result has no `userErrors`.
 fn without_payload<T>(result: Result<T, MutationError>) -> Result<T> {
     Ok(result.map_err(|error| match error {
         MutationError::Error(error) => error,

@@ -12,14 +12,14 @@ use crate::service::registration::Registration;
 /// The input of `createUser`.
 #[derive(InputObject)]
 pub(crate) struct CreateUserInput {
-    /// The username: 1 to 64 characters, without spaces and colons. The letters must belong to one script,
-    /// for example Latin, or to the scripts of Chinese, Japanese or Korean. Usernames that differ only in
-    /// case are equal.
+    /// The username, 1 to 64 characters long, without spaces or colons. All letters must belong to one
+    /// script, for example Latin, or to the combination of scripts in which Chinese, Japanese or Korean is
+    /// written. Usernames that differ only in case are considered equal.
     username: String,
-    /// The e-mail address. No other user can have it. Optional.
+    /// The e-mail address (optional). It must differ from the e-mail addresses of all other users.
     email: Option<String>,
-    /// The password: at most 128 characters, and at least the minimum that the server is configured with
-    /// (8 by default). Very common passwords and passwords that contain the username are refused.
+    /// The password. Its length is at most 128 characters, and at least the configured minimum (8 by
+    /// default). Very common passwords and passwords that contain the username are refused.
     password: String,
 }
 
@@ -38,23 +38,24 @@ impl From<CreateUserInput> for Registration {
 pub(crate) struct ChangePasswordInput {
     /// The current password.
     pub(super) current_password: String,
-    /// The new password: at most 128 characters, and at least the minimum that the server is configured
-    /// with (8 by default). Very common passwords and passwords that contain the username are refused.
+    /// The new password. Its length is at most 128 characters, and at least the configured minimum (8 by
+    /// default). Very common passwords and passwords that contain the username are refused.
     pub(super) new_password: String,
 }
 
 /// The input of `createAccessToken`.
 #[derive(InputObject)]
 pub(crate) struct CreateAccessTokenInput {
-    /// The name: 1 to 64 characters. No other access token of the user can have it.
+    /// The name, 1 to 64 characters long. It must differ from the names of the user's other access tokens.
     name: String,
-    /// The scopes, at most 32. The default is `*`, which includes all scopes. A scope restricts the access
-    /// token, and never grants more than the user's role. Symbolon defines the scopes `account:read`,
-    /// `account:write` and `audit:read`. APIs that use Symbolon can define other scopes.
+    /// The scopes, at most 32. The default is the scope `*`, which includes all scopes. Scopes restrict the
+    /// access token. They never permit more than the role of the user permits. Symbolon defines the scopes
+    /// `account:read`, `account:write` and `audit:read`. APIs that use Symbolon can define other scopes.
     scopes: Option<Vec<String>>,
-    /// The lifetime, in seconds. Without `expiresIn` and `expiresAt`, the access token does not expire.
+    /// The lifetime, in seconds. If both `expiresIn` and `expiresAt` are omitted, the access token does not
+    /// expire.
     expires_in: Option<i32>,
-    /// The time at which the access token expires. It excludes `expiresIn`.
+    /// The time at which the access token expires. `expiresAt` cannot be combined with `expiresIn`.
     expires_at: Option<DateTime<Utc>>,
 }
 
@@ -71,14 +72,14 @@ impl From<CreateAccessTokenInput> for AccessTokenForm {
     }
 }
 
-/// The input of `updateUser`. Fields that are left out do not change.
+/// The input of `updateUser`. Omitted fields leave the properties of the user unchanged.
 #[derive(InputObject)]
 pub(crate) struct UpdateUserInput {
-    /// The ID of the user. The default is the caller.
+    /// The ID of the user. The default is the ID of the caller.
     pub(super) id: Option<ID>,
-    /// The new username. The rules of `createUser` apply.
+    /// The new username. It must satisfy the rules that `createUser` has for usernames.
     username: Option<String>,
-    /// The new e-mail address. Null removes the present one.
+    /// The new e-mail address. Null removes the current e-mail address.
     email: MaybeUndefined<String>,
 }
 
@@ -98,10 +99,10 @@ impl From<UpdateUserInput> for Profile {
 /// The input of `deleteUser`.
 #[derive(InputObject)]
 pub(crate) struct DeleteUserInput {
-    /// The ID of the user. The default is the caller.
+    /// The ID of the user. The default is the ID of the caller.
     pub(super) id: Option<ID>,
-    /// The password of the caller. Required if callers delete their own user with a token, and ignored
-    /// otherwise.
+    /// The password of the caller. Required if the caller authenticates with a token and deletes their own
+    /// user. Otherwise ignored.
     pub(super) password: Option<String>,
 }
 
@@ -110,7 +111,7 @@ pub(crate) struct DeleteUserInput {
 pub(crate) struct SetUserPasswordInput {
     /// The ID of the user.
     pub(super) id: ID,
-    /// The new password: at most 128 characters, and at least the minimum that the server is configured
-    /// with (8 by default). Very common passwords and passwords that contain the username are refused.
+    /// The new password. Its length is at most 128 characters, and at least the configured minimum (8 by
+    /// default). Very common passwords and passwords that contain the username are refused.
     pub(super) new_password: String,
 }

@@ -23,7 +23,7 @@ pub(crate) struct CreateUserPayload {
 /// The result of `changePassword`.
 #[derive(SimpleObject)]
 pub(crate) struct ChangePasswordPayload {
-    /// A new session token, which replaces all earlier tokens. Null if the input was refused.
+    /// A new session token. All earlier tokens are revoked. Null if the input was refused.
     pub(super) token: Option<SessionToken>,
     /// The errors in the input, at most 3. Empty if the password was changed.
     #[graphql(complexity = "list_complexity(MAX_USER_ERRORS, child_complexity)")]
@@ -33,11 +33,11 @@ pub(crate) struct ChangePasswordPayload {
 /// The result of `createAccessToken`.
 #[derive(SimpleObject)]
 pub(crate) struct CreateAccessTokenPayload {
-    /// The access token, for the header `Authorization: Bearer <token>`: `sym_` and 38 letters and digits, of
-    /// which the last 6 are a checksum. The server does not store it, and cannot return it again. Null if
-    /// the input was refused.
+    /// The access token, for use in the header `Authorization: Bearer <token>`. It consists of `sym_` and
+    /// 38 letters and digits, of which the last 6 are a checksum. The server stores only a digest of the
+    /// access token, and cannot return the access token again. Null if the input was refused.
     pub(super) token: Option<String>,
-    /// The access token without its secret. Null if the input was refused.
+    /// The properties of the new access token. Null if the input was refused.
     pub(super) access_token: Option<AccessToken>,
     /// The errors in the input, at most 3. Empty if the access token was created.
     #[graphql(complexity = "list_complexity(MAX_USER_ERRORS, child_complexity)")]
@@ -59,7 +59,7 @@ pub(crate) struct DeleteUserPayload {
 pub(crate) struct UserPayload {
     /// The user after the change. Null if the operation was refused.
     user: Option<User>,
-    /// The reasons why the operation was refused, at most 3. Empty if it succeeded.
+    /// The reasons why the operation was refused, at most 3. Empty if the operation succeeded.
     #[graphql(complexity = "list_complexity(MAX_USER_ERRORS, child_complexity)")]
     user_errors: Vec<UserError>,
 }

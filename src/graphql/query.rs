@@ -1,5 +1,5 @@
-//! The queries. Futures that wait for the database are boxed, because the future of each field of a type is
-//! as large as the largest one.
+//! The queries. Futures that wait for the database are boxed, because the futures of all fields of a type
+//! have the size of the largest one.
 
 use async_graphql::connection::EmptyFields;
 use async_graphql::{Context, ID, Object, Result};
@@ -19,7 +19,7 @@ pub struct Query;
 /// Symbolon's queries.
 #[Object(name = "SymbolonQuery")]
 impl Query {
-    /// Returns the caller.
+    /// Returns the user to whom the token of the request belongs.
     ///
     /// Requires a session token or an access token.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
@@ -27,22 +27,26 @@ impl Query {
         Ok(User(services.users.me(authentication(ctx)?).await?))
     }
 
-    /// Returns the user with this ID or this username, or null if no such user exists. Exactly one of the
-    /// arguments is required.
+    /// Returns the user with this ID or this username. Returns null if no such user exists. Exactly one of
+    /// the arguments is required.
     ///
-    /// Requires a session token, or an access token with the scope `account:read`. Requires the role `ADMIN`
-    /// for other users, unless the server is configured to list users for every caller.
+    /// Requires a session token, or an access token with the scope `account:read`. To read another user,
+    /// the caller also needs the role `ADMIN`, unless the configuration of the server allows all users to
+    /// see other users.
     async fn user(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The ID of the user.")] id: Option<ID>,
-        #[graphql(desc = "The username, in upper or lower case.")] username: Option<String>,
+        #[graphql(desc = "The username. Upper and lower case are equivalent.")] username: Option<
+            String,
+        >,
     ) -> Result<Option<User>> {
         let key = match (&id, &username) {
             (Some(id), None) => UserKey::Id(user_id(id)),
             (None, Some(username)) => UserKey::Name(username),
             _ => {
-                let message = "Give exactly one of the arguments id and username.".to_owned();
+                let message =
+                    "Exactly one of the arguments id and username is required.".to_owned();
                 return Err(Error::BadUserInput(message).into());
             }
         };
@@ -51,19 +55,29 @@ impl Query {
         Ok(user.map(User))
     }
 
-    /// Returns a page of all users, in the order in which they were created. A page has 20 users, or as many as
-    /// `first` or `last` say, up to 100.
+    /// Returns a page of all users, in the order of their creation. A page has 20 users by default. `first`
+    /// or `last` sets another number, up to 100.
     ///
-    /// Requires a session token, or an access token with the scope `account:read`. Requires the role `ADMIN`,
-    /// unless the server is configured to list users for every caller.
+    /// Requires a session token, or an access token with the scope `account:read`. Also requires the role
+    /// `ADMIN`, unless the configuration of the server allows all users to see other users.
     #[graphql(complexity = "page_size(first, last) * child_complexity + 1")]
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Return the first users of the list: 0 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Return users after this cursor.")] after: Option<String>,
-        #[graphql(desc = "Return the last users of the list: 0 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Return users before this cursor.")] before: Option<String>,
+        #[graphql(
+            desc = "The maximum number of users to return from the start of the list (0 to 100)."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Return only users after the user with this cursor.")] after: Option<
+            String,
+        >,
+        #[graphql(
+            desc = "The maximum number of users to return from the end of the list (0 to 100)."
+        )]
+        last: Option<i32>,
+        #[graphql(desc = "Return only users before the user with this cursor.")] before: Option<
+            String,
+        >,
     ) -> Result<UserConnection> {
         let arguments = PageArguments {
             first,
@@ -80,10 +94,11 @@ impl Query {
         }))
     }
 
-    /// Returns a page of the audit trail, newest events first. A page has 20 events, or as many as `first` or
-    /// `last` say, up to 100.
+    /// Returns a page of the audit trail, newest events first. A page has 20 events by default. `first` or
+    /// `last` sets another number, up to 100.
     ///
-    /// Requires the role `ADMIN`, and a session token or an access token with the scope `audit:read`.
+    /// Requires the role `ADMIN`. Also requires a session token, or an access token with the scope
+    /// `audit:read`.
     #[graphql(complexity = "page_size(first, last) * child_complexity + 1")]
     #[expect(
         clippy::too_many_arguments,
@@ -98,14 +113,18 @@ impl Query {
         )]
         user: Option<ID>,
         #[graphql(desc = "Return only events of this kind.")] kind: Option<AuditEventKind>,
-        #[graphql(desc = "Return the newest events of the list: 0 to 100.")] first: Option<i32>,
-        #[graphql(desc = "Return events after this cursor, which are older.")] after: Option<
-            String,
-        >,
-        #[graphql(desc = "Return the oldest events of the list: 0 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Return events before this cursor, which are newer.")] before: Option<
-            String,
-        >,
+        #[graphql(
+            desc = "The maximum number of events to return, starting with the newest event (0 to 100)."
+        )]
+        first: Option<i32>,
+        #[graphql(desc = "Return only events that are older than the event with this cursor.")]
+        after: Option<String>,
+        #[graphql(
+            desc = "The maximum number of events to return, ending with the oldest event (0 to 100)."
+        )]
+        last: Option<i32>,
+        #[graphql(desc = "Return only events that are newer than the event with this cursor.")]
+        before: Option<String>,
     ) -> Result<AuditEventConnection> {
         let filter = AuditEventFilter {
             user: user.as_ref().map(user_id),

@@ -1,4 +1,4 @@
-//! The schema of an application, with Symbolon's types, and its builder.
+//! The schema of an application, which includes Symbolon's types, and the builder of this schema.
 
 use std::any::Any;
 use std::ops::Deref;
@@ -10,8 +10,8 @@ use async_graphql::{CustomDirectiveFactory, InputType, ObjectType, OutputType, S
 use crate::config::Limits;
 use crate::graphql::spec_extension::SpecExtension;
 
-/// Builds a [`Schema`]. [`Symbolon::schema`](crate::Symbolon::schema) returns a builder. Its methods are those of
-/// [`async_graphql::SchemaBuilder`].
+/// A builder for a [`Schema`], returned by [`Symbolon::schema`](crate::Symbolon::schema). Its methods
+/// correspond to those of [`async_graphql::SchemaBuilder`].
 pub struct SchemaBuilder<Q, M, S> {
     builder: async_graphql::SchemaBuilder<Arc<Q>, M, S>,
     query: Arc<Q>,
@@ -21,7 +21,8 @@ pub struct SchemaBuilder<Q, M, S> {
 /// A schema for [`Symbolon::routes`](crate::Symbolon::routes). It dereferences to [`async_graphql::Schema`].
 pub struct Schema<Q, M, S> {
     pub(super) library: async_graphql::Schema<Arc<Q>, M, S>,
-    /// The query root for the fast path. `None` if the schema has extensions, which the fast path skips.
+    /// The query root for the fast path. `None` if the application added extensions, because the fast path
+    /// does not run them.
     pub(super) query: Option<Arc<Q>>,
 }
 
@@ -74,8 +75,8 @@ where
         self.map(|builder| builder.directive(directive))
     }
 
-    /// Adds an extension. It disables the fast path for validated queries, so that a small query takes about
-    /// twice as long.
+    /// Adds an extension. A schema with extensions has no fast path for validated queries, so small queries
+    /// take about twice as long.
     #[must_use]
     pub fn extension(self, extension: impl ExtensionFactory) -> Self {
         Self {

@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 use crate::graphql::user::User;
 use crate::service::sessions::IssuedToken;
 
-/// A session token. Each user has at most one. Clients send it in the header
-/// `Authorization: Bearer <token>` ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)) until
-/// it expires or is revoked.
+/// A session token. Each user has at most one session token. Clients send the session token in the
+/// header `Authorization: Bearer <token>`
+/// ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)) until the token expires or is
+/// revoked.
 #[derive(SimpleObject)]
 #[graphql(name = "Token")]
 pub(crate) struct SessionToken {
-    /// The token: 32 characters.
+    /// The token, 32 characters long.
     token: String,
     /// The type of the token. Always `Bearer`.
     token_type: &'static str,

@@ -1,6 +1,6 @@
-//! An extension of async-graphql for rules of the GraphQL specification that it does not implement: variables are
-//! checked before execution, and an error of a nullable field makes only that field null. It also skips the
-//! validation of validated documents.
+//! An async-graphql extension for rules of the GraphQL specification that async-graphql does not implement.
+//! Variables are checked before execution, and an error in a nullable field makes only that field null. The
+//! extension also skips validation for documents that have already been validated.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,10 +28,11 @@ impl ExtensionFactory for SpecExtension {
     }
 }
 
-/// The errors of the nullable fields of a request. After an error, a nullable field is null, and its siblings are
-/// not affected ([GraphQL specification, section 6.4.4](https://spec.graphql.org/October2021/#sec-Handling-Field-Errors)).
-/// async-graphql does so if the value of the field causes the error. If its resolver or guard does, async-graphql
-/// makes the parent null.
+/// The errors in the nullable fields of a request. After an error, a nullable field is null, and its
+/// sibling fields are not affected
+/// ([GraphQL specification, section 6.4.4](https://spec.graphql.org/October2021/#sec-Handling-Field-Errors)).
+/// async-graphql follows this rule if the field's value causes the error. If the field's resolver or
+/// guard causes the error, async-graphql makes the parent null.
 #[derive(Default)]
 struct RequestExtension(Mutex<Vec<ServerError>>);
 

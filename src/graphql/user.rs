@@ -17,25 +17,26 @@ pub(super) fn user_id(id: &ID) -> UserId {
     id.parse().unwrap_or(UserId(0))
 }
 
-/// The permissions of a user.
+/// The role of a user, which determines the permissions of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "user::Role")]
 pub(crate) enum Role {
     /// The user can read and change their own data.
     User,
-    /// The user can also read and change the data of other users, and read the audit trail.
+    /// In addition, the user can read and change the data of other users, and read the audit trail.
     Admin,
 }
 
-/// A user, as the caller may see it.
+/// A user with the fields that the caller is allowed to read.
 #[derive(Clone, Debug)]
 pub(crate) struct User(pub(super) VisibleUser);
 
 /// A user of the server.
 ///
-/// The fields other than `id` and `username` are private. Only the user and admins can read them. For other users,
-/// they are null. An access token requires the scope `account:read` to read them, except the `role` of the caller.
-/// Without the scope, the error is `FORBIDDEN` with the reason `SCOPE_REQUIRED`.
+/// All fields except `id` and `username` are private: only the user and admins can read them, and other
+/// callers get null. With an access token, the private fields require the scope `account:read`, except
+/// for the caller's own `role`. Without this scope, the error is `FORBIDDEN` with the reason
+/// `SCOPE_REQUIRED`.
 #[Object]
 #[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
 impl User {
@@ -49,41 +50,43 @@ impl User {
         self.0.username()
     }
 
-    /// The role of the user. Private: null for other users.
+    /// The role of the user. Null if the caller is neither this user nor an admin.
     async fn role(&self) -> Result<Option<Role>> {
         Ok(self.0.role()?.map(Role::from))
     }
 
-    /// The time at which the user was created. Private: null for other users.
+    /// The time at which the user was created. Null if the caller is neither this user nor an admin.
     async fn created_at(&self) -> Result<Option<DateTime<Utc>>> {
         Ok(self.0.created_at()?)
     }
 
-    /// The e-mail address of the user, which the server does not verify. Null if the user has none. Private: null
-    /// for other users.
+    /// The e-mail address of the user, which the server does not verify. Null if the user has no e-mail
+    /// address, or if the caller is neither this user nor an admin.
     async fn email(&self) -> Result<Option<&str>> {
         Ok(self.0.email()?)
     }
 
-    /// The time at which the user last signed in with a password. Null if the user never signed in. Private:
-    /// null for other users.
+    /// The time at which the user last signed in with a password. Null if the user has never signed in, or
+    /// if the caller is neither this user nor an admin.
     async fn last_sign_in_at(&self) -> Result<Option<DateTime<Utc>>> {
         Ok(self.0.last_sign_in_at()?)
     }
 
-    /// The access tokens of the user, at most 50, oldest first. Private: null for other users.
+    /// The access tokens of the user, at most 50, oldest first. Null if the caller is neither this user nor
+    /// an admin.
     #[graphql(complexity = "list_complexity(MAX_TOKENS, child_complexity)")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
         let Some(id) = self.0.private_id()? else {
             return Ok(None);
         };
-        // Boxed, because the future of each field of a type is as large as the largest one.
+        // Boxed, because the futures of all fields of a type have the size of the largest one.
         let tokens = Box::pin(loader(ctx)?.load_one(AccessTokensOf(id))).await?;
         let tokens = tokens.unwrap_or_default().into_iter();
         Ok(Some(tokens.map(AccessToken).collect()))
     }
 
-    /// The time at which the user was disabled. Null if the user is not disabled. Private: null for other users.
+    /// The time at which the user was disabled. Null if the user is not disabled, or if the caller is
+    /// neither this user nor an admin.
     async fn disabled_at(&self) -> Result<Option<DateTime<Utc>>> {
         Ok(self.0.disabled_at()?)
     }
@@ -92,7 +95,8 @@ impl User {
 /// A page of users.
 pub(crate) type UserConnection = Connection<User, TotalCount>;
 
-/// The number of all users. It is counted once for each connection, however often it is selected.
+/// The number of all users. The users are counted at most once for each connection, even if a query
+/// selects the field several times.
 #[derive(Default)]
 pub(crate) struct TotalCount(OnceCell<u64>);
 

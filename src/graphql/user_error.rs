@@ -7,17 +7,19 @@ use async_graphql::{Enum, SimpleObject};
 use crate::error::Error;
 use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
 
-/// The largest number of errors of a payload: one for each field of an input that can be wrong.
+/// The maximum number of errors in a payload. No input has more than three fields that can cause
+/// errors.
 pub(super) const MAX_USER_ERRORS: usize = 3;
 
-/// An error in the input of a mutation, to be shown beside a field of a form.
+/// An error in the input of a mutation. A client can show the error beside a field of a form.
 #[derive(Debug, SimpleObject)]
 pub(crate) struct UserError {
-    /// The code of the error, for programs.
+    /// The machine-readable code of the error.
     code: UserErrorCode,
-    /// The name of the input field or argument that the error concerns. Null if it concerns none.
+    /// The name of the input field or argument that the error concerns. Null if the error concerns no field
+    /// and no argument.
     field: Option<&'static str>,
-    /// The description of the error, for people.
+    /// The human-readable description of the error.
     message: Cow<'static, str>,
 }
 
@@ -25,7 +27,7 @@ pub(crate) struct UserError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "FieldErrorCode")]
 pub(crate) enum UserErrorCode {
-    /// The value is in use already.
+    /// The value is already in use.
     Taken,
     /// The value is empty.
     Blank,
@@ -40,7 +42,7 @@ pub(crate) enum UserErrorCode {
     WrongPassword,
     /// The operation would leave no admin who can sign in.
     LastAdmin,
-    /// The user has the maximum number of these objects.
+    /// The user already has the maximum number of access tokens.
     LimitReached,
     /// The password is one of the 100,000 most common passwords.
     PasswordTooCommon,
@@ -58,8 +60,8 @@ impl From<FieldError> for UserError {
     }
 }
 
-/// Splits the result of a mutation into its value and the errors in its input. Any other error stays an
-/// error.
+/// Splits the result of a mutation into its value and the errors in its input. Any other error is
+/// returned unchanged.
 pub(super) fn split<T>(
     result: Result<T, MutationError>,
 ) -> Result<(Option<T>, Vec<UserError>), Error> {

@@ -1,6 +1,6 @@
-//! Checks of the values of variables before execution
+//! Checks the values of variables before execution
 //! ([GraphQL specification, section 6.1.2](https://spec.graphql.org/October2021/#sec-Coercing-Variable-Values)).
-//! async-graphql checks only the variables that are used, and only when it executes the field.
+//! async-graphql checks only variables that are used, and only when it executes the field that uses them.
 
 use async_graphql::parser::types::{BaseType, OperationDefinition, Type};
 use async_graphql::registry::{MetaInputValue, MetaType, Registry};
@@ -8,8 +8,8 @@ use async_graphql::{Error as GraphqlError, Pos, ServerResult, Value, Variables};
 
 use crate::error::Error;
 
-/// Checks that each variable of an operation has a value of its type. Returns an error for the first that has
-/// none.
+/// Checks that each variable of an operation has a value of its declared type. Returns an error for the
+/// first variable without a valid value.
 pub(super) fn check(
     registry: &Registry,
     operation: &OperationDefinition,
@@ -98,7 +98,7 @@ fn check_field(
     field: &MetaInputValue,
     value: Option<&Value>,
 ) -> Result<(), String> {
-    // The types of a schema are well-formed.
+    // The types in a schema are well-formed, so parsing does not fail.
     let Some(ty) = Type::new(&field.ty) else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! Parsing of the `Authorization` header (RFC 9110, section 11.6.2).
+//! Parses the `Authorization` header (RFC 9110, section 11.6.2).
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -11,19 +11,19 @@ use crate::error::Error;
 use crate::model::credentials::{BearerToken, Credentials, UserPass};
 use crate::model::text_limits;
 
-/// Some clients omit the padding.
+/// The base64 encoding of Basic credentials. Padding is optional, because some clients omit it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Returns the credentials of a request. An empty or malformed header counts as no credentials, so that public
-/// fields do not fail.
+/// Returns the credentials of a request. An empty or malformed header counts as no credentials, so that
+/// fields that require no credentials still succeed.
 ///
 /// # Errors
 ///
-/// Returns `BadRequest` for a header that is too long, and for several headers: a proxy and Symbolon could read
-/// different ones.
+/// Returns `BadRequest` if the header is too long, or if the request has more than one `Authorization`
+/// header, since a proxy and Symbolon could each use a different one.
 pub(super) fn parse_headers(headers: &HeaderMap) -> Result<Credentials, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
@@ -42,8 +42,8 @@ pub(super) fn parse_headers(headers: &HeaderMap) -> Result<Credentials, Error> {
     Ok(value.to_str().map_or(Credentials::None, parse))
 }
 
-/// Parses the value of the header, which WebSocket clients send in `connection_init`. A value that is too long
-/// counts as malformed.
+/// Parses the value of an `Authorization` header, which WebSocket clients send in `connection_init`. A
+/// value that is too long is treated as malformed.
 pub(super) fn parse(value: &str) -> Credentials {
     if value.len() > text_limits::AUTHORIZATION {
         return Credentials::None;
@@ -61,8 +61,8 @@ pub(super) fn parse(value: &str) -> Credentials {
     }
 }
 
-/// Returns whether the text is a `token68` (RFC 9110, section 11.2). `null` and `undefined` are not tokens:
-/// frontends send them if they have no token.
+/// Returns whether the text is a `token68` (RFC 9110, section 11.2). `null` and `undefined` are
+/// excluded, because web pages send them if they have no token.
 fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     !body.is_empty()
@@ -72,8 +72,8 @@ fn is_token68(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
 }
 
-/// Parses Basic credentials (RFC 7617, section 2). curl encodes them as UTF-8. Browsers use Latin-1, unless the
-/// challenge has the parameter `charset`.
+/// Parses Basic credentials (RFC 7617, section 2). curl encodes the credentials as UTF-8. Browsers
+/// encode them as Latin-1, unless the challenge has the parameter `charset`.
 fn parse_basic(encoded: &str) -> Option<UserPass> {
     let bytes = BASE64.decode(encoded).ok()?;
     let text = String::from_utf8(bytes)

@@ -1,4 +1,4 @@
-//! The address of the client that sends a request, possibly through reverse proxies.
+//! Determines the address of the client that sent a request, possibly through reverse proxies.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use poem::http::HeaderName;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// A warning that an `X-Forwarded-For` header was ignored. It is logged once.
+/// A warning that an `X-Forwarded-For` header was ignored. The warning is logged at most once.
 #[derive(Debug, Default)]
 pub(super) struct IgnoredHeaderWarning(AtomicBool);
 
@@ -18,16 +18,17 @@ impl IgnoredHeaderWarning {
         if !self.0.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %peer,
-                "X-Forwarded-For is ignored, because this peer is not a trusted proxy. If it is your \
-                 proxy, add its address to SYMBOLON_TRUSTED_PROXIES: until then all its clients are \
-                 counted as one address"
+                "X-Forwarded-For is ignored, because this peer is not a trusted proxy. If the peer is \
+                 your proxy, add its address to SYMBOLON_TRUSTED_PROXIES. Until then, all clients \
+                 of the proxy are counted as one address"
             );
         }
     }
 }
 
-/// Returns the address of the client: the peer of the connection or, if the peer is a trusted proxy, the last
-/// address in `X-Forwarded-For` that is not a trusted proxy. Returns `None` if the request did not come over TCP.
+/// Returns the address of the client. If the peer of the connection is not a trusted proxy, the client
+/// is the peer. Otherwise, the client is the last address in `X-Forwarded-For` that is not a trusted
+/// proxy. Returns `None` if the request was not received over TCP.
 pub(super) fn client_address(
     request: &Request,
     trusted: &[IpNet],
@@ -46,12 +47,12 @@ pub(super) fn client_address(
     Some(last_untrusted(peer, lines, trusted))
 }
 
-/// Follows the hops from the nearest one, `peer`, to the first that is not a trusted proxy. `lines` are the
-/// header's lines, the last one first.
+/// Returns the first hop that is not a trusted proxy, starting at the nearest hop, `peer`. `lines`
+/// contains the lines of the header in reverse order.
 ///
-/// Each proxy appends the address of its own peer to the header. An element is therefore trustworthy only if all
-/// hops after it are trusted proxies, and a client can only write elements before its own address. An element that
-/// is not an address ends the search: the hop that wrote it is the client.
+/// Each proxy appends the address of its own peer to the header. An element is therefore reliable only
+/// if all hops after it are trusted proxies, and a client can write only the elements before its own
+/// address. If an element is not an address, the hop that wrote the element is returned as the client.
 fn last_untrusted<'a>(
     peer: IpAddr,
     lines: impl Iterator<Item = &'a [u8]>,
@@ -76,9 +77,9 @@ pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
     trusted.iter().any(|net| net.contains(&address))
 }
 
-/// Parses the address of a node (RFC 7239, section 6), with or without quotes and port. In addition to the RFC, an
-/// IPv6 address can have a zone, and need not have brackets. Returns `None` for `unknown` and for obfuscated
-/// identifiers.
+/// Parses the address of a node (RFC 7239, section 6), with or without quotes and a port. Beyond the
+/// RFC, an IPv6 address can have a zone, and does not require brackets. Returns `None` for `unknown`
+/// and for obfuscated identifiers.
 fn parse_node(element: &[u8]) -> Option<IpAddr> {
     let quoted = element.strip_prefix(b"\"");
     let unquoted = quoted.and_then(|element| element.strip_suffix(b"\""));
@@ -119,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the client of a request whose peer is 10.0.0.1. All of 10.0.0.0/8 is trusted.
+    /// Returns the client of a request whose peer is 10.0.0.1. All addresses in 10.0.0.0/8 are trusted.
     fn client(lines: &[&[u8]]) -> String {
         let peer = IpAddr::from([10, 0, 0, 1]);
         let trusted = ["10.0.0.0/8".parse().unwrap()];
@@ -134,7 +135,7 @@ mod tests {
             ("[::ffff:203.0.113.7]:443", "203.0.113.7"),
             ("\"[2001:DB8:0::7]\"", "2001:db8::7"),
             ("[fe80::1%eth0]:443", "fe80::1"),
-            // A hop that writes no address is taken for the client.
+            // A hop that writes no valid address is returned as the client.
             ("203.0.113.7:", "10.1.1.1"),
             ("203.0.113.7:123456", "10.1.1.1"),
             ("203.0.113.07", "10.1.1.1"),
@@ -150,7 +151,7 @@ mod tests {
     }
 
     proptest! {
-        /// `written` is what the client of a proxy writes. The proxy appends the client's address.
+        /// `written` contains the header lines that the client sends. The proxy appends the client's address.
         #[test]
         fn a_client_cannot_change_its_address(
             written in vec(vec(any::<u8>(), 0..20), 0..4),
@@ -171,7 +172,7 @@ mod tests {
             prop_assert_eq!(client(&lines), address.to_string());
         }
 
-        /// A client whose own address is trusted by mistake is still not taken for the proxy itself.
+        /// Even if the address of a client is trusted by mistake, the client is not mistaken for the proxy.
         #[test]
         fn a_client_is_never_taken_for_the_proxy(
             mut line in vec(any::<u8>().prop_filter("not in the proxy's address", |byte| *byte != b'2'), 0..40),

@@ -11,18 +11,18 @@ use tokio::sync::Semaphore;
 use crate::config::HttpConfig;
 use crate::model::user::UserId;
 
-/// Number of file descriptors that are reserved for the database, the log and the listeners.
+/// The number of file descriptors that are reserved for the database, the log and the listeners.
 const RESERVED_FILES: u64 = 64;
-/// One address can have 1/4 of all connections. Behind a proxy that is not trusted, all clients share one
+/// One address can use at most 1/4 of all connections. All clients behind an untrusted proxy share one
 /// address.
 const ADDRESS_SHARE: usize = 4;
-/// The WebSockets of one address can use 1/8 of all connections, half of its share. The other half remains
-/// for requests.
+/// The WebSockets of one address can use at most 1/8 of all connections, which is half of the share of
+/// the address. The other half remains for requests.
 const ADDRESS_SOCKET_SHARE: usize = 8;
-/// The WebSockets of one user can use 1/16 of all connections, from any number of addresses.
+/// The WebSockets of one user can use at most 1/16 of all connections, from any number of addresses.
 const USER_SOCKET_SHARE: usize = 16;
 
-/// Limits on WebSockets.
+/// The limits on the number of WebSockets of each address and of each user.
 #[derive(Debug)]
 pub(super) struct SocketLimits {
     pub(super) per_address: Arc<KeyedSemaphore<IpAddr>>,
@@ -39,8 +39,8 @@ impl SocketLimits {
     }
 }
 
-/// Returns the maximum number of connections: the configured number, or less if the limit on open files is
-/// lower.
+/// Returns the maximum number of connections. This is the configured number, or a lower number if the
+/// limit on open files is lower.
 pub(super) fn max_connections(config: &HttpConfig) -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let files = usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
@@ -50,20 +50,20 @@ pub(super) fn max_connections(config: &HttpConfig) -> usize {
         .clamp(1, Semaphore::MAX_PERMITS)
 }
 
-/// Creates the limit on the connections of one address.
+/// Creates the limit on the number of connections of each address.
 pub(super) fn connections_per_address(config: &HttpConfig) -> Arc<KeyedSemaphore<IpAddr>> {
     KeyedSemaphore::new(max_connections(config) / ADDRESS_SHARE)
 }
 
-/// A semaphore with the same number of permits for each key.
+/// A semaphore that has a fixed number of permits for each key.
 #[derive(Debug)]
 pub(super) struct KeyedSemaphore<K> {
     permits_per_key: usize,
-    /// Number of permits in use. A key without permits in use has no entry.
+    /// The number of permits in use for each key. A key without permits in use has no entry.
     in_use: Mutex<HashMap<K, usize>>,
 }
 
-/// A permit, which is returned to the semaphore when it is dropped.
+/// A permit. Dropping the permit returns it to the semaphore.
 #[derive(Debug)]
 pub(super) struct KeyedPermit<K: Eq + Hash> {
     semaphore: Arc<KeyedSemaphore<K>>,
@@ -71,7 +71,7 @@ pub(super) struct KeyedPermit<K: Eq + Hash> {
 }
 
 impl<K: Copy + Eq + Hash> KeyedSemaphore<K> {
-    /// Creates a semaphore with `permits_per_key` permits, at least one, for each key.
+    /// Creates a semaphore with `permits_per_key` permits for each key, but at least one.
     fn new(permits_per_key: usize) -> Arc<Self> {
         Arc::new(Self {
             permits_per_key: permits_per_key.max(1),
@@ -79,7 +79,7 @@ impl<K: Copy + Eq + Hash> KeyedSemaphore<K> {
         })
     }
 
-    /// Returns a permit of `key`, or `None` if all of them are in use.
+    /// Returns a permit for `key`, or `None` if all permits for `key` are in use.
     pub(super) fn try_acquire(self: &Arc<Self>, key: K) -> Option<KeyedPermit<K>> {
         let mut in_use = self.in_use();
         let count = in_use.entry(key).or_default();

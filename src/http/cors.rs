@@ -1,24 +1,27 @@
-//! Requests from browsers: CORS (Fetch standard, section "CORS protocol"), and the origin of the page that
-//! sends a request.
+//! Handles requests from browsers: CORS (Fetch standard, section "CORS protocol"), and checks of the origin
+//! of the page that sent a request.
 
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{IntoResponse, Request, Response};
 
 use crate::config::HttpConfig;
 
-/// Fetch Metadata Request Headers, section "Sec-Fetch-Site".
+/// The header that describes how the origin of the page is related to the server (Fetch Metadata
+/// Request Headers, section "Sec-Fetch-Site").
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The headers that a page can send: those that Symbolon reads, and those that Apollo Client and tracing
-/// libraries add.
+/// The request headers that a page of another origin can send: the headers that Symbolon reads, and the
+/// headers that Apollo Client and tracing libraries add.
 const REQUEST_HEADERS: &str = "accept, authorization, content-type, x-request-id, \
     apollographql-client-name, apollographql-client-version, apollo-require-preflight, \
     x-apollo-operation-id, x-apollo-operation-name, traceparent, tracestate, baggage, sentry-trace";
-/// The headers that a page can read, in addition to the CORS-safelisted response headers.
+/// The response headers that a page of another origin can read, in addition to the CORS-safelisted
+/// response headers.
 const RESPONSE_HEADERS: &str = "retry-after, www-authenticate, x-request-id";
 
-/// Returns the response to a CORS preflight request. Returns `None` for any other request, and if no origins
-/// are configured: an embedding application can then answer preflight requests itself.
+/// Returns the response to a CORS preflight request, or `None` for any other request. If no origins are
+/// configured, always returns `None`, so that an embedding application can answer preflight requests
+/// itself.
 pub(super) fn preflight_response(request: &Request, config: &HttpConfig) -> Option<Response> {
     let is_preflight = !config.cors_origins.is_empty()
         && request.method() == Method::OPTIONS
@@ -42,7 +45,7 @@ pub(super) fn allowed_origin(headers: &HeaderMap, config: &HttpConfig) -> Option
     is_allowed.then(|| origin.clone())
 }
 
-/// Adds the CORS response headers, with which pages of the allowed origin can read the response.
+/// Adds the CORS response headers, which allow pages of the allowed origin to read the response.
 pub(super) fn add_response_headers(
     allowed_origin: Option<HeaderValue>,
     config: &HttpConfig,
@@ -61,9 +64,9 @@ pub(super) fn add_response_headers(
 
 /// Returns whether a page of an origin other than the server's sent the request.
 ///
-/// Browsers send `Sec-Fetch-Site` to trustworthy URLs only, and some not for WebSockets. Without it, `Origin` is
-/// compared with `Host`, which a reverse proxy can have changed: then a request from the server's own page is
-/// taken for a cross-origin request.
+/// Browsers send `Sec-Fetch-Site` only to trustworthy URLs, and some browsers do not send the header
+/// for WebSockets. If the header is missing, `Origin` is compared with `Host`. If a reverse proxy has
+/// changed `Host`, a request from the server's own page is treated as a cross-origin request.
 pub(super) fn is_cross_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return false;

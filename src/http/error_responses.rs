@@ -1,4 +1,5 @@
-//! Responses to requests that fail outside GraphQL: the status, a challenge, and a JSON body.
+//! Responses to requests that fail outside GraphQL. Each response has a status, a JSON body and, for some
+//! errors, a challenge.
 
 use poem::error::ResponseError;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -8,14 +9,14 @@ use serde_json::json;
 
 use crate::error::{Error, Forbidden, Unauthenticated};
 
-/// The authentication scheme that a response asks for (RFC 9110, section 11.6.1).
+/// The authentication challenge in a response (RFC 9110, section 11.6.1).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Challenge<'a> {
-    /// RFC 7617. Browsers show a dialog for this challenge.
+    /// The scheme `Basic` (RFC 7617). Browsers show a password dialog for this challenge.
     Basic,
-    /// RFC 6750.
+    /// The scheme `Bearer` (RFC 6750).
     Bearer,
-    /// RFC 6750, for a token with these scopes.
+    /// The scheme `Bearer`, for a token with these scopes.
     BearerWithScopes(&'a [String]),
 }
 
@@ -75,13 +76,13 @@ fn challenge_for(error: &Error, challenge: Challenge<'_>) -> Option<HeaderValue>
     Some(HeaderValue::from_static(challenge))
 }
 
-/// Adds the headers that depend on the error only. GraphQL responses have them, too.
+/// Adds the headers that depend only on the error. GraphQL responses also have these headers.
 pub(super) fn add_headers(error: &Error, headers: &mut HeaderMap) {
     match error {
         Error::MethodNotAllowed(methods) => {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
-        // The client can still be sending the body, which is not read.
+        // The client may still be sending the body, which the server does not read.
         Error::RequestTimeout | Error::PayloadTooLarge => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -92,12 +93,12 @@ pub(super) fn add_headers(error: &Error, headers: &mut HeaderMap) {
     }
 }
 
-/// Returns the status of a request that fails with this error.
+/// Returns the status of the response to a request that fails with this error.
 pub(super) fn status(error: &Error) -> StatusCode {
     StatusCode::from_u16(error.details().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Makes errors of extractors usable in routes without the [`Middleware`](crate::Middleware).
+/// Allows extractors to return an [`Error`] in routes without the [`Middleware`](crate::Middleware).
 impl ResponseError for Error {
     fn status(&self) -> StatusCode {
         status(self)

@@ -1,4 +1,4 @@
-//! `/` and `/explorer/`: the page for exploring the API in a browser.
+//! `/` and `/explorer/`: the API explorer, a page with which users try out the API in a browser.
 
 use std::io::Read;
 
@@ -10,7 +10,7 @@ use poem::{IntoResponse, Response, error::NotFoundError, handler};
 
 use crate::error::Error;
 
-/// Returns the page.
+/// Returns the page of the API explorer.
 #[handler]
 pub(super) fn page() -> impl IntoResponse {
     Html(PAGE)
@@ -19,7 +19,8 @@ pub(super) fn page() -> impl IntoResponse {
         .with_header(header::CACHE_CONTROL, "no-cache")
 }
 
-/// Returns a file of the page. Its name contains a hash of its content, so browsers can cache it forever.
+/// Returns a file that the page loads. The name of the file contains a hash of the content, so browsers
+/// can cache the file indefinitely.
 #[handler]
 pub(super) fn asset(Path(name): Path<String>, headers: &HeaderMap) -> poem::Result<Response> {
     let Asset {

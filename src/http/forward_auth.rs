@@ -1,4 +1,4 @@
-//! `GET /auth`: authentication of requests to other services, for a reverse proxy.
+//! `GET /auth`: authenticates requests to other services on behalf of a reverse proxy.
 
 use poem::http::{HeaderValue, header};
 use poem::{IntoResponse, Request, Response, handler};
@@ -11,8 +11,9 @@ use crate::model::requirement::Requirement;
 use crate::model::scopes::is_scope;
 use crate::model::user::Role;
 
-/// Answers 200 with the identity of the Bearer token in the headers `X-Auth-*`, if the token has the scopes and the
-/// role in the query. Request headers of these names are ignored, because a client can send them.
+/// Responds with 200 if the Bearer token has the scopes and the role that the query string requires.
+/// The response headers `X-Auth-*` describe the identity of the token. Request headers with these names
+/// are ignored, because a client can send them.
 #[handler]
 pub(super) async fn check(request: &Request, context: RequestContext) -> poem::Result<Response> {
     let (scopes, role) = parse_query(request)?;
@@ -44,8 +45,8 @@ fn identity_response(identity: &Identity) -> Result<Response, Error> {
     )
 }
 
-/// Returns the scopes and the role that the token must have. An unknown parameter is an error: a misspelt
-/// requirement must not grant access.
+/// Parses the scopes and the role that the token must have. An unknown parameter is an error, because a
+/// misspelled requirement must not grant access.
 fn parse_query(request: &Request) -> Result<(Vec<String>, Role), Error> {
     let bad_request = |message: &str| Error::BadRequest(message.to_owned());
     let parameters = request
@@ -57,13 +58,17 @@ fn parse_query(request: &Request) -> Result<(Vec<String>, Role), Error> {
             "scope" if is_scope(&value) => scopes.push(value),
             "scope" => {
                 return Err(bad_request(
-                    "`scope` must be one scope. Repeat the parameter for several scopes.",
+                    "`scope` must be a single scope. Repeat the parameter for several scopes.",
                 ));
             }
             "role" if value.eq_ignore_ascii_case("user") => {}
             "role" if value.eq_ignore_ascii_case("admin") => role = Role::Admin,
             "role" => return Err(bad_request("`role` must be `user` or `admin`.")),
-            _ => return Err(bad_request("The parameters are `scope` and `role`.")),
+            _ => {
+                return Err(bad_request(
+                    "Only the parameters `scope` and `role` are allowed.",
+                ));
+            }
         }
     }
     Ok((scopes, role))

@@ -1,4 +1,4 @@
-//! `/graphql`: one operation for each request, according to the GraphQL over HTTP specification.
+//! `/graphql`: executes one operation per request, according to the GraphQL over HTTP specification.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,10 +77,11 @@ where
         }
         let document = Arc::clone(&prepared.document);
         let authentication = context.authentication.clone();
-        // Waits, in `recall` or in `yield_now`, until all other requests that can run have got this far. One
-        // check for changes by other processes then serves all of them, the processor executes the same code
-        // repeatedly, and a client that is woken by the first response reads several. With 64 connections,
-        // the same instructions take two thirds of the time (bench/README.md).
+        // Waits, in `load_cached_identity` or in `yield_now`, until all other requests that can run have
+        // reached this point. All of these requests then share one check for changes by other processes. The
+        // processor executes the same code repeatedly, and a client that is woken by the first response
+        // reads several responses. With 64 connections, the same instructions take two thirds of the time
+        // that they take without this wait (bench/README.md).
         if !authentication.load_cached_identity().await {
             yield_now().await;
         }
@@ -96,7 +97,7 @@ where
     }
 
     async fn parse_body(&self, request: &mut Request) -> Result<Operation, Error> {
-        // Browsers send other media types to any host without a preflight request.
+        // Browsers can send some other media types to any host without a preflight request.
         let media_type = request
             .content_type()
             .and_then(|value| value.split(';').next());
@@ -104,7 +105,7 @@ where
             return Err(Error::UnsupportedMediaType);
         }
         let body = request_body::read(request, &self.state).await?;
-        // Serde accepts an array for a struct. Batches of operations are not supported.
+        // Serde also deserializes an array to a struct, but batches of operations are not supported.
         if body.trim_ascii_start().first() != Some(&b'{') {
             let message = "The body must be a JSON object with one operation.";
             return Err(Error::BadRequest(message.to_owned()));
@@ -141,7 +142,8 @@ where
     }
 }
 
-/// The parameters of a request (section "Request Parameters"). Unknown parameters are ignored.
+/// The parameters of a request (GraphQL over HTTP, section "Request Parameters"). Unknown parameters
+/// are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parameters {
@@ -165,8 +167,8 @@ impl TryFrom<Parameters> for Operation {
     }
 }
 
-/// Parses the parameters in the URL. The values of `variables` and `extensions` are JSON. An empty parameter counts as
-/// missing.
+/// Parses the parameters in the URL. The values of `variables` and `extensions` are JSON. If
+/// `operationName`, `variables` or `extensions` is empty, the parameter counts as missing.
 fn parse_query_string(request: &Request) -> Result<Operation, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -198,7 +200,7 @@ fn parse_query_string(request: &Request) -> Result<Operation, Error> {
 
 fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8], what: &str) -> Result<T, Error> {
     serde_json::from_slice(text).map_err(|error| {
-        // serde_json refuses more than 128 levels, to limit its use of the stack.
+        // serde_json refuses more than 128 levels of nesting, to limit its use of the stack.
         if error.to_string().starts_with("recursion limit exceeded") {
             return Error::LimitExceeded("nesting");
         }
@@ -206,7 +208,7 @@ fn parse_json<'a, T: Deserialize<'a>>(text: &'a [u8], what: &str) -> Result<T, E
     })
 }
 
-/// A media type of responses.
+/// The media type of a response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum MediaType {
     GraphqlResponse,
@@ -214,8 +216,8 @@ enum MediaType {
 }
 
 impl MediaType {
-    /// Returns the media type that the client prefers (RFC 9110, section 12.5.1), or `None` if it accepts neither. The
-    /// default is JSON, which every client supports.
+    /// Returns the media type that the client prefers (RFC 9110, section 12.5.1), or `None` if the client
+    /// accepts neither. The default is JSON, which every client supports.
     fn negotiate(headers: &HeaderMap) -> Option<Self> {
         let mut best = None;
         let mut has_range = false;
@@ -247,8 +249,9 @@ impl MediaType {
         }
     }
 
-    /// Returns the status of a request that was not executed. With `application/json`, an invalid document is answered
-    /// with 200, because clients take other statuses for errors of an intermediary.
+    /// Returns the status of the response to a request that was not executed. With `application/json`, the
+    /// status for an invalid document is 200, because clients assume that other statuses were sent by an
+    /// intermediary.
     fn status(self, error: &Error) -> StatusCode {
         match (self, error) {
             (
@@ -262,7 +265,7 @@ impl MediaType {
     }
 }
 
-/// The body of a response. `data` is missing if nothing was executed.
+/// The body of a response. `data` is missing if no field was executed.
 #[derive(Serialize)]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

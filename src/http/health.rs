@@ -7,13 +7,13 @@ use poem::web::Data;
 
 use crate::service::Services;
 
-/// Answers 200 while the process runs.
+/// Responds with 200 while the process is running.
 #[handler]
 pub(super) fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Answers 200 while the database is available, and 503 otherwise.
+/// Responds with 200 if the database is available, and with 503 otherwise.
 #[handler]
 pub(super) async fn ready(Data(services): Data<&Arc<Services>>) -> poem::Result<&'static str> {
     Box::pin(services.ready()).await?;

@@ -1,18 +1,19 @@
-//! A limit on the memory of requests and messages that have not been received completely.
+//! A limit on the memory for requests and messages that have not been received completely.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Size of the budget in KiB: 1,024 requests of the default maximum size.
+/// The size of the budget in KiB. This is enough for 1,024 requests of the default maximum size.
 const BUDGET_KIB: usize = 64 * 1024;
-/// The budget is at least this number of bodies of the configured maximum size.
+/// The minimum size of the budget, as a number of request bodies of the configured maximum size.
 const MIN_BODIES: usize = 16;
-/// The first bytes of each request or message are not counted, so that small requests are accepted while the
-/// budget is used up. The limits on connections bound their number.
+/// The number of bytes at the start of each request or message that are not counted. Small requests are
+/// therefore accepted even while the budget is used up. The limits on connections bound the number of
+/// small requests.
 pub(super) const UNCOUNTED_BYTES: usize = 4096;
 
-/// The memory for incomplete requests and messages of all connections.
+/// The memory budget for the incomplete requests and messages of all connections.
 #[derive(Clone, Debug)]
 pub(super) struct MemoryBudget {
     /// One permit for each free KiB.
@@ -37,7 +38,8 @@ impl MemoryBudget {
     }
 }
 
-/// The memory of one request or message, which is returned to the budget when this is dropped.
+/// The memory that is reserved for one request or message. Dropping the reservation returns the memory
+/// to the budget.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: MemoryBudget,
@@ -45,8 +47,8 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Grows the reservation to `bytes`. Returns false, and changes nothing, if the budget has too little
-    /// memory left.
+    /// Grows the reservation to `bytes`. Returns `false`, and changes nothing, if the budget has too little
+    /// free memory.
     pub(super) fn try_grow(&mut self, bytes: usize) -> bool {
         let permits = self.permits.as_ref();
         let reserved = permits.map_or(0, OwnedSemaphorePermit::num_permits);
@@ -67,7 +69,7 @@ impl Reservation {
         true
     }
 
-    /// Returns the memory to the budget.
+    /// Returns the reserved memory to the budget.
     pub(super) fn release(&mut self) {
         self.permits = None;
     }

@@ -1,5 +1,5 @@
-//! Counters for Prometheus. Label values come from the schema and from fixed sets, never from a client, so that
-//! their number is bounded.
+//! Metrics for Prometheus. The number of label values is bounded, because the values come from the schema and
+//! from fixed sets, never from a client.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -35,7 +35,7 @@ struct CacheLabels {
     cache: &'static str,
 }
 
-/// The counters of one application.
+/// The metrics of one application.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -53,21 +53,21 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("symbolon");
         let fields = Family::<FieldLabels, Counter>::default();
-        let help = "Root fields of executed operations";
+        let help = "Number of root fields in executed operations";
         registry.register("root_fields", help, fields.clone());
         let responses = Family::<StatusLabels, Counter>::default();
-        let help = "HTTP responses by status";
+        let help = "Number of HTTP responses, by status";
         registry.register("responses", help, responses.clone());
         let status = StatusCode::OK.as_u16();
         let ok = responses.get_or_create_owned(&StatusLabels { status });
         let seconds = Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
-        let help = "Seconds from the head of a request to its response";
+        let help = "Time from the head of a request to its response, in seconds";
         registry.register("request_duration_seconds", help, seconds.clone());
         let caches = Family::<CacheLabels, Gauge>::default();
-        let help = "Bytes that caches take, as they count them";
+        let help = "Estimated memory of each cache, in bytes";
         registry.register("cache_bytes", help, caches.clone());
         let stale = Counter::default();
-        let help = "Cached identities that differed from the database: an error in Symbolon";
+        let help = "Number of cached identities that differed from the database. A value above 0 indicates an error in Symbolon";
         registry.register("stale_identities", help, stale.clone());
         Self {
             registry,
@@ -90,9 +90,9 @@ impl Metrics {
         caches.push(Arc::downgrade(cache));
     }
 
-    /// Counts a response.
+    /// Counts a response and records its duration.
     pub(super) fn count_response(&self, status: StatusCode, duration: Duration) {
-        // Saves the look-up of the counter in the family for most responses.
+        // For most responses, this saves the look-up of the counter in the family.
         if status == StatusCode::OK {
             self.ok.inc();
         } else {
@@ -114,8 +114,8 @@ impl Metrics {
         }
     }
 
-    /// Returns all counters in the OpenMetrics text format. `identities` is the size of the identity cache in
-    /// bytes, `stale` the number of stale identities.
+    /// Returns all metrics in the OpenMetrics text format. `identities` is the size of the identity cache
+    /// in bytes. `stale` is the number of stale identities.
     pub(super) fn response(&self, identities: u64, stale: u64) -> Result<Response, Error> {
         self.stale.inc_by(stale.saturating_sub(self.stale.get()));
         let documents = self
@@ -131,7 +131,7 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).map_err(Error::internal)?;
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        // `with_header` would add a second Content-Type.
+        // `with_header` would add a second `Content-Type` header.
         Ok(text.with_content_type(media_type).into_response())
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP: connections, requests and responses, GraphQL over HTTP and WebSocket, and the other endpoints.
+//! HTTP: connections, requests and responses, GraphQL over HTTP and WebSockets, and the other endpoints.
 
 mod authorization_header;
 mod client_address;

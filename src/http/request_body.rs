@@ -1,4 +1,4 @@
-//! Reading a request body into memory, with a limit on its size and on the time.
+//! Reads request bodies into memory, with limits on their size and on the time.
 
 use std::time::Duration;
 
@@ -11,13 +11,14 @@ use crate::error::Error;
 use crate::http::memory_budget::{Reservation, UNCOUNTED_BYTES};
 use crate::http::state::AppState;
 
-/// Most clients read a response only after they have sent the whole body. A refused body is therefore read
-/// and discarded, up to this size and time, before the response is sent.
+/// The maximum size of a refused body that is read and discarded before the response is sent. Most
+/// clients read a response only after they have sent the whole body.
 const MAX_DISCARDED_BYTES: usize = 2 * 1024 * 1024;
+/// The maximum time for discarding a refused body.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads the whole body. A body that is too large is refused, and so is one for which the memory budget has
-/// too little left.
+/// Reads the whole body. Refuses a body that is too large, or for which the memory budget has too
+/// little free memory.
 pub(super) async fn read(request: &mut Request, state: &AppState) -> Result<Vec<u8>, Error> {
     let declared = request.headers().get(CONTENT_LENGTH);
     let declared: Option<usize> = declared.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -37,8 +38,8 @@ pub(super) async fn read(request: &mut Request, state: &AppState) -> Result<Vec<
     Err(error)
 }
 
-/// Reads a body of at most `limit` bytes. Memory is reserved as bytes arrive, because a client can declare any
-/// length.
+/// Reads a body of at most `limit` bytes. Memory is reserved as bytes arrive, because a client can
+/// declare a length without sending so many bytes.
 async fn read_stream<C: AsRef<[u8]>, E>(
     body: &mut (impl Stream<Item = Result<C, E>> + Unpin),
     limit: usize,

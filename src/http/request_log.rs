@@ -1,4 +1,4 @@
-//! The log line and the counters of each request.
+//! Logs and counts each request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::model::user::UserId;
 #[derive(Clone, Debug)]
 pub(super) struct ExecutedOperation {
     pub(super) document: Arc<Document>,
-    /// Whether the response has no errors.
+    /// Whether the response contains no errors.
     pub(super) ok: bool,
 }
 
-/// The properties of a request that its log line contains.
+/// The properties of a request that are written to the log.
 #[derive(Debug)]
 pub(super) struct RequestLog {
     received_at: Instant,
@@ -40,8 +40,8 @@ impl RequestLog {
         }
     }
 
-    /// Logs and counts the response. Of the text that a client sends, the log line contains only the path, the
-    /// name of the operation, and a valid request id.
+    /// Logs and counts the response. The log line contains only these texts from the client: the method,
+    /// the path, the name of the operation, and a valid request id.
     pub(super) fn log_response(
         &self,
         state: &AppState,

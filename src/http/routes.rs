@@ -1,4 +1,4 @@
-//! The paths: `/graphql`, `/tokens`, `/auth`, `/healthz`, `/readyz`, and `/` for the explorer.
+//! The routes `/graphql`, `/tokens`, `/auth`, `/healthz` and `/readyz`, and the routes of the API explorer.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ where
     GraphqlEndpoint::new(Arc::clone(state), schema).with(Middleware::new(Arc::clone(state)))
 }
 
-/// Returns all routes, with the operations of `schema` at `/graphql`.
+/// Returns all routes. The route `/graphql` executes the operations of `schema`.
 pub(crate) fn routes<Q, M, S>(state: &Arc<AppState>, schema: Schema<Q, M, S>) -> Route
 where
     Q: ObjectType + 'static,
@@ -57,7 +57,7 @@ where
     routes
 }
 
-/// Returns the endpoint that Prometheus scrapes, for any path.
+/// Returns the endpoint that Prometheus scrapes. The endpoint can be mounted at any path.
 pub(crate) fn metrics(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
     let state = Arc::clone(state);
     let response = move |_| {
@@ -70,7 +70,8 @@ pub(crate) fn metrics(state: &Arc<AppState>) -> impl Endpoint<Output = Response>
     poem::endpoint::make_sync(response).map_to_response()
 }
 
-/// Adds the allowed methods to the response to any other method (RFC 9110, section 15.5.6).
+/// Adds the allowed methods to the response to a request with any other method (RFC 9110, section
+/// 15.5.6).
 fn with_allow_header(
     allowed: &'static str,
     methods: RouteMethod,

@@ -31,38 +31,40 @@ use crate::http::connection_limits::{
 use crate::http::error_responses::{Challenge, error_response};
 use crate::model::audit_event::Client;
 
-/// The time that pending requests have to finish after the shutdown began.
+/// The maximum time for pending requests to finish after the shutdown has begun.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The maximum size of a request head, in bytes. A larger head is answered with 431.
+/// The maximum size of a request head, in bytes. A request with a larger head is refused with 431.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// The maximum number of concurrent connections that are refused with a response. Further connections are closed
-/// without one.
+/// The maximum number of concurrent connections that are refused with a response. Further connections
+/// are closed without a response.
 const MAX_REFUSED_CONNECTIONS: usize = 32;
-/// The time that a refused connection has to send a request and to read the response.
+/// The maximum time for a refused connection to send a request and to read the response.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The minimum time between two warnings that connections are refused.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
-/// The pause after an error of `accept`, for example because too many files are open.
+/// The pause after a failed `accept`, for example because too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The permits of a connection, and its notification of the shutdown. A WebSocket keeps a clone of its connection's
-/// guard for as long as it is open.
+/// The permits of a connection, and the receiver of the shutdown notification. A WebSocket keeps a
+/// clone of the guard of its connection until the WebSocket is closed.
 #[derive(Clone)]
 pub(super) struct ConnectionGuard {
-    // The permit of the address is dropped first, so that it is free when the next connection is accepted.
+    // The permit for the address is dropped first, so that this permit is free when the next connection is
+    // accepted.
     _permits: Arc<(Option<KeyedPermit<IpAddr>>, Option<OwnedSemaphorePermit>)>,
     shutdown: watch::Receiver<()>,
 }
 
 impl ConnectionGuard {
-    /// Waits until the server shuts down.
+    /// Waits until the server begins to shut down.
     pub(super) async fn shutdown(&mut self) {
-        // An error means that the server was dropped.
+        // An error means that the server has been dropped.
         let _ = self.shutdown.changed().await;
     }
 }
 
-/// Serves `app` on `listener` until `shutdown` completes. Then pending requests have 10 seconds to finish.
+/// Serves `app` on `listener` until `shutdown` completes. After that, pending requests have 10 seconds
+/// to finish.
 pub(crate) async fn serve<E: Endpoint + 'static>(
     app: E,
     listener: TcpListener,
@@ -79,9 +81,10 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     http.timer(TokioTimer::new())
         .header_read_timeout(io_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
-        // Copying a small body behind its head is cheaper than a vectored write.
+        // Copying a small body to the buffer of the head is cheaper than a vectored write.
         .writev(false)
-        // A client that closes its side of the connection still gets the responses to its requests.
+        // A client that closes its sending side of the connection still receives the responses to its
+        // requests.
         .half_close(true);
     let (shutdown_sender, shutdown_receiver) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -129,7 +132,7 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
             .with_upgrades();
         connections.spawn(async move {
             let mut connection = pin!(connection);
-            // Errors of a connection are caused by the client, and are not logged.
+            // Errors of a connection are not logged, because they are caused by the client.
             tokio::select! {
                 biased;
                 _ = connection.as_mut() => {}
@@ -145,7 +148,8 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     shutdown_sender.send_replace(());
     let finished = async {
         while connections.join_next().await.is_some() {}
-        // WebSockets are not in `connections`. They hold guards with receivers.
+        // The tasks of WebSockets are not in `connections`. The channel is closed after these tasks have
+        // dropped their guards, which contain receivers.
         shutdown_sender.closed().await;
     };
     if timeout(SHUTDOWN_TIMEOUT, finished).await.is_err() {
@@ -155,17 +159,18 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     Ok(())
 }
 
-/// Accepts the next connection once fewer than the maximum number are open.
+/// Waits until the number of open connections is below the maximum, and accepts the next connection.
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
 ) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed.
+    // The semaphore is never closed, so this does not return an error.
     let permit = Arc::clone(permits).acquire_owned().await.ok();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Nagle's algorithm would delay responses: each is sent with one write.
+                // Nagle's algorithm would delay responses. The algorithm has no benefit, because each
+                // response is sent with one write.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "TCP_NODELAY cannot be set");
                 }
@@ -179,7 +184,7 @@ async fn accept(
     }
 }
 
-/// The limit on connections from each address.
+/// The limit on the number of connections from each address.
 struct AddressLimit<'a> {
     config: &'a HttpConfig,
     connections: Arc<KeyedSemaphore<IpAddr>>,
@@ -195,8 +200,8 @@ impl<'a> AddressLimit<'a> {
         }
     }
 
-    /// Returns a permit for a new connection, or `None` for a trusted proxy, which has no limit. Returns an error if the
-    /// address has too many connections.
+    /// Returns a permit for a new connection from `address`. Returns `None` if the address is a trusted
+    /// proxy, which has no limit. Returns an error if the address has too many connections.
     fn try_acquire(&mut self, address: IpAddr) -> Result<Option<KeyedPermit<IpAddr>>, Error> {
         let address = address.to_canonical();
         if is_trusted(&self.config.trusted_proxies, address) {
@@ -217,15 +222,15 @@ impl<'a> AddressLimit<'a> {
             self.warned_at = Some(Instant::now());
             tracing::warn!(
                 %address,
-                "connections are refused, because the address has too many; if it is a proxy, add it to \
-                 SYMBOLON_TRUSTED_PROXIES"
+                "connections are refused, because this address has too many. If the address belongs \
+                 to a proxy, add it to SYMBOLON_TRUSTED_PROXIES"
             );
         }
         Err(Error::TooManyConnections)
     }
 }
 
-/// Answers the request of a connection that exceeds the limit of its address.
+/// Responds with an error to the request on a connection that exceeds the limit of its address.
 async fn refuse_connection(
     stream: TcpStream,
     mut http: http1::Builder,

@@ -10,7 +10,7 @@ use crate::http::memory_budget::MemoryBudget;
 use crate::http::metrics::Metrics;
 use crate::service::Services;
 
-/// The services, settings, limits and counters of one application.
+/// The services, settings, limits and metrics of one application.
 #[derive(Debug)]
 pub(crate) struct AppState {
     pub(crate) services: Arc<Services>,
@@ -48,7 +48,7 @@ impl AppState {
         Duration::from_secs(self.http.request_timeout)
     }
 
-    /// The time that a client has to send a request body or `connection_init`.
+    /// Returns the maximum time for a client to send a request body or `connection_init`.
     pub(super) fn read_timeout(&self) -> Duration {
         Duration::from_secs(self.http.read_timeout)
     }

@@ -1,4 +1,4 @@
-//! `/tokens`: creates and revokes the session token without GraphQL, as the Flask original does.
+//! `/tokens`: creates and revokes session tokens without GraphQL, as the original Flask application does.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::service::authentication::Authentication;
 use crate::service::run_to_completion;
 use crate::service::sessions::TokenOptions;
 
-/// `POST /tokens`: returns the session token of the user whose Basic credentials the request has.
+/// `POST /tokens`: returns the session token of the user whose Basic credentials the request contains.
 #[handler]
 pub(super) async fn create(context: RequestContext, Data(timeout): Data<&Duration>) -> Response {
     let create =
@@ -31,7 +31,7 @@ pub(super) async fn create(context: RequestContext, Data(timeout): Data<&Duratio
     }
 }
 
-/// `DELETE /tokens`: revokes the Bearer token. A token that has expired is not an error.
+/// `DELETE /tokens`: revokes the Bearer token. An expired token does not cause an error.
 #[handler]
 pub(super) async fn revoke(context: RequestContext, Data(timeout): Data<&Duration>) -> Response {
     let revoke = |caller: Authentication| async move { caller.revoke_token().await };
@@ -41,8 +41,8 @@ pub(super) async fn revoke(context: RequestContext, Data(timeout): Data<&Duratio
     }
 }
 
-/// Runs a change to completion, but waits for at most `timeout`. Cross-origin requests are request_error: browsers send a
-/// `POST` without a preflight request.
+/// Runs a change to completion, but waits for at most `timeout`. Cross-origin requests are refused,
+/// because browsers can send a `POST` without a preflight request.
 async fn run<T, F>(
     context: &RequestContext,
     timeout: Duration,

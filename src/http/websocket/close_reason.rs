@@ -1,4 +1,5 @@
-//! Close codes (RFC 6455, section 7.4, and graphql-transport-ws). A client decides by the code whether to reconnect.
+//! Close codes (RFC 6455, section 7.4, and graphql-transport-ws). Clients use the code to decide whether to
+//! reconnect.
 
 use crate::error::Error;
 use crate::service::token_watch::TokenEnd;
@@ -12,8 +13,8 @@ pub(super) struct CloseReason {
 }
 
 impl CloseReason {
-    /// Clients reconnect after 1000 once they need the connection.
-    pub(super) const IDLE: Self = Self::new(1000, "There was no subscription for a minute.");
+    /// After the code 1000, clients reconnect only when they need the connection again.
+    pub(super) const IDLE: Self = Self::new(1000, "There has been no subscription for a minute.");
     pub(super) const SHUTDOWN: Self = Self::new(1001, "The server is shutting down.");
     pub(super) const PROTOCOL_ERROR: Self = Self::new(1002, "The frame violates RFC 6455.");
     pub(super) const TOO_LARGE: Self = Self::new(1009, "The message is too large.");
@@ -31,7 +32,7 @@ impl CloseReason {
         Self { code, text }
     }
 
-    /// Returns the reason for a code with which async-graphql closes. Some of its codes differ from
+    /// Returns the close reason for a close code of async-graphql. Some codes of async-graphql differ from
     /// graphql-transport-ws, and its texts can exceed 123 bytes.
     pub(super) fn from_async_graphql(code: u16) -> Self {
         match code {
@@ -53,7 +54,7 @@ impl From<TokenEnd> for CloseReason {
     }
 }
 
-/// The reason after the token could not be verified.
+/// Returns the close reason for an error that prevented the verification of the token.
 impl From<&Error> for CloseReason {
     fn from(error: &Error) -> Self {
         match error {

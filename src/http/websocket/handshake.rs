@@ -1,4 +1,4 @@
-//! The opening handshake (RFC 6455, section 4.2).
+//! The opening handshake of a WebSocket (RFC 6455, section 4.2).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,14 +12,15 @@ use crate::http::error_responses::{Challenge, error_response};
 const SUBPROTOCOL: &str = "graphql-transport-ws";
 const VERSION: &str = "13";
 
-/// Returns whether the request asks for a WebSocket.
+/// Returns whether the request is a WebSocket handshake.
 pub(crate) fn is_upgrade_request(request: &Request) -> bool {
     let upgrade = request.header(header::UPGRADE);
     request.method() == Method::GET
         && upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
-/// Checks the headers of the request, except the version, and returns the value of `Sec-WebSocket-Accept`.
+/// Checks the headers of the request, except `Sec-WebSocket-Version`, and returns the value of
+/// `Sec-WebSocket-Accept`.
 pub(super) fn accept_key(headers: &HeaderMap) -> Result<String, Error> {
     let check = |is_valid, requirement: &str| {
         if is_valid {
@@ -49,7 +50,8 @@ pub(super) fn accept_key(headers: &HeaderMap) -> Result<String, Error> {
     Ok(derive_accept_key(key))
 }
 
-/// Returns the response to a request with an unsupported version (RFC 6455, section 4.4).
+/// Returns the response to a request with an unsupported version (RFC 6455, section 4.4), or `None` if
+/// the version is supported.
 pub(super) fn version_error(headers: &HeaderMap, request_id: &str) -> Option<Response> {
     let version = headers.get(header::SEC_WEBSOCKET_VERSION);
     if version.is_some_and(|version| version == VERSION) {
@@ -76,7 +78,7 @@ pub(super) fn switching_protocols(accept_key: &str) -> Response {
         .finish()
 }
 
-/// Returns whether an item of a comma-separated header matches.
+/// Returns whether any item of a comma-separated header matches.
 fn has_item(headers: &HeaderMap, name: HeaderName, matches: impl Fn(&str) -> bool) -> bool {
     headers.get_all(name).iter().any(|value| {
         let items = value.to_str().unwrap_or_default().split(',');

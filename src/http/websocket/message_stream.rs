@@ -1,4 +1,4 @@
-//! Reading and writing the messages of a WebSocket with a limited amount of memory.
+//! Reads and writes the messages of a WebSocket with a limited amount of memory.
 
 use std::io;
 use std::pin::Pin;
@@ -19,19 +19,21 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 use super::close_reason::CloseReason;
 use crate::http::memory_budget::{MemoryBudget, Reservation, UNCOUNTED_BYTES};
 
-/// The size of the read buffer, which each WebSocket has for as long as it is open.
+/// The size of the read buffer of each open WebSocket, in bytes.
 const BUFFER_BYTES: usize = 4096;
-/// A longer message is sent in fragments of this size, to limit the write buffer.
+/// The maximum size of a fragment, in bytes. A longer message is sent in several fragments, to limit
+/// the write buffer.
 const FRAGMENT_BYTES: usize = 16 * 1024;
-/// The maximum size of the write buffer: a fragment and the pongs.
+/// The maximum size of the write buffer, in bytes. The buffer contains a fragment and pong frames.
 const MAX_WRITE_BUFFER: usize = 2 * FRAGMENT_BYTES;
-/// The size of the header and the mask of a control frame.
+/// The size of the header and the mask of a control frame, in bytes.
 const CONTROL_HEADER_BYTES: usize = 6;
 
-/// The messages of a WebSocket. It holds at most one message in each direction, because it reads only after
-/// everything that was written has been sent.
+/// The messages of a WebSocket. At most one message in each direction is in memory, because the stream
+/// reads only after all written data has been sent.
 pub(super) struct MessageStream {
-    // The reader and the writer, which run in the same task, share the stream. The mutex is never contended.
+    // The reader and the writer share the stream. They run in the same task, so the mutex is never
+    // contended.
     stream: Mutex<WebSocketStream<MeteredIo>>,
     has_received: AtomicBool,
     read_error: OnceLock<CloseReason>,
@@ -60,7 +62,7 @@ impl MessageStream {
     }
 
     /// Reads the next message. Returns `None` after the client has closed the WebSocket, and after a
-    /// [`read_error`](Self::read_error).
+    /// [read error](Self::read_error).
     pub(super) fn poll_message(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut stream = self.stream();
         loop {
@@ -80,7 +82,7 @@ impl MessageStream {
                     stream.get_mut().subtract_control_frame(bytes);
                 }
                 Some(Err(error)) => {
-                    // Nothing is read after an error.
+                    // Nothing is read after an error, so at most one error is stored.
                     let _ = self.read_error.set(CloseReason::from(&error));
                     return Poll::Ready(None);
                 }
@@ -89,12 +91,12 @@ impl MessageStream {
         }
     }
 
-    /// Returns the close reason for the error that ended reading, if there was one.
+    /// Returns the close reason for the error that ended reading, if any.
     pub(super) fn read_error(&self) -> Option<CloseReason> {
         self.read_error.get().copied()
     }
 
-    /// Returns whether a frame was received since the last call, or since the start.
+    /// Returns whether a frame has been received since the last call. The first call returns `true`.
     pub(super) fn take_has_received(&self) -> bool {
         self.has_received.swap(false, Ordering::Relaxed)
     }
@@ -118,8 +120,8 @@ impl MessageStream {
         self.send_frame(Message::Ping(Bytes::new())).await
     }
 
-    /// Sends a close frame, and reads until the client closes the connection. Closing a connection with unread input
-    /// resets it, possibly before the client has read the close frame.
+    /// Sends a close frame, and reads until the client closes the connection. If a connection is closed
+    /// with unread input, it is reset, possibly before the client has read the close frame.
     pub(super) async fn close(self, reason: CloseReason) -> Result<(), Error> {
         let stream = self.stream.into_inner();
         let mut stream = stream.unwrap_or_else(PoisonError::into_inner);
@@ -131,7 +133,7 @@ impl MessageStream {
         while let Some(Ok(_)) = stream.next().await {
             stream.get_mut().end_message();
         }
-        // After an error, the rest of the message is unread.
+        // After a read error, the rest of the message has not been read.
         copy(&mut stream.get_mut().upgraded, &mut sink()).await?;
         Ok(())
     }
@@ -161,9 +163,9 @@ impl From<&Error> for CloseReason {
 struct MeteredIo {
     upgraded: Upgraded,
     reservation: Reservation,
-    /// The number of bytes received of the incomplete message.
+    /// The number of bytes of the incomplete message that have been received.
     incomplete_bytes: usize,
-    /// The maximum number of bytes that a message occupies.
+    /// The maximum number of bytes that a message can occupy.
     max_bytes: usize,
 }
 
@@ -173,7 +175,8 @@ impl MeteredIo {
         self.reservation.release();
     }
 
-    /// Subtracts the bytes of a control frame, which can be received between the fragments of a message.
+    /// Subtracts the bytes of a control frame from the bytes of the message. Control frames can be received
+    /// between the fragments of a message.
     fn subtract_control_frame(&mut self, bytes: usize) {
         self.incomplete_bytes = self.incomplete_bytes.saturating_sub(bytes);
     }

@@ -36,7 +36,7 @@ use crate::http::state::AppState;
 
 /// The time between two pings. A client that sends nothing during two intervals is disconnected.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// The time that a client has to answer a close frame.
+/// The maximum time for a client to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Completes the opening handshake, and starts the task that serves the WebSocket.
@@ -120,7 +120,8 @@ async fn serve<E: async_graphql::Executor>(
     }
 }
 
-/// Runs graphql-transport-ws. Returns the close reason, or `None` if the client has disconnected.
+/// Runs the protocol graphql-transport-ws. Returns the close reason, or `None` if the client has
+/// disconnected.
 async fn run_protocol<E: async_graphql::Executor>(
     messages: &MessageStream,
     session: &Arc<Session>,
@@ -129,7 +130,7 @@ async fn run_protocol<E: async_graphql::Executor>(
 ) -> Option<CloseReason> {
     let initialising = Arc::clone(session);
     let input = |cx: &mut Context<'_>| -> Poll<Option<io::Result<Message>>> {
-        // The library polls again after it has taken the response, which is ready.
+        // The library polls again after it has taken the error response, so no waker is registered.
         if session.has_pending_error() {
             return Poll::Pending;
         }

@@ -1,4 +1,4 @@
-//! The state of one WebSocket: its token, its subscriptions, and the reasons for which the server closes it.
+//! The state of one WebSocket: its token, its subscriptions, and the reasons for closing the WebSocket.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,14 +23,16 @@ use crate::model::user::UserId;
 use crate::service::authentication::Authentication;
 use crate::service::token_watch::{Confirmation, TokenWatch};
 
-/// The maximum number of concurrent subscriptions.
+/// The maximum number of concurrent subscriptions of a WebSocket.
 const MAX_SUBSCRIPTIONS: usize = 20;
-/// The maximum memory of all concurrent subscriptions: enough for 20 documents of 50 tokens, or one of a thousand.
+/// The maximum memory of all concurrent subscriptions of a WebSocket, in bytes. This is enough for 20
+/// documents of 50 tokens each, or for one document of 1,000 tokens.
 const MAX_SUBSCRIPTION_BYTES: usize = 512 * 1024;
-/// A WebSocket is closed after this time without a subscription.
+/// The time without a subscription after which a WebSocket is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The result of `connection_init`: the watch of the token, if the client sent one.
+/// The result of `connection_init`. If the client sent a token, the result contains the watch of the
+/// token.
 pub(super) type InitResult = std::result::Result<Option<TokenWatch>, CloseReason>;
 
 /// The state that all operations of a WebSocket share.
@@ -44,22 +46,22 @@ pub(super) struct Session {
     error_permit: Arc<Semaphore>,
 }
 
-/// What an accepted `connection_init` determines.
+/// The data that an accepted `connection_init` determines.
 struct Initialised {
     credentials: Credentials,
-    /// The confirmation of the token, if the client sent one.
+    /// The confirmation that the token is still valid. `None` if the client sent no token.
     confirmation: Option<Confirmation>,
     _user_permit: Option<KeyedPermit<UserId>>,
 }
 
-/// The resources that running subscriptions use.
+/// The resources that the running subscriptions of a WebSocket use.
 #[derive(Debug, Default)]
 struct Usage {
     subscriptions: usize,
     bytes: usize,
 }
 
-/// The share of one subscription in the [`Usage`], which is subtracted when this is dropped.
+/// The share of one subscription in the [`Usage`]. Dropping the guard subtracts this share.
 pub(super) struct UsageGuard {
     session: Arc<Session>,
     bytes: usize,
@@ -87,21 +89,21 @@ impl Session {
         })
     }
 
-    /// Handles `connection_init`, and sends the result. It does not return if the result is a close reason, because the
-    /// WebSocket is then closed.
+    /// Handles `connection_init`, and sends the result to the receiver. If the result is a close reason,
+    /// the function does not return, because the WebSocket is then closed.
     pub(super) async fn on_connection_init(
         self: Arc<Self>,
         payload: Value,
         result: oneshot::Sender<InitResult>,
     ) -> Result<Data> {
-        // The field has the name of the header, which is case-insensitive.
+        // The field is named after the header, whose name is case-insensitive.
         let authorization = payload.get("authorization");
         let authorization = authorization.or_else(|| payload.get("Authorization"));
         let credentials = authorization.and_then(Value::as_str);
         let credentials = credentials.map_or(Credentials::None, authorization_header::parse);
         let initialised = self.initialise(credentials).await;
         let is_accepted = initialised.is_ok();
-        // The receiver waits until the WebSocket is closed.
+        // Sending fails only if the WebSocket has closed, because the receiver is kept until then.
         let _ = result.send(initialised);
         if is_accepted {
             Ok(Data::default())
@@ -125,7 +127,7 @@ impl Session {
             }
             Credentials::None | Credentials::Basic(_) => (None, None),
         };
-        // The library calls this once for each WebSocket.
+        // The library calls this function only once for each WebSocket.
         let _ = self.initialised.set(Initialised {
             credentials,
             confirmation: token.as_ref().map(TokenWatch::confirmation),
@@ -134,8 +136,9 @@ impl Session {
         Ok(token)
     }
 
-    /// Waits until the WebSocket must be closed: because `connection_init` failed or was not received, because the token
-    /// has ended, or because there is no subscription.
+    /// Waits until the WebSocket must be closed, and returns the reason. A WebSocket is closed if
+    /// `connection_init` failed or was not received in time, if the token has ended, or if there has been
+    /// no subscription for [`IDLE_TIMEOUT`].
     pub(super) async fn close_reason(&self, result: oneshot::Receiver<InitResult>) -> CloseReason {
         let token = match timeout(self.state.read_timeout(), result).await {
             Ok(Ok(Ok(token))) => token,
@@ -162,11 +165,11 @@ impl Session {
         error.into()
     }
 
-    /// Waits until there was no subscription during [`IDLE_TIMEOUT`].
+    /// Waits until there has been no subscription for [`IDLE_TIMEOUT`].
     async fn idle(&self) {
         let mut usage = self.usage.subscribe();
         loop {
-            // An error would mean that the sender, a part of `self`, was dropped.
+            // This does not fail, because the sender is a part of `self`.
             let _ = usage.wait_for(|usage| usage.subscriptions == 0).await;
             let start = usage.wait_for(|usage| usage.subscriptions > 0);
             if timeout(IDLE_TIMEOUT, start).await.is_err() {
@@ -175,8 +178,8 @@ impl Session {
         }
     }
 
-    /// Stores the length of the id in a message. The library keeps the id of a subscription without passing it to the
-    /// executor.
+    /// Stores the length of the operation id in a message. The library keeps the id of a subscription in
+    /// memory, but does not pass the id to the executor.
     pub(super) fn store_id_length(&self, message: &[u8]) {
         #[derive(Deserialize)]
         struct Subscribe<'a> {
@@ -188,11 +191,13 @@ impl Session {
         self.id_bytes.store(length, Ordering::Relaxed);
     }
 
-    /// Counts a new subscription that uses `bytes`, besides its id. Returns an error if a limit is exceeded.
+    /// Counts a new subscription that uses `bytes` bytes in addition to its id. Returns an error if a limit
+    /// is exceeded.
     pub(super) fn start_subscription(self: &Arc<Self>, bytes: usize) -> Result<UsageGuard, Error> {
         let bytes = bytes + self.id_bytes.load(Ordering::Relaxed);
         {
-            // Only the task of this WebSocket increases the usage.
+            // Only the task of this WebSocket increases the usage, so the check and the increase need not be
+            // atomic.
             let usage = self.usage.borrow();
             if usage.subscriptions == MAX_SUBSCRIPTIONS {
                 return Err(Error::LimitExceeded("subscriptionsPerSocket"));
@@ -211,13 +216,14 @@ impl Session {
         })
     }
 
-    /// Marks the error response to an operation as pending until the permit is dropped.
+    /// Marks the error response to an operation as pending until the returned permit is dropped.
     pub(super) fn begin_error(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.error_permit).try_acquire_owned().ok()
     }
 
-    /// Returns whether an error response has not been written yet. No message is read in the meantime: the library reads
-    /// all available messages before it writes a response, and would accumulate responses.
+    /// Returns whether an error response has not been written yet. Until the response has been written, no
+    /// message is read. Otherwise, the library would read all available messages before it writes a
+    /// response, and would accumulate responses.
     pub(super) fn has_pending_error(&self) -> bool {
         self.error_permit.available_permits() == 0
     }
@@ -234,7 +240,7 @@ impl Session {
         )
     }
 
-    /// Returns the confirmation of the token, if the client sent one.
+    /// Returns the confirmation that the token is still valid, or `None` if the client sent no token.
     pub(super) fn confirmation(&self) -> Option<Confirmation> {
         self.initialised.get()?.confirmation.clone()
     }

@@ -1,4 +1,4 @@
-//! The execution of subscriptions, with the limits and the guards of all other operations.
+//! Executes subscriptions, with the same limits and guards as all other operations.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ where
         let events = events.then(move |event| {
             let confirmation = confirmation.clone();
             async move {
-                // An event is sent only after the token is known to be still valid.
+                // An event is sent only after the token has been confirmed to be still valid.
                 if let Some(mut confirmation) = confirmation {
                     confirmation.wait().await;
                 }
@@ -72,7 +72,8 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    /// Returns an error: [`GraphQLWebSocket`](async_graphql_poem::GraphQLWebSocket) calls `execute_stream` only.
+    /// Returns an error, because [`GraphQLWebSocket`](async_graphql_poem::GraphQLWebSocket) calls only
+    /// `execute_stream`.
     async fn execute(&self, _: Request) -> Response {
         self.error_response(&Error::internal("a WebSocket operation was not streamed"))
     }
@@ -89,7 +90,7 @@ where
     }
 }
 
-/// Returns a stream that drops `guard` when it is dropped itself.
+/// Returns a stream that keeps `guard` until the stream is dropped.
 fn with_guard<T: Send + 'static>(
     stream: BoxStream<'static, Response>,
     guard: T,
