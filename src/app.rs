@@ -1,4 +1,4 @@
-//! [`Symbolon`]: opens an application, builds its routes, serves and stops.
+//! [`Symbolon`], the entry point of the library.
 
 mod open;
 
@@ -20,44 +20,46 @@ use crate::http::{self, AppState, Middleware};
 use crate::operator::Operator;
 use crate::store::Location;
 
-/// Token authentication on one database, which an application serves alone or beside its own routes.
+/// Token authentication with one database. An application serves Symbolon's routes alone or together with its
+/// own routes.
 ///
-/// Clones share the same state. A process can have several instances on different databases.
+/// Clones share the same state. A process can open several instances with different databases.
 #[derive(Clone, Debug)]
 pub struct Symbolon {
     state: Arc<AppState>,
 }
 
-// Some methods return a boxed future. A boxed future is compiled with the library; an `async fn` would be
-// compiled again with each program that calls it.
+// Some methods return a boxed future, because a boxed future is compiled once, with the library. An `async fn`
+// would be compiled again in each program that calls it.
 impl Symbolon {
-    /// Opens the database, and starts the hashing threads and the background tasks. The database is created if
-    /// it does not exist, and migrated. A missing server key is created in a file beside the SQLite database.
+    /// Opens the database, and starts the hashing threads and the background tasks. Creates the database if it
+    /// does not exist, and migrates it. If the configuration contains no server key, the key is read from a
+    /// file beside the SQLite database. If this file does not exist, a new key is created in it.
     ///
     /// # Errors
     ///
-    /// Returns an error if the configuration is invalid, the server key cannot be read or created, or the
-    /// database cannot be opened or migrated.
+    /// Returns an error if the configuration is invalid, if the server key cannot be read or created, if the
+    /// hashing threads cannot be started, or if the database cannot be opened or migrated.
     pub async fn open(config: Config) -> Result<Self, StartError> {
         Self::open_with_clock(config, Clock::System).await
     }
 
-    /// Opens the database like [`Symbolon::open`], with another clock. It is intended for tests.
+    /// Opens the database like [`Symbolon::open`], but with the given clock. This method is intended for tests.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Symbolon::open`].
+    /// Returns an error under the same conditions as [`Symbolon::open`].
     pub async fn open_with_clock(config: Config, clock: Clock) -> Result<Self, StartError> {
         Self::open_boxed(config, clock, Migrations::Apply).await
     }
 
-    /// Opens an existing database for administration, also while a server uses it. Nothing is created or
-    /// migrated, and no server key is required.
+    /// Opens an existing database for administration, even while a server is using it. Creates and migrates
+    /// nothing, and requires no server key.
     ///
     /// # Errors
     ///
-    /// Returns an error if the configuration is invalid, or the database does not exist, cannot be opened, has
-    /// no tables of Symbolon, or has the tables of another version.
+    /// Returns an error if the configuration is invalid, or if the database does not exist, cannot be opened,
+    /// contains no tables of Symbolon, or contains the tables of a different version of Symbolon.
     pub async fn open_operator(config: Config) -> Result<Operator, StartError> {
         let symbolon = Self::open_boxed(config, Clock::System, Migrations::Require).await?;
         Ok(symbolon.operator())
@@ -75,16 +77,17 @@ impl Symbolon {
         open.boxed()
     }
 
-    /// Returns the absolute path of the SQLite file in the configuration, without opening it. Returns `None` for
-    /// PostgreSQL and for an invalid URL.
+    /// Returns the absolute path of the SQLite file that the configuration names, without opening the file.
+    /// Returns `None` if the URL is invalid or names a PostgreSQL database.
     #[must_use]
     pub fn database_file(config: &Config) -> Option<PathBuf> {
         let location = Location::parse(&config.database_url.0).ok()?;
         std::path::absolute(location.file()?).ok()
     }
 
-    /// Builds a schema from your root types, which include [`Query`](crate::Query) and
-    /// [`Mutation`](crate::Mutation). Its resolvers and guards use the instance whose endpoint serves the schema.
+    /// Returns a builder for a schema with your root types, which include [`Query`](crate::Query) and
+    /// [`Mutation`](crate::Mutation). The resolvers and guards of the schema use the instance whose endpoint
+    /// executes the request.
     pub fn schema<Q, M, S>(&self, query: Q, mutation: M, subscription: S) -> SchemaBuilder<Q, M, S>
     where
         Q: ObjectType + 'static,
@@ -94,14 +97,15 @@ impl Symbolon {
         graphql::schema(&self.state.limits, query, mutation, subscription)
     }
 
-    /// Returns the routes of `symbolon serve`: [`Symbolon::routes`] with a schema of Symbolon's types only.
+    /// Returns the routes of `symbolon serve`: [`Symbolon::routes`] with a schema that contains only Symbolon's
+    /// types.
     #[must_use]
     pub fn own_routes(&self) -> Route {
         self.routes(graphql::own_schema(&self.state.limits).finish())
     }
 
-    /// Returns the routes of Symbolon: `/graphql` with the schema, `/tokens`, `/auth`, `/healthz`, `/readyz`, and
-    /// the explorer at `/`. Add your own with [`Route::at`].
+    /// Returns the routes of Symbolon: `/graphql` with `schema`, `/tokens`, `/auth`, `/healthz`, `/readyz`, and
+    /// the explorer at `/`. Add your own routes with [`Route::at`].
     #[must_use]
     pub fn routes<Q, M, S>(&self, schema: Schema<Q, M, S>) -> Route
     where
@@ -112,7 +116,7 @@ impl Symbolon {
         http::routes(&self.state, schema)
     }
 
-    /// Returns the GraphQL endpoint of the schema alone, for a route of your own.
+    /// Returns only the GraphQL endpoint for `schema`, to be mounted at a path of your choice.
     #[must_use]
     pub fn graphql<Q, M, S>(
         &self,
@@ -126,19 +130,20 @@ impl Symbolon {
         http::graphql(&self.state, schema)
     }
 
-    /// Returns a middleware that provides the extractor [`Identity`](crate::Identity) to routes which
-    /// [`Symbolon::serve`] does not serve. Of several nested instances, the innermost provides the identity.
+    /// Returns a middleware that makes the extractor [`Identity`](crate::Identity) available. Routes that
+    /// [`Symbolon::serve`] serves do not need this middleware. If the middleware of several instances is
+    /// nested, the innermost one provides the identity.
     #[must_use]
     pub fn middleware(&self) -> Middleware {
         Middleware::new(Arc::clone(&self.state))
     }
 
-    /// Serves `app` on `listener` until `shutdown` completes. Then the server accepts no connections, completes
-    /// the pending requests within 10 s, and closes the database.
+    /// Serves `app` on `listener` until `shutdown` completes. The server then stops accepting connections,
+    /// waits up to 10 s for pending requests, and closes the database.
     ///
     /// # Errors
     ///
-    /// Returns an error if the listener fails, or the database cannot be closed.
+    /// Returns an error if the listener fails or if the database cannot be closed.
     pub fn serve<'a, E>(
         &'a self,
         app: E,
@@ -167,15 +172,15 @@ impl Symbolon {
     }
 
     /// Returns the interface for administration, which requires no credentials. Programs that run beside the
-    /// server use [`Symbolon::open_operator`].
+    /// server use [`Symbolon::open_operator`] instead.
     #[must_use]
     pub fn operator(&self) -> Operator {
         Operator::new(Arc::clone(&self.state.services))
     }
 
-    /// Returns an endpoint with the metrics in the
-    /// [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text format. Mount it where only
-    /// Prometheus has access.
+    /// Returns an endpoint that serves the metrics in the
+    /// [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text format. Mount the endpoint
+    /// where only Prometheus can reach it.
     #[must_use]
     pub fn metrics(&self) -> impl Endpoint<Output = Response> + 'static {
         http::metrics(&self.state)
@@ -196,27 +201,28 @@ impl Symbolon {
         self.serve_boxed(app, listener, shutdown).await
     }
 
-    /// Closes the database. [`Symbolon::serve`] calls this function when it stops.
+    /// Closes the database. [`Symbolon::serve`] calls this method before it returns.
     ///
     /// # Errors
     ///
-    /// Returns an error if the pending changes cannot be written, or the connections cannot be closed.
+    /// Returns an error if pending changes cannot be written to the database, or if the connections cannot be
+    /// closed.
     pub async fn close(&self) -> Result<(), crate::Error> {
         self.state.services.close().await
     }
 
-    /// Returns the age of the last heartbeat that came back as a notification of PostgreSQL. This instance has
-    /// applied every change that was committed before that heartbeat. Returns `None` on SQLite, and while no
-    /// heartbeat has come back.
+    /// Returns the time since the sending of the last heartbeat that this instance has received back from
+    /// PostgreSQL as a notification. The instance has applied every change that was committed before that
+    /// heartbeat was sent. Returns `None` with SQLite, and until the first heartbeat has been received.
     ///
-    /// If the age exceeds one second, each request reads the database instead of the identity cache.
+    /// If the age exceeds one second, each request reads the identity from the database instead of the cache.
     #[must_use]
     pub fn heartbeat_age(&self) -> Option<Duration> {
         self.state.services.heartbeat_age()
     }
 
-    /// Returns the number of cached identities that differed from the database. A background task compares one
-    /// recently used identity per second. A number above 0 indicates a bug in Symbolon.
+    /// Returns the number of cached identities that were found to differ from the database. A background task
+    /// compares one recently used identity per second. A number greater than 0 indicates a bug in Symbolon.
     #[must_use]
     pub fn stale_identities(&self) -> u64 {
         self.state.services.authenticator.stale_identities()

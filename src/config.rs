@@ -1,4 +1,4 @@
-//! The configuration of the library: plain values with defaults.
+//! The configuration of an instance, with default values.
 
 mod defaults;
 mod limits;
@@ -27,76 +27,76 @@ with_defaults! {
     /// config.http.cors_origins = vec!["https://app.example.org".to_owned()];
     /// ```
     ///
-    /// [`Config::numbers`] lists the range of each number.
+    /// [`Config::numbers`] returns the permitted range of each number.
     pub struct Config {
         /// The URL of the database: `sqlite://FILE`, or
         /// `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE`.
         pub database_url: Secret = Secret::from("sqlite://symbolon.db"),
 
-        /// Connections to PostgreSQL.
+        /// Settings for connections to PostgreSQL.
         pub postgres: PostgresConfig = PostgresConfig::default(),
 
-        /// The server key: base64 of 32 bytes. It has precedence over `secret_key_file`.
+        /// The server key: 32 bytes, encoded in base64. `secret_key` takes precedence over `secret_key_file`.
         pub secret_key: Option<Secret> = None,
 
-        /// A file with the server key.
+        /// The file that contains the server key.
         ///
-        /// Without `secret_key` and `secret_key_file`, a key file is created beside the SQLite file. PostgreSQL
-        /// requires one of them, and the same key for all instances.
+        /// If neither `secret_key` nor `secret_key_file` is set, a key file is created beside the SQLite file.
+        /// With PostgreSQL, one of these settings is required, and all instances must use the same key.
         pub secret_key_file: Option<PathBuf> = None,
 
         /// Lifetime of a new session token, in seconds.
         pub token_lifetime: u32 = 3600,
 
-        /// Whether a sign-in returns the live session token of the user, instead of replacing it.
+        /// Whether a sign-in returns the live session token of the user instead of replacing the token.
         pub reuse: bool = true,
 
-        /// Time after a sign-in during which its session token can be renewed, in days.
+        /// Maximum time from the last sign-in to the expiration of a renewed session token, in days.
         pub session_max_age: u32 = 30,
 
         /// Minimum length of a new password, in characters.
         ///
-        /// [NIST SP 800-63B-4](https://pages.nist.gov/800-63-4/sp800-63b.html) requires 15 where a password is
-        /// the only factor.
+        /// [NIST SP 800-63B-4](https://pages.nist.gov/800-63-4/sp800-63b.html) requires 15 characters if the
+        /// password is the only authentication factor.
         pub password_min: u32 = 8,
 
-        /// Memory of one Argon2id hash, in KiB
+        /// Memory for one Argon2id hash, in KiB
         /// ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106#section-3.1)).
         pub argon2_memory: u32 = 19_456,
 
-        /// Passes of Argon2id over that memory.
+        /// Number of passes of Argon2id over the memory.
         pub argon2_iterations: u32 = 2,
 
-        /// Lanes of Argon2id. Each lane requires 8 KiB of memory.
+        /// Number of Argon2id lanes. Each lane requires 8 KiB of memory.
         pub argon2_parallelism: u32 = 1,
 
-        /// Number of threads that hash passwords. `None` stands for the number of cores.
+        /// Number of threads that hash passwords. `None` means one thread per processor core.
         pub hash_threads: Option<NonZeroUsize> = None,
 
-        /// Number of sign-ins and registrations that can wait for a hashing thread. Further ones are refused at
-        /// once. One client address can use a quarter of the places.
+        /// Maximum number of sign-ins and registrations that wait for a hashing thread. Further requests are
+        /// refused immediately. One client address can use at most a quarter of the places.
         pub hash_queue: usize = 128,
 
-        /// Size of the cache of identities, in MiB. With 0, each request reads the database, and a revocation by
-        /// another instance takes effect at once.
+        /// Size of the identity cache, in MiB. With 0, each request reads the identity from the database, and a
+        /// revocation by another instance takes effect immediately.
         pub identity_cache: u32 = 64,
 
-        /// Size of the cache of parsed documents, in MiB.
+        /// Size of the cache of parsed GraphQL documents, in MiB.
         pub document_cache: u32 = 16,
 
-        /// Whether clients can register users without being an admin.
+        /// Whether registration is open. If registration is closed, only admins can register users.
         pub registration: bool = true,
 
-        /// The users that can list the users.
+        /// The users who can list all users.
         pub user_list: UserList = UserList::Admins,
 
         /// Time for which audit events are kept, in days.
         pub audit_days: u32 = 90,
 
-        /// Limits on the number of attempts.
+        /// Rate limits on passwords, registrations and profile changes.
         pub throttle: ThrottleConfig = ThrottleConfig::default(),
 
-        /// Limits on HTTP connections and requests, and the trusted proxies and origins.
+        /// Limits on HTTP connections and requests, trusted proxies, and permitted origins.
         pub http: HttpConfig = HttpConfig::default(),
 
         /// Limits on GraphQL documents.
@@ -105,8 +105,8 @@ with_defaults! {
 }
 
 impl Config {
-    /// Returns the default configuration for the database at `database_url`. Nothing is opened or checked;
-    /// [`Symbolon::open`](crate::Symbolon::open) does both.
+    /// Returns the default configuration with this database URL. The URL is checked when
+    /// [`Symbolon::open`](crate::Symbolon::open) opens the database.
     pub fn new(database_url: impl Into<Secret>) -> Self {
         Self {
             database_url: database_url.into(),
@@ -115,18 +115,18 @@ impl Config {
     }
 }
 
-/// The users that can list the users.
+/// The users who can list all users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserList {
-    /// Admins.
+    /// Only admins.
     Admins,
-    /// Every user. Users that are not admins see the ids and the usernames only.
+    /// All users. Users who are not admins can read only the ids and usernames of other users.
     Members,
 }
 
 impl UserList {
-    /// Returns the lowest role that can read the list.
+    /// Returns the lowest role that can list the users.
     pub(crate) fn role(self) -> Role {
         match self {
             Self::Admins => Role::Admin,
@@ -136,72 +136,78 @@ impl UserList {
 }
 
 with_defaults! {
-    /// Connections to PostgreSQL. SQLite ignores these settings.
+    /// Settings for connections to PostgreSQL. They have no effect with SQLite.
     pub struct PostgresConfig {
-        /// Maximum number of connections that read.
+        /// Maximum number of connections for reading.
         pub readers: u32 = 8,
 
-        /// Maximum number of connections that write. Two further connections exchange heartbeats.
+        /// Maximum number of connections for writing. Two additional connections send and receive heartbeats.
         pub writers: u32 = 8,
 
-        /// Maximum time that a request waits for a connection, in milliseconds. A server that sends no answer for
-        /// this time and 500 ms is considered unreachable.
+        /// Maximum time that a request waits for a connection, in milliseconds. A database server that does not
+        /// answer within this time plus 500 ms is considered unreachable.
         pub acquire_timeout: u32 = 1000,
 
-        /// Maximum time of one statement, in milliseconds.
+        /// Maximum duration of one SQL statement, in milliseconds.
         pub statement_timeout: u32 = 10_000,
     }
 }
 
 with_defaults! {
-    /// Limits on the number of attempts. The database counts the attempts, for all instances together.
+    /// Rate limits on passwords, registrations and profile changes. The counts are stored in the database, so
+    /// that they apply to all instances together.
     pub struct ThrottleConfig {
-        /// Whether attempts are limited.
+        /// Whether the rate limits are enforced.
         pub enabled: bool = true,
 
-        /// Wrong passwords for one username, whether or not the user exists. An address from which the user signed
-        /// in during the last 30 days has a separate count. A new password of the user resets the counts.
+        /// Maximum number of wrong passwords for one username, at once and per hour. Passwords for a username
+        /// that does not exist are counted as well. Each address from which the user has signed in during the
+        /// last 30 days has a separate count. A change of the password resets the counts.
         pub account: Rate = Rate { burst: 20, per_hour: 80 },
 
-        /// Wrong passwords from one address, or from one /64 network of IPv6. Passwords of users that signed in
-        /// from the address during the last 30 days are not counted.
+        /// Maximum number of wrong passwords from one IPv4 address or one /64 IPv6 network, at once and per
+        /// hour. A wrong password is not counted here if the user has signed in from the address during the
+        /// last 30 days.
         pub address: Rate = Rate { burst: 300, per_hour: 1000 },
 
-        /// Registrations and profile changes, counted by address and by user.
+        /// Maximum number of registrations and profile changes per address and per user, at once and per hour.
         pub registrations: Rate = Rate { burst: 100, per_hour: 100 },
     }
 }
 
 with_defaults! {
-    /// Limits on HTTP connections and requests, and the trusted proxies and origins.
+    /// Limits on HTTP connections and requests, trusted proxies, and permitted origins.
     pub struct HttpConfig {
         /// Maximum size of a request body and of a WebSocket message, in bytes.
         pub body_limit: usize = 65_536,
 
-        /// Maximum time to receive the head of a request, to receive its body, and between two reads of a response
-        /// by the client, in seconds.
+        /// Timeout, in seconds. Applies separately to the receipt of the request head, to the receipt of the
+        /// request body, and to each wait for the client to read more of the response.
         pub read_timeout: u64 = 10,
 
-        /// Maximum time of a response, in seconds. A mutation that takes longer is completed nevertheless.
+        /// Maximum time to process a request, in seconds. A mutation that takes longer is still completed, but
+        /// the client receives an error.
         pub request_timeout: u64 = 30,
 
-        /// Whether `/` serves the API explorer. It requires the feature `explorer`.
+        /// Whether the API explorer is available at `/`. Requires the feature `explorer`.
         pub explorer: bool = true,
 
-        /// Maximum number of connections. The limit on open files of the process reduces it. One address can hold a
-        /// quarter of the connections, and an eighth for WebSockets. One user can hold a sixteenth for WebSockets.
+        /// Maximum number of connections. The number is lower if the process cannot open enough files. One
+        /// address can use at most a quarter of the connections, and at most an eighth for WebSockets. One user
+        /// can use at most a sixteenth of the connections for WebSockets.
         pub max_connections: usize = 10_000,
 
-        /// Proxies whose `X-Forwarded-For` header determines the client's address.
+        /// Networks of trusted proxies. For a request from a trusted proxy, the `X-Forwarded-For` header
+        /// determines the client's address.
         pub trusted_proxies: Vec<IpNet> = Vec::new(),
 
-        /// Other origins whose pages can use the API, as in the `Origin` header
-        /// ([RFC 6454](https://www.rfc-editor.org/rfc/rfc6454#section-6.2)): `https://app.example.org`.
+        /// Other origins whose pages can use the API, in the format of the `Origin` header
+        /// ([RFC 6454](https://www.rfc-editor.org/rfc/rfc6454#section-6.2)), such as `https://app.example.org`.
         pub cors_origins: Vec<String> = Vec::new(),
     }
 }
 
-/// A text whose `Debug` output does not show it.
+/// A confidential text. The `Debug` output does not contain the text.
 #[derive(Clone)]
 pub struct Secret(pub(crate) String);
 

@@ -1,4 +1,4 @@
-//! The errors, and the table of how the endpoints answer them.
+//! The errors of the library, and the responses to them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,55 +7,55 @@ use std::sync::Arc;
 
 use tracing::Level;
 
-/// Why a request, or a part of it, was refused.
+/// The reason why a request, or a part of the request, was refused.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The request has no valid credentials.
     Unauthenticated(Unauthenticated),
-    /// The request has valid credentials, which do not permit the operation.
+    /// The credentials of the request are valid but do not permit the operation.
     Forbidden(Forbidden),
-    /// The arguments are invalid. The text is the message.
+    /// The arguments are invalid. Contains the message for the client.
     BadUserInput(String),
-    /// The HTTP request is invalid. The text is the message.
+    /// The HTTP request is invalid. Contains the message for the client.
     BadRequest(String),
-    /// The path does not support the method. The text lists the methods that it supports.
+    /// The path does not support the HTTP method. Contains the supported methods.
     MethodNotAllowed(&'static str),
     /// The client accepts no media type that the server supports.
     NotAcceptable,
     /// The request did not arrive within the read timeout.
     RequestTimeout,
-    /// The body exceeds the body limit.
+    /// The request body exceeds the size limit.
     PayloadTooLarge,
-    /// The body is not JSON.
+    /// The request body does not have the media type `application/json`.
     UnsupportedMediaType,
-    /// The document is not syntactically valid GraphQL. The text is the message.
+    /// The document is not syntactically valid GraphQL. Contains the message for the client.
     GraphqlParseFailed(String),
-    /// The document is not valid for the schema. The text is the message.
+    /// The document is not valid for the schema. Contains the message for the client.
     GraphqlValidationFailed(String),
-    /// The document exceeds a limit. The text is the name of the limit.
+    /// The request exceeds a limit. Contains the name of the limit.
     LimitExceeded(&'static str),
     /// The client has made too many attempts.
     RateLimited {
         /// Seconds until the next attempt is permitted.
         retry_after: u32,
     },
-    /// The address of the client has the maximum number of connections or WebSockets.
+    /// The address of the client already has the maximum number of connections or WebSockets.
     TooManyConnections,
-    /// The hashing queue is full, or the database is unavailable.
+    /// The hash queue is full, or the database is unavailable.
     ServiceUnavailable {
         /// Seconds after which the client should try again.
         retry_after: u32,
     },
-    /// The response took longer than the request timeout. The operation may still be completed.
+    /// The request was not processed within the request timeout. The operation may still be completed.
     TimedOut,
     /// The database failed during a commit. The change may or may not have been made.
     OutcomeUnknown,
-    /// An unexpected error. The cause is logged and never sent.
+    /// An unexpected error. The cause is logged, and never sent to the client.
     Internal(Arc<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why a request has no valid credentials.
+/// The reason why a request has no valid credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unauthenticated {
     /// The request has no credentials of the required type.
@@ -68,26 +68,26 @@ pub enum Unauthenticated {
     TokenExpired,
 }
 
-/// Why valid credentials do not permit an operation.
+/// The reason why valid credentials do not permit an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Forbidden {
-    /// A browser sent the request for a page of another site.
+    /// A browser sent the request on behalf of a page of another site.
     CrossSite,
     /// The user does not have the required role.
     RoleRequired,
     /// The access token does not have the required scope.
     ScopeRequired,
-    /// The operation requires a session token or a password, and the request has an access token.
+    /// The operation requires a session token or a password, but the request has an access token.
     SessionRequired,
-    /// The operation grants or changes authority. It requires HTTP Basic credentials in the same request.
+    /// The operation requires HTTP Basic credentials, because it grants or changes authority.
     PasswordRequired,
-    /// Only admins can register users.
+    /// Registration is closed. Only admins can register users.
     RegistrationClosed,
 }
 
 impl Unauthenticated {
-    /// Returns the value of `reason`, and the message.
+    /// Returns the value of the field `reason`, and the message for the client.
     fn details(self) -> (&'static str, &'static str) {
         match self {
             Self::Missing => ("MISSING", "Authentication is required."),
@@ -104,33 +104,33 @@ impl Unauthenticated {
 }
 
 impl Forbidden {
-    /// Returns the value of `reason`, and the message.
+    /// Returns the value of the field `reason`, and the message for the client.
     fn details(self) -> (&'static str, &'static str) {
         match self {
             Self::CrossSite => (
                 "CROSS_SITE",
-                "Pages of this origin cannot change anything here. SYMBOLON_CORS_ORIGINS lists the origins that can.",
+                "Pages of this origin cannot make changes. The setting SYMBOLON_CORS_ORIGINS lists the permitted origins.",
             ),
-            Self::RoleRequired => ("ROLE_REQUIRED", "Your role does not permit this."),
+            Self::RoleRequired => ("ROLE_REQUIRED", "Your role does not permit this operation."),
             Self::ScopeRequired => (
                 "SCOPE_REQUIRED",
-                "The scopes of the token do not permit this.",
+                "The scopes of the token do not permit this operation.",
             ),
             Self::SessionRequired => (
                 "SESSION_REQUIRED",
-                "An access token does not permit this. Sign in.",
+                "An access token does not permit this operation. Sign in.",
             ),
             Self::PasswordRequired => (
                 "PASSWORD_REQUIRED",
-                "A token does not permit this. Send the username and the password as HTTP Basic \
-                 credentials of the same request.",
+                "A token does not permit this operation. Send the username and the password as HTTP Basic \
+                 credentials in the same request.",
             ),
             Self::RegistrationClosed => ("REGISTRATION_CLOSED", "Only admins can register users."),
         }
     }
 }
 
-/// How the endpoints answer an [`Error`].
+/// The parts of the response to an [`Error`].
 #[derive(Debug)]
 pub(crate) struct ErrorDetails {
     /// `extensions.code` in GraphQL, `code` in REST.
@@ -150,17 +150,17 @@ pub(crate) struct ErrorDetails {
 }
 
 impl Error {
-    /// A request would cause a second verification of a password.
+    /// The error for a second password verification in one request.
     pub(crate) const SECOND_VERIFICATION: Self = Self::LimitExceeded("verifiedPasswordsPerRequest");
-    /// A request would cause a second new password hash.
+    /// The error for a second new password hash in one request.
     pub(crate) const SECOND_NEW_HASH: Self = Self::LimitExceeded("newPasswordsPerRequest");
 
-    /// Returns an internal error with this cause.
+    /// Returns [`Error::Internal`] with this cause.
     pub(crate) fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(Arc::from(cause.into()))
     }
 
-    /// Returns how the endpoints answer the error.
+    /// Returns the parts of the response to this error.
     #[must_use]
     pub(crate) fn details(&self) -> ErrorDetails {
         let (code, status, message): (_, _, Cow<'static, str>) = match self {
@@ -176,7 +176,7 @@ impl Error {
             Self::NotAcceptable => (
                 "NOT_ACCEPTABLE",
                 406,
-                "The response can be application/graphql-response+json or application/json.".into(),
+                "The available media types are application/graphql-response+json and application/json.".into(),
             ),
             Self::RequestTimeout => (
                 "REQUEST_TIMEOUT",
@@ -187,7 +187,7 @@ impl Error {
             Self::UnsupportedMediaType => (
                 "UNSUPPORTED_MEDIA_TYPE",
                 415,
-                "The body has to be sent as application/json.".into(),
+                "The content type of the body must be application/json.".into(),
             ),
             Self::GraphqlParseFailed(message) => {
                 ("GRAPHQL_PARSE_FAILED", 400, message.clone().into())
@@ -218,7 +218,7 @@ impl Error {
             Self::TimedOut => (
                 "SERVICE_UNAVAILABLE",
                 503,
-                "The response takes too long. The operation may still be completed.".into(),
+                "The request took too long. The operation may still be completed.".into(),
             ),
             Self::OutcomeUnknown => (
                 "SERVICE_UNAVAILABLE",
@@ -261,7 +261,7 @@ impl Error {
         }
     }
 
-    /// Logs the error, with its cause if it is internal.
+    /// Logs the error. For an internal error, also logs the cause.
     pub(crate) fn log(&self, request_id: &str) {
         let ErrorDetails {
             code,
@@ -291,7 +291,7 @@ impl From<Forbidden> for Error {
     }
 }
 
-/// The message for clients, which never contains a cause.
+/// The output is the message for the client, which never contains the cause.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.details().message)
@@ -310,10 +310,10 @@ impl std::error::Error for Error {
 /// The cause of a [`StartError`].
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why Symbolon does not start.
+/// The reason why an instance cannot be opened.
 ///
-/// The message is one line that includes the cause and contains no password.
-/// [`source`](std::error::Error::source) returns the cause, where another library reported it.
+/// The message is one line. It includes the cause, but no password. [`source`](std::error::Error::source)
+/// returns the cause if another library reported it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -324,7 +324,7 @@ pub enum StartError {
         field: &'static str,
         /// The value of the field.
         value: u64,
-        /// The values with which Symbolon starts.
+        /// The permitted values.
         range: RangeInclusive<u64>,
     },
     /// Another setting is invalid, such as the database URL.
@@ -334,16 +334,16 @@ pub enum StartError {
     #[error(transparent)]
     Hashing(Cause),
     /// PostgreSQL requires [`Config::secret_key`](crate::Config::secret_key) or
-    /// [`Config::secret_key_file`](crate::Config::secret_key_file).
+    /// [`Config::secret_key_file`](crate::Config::secret_key_file), but neither is set.
     #[error("PostgreSQL requires a server key, which all instances share")]
     MissingServerKey,
     /// The server key is malformed, or its file cannot be read or created.
     #[error(transparent)]
     ServerKey(Cause),
-    /// The database does not exist, cannot be opened, or is not Symbolon's.
+    /// The database does not exist, cannot be opened, or is not a database of Symbolon.
     #[error(transparent)]
     Database(Cause),
-    /// The tables are those of another version, or cannot be migrated.
+    /// The tables belong to a different version of Symbolon, or cannot be migrated.
     #[error(transparent)]
     Migration(Cause),
 }

@@ -1,8 +1,9 @@
-//! Token authentication for GraphQL, to build your own API on.
+//! Token authentication for GraphQL APIs.
 //!
-//! A user registers, exchanges the username and the password for a temporary opaque token with `createToken`, and
-//! sends it as a Bearer token. The guard [`Authenticated`] protects a field, and `revokeToken` revokes the token at
-//! once. The database contains only the digest of a token.
+//! A registered user exchanges the username and the password for a temporary opaque token with the mutation
+//! `createToken`. The client sends the token as a Bearer token in each request. The guard [`Authenticated`]
+//! restricts a field to requests with valid credentials. The mutation `revokeToken` revokes the token
+//! immediately. The database stores only digests of tokens.
 //!
 //! ```no_run
 //! use async_graphql::{Context, EmptySubscription, MergedObject, Object, Result};
@@ -45,9 +46,9 @@
 //!
 //! # Features
 //!
-//! Both features are enabled by default. An application that embeds Symbolon requires neither.
+//! Both features are enabled by default. An application that embeds Symbolon requires neither of them.
 //!
-//! - `explorer`: the API explorer at `/`, which the build downloads with npm.
+//! - `explorer`: the API explorer at `/`. The build downloads the explorer with npm.
 //! - `server`: the program `symbolon`, and the import of users from other systems.
 //!
 //! # Map of the code

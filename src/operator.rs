@@ -1,4 +1,4 @@
-//! Administration without a request: no credentials, no rate limits.
+//! Administration without credentials and rate limits.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,21 +25,22 @@ use crate::service::visible_user::VisibleUser;
 /// The maximum number of items that one call returns.
 const PAGE_SIZE: u64 = 1000;
 
-/// The result of a method of [`Operator`]. Boxed, so that the methods are compiled with the library and not
-/// again with each program that calls them.
+/// The result of a method of [`Operator`]. The future is boxed, so that the methods are compiled once, with the
+/// library, and not again in each program that calls them.
 type Answer<'a, T, E = Error> = BoxFuture<'a, Result<T, E>>;
 
-/// Administration without credentials. Created by [`Symbolon::operator`](crate::Symbolon::operator) or
+/// An interface for administration that requires no credentials. Created by
+/// [`Symbolon::operator`](crate::Symbolon::operator) or
 /// [`Symbolon::open_operator`](crate::Symbolon::open_operator).
 ///
-/// An operator can use the database of a running server. The server refuses a token that the operator revoked
-/// from the next request on; with PostgreSQL, after at most 1.25 s.
+/// An operator can be used while a server is running on the same database. After the operator has revoked a
+/// token, the server refuses the token immediately with SQLite, and after at most 1.25 s with PostgreSQL.
 ///
 /// # Errors
 ///
 /// Every method returns [`Error::ServiceUnavailable`] if the database is unavailable, and [`Error::Internal`]
 /// if the database reports an unexpected error. A method that changes the database returns
-/// [`Error::OutcomeUnknown`] if the connection failed during the commit.
+/// [`Error::OutcomeUnknown`] if the connection fails during the commit.
 #[derive(Clone, Debug)]
 pub struct Operator {
     services: Arc<Services>,
@@ -61,21 +62,23 @@ impl Operator {
         self.services.database()
     }
 
-    /// Closes the database, also for the [`Symbolon`](crate::Symbolon) that created the operator.
+    /// Closes the database. The [`Symbolon`](crate::Symbolon) that created the operator cannot use the database
+    /// afterwards.
     ///
     /// # Errors
     ///
-    /// The last writes failed. In this case the database stays open.
+    /// Returns an error if pending changes cannot be written to the database. In this case, the database stays
+    /// open.
     pub fn close(&self) -> Answer<'_, ()> {
         self.services.close().boxed()
     }
 
-    /// Adds a user, also while registration is closed.
+    /// Adds a user, even if registration is closed.
     ///
     /// # Errors
     ///
-    /// [`MutationError::Fields`] if the name, the e-mail address or the password is invalid, or if another
-    /// user has the name or the e-mail address.
+    /// Returns [`MutationError::Fields`] if the name, the e-mail address or the password is invalid, or if
+    /// another user has the name or the e-mail address.
     pub fn add_user<'a>(
         &'a self,
         new: &'a Registration,
@@ -86,12 +89,13 @@ impl Operator {
         added.map_ok(VisibleUser::into_user).boxed()
     }
 
-    /// Returns the user with this name, in any spelling.
+    /// Returns the user with this name. Two names match if they are equal after PRECIS preparation, which
+    /// ignores case, for example.
     pub fn user<'a>(&'a self, username: &'a str) -> Answer<'a, Option<User>> {
         self.find(UserKey::Name(username))
     }
 
-    /// Returns the user with this id. `None` if the user does not exist or was deleted.
+    /// Returns the user with this id, or `None` if no user has this id.
     pub fn user_by_id(&self, id: UserId) -> Answer<'_, Option<User>> {
         self.find(UserKey::Id(id))
     }
@@ -104,7 +108,7 @@ impl Operator {
             .boxed()
     }
 
-    /// Returns at most 1,000 users whose id is greater than `after`, in the order of their ids.
+    /// Returns at most 1,000 users with ids greater than `after`, in ascending order of id.
     pub fn users(&self, after: Option<UserId>) -> Answer<'_, Vec<User>> {
         let page = self
             .services
@@ -115,18 +119,18 @@ impl Operator {
         users.boxed()
     }
 
-    /// Imports users of another system in one transaction. Existing users remain unchanged, so that an import
-    /// can be repeated. A dry run changes nothing. Returns the result for each user.
+    /// Imports users from another system in one transaction. Returns the result for each user. Existing users
+    /// are not changed, so that an import can be repeated. A dry run changes nothing.
     #[cfg(feature = "server")]
     pub fn import(&self, users: Vec<ImportedUser>, dry_run: bool) -> Answer<'_, Vec<ImportResult>> {
         self.services.import.run(users, dry_run).boxed()
     }
 
-    /// Sets the password of a user, and revokes the user's tokens.
+    /// Sets the password of a user, and revokes all tokens of the user.
     ///
     /// # Errors
     ///
-    /// [`MutationError::Fields`] if the user does not exist, or if the password is not allowed.
+    /// Returns [`MutationError::Fields`] if the user does not exist, or if the password is not allowed.
     pub fn set_password<'a>(&'a self, id: UserId, new: &'a str) -> Answer<'a, User, MutationError> {
         let new = Input::new("password", new);
         let users = &self.services.users;
@@ -138,18 +142,19 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`MutationError::Fields`] if the user does not exist, or is the last admin and would lose this role.
+    /// Returns [`MutationError::Fields`] if the user does not exist, or if the user is the last admin and
+    /// `role` is lower.
     pub fn set_role(&self, id: UserId, role: Role) -> Answer<'_, User, MutationError> {
         let users = &self.services.users;
         let changed = users.set_role(Caller::Operator, id, role);
         changed.map_ok(VisibleUser::into_user).boxed()
     }
 
-    /// Disables a user, and revokes the user's tokens.
+    /// Disables a user, and revokes all tokens of the user.
     ///
     /// # Errors
     ///
-    /// [`MutationError::Fields`] if the user does not exist, or is the last admin.
+    /// Returns [`MutationError::Fields`] if the user does not exist, or is the last admin.
     pub fn disable(&self, id: UserId) -> Answer<'_, User, MutationError> {
         let users = &self.services.users;
         let disabled = users.disable(Caller::Operator, id);
@@ -160,7 +165,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`MutationError::Fields`] if the user does not exist.
+    /// Returns [`MutationError::Fields`] if the user does not exist.
     pub fn enable(&self, id: UserId) -> Answer<'_, User, MutationError> {
         let users = &self.services.users;
         let enabled = users.enable(Caller::Operator, id);
@@ -171,7 +176,7 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// [`MutationError::Fields`] if the user does not exist, or is the last admin.
+    /// Returns [`MutationError::Fields`] if the user does not exist, or is the last admin.
     pub fn delete(&self, id: UserId) -> Answer<'_, (), MutationError> {
         let password = Input::new("password", "");
         let users = &self.services.users;
@@ -179,45 +184,47 @@ impl Operator {
         deleted.map_ok(drop).boxed()
     }
 
-    /// Revokes every token of a user. Returns the number of tokens that were live.
+    /// Revokes all tokens of a user. Returns the number of tokens that were live.
     ///
     /// # Errors
     ///
-    /// [`MutationError::Fields`] if the user does not exist.
+    /// Returns [`MutationError::Fields`] if the user does not exist.
     pub fn revoke_tokens(&self, id: UserId) -> Answer<'_, u32, MutationError> {
         let users = &self.services.users;
         users.revoke_tokens(Caller::Operator, id).boxed()
     }
 
-    /// Revokes every token of all users, in several transactions. Returns the number of tokens that were
-    /// live. After an error, the method can be called again. Use it after a leak, and after a backup was
-    /// restored. Users can sign in meanwhile, and tokens that are issued meanwhile can stay valid.
+    /// Revokes all tokens of all users, in several transactions. Returns the number of tokens that were live.
+    /// Use this method after tokens were leaked, and after a backup was restored. If the method returns an
+    /// error, call it again. Users can sign in while the method is running. Tokens that are issued during this
+    /// time may stay valid.
     pub fn revoke_all_tokens(&self) -> Answer<'_, u64> {
         let users = &self.services.users;
         users.revoke_all_tokens(Caller::Operator).boxed()
     }
 
-    /// Returns the usernames that look alike by [Unicode Technical Standard
-    /// #39](https://www.unicode.org/reports/tr39/#Confusable_Detection), such as two names that differ in a
-    /// Latin and a Cyrillic letter.
+    /// Returns the usernames that look alike according to [Unicode Technical Standard
+    /// #39](https://www.unicode.org/reports/tr39/#Confusable_Detection). For example, one name may contain a
+    /// Cyrillic letter in place of a Latin letter.
     pub fn similar_usernames(&self) -> Answer<'_, SimilarUsernames> {
         let users = &self.services.users;
         users.similar_usernames().boxed()
     }
 
-    /// Returns the live session tokens of at most 1,000 users whose id is greater than `after`, in the order
-    /// of the users' ids. Only digests of tokens are stored.
+    /// Returns the live session tokens of at most 1,000 users with ids greater than `after`, in ascending order
+    /// of user id. The result contains only the beginning of each token's digest, because the tokens are not
+    /// stored.
     pub fn sessions(&self, after: Option<UserId>) -> Answer<'_, Vec<LiveToken>> {
         self.services.sessions.live(after, PAGE_SIZE).boxed()
     }
 
-    /// Returns at most 1,000 live access tokens whose id is greater than `after`, in the order of their ids.
+    /// Returns at most 1,000 live access tokens with ids greater than `after`, in ascending order of id.
     pub fn access_tokens(&self, after: Option<i64>) -> Answer<'_, Vec<LiveToken>> {
         self.services.access_tokens.live(after, PAGE_SIZE).boxed()
     }
 
-    /// Deletes the sessions that have ended, and all other rows that no rule needs any more. Returns the
-    /// number of sessions. Their tokens are then answered as invalid instead of expired.
+    /// Deletes the sessions that have ended, and all other outdated rows. Returns the number of deleted
+    /// sessions. The tokens of these sessions are then reported as invalid instead of expired.
     pub fn purge(&self) -> Answer<'_, u64> {
         let purged = async move {
             self.services.purge().await?;
@@ -231,18 +238,18 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// The database is not SQLite, the file exists already, or the copy failed.
+    /// Returns an error if the database is not SQLite, if the file already exists, or if the copy fails.
     pub fn back_up<'a>(&'a self, file: &'a Path) -> Answer<'a, u64, std::io::Error> {
         self.services.back_up(file).boxed()
     }
 
-    /// Returns at most 1,000 audit events whose id is smaller than `before`, newest first.
+    /// Returns at most 1,000 audit events that match `filter` and have ids smaller than `before`, newest first.
     pub fn audit_events(
         &self,
         filter: AuditEventFilter,
         before: Option<i64>,
     ) -> Answer<'_, Vec<AuditEvent>> {
-        // The positions of events are their negated ids.
+        // The position of an event is its negated id, so that newer events come first.
         let request = page(before.map(i64::saturating_neg));
         let page = (self.services.audit_trail).page(Caller::Operator, filter, request);
         page.map_ok(|page| page.items).boxed()

@@ -1,4 +1,4 @@
-//! The log of the program, on standard error.
+//! Writes the log of the program to standard error.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -17,17 +17,19 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The default of `SYMBOLON_LOG` for `symbolon serve`.
+/// The default value of `SYMBOLON_LOG` for `symbolon serve`.
 pub(crate) const SERVER_FILTER: &str = "info,poem=warn,sea_orm_migration=warn,sqlx=warn";
 
-/// The default of `SYMBOLON_LOG` for other commands, which print their results to standard output.
+/// The default value of `SYMBOLON_LOG` for other commands, which print their results to standard output.
 pub(crate) const COMMAND_FILTER: &str = "warn";
 
-/// Lines that have not been written yet. One system call for each line would take longer than the formatting.
+/// Log lines that have not been written yet. Several lines are written at once, because one system call for
+/// each line would take longer than the formatting of the line.
 static BUFFER: LazyLock<Mutex<BufWriter<Stderr>>> =
     LazyLock::new(|| Mutex::new(BufWriter::with_capacity(64 * 1024, io::stderr())));
 
-/// Writes the buffered lines. Called whenever a worker thread is idle, and before the program exits.
+/// Writes the buffered lines to standard error. Called whenever a worker thread becomes idle, and before the
+/// program exits.
 pub(crate) fn flush() {
     // If standard error is closed, the error cannot be reported.
     let _ = buffer().flush();
@@ -37,7 +39,7 @@ fn buffer() -> MutexGuard<'static, BufWriter<Stderr>> {
     BUFFER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A writer to the buffer. Warnings and errors are flushed immediately.
+/// Writer of log lines to [`BUFFER`]. Warnings and errors are flushed immediately.
 struct BufferWriter {
     flush: bool,
 }
@@ -71,12 +73,13 @@ impl Write for BufferWriter {
     }
 }
 
-/// The target of the lines for requests.
+/// The tracing target of the log lines for requests.
 const REQUEST_TARGET: &str = "symbolon::request";
 
-/// The text format of tracing-subscriber. Lines for requests have the same format, but are formatted here. With
-/// tracing-subscriber's formatter, a `me` query takes about 20 % more instructions (`bench/instructions`). Formatting the
-/// time anew for each line would take about 4 % more.
+/// The text format of tracing-subscriber. Log lines for requests are formatted by this module, with an
+/// identical result. With the formatter of tracing-subscriber, a `me` query would take about 20 % more
+/// instructions (`bench/instructions`). If the time were formatted again for each line, the query would take
+/// about 4 % more.
 #[derive(Default)]
 struct TextFormat(Format);
 
@@ -106,7 +109,8 @@ where
 /// Appends the current time in UTC (RFC 3339), with milliseconds.
 fn append_time(line: &mut String) {
     thread_local! {
-        /// A Unix timestamp and its text, which most lines share with the line before.
+        /// The Unix timestamp of the last line, and the formatted timestamp. Most lines have the same timestamp
+        /// as the line before, in seconds.
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
     let now = Clock::System.now();
@@ -141,7 +145,7 @@ impl Visit for FieldFormatter<'_> {
         let _ = write!(self.0, "{value:?}");
     }
 
-    /// Strings without special characters are not escaped one character at a time.
+    /// Copies a string without special characters as a whole, which is faster than to escape each character.
     fn record_str(&mut self, field: &Field, value: &str) {
         let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         if value.bytes().all(is_plain) {
@@ -155,11 +159,11 @@ impl Visit for FieldFormatter<'_> {
     }
 }
 
-/// The maximum level of other crates. At TRACE they log whole messages: tungstenite logs each frame, with the token in
-/// `connection_init`.
+/// The most verbose level that is enabled for other crates. At the level TRACE, tungstenite logs each frame,
+/// including the token in `connection_init`.
 const MAX_LEVEL_OF_OTHERS: LevelFilter = LevelFilter::DEBUG;
 
-/// Returns the filter with at most [`MAX_LEVEL_OF_OTHERS`] for other crates.
+/// Returns `filter` with the levels of other crates capped at [`MAX_LEVEL_OF_OTHERS`].
 fn cap_other_crates(filter: &Targets) -> Targets {
     let default = filter.default_level().unwrap_or(LevelFilter::OFF);
     let capped = Targets::new()
@@ -175,8 +179,8 @@ fn cap_other_crates(filter: &Targets) -> Targets {
     }))
 }
 
-/// Parses a filter. A directive without `=` must be a level: tracing-subscriber would take any other word for the
-/// name of a crate, and disable all other crates.
+/// Parses a log filter. Refuses a directive without `=` that is not a level, because tracing-subscriber would
+/// interpret any other word as the name of a crate, and disable all other crates.
 fn parse_filter(filter: &str) -> Result<Targets, String> {
     let invalid = |reason: String| format!("SYMBOLON_LOG={filter:?} is not a log filter: {reason}");
     for directive in filter.split(',').map(str::trim) {
@@ -190,7 +194,8 @@ fn parse_filter(filter: &str) -> Result<Targets, String> {
         .map_err(|error: ParseError| invalid(error.to_string()))
 }
 
-/// Starts the log. `SYMBOLON_LOG` is a level or a list of `TARGET=LEVEL`, `SYMBOLON_LOG_FORMAT` is `text` or `json`.
+/// Initializes the log. The environment variable `SYMBOLON_LOG` contains a level or a list of `TARGET=LEVEL`.
+/// `SYMBOLON_LOG_FORMAT` is `text` or `json`.
 pub(crate) fn init(default_filter: &str) -> Result<(), Box<dyn Error>> {
     let filter = std::env::var("SYMBOLON_LOG").ok();
     let filter = filter.filter(|filter| !filter.trim().is_empty());

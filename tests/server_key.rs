@@ -87,7 +87,7 @@ fn a_configured_key_file_that_others_can_read_is_a_warning() {
     assert_eq!(code, Some(0));
     let [warning, named] = log.lines().collect::<Vec<_>>().try_into().unwrap();
     assert!(
-        warning.contains("WARN") && warning.contains("given can be read by others"),
+        warning.contains("WARN") && warning.contains("given can be read by other users"),
         "{log}"
     );
     assert!(named.starts_with("symbolon: database "), "{log}");
@@ -183,7 +183,7 @@ mod sqlite {
         assert_eq!(code, Some(1));
         assert_eq!(
             error,
-            "symbolon: the key file symbolon.db.key can be read by others; `chmod 600` it\n"
+            "symbolon: the key file symbolon.db.key can be read by other users; run `chmod 600` on it\n"
         );
         assert!(!folder.path().join("symbolon.db").exists());
     }

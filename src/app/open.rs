@@ -1,4 +1,4 @@
-//! Builds the parts of an application from its configuration.
+//! Opens an instance: builds its services from the configuration.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -35,15 +35,15 @@ use crate::store::{Connections, Location, OpenError, Store};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The time between two purges.
+/// The interval between two runs of [`Services::purge`].
 const PURGE_INTERVAL: Duration = Duration::from_mins(10);
 
-/// What happens if the database does not exist, or lacks migrations.
+/// The handling of a database that does not exist or lacks migrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Migrations {
-    /// The database is created and migrated.
+    /// Create and migrate the database.
     Apply,
-    /// Opening fails. The server key is neither read nor created.
+    /// Fail to open the database. The server key is neither read nor created.
     Require,
 }
 
@@ -66,8 +66,8 @@ pub(super) async fn open(
     let rules = PasswordRules {
         min_characters: config.password_min as usize,
     };
-    // An unusable key is reported before a database is created. A new key is created only after the database
-    // is open.
+    // The key is read first, so that no database is created if the key is unusable. A new key is created only
+    // after the database has been opened.
     let server_key = |error: KeyError| StartError::ServerKey(error.into());
     let key = key_source.find().map_err(server_key)?;
     let connections = connections(&config.postgres);
@@ -152,7 +152,7 @@ pub(super) async fn open(
     ))
 }
 
-/// Starts the tasks that run until the services are dropped.
+/// Starts the background tasks, which run until `services` is dropped.
 fn start_background_tasks(services: &Arc<Services>) {
     repeat("cache check", SECOND, services, |services| async move {
         services.authenticator.check_cache().await;
@@ -165,8 +165,8 @@ fn start_background_tasks(services: &Arc<Services>) {
     });
 }
 
-/// Logs an error of a background task, which runs again after its interval. The store logs that the database
-/// is unavailable.
+/// Logs the error of a background task. `ServiceUnavailable` is not logged here, because the store logs that
+/// the database is unavailable.
 fn log_failure(task: &str, result: Result<(), crate::Error>) {
     if let Err(error) = result
         && !matches!(error, crate::Error::ServiceUnavailable { .. })
@@ -215,7 +215,7 @@ fn connections(config: &PostgresConfig) -> Connections {
     }
 }
 
-/// Returns where the server key is: in the configuration, or in a file beside the SQLite database.
+/// Returns the source of the server key: the configuration, or a file beside the SQLite database.
 fn key_source(config: &Config, database: &Location) -> Result<KeySource, StartError> {
     if let Some(key) = &config.secret_key {
         return Ok(KeySource::Given(key.0.clone()));

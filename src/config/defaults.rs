@@ -1,6 +1,7 @@
 //! The macro that defines a configuration struct with its defaults.
 
-/// Defines a struct with the defaults of its fields, which the documentation of each field shows.
+/// Defines a struct and its `Default` implementation. Adds the default value to the documentation of each
+/// field.
 macro_rules! with_defaults {
     (
         $(#[$attribute:meta])*

@@ -8,15 +8,16 @@ with_defaults! {
         /// Maximum size of a document, in bytes.
         pub document_bytes: usize = 32_768,
 
-        /// Maximum number of lexical tokens of a document
-        /// ([GraphQL, section 2.1.6](https://spec.graphql.org/October2021/#sec-Language.Source-Text.Lexical-Tokens)),
-        /// and of values in its variables.
+        /// Maximum number of lexical tokens in a document
+        /// ([GraphQL, section
+        /// 2.1.6](https://spec.graphql.org/October2021/#sec-Language.Source-Text.Lexical-Tokens)). Also the
+        /// maximum number of values in the variables.
         pub tokens: usize = 4000,
 
         /// Maximum depth of nested brackets in a document and in its variables.
         pub nesting: usize = 50,
 
-        /// Maximum number of selections and directives of an operation, after its fragments are expanded.
+        /// Maximum number of selections and directives in an operation, after the expansion of its fragments.
         pub selections: usize = 2000,
 
         /// Maximum depth of nested fields.
@@ -25,10 +26,12 @@ with_defaults! {
         /// Maximum number of fields at the root of an operation.
         pub root_fields: usize = 50,
 
-        /// Maximum number of fields to resolve. The fields of a list are multiplied by its maximum length.
+        /// Maximum number of fields to resolve. The number of fields of a list item is multiplied by the
+        /// maximum length of the list.
         pub complexity: usize = 5000,
 
-        /// Whether clients can query the schema. If not, error messages suggest no names either.
+        /// Whether clients can query the schema. If not, error messages do not suggest names from the schema
+        /// either.
         pub introspection: bool = true,
     }
 }

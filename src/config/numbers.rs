@@ -1,5 +1,5 @@
-//! The range of each number in the configuration. Within these ranges, calculations with times do not
-//! overflow, and the server can start.
+//! The permitted range of each number in the configuration. With values in these ranges, calculations with
+//! times do not overflow, and the server can start.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -9,21 +9,21 @@ use crate::error::StartError;
 use crate::model::password_hash::{MAX_ARGON2_ITERATIONS, MAX_PARALLELISM};
 use crate::model::session::Lifetime;
 
-/// Days: 100 years.
+/// At most 100 years.
 const DAYS: RangeInclusive<u64> = 0..=36_500;
 const MEBIBYTES: RangeInclusive<u64> = 0..=65_536;
 const POOL_SIZE: RangeInclusive<u64> = 1..=10_000;
 const RATE: RangeInclusive<u64> = 1..=1_000_000;
-/// Milliseconds: 10 minutes.
+/// At most 10 minutes.
 const MILLISECONDS: RangeInclusive<u64> = 1..=600_000;
-/// Seconds: one hour.
+/// At most one hour.
 const SECONDS: RangeInclusive<u64> = 1..=3600;
-/// The tokens of a document of 16 MiB.
+/// The maximum size of a document, 16 MiB. A document contains at most one token per byte.
 const MAX_COUNT: u64 = 16_777_216;
-/// Documents are parsed and executed recursively, on a stack of limited size.
+/// The depth is limited because documents are parsed and executed recursively, on a stack of limited size.
 const DEPTH: RangeInclusive<u64> = 1..=100;
 
-/// A number of a [`Config`].
+/// A numeric setting of a [`Config`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Number {
@@ -31,12 +31,12 @@ pub struct Number {
     pub field: &'static str,
     /// The value of the field.
     pub value: u64,
-    /// The values with which Symbolon starts.
+    /// The permitted values.
     pub range: RangeInclusive<u64>,
 }
 
 impl Config {
-    /// Returns all numbers of the configuration with their ranges.
+    /// Returns all numeric settings with their permitted ranges.
     #[must_use]
     pub fn numbers(&self) -> Vec<Number> {
         let (http, limits, postgres) = (&self.http, &self.limits, &self.postgres);
@@ -89,11 +89,11 @@ impl Config {
         numbers.map(number).into()
     }
 
-    /// Checks that each number is in its range. [`Symbolon::open`](crate::Symbolon::open) calls this function.
+    /// Checks that each number is in its range. [`Symbolon::open`](crate::Symbolon::open) calls this method.
     ///
     /// # Errors
     ///
-    /// Returns [`StartError::OutOfRange`] for the first number that is outside.
+    /// Returns [`StartError::OutOfRange`] for the first number that is outside its range.
     pub fn check(&self) -> Result<(), StartError> {
         for Number {
             field,
@@ -124,7 +124,8 @@ mod tests {
             ..Config::default()
         };
         config.check().unwrap();
-        // The line of a number ends with it; the number of threads has a line of its own.
+        // In the `Debug` output, the line of a numeric setting ends with the number. The number inside `Some`
+        // has a separate line.
         let fields = format!("{config:#?}");
         let is_number = |line: &&str| {
             let value = line.rsplit(' ').next().unwrap_or_default();

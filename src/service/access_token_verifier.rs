@@ -14,7 +14,7 @@ use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::store::Store;
 
-/// The precision of the recorded last use of a token.
+/// The precision with which the last use of a token is recorded.
 const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
 
 /// Verifier of access tokens.
@@ -22,7 +22,7 @@ const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
 pub(crate) struct AccessTokenVerifier {
     store: Arc<Store>,
     clock: Clock,
-    /// The last use of each token that was used since the last flush, by the id of the token.
+    /// The last use of each token that was used since the last flush, keyed by token id.
     uses: Mutex<HashMap<i64, DateTime<Utc>>>,
 }
 
@@ -35,7 +35,7 @@ impl AccessTokenVerifier {
         }
     }
 
-    /// Reads the identity of a token from the database.
+    /// Verifies a token against the database, and records the use of the token.
     pub(super) async fn verify(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
         let (record, token) = self.find(token).await?;
         let now = self.clock.now();
@@ -48,7 +48,7 @@ impl AccessTokenVerifier {
             let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
             uses.insert(token.id, now);
         }
-        // After this instant, the next use is recorded again.
+        // The cached identity expires when the next use must be recorded.
         let until = recorded.unwrap_or(now) + USE_PRECISION;
         let access = Access {
             id: token.id,
@@ -60,13 +60,13 @@ impl AccessTokenVerifier {
         })
     }
 
-    /// Returns whether the token ended by expiration only: it was not revoked, and its user is not disabled.
+    /// Returns whether the token has expired. Returns `false` if the user is disabled.
     pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
         let (record, token) = self.find(token).await?;
         Ok(!record.user.is_disabled() && token.has_expired(self.clock.now()))
     }
 
-    /// Returns a token and its user.
+    /// Looks up a token and its user.
     pub(super) async fn find(
         &self,
         token: &BearerToken,
@@ -80,19 +80,19 @@ impl AccessTokenVerifier {
         Ok(found.ok_or(invalid)?)
     }
 
-    /// Writes the uses since the last flush to the database.
+    /// Writes to the database the uses since the last flush.
     pub(super) async fn flush(&self) -> Result<(), Error> {
         let lock = || self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let uses = std::mem::take(&mut *lock());
         if uses.is_empty() {
             return Ok(());
         }
-        // Sorted: instances that update the same rows in different orders would deadlock.
+        // The uses are sorted, because instances that update the same rows in different orders could deadlock.
         let mut uses: Vec<_> = uses.into_iter().collect();
         uses.sort_unstable();
         let written = self.write(&uses).await;
         if written.is_err() {
-            // The next flush writes them, unless a token was used again since.
+            // The uses are kept for the next flush. A later use of the same token takes precedence.
             let mut later = lock();
             for (id, at) in uses {
                 later.entry(id).or_insert(at);

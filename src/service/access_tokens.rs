@@ -19,28 +19,28 @@ use crate::service::input::Input;
 use crate::service::revocation::revoke_access_token;
 use crate::store::{NewAccessToken, Store, Transaction};
 
-/// The maximum number of access tokens of a user, expired ones included.
+/// The maximum number of access tokens of a user, including expired tokens.
 pub(crate) const MAX_TOKENS: usize = 50;
 
 /// The last year that a timestamp of RFC 3339 can represent.
 const MAX_YEAR: i32 = 9999;
 
-/// The time for which the row of an expired token is kept. Until then the token is answered as expired, and
-/// afterwards as invalid.
+/// The time for which the row of an expired token is kept. During this time, the token is reported as expired.
+/// Afterwards, the token is reported as invalid.
 const EXPIRED_RETENTION: TimeDelta = TimeDelta::days(30);
 
 /// The properties of a new access token, as a client sent them.
 #[derive(Debug)]
 pub(crate) struct AccessTokenForm {
     pub(crate) name: String,
-    /// `None` grants every scope.
+    /// `None` grants all scopes.
     pub(crate) scopes: Option<Vec<String>>,
-    /// The lifetime in seconds. Without this and `expires_at`, the token does not expire.
+    /// The lifetime, in seconds. If neither `expires_in` nor `expires_at` is set, the token does not expire.
     pub(crate) expires_in: Option<Input<i64>>,
     pub(crate) expires_at: Option<Input<DateTime<Utc>>>,
 }
 
-/// The use cases on access tokens.
+/// The use cases for access tokens.
 #[derive(Debug)]
 pub(crate) struct AccessTokens {
     pub(crate) store: Arc<Store>,
@@ -48,7 +48,7 @@ pub(crate) struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// Creates a token of the caller. The secret is returned once and not stored.
+    /// Creates a token for the caller. The secret is returned only here, and is not stored.
     pub(crate) async fn create(
         &self,
         caller: Caller<'_>,
@@ -73,7 +73,7 @@ impl AccessTokens {
         let record = transaction.lock_user(user).await?;
         authorized.check_again(record.as_ref(), now)?;
         if !make_room(&transaction, user, now).await? {
-            let message = "There are 50 live tokens already. Revoke one.";
+            let message = "You already have 50 live tokens. Revoke one of them.";
             return Err(FieldError::new("name", FieldErrorCode::LimitReached, message).into());
         }
         let new = NewAccessToken {
@@ -102,7 +102,8 @@ impl AccessTokens {
         revoke_access_token(&self.store, user, id, authorized.actor(), self.clock.now()).await
     }
 
-    /// Returns the tokens of several users, read in one query, each user's in the order of creation.
+    /// Reads the tokens of several users in one query. Returns the tokens of each user in the order of
+    /// creation.
     pub(crate) async fn of(
         &self,
         users: &[UserId],
@@ -114,7 +115,7 @@ impl AccessTokens {
         Ok(tokens)
     }
 
-    /// Returns at most `limit` live tokens whose id is greater than `after`, in the order of their ids.
+    /// Returns at most `limit` live tokens with ids greater than `after`, in ascending order of id.
     pub(crate) async fn live(
         &self,
         after: Option<i64>,
@@ -132,7 +133,7 @@ impl AccessTokens {
         Ok(live.collect())
     }
 
-    /// Deletes the rows of tokens that expired 30 days ago.
+    /// Deletes the rows of tokens that expired more than 30 days ago.
     pub(super) async fn purge(
         &self,
         transaction: &Transaction,
@@ -143,8 +144,8 @@ impl AccessTokens {
     }
 }
 
-/// Deletes expired tokens of a user, the earliest expiration first, until a new token fits. Returns whether
-/// it fits. `transaction` must have locked the user.
+/// Deletes expired tokens of a user, earliest expiration first, until the user has fewer than [`MAX_TOKENS`]
+/// tokens. Returns `false` if the user still has too many tokens. `transaction` must have locked the user.
 async fn make_room(
     transaction: &Transaction,
     user: UserId,
@@ -169,17 +170,21 @@ fn expiration(
         (Some(Input { value, .. }), None) if value >= 1 => {
             return Ok(Some(now + TimeDelta::seconds(value)));
         }
-        (None, Some(Input { field, value })) if value.year() > MAX_YEAR => {
-            (field, "A token expires before the year 10000.".to_owned())
-        }
+        (None, Some(Input { field, value })) if value.year() > MAX_YEAR => (
+            field,
+            "The expiration must be before the year 10000.".to_owned(),
+        ),
         (None, Some(Input { value, .. })) if value > now => return Ok(Some(value)),
-        (Some(Input { field, .. }), None) => {
-            (field, "A token lives for a second at least.".to_owned())
+        (Some(Input { field, .. }), None) => (
+            field,
+            "The lifetime must be at least one second.".to_owned(),
+        ),
+        (None, Some(Input { field, .. })) => {
+            (field, "The expiration must be in the future.".to_owned())
         }
-        (None, Some(Input { field, .. })) => (field, "A token expires in the future.".to_owned()),
         (Some(seconds), Some(Input { field, .. })) => (
             field,
-            format!("Give {} or {field}, not both.", seconds.field),
+            format!("Set either {} or {field}, not both.", seconds.field),
         ),
     };
     Err(FieldError::new(field, FieldErrorCode::Invalid, message))

@@ -1,4 +1,5 @@
-//! Records audit events of refused attempts, which an attacker can repeat at will.
+//! Records refused attempts as audit events. Repeated attempts are counted in one row, so that an attacker
+//! cannot fill the database.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +11,12 @@ use crate::model::audit_event::{Actor, AuditEventKind, Client, NewAuditEvent};
 use crate::model::user::UserId;
 use crate::store::{Store, Transaction};
 
-/// The number of users whose throttled attempts are counted separately. The attempts on further users are
-/// counted together, without a user.
+/// The maximum number of users whose throttled attempts are counted separately. Attempts on further users are
+/// counted together, in an event without a user.
 const MAX_THROTTLED_USERS: usize = 1000;
 
-/// Recorder of refused attempts. All other events are recorded in the transaction that they describe.
+/// Recorder of refused attempts. All other events are recorded in the transaction of the change that they
+/// describe.
 #[derive(Debug)]
 pub(crate) struct AuditRecorder {
     store: Arc<Store>,
@@ -47,7 +49,7 @@ impl AuditRecorder {
         transaction.commit().await
     }
 
-    /// Counts a throttled attempt in memory: a refusal must not cost a write.
+    /// Counts a throttled attempt in memory, so that a refusal causes no write to the database.
     pub(super) fn throttled(&self, user: Option<UserId>, client: &Client, at: DateTime<Utc>) {
         let actor = Actor::Anonymous(client.clone());
         let event = NewAuditEvent::new(AuditEventKind::Throttled, user, actor, at);
@@ -64,7 +66,7 @@ impl AuditRecorder {
         *count += 1;
     }
 
-    /// Writes the throttled attempts since the last flush to the database.
+    /// Writes to the database the attempts that were throttled since the last flush.
     pub(super) async fn flush(&self) -> Result<(), Error> {
         let lock = || {
             self.throttled
@@ -75,12 +77,13 @@ impl AuditRecorder {
         if throttled.is_empty() {
             return Ok(());
         }
-        // Sorted: instances that update the same rows in different orders would deadlock.
+        // The events are sorted, because instances that update the same rows in different orders could
+        // deadlock.
         let mut events: Vec<_> = throttled.into_values().collect();
         events.sort_by_key(|(event, _)| event.user);
         let written = self.write(&events).await;
         if written.is_err() {
-            // The next flush writes them together with later attempts.
+            // The counts are kept for the next flush, which adds them to the counts of later attempts.
             let mut throttled = lock();
             for (event, count) in events {
                 let (_, total) = throttled.entry(event.user).or_insert((event, 0));

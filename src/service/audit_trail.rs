@@ -19,7 +19,7 @@ pub(crate) struct AuditTrail {
 }
 
 impl AuditTrail {
-    /// Returns a page of the events that match `filter`, newest first. For admins.
+    /// Returns a page of the events that match `filter`, newest first. Requires the role `Admin`.
     pub(crate) async fn page(
         &self,
         caller: Caller<'_>,

@@ -15,8 +15,9 @@ use crate::service::authenticator::Authenticator;
 use crate::service::sessions::{IssuedToken, TokenOptions};
 use crate::store::Epoch;
 
-/// The credentials of one request, and the identity that they prove. The credentials are verified when a
-/// field first requires the identity. A password is verified at most once. Clones belong to the same request.
+/// The credentials of one request, and the identity that results from their verification. The credentials are
+/// verified when the identity is first required. A password is verified at most once. Clones belong to the same
+/// request.
 #[derive(Clone, Debug)]
 pub(crate) struct Authentication(Arc<Inner>);
 
@@ -25,12 +26,13 @@ struct Inner {
     authenticator: Arc<Authenticator>,
     credentials: Credentials,
     client: Client,
-    /// The identity, and the epoch before it was verified. It is verified again after a change of the user,
-    /// so that the rest of the request is answered as the next request would be.
+    /// The identity, and the epoch that was current before the identity was determined. The identity is
+    /// determined again after a change of the user, so that the rest of the request is handled like a new
+    /// request.
     identity: Mutex<Option<(Arc<Identity>, Epoch)>>,
-    /// The result of the verification of the password.
+    /// The result of the password verification.
     password: OnceLock<Result<UserRecord, Error>>,
-    /// Held during a verification: concurrent fields wait for its result.
+    /// Locked during a verification, so that concurrent fields wait for the result.
     verifying: tokio::sync::Mutex<()>,
     has_verified: AtomicBool,
     has_hashed: AtomicBool,
@@ -68,7 +70,7 @@ impl Authentication {
         &self.0.client
     }
 
-    /// Returns the Bearer token.
+    /// Returns the Bearer token of the request.
     pub(super) fn bearer(&self) -> Result<&BearerToken, Error> {
         match &self.0.credentials {
             Credentials::Bearer(token) => Ok(token),
@@ -76,19 +78,18 @@ impl Authentication {
         }
     }
 
-    /// Returns the identity of the Bearer token. Basic credentials have no identity here, even if they were
-    /// verified.
+    /// Returns the identity of the Bearer token. Fails for Basic credentials, even if they have been verified.
     pub(crate) async fn identity(&self) -> Result<Arc<Identity>, Error> {
         let token = self.bearer()?;
         if let Some(identity) = self.current_identity() {
             return Ok(identity);
         }
-        // Boxed: an inlined future would enlarge the future of each guard.
+        // The future is boxed, because it would otherwise enlarge the future of each guard.
         Box::pin(self.verify_token(token)).await
     }
 
-    /// Takes the identity of the Bearer token from the cache, so that guards do not wait for it. Returns
-    /// whether the cache had it.
+    /// Looks up the identity of the Bearer token in the cache and stores it in the request, so that guards need
+    /// not wait. Returns whether the cache contained the identity.
     pub(crate) async fn load_cached_identity(&self) -> bool {
         let Credentials::Bearer(token) = &self.0.credentials else {
             return false;
@@ -111,7 +112,7 @@ impl Authentication {
         Ok(identity)
     }
 
-    /// Returns the identity that was verified before, unless its user has changed since.
+    /// Returns the identity that was verified earlier, unless the user has changed since.
     fn current_identity(&self) -> Option<Arc<Identity>> {
         let identity = self.lock_identity();
         let (identity, epoch) = identity.as_ref()?;
@@ -125,7 +126,7 @@ impl Authentication {
         identity.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the user of the request, if the credentials were verified.
+    /// Returns the user of the request if the credentials have been verified.
     pub(crate) fn known_user(&self) -> Option<UserId> {
         let identity = self.lock_identity();
         let identified = identity.as_ref().map(|(identity, _)| identity.user().id);
@@ -136,15 +137,15 @@ impl Authentication {
         self.0.password.get()?.as_ref().ok()
     }
 
-    /// Returns the identity of the caller if it meets the requirement. Basic credentials are verified only if
-    /// the requirement accepts them.
+    /// Returns the identity of the caller, or an error if the caller does not meet the requirement. Basic
+    /// credentials are verified only if the requirement accepts them.
     pub(crate) async fn require(
         &self,
         requirement: &Requirement<'_>,
     ) -> Result<Arc<Identity>, Error> {
         let identity = match &self.0.credentials {
             Credentials::Basic(_) if requirement.accepts_password() => {
-                // Boxed: an inlined future would enlarge the future of each query.
+                // The future is boxed, because it would otherwise enlarge the future of each query.
                 Box::pin(self.verify_password()).await?
             }
             _ => self.identity().await?,
@@ -153,7 +154,7 @@ impl Authentication {
         Ok(identity)
     }
 
-    /// Returns the identity of the Basic credentials, with the present state of the user.
+    /// Verifies the Basic credentials, reads the user again, and returns the resulting identity.
     async fn verify_password(&self) -> Result<Arc<Identity>, Error> {
         if let Some(identity) = self.current_identity() {
             return Ok(identity);
@@ -170,8 +171,8 @@ impl Authentication {
         Ok(identity)
     }
 
-    /// Signs in with the Basic credentials, at most once for a request. Returns the user, and the session
-    /// token if `options` are given and this call is the first one.
+    /// Signs in with the Basic credentials, at most once per request. Returns the user. Also returns a session
+    /// token if `options` are given and the request has not signed in before.
     pub(super) async fn sign_in(
         &self,
         options: Option<TokenOptions>,
@@ -189,12 +190,12 @@ impl Authentication {
             .by_password(credentials, options, self.client())
             .await;
         let verified = result.as_ref().map(|(record, _)| record.clone());
-        // The lock is held, so that no other call has set it.
+        // `set` cannot fail, because `verifying` is locked.
         let _ = self.0.password.set(verified.map_err(Clone::clone));
         result
     }
 
-    /// Returns whether the password that was verified for this request is still the password of the user.
+    /// Returns whether the password that was verified in this request is still the password of the user.
     pub(super) fn has_verified(&self, record: &UserRecord) -> bool {
         self.verified_record().is_some_and(|verified| {
             verified.user.id == record.user.id
@@ -202,7 +203,7 @@ impl Authentication {
         })
     }
 
-    /// Returns the actor of audit events that the request causes with this identity.
+    /// Returns the actor to record in the audit events of a request with this identity.
     pub(super) fn actor(&self, identity: &Identity) -> Result<Actor, Error> {
         let credential = match identity.access_token() {
             Some(id) => Credential::AccessToken(id),
@@ -212,12 +213,12 @@ impl Authentication {
         Ok(Actor::user(identity.user().id, credential, self.client()))
     }
 
-    /// Claims the one verification of a password that a request can cause.
+    /// Records that the request verifies a password. Fails if the request has already verified a password.
     pub(super) fn claim_verification(&self) -> Result<(), Error> {
         claim(&self.0.has_verified, Error::SECOND_VERIFICATION)
     }
 
-    /// Claims the one new password hash that a request can cause.
+    /// Records that the request computes a new password hash. Fails if the request has already computed one.
     pub(super) fn claim_new_hash(&self) -> Result<(), Error> {
         claim(&self.0.has_hashed, Error::SECOND_NEW_HASH)
     }

@@ -1,4 +1,4 @@
-//! Turns credentials into identities.
+//! Verifies credentials, and caches the identities of valid tokens.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
 use crate::store::Store;
 
-/// The verification of all kinds of credentials, and the cache of identities.
+/// Verifier of all kinds of credentials, with a cache of identities.
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     pub(super) store: Arc<Store>,
@@ -62,7 +62,7 @@ impl Authenticator {
             return Ok(identity);
         }
         self.store.check_database_file()?;
-        // Before the database is read: a change in between invalidates the entry.
+        // The epoch is read before the database, so that a change during the read invalidates the entry.
         let epoch = self.store.epoch();
         let now = self.clock.now();
         let verified = self.read(token).await?;
@@ -77,7 +77,7 @@ impl Authenticator {
         }
     }
 
-    /// Returns whether a token ended by expiration only: it was not revoked, and its user is not disabled.
+    /// Returns whether a token has expired. Returns `false` if the token was revoked or its user is disabled.
     pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
         match token.token_type() {
             TokenType::Access => self.access_tokens.has_expired(token).await,
@@ -85,10 +85,11 @@ impl Authenticator {
         }
     }
 
-    /// Compares one cached identity that was used recently with the database.
+    /// Compares one recently used identity in the cache with the database.
     ///
-    /// A difference counts only if the cache entry is still valid after the database was read and after the
-    /// time in which changes of other instances become known. Otherwise the identity changed in between.
+    /// A difference is counted only if the cache entry is still valid both after the database has been read and
+    /// after the maximum time until changes by other instances are known. Otherwise, the user or the token
+    /// changed during the comparison.
     pub(crate) async fn check_cache(&self) {
         let Some((token, entry)) = self.check.take() else {
             return;
@@ -96,7 +97,7 @@ impl Authenticator {
         let is_equal = match self.read(&token).await {
             Ok(verified) => entry.has(&verified.identity),
             Err(Error::Unauthenticated(_)) => false,
-            // The database is unavailable.
+            // The comparison is skipped if the database is unavailable.
             Err(_) => return,
         };
         let is_valid = async || {
@@ -116,13 +117,13 @@ impl Authenticator {
         }
     }
 
-    /// Returns the number of cached identities that differed from the database. It is 0 unless Symbolon has
-    /// a bug.
+    /// Returns the number of cached identities that were found to differ from the database. A number greater
+    /// than 0 indicates a bug in Symbolon.
     pub(crate) fn stale_identities(&self) -> u64 {
         self.check.stale()
     }
 
-    /// Returns the memory of the cached identities, in bytes.
+    /// Returns the memory that the cached identities use, in bytes.
     pub(crate) fn cache_bytes(&self) -> u64 {
         self.identities.bytes()
     }

@@ -37,7 +37,7 @@ impl Caller<'_> {
         }))
     }
 
-    /// Authorizes an operation that changes something.
+    /// Authorizes an operation that makes changes.
     pub(super) async fn authorize(
         self,
         requirement: &Requirement<'_>,
@@ -59,8 +59,8 @@ impl Caller<'_> {
         })
     }
 
-    /// Returns the user that an operation changes: `id`, or the user of the caller without an `id`. The
-    /// second value is whether this is the user of the caller.
+    /// Returns the id of the user that an operation changes: `id`, or the caller's own id if `id` is `None`.
+    /// The second value reports whether this user is the caller.
     pub(super) async fn target(self, id: Option<UserId>) -> Result<(UserId, bool), Error> {
         let viewer = self.require(&Requirement::ANY).await?;
         let own = viewer.user().map(|user| user.id);
@@ -68,7 +68,8 @@ impl Caller<'_> {
         Ok((id, own == Some(id)))
     }
 
-    /// Claims the one new password hash that a request can cause. The operator has no limit.
+    /// Records that the request computes a new password hash. Fails if the request has already computed one.
+    /// There is no limit for the operator.
     pub(super) fn claim_new_hash(self) -> Result<(), Error> {
         match self {
             Self::Request(request) => request.claim_new_hash(),
@@ -77,17 +78,17 @@ impl Caller<'_> {
     }
 }
 
-/// A caller that is authorized to read. `None` is the operator.
+/// A caller that is authorized to read. `None` stands for the operator.
 #[derive(Debug)]
 pub(super) struct Viewer(Option<Arc<Identity>>);
 
 impl Viewer {
-    /// Returns the user of the caller. The operator has none.
+    /// Returns the user of the caller, or `None` for the operator.
     pub(super) fn user(&self) -> Option<&User> {
         self.0.as_deref().map(Identity::user)
     }
 
-    /// Returns a user as the caller can see it.
+    /// Returns `user` with the fields that the caller can read.
     pub(super) fn sees(&self, user: User) -> VisibleUser {
         match &self.0 {
             Some(identity) => VisibleUser::seen_by(identity, Arc::new(user)),
@@ -96,7 +97,7 @@ impl Viewer {
     }
 }
 
-/// A caller that met the requirement of an operation.
+/// A caller that meets the requirement of an operation.
 #[derive(Debug)]
 pub(super) struct Authorized {
     actor: Actor,
@@ -114,7 +115,7 @@ impl Authorized {
         &self.viewer
     }
 
-    /// Returns the id of the acting user. The operator has none.
+    /// Returns the id of the acting user, or `None` for the operator.
     pub(super) fn user_id(&self) -> Option<UserId> {
         self.actor.user_id()
     }
@@ -124,8 +125,8 @@ impl Authorized {
         self.actor.credential() == Some(Credential::Password)
     }
 
-    /// Repeats the check with the row of the acting user, which is locked until the change is committed:
-    /// since the first check, the role can have changed, and the password or the token can have ended.
+    /// Repeats the check with the row of the acting user, which must be locked until the change is committed.
+    /// Since the first check, the role or the password may have changed, or the token may have ended.
     pub(super) fn check_again(
         &self,
         acting: Option<&UserRecord>,
@@ -146,7 +147,7 @@ impl Authorized {
                 let session = acting.live_session(now);
                 session.is_some_and(|session| session.digest == digest)
             }
-            // Access tokens have rows of their own, which are not locked here.
+            // Access tokens are stored in separate rows, which are not locked and therefore not checked again.
             Credential::AccessToken(_) => true,
         };
         if !is_valid {

@@ -10,7 +10,8 @@ use crate::service::input::Input;
 use crate::service::users::Users;
 
 impl Users {
-    /// Deletes the user of the caller, which requires the password, or, for admins, the user `id`.
+    /// Deletes the user `id`, or the caller's own user if `id` is `None`. Callers must confirm the deletion of
+    /// their own user with the password. To delete another user, the caller must be an admin or the operator.
     pub(crate) async fn delete(
         &self,
         caller: Caller<'_>,
@@ -22,7 +23,7 @@ impl Users {
         let requirement = Requirement::WRITE.with_role(role);
         let authorized = caller.authorize(&requirement).await?;
         let confirmed = match caller {
-            // Basic credentials contain the password.
+            // With Basic credentials, the password has already been verified.
             Caller::Request(request) if is_own && !authorized.is_by_password() => {
                 let record = self.own_record(&authorized).await?;
                 request.claim_verification()?;
@@ -35,7 +36,7 @@ impl Users {
         let mut change = self.begin(authorized, id).await?;
         if let Some((version, attempt)) = confirmed {
             if change.record.password_version != version {
-                // The change of the password revoked the token.
+                // A concurrent change of the password has revoked the token.
                 return Err(Unauthenticated::TokenExpired.into());
             }
             attempt.give_back(&change.transaction).await?;

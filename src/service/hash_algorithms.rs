@@ -9,14 +9,15 @@ use subtle::ConstantTimeEq;
 use crate::error::Error;
 use crate::model::password_hash::{Argon2, HashAlgorithm, HashParts, Sha, Variant, Version};
 
-/// The length of the longest key that bcrypt accepts.
+/// The length of the longest key that bcrypt accepts, in bytes.
 const BCRYPT_KEY: usize = 72;
-/// The length of a bcrypt hash. The format omits the last of the 24 bytes that bcrypt computes.
+/// The length of a bcrypt hash, in bytes. The format omits the last of the 24 bytes that bcrypt computes.
 const BCRYPT_OUTPUT: usize = 23;
-/// The length of the longest supported hash.
+/// The length of the longest supported hash, in bytes.
 const MAX_OUTPUT: usize = 64;
 
-/// Reports whether `password` has the hash in `parts`. Argon2 uses `memory`, and enlarges it if necessary.
+/// Returns whether `parts` contains a hash of `password`. Argon2 uses the buffer `memory`, which is enlarged if
+/// necessary.
 pub(super) fn is_match(
     parts: &HashParts,
     password: &[u8],
@@ -35,7 +36,8 @@ pub(super) fn is_match(
         HashAlgorithm::Argon2(parameters) => argon2(parameters, password, salt, computed, memory)?,
         HashAlgorithm::Bcrypt { cost } => {
             let salt = salt.as_slice().try_into().map_err(Error::internal)?;
-            // bcrypt hashes the C string with its terminating zero byte, cut to 72 bytes.
+            // bcrypt hashes the password as a C string, including the terminating zero byte, truncated to 72
+            // bytes.
             let mut key = [0; BCRYPT_KEY];
             let length = password.len().min(BCRYPT_KEY);
             key[..length].copy_from_slice(&password[..length]);
@@ -58,7 +60,7 @@ pub(super) fn is_match(
     Ok(computed.ct_eq(output).into())
 }
 
-/// Writes the Argon2 hash of `password` to `output`. Uses `memory`, and enlarges it if necessary.
+/// Writes the Argon2 hash of `password` to `output`. Uses the buffer `memory`, which is enlarged if necessary.
 pub(super) fn argon2(
     parameters: Argon2,
     password: &[u8],

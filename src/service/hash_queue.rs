@@ -1,4 +1,4 @@
-//! The threads that hash passwords, and their bounded queue.
+//! The hashing threads and their bounded queue.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,18 +18,18 @@ use crate::error::Error;
 
 const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
 
-/// The number of free places that the queue needs for each place that an address holds.
+/// A request gets the `n`-th place of its address only if `n * FREE_PER_PLACE` places are free.
 const FREE_PER_PLACE: usize = 3;
 
-/// The niceness of the hashing threads. A request preempts them almost immediately. On a processor that
-/// is always busy they receive a thirtieth of the time.
+/// The niceness of the hashing threads. Request threads preempt hashing threads almost immediately. On a fully
+/// loaded processor, a hashing thread still gets about a thirtieth of the time.
 const NICENESS: i32 = 15;
 
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
 /// A bounded queue of jobs for a fixed number of threads.
 ///
-/// Each thread reuses one buffer, so the number of threads bounds the memory. Jobs that need a larger
+/// Each thread reuses one buffer, so that the number of threads limits the memory. Jobs that need a larger
 /// buffer run one at a time on a separate thread, which frees the buffer after each job.
 #[derive(Debug)]
 pub(super) struct HashQueue(Arc<Inner>);
@@ -45,7 +45,7 @@ struct Inner {
     addresses: Mutex<HashMap<IpAddr, Address>>,
 }
 
-/// The share of one client address.
+/// The use of the queue by one client address.
 #[derive(Debug)]
 struct Address {
     places: usize,
@@ -63,8 +63,8 @@ pub(super) enum Memory {
 }
 
 impl HashQueue {
-    /// Starts the threads. The queue has a place for each thread and `waiting` more. A job that does not
-    /// start within `max_wait` fails.
+    /// Starts the threads. The queue has one place for each thread and `waiting` additional places. A job that
+    /// does not start within `max_wait` fails.
     pub(super) fn start(
         threads: NonZeroUsize,
         waiting: usize,
@@ -93,11 +93,11 @@ impl HashQueue {
         })))
     }
 
-    /// Adds one place to the share of `address`. Does not take the place yet. Fails when no place is free
-    /// or the address has its share.
+    /// Counts one place for `address`, without taking the place yet. Fails if no place is free or `address` has
+    /// used up its share.
     ///
-    /// An address can hold at most a third as many places as are free, which is at most a quarter of all
-    /// places. Five addresses together hold at most five eighths.
+    /// An address can use at most a third as many places as are free, which is at most a quarter of all places.
+    /// Five addresses together can use at most five eighths of the places.
     pub(super) fn share(&self, address: Option<IpAddr>) -> Result<Share, Error> {
         if self.0.free_places.available_permits() == 0 {
             return Err(BUSY);
@@ -107,7 +107,7 @@ impl HashQueue {
         Ok(Share { queue, counted })
     }
 
-    /// Takes a place in the queue. Fails when no place is free.
+    /// Takes a place in the queue. Fails if no place is free.
     pub(super) fn reserve(&self, share: Share) -> Result<Permit, Error> {
         let place = Arc::clone(&self.0.free_places).try_acquire_owned();
         Ok(Permit(Arc::new((share, place.map_err(|_| BUSY)?))))
@@ -131,7 +131,7 @@ impl Inner {
     }
 }
 
-/// One place of an address, counted until this is dropped. Requests without an address are not counted.
+/// A place that is counted for an address, if the request has one, until the `Share` is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     queue: Arc<Inner>,
@@ -151,14 +151,14 @@ impl Drop for Share {
     }
 }
 
-/// A place in the queue for one job after the other. The place becomes free when the permit is dropped and
-/// its last job has ended.
+/// A place in the queue, for one job at a time. The place becomes free when the permit has been dropped and its
+/// last job has ended.
 #[derive(Debug)]
 pub(super) struct Permit(Arc<(Share, OwnedSemaphorePermit)>);
 
 impl Permit {
-    /// Runs `work` on a hashing thread. Fails when no thread starts it in time. If the caller drops the
-    /// future before the work starts, the work never runs.
+    /// Runs `work` on a hashing thread. Fails if no thread starts `work` in time. If the caller drops the
+    /// future before `work` starts, `work` never runs.
     pub(super) async fn run<T: Send + 'static>(
         &mut self,
         memory: Memory,
@@ -181,7 +181,7 @@ impl Permit {
                 .then(|| work(buffer))
                 .ok_or(BUSY);
             drop(held);
-            // Fails when the caller has dropped the future.
+            // The send fails if the caller has dropped the future.
             let _ = answer.send(result);
         };
         let jobs = match memory {
@@ -190,7 +190,7 @@ impl Permit {
         };
         let sent = jobs.send(Box::new(job));
         sent.map_err(|_| Error::internal("the hashing threads have ended"))?;
-        // A job that panics drops its sender.
+        // If the job panics, it drops the sender, and `result` returns an error.
         result.await.map_err(Error::internal)?
     }
 }
@@ -201,7 +201,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Runs jobs until the queue is dropped.
 fn run_jobs(jobs: &Mutex<Receiver<Job>>, memory: Memory) {
-    // On systems other than Linux this would change the priority of the whole process.
+    // On other systems, `nice` would change the priority of the whole process.
     if cfg!(target_os = "linux")
         && let Err(error) = rustix::process::nice(NICENESS)
     {
@@ -237,7 +237,7 @@ mod tests {
         queue.reserve(queue.share(address)?)
     }
 
-    /// Occupies a thread until the sender is dropped.
+    /// Occupies a thread until the returned sender is dropped.
     async fn occupy(queue: &HashQueue) -> Sender<()> {
         let mut permit = reserve(queue, None).unwrap();
         let (release, released) = channel::<()>();
@@ -313,7 +313,7 @@ mod tests {
         let run = abandoned.run(Memory::Usual, move |_| second.send(()));
         assert!(timeout(SHORT / 2, run).await.is_err());
         drop(abandoned);
-        assert!(reserve(&queue, None).is_err(), "its job is in the queue");
+        assert!(reserve(&queue, None).is_err(), "the job is in the queue");
         tokio::spawn(async move {
             tokio::time::sleep(SHORT * 2).await;
             drop(release);
@@ -341,9 +341,7 @@ mod tests {
         for (memory, reused) in [(Memory::Large, [0, 0]), (Memory::Usual, [0, 1])] {
             for expected in reused {
                 let job = |buffer: &mut Vec<Block>| {
-                    let length = buffer.len();
-                    buffer.resize(1, Block::default());
-                    length
+                    std::mem::replace(buffer, vec![Block::default()]).len()
                 };
                 assert_eq!(permit.run(memory, job).await.unwrap(), expected);
             }

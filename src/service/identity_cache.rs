@@ -1,4 +1,4 @@
-//! Cache of the identities of valid tokens.
+//! A cache of the identities of valid tokens.
 
 use std::fmt;
 use std::mem::size_of;
@@ -13,7 +13,8 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::User;
 use crate::store::{Epoch, Store};
 
-/// The memory of an entry besides its contents, in bytes: tables, lists, and the rounding of the allocator.
+/// The memory that an entry uses in addition to its contents, in bytes: tables, lists, and the rounding by the
+/// allocator.
 const OVERHEAD: usize = 160;
 
 /// The identity of a token, as it was read from the database.
@@ -24,11 +25,11 @@ pub(crate) struct VerifiedToken {
     pub(crate) until: DateTime<Utc>,
 }
 
-/// Cache of identities, bounded in bytes. An entry states only that its token is valid: every refusal is
-/// read from the database.
+/// A cache of identities with a maximum size in bytes. Only the identities of valid tokens are cached. A token
+/// is refused only after a read of the database.
 ///
-/// An entry has the epoch before it was read from the database. It is not used once its user was
-/// invalidated after that epoch.
+/// Each entry contains the epoch that was current before the identity was read from the database. An entry is
+/// not used if its user has been invalidated since that epoch.
 pub(crate) struct IdentityCache {
     entries: Cache<TokenDigest, Arc<Entry>, Bytes>,
     store: Arc<Store>,
@@ -66,21 +67,24 @@ impl IdentityCache {
         }
     }
 
-    /// Returns the entry of a token. It can be outdated: [`Self::identity`] checks it.
+    /// Returns the entry of a token. The entry may be outdated. [`Self::identity`] checks whether the entry is
+    /// valid.
     pub(super) fn get(&self, digest: &TokenDigest) -> Option<Arc<Entry>> {
         self.entries.get(digest)
     }
 
-    /// Returns the identity of an entry if it is valid at `now`. Call [`Store::refresh`] first.
+    /// Returns the identity of an entry if the entry is valid at `now`. Call [`Store::refresh_invalidation`]
+    /// first.
     pub(super) fn identity(&self, entry: &Entry, now: DateTime<Utc>) -> Option<Arc<Identity>> {
-        // An instant before `from` means that the clock was set back.
+        // If `now` is before `from`, the clock was set back.
         let is_valid = entry.from <= now
             && now < entry.until
             && (self.store).is_unchanged_since(entry.epoch, entry.identity.user().id);
         is_valid.then(|| Arc::clone(&entry.identity))
     }
 
-    /// Inserts an identity that was read from the database at `now`, after `epoch`.
+    /// Inserts an identity that was read from the database at `now`. `epoch` must have been read before the
+    /// identity.
     pub(super) fn insert(
         &self,
         digest: TokenDigest,
@@ -104,7 +108,7 @@ impl IdentityCache {
         self.entries.remove(digest);
     }
 
-    /// Returns the memory of all entries, in bytes.
+    /// Returns the memory that all entries use, in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.entries.weight()
     }
@@ -116,7 +120,7 @@ impl fmt::Debug for IdentityCache {
     }
 }
 
-/// Weighs an entry by its memory.
+/// The weight of an entry: its memory, in bytes.
 #[derive(Clone, Copy)]
 struct Bytes;
 

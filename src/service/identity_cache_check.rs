@@ -1,4 +1,4 @@
-//! The sample of cached identities that is compared with the database.
+//! Selects cached identities for the comparison with the database, and counts the differences.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ pub(super) struct CacheCheck {
 }
 
 impl CacheCheck {
-    /// Makes a cache hit the next sample, unless there is one already.
+    /// Stores a cache hit as the next sample, unless a sample is already stored.
     pub(super) fn offer(&self, token: &BearerToken, entry: &Arc<Entry>) {
         if !self.has_sample.load(Ordering::Relaxed)
             && !self.has_sample.swap(true, Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Imports the users of another system.
+//! Imports users from another system.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::model::validation::FieldError;
 use crate::service::passwords::Passwords;
 use crate::store::{ExistingFields, NewUser, Store};
 
-/// The import of users.
+/// The use case that imports users.
 #[derive(Debug)]
 pub(crate) struct Import {
     pub(crate) store: Arc<Store>,
@@ -25,9 +25,9 @@ pub(crate) struct Import {
     pub(crate) passwords: Arc<Passwords>,
 }
 
-/// A valid user that is not in the database yet.
+/// A valid imported user who is not in the database yet.
 struct Candidate {
-    /// The index among the imported users.
+    /// The index of the user in the import.
     index: usize,
     username: Username,
     email: Option<Email>,
@@ -41,7 +41,7 @@ enum CandidatePassword {
 
 impl Import {
     /// Imports the valid users that do not exist yet, in one transaction. Returns the result for each user. A
-    /// dry run changes nothing and returns the same results.
+    /// dry run returns the same results, but changes nothing.
     pub(crate) async fn run(
         &self,
         users: Vec<ImportedUser>,
@@ -82,7 +82,7 @@ impl Import {
         })
     }
 
-    /// Hashes the plain passwords, on all hashing threads.
+    /// Hashes the plain-text passwords, on all hashing threads.
     async fn hash(&self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Error> {
         let hashed = candidates.into_iter().map(async |mut candidate| {
             if let CandidatePassword::Plain(password) = candidate.password {
@@ -98,14 +98,15 @@ impl Import {
             .await
     }
 
-    /// Inserts the candidates whose names are still free: others can have registered during hashing.
+    /// Inserts the candidates whose names and e-mail addresses are still free. Registrations may have taken
+    /// some of them while the passwords were hashed.
     async fn insert(
         &self,
         mut candidates: Vec<Candidate>,
         results: &mut [ImportResult],
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        // Repeated after a conflict with a concurrent registration.
+        // The loop repeats after a conflict with a concurrent registration.
         loop {
             let mut transaction = self.store.begin().await?;
             let taken = transaction
@@ -118,7 +119,7 @@ impl Import {
                 return Ok(());
             };
             if transaction.insert_users(rows).await? {
-                // One event for all: each user has its time of creation.
+                // One event counts all users. The time of creation is stored in the row of each user.
                 let event =
                     NewAuditEvent::new(AuditEventKind::Registered, None, Actor::Operator, now);
                 transaction.count_events(&event, added).await?;
@@ -152,8 +153,9 @@ fn names(candidates: &[Candidate]) -> ExistingFields {
     }
 }
 
-/// Returns the candidates whose name and e-mail address are neither taken nor those of an earlier candidate.
-/// Sets the results of the others.
+/// Returns the candidates whose name and e-mail address are neither taken nor used by an earlier candidate.
+/// Marks the other candidates in `results`: `Skipped` for a taken username, `Refused` for a taken e-mail
+/// address.
 fn remove_taken(
     candidates: Vec<Candidate>,
     mut taken: ExistingFields,

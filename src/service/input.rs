@@ -1,6 +1,7 @@
 //! A value that a client sent, with the name of its field.
 
-/// A value that a client sent. Errors about the value name `field`, which only the endpoint knows.
+/// A value that a client sent. Errors about the value contain `field`, the name under which the endpoint
+/// received the value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Input<T> {
     pub(crate) field: &'static str,

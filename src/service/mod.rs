@@ -1,4 +1,4 @@
-//! Use cases, one file each, and the parts that they share.
+//! The use cases, one per file, and the code that they share.
 
 pub(crate) mod access_token_verifier;
 pub(crate) mod access_tokens;

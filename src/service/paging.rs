@@ -3,8 +3,7 @@
 use crate::error::Error;
 use crate::model::pagination::{Page, PageRequest};
 
-/// Loads the requested page with `load`, which returns the items that a request selects, in ascending
-/// order of their positions.
+/// Returns the requested page. `load` returns the items that a request selects, in ascending order of position.
 pub(super) async fn load_page<T, F>(
     request: PageRequest,
     load: impl Fn(PageRequest) -> F,

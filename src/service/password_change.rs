@@ -1,4 +1,4 @@
-//! Changes passwords: the caller's own, and, for admins, those of other users.
+//! Changes passwords. Callers change their own password, and admins set the passwords of other users.
 
 use crate::error::{Error, Unauthenticated};
 use crate::model::audit_event::{AuditEventDetail, AuditEventKind};
@@ -17,8 +17,8 @@ use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
 
 impl Users {
-    /// Changes the password of the caller, who confirms the current one. Ends every token, since others can
-    /// have copies, and issues a new session token.
+    /// Changes the password of the caller, who must confirm the current password. Revokes all tokens of the
+    /// caller, since someone else may have copied them, and issues a new session token.
     pub(crate) async fn change_password(
         &self,
         request: &Authentication,
@@ -44,7 +44,7 @@ impl Users {
         let (transaction, actor) = (&mut change.transaction, change.authorized.actor());
         let is_changed = transaction.change_password(&record, &hash, &session, now);
         if !is_changed.await? {
-            // A concurrent request changed the password, which ended the token.
+            // A concurrent request changed the password, and thereby revoked the token.
             return Err(Unauthenticated::TokenExpired.into());
         }
         self.throttle.clear(transaction, &record.user).await?;
@@ -61,7 +61,7 @@ impl Users {
         Ok(IssuedToken::new(token, session.expires_at, user, now))
     }
 
-    /// Sets the password of another user, and revokes every token of that user.
+    /// Sets the password of another user, and revokes all tokens of that user.
     pub(crate) async fn set_password(
         &self,
         caller: Caller<'_>,
@@ -72,10 +72,10 @@ impl Users {
         let authorized = caller.authorize(&requirement).await?;
         caller.claim_new_hash()?;
         if authorized.user_id() == Some(id) {
-            let message = "This is your own account. Change its password with the current one.";
+            let message = "This is your own account. Confirm the current password to change it.";
             return Err(Error::BadUserInput(message.to_owned()).into());
         }
-        // Before the expensive hash.
+        // The user is looked up before the expensive hash is computed.
         let record = self.store.find_user_by_id(id).await?;
         let username = record.ok_or_else(no_such_user)?.user.username;
         let new = self.rules.parse_new(new.value, &username, new.field)?;
@@ -92,7 +92,7 @@ impl Users {
             .await
     }
 
-    /// Hashes a new password. If this fails, the attempt does not count.
+    /// Hashes a new password. If hashing fails, the attempt is not counted.
     async fn hash(&self, admission: Admission, new: Password) -> Result<PasswordHash, Error> {
         let Admission { attempt, mut slot } = admission;
         let hash = slot.hash(new).await;

@@ -1,4 +1,4 @@
-//! Password hashing and verification on the threads of the [`HashQueue`].
+//! Hashes and verifies passwords on the threads of the [`HashQueue`].
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -14,29 +14,30 @@ use crate::model::password_hash::{self, Argon2, HashAlgorithm, HashParts, Varian
 use crate::service::hash_algorithms;
 use crate::service::hash_queue::{HashQueue, Memory, Permit, Share};
 
-/// The longest time that a job waits for a thread. Most clients have given up by then.
+/// The maximum time that a job waits for a thread. After this time, most clients no longer wait for the
+/// response.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 const SALT_LENGTH: usize = 16;
 const OUTPUT_LENGTH: usize = 32;
 
-/// The result of a verification.
+/// The result of a password verification.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// The password is wrong.
     Wrong,
     /// The password is right.
     Right,
-    /// The password is right, and this hash is to replace the stored one, which has other parameters or
-    /// is imported.
+    /// The password is right. The stored hash has other parameters or was imported, and must be replaced by
+    /// this hash.
     Outdated(PasswordHash),
 }
 
 /// Hashes new passwords with Argon2id (RFC 9106), and verifies passwords against hashes of every supported
 /// algorithm.
 ///
-/// The memory is bounded: each thread has one buffer for the configured parameters. One more buffer, of
-/// 64 MiB or the configured memory if that is larger, serves imported hashes.
+/// The memory is bounded. Each thread has one buffer for the configured parameters. One additional buffer is
+/// used for imported hashes. Its maximum size is 64 MiB or the configured memory, whichever is larger.
 #[derive(Debug)]
 pub(crate) struct Passwords {
     argon2: Argon2,
@@ -50,7 +51,7 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// The reason, if the parameters are out of bounds or a thread does not start.
+    /// Returns the reason if the parameters are out of range or a thread cannot be started.
     pub(crate) fn start(
         memory_kib: u32,
         iterations: u32,
@@ -61,7 +62,7 @@ impl Passwords {
         Params::new(memory_kib, iterations, parallelism, Some(OUTPUT_LENGTH))
             .map_err(|error| error.to_string())?;
         let queue = HashQueue::start(threads, queue, MAX_WAIT)
-            .map_err(|error| format!("the hashing threads do not start: {error}"))?;
+            .map_err(|error| format!("the hashing threads cannot be started: {error}"))?;
         let argon2 = Argon2 {
             variant: Variant::Id,
             version: Version::V19,
@@ -77,8 +78,8 @@ impl Passwords {
         })
     }
 
-    /// Accepts a hash that another system computed. Fails with a reason if no password can be verified
-    /// against it.
+    /// Parses a hash that another system computed. Returns the reason if passwords cannot be verified against
+    /// the hash.
     #[cfg(any(test, feature = "server"))]
     pub(crate) fn import(&self, hash: &str) -> Result<PasswordHash, &'static str> {
         PasswordHash::parse_imported(hash, max_memory_kib(self.argon2))
@@ -90,13 +91,13 @@ impl Passwords {
         self.threads.get()
     }
 
-    /// Adds one place in the queue to the share of `client`. Does not take the place yet. Fails when no place
-    /// is free or the client has its share.
+    /// Counts one place in the queue for `client`, without taking the place yet. Fails if no place is free or
+    /// `client` has used up its share.
     pub(crate) fn share(&self, client: Option<IpAddr>) -> Result<Share, Error> {
         self.queue.share(client)
     }
 
-    /// Takes a place in the queue for the hashes of one request. Fails when no place is free.
+    /// Takes a place in the queue for the hashes of one request. Fails if no place is free.
     pub(crate) fn reserve(&self, share: Share) -> Result<Slot, Error> {
         Ok(Slot {
             permit: self.queue.reserve(share)?,
@@ -105,7 +106,7 @@ impl Passwords {
     }
 }
 
-/// A place in the queue, for a verification, a new hash, or both in turn.
+/// A place in the queue, for a verification, a new hash, or a verification followed by a new hash.
 #[derive(Debug)]
 pub(crate) struct Slot {
     permit: Permit,
@@ -127,11 +128,11 @@ impl Slot {
         Ok(PasswordHash::new(argon2, &salt, &output.await??))
     }
 
-    /// Verifies a password against the stored hash. Without a stored hash, does the same work and returns
-    /// [`Verdict::Wrong`].
+    /// Verifies a password against the stored hash. If `stored` is `None`, does the same amount of work and
+    /// returns [`Verdict::Wrong`].
     ///
-    /// Replaces an outdated hash only if `renew` is set. For a disabled user, the time of the second hash
-    /// would reveal that the password is right.
+    /// Computes the replacement for an outdated hash only if `renew` is set. `renew` must not be set for a
+    /// disabled user, because the time for the second hash would reveal that the password is right.
     pub(crate) async fn verify(
         &mut self,
         attempt: SubmittedPassword,
@@ -147,7 +148,8 @@ impl Slot {
         };
         let parts = parts.map_err(Error::internal)?;
         let is_current = parts.scheme == current;
-        // An imported hash needs no replacement if this system would have computed the same one.
+        // An imported hash is kept if it has the current parameters and lengths, and preparation leaves the
+        // password unchanged.
         let adopted = stored.filter(|_| {
             is_current
                 && (parts.salt.len(), parts.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
@@ -156,7 +158,7 @@ impl Slot {
         let memory = memory(parts.scheme, self.argon2);
         let prepared = password.clone();
         let is_match = self.permit.run(memory, move |memory| {
-            // Other systems hash the password as it was sent.
+            // Other systems hash the password as it was sent, without preparation.
             let password = if imported {
                 as_sent.as_bytes()
             } else {
@@ -184,13 +186,13 @@ fn max_memory_kib(own: Argon2) -> u32 {
 fn memory(scheme: HashAlgorithm, own: Argon2) -> Memory {
     match scheme {
         HashAlgorithm::Argon2(argon2) if argon2.memory_kib <= own.memory_kib => Memory::Usual,
-        // scrypt allocates its own memory.
+        // scrypt allocates its own memory. Therefore, only one of these jobs runs at a time.
         HashAlgorithm::Argon2(_) | HashAlgorithm::Scrypt { .. } => Memory::Large,
         HashAlgorithm::Bcrypt { .. } | HashAlgorithm::Pbkdf2 { .. } => Memory::Usual,
     }
 }
 
-/// Returns a hash that matches no password and costs as much to verify as any hash of the scheme.
+/// Returns a hash that matches no password, and costs as much to verify as any other hash with this scheme.
 fn unmatchable(scheme: HashAlgorithm) -> HashParts {
     HashParts {
         scheme,
@@ -203,15 +205,15 @@ fn unmatchable(scheme: HashAlgorithm) -> HashParts {
 mod tests {
     use super::*;
 
-    /// A decomposed spelling with a no-break space.
+    /// A password in decomposed form, with a no-break space.
     const SENT: &str = "cre\u{300}me\u{a0}bru\u{302}le\u{301}e";
-    /// The same password after preparation (RFC 8265).
+    /// [`SENT`] after preparation (RFC 8265).
     const PREPARED: &str = "crème brûlée";
 
     /// Hashes of [`SENT`] that other systems computed.
     const IMPORTED: &[&str] = &[
-        // argon2-cffi 25.1.0: its default, then `low_level`. The first release of Argon2 omits the version,
-        // as in the last of these.
+        // argon2-cffi 25.1.0: the default parameters, then hashes by `low_level`. The last hash contains no
+        // version, like the hashes of the first release of Argon2.
         "$argon2id$v=19$m=65536,t=3,p=4$AydQgh10J+qwWEvCb8irKA$1iTgNufK17ja76HW6823365HhA4POsYqAZMI9HjlCWQ",
         "$argon2i$v=19$m=64,t=2,p=2$LpUpe8wDNrDb9jCSXNqe1g$56wvh9a4uMeExFdaPhwBk/b7ev8X4yh/SeWsKegnr7Q",
         "$argon2d$v=19$m=32,t=1,p=1$zvb17PsJnV0t1/FtqowheQ$oNtLXVejrsqVDG1ZjkFDNOV4W9rgO/Fvqtk0rkxHs5U",
@@ -221,10 +223,10 @@ mod tests {
         "$2b$04$Cw1dZxAyy.cae2FJl4aBReb/gFh2e8iwcVqOEmfVTDjiXTJH2dcPK",
         "$2a$04$iZL8kwCdawTs6SCzEZFbxezAhP5Ee9m.GN/MOm5634MVKXS.GtGlm",
         "$2y$04$abcdefghijklmnopqrstuug25vr/WMYbVBNt10M/vhOde39eLadYa",
-        // passlib 1.7.4: its default, then a smaller cost.
+        // passlib 1.7.4: the default cost, then a smaller cost.
         "$scrypt$ln=16,r=8,p=1$ypnTOgeAUCrl/J9Tyvmfcw$NUtttX/HFMkN6ongBU53XHitk2BuenL/+o7lhF4/sM8",
         "$scrypt$ln=4,r=4,p=2$mrMW4rw3xhgj5Lx3LmVMyQ$Jfsq6sBNY6tufaFGrwrtpqY1UA5EkzsAgsY1i0KnR1o",
-        // Werkzeug 3.1.9: its default, then few iterations.
+        // Werkzeug 3.1.9: the default parameters, then a small number of iterations.
         "scrypt:32768:8:1$yPXoMNlPN3DGxx0y$c25614c3f9b979b805b8c9175dfbf29862efddd26e5b98cbf5ca807d5f8b64c96111ca59531c9261d9b62043feacf91b99b12abebb6a1351714174138a1931c4",
         "pbkdf2:sha256:1000$k53Knk9OGkbw8mla$417cb2255f89f04cdaf9449882dae62a71601d685d05ff80ef6bdbbf12d68251",
         "pbkdf2:sha512:1000$YuSfRUgDH1Fb9Qk1$6765a230a9c93ca695140e489ec6fddefb27b09f2adc77ed440f78cec80d665d6dcd04dd00982208b7261ef45bf1a841948ccbd03aff7b7ba10ad64bdf7d1f9c",
@@ -283,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn bcrypt_ignores_bytes_after_the_72nd() {
-        // The Python package bcrypt 4.0.1, of a longer password.
+        // Computed by the Python package bcrypt 4.0.1 from a longer password.
         let hash = "$2b$04$s1vkQiiW.nun/661gL4m3eEfRmY2rcl90Bz1H0DbAGBi3JIKHTXJm";
         let (passwords, mut slot) = reserve(8);
         let imported = passwords.import(hash).unwrap();

@@ -14,7 +14,7 @@ use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
 use crate::store::ProfileChange;
 
-/// The changes of a profile, as a client sent them.
+/// The changes to a profile, as a client sent them.
 #[derive(Debug, Default)]
 pub(crate) struct Profile {
     pub(crate) username: FieldChange<String>,
@@ -23,8 +23,9 @@ pub(crate) struct Profile {
 }
 
 impl Users {
-    /// Changes the profile of the user `id`, or of the caller's user. The password is required for a change
-    /// of an e-mail address and of another user's name, because these changes help to take over an account.
+    /// Changes the profile of the user `id`, or of the caller if `id` is `None`. Requires the password to
+    /// change an e-mail address or the name of another user, because an attacker could use these changes to
+    /// take over the user.
     pub(crate) async fn update(
         &self,
         caller: Caller<'_>,
@@ -52,7 +53,7 @@ impl Users {
         if !change.transaction.set_profile(id, &profile).await? {
             drop(change);
             self.refuse_taken_profile(&attempt, &profile, id).await?;
-            return Err(Error::internal("a value was taken, and is free again").into());
+            return Err(Error::internal("a value that was taken is free again").into());
         }
         if let FieldChange::Set(new) = &profile.username {
             self.throttle.rename(&change.transaction, &old, new).await?;
@@ -84,7 +85,7 @@ impl Users {
     }
 }
 
-/// Parses the changes. The error contains every invalid value.
+/// Parses the changes. The error lists all invalid values.
 fn parse(profile: Profile) -> Result<ProfileChange, MutationError> {
     let username = match profile.username {
         FieldChange::Keep => Ok(FieldChange::Keep),
@@ -107,7 +108,7 @@ fn parse(profile: Profile) -> Result<ProfileChange, MutationError> {
     }
 }
 
-/// Refuses a new name that mixes scripts. A different spelling of the old name is allowed.
+/// Refuses a new name that mixes scripts. A name that is equal to the old name after preparation is allowed.
 fn refuse_mixed_scripts(new: &Username, old: &str) -> Result<(), FieldError> {
     if Username::parse(old).is_ok_and(|old| old.canonical == new.canonical) {
         return Ok(());

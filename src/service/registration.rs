@@ -27,7 +27,7 @@ pub struct Registration {
 }
 
 impl Users {
-    /// Registers a user. While registration is closed, the caller must be an admin or the operator.
+    /// Registers a user. If registration is closed, the caller must be an admin or the operator.
     pub(crate) async fn register(
         &self,
         caller: Caller<'_>,
@@ -52,10 +52,11 @@ impl Users {
         };
         let new = ParsedRegistration::parse(registration, self.rules)?;
         let Admission { attempt, mut slot } = self.throttle.registration(&actor).await?;
-        // Before the expensive hash. The insertion checks again.
+        // The values are checked before the expensive hash is computed. The insertion checks them again.
         self.refuse_taken_values(&attempt, &new).await?;
         caller.claim_new_hash()?;
-        // If hashing fails, the attempt counts: its client learned that the values are free.
+        // The attempt is counted even if hashing fails, because the client has learned that the values are
+        // free.
         let password_hash = slot.hash(new.password.clone()).await?;
         drop(slot);
         let now = self.clock.now();
@@ -76,7 +77,7 @@ impl Users {
         let Some(id) = transaction.insert_user(row).await? else {
             drop(transaction);
             self.refuse_taken_values(&attempt, &new).await?;
-            return Err(Error::internal("a value was taken, and is free again").into());
+            return Err(Error::internal("a value that was taken is free again").into());
         };
         let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, now);
         transaction.record_event(event);
@@ -114,7 +115,7 @@ struct ParsedRegistration {
 }
 
 impl ParsedRegistration {
-    /// Parses the properties. The error contains every invalid one.
+    /// Parses the properties. The error lists all invalid properties.
     fn parse(text: &Registration, rules: PasswordRules) -> Result<Self, MutationError> {
         let username = Username::parse_new(&text.username);
         let email = text.email.as_deref().map(Email::parse).transpose();

@@ -1,4 +1,4 @@
-//! Issues a token to a request, and renews or revokes the token of a request.
+//! Issues a session token to a request, and renews or revokes the token of a request.
 
 use crate::error::Error;
 use crate::model::audit_event::{Actor, Credential};
@@ -9,7 +9,7 @@ use crate::service::revocation::revoke_access_token;
 use crate::service::sessions::{IssuedToken, TokenOptions};
 
 impl Authentication {
-    /// Issues the session token to a request with Basic credentials.
+    /// Issues a session token to a request with Basic credentials.
     pub(crate) async fn create_token(&self, options: TokenOptions) -> Result<IssuedToken, Error> {
         let token = self.bearer();
         if token.is_ok_and(|token| token.token_type() == TokenType::Access) {

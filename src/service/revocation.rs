@@ -10,12 +10,12 @@ use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::store::{Store, Transaction};
 
-/// Returns the expiration that a session revoked at `now` gets.
+/// Returns the expiration to store for a session that is revoked at `now`.
 pub(super) fn revoked_expiration(now: DateTime<Utc>) -> DateTime<Utc> {
     now - TimeDelta::seconds(1)
 }
 
-/// Records that a live token of `user` was revoked.
+/// Records in the audit trail that a live token of `user` was revoked.
 pub(super) fn record_revocation(
     transaction: &mut Transaction,
     user: UserId,
@@ -27,8 +27,8 @@ pub(super) fn record_revocation(
     transaction.record_event(event.with_token(token));
 }
 
-/// Revokes every token of a user, whose row `transaction` has locked. Returns the number of tokens that
-/// were live.
+/// Revokes all tokens of a user. `transaction` must have locked the row of the user. Returns the number of
+/// tokens that were live.
 pub(super) async fn revoke_all_tokens(
     transaction: &mut Transaction,
     record: &UserRecord,
@@ -46,7 +46,7 @@ pub(super) async fn revoke_all_tokens(
     Ok(revoked)
 }
 
-/// Revokes every access token of a user. Returns the number of tokens that were live.
+/// Revokes all access tokens of a user. Returns the number of tokens that were live.
 pub(super) async fn revoke_all_access_tokens(
     transaction: &mut Transaction,
     user: UserId,
@@ -61,7 +61,7 @@ pub(super) async fn revoke_all_access_tokens(
     Ok(revoked)
 }
 
-/// Revokes the access token `id` of a user in a transaction of its own. Returns whether the token was live.
+/// Revokes the access token `id` of a user in a new transaction. Returns whether the token was live.
 pub(super) async fn revoke_access_token(
     store: &Store,
     user: UserId,
@@ -72,7 +72,7 @@ pub(super) async fn revoke_access_token(
     let mut transaction = store.begin().await?;
     let tokens = transaction.access_tokens(user).await?;
     let Some(token) = tokens.iter().find(|token| token.id == id) else {
-        // The cached identity must not outlive the answer that the token has ended.
+        // The cached identity is invalidated before the client learns that the token has ended.
         store.invalidate(user);
         return Ok(false);
     };

@@ -1,4 +1,4 @@
-//! Runs work that a disconnected client or a timeout must not interrupt.
+//! Runs work that neither a disconnected client nor a timeout interrupts.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use crate::error::Error;
 
-/// Runs `work` and waits for its result for at most `limit`. If `work` does not finish at its first
-/// poll, it continues in a task, which neither `limit` nor a dropped caller cancels. A panic in `work`
-/// becomes an internal error.
+/// Runs `work`, and waits for the result for at most `limit`. If `work` does not complete at the first poll, it
+/// continues in a new task. The task continues even if `limit` is exceeded or the caller drops this future. A
+/// panic in `work` becomes an internal error.
 pub(crate) async fn run_to_completion<T: Send + 'static>(
     limit: Duration,
     work: BoxFuture<'static, T>,

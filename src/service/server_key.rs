@@ -1,4 +1,4 @@
-//! Finds or creates the server key.
+//! Reads or creates the server key.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::model::session_token::ServerKey;
 
-/// An error of the server key.
+/// The reason why the server key cannot be read or created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     #[error(
-        "{0} does not hold a server key: base64 of 32 bytes, as `openssl rand -base64 32` prints it"
+        "{0} does not contain a server key: 32 bytes in base64, as printed by `openssl rand -base64 32`"
     )]
     Malformed(String),
     #[error("the key file {0} cannot be read: {1}")]
     Read(PathBuf, #[source] io::Error),
-    #[error("the key file {0} can be read by others; `chmod 600` it")]
+    #[error("the key file {0} can be read by other users; run `chmod 600` on it")]
     Exposed(PathBuf),
     #[error("the key file {0} cannot be created: {1}")]
     Create(PathBuf, #[source] io::Error),
-    #[error("no random bytes for a server key: {0}")]
+    #[error("no random bytes are available for a server key: {0}")]
     Random(#[source] Error),
 }
 
@@ -31,14 +31,14 @@ pub(crate) enum KeySource {
     Given(String),
     /// A file that the configuration names.
     GivenFile(PathBuf),
-    /// A file next to the database, which Symbolon creates.
+    /// A file beside the database. Symbolon creates the file if it does not exist.
     OwnFile(PathBuf),
     /// A random key, for a process that issues no tokens.
     Unused,
 }
 
 impl KeySource {
-    /// Returns the key. `None` if the file that Symbolon creates does not exist yet.
+    /// Returns the key, or `None` if the source is [`Self::OwnFile`] and the file does not exist.
     pub(crate) fn find(&self) -> Result<Option<ServerKey>, KeyError> {
         match self {
             Self::Given(text) => {
@@ -61,8 +61,8 @@ impl KeySource {
         }
     }
 
-    /// Creates the file, and reads the key from it. If several processes start at once, one of them creates
-    /// the file, and all of them read it.
+    /// Creates the key file if the source is [`Self::OwnFile`], and reads the key. If several processes start
+    /// at once, one of them creates the file, and all of them read the key from the file.
     pub(crate) fn create(&self) -> Result<ServerKey, KeyError> {
         if let Self::OwnFile(path) = self {
             create(path)?;
@@ -81,7 +81,7 @@ fn exposed(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.mode() & 0o077 != 0)
 }
 
-/// Creates the file complete and synced, or not at all. An existing file is not replaced.
+/// Creates a key file atomically, and syncs the file to disk. An existing file is not replaced.
 fn create(path: &Path) -> Result<(), KeyError> {
     let key = ServerKey::random().map_err(KeyError::Random)?;
     let folder = match path.parent() {

@@ -35,13 +35,15 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Writes throttled attempts and uses of access tokens, which are collected in memory, to the database.
+    /// Writes to the database the throttled attempts and the uses of access tokens that were collected in
+    /// memory.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         self.audit_recorder.flush().await?;
         self.authenticator.access_tokens.flush().await
     }
 
-    /// Deletes the rows that no rule needs any more, except sessions.
+    /// Deletes outdated audit events, rate-limit buckets, known addresses and access tokens. Sessions are not
+    /// deleted.
     pub(crate) async fn purge(&self) -> Result<(), Error> {
         let now = self.authenticator.clock.now();
         let transaction = self.store.begin().await?;
@@ -51,13 +53,13 @@ impl Services {
         transaction.commit().await
     }
 
-    /// Flushes, and closes the database.
+    /// Calls [`Self::flush`], and closes the database.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         self.flush().await?;
         self.store.close().await
     }
 
-    /// Checks that the database can be read and written.
+    /// Checks that the database is readable and writable.
     pub(crate) async fn ready(&self) -> Result<(), Error> {
         self.store.check_writable().await
     }
@@ -67,7 +69,7 @@ impl Services {
         self.store.location().full_name()
     }
 
-    /// Returns the age of the last heartbeat that returned through PostgreSQL.
+    /// Returns the time since the sending of the last heartbeat that was received back from PostgreSQL.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         self.store.heartbeat_age()
     }

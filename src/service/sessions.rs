@@ -48,31 +48,31 @@ impl IssuedToken {
 /// The options of a sign-in that issues a token.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TokenOptions {
-    /// The lifetime of a new token. `None` is the configured lifetime.
+    /// The lifetime of a new token. `None` means the configured lifetime.
     pub(crate) lifetime: Option<Lifetime>,
-    /// Whether the present token is replaced instead of reused.
+    /// Whether the current token is replaced instead of reused.
     pub(crate) fresh: bool,
 }
 
-/// The session tokens of all users.
+/// The use cases for session tokens.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) key: ServerKey,
-    /// The lifetime of a new token, unless the sign-in requests another one.
+    /// The lifetime of a new token, unless the client requests a different lifetime.
     pub(crate) lifetime: Lifetime,
-    /// Whether a sign-in reuses the live token.
+    /// Whether a sign-in returns the live token of the user instead of replacing the token.
     pub(crate) reuse: bool,
-    /// The time after a sign-in during which its token can be renewed.
+    /// The maximum time from the last sign-in to the expiration of a renewed token.
     pub(crate) max_age: TimeDelta,
 }
 
 impl Sessions {
-    /// Issues the session token of a user who signs in: the live token if more than 60 s remain and no
-    /// fresh token is requested, and a new token otherwise.
+    /// Issues a session token to a user who signs in. The live token is reused if reuse is enabled, no fresh
+    /// token is requested, and the token remains valid for more than 60 s. Otherwise, a new token is issued.
     ///
-    /// `transaction` has locked the user, so that concurrent sign-ins agree on one token.
+    /// `transaction` must have locked the user, so that concurrent sign-ins return the same token.
     pub(super) async fn issue(
         &self,
         transaction: &mut Transaction,
@@ -82,8 +82,8 @@ impl Sessions {
         now: DateTime<Utc>,
     ) -> Result<IssuedToken, Error> {
         let id = record.user.id;
-        let present = record.session.as_ref();
-        let reusable = present.filter(|_| !options.fresh && self.reuse);
+        let current = record.session.as_ref();
+        let reusable = current.filter(|_| !options.fresh && self.reuse);
         if let Some(session) = reusable
             && let Some(token) = session.reusable_token(&self.key, id, now)
         {
@@ -107,8 +107,8 @@ impl Sessions {
         ))
     }
 
-    /// Issues a token to a user whose password was verified earlier in the same request. The password must
-    /// not have changed since, and the user must not have been disabled.
+    /// Issues a token to a user whose password was verified earlier in the same request. Fails if the password
+    /// has changed since, or if the user has been disabled.
     pub(super) async fn issue_verified(
         &self,
         verified: &UserRecord,
@@ -128,7 +128,7 @@ impl Sessions {
         Ok(issued)
     }
 
-    /// Creates a session and its token. Nothing is stored.
+    /// Creates a session and its token, without storing them.
     pub(super) fn new_session(
         &self,
         user: UserId,
@@ -145,7 +145,7 @@ impl Sessions {
         Ok((token, session))
     }
 
-    /// Reads the identity of a token from the database.
+    /// Verifies a token against the database.
     pub(super) async fn verify(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
         let (record, session) = self.find(token).await?;
         if record.live_session(self.clock.now()).is_none() {
@@ -157,19 +157,19 @@ impl Sessions {
         })
     }
 
-    /// Extends the expiration of a token to a full lifetime from now, but not beyond the maximum age since
-    /// the last sign-in. The expiration never becomes earlier.
+    /// Extends the expiration of a token to a full lifetime from now, but not beyond the maximum age after the
+    /// last sign-in. The expiration never becomes earlier.
     pub(super) async fn renew(
         &self,
         token: &BearerToken,
         client: &Client,
     ) -> Result<IssuedToken, Error> {
-        // Repeated while concurrent renewals or revocations change the session first.
+        // The loop repeats if a concurrent renewal or revocation changed the session.
         loop {
             let (record, session) = self.find(token).await?;
             let (id, now) = (record.user.id, self.clock.now());
             if record.live_session(now).is_none() {
-                // The cached identity must not outlive the answer that the token has ended.
+                // The cached identity is invalidated before the client learns that the token has ended.
                 self.store.invalidate(id);
                 return Err(Unauthenticated::TokenExpired.into());
             }
@@ -190,14 +190,14 @@ impl Sessions {
         }
     }
 
-    /// Returns whether the token ended by expiration only: it was not revoked, and its user is not disabled.
+    /// Returns whether the token has expired. Returns `false` if the token was revoked or its user is disabled.
     pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
         let (record, session) = self.find(token).await?;
         let was_ended = session.nonce.is_none() || record.user.is_disabled();
         Ok(!was_ended && session.expires_at <= self.clock.now())
     }
 
-    /// Revokes a token. Returns whether this call ended a live token.
+    /// Revokes a token. Returns whether this call revoked a live token.
     pub(super) async fn revoke(&self, token: &BearerToken, client: &Client) -> Result<bool, Error> {
         let (record, session) = self.find(token).await?;
         let (id, now) = (record.user.id, self.clock.now());
@@ -215,8 +215,8 @@ impl Sessions {
         Ok(was_live)
     }
 
-    /// Returns the live sessions of at most `limit` users whose id is greater than `after`, in the order of
-    /// the users' ids.
+    /// Returns the live sessions of at most `limit` users with ids greater than `after`, in ascending order of
+    /// user id.
     pub(crate) async fn live(
         &self,
         after: Option<UserId>,
@@ -240,7 +240,7 @@ impl Sessions {
         Ok(live.collect())
     }
 
-    /// Deletes the sessions that have ended. Returns their number.
+    /// Deletes the sessions that have ended. Returns the number of deleted sessions.
     pub(crate) async fn purge(&self) -> Result<u64, Error> {
         let transaction = self.store.begin().await?;
         let deleted = transaction
@@ -250,7 +250,7 @@ impl Sessions {
         Ok(deleted)
     }
 
-    /// Returns the session of a token and its user.
+    /// Looks up the session of a token, and the user.
     async fn find(&self, token: &BearerToken) -> Result<(UserRecord, Session), Error> {
         let invalid = Unauthenticated::TokenInvalid;
         let digest = SessionToken::parse(&token.0).ok_or(invalid)?.digest();

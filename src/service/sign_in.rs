@@ -1,4 +1,4 @@
-//! Verifies passwords: admits the attempt, verifies the hash, and records the result.
+//! Verifies passwords: checks the rate limits, verifies the hash, and records the result.
 
 use std::sync::Arc;
 
@@ -28,8 +28,9 @@ pub(crate) struct SignIn {
 }
 
 impl SignIn {
-    /// Signs a user in by name and password, and issues a session token if `options` are given. An unknown
-    /// user, a wrong password and a disabled user are the same error after the same work.
+    /// Signs a user in by name and password, and issues a session token if `options` are given. For an unknown
+    /// username, a wrong password and a disabled user, returns the same error after the same amount of work, so
+    /// that a client cannot distinguish these cases.
     pub(super) async fn by_password(
         &self,
         credentials: &UserPass,
@@ -37,7 +38,8 @@ impl SignIn {
         client: &Client,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let username = Username::parse(&credentials.username);
-        // An invalid name takes as long as an unknown one. No user has the empty name.
+        // An invalid name is replaced by the empty name, which no user has. Therefore, it takes as long as an
+        // unknown name.
         let canonical = username.as_ref().map_or("", |name| &name.canonical);
         let record = self.store.find_user_by_name(canonical).await?;
         let id = record.as_ref().map(|record| record.user.id);
@@ -71,7 +73,7 @@ impl SignIn {
     }
 
     /// Records a sign-in with the right password. Returns `None` if the password has changed since it was
-    /// verified, or the user was disabled.
+    /// verified, or if the user has been disabled.
     async fn complete(
         &self,
         verified: &UserRecord,
@@ -112,8 +114,8 @@ impl SignIn {
         Ok(Some((record, issued)))
     }
 
-    /// Verifies the password of a user who is signed in already. Returns the admission of the attempt, whose
-    /// slot can compute a new hash.
+    /// Verifies the password of a user who is already signed in. Returns the admission of the attempt, whose
+    /// slot can be used to compute a new hash.
     pub(super) async fn confirm(
         &self,
         record: &UserRecord,

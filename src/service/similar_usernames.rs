@@ -14,9 +14,9 @@ use crate::service::users::Users;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SimilarUsernames {
-    /// The number of users whose name looks like the name of an older user.
+    /// The number of users whose names look like the name of an older user.
     pub count: u64,
-    /// The first 100 of these users, each preceded by the oldest user with a similar name.
+    /// The first 100 of these users. In each pair, the oldest user with a similar name precedes the user.
     pub pairs: Vec<(User, User)>,
 }
 
@@ -28,10 +28,10 @@ impl SimilarUsernames {
 const BATCH_SIZE: u64 = 1000;
 
 impl Users {
-    /// Compares the skeletons of all usernames.
+    /// Finds the users whose names have equal skeletons.
     pub(crate) async fn similar_usernames(&self) -> Result<SimilarUsernames, Error> {
         let mut similar = SimilarUsernames::default();
-        // Keyed by digests, which need less memory than skeletons.
+        // The keys are digests of skeletons, which need less memory than skeletons.
         let mut first_of: HashMap<[u8; 32], UserId> = HashMap::new();
         let mut request = PageRequest {
             limit: BATCH_SIZE,

@@ -16,27 +16,27 @@ use crate::service::audit_recorder::AuditRecorder;
 use crate::service::passwords::{Passwords, Slot};
 use crate::store::{Bucket, Store, Transaction};
 
-/// The time after a sign-in during which its address is a known address of the user.
+/// The time for which the address of a sign-in remains a known address of the user.
 const ADDRESS_KNOWN_FOR: TimeDelta = TimeDelta::days(30);
 
 /// The configured rate limits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates {
-    /// The passwords tried for one user.
+    /// The limit on passwords tried for one user.
     pub(crate) account: Rate,
-    /// The passwords tried from one address.
+    /// The limit on passwords tried from one address.
     pub(crate) address: Rate,
-    /// The registrations and profile changes from one address; and the registrations, profile changes and new
-    /// passwords of other users by one user.
+    /// The limit on registrations and profile changes from one address. Also the limit on registrations,
+    /// profile changes and new passwords for other users by one user.
     pub(crate) registration: Rate,
 }
 
-/// The subject whose attempts a bucket counts.
+/// The subject whose attempts are counted in a bucket.
 #[derive(Clone, Copy, Debug)]
 enum Subject<'a> {
-    /// A username, whether or not a user has it.
+    /// A username, even if no user has this name.
     Name(&'a str),
-    /// A user, from a known address of the user.
+    /// A user and a known address of this user.
     Known(UserId, IpAddr),
     /// A user who confirms the password in a session.
     Session(UserId),
@@ -44,7 +44,7 @@ enum Subject<'a> {
     Address(IpAddr),
     /// An address that registers users or changes profiles.
     Registration(IpAddr),
-    /// A user who registers users, changes profiles or sets the passwords of others.
+    /// A user who registers users, changes profiles or sets the passwords of other users.
     Changes(UserId),
 }
 
@@ -68,10 +68,11 @@ impl Attempt {
     }
 }
 
-/// The rate limits. The counts are in the database: they survive a restart, and instances share them.
+/// The rate limits. The counts are stored in the database, so that they survive a restart and apply to all
+/// instances together.
 ///
-/// Every hash that a request causes gets its slot in the hash queue here, after its attempt was allowed. A
-/// refused attempt has no slot, and an attempt that the hash queue refuses is not counted.
+/// A request that needs a hash gets a slot in the hash queue here, after its attempt was allowed. An attempt
+/// that exceeds a rate limit gets no slot. An attempt for which the hash queue has no place is not counted.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     pub(crate) store: Arc<Store>,
@@ -83,11 +84,11 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// Admits an attempt to sign in as `username`, which is the name of `user` if such a user exists.
+    /// Admits an attempt to sign in as `username`. `user` is the user with this name, if there is one.
     ///
-    /// From a known address of the user, only the bucket of this user and this address counts. Therefore
-    /// neither attempts on the user from other addresses nor attempts on other users from this address
-    /// prevent the user from signing in.
+    /// An attempt from a known address of the user is counted only in the bucket for this user and this
+    /// address. Therefore, sign-in attempts for this user from other addresses and for other users from this
+    /// address do not prevent the user from signing in.
     pub(super) async fn sign_in(
         &self,
         username: &str,
@@ -102,7 +103,8 @@ impl Throttle {
             let buckets = vec![rates.bucket(Subject::Name(&name))];
             return self.admit(buckets, user, client).await;
         };
-        // No user has the id 0. The query takes as long as for an existing user.
+        // For an unknown name, the query uses the id 0, which no user has, and takes as long as for an existing
+        // user.
         let id = user.unwrap_or(UserId(0));
         let since = self.clock.now() - ADDRESS_KNOWN_FOR;
         let buckets = if self.store.is_known_address(id, address, since).await? {
@@ -114,8 +116,8 @@ impl Throttle {
         self.admit(buckets, user, client).await
     }
 
-    /// Admits an attempt to confirm the password of a user in a session. Attempts without a session do not
-    /// count here.
+    /// Admits an attempt by a signed-in user to confirm the password. Sign-in attempts are counted in other
+    /// buckets.
     pub(super) async fn confirmation(
         &self,
         user: UserId,
@@ -133,14 +135,14 @@ impl Throttle {
         self.admit(buckets, user, &client).await
     }
 
-    /// Admits a new password that an actor sets for another user.
+    /// Admits an attempt to set a new password for another user.
     pub(super) async fn new_password(&self, actor: &Actor) -> Result<Admission, Error> {
         let user = actor.user_id();
         let buckets = self.change_buckets(user, None);
         self.admit(buckets, user, &client(actor)).await
     }
 
-    /// Counts a change of a profile, which computes no hash.
+    /// Counts a profile change. No slot is needed, because a profile change computes no hash.
     pub(super) async fn profile_change(&self, actor: &Actor) -> Result<Attempt, Error> {
         let (user, client) = (actor.user_id(), client(actor));
         let buckets = self.change_buckets(user, client.network());
@@ -148,7 +150,8 @@ impl Throttle {
         self.count(buckets, user, &client).await
     }
 
-    /// Gives an attempt back if `result` is an error: its password was not verified.
+    /// Removes an attempt from its buckets if `result` is an error, which means that no hash was computed.
+    /// Returns `result`.
     pub(super) async fn give_back_if_failed<T>(
         &self,
         attempt: &Attempt,
@@ -162,8 +165,8 @@ impl Throttle {
         result
     }
 
-    /// Deletes the buckets of a user whose password `transaction` changes: attempts on the old password do
-    /// not count for the new one.
+    /// Deletes the buckets that count passwords for a user. `transaction` changes the password, and attempts at
+    /// the old password must not count for the new one.
     pub(super) async fn clear(&self, transaction: &Transaction, user: &User) -> Result<(), Error> {
         let known = transaction.known_addresses(user.id).await?.into_iter();
         let known = known.map(|address| Subject::Known(user.id, address));
@@ -173,7 +176,7 @@ impl Throttle {
         transaction.delete_buckets(keys).await
     }
 
-    /// Moves the count of a username to a new username: a new name allows no additional attempts.
+    /// Moves the count of a username to a new username, so that a new name does not allow additional attempts.
     pub(super) async fn rename(
         &self,
         transaction: &Transaction,
@@ -198,7 +201,7 @@ impl Throttle {
         transaction.delete_unused_rows(now, since).await
     }
 
-    /// Returns the buckets of registrations and changes by `user` or from `address`.
+    /// Returns the buckets that count the registrations and profile changes by `user` and from `address`.
     fn change_buckets(&self, user: Option<UserId>, address: Option<IpAddr>) -> Vec<Bucket> {
         let Some(rates) = self.rates else {
             return Vec::new();
@@ -208,8 +211,8 @@ impl Throttle {
         subjects.map(|subject| rates.bucket(subject)).collect()
     }
 
-    /// Counts an attempt and reserves its slot in the hash queue, in this order: a refused attempt occupies
-    /// no slot, not even while it is counted.
+    /// Counts an attempt, and then reserves a slot in the hash queue. In this order, a refused attempt occupies
+    /// no slot, not even while the attempt is being counted.
     async fn admit(
         &self,
         buckets: Vec<Bucket>,
@@ -217,7 +220,8 @@ impl Throttle {
         client: &Client,
     ) -> Result<Admission, Error> {
         self.refuse_full(&buckets, user, client).await?;
-        // Refuses most attempts that the queue would refuse, before they cost a write.
+        // `share` fails for most attempts that the queue would refuse, before they cause a write to the
+        // database.
         let share = self.passwords.share(client.network())?;
         let attempt = self.count(buckets, user, client).await?;
         let slot = self.passwords.reserve(share);
@@ -225,8 +229,8 @@ impl Throttle {
         Ok(Admission { attempt, slot })
     }
 
-    /// Refuses an attempt if one of its buckets is full. This only reads, so that a flood of refused attempts
-    /// does not occupy the writing connection.
+    /// Fails with [`Error::RateLimited`] if one of the buckets is full. Only reads the database, so that a
+    /// flood of refused attempts does not occupy the connections for writing.
     async fn refuse_full(
         &self,
         buckets: &[Bucket],
@@ -246,7 +250,7 @@ impl Throttle {
         Ok(())
     }
 
-    /// Counts an attempt in all buckets, or in none if one is full.
+    /// Counts an attempt in all buckets, or in none of them if one is full.
     async fn count(
         &self,
         buckets: Vec<Bucket>,
@@ -298,18 +302,18 @@ impl Rates {
     }
 }
 
-/// Returns the client of an actor. The operator has an unknown client.
+/// Returns the client of an actor, or an unknown client for the operator.
 fn client(actor: &Actor) -> Client {
     actor.client().cloned().unwrap_or_default()
 }
 
-/// Returns the canonical form of a username, so that all its spellings share a bucket. An invalid name
-/// remains unchanged.
+/// Returns the canonical form of a username, so that all spellings of the name share a bucket. An invalid name
+/// is returned unchanged.
 fn bucket_name(username: &str) -> String {
     Username::parse(username).map_or_else(|_| username.to_owned(), |name| name.canonical)
 }
 
-/// Returns a duration in seconds, rounded up.
+/// Converts a duration to seconds, rounded up.
 fn seconds(time: TimeDelta) -> u32 {
     let seconds = (time.num_milliseconds() + 999) / 1000;
     u32::try_from(seconds).unwrap_or(u32::MAX)

@@ -1,5 +1,5 @@
-//! Watches the tokens of WebSocket connections. After a change of its user, a token is verified once, no matter
-//! how many connections use it.
+//! Watches the tokens of WebSocket connections. After each change of its user, a token is verified once for all
+//! connections that use the token.
 
 mod watched_token;
 
@@ -22,18 +22,18 @@ use crate::model::user::UserId;
 use crate::service::authenticator::Authenticator;
 use crate::store::{Epoch, MAX_NOTIFICATION_DELAY};
 
-/// The interval at which expirations are checked. No timer waits for an expiration, because the clock can be
-/// set.
+/// The interval between checks for expired tokens. There is no timer for each expiration, because the timer
+/// would be wrong after the clock is set.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The time between two rounds. Changes within this time are handled together.
+/// The pause after each check of all tokens. Changes during the pause are handled together.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The maximum number of concurrent verifications. A change that can affect all users must leave database
-/// connections for requests.
+/// The maximum number of concurrent verifications. The limit leaves database connections for requests when a
+/// change affects many users.
 const MAX_VERIFICATIONS: usize = 8;
 
-/// Waits for the confirmation that a token is still valid.
+/// A receiver of confirmations that a token is still valid.
 #[derive(Clone)]
 pub(crate) struct Confirmation {
     authenticator: Arc<Authenticator>,
@@ -42,8 +42,8 @@ pub(crate) struct Confirmation {
 }
 
 impl Confirmation {
-    /// Waits until the token was confirmed recently, and after every change of its user that this process
-    /// knows.
+    /// Waits until the last confirmation of the token is recent, and is later than every known change of the
+    /// user.
     pub(crate) async fn wait(&mut self) {
         let store = &self.authenticator.store;
         let user = self.user;
@@ -64,7 +64,7 @@ async fn wait_for_confirmation(
             return;
         }
         if last.changed().await.is_err() {
-            // The watch has ended, and with it the WebSocket.
+            // The watch has ended. The WebSocket is about to be closed.
             pending::<()>().await;
         }
     }
@@ -82,7 +82,7 @@ impl TokenWatch {
         self.token.user
     }
 
-    /// Returns the confirmation of the token.
+    /// Returns a receiver for confirmations of the token.
     pub(crate) fn confirmation(&self) -> Confirmation {
         Confirmation {
             authenticator: Arc::clone(&self.authenticator),
@@ -91,7 +91,8 @@ impl TokenWatch {
         }
     }
 
-    /// Waits until the token is no longer valid, or could not be verified for several seconds.
+    /// Waits until the token is no longer valid, and returns the reason. Returns an error if the token cannot
+    /// be verified for several seconds.
     pub(crate) async fn ended(self) -> Result<TokenEnd, Error> {
         let mut end = self.token.end.subscribe();
         let end = end.wait_for(Option::is_some).await;
@@ -100,7 +101,7 @@ impl TokenWatch {
     }
 }
 
-/// The tokens of all WebSocket connections. While there are any, one task watches them.
+/// The tokens of all WebSocket connections. One task watches these tokens while there is at least one.
 #[derive(Debug)]
 pub(crate) struct TokenWatches {
     authenticator: Arc<Authenticator>,
@@ -127,12 +128,13 @@ impl TokenWatches {
         })
     }
 
-    /// Verifies a token and starts to watch it. Returns the reason if the token is not valid.
+    /// Verifies a token, and starts to watch it. Returns a [`TokenEnd`] if the token is not valid.
     pub(crate) async fn start(
         self: &Arc<Self>,
         token: BearerToken,
     ) -> Result<Result<TokenWatch, TokenEnd>, Error> {
-        // Before the verification: a change in between requires another one.
+        // The epoch is read before the verification, so that a change during the verification causes a new
+        // verification.
         let verification = Verification::now(&self.authenticator);
         let authenticator = Arc::clone(&self.authenticator);
         let identity = match authenticator.verify(&token).await {
@@ -153,16 +155,16 @@ impl TokenWatches {
         }))
     }
 
-    /// Adds a token, or returns it if it is watched already.
+    /// Adds a token. If the token is already watched, returns the existing entry instead.
     fn add(self: &Arc<Self>, new: WatchedToken) -> Arc<WatchedToken> {
         let mut tokens = self.lock();
         let entry = tokens.watched.entry(TokenDigest::new(&new.token.0));
         let entry = entry.or_default();
-        let present = entry.upgrade().filter(|present| {
-            // The watch of a token with a previous role is about to end.
-            present.end.borrow().is_none() && present.role == new.role
+        let existing = entry.upgrade().filter(|existing| {
+            // A watch with a previous role of the user is about to end.
+            existing.end.borrow().is_none() && existing.role == new.role
         });
-        let token = present.unwrap_or_else(|| {
+        let token = existing.unwrap_or_else(|| {
             let new = Arc::new(new);
             *entry = Arc::downgrade(&new);
             new
@@ -171,13 +173,15 @@ impl TokenWatches {
             tokens.has_task = true;
             let watches = Arc::clone(self);
             let watch = move || watch_all(Arc::clone(&watches));
-            // Restarted after a panic: without the task, no WebSocket would end with its token.
+            // The task is restarted after a panic, because no WebSocket would be closed at the end of its token
+            // without the task.
             tokio::spawn(supervise("watch the tokens of sockets", watch));
         }
         token
     }
 
-    /// Returns the tokens that connections use. If there are none, the task must end.
+    /// Returns the tokens that connections use. If the result is empty, the task must end, because
+    /// [`Self::add`] starts a new task.
     fn watched(&self) -> Vec<Arc<WatchedToken>> {
         let mut tokens = self.lock();
         let mut watched = Vec::with_capacity(tokens.watched.len());
@@ -196,7 +200,7 @@ impl TokenWatches {
     }
 }
 
-/// Watches the tokens of WebSocket connections while there are any.
+/// Watches the tokens of all WebSocket connections, until there are none.
 async fn watch_all(watches: Arc<TokenWatches>) {
     let mut changes = watches.authenticator.store.subscribe_to_changes();
     let permits = Arc::new(Semaphore::new(MAX_VERIFICATIONS));

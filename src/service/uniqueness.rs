@@ -7,10 +7,10 @@ use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
 use crate::service::throttle::Attempt;
 use crate::store::{Store, TakenField};
 
-/// Refuses values that users other than `own` have.
+/// Refuses a username or an e-mail address that a user other than `own` has.
 ///
-/// The refusal reveals that a user exists. Therefore the function requires an attempt that the throttle has
-/// counted, and no other code calls [`Store::find_taken_fields`].
+/// The refusal reveals that a user exists. Therefore, this function requires an [`Attempt`], which the throttle
+/// has counted. No other code may call [`Store::find_taken_fields`].
 pub(super) async fn refuse_taken(
     store: &Store,
     _attempt: &Attempt,

@@ -11,13 +11,13 @@ use crate::service::user_change::UserChange;
 use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
 
-/// The number of users whose tokens one transaction revokes when all tokens are revoked. Each user has at
+/// The number of users whose tokens [`Users::revoke_all_tokens`] revokes in one transaction. Each user has at
 /// most one session and 50 access tokens.
 const USERS_PER_TRANSACTION: u64 = 100;
 
-/// An admin.
+/// Requires an admin.
 const ADMIN_WRITE: Requirement<'static> = Requirement::WRITE.with_role(Role::Admin);
-/// An admin who sends the password, for operations that grant authority.
+/// Requires an admin who sends the password. For operations that grant authority.
 const ADMIN_PASSWORD: Requirement<'static> = Requirement::PASSWORD.with_role(Role::Admin);
 
 impl Users {
@@ -41,7 +41,7 @@ impl Users {
         change.commit(AuditEventKind::RoleChanged, detail).await
     }
 
-    /// Disables a user and revokes every token of the user.
+    /// Disables a user, and revokes all tokens of the user.
     pub(crate) async fn disable(
         &self,
         caller: Caller<'_>,
@@ -60,7 +60,7 @@ impl Users {
             .await
     }
 
-    /// Enables a disabled user. Tokens that were revoked stay revoked.
+    /// Enables a disabled user. Revoked tokens stay revoked.
     pub(crate) async fn enable(
         &self,
         caller: Caller<'_>,
@@ -76,7 +76,7 @@ impl Users {
             .await
     }
 
-    /// Revokes every token of a user. Returns the number of tokens that were live.
+    /// Revokes all tokens of a user. Returns the number of tokens that were live.
     pub(crate) async fn revoke_tokens(
         &self,
         caller: Caller<'_>,
@@ -85,15 +85,15 @@ impl Users {
         revoke(self.authorize_change(caller, &ADMIN_WRITE, id).await?).await
     }
 
-    /// Revokes every token of the caller. Returns the number of tokens that were live.
+    /// Revokes all tokens of the caller. Returns the number of tokens that were live.
     pub(crate) async fn revoke_own_tokens(&self, caller: Caller<'_>) -> Result<u32, MutationError> {
         let authorized = caller.authorize(&Requirement::WRITE).await?;
         let id = authorized.user_id().ok_or(Unauthenticated::Missing)?;
         revoke(self.begin(authorized, id).await?).await
     }
 
-    /// Revokes every token of all users, in several transactions. Returns the number of tokens that were
-    /// live. After an error, the operation can be repeated.
+    /// Revokes all tokens of all users, in several transactions. Returns the number of tokens that were live.
+    /// After an error, this method can be called again.
     pub(crate) async fn revoke_all_tokens(&self, caller: Caller<'_>) -> Result<u64, Error> {
         let authorized = caller.authorize(&ADMIN_PASSWORD).await?;
         let (mut after, mut revoked) = (None, 0);

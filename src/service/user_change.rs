@@ -22,8 +22,8 @@ pub(super) struct UserChange {
 }
 
 impl UserChange {
-    /// Begins a change of the user `id`. Locks the user and the acting user, and authorizes the acting user
-    /// again.
+    /// Begins a change of the user `id`. Locks the rows of this user and of the acting user, and repeats the
+    /// authorization of the acting user.
     pub(super) async fn begin(
         store: &Store,
         authorized: Authorized,
@@ -31,7 +31,8 @@ impl UserChange {
         now: DateTime<Utc>,
     ) -> Result<Self, MutationError> {
         let transaction = store.begin().await?;
-        // In the order of ids: two transactions that lock the same two users must not deadlock.
+        // The rows are locked in the order of their ids, so that two transactions that lock the same rows do
+        // not deadlock.
         let (record, acting) = match authorized.user_id() {
             Some(acting) if acting < id => {
                 let acting = transaction.lock_user(acting).await?;
@@ -56,7 +57,7 @@ impl UserChange {
         })
     }
 
-    /// Refuses to remove the last admin who can sign in.
+    /// Fails if the user is the last admin who can sign in.
     pub(super) async fn require_other_admin(&self) -> Result<(), MutationError> {
         let user = &self.record.user;
         if user.role == Role::Admin
@@ -69,24 +70,24 @@ impl UserChange {
         Ok(())
     }
 
-    /// Revokes every token of the user. Returns the number of tokens that were live.
+    /// Revokes all tokens of the user. Returns the number of tokens that were live.
     pub(super) async fn revoke_tokens(&mut self) -> Result<u32, Error> {
         let actor = self.authorized.actor();
         revoke_all_tokens(&mut self.transaction, &self.record, actor, self.now).await
     }
 
-    /// Returns an audit event of the change.
+    /// Returns an audit event for the change.
     pub(super) fn event(&self, kind: AuditEventKind) -> NewAuditEvent {
         let actor = self.authorized.actor().clone();
         NewAuditEvent::new(kind, self.record.user.id, actor, self.now)
     }
 
-    /// Drops the change. Returns the unchanged user as the caller can see it.
+    /// Cancels the change. Returns the unchanged user, with the fields that the caller can read.
     pub(super) fn cancel(self) -> VisibleUser {
         self.authorized.viewer().sees(self.record.user)
     }
 
-    /// Records the change and commits it. Returns the changed user.
+    /// Records the change in the audit trail, and commits it. Returns the changed user.
     pub(super) async fn commit(
         mut self,
         kind: AuditEventKind,

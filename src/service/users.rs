@@ -19,16 +19,16 @@ use crate::service::user_change::UserChange;
 use crate::service::visible_user::VisibleUser;
 use crate::store::Store;
 
-/// The use cases on users. Each use case that changes users is in a file of its own.
+/// The use cases for users. The use cases that change users are in separate files.
 #[derive(Debug)]
 pub(crate) struct Users {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) rules: PasswordRules,
-    /// Whether anonymous clients can register.
+    /// Whether anonymous clients can register users.
     pub(crate) registration_open: bool,
-    /// The lowest role that can see other users.
+    /// The lowest role that can read other users.
     pub(crate) listed_for: Role,
 }
 
@@ -39,8 +39,8 @@ impl Users {
         Ok(VisibleUser::seen_by(&identity, identity.shared_user()))
     }
 
-    /// Returns the user with this id or name. Callers that cannot list users can find only their own user,
-    /// and do not learn whether others exist.
+    /// Returns the user with this id or name. Callers that cannot list users can find only their own user, and
+    /// do not learn whether other users exist.
     pub(crate) async fn find(
         &self,
         caller: Caller<'_>,
@@ -61,7 +61,7 @@ impl Users {
         Ok(record.map(|record| viewer.sees(record.user)))
     }
 
-    /// Returns a page of the users, in the order of their ids, which are the positions.
+    /// Returns a page of the users, in ascending order of id. The position of a user in the list is the id.
     pub(crate) async fn page(
         &self,
         caller: Caller<'_>,
@@ -102,7 +102,7 @@ impl Users {
         UserChange::begin(&self.store, authorized, id, self.clock.now()).await
     }
 
-    /// Returns the row of the acting user.
+    /// Reads the row of the acting user.
     pub(super) async fn own_record(&self, authorized: &Authorized) -> Result<UserRecord, Error> {
         let id = authorized.user_id().ok_or(Unauthenticated::Missing)?;
         let record = self.store.find_user_by_id(id).await?;
@@ -110,11 +110,11 @@ impl Users {
     }
 }
 
-/// The key of a user.
+/// The key by which a user is looked up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum UserKey<'a> {
     Id(UserId),
-    /// The name in any spelling.
+    /// A username, which is prepared before the look-up.
     Name(&'a str),
 }
 

@@ -9,9 +9,9 @@ use crate::model::identity::Identity;
 use crate::model::scopes::ACCOUNT_READ;
 use crate::model::user::{Role, User, UserId};
 
-/// A user as one caller can see it. Every caller can read `id` and `username`. The other fields are private:
-/// only the user and admins can read them, with an access token only if it has the scope `account:read`.
-/// They are `None` for other callers.
+/// A user, with the fields that one caller can read. Every caller can read `id` and `username`. The other
+/// fields are private. Only the user and admins can read them. An access token also requires the scope
+/// `account:read`. For other callers, the private fields are `None`.
 #[derive(Clone, Debug)]
 pub(crate) struct VisibleUser {
     user: Arc<User>,
@@ -23,14 +23,14 @@ pub(crate) struct VisibleUser {
 #[derive(Clone, Copy, Debug)]
 enum Access {
     Allowed,
-    /// The access token lacks the scope.
+    /// The access token does not have the required scope.
     ScopeRequired,
     /// The caller is another user and not an admin.
     Denied,
 }
 
 impl VisibleUser {
-    /// Returns a user as the caller with this identity can see it.
+    /// Returns `user` with the fields that the caller with this identity can read.
     pub(super) fn seen_by(identity: &Identity, user: Arc<User>) -> Self {
         let viewer = identity.user();
         let is_own = viewer.id == user.id;
@@ -48,8 +48,8 @@ impl VisibleUser {
         }
     }
 
-    /// Returns a user with all fields: for the operator, for the client that registered the user, and for a
-    /// client that received a session token of the user.
+    /// Returns `user` with all fields. Used for the operator, for the client that registered the user, and for
+    /// a client that received a session token of the user.
     pub(super) fn whole(user: User) -> Self {
         Self {
             user: user.into(),
@@ -58,7 +58,7 @@ impl VisibleUser {
         }
     }
 
-    /// Returns the user with all fields, for the operator.
+    /// Returns all fields of the user. Must be called only for the operator.
     pub(crate) fn into_user(self) -> User {
         Arc::unwrap_or_clone(self.user)
     }
@@ -71,7 +71,7 @@ impl VisibleUser {
         &self.user.username
     }
 
-    /// Returns the role. A caller needs no scope to read the own role.
+    /// Returns the role. Callers need no scope to read their own role.
     pub(crate) fn role(&self) -> Result<Option<Role>, Error> {
         if self.is_own {
             return Ok(Some(self.user.role));
@@ -95,7 +95,7 @@ impl VisibleUser {
         Ok(self.private(|user| user.disabled_at)?.flatten())
     }
 
-    /// Returns the id if the caller can read the private fields, to read other rows of the user.
+    /// Returns the id if the caller can read the private fields. Used to read private data from other tables.
     pub(crate) fn private_id(&self) -> Result<Option<UserId>, Error> {
         self.private(|user| user.id)
     }

@@ -18,8 +18,8 @@ use crate::store::Epoch;
 /// The minimum time between two verifications of one token.
 const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The minimum time between two verifications while notifications of PostgreSQL do not arrive, so that each
-/// token is verified without a known change.
+/// The minimum time between two verifications of one token while notifications from PostgreSQL do not arrive.
+/// During this time, every token is verified repeatedly, because changes are not known.
 const MIN_INTERVAL_UNNOTIFIED: Duration = Duration::from_millis(500);
 
 /// The time without a successful verification after which the watch ends.
@@ -28,8 +28,8 @@ const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(5);
 /// The reason why a token is no longer accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenEnd {
-    /// The token expired, or a sign-in in its last minute replaced it. The client can reconnect with a new
-    /// token.
+    /// The token has expired, or a sign-in replaced the token during its last minute. The client can reconnect
+    /// with a new token.
     Expired,
     /// The token was revoked, replaced or never issued, or its user was disabled or deleted.
     Revoked,
@@ -40,9 +40,9 @@ pub(crate) enum TokenEnd {
 /// The moment of a verification.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verification {
-    /// Microseconds of the boot clock.
+    /// The time of the verification, in microseconds of the boot clock.
     pub(super) at: u64,
-    /// The epoch before the verification.
+    /// The epoch that was current before the verification.
     pub(super) epoch: Epoch,
 }
 
@@ -55,7 +55,7 @@ impl Verification {
     }
 }
 
-/// Returns whether the instant `micros` of the boot clock is at most `limit` ago.
+/// Returns whether `micros`, an instant of the boot clock in microseconds, is at most `limit` ago.
 pub(super) fn is_recent(micros: u64, limit: Duration) -> bool {
     let age = BootClock::System.micros().saturating_sub(micros);
     Duration::from_micros(age) <= limit
@@ -69,7 +69,7 @@ pub(super) struct WatchedToken {
     state: Mutex<State>,
     /// The last successful verification.
     pub(super) verified: watch::Sender<Verification>,
-    /// The end of the watch. Set once.
+    /// The reason for the end of the watch. `None` while the token is valid. Set once.
     pub(super) end: watch::Sender<Option<Result<TokenEnd, Error>>>,
 }
 
@@ -97,8 +97,8 @@ impl WatchedToken {
         }
     }
 
-    /// Ends the watch if the token has expired, and confirms the token if its user has not changed. Returns
-    /// whether the caller must call [`Self::verify`].
+    /// Ends the watch if the token has expired. Confirms the token if its user has not changed. Returns whether
+    /// the caller must call [`Self::verify`].
     pub(super) fn begin_verification(&self, authenticator: &Authenticator) -> bool {
         if self.end.borrow().is_some() {
             return false;
@@ -140,14 +140,14 @@ impl WatchedToken {
                 self.verified.send_replace(verification);
             }
             Ok(Some(end)) => self.set_end(Ok(end)),
-            // The next round tries again.
+            // The next check of all tokens tries again.
             Err(Error::ServiceUnavailable { .. }) => {}
             Err(error) => self.set_end(Err(error)),
         }
         self.state().is_verifying = false;
     }
 
-    /// Returns the end of the token. `None` if the token is still valid.
+    /// Verifies the token. Returns the reason if the token is no longer valid, and `None` otherwise.
     async fn find_end(&self, authenticator: &Authenticator) -> Result<Option<TokenEnd>, Error> {
         let reason = match authenticator.verify(&self.token).await {
             Ok(identity) if identity.user().role != self.role => {
@@ -161,7 +161,7 @@ impl WatchedToken {
             Err(error) => return Err(error),
         };
         let has_expired = if reason == Unauthenticated::TokenInvalid {
-            // A sign-in replaced the token.
+            // A sign-in has replaced the token.
             self.expires_within(authenticator, REUSE_MARGIN)
         } else {
             authenticator.has_expired(&self.token).await?
