@@ -1,8 +1,8 @@
 //! The configuration of an instance, with default values.
 
-mod defaults;
-mod limits;
-mod numbers;
+mod defaults_macro;
+mod document_limits;
+mod number_ranges;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,9 +12,9 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use self::defaults::with_defaults;
-pub use self::limits::Limits;
-pub use self::numbers::Number;
+use self::defaults_macro::with_defaults;
+pub use self::document_limits::Limits;
+pub use self::number_ranges::Number;
 use crate::model::rate_limit::Rate;
 use crate::model::user::Role;
 

@@ -56,7 +56,6 @@
 //! `docs/architecture.md` in the repository lists the layers, the files of each feature, and the vocabulary.
 
 mod app;
-mod background;
 mod clock;
 mod config;
 mod error;
@@ -66,6 +65,7 @@ mod model;
 mod operator;
 mod service;
 mod store;
+mod supervised_tasks;
 
 pub use crate::app::Symbolon;
 pub use crate::clock::{Clock, DatabaseClock, MockClock};
@@ -78,16 +78,15 @@ pub use crate::graphql::{
     sdl,
 };
 pub use crate::http::Middleware;
-pub use crate::model::audit_event::{
-    ActorType, AuditEvent, AuditEventFilter, AuditEventKind, CredentialType,
-};
+pub use crate::model::audit_event::{AuditEvent, AuditEventFilter};
+pub use crate::model::audit_event_kind::{ActorType, AuditEventKind, CredentialType};
+pub use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 pub use crate::model::identity::Identity;
 #[cfg(feature = "server")]
 pub use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
-pub use crate::model::live_token::LiveToken;
 pub use crate::model::rate_limit::Rate;
+pub use crate::model::token_summary::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
-pub use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
 pub use crate::operator::Operator;
 pub use crate::service::registration::Registration;
 pub use crate::service::similar_usernames::SimilarUsernames;

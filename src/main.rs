@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 mod cli;
-mod telemetry;
+mod logging;
 
 /// The allocator is mimalloc, because a request makes several hundred small allocations.
 #[global_allocator]
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let result = run(cli::parse());
-    telemetry::flush();
+    logging::flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -34,10 +34,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: cli::Cli) -> Result<(), Box<dyn Error>> {
-    telemetry::init(command.log())?;
+    logging::init(command.log())?;
     Builder::new_multi_thread()
         .enable_all()
-        .on_thread_park(telemetry::flush)
+        .on_thread_park(logging::flush)
         .build()?
         .block_on(async {
             // A write that exceeds the file size limit raises SIGXFSZ, which terminates the process by default.

@@ -8,15 +8,15 @@ use futures_util::{FutureExt, TryFutureExt};
 
 use crate::error::Error;
 use crate::model::audit_event::{AuditEvent, AuditEventFilter};
+use crate::model::field_errors::MutationError;
 #[cfg(feature = "server")]
 use crate::model::imported_user::{ImportResult, ImportedUser};
-use crate::model::live_token::LiveToken;
 use crate::model::pagination::PageRequest;
+use crate::model::token_summary::LiveToken;
 use crate::model::user::{Role, User, UserId};
-use crate::model::validation::MutationError;
 use crate::service::Services;
 use crate::service::authorization::Caller;
-use crate::service::input::Input;
+use crate::service::named_input::Input;
 use crate::service::registration::Registration;
 use crate::service::similar_usernames::SimilarUsernames;
 use crate::service::users::UserKey;
@@ -27,7 +27,7 @@ const PAGE_SIZE: u64 = 1000;
 
 /// The result of a method of [`Operator`]. The future is boxed, so that the methods are compiled once, with the
 /// library, and not again in each program that calls them.
-type Answer<'a, T, E = Error> = BoxFuture<'a, Result<T, E>>;
+type OperatorFuture<'a, T, E = Error> = BoxFuture<'a, Result<T, E>>;
 
 /// An interface for administration that requires no credentials. Created by
 /// [`Symbolon::operator`](crate::Symbolon::operator) or
@@ -69,7 +69,7 @@ impl Operator {
     ///
     /// Returns an error if pending changes cannot be written to the database. In this case, the database stays
     /// open.
-    pub fn close(&self) -> Answer<'_, ()> {
+    pub fn close(&self) -> OperatorFuture<'_, ()> {
         self.services.close().boxed()
     }
 
@@ -83,7 +83,7 @@ impl Operator {
         &'a self,
         new: &'a Registration,
         role: Role,
-    ) -> Answer<'a, User, MutationError> {
+    ) -> OperatorFuture<'a, User, MutationError> {
         let users = &self.services.users;
         let added = users.register(Caller::Operator, new, role);
         added.map_ok(VisibleUser::into_user).boxed()
@@ -91,16 +91,16 @@ impl Operator {
 
     /// Returns the user with this name. Two names match if they are equal after PRECIS preparation, which
     /// ignores case, for example.
-    pub fn user<'a>(&'a self, username: &'a str) -> Answer<'a, Option<User>> {
+    pub fn user<'a>(&'a self, username: &'a str) -> OperatorFuture<'a, Option<User>> {
         self.find(UserKey::Name(username))
     }
 
     /// Returns the user with this id, or `None` if no user has this id.
-    pub fn user_by_id(&self, id: UserId) -> Answer<'_, Option<User>> {
+    pub fn user_by_id(&self, id: UserId) -> OperatorFuture<'_, Option<User>> {
         self.find(UserKey::Id(id))
     }
 
-    fn find<'a>(&'a self, key: UserKey<'a>) -> Answer<'a, Option<User>> {
+    fn find<'a>(&'a self, key: UserKey<'a>) -> OperatorFuture<'a, Option<User>> {
         let users = &self.services.users;
         let found = users.find(Caller::Operator, key);
         found
@@ -109,7 +109,7 @@ impl Operator {
     }
 
     /// Returns at most 1,000 users with ids greater than `after`, in ascending order of id.
-    pub fn users(&self, after: Option<UserId>) -> Answer<'_, Vec<User>> {
+    pub fn users(&self, after: Option<UserId>) -> OperatorFuture<'_, Vec<User>> {
         let page = self
             .services
             .users
@@ -122,7 +122,11 @@ impl Operator {
     /// Imports users from another system in one transaction. Returns the result for each user. Existing users
     /// are not changed, so that an import can be repeated. A dry run changes nothing.
     #[cfg(feature = "server")]
-    pub fn import(&self, users: Vec<ImportedUser>, dry_run: bool) -> Answer<'_, Vec<ImportResult>> {
+    pub fn import(
+        &self,
+        users: Vec<ImportedUser>,
+        dry_run: bool,
+    ) -> OperatorFuture<'_, Vec<ImportResult>> {
         self.services.import.run(users, dry_run).boxed()
     }
 
@@ -131,7 +135,11 @@ impl Operator {
     /// # Errors
     ///
     /// Returns [`MutationError::Fields`] if the user does not exist, or if the password is not allowed.
-    pub fn set_password<'a>(&'a self, id: UserId, new: &'a str) -> Answer<'a, User, MutationError> {
+    pub fn set_password<'a>(
+        &'a self,
+        id: UserId,
+        new: &'a str,
+    ) -> OperatorFuture<'a, User, MutationError> {
         let new = Input::new("password", new);
         let users = &self.services.users;
         let changed = users.set_password(Caller::Operator, id, new);
@@ -144,7 +152,7 @@ impl Operator {
     ///
     /// Returns [`MutationError::Fields`] if the user does not exist, or if the user is the last admin and
     /// `role` is lower.
-    pub fn set_role(&self, id: UserId, role: Role) -> Answer<'_, User, MutationError> {
+    pub fn set_role(&self, id: UserId, role: Role) -> OperatorFuture<'_, User, MutationError> {
         let users = &self.services.users;
         let changed = users.set_role(Caller::Operator, id, role);
         changed.map_ok(VisibleUser::into_user).boxed()
@@ -155,7 +163,7 @@ impl Operator {
     /// # Errors
     ///
     /// Returns [`MutationError::Fields`] if the user does not exist, or is the last admin.
-    pub fn disable(&self, id: UserId) -> Answer<'_, User, MutationError> {
+    pub fn disable(&self, id: UserId) -> OperatorFuture<'_, User, MutationError> {
         let users = &self.services.users;
         let disabled = users.disable(Caller::Operator, id);
         disabled.map_ok(VisibleUser::into_user).boxed()
@@ -166,7 +174,7 @@ impl Operator {
     /// # Errors
     ///
     /// Returns [`MutationError::Fields`] if the user does not exist.
-    pub fn enable(&self, id: UserId) -> Answer<'_, User, MutationError> {
+    pub fn enable(&self, id: UserId) -> OperatorFuture<'_, User, MutationError> {
         let users = &self.services.users;
         let enabled = users.enable(Caller::Operator, id);
         enabled.map_ok(VisibleUser::into_user).boxed()
@@ -177,7 +185,7 @@ impl Operator {
     /// # Errors
     ///
     /// Returns [`MutationError::Fields`] if the user does not exist, or is the last admin.
-    pub fn delete(&self, id: UserId) -> Answer<'_, (), MutationError> {
+    pub fn delete(&self, id: UserId) -> OperatorFuture<'_, (), MutationError> {
         let password = Input::new("password", "");
         let users = &self.services.users;
         let deleted = users.delete(Caller::Operator, Some(id), password);
@@ -189,7 +197,7 @@ impl Operator {
     /// # Errors
     ///
     /// Returns [`MutationError::Fields`] if the user does not exist.
-    pub fn revoke_tokens(&self, id: UserId) -> Answer<'_, u32, MutationError> {
+    pub fn revoke_tokens(&self, id: UserId) -> OperatorFuture<'_, u32, MutationError> {
         let users = &self.services.users;
         users.revoke_tokens(Caller::Operator, id).boxed()
     }
@@ -198,7 +206,7 @@ impl Operator {
     /// Use this method after tokens were leaked, and after a backup was restored. If the method returns an
     /// error, call it again. Users can sign in while the method is running. Tokens that are issued during this
     /// time may stay valid.
-    pub fn revoke_all_tokens(&self) -> Answer<'_, u64> {
+    pub fn revoke_all_tokens(&self) -> OperatorFuture<'_, u64> {
         let users = &self.services.users;
         users.revoke_all_tokens(Caller::Operator).boxed()
     }
@@ -206,7 +214,7 @@ impl Operator {
     /// Returns the usernames that look alike according to [Unicode Technical Standard
     /// #39](https://www.unicode.org/reports/tr39/#Confusable_Detection). For example, one name may contain a
     /// Cyrillic letter in place of a Latin letter.
-    pub fn similar_usernames(&self) -> Answer<'_, SimilarUsernames> {
+    pub fn similar_usernames(&self) -> OperatorFuture<'_, SimilarUsernames> {
         let users = &self.services.users;
         users.similar_usernames().boxed()
     }
@@ -214,18 +222,18 @@ impl Operator {
     /// Returns the live session tokens of at most 1,000 users with ids greater than `after`, in ascending order
     /// of user id. The result contains only the beginning of each token's digest, because the tokens are not
     /// stored.
-    pub fn sessions(&self, after: Option<UserId>) -> Answer<'_, Vec<LiveToken>> {
+    pub fn sessions(&self, after: Option<UserId>) -> OperatorFuture<'_, Vec<LiveToken>> {
         self.services.sessions.live(after, PAGE_SIZE).boxed()
     }
 
     /// Returns at most 1,000 live access tokens with ids greater than `after`, in ascending order of id.
-    pub fn access_tokens(&self, after: Option<i64>) -> Answer<'_, Vec<LiveToken>> {
+    pub fn access_tokens(&self, after: Option<i64>) -> OperatorFuture<'_, Vec<LiveToken>> {
         self.services.access_tokens.live(after, PAGE_SIZE).boxed()
     }
 
     /// Deletes the sessions that have ended, and all other outdated rows. Returns the number of deleted
     /// sessions. The tokens of these sessions are then reported as invalid instead of expired.
-    pub fn purge(&self) -> Answer<'_, u64> {
+    pub fn purge(&self) -> OperatorFuture<'_, u64> {
         let purged = async move {
             self.services.purge().await?;
             self.services.sessions.purge().await
@@ -239,7 +247,7 @@ impl Operator {
     /// # Errors
     ///
     /// Returns an error if the database is not SQLite, if the file already exists, or if the copy fails.
-    pub fn back_up<'a>(&'a self, file: &'a Path) -> Answer<'a, u64, std::io::Error> {
+    pub fn back_up<'a>(&'a self, file: &'a Path) -> OperatorFuture<'a, u64, std::io::Error> {
         self.services.back_up(file).boxed()
     }
 
@@ -248,7 +256,7 @@ impl Operator {
         &self,
         filter: AuditEventFilter,
         before: Option<i64>,
-    ) -> Answer<'_, Vec<AuditEvent>> {
+    ) -> OperatorFuture<'_, Vec<AuditEvent>> {
         // The position of an event is its negated id, so that newer events come first.
         let request = page(before.map(i64::saturating_neg));
         let page = (self.services.audit_trail).page(Caller::Operator, filter, request);

@@ -82,7 +82,7 @@ fn each_crate_is_used_in_its_layers_only() {
         ("clap", &["cli/"]),
         ("csv", &["cli/"]),
         ("indicatif", &["cli/"]),
-        ("tracing_subscriber", &["telemetry.rs"]),
+        ("tracing_subscriber", &["logging.rs"]),
         ("argon2", &["service/"]),
         ("bcrypt", &["service/"]),
         ("pbkdf2", &["service/"]),

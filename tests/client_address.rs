@@ -3,7 +3,7 @@
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 
-use crate::connection_limits::configured;
+use crate::http_limits::configured;
 use crate::support::{Answer, Server};
 
 /// Returns the client address that the log records for a request with these `X-Forwarded-For` headers.

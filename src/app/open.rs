@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::background::repeat;
 use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
@@ -18,13 +17,13 @@ use crate::model::session::Lifetime;
 use crate::service::Services;
 use crate::service::access_token_verifier::AccessTokenVerifier;
 use crate::service::access_tokens::AccessTokens;
-use crate::service::audit_recorder::AuditRecorder;
 use crate::service::audit_trail::AuditTrail;
 use crate::service::authenticator::Authenticator;
 use crate::service::identity_cache::IdentityCache;
 #[cfg(feature = "server")]
 use crate::service::import::Import;
 use crate::service::passwords::Passwords;
+use crate::service::refused_attempts::RefusedAttempts;
 use crate::service::server_key::{KeyError, KeySource};
 use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
@@ -32,6 +31,7 @@ use crate::service::throttle::{Rates, Throttle};
 use crate::service::token_watch::TokenWatches;
 use crate::service::users::Users;
 use crate::store::{Connections, Location, OpenError, Store};
+use crate::supervised_tasks::repeat;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -82,7 +82,7 @@ pub(super) async fn open(
     };
     let key = key.map_or_else(|| key_source.create(), Ok);
     let key = key.map_err(server_key)?;
-    let audit = Arc::new(AuditRecorder::new(
+    let audit = Arc::new(RefusedAttempts::new(
         Arc::clone(&store),
         TimeDelta::days(config.audit_days.into()),
     ));
@@ -118,7 +118,7 @@ pub(super) async fn open(
             store: Arc::clone(&store),
             clock: clock.clone(),
         },
-        audit_recorder: audit,
+        refused_attempts: audit,
         audit_trail: AuditTrail {
             store: Arc::clone(&store),
         },

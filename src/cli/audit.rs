@@ -60,7 +60,7 @@ impl Audit {
             };
             list(operator, &self.output, filter, self.limit).await
         };
-        self.database.operate(config, work).await
+        self.database.with_operator(config, work).await
     }
 }
 

@@ -29,6 +29,6 @@ impl Backup {
                 file.display()
             )?)
         };
-        self.database.operate(config, work).await
+        self.database.with_operator(config, work).await
     }
 }

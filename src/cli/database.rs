@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::Args;
 use symbolon::{Config, Operator, Secret, SimilarUsernames, StartError, Symbolon, User};
 
-use super::owner;
+use super::file_owner;
 
 #[derive(Args, Debug)]
 pub(super) struct Database {
@@ -25,14 +25,14 @@ pub(super) struct Database {
 impl Database {
     /// Opens the database, runs `work`, and closes the database. A database that does not exist or lacks a
     /// migration is refused.
-    pub(super) async fn operate(
+    pub(super) async fn with_operator(
         self,
         mut config: Config,
         work: impl AsyncFnOnce(&Operator) -> Result<(), Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
         config.database_url = self.database_url;
         if let Some(file) = Symbolon::database_file(&config).filter(|file| file.exists()) {
-            owner::check(&file)?;
+            file_owner::check(&file)?;
         }
         let operator = Symbolon::open_operator(config).await?;
         print_name(&operator.database());
@@ -61,7 +61,7 @@ impl Database {
 /// Opens the database as a server does: creates it if it does not exist, and migrates it.
 pub(super) async fn create(config: Config) -> Result<Symbolon, Box<dyn Error>> {
     if let Some(file) = Symbolon::database_file(&config) {
-        owner::check(&file)?;
+        file_owner::check(&file)?;
     }
     Symbolon::open(config).await.map_err(|error| match error {
         StartError::MissingServerKey => format!(

@@ -4,11 +4,11 @@
 mod audit;
 mod backup;
 mod database;
+mod file_owner;
 mod healthcheck;
 mod import;
 mod migrate;
 mod output;
-mod owner;
 mod prompt;
 mod schema;
 mod serve;
@@ -22,7 +22,7 @@ use std::io;
 use clap::{Parser, Subcommand};
 use symbolon::{FieldError, MutationError};
 
-use crate::telemetry;
+use crate::logging;
 
 /// Token authentication for GraphQL
 ///
@@ -95,8 +95,8 @@ impl Cli {
     /// Returns the default filter of the log.
     pub(crate) fn log(&self) -> &'static str {
         match self.command {
-            None | Some(Command::Serve(_)) => telemetry::SERVER_FILTER,
-            Some(_) => telemetry::COMMAND_FILTER,
+            None | Some(Command::Serve(_)) => logging::SERVER_FILTER,
+            Some(_) => logging::COMMAND_FILTER,
         }
     }
 

@@ -72,7 +72,7 @@ impl Token {
                 Ok(output.print_result(&json!({ "purged": purged }), &sentence)?)
             }
         };
-        self.database.operate(config, work).await
+        self.database.with_operator(config, work).await
     }
 }
 

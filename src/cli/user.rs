@@ -99,7 +99,7 @@ fn role() -> impl TypedValueParser<Value = Role> {
 impl Users {
     pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
         let work = async |operator: &Operator| self.command.run(operator, &self.output).await;
-        self.database.operate(config, work).await
+        self.database.with_operator(config, work).await
     }
 }
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use crate::graphql::connection::Connection;
 use crate::graphql::user::Role;
-use crate::model::audit_event;
+use crate::model::{audit_event, audit_event_kind};
 
 /// A page of the audit trail.
 pub(crate) type AuditEventConnection = Connection<AuditEvent>;
@@ -86,7 +86,7 @@ impl From<audit_event::AuditEvent> for AuditEvent {
 
 /// The type of the actor that caused an audit event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[graphql(name = "AuditActorType", remote = "audit_event::ActorType")]
+#[graphql(name = "AuditActorType", remote = "audit_event_kind::ActorType")]
 pub(crate) enum ActorType {
     /// An unauthenticated client.
     Anonymous,
@@ -98,7 +98,10 @@ pub(crate) enum ActorType {
 
 /// The type of the credential that authenticated the actor of an audit event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[graphql(name = "AuditCredentialType", remote = "audit_event::CredentialType")]
+#[graphql(
+    name = "AuditCredentialType",
+    remote = "audit_event_kind::CredentialType"
+)]
 pub(crate) enum CredentialType {
     /// A username and a password.
     Password,
@@ -110,7 +113,7 @@ pub(crate) enum CredentialType {
 
 /// The kind of an audit event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[graphql(remote = "audit_event::AuditEventKind")]
+#[graphql(remote = "audit_event_kind::AuditEventKind")]
 pub(crate) enum AuditEventKind {
     /// A user was created.
     Registered,

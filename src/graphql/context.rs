@@ -11,8 +11,8 @@ use crate::graphql::document::Document;
 use crate::model::identity::Identity;
 use crate::model::user::User;
 use crate::service::Services;
-use crate::service::authentication::Authentication;
 use crate::service::authorization::Caller;
+use crate::service::request_authentication::Authentication;
 
 /// Gives resolvers access to the caller of the request.
 ///
@@ -46,14 +46,14 @@ impl ContextExt for Context<'_> {
 }
 
 /// The data of one GraphQL request.
-pub(super) struct RequestContext {
+pub(super) struct ResolverContext {
     services: Arc<Services>,
     pub(super) authentication: Authentication,
     pub(super) document: Arc<Document>,
     loader: OnceLock<DataLoader<Rows>>,
 }
 
-impl RequestContext {
+impl ResolverContext {
     pub(super) fn new(
         services: Arc<Services>,
         authentication: Authentication,
@@ -88,6 +88,6 @@ pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Rows>, Erro
     Ok(request.loader.get_or_init(new))
 }
 
-fn request<'a>(ctx: &Context<'a>) -> Result<&'a RequestContext, Error> {
+fn request<'a>(ctx: &Context<'a>) -> Result<&'a ResolverContext, Error> {
     ctx.data().map_err(|error| Error::internal(error.message))
 }

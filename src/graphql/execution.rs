@@ -8,14 +8,14 @@ use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use crate::config::Limits;
 use crate::error::Error;
-use crate::graphql::context::RequestContext;
+use crate::graphql::context::ResolverContext;
 use crate::graphql::document::Document;
 use crate::graphql::document_cache::{DocumentCache, Key};
 use crate::graphql::document_limits::check_variables;
 use crate::graphql::errors::{request_error_response, set_error_codes};
 use crate::graphql::fast_path::FastPath;
 use crate::graphql::schema::Schema;
-use crate::service::authentication::Authentication;
+use crate::service::request_authentication::Authentication;
 use crate::service::{Services, run_to_completion};
 
 /// An operation as the client sent it.
@@ -48,7 +48,7 @@ impl Prepared {
         let document = self.document;
         let mut request = Request::new(self.text).variables(self.variables);
         request.set_parsed_query(document.parsed());
-        request.data(RequestContext::new(services, authentication, document))
+        request.data(ResolverContext::new(services, authentication, document))
     }
 }
 

@@ -14,11 +14,11 @@ use async_graphql::{
 };
 use futures_util::FutureExt;
 
-use crate::graphql::context::RequestContext;
+use crate::graphql::context::ResolverContext;
 use crate::graphql::document::Document;
 use crate::graphql::variables;
 use crate::service::Services;
-use crate::service::authentication::Authentication;
+use crate::service::request_authentication::Authentication;
 
 /// The query root, and values of async-graphql that all executions share.
 pub(super) struct FastPath<Q> {
@@ -53,7 +53,7 @@ impl<Q: ObjectType> FastPath<Q> {
             return Some(Response::from_errors(vec![error]));
         }
         let mut data = Data::default();
-        data.insert(RequestContext::new(
+        data.insert(ResolverContext::new(
             Arc::clone(services),
             authentication.clone(),
             Arc::clone(document),

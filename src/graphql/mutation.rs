@@ -19,10 +19,10 @@ use crate::graphql::mutation_payloads::{
 use crate::graphql::session_token::SessionToken;
 use crate::graphql::user::{Role, User, user_id};
 use crate::graphql::user_error::split;
+use crate::model::field_errors::MutationError;
 use crate::model::parse_id;
 use crate::model::session::Lifetime;
-use crate::model::validation::MutationError;
-use crate::service::input::Input;
+use crate::service::named_input::Input;
 use crate::service::sessions::TokenOptions;
 
 /// Symbolon's mutations, to be merged with the mutations of an application.

@@ -3,9 +3,9 @@
 use async_graphql::{ID, InputObject, MaybeUndefined};
 use chrono::{DateTime, Utc};
 
-use crate::model::validation::FieldChange;
+use crate::model::field_errors::FieldChange;
 use crate::service::access_tokens::AccessTokenForm;
-use crate::service::input::Input;
+use crate::service::named_input::Input;
 use crate::service::profile::Profile;
 use crate::service::registration::Registration;
 

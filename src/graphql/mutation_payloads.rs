@@ -7,7 +7,7 @@ use crate::graphql::connection::list_complexity;
 use crate::graphql::session_token::SessionToken;
 use crate::graphql::user::User;
 use crate::graphql::user_error::{MAX_USER_ERRORS, UserError, split};
-use crate::model::validation::MutationError;
+use crate::model::field_errors::MutationError;
 use crate::service::visible_user::VisibleUser;
 
 /// The result of `createUser`.

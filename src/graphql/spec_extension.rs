@@ -12,7 +12,7 @@ use async_graphql::extensions::{
 use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::{Response, ServerError, ServerResult, ValidationResult, Value, Variables};
 
-use crate::graphql::context::RequestContext;
+use crate::graphql::context::ResolverContext;
 use crate::graphql::errors::TOO_COMPLEX;
 use crate::graphql::variables;
 
@@ -51,7 +51,7 @@ impl Extension for RequestExtension {
         variables: &Variables,
         next: NextParseQuery<'_>,
     ) -> ServerResult<ExecutableDocument> {
-        let request = ctx.data_opt::<RequestContext>();
+        let request = ctx.data_opt::<ResolverContext>();
         if let Some(operation) = request.and_then(|request| request.document.operation()) {
             variables::check(&ctx.schema_env.registry, operation, variables)?;
         }
@@ -63,7 +63,7 @@ impl Extension for RequestExtension {
         ctx: &ExtensionContext<'_>,
         next: NextValidation<'_>,
     ) -> Result<ValidationResult, Vec<ServerError>> {
-        let Some(request) = ctx.data_opt::<RequestContext>() else {
+        let Some(request) = ctx.data_opt::<ResolverContext>() else {
             return next.run(ctx).await;
         };
         let document = &request.document;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use async_graphql::{Enum, SimpleObject};
 
 use crate::error::Error;
-use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
+use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 
 /// The maximum number of errors in a payload. No input has more than three fields that can cause
 /// errors.

@@ -8,7 +8,7 @@ use poem::http::HeaderMap;
 use poem::http::header::AUTHORIZATION;
 
 use crate::error::Error;
-use crate::model::credentials::{BearerToken, Credentials, UserPass};
+use crate::model::request_credentials::{BearerToken, Credentials, UserPass};
 use crate::model::text_limits;
 
 /// The base64 encoding of Basic credentials. Padding is optional, because some clients omit it.

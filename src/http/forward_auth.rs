@@ -5,7 +5,7 @@ use poem::{IntoResponse, Request, Response, handler};
 
 use crate::error::Error;
 use crate::http::error_responses::{Challenge, error_response};
-use crate::http::request_context::RequestContext;
+use crate::http::middleware::RequestContext;
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
 use crate::model::scopes::is_scope;

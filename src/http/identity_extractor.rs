@@ -2,7 +2,7 @@
 
 use poem::{FromRequest, Request, RequestBody};
 
-use crate::http::request_context::RequestContext;
+use crate::http::middleware::RequestContext;
 use crate::model::identity::Identity;
 
 /// Extracts the identity of a valid Bearer token. A request without a valid Bearer token is refused

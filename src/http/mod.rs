@@ -3,7 +3,7 @@
 mod authorization_header;
 mod client_address;
 mod connection_limits;
-mod cors;
+mod cross_origin;
 mod error_responses;
 #[cfg(feature = "explorer")]
 mod explorer;
@@ -13,8 +13,8 @@ mod health;
 mod identity_extractor;
 mod memory_budget;
 mod metrics;
+mod middleware;
 mod request_body;
-mod request_context;
 mod request_log;
 mod routes;
 mod server;
@@ -22,7 +22,7 @@ mod state;
 mod tokens;
 mod websocket;
 
-pub use self::request_context::Middleware;
+pub use self::middleware::Middleware;
 pub(crate) use self::routes::{graphql, metrics, routes};
 pub(crate) use self::server::serve;
 pub(crate) use self::state::AppState;

@@ -12,7 +12,7 @@ use crate::http::explorer;
 use crate::http::forward_auth;
 use crate::http::graphql::GraphqlEndpoint;
 use crate::http::health;
-use crate::http::request_context::Middleware;
+use crate::http::middleware::Middleware;
 use crate::http::state::AppState;
 use crate::http::tokens;
 

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::error::Error;
 use crate::http::error_responses::{Challenge, error_response};
-use crate::http::request_context::RequestContext;
-use crate::service::authentication::Authentication;
+use crate::http::middleware::RequestContext;
+use crate::service::request_authentication::Authentication;
 use crate::service::run_to_completion;
 use crate::service::sessions::TokenOptions;
 

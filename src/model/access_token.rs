@@ -9,11 +9,11 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::error::Error;
+use crate::model::field_errors::{FieldError, FieldErrorCode};
 use crate::model::scopes::Scopes;
 use crate::model::text_limits;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
-use crate::model::validation::{FieldError, FieldErrorCode};
 
 const PREFIX: &str = "sym_";
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

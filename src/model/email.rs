@@ -2,8 +2,8 @@
 
 use email_address::{EmailAddress, Options};
 
+use crate::model::field_errors::{FieldError, FieldErrorCode};
 use crate::model::text_limits;
-use crate::model::validation::{FieldError, FieldErrorCode};
 
 /// The e-mail address of a user. Symbolon does not check whether the user receives mail at this address.
 #[derive(Clone, Debug)]

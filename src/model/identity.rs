@@ -20,12 +20,12 @@ pub struct Identity {
 enum CredentialKind {
     Password,
     Session,
-    Access(Access),
+    AccessTokenGrant(AccessTokenGrant),
 }
 
 /// The access token that authenticated a request.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Access {
+pub(crate) struct AccessTokenGrant {
     pub(crate) id: i64,
     pub(crate) scopes: Scopes,
 }
@@ -45,9 +45,9 @@ impl Identity {
     pub(crate) fn from_access_token(
         user: User,
         expires_at: Option<DateTime<Utc>>,
-        access: Access,
+        access: AccessTokenGrant,
     ) -> Self {
-        Self::new(user, expires_at, CredentialKind::Access(access))
+        Self::new(user, expires_at, CredentialKind::AccessTokenGrant(access))
     }
 
     fn new(user: User, expires_at: Option<DateTime<Utc>>, credential: CredentialKind) -> Self {
@@ -81,17 +81,17 @@ impl Identity {
         self.access().map(|access| access.id)
     }
 
-    pub(crate) fn is_session(&self) -> bool {
+    pub(crate) fn has_session_token(&self) -> bool {
         matches!(self.credential, CredentialKind::Session)
     }
 
-    pub(crate) fn is_password(&self) -> bool {
+    pub(crate) fn used_password(&self) -> bool {
         matches!(self.credential, CredentialKind::Password)
     }
 
-    fn access(&self) -> Option<&Access> {
+    fn access(&self) -> Option<&AccessTokenGrant> {
         match &self.credential {
-            CredentialKind::Access(access) => Some(access),
+            CredentialKind::AccessTokenGrant(access) => Some(access),
             CredentialKind::Password | CredentialKind::Session => None,
         }
     }

@@ -1,29 +1,33 @@
 //! Value types and the rules that apply to them. This module performs no I/O and does not depend on protocols.
 
 pub(crate) mod access_token;
+pub(crate) mod actor;
 pub(crate) mod audit_event;
+pub(crate) mod audit_event_kind;
 mod common_passwords;
 pub(crate) mod confusables;
-pub(crate) mod credentials;
 pub(crate) mod email;
+pub(crate) mod field_errors;
 pub(crate) mod identity;
 #[cfg(feature = "server")]
 pub(crate) mod imported_user;
-pub(crate) mod live_token;
 pub(crate) mod pagination;
 pub(crate) mod password;
 pub(crate) mod password_hash;
+mod random_bytes;
 pub(crate) mod rate_limit;
+pub(crate) mod request_credentials;
 pub(crate) mod requirement;
 pub(crate) mod scopes;
+pub(crate) mod server_key;
 pub(crate) mod session;
 pub(crate) mod session_token;
 pub(crate) mod text_limits;
 pub(crate) mod token_digest;
+pub(crate) mod token_summary;
 pub(crate) mod user;
 pub(crate) mod user_record;
 pub(crate) mod username;
-pub(crate) mod validation;
 
 use chrono::TimeDelta;
 

@@ -33,7 +33,7 @@ impl PageRequest {
     /// Returns a request for the item at or nearest to the cursor on the side that the page does not include. An item
     /// there shows that there is a page in the other direction. Returns `None` if the page does not begin at a
     /// cursor.
-    pub(crate) fn behind(self) -> Option<Self> {
+    pub(crate) fn opposite_side(self) -> Option<Self> {
         let one_item = Self {
             limit: 1,
             ..Self::default()

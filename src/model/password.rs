@@ -7,9 +7,8 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::model::common_passwords::is_common;
-use crate::model::password_hash::{self, Argon2, HashParts};
+use crate::model::field_errors::{FieldError, FieldErrorCode};
 use crate::model::text_limits;
-use crate::model::validation::{FieldError, FieldErrorCode};
 
 /// The maximum number of characters.
 const MAX_CHARACTERS: usize = 128;
@@ -144,53 +143,5 @@ impl SubmittedPassword {
 impl fmt::Debug for SubmittedPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SubmittedPassword(redacted)")
-    }
-}
-
-/// The prefix of stored hashes that were imported from another system.
-const IMPORTED: &str = "imported:";
-
-/// The hash of a password in the form in which the database stores it: a PHC string, or `imported:` followed by a
-/// hash from another system. An imported hash is replaced when the user signs in.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct PasswordHash(pub(crate) String);
-
-impl PasswordHash {
-    /// Creates a hash that Symbolon has computed.
-    pub(crate) fn new(argon2: Argon2, salt: &[u8], output: &[u8]) -> Self {
-        Self(password_hash::phc(argon2, salt, output))
-    }
-
-    /// Parses a hash from another system. Returns the reason as an error if the hash is unusable.
-    #[cfg(any(test, feature = "server"))]
-    pub(crate) fn parse_imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
-        HashParts::parse(text, max_memory_kib)?;
-        Ok(Self(format!("{IMPORTED}{text}")))
-    }
-
-    /// Removes the prefix of an imported hash. The hash must have been computed from the prepared password.
-    pub(crate) fn into_own(self) -> Self {
-        match self.0.strip_prefix(IMPORTED) {
-            Some(hash) => Self(hash.to_owned()),
-            None => self,
-        }
-    }
-
-    /// Returns whether the hash was imported from another system, which computed it from the unprepared password.
-    pub(crate) fn is_imported(&self) -> bool {
-        self.0.starts_with(IMPORTED)
-    }
-
-    /// Parses the hash. Returns the reason as an error if the hash is malformed or exceeds the limits for memory and
-    /// time.
-    pub(crate) fn parts(&self, max_memory_kib: u32) -> Result<HashParts, &'static str> {
-        let text = self.0.strip_prefix(IMPORTED).unwrap_or(&self.0);
-        HashParts::parse(text, max_memory_kib)
-    }
-}
-
-impl fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordHash(redacted)")
     }
 }

@@ -1,4 +1,4 @@
-//! The formats of password hashes: PHC strings, bcrypt strings, and the format of Werkzeug.
+//! Password hashes as they are stored, and their formats: PHC strings, bcrypt strings, and the format of Werkzeug.
 
 use std::fmt;
 
@@ -29,6 +29,54 @@ const TOO_LARGE: &str = "its verification would require too much memory";
 /// of bcrypt ignore these bits.
 const BCRYPT_BASE64: GeneralPurpose =
     GeneralPurpose::new(&BCRYPT, NO_PAD.with_decode_allow_trailing_bits(true));
+
+/// The prefix of stored hashes that were imported from another system.
+const IMPORTED: &str = "imported:";
+
+/// The hash of a password in the form in which the database stores it: a PHC string, or `imported:` followed by a
+/// hash from another system. An imported hash is replaced when the user signs in.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct PasswordHash(pub(crate) String);
+
+impl PasswordHash {
+    /// Creates a hash that Symbolon has computed.
+    pub(crate) fn new(argon2: Argon2, salt: &[u8], output: &[u8]) -> Self {
+        Self(phc(argon2, salt, output))
+    }
+
+    /// Parses a hash from another system. Returns the reason as an error if the hash is unusable.
+    #[cfg(any(test, feature = "server"))]
+    pub(crate) fn parse_imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
+        HashParts::parse(text, max_memory_kib)?;
+        Ok(Self(format!("{IMPORTED}{text}")))
+    }
+
+    /// Removes the prefix of an imported hash. The hash must have been computed from the prepared password.
+    pub(crate) fn into_own(self) -> Self {
+        match self.0.strip_prefix(IMPORTED) {
+            Some(hash) => Self(hash.to_owned()),
+            None => self,
+        }
+    }
+
+    /// Returns whether the hash was imported from another system, which computed it from the unprepared password.
+    pub(crate) fn is_imported(&self) -> bool {
+        self.0.starts_with(IMPORTED)
+    }
+
+    /// Parses the hash. Returns the reason as an error if the hash is malformed or exceeds the limits for memory and
+    /// time.
+    pub(crate) fn parts(&self, max_memory_kib: u32) -> Result<HashParts, &'static str> {
+        let text = self.0.strip_prefix(IMPORTED).unwrap_or(&self.0);
+        HashParts::parse(text, max_memory_kib)
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(redacted)")
+    }
+}
 
 /// The parts of a password hash.
 pub(crate) struct HashParts {

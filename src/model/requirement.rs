@@ -77,8 +77,8 @@ impl<'a> Requirement<'a> {
                 scopes.iter().all(|scope| identity.has_scope(scope)),
                 Forbidden::ScopeRequired,
             ),
-            Required::Session => (identity.is_session(), Forbidden::SessionRequired),
-            Required::Password => (identity.is_password(), Forbidden::PasswordRequired),
+            Required::Session => (identity.has_session_token(), Forbidden::SessionRequired),
+            Required::Password => (identity.used_password(), Forbidden::PasswordRequired),
         };
         if is_met { Ok(()) } else { Err(refusal) }
     }

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
+use crate::model::field_errors::{FieldError, FieldErrorCode};
 use crate::model::text_limits;
-use crate::model::validation::{FieldError, FieldErrorCode};
 
 /// The scope that permits an access token to read private data of users.
 pub(crate) const ACCOUNT_READ: &str = "account:read";

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Error;
 use crate::model::CLOCK_TOLERANCE;
-use crate::model::session_token::{Nonce, ServerKey, SessionToken};
+use crate::model::server_key::ServerKey;
+use crate::model::session_token::{Nonce, SessionToken};
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 

@@ -4,12 +4,11 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
-use rand::TryRng;
-use rand::rngs::SysRng;
-use sha2::Sha256;
+use hmac::Mac;
 
 use crate::error::Error;
+use crate::model::random_bytes::random_bytes;
+use crate::model::server_key::ServerKey;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 
@@ -56,48 +55,8 @@ pub(crate) struct Nonce(pub(crate) [u8; 24]);
 
 impl Nonce {
     pub(crate) fn random() -> Result<Self, Error> {
-        random().map(Self)
+        random_bytes().map(Self)
     }
-}
-
-/// The secret key from which all session tokens are derived.
-#[derive(Clone)]
-pub(crate) struct ServerKey([u8; 32]);
-
-impl ServerKey {
-    pub(crate) fn random() -> Result<Self, Error> {
-        random().map(Self)
-    }
-
-    /// Parses a key of 32 bytes in standard base64. Ignores surrounding white space.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let bytes = STANDARD.decode(text.trim()).ok()?;
-        bytes.try_into().ok().map(Self)
-    }
-
-    /// Encodes the key in base64, for the key file.
-    pub(crate) fn reveal(&self) -> String {
-        STANDARD.encode(self.0)
-    }
-
-    fn mac(&self) -> Hmac<Sha256> {
-        // HMAC pads a key with zeros to the block size. The constructor for padded keys cannot fail.
-        let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
-        block[..32].copy_from_slice(&self.0);
-        Hmac::new(&block)
-    }
-}
-
-impl fmt::Debug for ServerKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerKey(redacted)")
-    }
-}
-
-fn random<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    SysRng.try_fill_bytes(&mut bytes).map_err(Error::internal)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

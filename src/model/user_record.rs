@@ -1,6 +1,6 @@
 //! Users with their secrets.
 
-use crate::model::password::PasswordHash;
+use crate::model::password_hash::PasswordHash;
 use crate::model::session::Session;
 use crate::model::user::User;
 

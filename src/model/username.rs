@@ -7,8 +7,8 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 
 use crate::model::confusables::is_highly_restrictive;
+use crate::model::field_errors::{FieldError, FieldErrorCode};
 use crate::model::text_limits;
-use crate::model::validation::{FieldError, FieldErrorCode};
 
 /// A username: 1 to 64 characters.
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::access_token::{AccessToken, AccessTokenSecret};
-use crate::model::credentials::BearerToken;
-use crate::model::identity::{Access, Identity};
+use crate::model::identity::{AccessTokenGrant, Identity};
+use crate::model::request_credentials::BearerToken;
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::store::Store;
@@ -50,7 +50,7 @@ impl AccessTokenVerifier {
         }
         // The cached identity expires when the next use must be recorded.
         let until = recorded.unwrap_or(now) + USE_PRECISION;
-        let access = Access {
+        let access = AccessTokenGrant {
             id: token.id,
             scopes: token.scopes,
         };
@@ -61,7 +61,7 @@ impl AccessTokenVerifier {
     }
 
     /// Returns whether the token has expired. Returns `false` if the user is disabled.
-    pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
+    pub(super) async fn ended_by_expiration(&self, token: &BearerToken) -> Result<bool, Error> {
         let (record, token) = self.find(token).await?;
         Ok(!record.user.is_disabled() && token.has_expired(self.clock.now()))
     }

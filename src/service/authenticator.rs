@@ -6,12 +6,12 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::credentials::{BearerToken, TokenType};
 use crate::model::identity::Identity;
+use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::token_digest::TokenDigest;
 use crate::service::access_token_verifier::AccessTokenVerifier;
 use crate::service::identity_cache::{IdentityCache, VerifiedToken};
-use crate::service::identity_cache_check::CacheCheck;
+use crate::service::identity_cache_sample::CacheCheck;
 use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
 use crate::store::Store;
@@ -78,10 +78,10 @@ impl Authenticator {
     }
 
     /// Returns whether a token has expired. Returns `false` if the token was revoked or its user is disabled.
-    pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
+    pub(super) async fn ended_by_expiration(&self, token: &BearerToken) -> Result<bool, Error> {
         match token.token_type() {
-            TokenType::Access => self.access_tokens.has_expired(token).await,
-            TokenType::Session => self.sessions.has_expired(token).await,
+            TokenType::Access => self.access_tokens.ended_by_expiration(token).await,
+            TokenType::Session => self.sessions.ended_by_expiration(token).await,
         }
     }
 

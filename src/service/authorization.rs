@@ -5,12 +5,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Forbidden, Unauthenticated};
-use crate::model::audit_event::{Actor, Credential};
+use crate::model::actor::{Actor, Credential};
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, User, UserId};
 use crate::model::user_record::UserRecord;
-use crate::service::authentication::Authentication;
+use crate::service::request_authentication::Authentication;
 use crate::service::visible_user::VisibleUser;
 
 /// The caller of a use case.
@@ -121,7 +121,7 @@ impl Authorized {
     }
 
     /// Returns whether the caller sent Basic credentials.
-    pub(super) fn is_by_password(&self) -> bool {
+    pub(super) fn used_password(&self) -> bool {
         self.actor.credential() == Some(Credential::Password)
     }
 

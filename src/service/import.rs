@@ -7,13 +7,16 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::audit_event::{Actor, AuditEventKind, NewAuditEvent};
+use crate::model::actor::Actor;
+use crate::model::audit_event::NewAuditEvent;
+use crate::model::audit_event_kind::AuditEventKind;
 use crate::model::email::Email;
+use crate::model::field_errors::FieldError;
 use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
-use crate::model::password::{Password, PasswordHash};
+use crate::model::password::Password;
+use crate::model::password_hash::PasswordHash;
 use crate::model::user::Role;
 use crate::model::username::Username;
-use crate::model::validation::FieldError;
 use crate::service::passwords::Passwords;
 use crate::store::{ExistingFields, NewUser, Store};
 

@@ -2,25 +2,23 @@
 
 pub(crate) mod access_token_verifier;
 pub(crate) mod access_tokens;
-pub(crate) mod audit_recorder;
 pub(crate) mod audit_trail;
-pub(crate) mod authentication;
 pub(crate) mod authenticator;
 pub(crate) mod authorization;
-mod deletion;
-mod hash_algorithms;
+mod hash_computation;
 mod hash_queue;
 pub(crate) mod identity_cache;
-mod identity_cache_check;
+mod identity_cache_sample;
 #[cfg(feature = "server")]
 pub(crate) mod import;
-pub(crate) mod input;
+pub(crate) mod named_input;
 mod paging;
 mod password_change;
 pub(crate) mod passwords;
 pub(crate) mod profile;
+pub(crate) mod refused_attempts;
 pub(crate) mod registration;
-mod request_tokens;
+pub(crate) mod request_authentication;
 mod revocation;
 mod run_to_completion;
 pub(crate) mod server_key;
@@ -29,10 +27,12 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod similar_usernames;
 pub(crate) mod throttle;
+mod token_operations;
 pub(crate) mod token_watch;
 mod uniqueness;
 mod user_administration;
 mod user_change;
+mod user_deletion;
 pub(crate) mod users;
 pub(crate) mod visible_user;
 

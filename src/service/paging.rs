@@ -12,7 +12,7 @@ where
     F: Future<Output = Result<Vec<T>, Error>>,
 {
     let items = load(request.with_one_more()).await?;
-    let behind = match request.behind() {
+    let behind = match request.opposite_side() {
         Some(behind) => load(behind).await?,
         None => Vec::new(),
     };

@@ -1,14 +1,16 @@
 //! Changes passwords. Callers change their own password, and admins set the passwords of other users.
 
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{AuditEventDetail, AuditEventKind};
-use crate::model::password::{Password, PasswordHash};
+use crate::model::audit_event::AuditEventDetail;
+use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::field_errors::MutationError;
+use crate::model::password::Password;
+use crate::model::password_hash::PasswordHash;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
-use crate::model::validation::MutationError;
-use crate::service::authentication::Authentication;
 use crate::service::authorization::Caller;
-use crate::service::input::Input;
+use crate::service::named_input::Input;
+use crate::service::request_authentication::Authentication;
 use crate::service::revocation::revoke_all_access_tokens;
 use crate::service::sessions::IssuedToken;
 use crate::service::throttle::Admission;
@@ -79,7 +81,7 @@ impl Users {
         let record = self.store.find_user_by_id(id).await?;
         let username = record.ok_or_else(no_such_user)?.user.username;
         let new = self.rules.parse_new(new.value, &username, new.field)?;
-        let admission = self.throttle.new_password(authorized.actor()).await?;
+        let admission = self.throttle.admit_new_password(authorized.actor()).await?;
         let hash = self.hash(admission, new).await?;
         let mut change = self.begin(authorized, id).await?;
         change.revoke_tokens().await?;

@@ -1,12 +1,13 @@
 //! Changes usernames and e-mail addresses.
 
 use crate::error::Error;
-use crate::model::audit_event::{AuditEventDetail, AuditEventKind};
+use crate::model::audit_event::AuditEventDetail;
+use crate::model::audit_event_kind::AuditEventKind;
 use crate::model::email::Email;
+use crate::model::field_errors::{FieldChange, FieldError, MutationError};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
 use crate::model::username::Username;
-use crate::model::validation::{FieldChange, FieldError, MutationError};
 use crate::service::authorization::Caller;
 use crate::service::throttle::Attempt;
 use crate::service::uniqueness::refuse_taken;
@@ -43,7 +44,10 @@ impl Users {
         let role = if is_own { Role::User } else { Role::Admin };
         let authorized = caller.authorize(&requirement.with_role(role)).await?;
         let profile = parse(profile)?;
-        let attempt = self.throttle.profile_change(authorized.actor()).await?;
+        let attempt = self
+            .throttle
+            .count_profile_change(authorized.actor())
+            .await?;
         self.refuse_taken_profile(&attempt, &profile, id).await?;
         let change = self.begin(authorized, id).await?;
         let old = change.record.user.username.clone();

@@ -1,13 +1,15 @@
 //! Registers users.
 
 use crate::error::{Error, Forbidden};
-use crate::model::audit_event::{Actor, AuditEventKind, NewAuditEvent};
+use crate::model::actor::Actor;
+use crate::model::audit_event::NewAuditEvent;
+use crate::model::audit_event_kind::AuditEventKind;
 use crate::model::email::Email;
+use crate::model::field_errors::MutationError;
 use crate::model::password::{Password, PasswordRules};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, User};
 use crate::model::username::Username;
-use crate::model::validation::MutationError;
 use crate::service::authorization::Caller;
 use crate::service::throttle::{Admission, Attempt};
 use crate::service::uniqueness::refuse_taken;
@@ -51,7 +53,7 @@ impl Users {
             }
         };
         let new = ParsedRegistration::parse(registration, self.rules)?;
-        let Admission { attempt, mut slot } = self.throttle.registration(&actor).await?;
+        let Admission { attempt, mut slot } = self.throttle.admit_registration(&actor).await?;
         // The values are checked before the expensive hash is computed. The insertion checks them again.
         self.refuse_taken_values(&attempt, &new).await?;
         caller.claim_new_hash()?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::model::session_token::ServerKey;
+use crate::model::server_key::ServerKey;
 
 /// The reason why the server key cannot be read or created.
 #[derive(Debug, thiserror::Error)]

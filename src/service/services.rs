@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::service::access_tokens::AccessTokens;
-use crate::service::audit_recorder::AuditRecorder;
 use crate::service::audit_trail::AuditTrail;
 use crate::service::authenticator::Authenticator;
 #[cfg(feature = "server")]
 use crate::service::import::Import;
+use crate::service::refused_attempts::RefusedAttempts;
 use crate::service::sessions::Sessions;
 use crate::service::throttle::Throttle;
 use crate::service::token_watch::TokenWatches;
@@ -22,7 +22,7 @@ use crate::store::Store;
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) access_tokens: AccessTokens,
-    pub(crate) audit_recorder: Arc<AuditRecorder>,
+    pub(crate) refused_attempts: Arc<RefusedAttempts>,
     pub(crate) audit_trail: AuditTrail,
     pub(crate) authenticator: Arc<Authenticator>,
     #[cfg(feature = "server")]
@@ -38,7 +38,7 @@ impl Services {
     /// Writes to the database the throttled attempts and the uses of access tokens that were collected in
     /// memory.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
-        self.audit_recorder.flush().await?;
+        self.refused_attempts.flush().await?;
         self.authenticator.access_tokens.flush().await
     }
 
@@ -47,7 +47,7 @@ impl Services {
     pub(crate) async fn purge(&self) -> Result<(), Error> {
         let now = self.authenticator.clock.now();
         let transaction = self.store.begin().await?;
-        self.audit_recorder.purge(&transaction, now).await?;
+        self.refused_attempts.purge(&transaction, now).await?;
         self.throttle.purge(&transaction, now).await?;
         self.access_tokens.purge(&transaction, now).await?;
         transaction.commit().await

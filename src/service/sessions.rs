@@ -6,12 +6,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{Actor, AuditEventKind, Client, Credential, NewAuditEvent};
-use crate::model::credentials::BearerToken;
+use crate::model::actor::{Actor, Client, Credential};
+use crate::model::audit_event::NewAuditEvent;
+use crate::model::audit_event_kind::AuditEventKind;
 use crate::model::identity::Identity;
-use crate::model::live_token::LiveToken;
+use crate::model::request_credentials::BearerToken;
+use crate::model::server_key::ServerKey;
 use crate::model::session::{Lifetime, Session};
-use crate::model::session_token::{Nonce, ServerKey, SessionToken};
+use crate::model::session_token::{Nonce, SessionToken};
+use crate::model::token_summary::LiveToken;
 use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
@@ -191,7 +194,7 @@ impl Sessions {
     }
 
     /// Returns whether the token has expired. Returns `false` if the token was revoked or its user is disabled.
-    pub(super) async fn has_expired(&self, token: &BearerToken) -> Result<bool, Error> {
+    pub(super) async fn ended_by_expiration(&self, token: &BearerToken) -> Result<bool, Error> {
         let (record, session) = self.find(token).await?;
         let was_ended = session.nonce.is_none() || record.user.is_disabled();
         Ok(!was_ended && session.expires_at <= self.clock.now())

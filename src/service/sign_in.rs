@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{Actor, AuditEventKind, Client, Credential, NewAuditEvent};
-use crate::model::credentials::UserPass;
-use crate::model::password::{PasswordHash, SubmittedPassword};
+use crate::model::actor::{Actor, Client, Credential};
+use crate::model::audit_event::NewAuditEvent;
+use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
+use crate::model::password::SubmittedPassword;
+use crate::model::password_hash::PasswordHash;
+use crate::model::request_credentials::UserPass;
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
-use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
-use crate::service::audit_recorder::AuditRecorder;
-use crate::service::input::Input;
+use crate::service::named_input::Input;
 use crate::service::passwords::Verdict;
+use crate::service::refused_attempts::RefusedAttempts;
 use crate::service::sessions::{IssuedToken, Sessions, TokenOptions};
 use crate::service::throttle::{Admission, Attempt, Throttle};
 use crate::store::Store;
@@ -23,7 +26,7 @@ pub(crate) struct SignIn {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) throttle: Arc<Throttle>,
-    pub(crate) audit: Arc<AuditRecorder>,
+    pub(crate) audit: Arc<RefusedAttempts>,
     pub(crate) sessions: Arc<Sessions>,
 }
 
@@ -43,7 +46,9 @@ impl SignIn {
         let canonical = username.as_ref().map_or("", |name| &name.canonical);
         let record = self.store.find_user_by_name(canonical).await?;
         let id = record.as_ref().map(|record| record.user.id);
-        let admission = self.throttle.sign_in(&credentials.username, id, client);
+        let admission = self
+            .throttle
+            .admit_sign_in(&credentials.username, id, client);
         let Admission { attempt, mut slot } = admission.await?;
         let stored = record.as_ref().map(|record| record.password_hash.clone());
         let record = record.filter(|record| !record.user.is_disabled());
@@ -67,7 +72,7 @@ impl SignIn {
         }
         let actor = Actor::Anonymous(client.clone());
         self.audit
-            .sign_in_failed(id, actor, self.clock.now())
+            .record_failed_sign_in(id, actor, self.clock.now())
             .await?;
         Err(Unauthenticated::InvalidCredentials.into())
     }
@@ -124,14 +129,16 @@ impl SignIn {
     ) -> Result<Admission, MutationError> {
         let id = record.user.id;
         let client = actor.client().cloned().unwrap_or_default();
-        let Admission { attempt, mut slot } = self.throttle.confirmation(id, &client).await?;
+        let Admission { attempt, mut slot } = self.throttle.admit_confirmation(id, &client).await?;
         let stored = Some(record.password_hash.clone());
         let submitted = SubmittedPassword::new(password.value);
         let verdict = slot.verify(submitted, stored, false).await;
         let verdict = self.throttle.give_back_if_failed(&attempt, verdict).await?;
         if matches!(verdict, Verdict::Wrong) {
             let (actor, now) = (actor.clone(), self.clock.now());
-            self.audit.sign_in_failed(Some(id), actor, now).await?;
+            self.audit
+                .record_failed_sign_in(Some(id), actor, now)
+                .await?;
             let (code, message) = (
                 FieldErrorCode::WrongPassword,
                 "This is not the current password.",

@@ -8,12 +8,12 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::audit_event::{Actor, Client};
+use crate::model::actor::{Actor, Client};
 use crate::model::rate_limit::Rate;
 use crate::model::user::{User, UserId};
 use crate::model::username::Username;
-use crate::service::audit_recorder::AuditRecorder;
 use crate::service::passwords::{Passwords, Slot};
+use crate::service::refused_attempts::RefusedAttempts;
 use crate::store::{Bucket, Store, Transaction};
 
 /// The time for which the address of a sign-in remains a known address of the user.
@@ -77,7 +77,7 @@ impl Attempt {
 pub(crate) struct Throttle {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
-    pub(crate) audit: Arc<AuditRecorder>,
+    pub(crate) audit: Arc<RefusedAttempts>,
     pub(crate) passwords: Arc<Passwords>,
     /// `None` allows every attempt.
     pub(crate) rates: Option<Rates>,
@@ -89,7 +89,7 @@ impl Throttle {
     /// An attempt from a known address of the user is counted only in the bucket for this user and this
     /// address. Therefore, sign-in attempts for this user from other addresses and for other users from this
     /// address do not prevent the user from signing in.
-    pub(super) async fn sign_in(
+    pub(super) async fn admit_sign_in(
         &self,
         username: &str,
         user: Option<UserId>,
@@ -118,7 +118,7 @@ impl Throttle {
 
     /// Admits an attempt by a signed-in user to confirm the password. Sign-in attempts are counted in other
     /// buckets.
-    pub(super) async fn confirmation(
+    pub(super) async fn admit_confirmation(
         &self,
         user: UserId,
         client: &Client,
@@ -129,21 +129,21 @@ impl Throttle {
     }
 
     /// Admits a registration.
-    pub(super) async fn registration(&self, actor: &Actor) -> Result<Admission, Error> {
+    pub(super) async fn admit_registration(&self, actor: &Actor) -> Result<Admission, Error> {
         let (user, client) = (actor.user_id(), client(actor));
         let buckets = self.change_buckets(user, client.network());
         self.admit(buckets, user, &client).await
     }
 
     /// Admits an attempt to set a new password for another user.
-    pub(super) async fn new_password(&self, actor: &Actor) -> Result<Admission, Error> {
+    pub(super) async fn admit_new_password(&self, actor: &Actor) -> Result<Admission, Error> {
         let user = actor.user_id();
         let buckets = self.change_buckets(user, None);
         self.admit(buckets, user, &client(actor)).await
     }
 
     /// Counts a profile change. No slot is needed, because a profile change computes no hash.
-    pub(super) async fn profile_change(&self, actor: &Actor) -> Result<Attempt, Error> {
+    pub(super) async fn count_profile_change(&self, actor: &Actor) -> Result<Attempt, Error> {
         let (user, client) = (actor.user_id(), client(actor));
         let buckets = self.change_buckets(user, client.network());
         self.refuse_full(&buckets, user, &client).await?;
@@ -242,7 +242,7 @@ impl Throttle {
             let drained_at = self.store.bucket_drained_at(bucket).await?;
             let wait = drained_at.and_then(|drained_at| bucket.rate.retry_after(drained_at, now));
             if let Some(wait) = wait {
-                self.audit.throttled(user, client, now);
+                self.audit.record_throttled(user, client, now);
                 let retry_after = seconds(wait);
                 return Err(Error::RateLimited { retry_after });
             }
@@ -265,7 +265,7 @@ impl Throttle {
         for bucket in &buckets {
             if !transaction.count_attempt(bucket, now).await? {
                 // Concurrent attempts filled the bucket after it was read.
-                self.audit.throttled(user, client, now);
+                self.audit.record_throttled(user, client, now);
                 let retry_after = seconds(bucket.rate.interval());
                 return Err(Error::RateLimited { retry_after });
             }

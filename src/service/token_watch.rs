@@ -14,13 +14,13 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 pub(crate) use self::watched_token::TokenEnd;
 use self::watched_token::{Verification, WatchedToken, is_recent};
-use crate::background::supervise;
 use crate::error::Error;
-use crate::model::credentials::BearerToken;
+use crate::model::request_credentials::BearerToken;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::service::authenticator::Authenticator;
 use crate::store::{Epoch, MAX_NOTIFICATION_DELAY};
+use crate::supervised_tasks::supervise;
 
 /// The interval between checks for expired tokens. There is no timer for each expiration, because the timer
 /// would be wrong after the clock is set.
@@ -140,7 +140,7 @@ impl TokenWatches {
         let identity = match authenticator.verify(&token).await {
             Ok(identity) => identity,
             Err(Error::Unauthenticated(_)) => {
-                return match authenticator.has_expired(&token).await {
+                return match authenticator.ended_by_expiration(&token).await {
                     Ok(true) => Ok(Err(TokenEnd::Expired)),
                     Ok(false) | Err(Error::Unauthenticated(_)) => Ok(Err(TokenEnd::Revoked)),
                     Err(error) => Err(error),

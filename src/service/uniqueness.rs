@@ -1,9 +1,9 @@
 //! Refuses usernames and e-mail addresses that other users have.
 
 use crate::model::email::Email;
+use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::user::UserId;
 use crate::model::username::Username;
-use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
 use crate::service::throttle::Attempt;
 use crate::store::{Store, TakenField};
 

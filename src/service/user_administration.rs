@@ -1,10 +1,11 @@
 //! Changes roles, disables and enables users, and revokes all tokens of users.
 
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{AuditEventDetail, AuditEventKind};
+use crate::model::audit_event::AuditEventDetail;
+use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::field_errors::MutationError;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
-use crate::model::validation::MutationError;
 use crate::service::authorization::Caller;
 use crate::service::revocation::revoke_all_tokens;
 use crate::service::user_change::UserChange;

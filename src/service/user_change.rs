@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
-use crate::model::audit_event::{AuditEventDetail, AuditEventKind, NewAuditEvent};
+use crate::model::audit_event::{AuditEventDetail, NewAuditEvent};
+use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::user::{Role, UserId};
 use crate::model::user_record::UserRecord;
-use crate::model::validation::{FieldError, FieldErrorCode, MutationError};
 use crate::service::authorization::Authorized;
 use crate::service::revocation::revoke_all_tokens;
 use crate::service::visible_user::VisibleUser;
@@ -62,7 +63,7 @@ impl UserChange {
         let user = &self.record.user;
         if user.role == Role::Admin
             && !user.is_disabled()
-            && !self.transaction.has_other_active_admin(user.id).await?
+            && !self.transaction.lock_and_find_other_admin(user.id).await?
         {
             let message = "There would be no admin left.";
             return Err(FieldError::new("id", FieldErrorCode::LastAdmin, message).into());

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
+use crate::model::field_errors::MutationError;
 use crate::model::pagination::{Page, PageRequest};
 use crate::model::password::PasswordRules;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
-use crate::model::validation::MutationError;
-use crate::service::authentication::Authentication;
 use crate::service::authorization::{Authorized, Caller};
 use crate::service::paging::load_page;
+use crate::service::request_authentication::Authentication;
 use crate::service::throttle::Throttle;
 use crate::service::user_change::UserChange;
 use crate::service::visible_user::VisibleUser;

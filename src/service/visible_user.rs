@@ -16,12 +16,12 @@ use crate::model::user::{Role, User, UserId};
 pub(crate) struct VisibleUser {
     user: Arc<User>,
     is_own: bool,
-    access: Access,
+    access: PrivateFieldAccess,
 }
 
 /// The access to the private fields.
 #[derive(Clone, Copy, Debug)]
-enum Access {
+enum PrivateFieldAccess {
     Allowed,
     /// The access token does not have the required scope.
     ScopeRequired,
@@ -35,11 +35,11 @@ impl VisibleUser {
         let viewer = identity.user();
         let is_own = viewer.id == user.id;
         let access = if !is_own && viewer.role < Role::Admin {
-            Access::Denied
+            PrivateFieldAccess::Denied
         } else if identity.has_scope(ACCOUNT_READ) {
-            Access::Allowed
+            PrivateFieldAccess::Allowed
         } else {
-            Access::ScopeRequired
+            PrivateFieldAccess::ScopeRequired
         };
         Self {
             user,
@@ -54,7 +54,7 @@ impl VisibleUser {
         Self {
             user: user.into(),
             is_own: true,
-            access: Access::Allowed,
+            access: PrivateFieldAccess::Allowed,
         }
     }
 
@@ -102,9 +102,9 @@ impl VisibleUser {
 
     fn private<'a, T>(&'a self, field: impl FnOnce(&'a User) -> T) -> Result<Option<T>, Error> {
         match self.access {
-            Access::Allowed => Ok(Some(field(&self.user))),
-            Access::ScopeRequired => Err(Forbidden::ScopeRequired.into()),
-            Access::Denied => Ok(None),
+            PrivateFieldAccess::Allowed => Ok(Some(field(&self.user))),
+            PrivateFieldAccess::ScopeRequired => Err(Forbidden::ScopeRequired.into()),
+            PrivateFieldAccess::Denied => Ok(None),
         }
     }
 }

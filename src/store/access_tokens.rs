@@ -15,7 +15,7 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::store::database::Store;
-use crate::store::liveness::access_token_is_live;
+use crate::store::token_liveness::access_token_is_live;
 use crate::store::transaction::Transaction;
 use crate::store::users::to_array;
 
@@ -114,7 +114,7 @@ impl Transaction {
 
     /// Deletes a token.
     pub(crate) async fn delete_access_token(&self, token: &AccessToken) -> Result<(), Error> {
-        self.invalidate_on_commit(token.user);
+        self.invalidate_at_end(token.user);
         let delete = access_token::Entity::delete_by_id(token.id);
         self.execute(delete).await.map(drop)
     }

@@ -6,12 +6,11 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait};
 
 use crate::clock::at;
 use crate::error::Error;
-use crate::model::audit_event::{
-    ActorType, AuditEvent, AuditEventFilter, AuditEventKind, CredentialType, NewAuditEvent,
-};
+use crate::model::audit_event::{AuditEvent, AuditEventFilter, NewAuditEvent};
+use crate::model::audit_event_kind::{ActorType, AuditEventKind, CredentialType};
 use crate::model::pagination::PageRequest;
 use crate::model::user::{Role, UserId};
-use crate::store::audit_event_rows::insert_count;
+use crate::store::audit_event_aggregation::insert_count;
 use crate::store::database::Store;
 use crate::store::pages::select_page;
 use crate::store::transaction::Transaction;

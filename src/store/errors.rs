@@ -33,7 +33,7 @@ impl From<DbErr> for Error {
         if is_unwritable(&error) || is_refused {
             return Self::ServiceUnavailable { retry_after: 1 };
         }
-        if is_unreachable(&error) || is_busy(&error) {
+        if is_temporary(&error) || is_busy(&error) {
             tracing::warn!(%error, "the database is busy or unreachable");
             return Self::ServiceUnavailable { retry_after: 1 };
         }
@@ -125,7 +125,7 @@ pub(super) fn is_busy(error: &DbErr) -> bool {
 }
 
 /// Returns whether the server cannot be reached or temporarily refuses the statement.
-fn is_unreachable(error: &DbErr) -> bool {
+fn is_temporary(error: &DbErr) -> bool {
     match code(error) {
         Some(Code::Sqlite(_)) => false,
         // The codes report failed connections (08), transactions that were idle for too long (25P03), writes to a
@@ -136,11 +136,11 @@ fn is_unreachable(error: &DbErr) -> bool {
             matches!(error, DbErr::Conn(_)) || has_prefix(&code, &temporary)
         }
         None => {
-            let is_unreachable = |cause: &SqlxError| {
+            let is_temporary = |cause: &SqlxError| {
                 is_connection_error(cause)
                     || matches!(cause, SqlxError::PoolTimedOut | SqlxError::PoolClosed)
             };
-            matches!(error, DbErr::ConnectionAcquire(_)) || cause(error).is_some_and(is_unreachable)
+            matches!(error, DbErr::ConnectionAcquire(_)) || cause(error).is_some_and(is_temporary)
         }
     }
 }

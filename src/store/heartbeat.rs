@@ -120,7 +120,7 @@ impl Heartbeat {
 
     /// Returns whether cached identities can be used: changes by other instances are known, and the server is the
     /// primary.
-    pub(super) fn is_trusted(&self) -> bool {
+    pub(super) fn permits_cache(&self) -> bool {
         self.age().is_some_and(|age| age <= TRUST_PERIOD) && self.is_available()
     }
 
@@ -159,7 +159,7 @@ impl Heartbeat {
     }
 
     /// Sets the number of tables that the role must be able to write to.
-    pub(super) fn require_tables(&self, count: i64) {
+    pub(super) fn set_required_table_count(&self, count: i64) {
         self.tables.store(count, Ordering::SeqCst);
     }
 
@@ -174,7 +174,7 @@ impl Heartbeat {
     }
 
     /// Sends heartbeats until the future is dropped.
-    pub(super) async fn send_all(self: Arc<Self>, options: PgConnectOptions) {
+    pub(super) async fn send_periodically(self: Arc<Self>, options: PgConnectOptions) {
         // Heartbeats need not be durable.
         let options = options.options([("synchronous_commit", "off")]);
         let mut ticks = interval(INTERVAL);
@@ -314,11 +314,11 @@ mod tests {
         let micros = Arc::new(AtomicU64::new(1_000_000));
         let clock = BootClock::Mock(Arc::clone(&micros));
         let heartbeat = Heartbeat::new(Duration::from_secs(1), clock, PoolEviction::new());
-        assert!(!heartbeat.is_trusted());
+        assert!(!heartbeat.permits_cache());
         heartbeat.received.store(1_000_000, Ordering::SeqCst);
         micros.store(1_900_000, Ordering::SeqCst);
-        assert!(heartbeat.is_trusted());
+        assert!(heartbeat.permits_cache());
         micros.fetch_add(60_000_000, Ordering::SeqCst);
-        assert!(!heartbeat.is_trusted());
+        assert!(!heartbeat.permits_cache());
     }
 }

@@ -12,12 +12,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::background::supervise;
 use crate::model::user::UserId;
 use crate::store::affected_users::AffectedUsers;
 use crate::store::change_counter::ChangeCounter;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::notifications::MAX_NOTIFICATION_DELAY;
+use crate::supervised_tasks::supervise;
 
 /// The interval at which changes of other processes are polled while a [`ChangeListener`] waits.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -102,7 +102,7 @@ impl Invalidation {
         match &self.source {
             Source::Counter(counter) => counter.check().await,
             Source::Notifications(heartbeat) => {
-                let is_trusted = heartbeat.is_trusted();
+                let is_trusted = heartbeat.permits_cache();
                 if !is_trusted {
                     // Listeners are not woken, because no change is known.
                     let epoch = self.next_epoch();
@@ -134,7 +134,7 @@ impl Invalidation {
     pub(super) fn age(&self) -> Option<Duration> {
         match &self.source {
             Source::Counter(_) => Some(Duration::ZERO),
-            Source::Notifications(heartbeat) if heartbeat.is_trusted() => heartbeat.age(),
+            Source::Notifications(heartbeat) if heartbeat.permits_cache() => heartbeat.age(),
             Source::Notifications(_) => None,
         }
     }

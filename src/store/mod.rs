@@ -2,7 +2,7 @@
 
 mod access_tokens;
 mod affected_users;
-mod audit_event_rows;
+mod audit_event_aggregation;
 mod audit_events;
 mod backup;
 mod change_counter;
@@ -16,7 +16,6 @@ mod heartbeat;
 mod imported_users;
 mod invalidation;
 mod known_addresses;
-mod liveness;
 mod migrations;
 mod monitored_connection;
 mod notifications;
@@ -29,6 +28,7 @@ mod rate_limits;
 mod sessions;
 mod sqlite;
 mod sqlite_check;
+mod token_liveness;
 mod transaction;
 mod users;
 

@@ -11,7 +11,6 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::background::supervise;
 use crate::clock::BootClock;
 use crate::store::affected_users::AffectedUsers;
 use crate::store::change_counter::ChangeCounter;
@@ -27,6 +26,7 @@ use crate::store::pool_eviction::PoolEviction;
 use crate::store::postgres;
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
 use crate::store::sqlite_check::check_file;
+use crate::supervised_tasks::supervise;
 
 /// The number of Symbolon's tables on PostgreSQL, excluding the table of applied migrations.
 const TABLES: i64 = 5;
@@ -180,13 +180,13 @@ impl Store {
         };
         let writer = connect(connections.writers);
         prepare_tables(&writer, &location, tables).await?;
-        heartbeat.require_tables(TABLES);
+        heartbeat.set_required_table_count(TABLES);
         let readers = connect(connections.readers);
         let invalidation = Invalidation::new(Source::Notifications(Arc::clone(&heartbeat)));
         let mut tasks = JoinSet::new();
         let (sender, sender_options) = (Arc::clone(&heartbeat), options.clone());
         tasks.spawn(supervise("heartbeat", move || {
-            Arc::clone(&sender).send_all(sender_options.clone())
+            Arc::clone(&sender).send_periodically(sender_options.clone())
         }));
         let (receiver, invalidated) = (Arc::clone(&heartbeat), Arc::clone(&invalidation));
         tasks.spawn(supervise("listener", move || {

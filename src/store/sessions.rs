@@ -12,13 +12,13 @@ use sea_orm::{
 
 use crate::error::Error;
 use crate::model::CLOCK_TOLERANCE;
-use crate::model::password::PasswordHash;
+use crate::model::password_hash::PasswordHash;
 use crate::model::session::Session;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::store::database::Store;
-use crate::store::liveness::session_is_live;
+use crate::store::token_liveness::session_is_live;
 use crate::store::transaction::Transaction;
 use crate::store::users::{to_record, with_password};
 
@@ -88,7 +88,7 @@ impl Transaction {
         let deleted = self.execute(update).await?;
         // A process whose clock is slow may still consider the sessions live.
         if deleted > 0 {
-            self.invalidate_all_on_commit();
+            self.invalidate_all_at_end();
         }
         Ok(deleted)
     }
@@ -116,7 +116,7 @@ impl Transaction {
         if let Some(record) = &record {
             let user = record.user.id;
             if may_have_live_session(record, at) || self.has_access_tokens(user).await? {
-                self.invalidate_on_commit(user);
+                self.invalidate_at_end(user);
             } else if record.session.is_some() {
                 // Another process may have revoked the session without this process knowing yet.
                 self.invalidate_in_this_process(user);
@@ -160,7 +160,7 @@ impl Transaction {
         // Without a live session, there is no cached identity to invalidate. Announcing the change to other processes
         // would cost more than issuing the token.
         if may_have_live_session(record, now) {
-            self.invalidate_on_commit(record.user.id);
+            self.invalidate_at_end(record.user.id);
         }
         let update = user::Entity::update_many()
             .set(new_session(new))

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::user::UserId;
 use crate::store::affected_users::AffectedUsers;
-use crate::store::audit_event_rows::insert_events;
+use crate::store::audit_event_aggregation::insert_events;
 use crate::store::change_counter;
 use crate::store::database::Store;
 use crate::store::errors::{is_outcome_unknown, is_unwritable};
@@ -87,12 +87,12 @@ impl Transaction {
     }
 
     /// Invalidates the cached identities of a user when the transaction ends.
-    pub(super) fn invalidate_on_commit(&self, user: UserId) {
+    pub(super) fn invalidate_at_end(&self, user: UserId) {
         self.invalidation.users().add(user);
     }
 
     /// Invalidates all cached identities when the transaction ends.
-    pub(super) fn invalidate_all_on_commit(&self) {
+    pub(super) fn invalidate_all_at_end(&self) {
         *self.invalidation.users() = AffectedUsers::All;
     }
 

@@ -12,15 +12,15 @@ use sea_orm::{
 use crate::clock::at;
 use crate::error::Error;
 use crate::model::email::Email;
+use crate::model::field_errors::FieldChange;
 use crate::model::pagination::PageRequest;
-use crate::model::password::PasswordHash;
+use crate::model::password_hash::PasswordHash;
 use crate::model::session::Session;
 use crate::model::session_token::Nonce;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{Role, User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
-use crate::model::validation::FieldChange;
 use crate::store::database::Store;
 use crate::store::pages::select_page;
 use crate::store::transaction::Transaction;
@@ -140,7 +140,7 @@ impl Transaction {
     /// When the transaction ends, the cached identities of the user are invalidated, even if the transaction is not
     /// committed. Otherwise, the cache could contradict an operation that found nothing to change.
     pub(crate) async fn lock_user(&self, id: UserId) -> Result<Option<UserRecord>, Error> {
-        self.invalidate_on_commit(id);
+        self.invalidate_at_end(id);
         let user = user::Entity::find_by_id(id.0).lock_exclusive();
         let row = user.one(&self.connection).await?;
         row.map(to_record).transpose()
@@ -149,7 +149,7 @@ impl Transaction {
     /// Returns whether an admin other than `id` exists and is not disabled. Other transactions that call this
     /// function wait until this transaction ends. Otherwise, each of two transactions could remove the admin on whom
     /// the other transaction relies.
-    pub(crate) async fn has_other_active_admin(&self, id: UserId) -> Result<bool, Error> {
+    pub(crate) async fn lock_and_find_other_admin(&self, id: UserId) -> Result<bool, Error> {
         if self.connection.get_database_backend() == DbBackend::Postgres {
             let lock = format!("SELECT pg_advisory_xact_lock({LAST_ADMIN})");
             self.connection.execute_unprepared(&lock).await?;
@@ -189,7 +189,7 @@ impl Transaction {
             row.email = Set(email.as_ref().map(|email| email.display.clone()));
             row.email_canonical = Set(email.as_ref().map(|email| email.canonical.clone()));
         }
-        self.invalidate_on_commit(id);
+        self.invalidate_at_end(id);
         let update = user::Entity::update_many().set(row);
         self.execute_if_unique(update.filter(Column::Id.eq(id.0)))
             .await
@@ -221,7 +221,7 @@ impl Transaction {
 
     /// Deletes a user and the known addresses of the user.
     pub(crate) async fn delete_user(&self, id: UserId) -> Result<(), Error> {
-        self.invalidate_on_commit(id);
+        self.invalidate_at_end(id);
         self.delete_known_addresses(id).await?;
         self.execute(user::Entity::delete_by_id(id.0))
             .await
@@ -235,7 +235,7 @@ impl Transaction {
         id: UserId,
         update: UpdateMany<user::Entity>,
     ) -> Result<u64, Error> {
-        self.invalidate_on_commit(id);
+        self.invalidate_at_end(id);
         self.execute(update.filter(Column::Id.eq(id.0))).await
     }
 }

@@ -3,8 +3,8 @@
 mod close_reason;
 mod handshake;
 mod message_stream;
-mod session;
-mod subscriptions;
+mod socket_state;
+mod subscription_executor;
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -26,11 +26,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use self::close_reason::CloseReason;
 pub(super) use self::handshake::is_upgrade_request;
 use self::message_stream::MessageStream;
-use self::session::{InitResult, Session};
-use self::subscriptions::SubscriptionExecutor;
+use self::socket_state::{InitResult, SocketState};
+use self::subscription_executor::SubscriptionExecutor;
 use crate::error::Error;
 use crate::graphql::execution::Executor;
-use crate::http::request_context::RequestContext;
+use crate::http::middleware::RequestContext;
 use crate::http::server::ConnectionGuard;
 use crate::http::state::AppState;
 
@@ -69,7 +69,7 @@ where
         Error::BadRequest(message.to_owned())
     })?;
     let connection_guard = request.extensions().get::<ConnectionGuard>().cloned();
-    let session = Session::new(Arc::clone(state), client, Arc::clone(&context.id));
+    let session = SocketState::new(Arc::clone(state), client, Arc::clone(&context.id));
     let executor = SubscriptionExecutor {
         executor: Arc::clone(executor),
         session: Arc::clone(&session),
@@ -89,7 +89,7 @@ where
 /// Serves a WebSocket until the client disconnects or the server closes it.
 async fn serve<E: async_graphql::Executor>(
     messages: MessageStream,
-    session: Arc<Session>,
+    session: Arc<SocketState>,
     executor: E,
     mut connection_guard: Option<ConnectionGuard>,
 ) {
@@ -124,7 +124,7 @@ async fn serve<E: async_graphql::Executor>(
 /// disconnected.
 async fn run_protocol<E: async_graphql::Executor>(
     messages: &MessageStream,
-    session: &Arc<Session>,
+    session: &Arc<SocketState>,
     executor: E,
     init_sender: oneshot::Sender<InitResult>,
 ) -> Option<CloseReason> {

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::clock::BootClock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::credentials::BearerToken;
 use crate::model::identity::Identity;
+use crate::model::request_credentials::BearerToken;
 use crate::model::session::REUSE_MARGIN;
 use crate::model::user::{Role, UserId};
 use crate::service::authenticator::Authenticator;
@@ -164,7 +164,7 @@ impl WatchedToken {
             // A sign-in has replaced the token.
             self.expires_within(authenticator, REUSE_MARGIN)
         } else {
-            authenticator.has_expired(&self.token).await?
+            authenticator.ended_by_expiration(&self.token).await?
         };
         Ok(Some(if has_expired {
             TokenEnd::Expired

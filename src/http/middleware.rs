@@ -11,13 +11,13 @@ use poem::{Endpoint, FromRequest, IntoResponse, Request, RequestBody, Response};
 
 use crate::error::{Error, Forbidden};
 use crate::http::authorization_header;
-use crate::http::cors;
+use crate::http::cross_origin;
 use crate::http::error_responses::{Challenge, error_response};
 use crate::http::request_log::{ExecutedOperation, RequestLog};
 use crate::http::state::AppState;
-use crate::model::audit_event::Client;
+use crate::model::actor::Client;
 use crate::model::text_limits;
-use crate::service::authentication::Authentication;
+use crate::service::request_authentication::Authentication;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -145,40 +145,41 @@ impl<E: Endpoint> WithContext<E> {
     async fn call_with_context(&self, mut request: Request, id: Arc<str>) -> Response {
         let config = &self.state.http;
         let log = RequestLog::new(&request, &self.state);
-        let allowed_origin = cors::allowed_origin(request.headers(), config);
+        let allowed_origin = cross_origin::allowed_origin(request.headers(), config);
         let mut context = None;
-        let mut response = if let Some(response) = cors::preflight_response(&request, config) {
-            response
-        } else {
-            match authorization_header::parse_headers(request.headers()) {
-                Err(error) => error_response(&error, Challenge::Bearer, &id),
-                Ok(credentials) => {
-                    let client = Client {
-                        address: log.client,
-                        request_id: Some(Arc::clone(&id)),
-                    };
-                    let authenticator = Arc::clone(&self.state.services.authenticator);
-                    let (headers, is_allowed) = (request.headers(), allowed_origin.is_some());
-                    let added = RequestContext(Arc::new(Inner {
-                        id: Arc::clone(&id),
-                        authentication: Authentication::new(authenticator, credentials, client),
-                        is_cross_site: !is_allowed && cors::is_cross_site(headers),
-                        is_cross_origin: !is_allowed && cors::is_cross_origin(headers),
-                        executed: OnceLock::new(),
-                    }));
-                    request.extensions_mut().insert(added.clone());
-                    context = Some(added);
-                    self.response(request, &id).await
+        let mut response =
+            if let Some(response) = cross_origin::preflight_response(&request, config) {
+                response
+            } else {
+                match authorization_header::parse_headers(request.headers()) {
+                    Err(error) => error_response(&error, Challenge::Bearer, &id),
+                    Ok(credentials) => {
+                        let client = Client {
+                            address: log.client,
+                            request_id: Some(Arc::clone(&id)),
+                        };
+                        let authenticator = Arc::clone(&self.state.services.authenticator);
+                        let (headers, is_allowed) = (request.headers(), allowed_origin.is_some());
+                        let added = RequestContext(Arc::new(Inner {
+                            id: Arc::clone(&id),
+                            authentication: Authentication::new(authenticator, credentials, client),
+                            is_cross_site: !is_allowed && cross_origin::is_cross_site(headers),
+                            is_cross_origin: !is_allowed && cross_origin::is_cross_origin(headers),
+                            executed: OnceLock::new(),
+                        }));
+                        request.extensions_mut().insert(added.clone());
+                        context = Some(added);
+                        self.response(request, &id).await
+                    }
                 }
-            }
-        };
+            };
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert(X_REQUEST_ID, id);
         }
         let nosniff = HeaderValue::from_static("nosniff");
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-        cors::add_response_headers(allowed_origin, config, headers);
+        cross_origin::add_response_headers(allowed_origin, config, headers);
         let context = context.as_ref();
         let operation = context.and_then(|context| context.executed.get());
         let user = context.and_then(|context| context.authentication.known_user());

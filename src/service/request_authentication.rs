@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, Unauthenticated};
-use crate::model::audit_event::{Actor, Client, Credential};
-use crate::model::credentials::{BearerToken, Credentials};
+use crate::model::actor::{Actor, Client, Credential};
 use crate::model::identity::Identity;
+use crate::model::request_credentials::{BearerToken, Credentials};
 use crate::model::requirement::Requirement;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
@@ -207,7 +207,7 @@ impl Authentication {
     pub(super) fn actor(&self, identity: &Identity) -> Result<Actor, Error> {
         let credential = match identity.access_token() {
             Some(id) => Credential::AccessToken(id),
-            None if identity.is_password() => Credential::Password,
+            None if identity.used_password() => Credential::Password,
             None => Credential::Session(TokenDigest::new(&self.bearer()?.0)),
         };
         Ok(Actor::user(identity.user().id, credential, self.client()))

@@ -1,6 +1,6 @@
 //! Limits on GraphQL documents.
 
-use crate::config::defaults::with_defaults;
+use crate::config::defaults_macro::with_defaults;
 
 with_defaults! {
     /// Limits on GraphQL documents. The error `LIMIT_EXCEEDED` names the limit that a document exceeds.

@@ -7,7 +7,7 @@ use async_graphql::{Data, ObjectType, Request, Response, SubscriptionType};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
-use super::session::Session;
+use super::socket_state::SocketState;
 use crate::error::Error;
 use crate::graphql::errors::request_error_response;
 use crate::graphql::execution::{Executor, Operation};
@@ -15,7 +15,7 @@ use crate::graphql::execution::{Executor, Operation};
 /// Executes the subscriptions of one WebSocket.
 pub(super) struct SubscriptionExecutor<Q, M, S> {
     pub(super) executor: Arc<Executor<Q, M, S>>,
-    pub(super) session: Arc<Session>,
+    pub(super) session: Arc<SocketState>,
 }
 
 impl<Q, M, S> Clone for SubscriptionExecutor<Q, M, S> {

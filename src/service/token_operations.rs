@@ -1,10 +1,10 @@
 //! Issues a session token to a request, and renews or revokes the token of a request.
 
 use crate::error::Error;
-use crate::model::audit_event::{Actor, Credential};
-use crate::model::credentials::TokenType;
+use crate::model::actor::{Actor, Credential};
+use crate::model::request_credentials::TokenType;
 use crate::model::requirement::Requirement;
-use crate::service::authentication::Authentication;
+use crate::service::request_authentication::Authentication;
 use crate::service::revocation::revoke_access_token;
 use crate::service::sessions::{IssuedToken, TokenOptions};
 

@@ -17,10 +17,10 @@ use crate::error::Error;
 use crate::http::authorization_header;
 use crate::http::connection_limits::KeyedPermit;
 use crate::http::state::AppState;
-use crate::model::audit_event::Client;
-use crate::model::credentials::Credentials;
+use crate::model::actor::Client;
+use crate::model::request_credentials::Credentials;
 use crate::model::user::UserId;
-use crate::service::authentication::Authentication;
+use crate::service::request_authentication::Authentication;
 use crate::service::token_watch::{Confirmation, TokenWatch};
 
 /// The maximum number of concurrent subscriptions of a WebSocket.
@@ -36,7 +36,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) type InitResult = std::result::Result<Option<TokenWatch>, CloseReason>;
 
 /// The state that all operations of a WebSocket share.
-pub(super) struct Session {
+pub(super) struct SocketState {
     pub(super) state: Arc<AppState>,
     client: Client,
     pub(super) request_id: Arc<str>,
@@ -63,7 +63,7 @@ struct Usage {
 
 /// The share of one subscription in the [`Usage`]. Dropping the guard subtracts this share.
 pub(super) struct UsageGuard {
-    session: Arc<Session>,
+    session: Arc<SocketState>,
     bytes: usize,
 }
 
@@ -76,7 +76,7 @@ impl Drop for UsageGuard {
     }
 }
 
-impl Session {
+impl SocketState {
     pub(super) fn new(state: Arc<AppState>, client: Client, request_id: Arc<str>) -> Arc<Self> {
         Arc::new(Self {
             state,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::credentials::BearerToken;
+use crate::model::request_credentials::BearerToken;
 use crate::service::identity_cache::Entry;
 
 /// A token and its cache entry.

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Error;
-use crate::model::audit_event::{Actor, AuditEventKind, Client, NewAuditEvent};
+use crate::model::actor::{Actor, Client};
+use crate::model::audit_event::NewAuditEvent;
+use crate::model::audit_event_kind::AuditEventKind;
 use crate::model::user::UserId;
 use crate::store::{Store, Transaction};
 
@@ -18,14 +20,14 @@ const MAX_THROTTLED_USERS: usize = 1000;
 /// Recorder of refused attempts. All other events are recorded in the transaction of the change that they
 /// describe.
 #[derive(Debug)]
-pub(crate) struct AuditRecorder {
+pub(crate) struct RefusedAttempts {
     store: Arc<Store>,
     retention: TimeDelta,
     /// The latest throttled attempt on each user, and the number of attempts since the last flush.
     throttled: Mutex<HashMap<Option<UserId>, (NewAuditEvent, i64)>>,
 }
 
-impl AuditRecorder {
+impl RefusedAttempts {
     /// Creates a recorder. [`Self::purge`] deletes events that are older than `retention`.
     pub(crate) fn new(store: Arc<Store>, retention: TimeDelta) -> Self {
         Self {
@@ -36,7 +38,7 @@ impl AuditRecorder {
     }
 
     /// Records an attempt with a wrong password.
-    pub(super) async fn sign_in_failed(
+    pub(super) async fn record_failed_sign_in(
         &self,
         user: Option<UserId>,
         actor: Actor,
@@ -50,7 +52,12 @@ impl AuditRecorder {
     }
 
     /// Counts a throttled attempt in memory, so that a refusal causes no write to the database.
-    pub(super) fn throttled(&self, user: Option<UserId>, client: &Client, at: DateTime<Utc>) {
+    pub(super) fn record_throttled(
+        &self,
+        user: Option<UserId>,
+        client: &Client,
+        at: DateTime<Utc>,
+    ) {
         let actor = Actor::Anonymous(client.clone());
         let event = NewAuditEvent::new(AuditEventKind::Throttled, user, actor, at);
         event.log();

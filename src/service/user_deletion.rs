@@ -1,12 +1,13 @@
 //! Deletes users.
 
 use crate::error::Unauthenticated;
-use crate::model::audit_event::{AuditEventDetail, AuditEventKind};
+use crate::model::audit_event::AuditEventDetail;
+use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::field_errors::MutationError;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
-use crate::model::validation::MutationError;
 use crate::service::authorization::Caller;
-use crate::service::input::Input;
+use crate::service::named_input::Input;
 use crate::service::users::Users;
 
 impl Users {
@@ -24,7 +25,7 @@ impl Users {
         let authorized = caller.authorize(&requirement).await?;
         let confirmed = match caller {
             // With Basic credentials, the password has already been verified.
-            Caller::Request(request) if is_own && !authorized.is_by_password() => {
+            Caller::Request(request) if is_own && !authorized.used_password() => {
                 let record = self.own_record(&authorized).await?;
                 request.claim_verification()?;
                 let sign_in = &request.authenticator().sign_in;
