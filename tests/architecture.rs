@@ -105,22 +105,22 @@ fn each_crate_is_used_in_its_layers_only() {
 #[test]
 fn imports_follow_the_layers() {
     let rules: &[(&str, &[&str])] = &[
-        ("background", &[]),
+        ("supervised_tasks", &[]),
         ("clock", &[]),
         ("error", &[]),
         ("model", &["error"]),
         ("config", &["error", "model"]),
-        ("store", &["background", "clock", "error", "model"]),
+        ("store", &["supervised_tasks", "clock", "error", "model"]),
         (
             "service",
-            &["background", "clock", "error", "model", "store"],
+            &["supervised_tasks", "clock", "error", "model", "store"],
         ),
         ("graphql", &["config", "error", "model", "service"]),
         ("http", &["config", "error", "model", "service", "graphql"]),
         ("operator", &["error", "model", "service"]),
     ];
     // The composition and the program import all layers.
-    let unrestricted = ["app", "lib", "main", "cli", "telemetry"];
+    let unrestricted = ["app", "lib", "main", "cli", "logging"];
     for (name, imports) in import_graph::graph(&source_files()) {
         let own = layer(&name);
         if unrestricted.contains(&own) {
@@ -287,7 +287,7 @@ fn background_tasks_are_started_with_supervise() {
     let expected = exceptions.map(|(name, starts, _)| (name.to_owned(), starts));
     assert_eq!(
         found, expected,
-        "start background tasks with background::supervise"
+        "start background tasks with supervised_tasks::supervise"
     );
 }
 
