@@ -1,12 +1,13 @@
-//! An application that embeds Symbolon: notes that belong to users.
+//! An application that embeds Symbolon and stores notes for each user.
 //!
 //! ```sh
 //! cargo run --example embed
 //! ```
 //!
-//! The first argument sets the address (`-- 127.0.0.1:9000`); the default is port 8000. `notesCount` is public. `notes`,
-//! `addNote` and the subscription `noteAdded` require a token. `clearNotes` requires the role admin. `GET /whoami` is a
-//! plain poem route that reads the identity of the request. All endpoints of Symbolon are served as well.
+//! The first argument sets the address to listen on (`-- 127.0.0.1:9000`). The default is `127.0.0.1:8000`. The field
+//! `notesCount` is public. `notes`, `addNote` and the subscription `noteAdded` require a token. `clearNotes` requires the
+//! role admin. `GET /whoami` is a plain poem route that reads the identity of the request. The application also serves
+//! all endpoints of Symbolon.
 
 #![allow(clippy::print_stdout, clippy::unused_async)]
 
@@ -25,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// The notes, in memory. A real application uses a database.
+/// The notes of all users, in memory. A real application uses a database.
 struct Notebook {
     notes: Mutex<HashMap<UserId, Vec<String>>>,
     added: broadcast::Sender<(UserId, String)>,
@@ -49,7 +50,7 @@ struct Notes;
 
 #[Object]
 impl Notes {
-    /// The number of all notes.
+    /// The number of notes of all users.
     async fn notes_count(&self, ctx: &Context<'_>) -> Result<usize> {
         let notebook = ctx.data::<Notebook>()?;
         Ok(notebook.with(|notes| notes.values().map(Vec::len).sum()))
@@ -69,14 +70,14 @@ struct NotesMutation;
 
 #[Object]
 impl NotesMutation {
-    /// Deletes all notes and returns their number. Requires the role admin.
+    /// Deletes the notes of all users and returns the number of deleted notes. Requires the role admin.
     #[graphql(guard = "RequireRole(Role::Admin)")]
     async fn clear_notes(&self, ctx: &Context<'_>) -> Result<usize> {
         let notebook = ctx.data::<Notebook>()?;
         Ok(notebook.with(|notes| notes.drain().map(|(_, own)| own.len()).sum()))
     }
 
-    /// Adds a note and returns the number of notes of the user.
+    /// Adds a note for the user and returns the new number of notes of the user.
     #[graphql(guard = "Authenticated")]
     async fn add_note(&self, ctx: &Context<'_>, text: String) -> Result<usize> {
         let user = ctx.current_user().await?;
@@ -86,7 +87,7 @@ impl NotesMutation {
             own.push(text.clone());
             own.len()
         });
-        // Without a subscription the channel has no receiver.
+        // Sending fails only if there is no subscription.
         let _ = notebook.added.send((user.id, text));
         Ok(own)
     }
@@ -96,7 +97,7 @@ struct NotesSubscription;
 
 #[Subscription]
 impl NotesSubscription {
-    /// Each new note of the user.
+    /// Emits each new note of the user.
     #[graphql(guard = "Authenticated")]
     async fn note_added(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = String> + use<>> {
         let id = ctx.current_user().await?.id;
@@ -105,7 +106,7 @@ impl NotesSubscription {
             loop {
                 match added.recv().await {
                     Ok((owner, text)) if owner == id => return Some((text, added)),
-                    // A note of another user, or an overflow of the channel.
+                    // The note belongs to another user, or the channel has overflowed.
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
                 }
@@ -128,7 +129,7 @@ fn whoami(identity: Option<Identity>) -> String {
     }
 }
 
-/// Returns the configuration: the defaults, and the settings that this application reads from its environment.
+/// Returns the configuration. Settings that this application reads from the environment replace defaults.
 fn config() -> Config {
     let mut config = Config::default();
     if let Ok(url) = env::var("DATABASE_URL") {
@@ -143,7 +144,7 @@ fn config() -> Config {
     config
 }
 
-/// Sets a number if the environment variable contains one.
+/// Sets `number` to the value of the environment variable if the value is a number.
 fn set_number<T: FromStr>(number: &mut T, variable: &str) {
     if let Some(value) = env::var(variable).ok().and_then(|text| text.parse().ok()) {
         *number = value;

@@ -320,7 +320,7 @@ async fn token_list_revoke_and_purge_handle_live_and_ended_tokens() {
 
     assert_eq!(
         cli.run("token purge"),
-        "expired and revoked tokens deleted: 0\n"
+        "expired and revoked session tokens deleted: 0\n"
     );
     assert_eq!(me(&server, &token).await.at("/data/me/username"), "ada");
     let revoke = "token revoke Ada";
@@ -338,7 +338,7 @@ async fn token_list_revoke_and_purge_handle_live_and_ended_tokens() {
     assert_eq!(me(&server, &token).await.error(), dead("TOKEN_INVALID"));
     assert_eq!(
         cli.run("token purge"),
-        "expired and revoked tokens deleted: 0\n"
+        "expired and revoked session tokens deleted: 0\n"
     );
 }
 

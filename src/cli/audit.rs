@@ -20,7 +20,7 @@ pub(super) struct Audit {
     #[arg(long, value_name = "USERNAME", conflicts_with = "user_id")]
     user: Option<String>,
 
-    /// Print only the events of the user with this id, who can be deleted
+    /// Print only the events of the user with this id, even if the user was deleted
     #[arg(long, value_name = "ID")]
     user_id: Option<UserId>,
 
@@ -28,7 +28,7 @@ pub(super) struct Audit {
     #[arg(long, ignore_case = true, value_parser = kind())]
     kind: Option<AuditEventKind>,
 
-    /// Maximum number of events
+    /// Maximum number of events to print
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
 
@@ -43,7 +43,7 @@ fn kind() -> impl TypedValueParser<Value = AuditEventKind> {
     let names = AuditEventKind::all().map(AuditEventKind::name);
     PossibleValuesParser::new(names).try_map(|name| {
         let kind = AuditEventKind::from_name(&name.to_ascii_uppercase());
-        kind.ok_or("no such kind")
+        kind.ok_or("unknown kind of event")
     })
 }
 
@@ -77,7 +77,7 @@ async fn list(
         let mut events = operator.audit_events(filter, before).await?;
         events.truncate(remaining);
         remaining -= events.len();
-        // JSON has ids only, which remain valid when a user is deleted.
+        // The JSON output contains ids, which remain valid when users are deleted, and needs no usernames.
         if !output.json {
             let users = events.iter().flat_map(|event| [event.user, event.actor]);
             for id in users.flatten() {
@@ -93,7 +93,7 @@ async fn list(
     }
 }
 
-/// The usernames that were looked up. A deleted user has none.
+/// The usernames of the users that have been looked up. The username of a deleted user is `None`.
 #[derive(Default)]
 struct Usernames(HashMap<UserId, Option<String>>);
 
@@ -162,7 +162,8 @@ impl<'a> EventRow<'a> {
         }
     }
 
-    /// Returns the old and the new role or username, or the username of a deleted user.
+    /// Describes the change: the old and the new role, the old and the new username, or the username of a deleted
+    /// user.
     fn change(&self) -> Option<String> {
         let roles = self.old_role.zip(self.new_role);
         let usernames = self.old_username.zip(self.username);
@@ -172,7 +173,7 @@ impl<'a> EventRow<'a> {
         }
     }
 
-    /// Returns the user that acted, or else the type of actor.
+    /// Returns the name and the id of the user who acted, or the type of an actor that is not a user.
     fn actor(&self) -> String {
         match (&self.actor_id, self.actor_type) {
             (None, Some(actor)) => actor.to_lowercase(),
@@ -220,7 +221,7 @@ impl Row for EventRow<'_> {
     }
 }
 
-/// Returns the name and the id of a user. A deleted user has an id only.
+/// Formats the name and the id of a user. The name of a deleted user is unknown.
 fn name_and_id(name: Option<&str>, id: Option<&str>) -> String {
     match (name, id) {
         (Some(name), Some(id)) => format!("{name} ({id})"),

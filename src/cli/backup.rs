@@ -14,7 +14,7 @@ pub(super) struct Backup {
     #[command(flatten)]
     database: Database,
 
-    /// File to create, which must not exist
+    /// File to create. The file must not exist yet
     file: PathBuf,
 }
 
@@ -25,7 +25,7 @@ impl Backup {
             let users = operator.back_up(&file).await?;
             Ok(writeln!(
                 std::io::stdout(),
-                "{} contains all {users} users; it does not contain the server key",
+                "{} contains all {users} users, and does not contain the server key",
                 file.display()
             )?)
         };

@@ -1,4 +1,4 @@
-//! The database that a command opens, also while a server uses it.
+//! Opens the database for a command, even while a server is using it.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -23,8 +23,8 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens the database, runs `work`, and closes the database. A database that does not exist or lacks a
-    /// migration is refused.
+    /// Opens the database, runs `work`, and closes the database. Fails if the database does not exist or was not
+    /// migrated to this version.
     pub(super) async fn with_operator(
         self,
         mut config: Config,
@@ -42,8 +42,8 @@ impl Database {
         Ok(closed?)
     }
 
-    /// Creates the database if it does not exist, and migrates it. Returns its name, and the usernames that
-    /// are similar to others.
+    /// Creates the database if it does not exist, and migrates it. Returns the name of the database, and the
+    /// usernames that look alike.
     pub(super) async fn migrate(
         self,
         mut config: Config,
@@ -58,14 +58,14 @@ impl Database {
     }
 }
 
-/// Opens the database as a server does: creates it if it does not exist, and migrates it.
+/// Opens the database for a server. Creates the database if it does not exist, and migrates it.
 pub(super) async fn create(config: Config) -> Result<Symbolon, Box<dyn Error>> {
     if let Some(file) = Symbolon::database_file(&config) {
         file_owner::check(&file)?;
     }
     Symbolon::open(config).await.map_err(|error| match error {
         StartError::MissingServerKey => format!(
-            "{error}: set SYMBOLON_SECRET_KEY to the key, or SYMBOLON_SECRET_KEY_FILE to a file with it. \
+            "{error}: set SYMBOLON_SECRET_KEY to the key, or SYMBOLON_SECRET_KEY_FILE to a file that contains the key. \
              `openssl rand -base64 32` creates a key"
         )
         .into(),
@@ -73,15 +73,16 @@ pub(super) async fn create(config: Config) -> Result<Symbolon, Box<dyn Error>> {
     })
 }
 
-/// Prints the name of the database to standard error; standard output is for data.
+/// Prints the name of the database to standard error, because scripts read standard output.
 fn print_name(database: &str) {
-    // The command continues if standard error is closed.
+    // The command continues even if standard error is closed.
     let _ = writeln!(io::stderr(), "symbolon: database {database}");
 }
 
-/// Returns the user with this name, in any spelling that the database considers equal.
+/// Returns the user with this name. Names that are equal after PRECIS preparation, for example in another case,
+/// match.
 pub(super) async fn find_user(operator: &Operator, username: &str) -> Result<User, Box<dyn Error>> {
     let user = operator.user(username).await?;
-    // `{:?}` escapes control characters.
+    // `{:?}` escapes control characters, which the terminal would interpret.
     user.ok_or_else(|| format!("there is no user {username:?}").into())
 }

@@ -1,5 +1,5 @@
-//! Refuses to run as root on a database of another user. Root would own the files that SQLite creates beside
-//! the database, and the server could not open them.
+//! Prevents commands from running as root on a database that another user owns. SQLite creates files beside the
+//! database. If root owned these files, the server could not open them.
 
 use std::env;
 use std::error::Error;
@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-/// The directory in which systemd keeps the `StateDirectory=` of each unit with `DynamicUser=`. Only root and
-/// the unit have access.
+/// The directory in which systemd creates the state directory (`StateDirectory=`) of each unit with
+/// `DynamicUser=yes`. Only root and the unit can access a state directory there.
 const PRIVATE: &str = "/var/lib/private";
 
-/// Returns an error if the program runs as root and the database file belongs to another user, or its directory
-/// if the file does not exist. The error contains the commands that run the program as the owner.
+/// Returns an error if the program runs as root and another user owns the database file. If the file does not
+/// exist, the owner of its directory is checked instead. The error message contains command lines that run the
+/// program as the owner.
 pub(super) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
     if !geteuid().is_root() {
         return Ok(());
@@ -28,7 +29,7 @@ pub(super) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
         metadata => ("database", file, metadata),
     };
     let Ok(metadata) = metadata else {
-        // Opening the database reports the error.
+        // The error is reported when the database is opened.
         return Ok(());
     };
     if metadata.uid() == 0 {
@@ -37,8 +38,8 @@ pub(super) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
     let owner = Owner::of(&metadata);
     let canonical_path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     Err(format!(
-        "the {kind} {path} belongs to the user {name}, who could not open the files that root \
-         creates there. Run the command as this user:\n{commands}",
+        "the {kind} {path} belongs to the user {name}, who could not open files that root creates \
+         there. Run the command as this user:\n{commands}",
         path = path.display(),
         name = owner.name_or_uid(),
         commands = owner.commands(file, state_directory(&canonical_path)),
@@ -46,7 +47,7 @@ pub(super) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
     .into())
 }
 
-/// Returns the name of the state directory of a unit with `DynamicUser=`, if the path is in one.
+/// Returns the name of the state directory in [`PRIVATE`] that contains `path`, if there is one.
 fn state_directory(path: &Path) -> Option<&str> {
     let relative = path.strip_prefix(PRIVATE).ok()?;
     relative.components().next()?.as_os_str().to_str()
@@ -78,7 +79,7 @@ impl Owner {
         self.name.clone().unwrap_or_else(|| self.uid.to_string())
     }
 
-    /// Returns command lines that run this command as the owner.
+    /// Returns command lines that repeat this command as the owner, one per line.
     fn commands(&self, file: &Path, state_directory: Option<&str>) -> String {
         if let Some(name) = state_directory {
             let settings = [
@@ -88,7 +89,7 @@ impl Owner {
             ];
             return systemd_run(&settings, &Path::new("/var/lib").join(name), file);
         }
-        // runuser accepts no uid.
+        // runuser does not accept a uid.
         let run = match &self.name {
             Some(name) => format!("runuser --user {}", quote(name)),
             None => format!(
@@ -104,30 +105,31 @@ impl Owner {
     }
 }
 
-/// Returns a command line that runs this command as a transient unit of systemd. Such a unit does not inherit
-/// the environment. With `--pty` and `--pipe`, it has a terminal if this command has one.
+/// Returns a command line that repeats this command in a transient unit of systemd. A transient unit does not
+/// inherit the environment. With `--pty` and `--pipe`, the unit has a terminal if systemd-run has one.
 fn systemd_run(user: &[String], folder: &Path, file: &Path) -> String {
     let mut words = user.to_vec();
     words.extend(["--quiet", "--pty", "--pipe", "--wait"].map(str::to_owned));
     words.push(format!("--working-directory={}", folder.display()));
     let is_elsewhere = env::current_dir().ok().as_deref() != Some(folder);
     if is_elsewhere || env::var_os("DATABASE_URL").is_some() {
-        // `--database-url` can have replaced the variable, which can contain a password.
+        // The value of `DATABASE_URL` is not printed: it may contain a password, and `--database-url` may have
+        // overridden it. The path of the file is printed instead.
         words.push(format!("--setenv=DATABASE_URL=sqlite://{}", file.display()));
     }
     words.push(program());
-    // systemd-run expands variables.
+    // systemd-run expands variables in arguments, unless `$` is doubled.
     words.extend(arguments().map(|argument| argument.replace('$', "$$")));
     format!("  systemd-run {}", quote_all(&words))
 }
 
-/// Returns the arguments of this command, which contain no passwords.
+/// Returns the arguments of this command. No option of Symbolon contains the password of a user.
 fn arguments() -> impl Iterator<Item = String> {
     let arguments = env::args_os().skip(1);
     arguments.map(|argument| argument.to_string_lossy().into_owned())
 }
 
-/// Returns the path of this program.
+/// Returns the path of the running program.
 fn program() -> String {
     let path = env::current_exe().unwrap_or_else(|_| PathBuf::from("symbolon"));
     path.display().to_string()

@@ -15,14 +15,14 @@ use tokio::time::timeout;
 
 use super::serve;
 
-/// The maximum time of the response.
+/// The maximum time to wait for a response.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
 pub(super) struct Healthcheck {
     /// Address of the server
     ///
-    /// 0.0.0.0 and :: select the loopback address.
+    /// For 0.0.0.0 and ::, the command connects to the loopback address.
     #[arg(long, env = "HOST", default_value_t = serve::HOST)]
     host: IpAddr,
 
@@ -54,7 +54,7 @@ impl Healthcheck {
 async fn get_readyz(address: SocketAddr) -> Result<StatusCode, Box<dyn Error>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // An error of the connection is also an error of the request.
+    // `send_request` also returns the errors of the connection.
     tokio::spawn(connection);
     let request = Request::get("/readyz").header(HOST, address.to_string());
     let response = sender.send_request(request.body(String::new())?).await?;

@@ -13,26 +13,26 @@ use symbolon::{FlaskDatabase, ImportResult, ImportedPassword, ImportedUser, Oper
 
 use super::output::Output;
 
-/// The number of rows that are imported in one transaction.
+/// The maximum number of rows that one transaction imports.
 const BATCH: usize = 1000;
 
-/// Without a terminal, the progress is printed after this number of rows.
+/// Interval of the progress messages, in rows, if standard error is not a terminal.
 const PROGRESS_ROWS: u64 = 10_000;
 
 #[derive(Args, Debug)]
 pub(super) struct Import {
-    /// CSV file, or SQLite database of the Flask application
+    /// CSV file, or SQLite database of a Flask application
     ///
-    /// A CSV file has the columns username, password or password_hash, and optionally email. Of a database, the
-    /// table user is read.
+    /// A CSV file must have the column `username`, and at least one of the columns `password` and `password_hash`. The
+    /// column `email` is optional. If the file is an SQLite database, the command reads its table `user`.
     file: PathBuf,
 
-    /// Print the result, and import nothing
+    /// Print the result without importing any user
     #[arg(long)]
     dry_run: bool,
 }
 
-/// A row, with the line in a CSV file or the id in a database.
+/// A row of the source. `position` is the line number in a CSV file, or the id in a database.
 struct Row {
     position: i64,
     user: Result<ImportedUser, String>,
@@ -45,7 +45,7 @@ impl Import {
         output: &Output,
     ) -> Result<(), Box<dyn Error>> {
         let mut source = Source::open(&self.file).await?;
-        // It is hidden if standard error is not a terminal.
+        // The bar is hidden if standard error is not a terminal.
         let bar = ProgressBar::new(source.length().await?).with_style(
             ProgressStyle::with_template("{wide_bar} {percent} % {eta} {msg}")?,
         );
@@ -101,7 +101,7 @@ impl Import {
     }
 }
 
-/// The file from which rows are read.
+/// The source of the rows, with the current position.
 enum Source {
     Csv {
         reader: Box<csv::Reader<File>>,
@@ -141,7 +141,7 @@ impl Source {
         })
     }
 
-    /// Returns the unit of [`Row::position`].
+    /// Returns the name of the unit of [`Row::position`].
     fn position_unit(&self) -> &'static str {
         match self {
             Self::Csv { .. } => "line",
@@ -149,7 +149,7 @@ impl Source {
         }
     }
 
-    /// Returns the value of [`Source::progress`] at the end.
+    /// Returns the value that [`Source::progress`] has after the last row.
     async fn length(&self) -> Result<u64, Box<dyn Error>> {
         Ok(match self {
             Self::Csv { length, .. } => *length,
@@ -157,7 +157,7 @@ impl Source {
         })
     }
 
-    /// Returns the number of bytes or database rows that were read.
+    /// Returns the number of bytes of the CSV file, or of rows of the database, that have been read.
     fn progress(&self) -> u64 {
         match self {
             Self::Csv { reader, .. } => reader.position().byte(),
@@ -165,7 +165,7 @@ impl Source {
         }
     }
 
-    /// Reads the next rows. Returns no rows at the end.
+    /// Reads the next rows. The result is empty after the last row.
     async fn next_batch(&mut self) -> Result<Vec<Row>, Box<dyn Error>> {
         match self {
             Self::Csv {
@@ -223,7 +223,7 @@ impl Columns {
                 hash,
             }),
             _ => Err(
-                "the first line must name the columns username, and password or password_hash"
+                "the first line must contain the column names username, and password or password_hash"
                     .to_owned(),
             ),
         }
@@ -234,12 +234,14 @@ impl Columns {
             let value = column.and_then(|column| record.get(column));
             let text = std::str::from_utf8(value.unwrap_or_default());
             text.map(|text| Some(text.to_owned()).filter(|text| !text.is_empty()))
-                .map_err(|_| "The row is not UTF-8.".to_owned())
+                .map_err(|_| "The row is not valid UTF-8.".to_owned())
         };
         let password = match (text(self.hash)?, text(self.password)?) {
             (Some(hash), _) => ImportedPassword::Hash(hash),
             (None, Some(password)) => ImportedPassword::Plain(password),
-            (None, None) => return Err("There is no password and no password hash.".to_owned()),
+            (None, None) => {
+                return Err("The row has neither a password nor a password hash.".to_owned());
+            }
         };
         Ok(ImportedUser {
             username: text(Some(self.username))?.unwrap_or_default(),

@@ -28,7 +28,7 @@ impl Migrate {
             similar.count
         )?;
         for (older, newer) in &similar.pairs {
-            // The escapes show the difference.
+            // Escapes make letters of different scripts distinguishable.
             let [older, newer] = [older, newer]
                 .map(|user| format!("{} (user {})", user.username.escape_default(), user.id));
             writeln!(output, "  {newer} looks like {older}")?;

@@ -1,4 +1,4 @@
-//! The command line, with one file for each subcommand.
+//! The command line: one module for each subcommand.
 #![expect(clippy::doc_markdown, reason = "help texts are read on a terminal")]
 
 mod audit;
@@ -26,16 +26,16 @@ use crate::logging;
 
 /// Token authentication for GraphQL
 ///
-/// Without a command, `symbolon` serves. It stores its data in the working directory; open
-/// http://127.0.0.1:8000/ in a browser.
+/// Without a command, `symbolon` starts the server. The server stores its data in the working directory. To use
+/// the API explorer, open http://127.0.0.1:8000/ in a browser.
 ///
-/// Each option has an environment variable. An option has precedence over its variable.
+/// Each option can also be set by an environment variable. The option has precedence over the variable.
 #[derive(Debug, Parser)]
 #[command(
     version,
     args_conflicts_with_subcommands = true,
     after_long_help = ENVIRONMENT,
-    // Lines do not break, so that each option has one line of `-h`.
+    // No line wrapping, so that `-h` prints one line for each option.
     term_width = 0
 )]
 pub(crate) struct Cli {
@@ -48,51 +48,51 @@ pub(crate) struct Cli {
 
 const ENVIRONMENT: &str = "Environment variables without an option:
   SYMBOLON_SECRET_KEY
-          Server key: base64 of 32 bytes. `openssl rand -base64 32` creates one.
+          Server key: 32 random bytes, encoded in base64. `openssl rand -base64 32` creates a key.
   SYMBOLON_LOG
           Log level: error, warn, info, debug or trace. [default: info]
   SYMBOLON_LOG_FORMAT
           Log format: text or json. [default: text]";
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one value exists")]
+#[expect(clippy::large_enum_variant, reason = "the program creates one value")]
 enum Command {
-    /// Serve GraphQL and the token endpoints over HTTP
+    /// Start the server: GraphQL and the token endpoints over HTTP
     Serve(serve::Serve),
     /// Create the database if it does not exist, and migrate it
     ///
-    /// `serve` migrates the database when it starts. All other commands refuse a database that does not exist, or
-    /// that lacks a migration of this version: they do not migrate the database of an older server that still runs.
+    /// `serve` migrates the database when it starts. All other commands fail if the database does not exist or was not
+    /// migrated to this version. They do not migrate it, because an older server may still be using it.
     Migrate(migrate::Migrate),
     /// Print the GraphQL schema (SDL)
     Schema,
     /// List, add and change users
     ///
-    /// The server can run meanwhile.
+    /// The command can be used while the server is running.
     User(user::Users),
     /// List and revoke tokens
     ///
-    /// The server can run meanwhile.
+    /// The command can be used while the server is running.
     Token(token::Token),
     /// Print the audit trail, newest event first
     Audit(audit::Audit),
     /// Copy the SQLite database to a new file
     ///
-    /// The server can run meanwhile. The copy does not contain the server key.
+    /// The command can be used while the server is running. The copy does not contain the server key.
     Backup(backup::Backup),
     /// Check that the server is ready
     ///
-    /// The exit code is 0 if `/readyz` answers 200, and 1 otherwise.
+    /// The exit code is 0 if the server responds to `/readyz` with status 200, and 1 otherwise.
     Healthcheck(healthcheck::Healthcheck),
 }
 
-/// Parses the command line. Prints the error and exits if it is invalid.
+/// Parses the command line. If the command line is invalid, prints an error and exits.
 pub(crate) fn parse() -> Cli {
     Cli::parse()
 }
 
 impl Cli {
-    /// Returns the default filter of the log.
+    /// Returns the default log filter.
     pub(crate) fn log(&self) -> &'static str {
         match self.command {
             None | Some(Command::Serve(_)) => logging::SERVER_FILTER,
@@ -104,7 +104,7 @@ impl Cli {
         let Some(command) = self.command else {
             return self.serve.run().await;
         };
-        // Settings without an option of the command come from the environment.
+        // Subcommands have few options. Their other settings come from the environment.
         let config = self.serve.config();
         let result = match command {
             Command::Serve(serve) => return serve.run().await,
@@ -120,8 +120,9 @@ impl Cli {
     }
 }
 
-/// Returns the error that an operator sees: with the cause of an internal error, and one sentence for each
-/// field of an invalid input. A reader that closes standard output, such as `head`, causes no error.
+/// Converts an error of a command to the error that the program prints. The message of an internal error is its
+/// cause, and the message of invalid input has a sentence for each invalid field. A closed standard output, as
+/// after `symbolon audit | head`, is not an error.
 fn operator_error(error: Box<dyn Error>) -> Result<(), Box<dyn Error>> {
     let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     if error.downcast_ref().is_some_and(is_closed) {
@@ -143,7 +144,7 @@ fn operator_error(error: Box<dyn Error>) -> Result<(), Box<dyn Error>> {
 
 fn field_error(error: &FieldError) -> String {
     match error.field {
-        // The operator has typed a username, and no id.
+        // The operator typed a username, so the message must not mention an id.
         "id" => error.message.clone().into_owned(),
         "newPassword" => format!("password: {}", error.message),
         field => format!("{field}: {}", error.message),

@@ -1,4 +1,4 @@
-//! The output of commands: text and tables for people, JSON for scripts.
+//! The output of commands: text and tables for people, and JSON for scripts.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,16 +14,16 @@ pub(super) struct Output {
     pub(super) json: bool,
 }
 
-/// A row of a table. Its JSON has its serialized fields.
+/// A row of a table. The JSON output contains the serialized row instead of the cells.
 pub(super) trait Row: Serialize {
     const COLUMNS: &'static [&'static str];
 
-    /// Returns a cell for each column.
+    /// Returns the text of each cell, in the order of [`Row::COLUMNS`].
     fn cells(&self) -> Vec<String>;
 }
 
 impl Output {
-    /// Prints the result of a change: `value` as JSON, or `sentence`.
+    /// Prints the result of a change: `value` with `--json`, and `sentence` otherwise.
     pub(super) fn print_result(&self, value: &impl Serialize, sentence: &str) -> io::Result<()> {
         print(&if self.json {
             json(value)?
@@ -32,7 +32,7 @@ impl Output {
         })
     }
 
-    /// Prints one row, with a line for each column.
+    /// Prints one row: as JSON, or as one line of text for each column.
     pub(super) fn print_row<R: Row>(&self, row: &R) -> io::Result<()> {
         if self.json {
             return print(&json(row)?);
@@ -44,7 +44,7 @@ impl Output {
         print(&lines.collect::<String>())
     }
 
-    /// Starts a table that is printed in parts.
+    /// Returns an empty table, to which rows are added by [`Table::print`].
     pub(super) fn table(&self) -> Table {
         Table {
             json: self.json,
@@ -57,12 +57,12 @@ impl Output {
 #[derive(Debug)]
 pub(super) struct Table {
     json: bool,
-    /// The widths of the columns, empty until the header is printed.
+    /// The widths of the columns. Empty until the header has been printed.
     widths: Vec<usize>,
 }
 
 impl Table {
-    /// Prints the header if it was not printed, and these rows.
+    /// Prints `rows`, preceded by the header if it has not been printed yet.
     pub(super) fn print<R: Row>(&mut self, rows: &[R]) -> io::Result<()> {
         if self.json {
             let lines = rows.iter().map(json);
@@ -99,13 +99,13 @@ fn print(text: &str) -> io::Result<()> {
     output.flush()
 }
 
-/// Replaces control characters, which users can put into e-mail addresses, so that they do not reach the
-/// terminal.
+/// Replaces control characters, which the terminal would interpret. Users can put control characters into e-mail
+/// addresses.
 fn visible(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
-/// A time, printed to the second in text, and to the millisecond in JSON.
+/// A time. Text shows seconds, and JSON also shows milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timestamp(pub(super) DateTime<Utc>);
 
@@ -121,7 +121,7 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Returns the text of a cell, or `-` if there is no value.
+/// Returns the text of `cell`, or `-` for `None`.
 pub(super) fn or_dash(cell: Option<impl fmt::Display>) -> String {
     cell.map_or_else(|| "-".to_owned(), |cell| cell.to_string())
 }

@@ -1,19 +1,20 @@
-//! Passwords and confirmations, from a terminal or from standard input.
+//! Reads passwords and confirmations from a terminal or from standard input.
 
 use std::error::Error;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The maximum length of a line in bytes. It exceeds the longest password.
+/// The maximum length of a line, in bytes. The longest valid password is shorter.
 const LINE: u64 = 4096;
 
-/// Reads a new password: typed twice without echo on a terminal, otherwise a line of standard input.
+/// Reads a new password. On a terminal, the user types the password twice without echo. If standard input is not
+/// a terminal, the password is its first line.
 pub(super) fn read_new_password() -> Result<String, Box<dyn Error>> {
     if !io::stdin().is_terminal() {
         return read_line();
     }
-    // Without a handler, Ctrl-C would end the program while the terminal does not echo.
+    // With this handler, Ctrl-C does not end the program before the echo of the terminal is restored.
     let _handler = signal(SignalKind::interrupt())?;
     let password = rpassword::prompt_password("Password: ")?;
     if password != rpassword::prompt_password("Repeat password: ")? {
@@ -28,14 +29,15 @@ fn read_line() -> Result<String, Box<dyn Error>> {
     let length = length.map_err(|error| format!("the password cannot be read: {error}"))?;
     if length == 0 {
         return Err(
-            "there is no password: type it on a terminal, or write it to standard input as one line".into(),
+            "no password was given: type the password on a terminal, or write it to standard input as one line".into(),
         );
     }
     let line = line.strip_suffix('\n').unwrap_or(&line);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-/// Asks on the terminal for a confirmation of `question`, unless `yes` is set. `refusal` is the error without one.
+/// Asks `question` on the terminal, unless `yes` is set. Returns the error `refusal` if the answer is not yes, or
+/// if there is no terminal.
 pub(super) fn confirm(yes: bool, question: &str, refusal: &str) -> Result<(), Box<dyn Error>> {
     if yes {
         return Ok(());

@@ -13,12 +13,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::database;
 use super::settings::Settings;
 
-/// The maximum length of the listener's queue. The usual 128 overflow when many clients reconnect at once; then
-/// the system drops or resets connections.
+/// The maximum number of connections that wait to be accepted. The usual 128 is too low when many clients reconnect
+/// at once: the system drops or resets the excess connections.
 const BACKLOG: u32 = 1024;
 
-/// The default address and port.
+/// The default address to listen on, and the address for metrics.
 pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// The default port.
 pub(super) const PORT: u16 = 8000;
 
 #[derive(Args, Debug)]
@@ -31,15 +32,15 @@ pub(super) struct Serve {
 
     /// Port to listen on
     ///
-    /// 0 selects a free port.
+    /// With 0, the system selects a free port.
     ///
     /// [env: PORT]
     #[arg(long, env = "PORT", default_value_t = PORT, hide_env = true, help_heading = "Server")]
     port: u16,
 
-    /// Port of 127.0.0.1 on which /metrics is served for Prometheus
+    /// Port on 127.0.0.1 at which the server provides /metrics for Prometheus
     ///
-    /// Without a port, no metrics are served.
+    /// If no port is set, the server provides no metrics.
     ///
     /// [env: SYMBOLON_METRICS_PORT]
     #[arg(
@@ -62,7 +63,7 @@ impl Serve {
 
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
         let host = self.host;
-        // Before the database is opened, so that an error here creates no files.
+        // The ports are bound before the database is opened, so that a failed start creates no files.
         let listener = bind(host, self.port)?;
         let address = listener.local_addr()?;
         let metrics = self.metrics_port.map(|port| bind(HOST, port)).transpose()?;
@@ -81,12 +82,12 @@ impl Serve {
         if !host.is_loopback() {
             tracing::warn!(
                 %address,
-                "passwords and tokens arrive unencrypted: let a reverse proxy terminate TLS"
+                "clients send passwords and tokens unencrypted: use a reverse proxy that terminates TLS"
             );
         }
         if let Some(listener) = metrics {
             let symbolon = symbolon.clone();
-            // It runs until the process ends.
+            // Metrics are available until the process exits.
             tokio::spawn(async move { symbolon.serve_metrics(listener, pending()).await });
         }
         symbolon.serve(app, listener, shutdown).await?;
@@ -100,7 +101,7 @@ fn bind(host: IpAddr, port: u16) -> Result<TcpListener, String> {
             IpAddr::V4(_) => TcpSocket::new_v4(),
             IpAddr::V6(_) => TcpSocket::new_v6(),
         }?;
-        // Connections of a previous server on this port may still be closing.
+        // Without this option, `bind` fails while connections of a previous server on this port are closing.
         socket.set_reuseaddr(true)?;
         socket.bind((host, port).into())?;
         socket.listen(BACKLOG)
@@ -108,7 +109,7 @@ fn bind(host: IpAddr, port: u16) -> Result<TcpListener, String> {
     listen().map_err(|error: io::Error| format!("cannot listen on {host} port {port}: {error}"))
 }
 
-/// Installs the signal handlers. The future completes at the first SIGTERM or SIGINT.
+/// Installs signal handlers. Returns a future that completes at the first SIGTERM or SIGINT.
 fn shutdown() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,4 +1,4 @@
-//! The settings of the server: the flag, the environment variable and the help of each field of [`Config`].
+//! The settings of the server: the option, the environment variable and the help text of each field of [`Config`].
 
 mod value;
 
@@ -15,8 +15,8 @@ use self::value::Value;
 #[derive(Debug)]
 pub(super) struct Settings(pub(super) Config);
 
-/// Describes the setting of a field: its flag, its environment variable, the name of its value, a summary for
-/// `-h`, and the sentences that `--help` adds.
+/// Creates the [`Setting`] of a field from the names of the option and of the environment variable, the
+/// placeholder of the value, the summary that `-h` prints, and the details that only `--help` prints.
 macro_rules! setting {
     ($($field:ident).+, $flag:literal, $variable:literal, $value:literal, $summary:literal, $details:literal) => {
         Setting::new(
@@ -29,7 +29,7 @@ macro_rules! setting {
     };
 }
 
-/// Returns the settings with the headings under which the help shows them.
+/// Returns all settings, grouped under the headings of the help.
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn settings() -> [(&'static str, Vec<Setting>); 7] {
@@ -37,141 +37,147 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
         ("Database", vec![
             setting!(database_url, "database-url", "DATABASE_URL", "URL",
                 "URL of the database",
-                "sqlite://FILE for SQLite; the file is created if it does not exist. For PostgreSQL: \
-                 postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE."),
+                "The URL of an SQLite database is sqlite://FILE. The server creates the file if it does not exist. The URL \
+                 of a PostgreSQL database is postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full&sslrootcert=FILE."),
             setting!(postgres.readers, "postgres-readers", "SYMBOLON_POSTGRES_READERS", "N",
-                "Maximum number of PostgreSQL connections that read", ""),
+                "Maximum number of PostgreSQL connections for reading", ""),
             setting!(postgres.writers, "postgres-writers", "SYMBOLON_POSTGRES_WRITERS", "N",
-                "Maximum number of PostgreSQL connections that write",
-                "Two further connections exchange heartbeats."),
+                "Maximum number of PostgreSQL connections for writing",
+                "The server opens two additional connections for heartbeats."),
             setting!(postgres.acquire_timeout, "postgres-acquire-timeout", "SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT", "MS",
                 "Maximum time to wait for a PostgreSQL connection, in milliseconds",
-                "A database server that does not answer for this time and 500 ms is considered unreachable."),
+                "A database server that does not answer within this time plus 500 ms is considered unreachable."),
             setting!(postgres.statement_timeout, "postgres-statement-timeout", "SYMBOLON_POSTGRES_STATEMENT_TIMEOUT", "MS",
-                "Maximum time of one PostgreSQL statement, in milliseconds", ""),
+                "Maximum duration of one PostgreSQL statement, in milliseconds", ""),
         ]),
         ("Tokens", vec![
             setting!(secret_key_file, "secret-key-file", "SYMBOLON_SECRET_KEY_FILE", "FILE",
-                "File with the server key",
-                "The file contains base64 of 32 bytes. The variable SYMBOLON_SECRET_KEY can contain the key instead \
-                 of a file. Without both, a key file is created beside the SQLite database. PostgreSQL requires one \
-                 of them, and all instances require the same key."),
+                "File that contains the server key",
+                "The file contains 32 random bytes, encoded in base64. The variable SYMBOLON_SECRET_KEY sets the key \
+                 without a file. If neither is set, a key file is created beside the SQLite database. PostgreSQL \
+                 requires one of the two settings, and all instances must use the same key."),
             setting!(token_lifetime, "token-lifetime", "SYMBOLON_TOKEN_LIFETIME", "SECONDS",
                 "Lifetime of a new session token, in seconds", ""),
             setting!(reuse, "reuse", "SYMBOLON_REUSE", "ON|OFF",
-                "Return the live session token at a sign-in",
-                "With `off`, each sign-in replaces the session token of the user."),
+                "Return the existing session token at a sign-in",
+                "With `on`, a sign-in returns the session token of the user if this token is valid for more than 60 s. \
+                 With `off`, each sign-in replaces the session token of the user."),
             setting!(session_max_age, "session-max-age", "SYMBOLON_SESSION_MAX_AGE", "DAYS",
-                "Time after a sign-in during which its session token can be renewed, in days",
-                "0 disables renewal."),
+                "Maximum time from a sign-in to the expiration of a renewed session token, in days",
+                "With 0, session tokens cannot be renewed."),
             setting!(identity_cache, "identity-cache", "SYMBOLON_IDENTITY_CACHE", "MIB",
                 "Size of the cache of users and tokens, in MiB",
-                "0 disables the cache: each request reads the database, and a revocation by another instance takes \
-                 effect at once."),
+                "0 disables the cache. Without the cache, each authenticated request reads the database, and a revocation \
+                 by another instance takes effect immediately."),
         ]),
         ("Users", vec![
             setting!(registration, "registration", "SYMBOLON_REGISTRATION", "ON|OFF",
-                "Permit registration",
+                "Allow registration without an admin",
                 "With `off`, only admins can register users."),
             setting!(user_list, "user-list", "SYMBOLON_USER_LIST", "admins|members",
-                "Users that can list the users",
-                "`admins`: only admins. `members`: every user; a user that is not an admin sees ids and usernames only."),
+                "Users who can list all users",
+                "With `admins`, only admins can list users. With `members`, every user can list users, but users who are not \
+                 admins see only ids and usernames."),
             setting!(audit_days, "audit-days", "SYMBOLON_AUDIT_DAYS", "DAYS",
-                "Time for which audit events are kept, in days",
-                "0 deletes events within ten minutes."),
+                "Retention period of audit events, in days",
+                "With 0, each event is deleted at most ten minutes after it was recorded."),
         ]),
         ("Passwords", vec![
             setting!(password_min, "password-min", "SYMBOLON_PASSWORD_MIN", "CHARACTERS",
                 "Minimum length of a new password, in characters",
-                "NIST SP 800-63B-4 requires 15 where a password is the only factor."),
+                "NIST SP 800-63B-4 requires 15 characters if the password is the only factor."),
             setting!(argon2_memory, "argon2-memory", "SYMBOLON_ARGON2_MEMORY", "KIB",
-                "Memory of one Argon2id hash, in KiB", ""),
+                "Memory for one Argon2id hash, in KiB", ""),
             setting!(argon2_iterations, "argon2-iterations", "SYMBOLON_ARGON2_ITERATIONS", "N",
-                "Passes of Argon2id over its memory", ""),
+                "Number of Argon2id passes over the memory", ""),
             setting!(argon2_parallelism, "argon2-parallelism", "SYMBOLON_ARGON2_PARALLELISM", "N",
-                "Lanes of Argon2id",
-                "Each lane requires 8 KiB of memory."),
+                "Number of Argon2id lanes",
+                "Each lane requires at least 8 KiB of the memory."),
             setting!(hash_threads, "hash-threads", "SYMBOLON_HASH_THREADS", "N",
                 "Number of threads that hash passwords",
-                "The default is the number of cores."),
+                "The default is the number of processor cores."),
             setting!(hash_queue, "hash-queue", "SYMBOLON_HASH_QUEUE", "N",
-                "Number of sign-ins and registrations that can wait for a hashing thread",
-                "Further ones are refused at once. One client address can use a quarter of the places. 0 disables \
-                 waiting."),
+                "Maximum number of requests that wait for a thread that hashes passwords",
+                "If the queue is full, a request that must hash a password is refused immediately. Requests from one \
+                 client address use at most a quarter of the queue. With 0, no request waits."),
         ]),
         ("Throttling", vec![
             setting!(throttle.enabled, "throttle", "SYMBOLON_THROTTLE", "ON|OFF",
-                "Limit the number of attempts",
-                "With `off`, passwords can be guessed without limit. Use it for load tests only."),
+                "Limit the rate of password attempts, registrations and profile changes",
+                "With `off`, clients can guess passwords without limit. Use `off` only for load tests."),
             setting!(throttle.account, "throttle-account", "SYMBOLON_THROTTLE_ACCOUNT", "BURST/HOUR",
-                "Wrong passwords for one username, at once and per hour",
-                "They are counted whether or not the user exists. An address from which the user signed in during \
-                 the last 30 days has a separate count. A new password of the user resets the counts."),
+                "Maximum number of wrong passwords for one username: at once, and per hour",
+                "Attempts are counted whether or not the user exists. Attempts from an address where the user signed \
+                 in during the last 30 days are counted separately for this address. Setting a new password for the \
+                 user resets all counts of the user."),
             setting!(throttle.address, "throttle-address", "SYMBOLON_THROTTLE_ADDRESS", "BURST/HOUR",
-                "Wrong passwords from one address, at once and per hour",
-                "A /64 network of IPv6 counts as one address. Passwords of users that signed in from the address \
+                "Maximum number of wrong passwords from one address: at once, and per hour",
+                "An IPv6 network of size /64 counts as one address. Attempts for users who signed in from the address \
                  during the last 30 days are not counted."),
             setting!(throttle.registrations, "throttle-registration", "SYMBOLON_THROTTLE_REGISTRATION", "BURST/HOUR",
-                "Registrations and profile changes, at once and per hour",
-                "They are counted by address and by user."),
+                "Maximum number of registrations and profile changes: at once, and per hour",
+                "Registrations and profile changes are counted both per address and per user."),
         ]),
         ("HTTP", vec![
             setting!(http.trusted_proxies, "trusted-proxies", "SYMBOLON_TRUSTED_PROXIES", "NETS",
-                "Proxies whose X-Forwarded-For header is trusted",
-                "A list of addresses and networks, separated by commas."),
+                "Reverse proxies whose X-Forwarded-For header is trusted",
+                "The value is a comma-separated list of IP addresses and networks, such as 10.0.0.0/8."),
             setting!(http.cors_origins, "cors-origins", "SYMBOLON_CORS_ORIGINS", "ORIGINS",
-                "Other origins whose pages can use the API",
-                "A list of origins such as https://app.example.org, separated by commas."),
+                "Other origins whose pages can use the API in a browser (CORS)",
+                "The value is a comma-separated list of origins, such as https://app.example.org."),
             setting!(http.explorer, "explorer", "SYMBOLON_EXPLORER", "ON|OFF",
                 "Serve the API explorer at /", ""),
             setting!(http.max_connections, "max-connections", "SYMBOLON_MAX_CONNECTIONS", "N",
-                "Maximum number of connections",
-                "The limit on open files reduces the number. One address can hold a quarter of the connections and an \
-                 eighth as WebSockets. One user can hold a sixteenth as WebSockets."),
+                "Maximum number of HTTP connections",
+                "A low limit on open files (ulimit -n) reduces this number. One address can use at most a quarter of the \
+                 connections, and at most an eighth for WebSockets. One user can use at most a sixteenth of the \
+                 connections for WebSockets."),
             setting!(http.body_limit, "body-limit", "SYMBOLON_BODY_LIMIT", "BYTES",
                 "Maximum size of a request body, in bytes", ""),
             setting!(http.read_timeout, "read-timeout", "SYMBOLON_READ_TIMEOUT", "SECONDS",
-                "Maximum time to receive the head or the body of a request, in seconds",
-                "A client that stops reading a response is disconnected after the same time."),
+                "Maximum time to receive the head of a request, and to receive its body, in seconds",
+                "The server disconnects a client that reads nothing of a response for this time."),
             setting!(http.request_timeout, "request-timeout", "SYMBOLON_REQUEST_TIMEOUT", "SECONDS",
-                "Maximum time of a response, in seconds",
-                "A mutation that takes longer is completed nevertheless."),
+                "Maximum time to compute a response, in seconds",
+                "After this time, the client gets an error. A mutation that has started still runs to completion."),
         ]),
         ("GraphQL limits", vec![
             setting!(limits.introspection, "introspection", "SYMBOLON_INTROSPECTION", "ON|OFF",
-                "Permit introspection of the schema",
-                "With `off`, error messages suggest no names either."),
+                "Allow introspection of the schema",
+                "With `off`, clients cannot query the schema, and error messages do not suggest names."),
             setting!(document_cache, "document-cache", "SYMBOLON_DOCUMENT_CACHE", "MIB",
                 "Size of the cache of parsed documents, in MiB",
                 "0 disables the cache."),
             setting!(limits.document_bytes, "limit-document-bytes", "SYMBOLON_LIMIT_DOCUMENT_BYTES", "N",
                 "Maximum size of a document, in bytes", ""),
             setting!(limits.tokens, "limit-tokens", "SYMBOLON_LIMIT_TOKENS", "N",
-                "Maximum number of lexical tokens of a document",
-                "Values in the variables are counted, too."),
+                "Maximum number of lexical tokens in a document",
+                "Each value in the variables counts as one token."),
             setting!(limits.nesting, "limit-nesting", "SYMBOLON_LIMIT_NESTING", "N",
-                "Maximum depth of nested brackets in a document and its variables", ""),
+                "Maximum nesting depth of brackets in a document and in its variables", ""),
             setting!(limits.selections, "limit-selections", "SYMBOLON_LIMIT_SELECTIONS", "N",
-                "Maximum number of selections, after fragments are expanded", ""),
+                "Maximum number of selections in an operation, with fragments expanded",
+                "A directive counts as a selection."),
             setting!(limits.depth, "limit-depth", "SYMBOLON_LIMIT_DEPTH", "N",
-                "Maximum depth of nested fields", ""),
+                "Maximum nesting depth of fields", ""),
             setting!(limits.root_fields, "limit-root-fields", "SYMBOLON_LIMIT_ROOT_FIELDS", "N",
                 "Maximum number of fields at the root of an operation", ""),
             setting!(limits.complexity, "limit-complexity", "SYMBOLON_LIMIT_COMPLEXITY", "N",
-                "Maximum number of fields to resolve",
-                "The fields of a list are multiplied by its maximum length."),
+                "Maximum complexity of an operation",
+                "The complexity is the number of fields to resolve. The fields in a list count once for each possible \
+                 element, up to the maximum length of the list."),
         ]),
     ]
 }
 
 type Apply = Box<dyn Fn(&mut Config, &ArgMatches)>;
 
-/// A setting with its argument of the command line.
+/// A setting, with its command-line argument.
 struct Setting {
     /// The path of the field in [`Config`].
     field: &'static str,
     argument: Arg,
-    /// Sets the field to the parsed value of the argument, if it has one.
+    /// Sets the field to the parsed value of the argument, if the argument has a value.
     apply: Apply,
 }
 
@@ -219,7 +225,7 @@ impl Setting {
             argument: argument
                 .help(summary.to_owned())
                 .long_help(format!("{summary}.{details}\n\n{notes}"))
-                // The long help has the variable. Its value can contain a password.
+                // `notes` names the variable. clap would also print the value, which may contain a password.
                 .hide_env(true)
                 .default_value(access(&mut defaults).format())
                 .value_parser(parse),
@@ -259,14 +265,14 @@ impl Args for Settings {
 impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut config = Config::default();
-        // Other users of the machine can read a command line.
+        // The key has no option, because other users of the machine can read command lines.
         config.secret_key = env::var("SYMBOLON_SECRET_KEY").ok().map(Secret::from);
         let settings = settings().into_iter().flat_map(|(_, settings)| settings);
         let settings: Vec<_> = settings.collect();
         for setting in &settings {
             (setting.apply)(&mut config, matches);
         }
-        // The range of a number can depend on other settings.
+        // The range of a number may depend on another setting.
         if let Err(StartError::OutOfRange { field, range, .. }) = config.check()
             && let Some(setting) = settings.iter().find(|setting| setting.field == field)
         {

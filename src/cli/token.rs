@@ -25,13 +25,13 @@ pub(super) struct Token {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the live tokens, each by the first characters of its digest
+    /// List the live tokens, each identified by the first characters of its digest
     ///
-    /// Session tokens are listed before access tokens.
+    /// A token is live if it is valid and its user is enabled. Session tokens are listed before access tokens.
     List,
     /// Revoke all tokens of a user, or of all users
     ///
-    /// A running server refuses the tokens from the next request on.
+    /// A running server refuses a revoked token from the next request on. With PostgreSQL, the delay is at most 1.25 s.
     Revoke {
         #[command(flatten)]
         owner: TokenOwner,
@@ -40,19 +40,20 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Delete the tokens that are expired or revoked
+    /// Delete expired and revoked session tokens
     ///
-    /// The server then refuses them as TOKEN_INVALID instead of TOKEN_EXPIRED.
+    /// After the deletion, the server refuses these tokens with TOKEN_INVALID instead of TOKEN_EXPIRED. The command
+    /// also deletes other expired data, such as access tokens that expired more than 30 days ago.
     Purge,
 }
 
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 struct TokenOwner {
-    /// Name of the user
+    /// User whose tokens are revoked
     username: Option<String>,
 
-    /// Revoke the session tokens and access tokens of all users, for example after a leak
+    /// Revoke the session tokens and the access tokens of all users, for example after a leak
     #[arg(long)]
     all: bool,
 }
@@ -68,7 +69,7 @@ impl Token {
             },
             Command::Purge => {
                 let purged = operator.purge().await?;
-                let sentence = format!("expired and revoked tokens deleted: {purged}");
+                let sentence = format!("expired and revoked session tokens deleted: {purged}");
                 Ok(output.print_result(&json!({ "purged": purged }), &sentence)?)
             }
         };

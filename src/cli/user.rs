@@ -26,21 +26,23 @@ pub(super) struct Users {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Add a user, also if registration is closed
+    /// Add a user, even if registration is closed
     ///
-    /// The password is typed on the terminal, or is a line of standard input if that is not a terminal.
+    /// The command asks for the password on a terminal. If standard input is not a terminal, it reads the password
+    /// from the first line.
     Add(Add),
-    /// Import users of another system, with their passwords or password hashes
+    /// Import users from another system, with their passwords or password hashes
     ///
-    /// Existing users do not change, so that an import can be repeated. Invalid rows are reported and skipped.
+    /// The command does not change existing users, so it can be repeated. Invalid rows are reported and not imported.
     Import(Import),
     /// List all users
     List,
-    /// Print a user
+    /// Show one user
     Show(Username),
-    /// Set the password of a user, and revoke all tokens of the user
+    /// Set a new password for a user, and revoke all tokens of the user
     ///
-    /// The password is typed on the terminal, or is a line of standard input if that is not a terminal.
+    /// The command asks for the password on a terminal. If standard input is not a terminal, it reads the password
+    /// from the first line.
     SetPassword(Username),
     /// Set the role of a user
     SetRole {
@@ -68,14 +70,14 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct Add {
-    /// Name of the user, 1 to 64 characters
+    /// Name of the new user, 1 to 64 characters
     username: String,
 
-    /// E-mail address, which is not verified
+    /// E-mail address of the new user. The address is not verified
     #[arg(long)]
     email: Option<String>,
 
-    /// Give the user the role admin
+    /// Assign the role admin to the user
     #[arg(long)]
     admin: bool,
 }
@@ -171,7 +173,7 @@ async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>
     }
 }
 
-/// A user with the field names and values of the GraphQL type `User`.
+/// A user, serialized with the field names and values of the GraphQL type `User`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct UserRow<'a> {

@@ -1,4 +1,4 @@
-//! The types of settings: how they are read from text, and how the help shows their defaults.
+//! The types of setting values: parsing from text, and formatting of the defaults for the help.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -8,11 +8,11 @@ use clap::builder::{OsStr, Resettable};
 use ipnet::IpNet;
 use symbolon::{Rate, Secret, UserList};
 
-/// The type of a setting.
+/// A type of setting values.
 pub(super) trait Value: Clone + Send + Sync + 'static {
     fn parse(text: &str) -> Result<Self, String>;
 
-    /// Returns the text of a default value. A value without text is not a default.
+    /// Returns the text that the help prints for a default value, or `Reset` if the type has no text form.
     fn format(&self) -> Resettable<OsStr> {
         Resettable::Reset
     }
@@ -104,7 +104,7 @@ impl Value for Vec<IpNet> {
     }
 }
 
-/// Origins as browsers send them (RFC 6454, section 6.2): without a path, also without a slash at the end.
+/// Origins in the form that browsers send (RFC 6454, section 6.2): without a path and without a trailing slash.
 impl Value for Vec<String> {
     fn parse(text: &str) -> Result<Self, String> {
         let origin = |text: &str| {
