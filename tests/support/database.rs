@@ -351,7 +351,8 @@ fn is_root() -> bool {
 
 /// Ends every other connection to the database.
 pub async fn end_connections(url: &str) {
-    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+    // The second argument is the time to wait until the connection has ended, in milliseconds.
+    let others = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let operator = Database::connect(url).await.unwrap();
     operator.execute_unprepared(others).await.unwrap();
