@@ -145,7 +145,7 @@ impl Visit for FieldFormatter<'_> {
         let _ = write!(self.0, "{value:?}");
     }
 
-    /// Copies a string without special characters as a whole, which is faster than to escape each character.
+    /// A string that needs no escaping is copied as a whole, which is faster than escaping each character.
     fn record_str(&mut self, field: &Field, value: &str) {
         let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         if value.bytes().all(is_plain) {

@@ -115,7 +115,7 @@ impl Metrics {
     }
 
     /// Returns all metrics in the OpenMetrics text format. `identities` is the size of the identity cache
-    /// in bytes. `stale` is the number of stale identities.
+    /// in bytes. `stale` is the total number of cached identities that differed from the database.
     pub(super) fn response(&self, identities: u64, stale: u64) -> Result<Response, Error> {
         self.stale.inc_by(stale.saturating_sub(self.stale.get()));
         let documents = self

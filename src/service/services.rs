@@ -69,7 +69,7 @@ impl Services {
         self.store.location().full_name()
     }
 
-    /// Returns the time since the sending of the last heartbeat that was received back from PostgreSQL.
+    /// Returns how long ago the last heartbeat that came back from PostgreSQL was sent.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         self.store.heartbeat_age()
     }

@@ -70,7 +70,7 @@ async fn wait_for_confirmation(
     }
 }
 
-/// The watch of the token of one WebSocket.
+/// Watches the token of one WebSocket, and reports when the token ends.
 pub(crate) struct TokenWatch {
     authenticator: Arc<Authenticator>,
     token: Arc<WatchedToken>,
@@ -173,8 +173,7 @@ impl TokenWatches {
             tokens.has_task = true;
             let watches = Arc::clone(self);
             let watch = move || watch_all(Arc::clone(&watches));
-            // The task is restarted after a panic, because no WebSocket would be closed at the end of its token
-            // without the task.
+            // Without this task, WebSockets would stay open after their tokens end. Therefore, the task is restarted after a panic.
             tokio::spawn(supervise("watch the tokens of sockets", watch));
         }
         token

@@ -8,7 +8,7 @@ use clap::builder::{OsStr, Resettable};
 use ipnet::IpNet;
 use symbolon::{Rate, Secret, UserList};
 
-/// A type of setting values.
+/// A type that the value of a setting can have.
 pub(super) trait Value: Clone + Send + Sync + 'static {
     fn parse(text: &str) -> Result<Self, String>;
 
