@@ -193,8 +193,8 @@ with_defaults! {
         pub explorer: bool = true,
 
         /// Maximum number of connections. The number is lower if the process cannot open enough files. One
-        /// address can use at most a quarter of the connections, and at most an eighth for WebSockets. One user
-        /// can use at most a sixteenth of the connections for WebSockets.
+        /// address can use at most a quarter of all connections. The WebSockets of one address can use at most an
+        /// eighth of all connections, and the WebSockets of one user at most a sixteenth.
         pub max_connections: usize = 10_000,
 
         /// Networks of trusted proxies. For a request from a trusted proxy, the `X-Forwarded-For` header

@@ -129,13 +129,13 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                 "Serve the API explorer at /", ""),
             setting!(http.max_connections, "max-connections", "SYMBOLON_MAX_CONNECTIONS", "N",
                 "Maximum number of HTTP connections",
-                "A low limit on open files (ulimit -n) reduces this number. One address can use at most a quarter of the \
-                 connections, and at most an eighth for WebSockets. One user can use at most a sixteenth of the \
-                 connections for WebSockets."),
+                "A low limit on open files (ulimit -n) reduces this number. One address can use at most a quarter of all \
+                 connections. The WebSockets of one address can use at most an eighth of all connections, and the \
+                 WebSockets of one user at most a sixteenth."),
             setting!(http.body_limit, "body-limit", "SYMBOLON_BODY_LIMIT", "BYTES",
                 "Maximum size of a request body, in bytes", ""),
             setting!(http.read_timeout, "read-timeout", "SYMBOLON_READ_TIMEOUT", "SECONDS",
-                "Maximum time to receive the head of a request, and to receive its body, in seconds",
+                "Maximum time to receive the head of a request, and again to receive its body, in seconds",
                 "The server disconnects a client that reads nothing of a response for this time."),
             setting!(http.request_timeout, "request-timeout", "SYMBOLON_REQUEST_TIMEOUT", "SECONDS",
                 "Maximum time to compute a response, in seconds",

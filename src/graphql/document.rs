@@ -32,7 +32,7 @@ pub(crate) struct Document {
     /// The names of the root fields, separated by commas, for the request log.
     pub(crate) fields: String,
     /// The number of aliases that can multiply the size of the response, but that the complexity does not
-    /// include. Fragments are expanded.
+    /// include. An alias in a fragment counts once for each use of the fragment.
     multiplying_aliases: usize,
     max_complexity: usize,
     parsed: ExecutableDocument,

@@ -120,7 +120,7 @@ impl Query {
         #[graphql(desc = "Return only events that are older than the event with this cursor.")]
         after: Option<String>,
         #[graphql(
-            desc = "The maximum number of events to return, ending with the oldest event (0 to 100)."
+            desc = "The maximum number of events to return from the end of the list, which has the oldest events (0 to 100)."
         )]
         last: Option<i32>,
         #[graphql(desc = "Return only events that are newer than the event with this cursor.")]

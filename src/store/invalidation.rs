@@ -176,7 +176,8 @@ impl Invalidation {
 /// invalidated.
 ///
 /// The identities are invalidated even if the transaction was rolled back or the outcome of the commit is unknown.
-/// The transaction may have read a change by another process that the cache does not know yet.
+/// This is necessary because the transaction may have read a change by another process of which this process has
+/// not been notified yet.
 pub(super) struct PendingInvalidation {
     invalidation: Arc<Invalidation>,
     users: Mutex<AffectedUsers>,
