@@ -29,7 +29,7 @@ enum Command {
     /// Add a user, even if registration is closed
     ///
     /// The command asks for the password on a terminal. If standard input is not a terminal, it reads the password
-    /// from the first line.
+    /// from the first line of standard input.
     Add(Add),
     /// Import users from another system, with their passwords or password hashes
     ///
@@ -42,7 +42,7 @@ enum Command {
     /// Set a new password for a user, and revoke all tokens of the user
     ///
     /// The command asks for the password on a terminal. If standard input is not a terminal, it reads the password
-    /// from the first line.
+    /// from the first line of standard input.
     SetPassword(Username),
     /// Set the role of a user
     SetRole {
