@@ -51,8 +51,7 @@ impl PageRequest {
         }
     }
 
-    /// Creates the page. `items` are the items of [`PageRequest::with_one_more`], and `behind` those of
-    /// [`PageRequest::behind`].
+    /// Creates the page. `items` are the rows for [`PageRequest::with_one_more`], and `behind` the rows for [`PageRequest::opposite_side`].
     pub(crate) fn page<T>(self, mut items: Vec<T>, behind: &[T]) -> Page<T> {
         let has_more = items.len() as u64 > self.limit;
         if has_more {

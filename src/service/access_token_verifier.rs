@@ -80,7 +80,7 @@ impl AccessTokenVerifier {
         Ok(found.ok_or(invalid)?)
     }
 
-    /// Writes to the database the uses since the last flush.
+    /// Writes the last use of each token that was used since the last flush to the database.
     pub(super) async fn flush(&self) -> Result<(), Error> {
         let lock = || self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let uses = std::mem::take(&mut *lock());

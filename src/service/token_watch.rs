@@ -1,5 +1,4 @@
-//! Watches the tokens of WebSocket connections. After each change of its user, a token is verified once for all
-//! connections that use the token.
+//! Watches the tokens of WebSocket connections. When a user changes, each watched token of the user is verified once, for all connections that use the token.
 
 mod watched_token;
 
