@@ -51,7 +51,8 @@ impl PageRequest {
         }
     }
 
-    /// Creates the page. `items` are the rows for [`PageRequest::with_one_more`], and `behind` the rows for [`PageRequest::opposite_side`].
+    /// Creates the page. `items` are the rows for [`PageRequest::with_one_more`], and `behind` the rows for
+    /// [`PageRequest::opposite_side`].
     pub(crate) fn page<T>(self, mut items: Vec<T>, behind: &[T]) -> Page<T> {
         let has_more = items.len() as u64 > self.limit;
         if has_more {

@@ -33,7 +33,8 @@ impl Rate {
     /// Returns the smallest and the greatest state, in milliseconds, of a bucket that is not empty at `now`.
     ///
     /// If a state exceeds the state of a full bucket by more than [`CLOCK_TOLERANCE`], a clock was wrong when the
-    /// state was written, and the bucket counts as empty. The tolerance also covers a concurrent attempt that was counted at a time slightly later than `now`.
+    /// state was written, and the bucket counts as empty. The tolerance also covers a concurrent attempt that was
+    /// counted at a time slightly later than `now`.
     pub(crate) fn non_empty(self, now: DateTime<Utc>) -> (i64, i64) {
         let last = self.full_until(now) + CLOCK_TOLERANCE.num_milliseconds();
         (now.timestamp_millis(), last)

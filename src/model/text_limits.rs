@@ -10,7 +10,8 @@
 /// The maximum length of a username, which has up to 64 characters.
 pub(crate) const USERNAME: usize = 4 * 64;
 
-/// The maximum length of a password, which has up to 128 characters. A longer password at a sign-in is hashed, which takes linear time, but not prepared with PRECIS.
+/// The maximum length of a password, which has up to 128 characters. A longer password at a sign-in is hashed, which
+/// takes linear time, but not prepared with PRECIS.
 pub(crate) const PASSWORD: usize = 4 * 128;
 
 /// The maximum length of an e-mail address (RFC 5321, section 4.5.3.1.3, without the angle brackets).

@@ -1,4 +1,5 @@
-//! Watches the tokens of WebSocket connections. When a user changes, each watched token of the user is verified once, for all connections that use the token.
+//! Watches the tokens of WebSocket connections. When a user changes, each watched token of the user is verified once,
+//! for all connections that use the token.
 
 mod watched_token;
 
@@ -172,7 +173,8 @@ impl TokenWatches {
             tokens.has_task = true;
             let watches = Arc::clone(self);
             let watch = move || watch_all(Arc::clone(&watches));
-            // Without this task, WebSockets would stay open after their tokens end. Therefore, the task is restarted after a panic.
+            // Without this task, WebSockets would stay open after their tokens end. Therefore, the task is restarted
+            // after a panic.
             tokio::spawn(supervise("watch the tokens of sockets", watch));
         }
         token
