@@ -170,22 +170,61 @@ fn no_source_file_is_too_long() {
     );
 }
 
-#[test]
-fn each_path_in_the_architecture_document_exists() {
-    let text = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+/// Returns the texts in backquotes that are paths of Rust files or end with a slash.
+fn quoted_paths(text: &str) -> impl Iterator<Item = &str> {
     let code = text.split('`').skip(1).step_by(2);
     // `/tokens` and `/auth` are endpoints.
-    let is_path = |code: &&str| {
-        let is_file = Path::new(code)
-            .extension()
-            .is_some_and(|extension| extension == "rs");
-        !code.starts_with('/') && !code.contains(' ') && (is_file || code.ends_with('/'))
-    };
-    let paths: Vec<_> = code.filter(is_path).collect();
-    assert!(paths.len() > 40);
-    let is_missing =
-        |path: &&str| !root().join("src").join(path).exists() && !root().join(path).exists();
-    let missing: Vec<_> = paths.into_iter().filter(is_missing).collect();
+    code.filter(|code| {
+        let extension = Path::new(code).extension();
+        let is_file = extension.is_some_and(|extension| extension == "rs");
+        !code.starts_with('/') && !code.contains([' ', '\n']) && (is_file || code.ends_with('/'))
+    })
+}
+
+#[test]
+fn each_path_in_documents_and_comments_exists() {
+    let architecture = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    assert!(quoted_paths(&architecture).count() > 40);
+    let mut texts = vec![("docs/architecture.md".to_owned(), architecture)];
+    for name in [
+        "README.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "bench/README.md",
+    ] {
+        texts.push((
+            name.to_owned(),
+            fs::read_to_string(root().join(name)).unwrap(),
+        ));
+    }
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let text = fs::read_to_string(&path).unwrap();
+            texts.push((path.display().to_string(), text));
+        }
+    }
+    for folder in ["src", "tests", "examples"] {
+        for path in rust_files(&root().join(folder)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let comments = text.lines().filter(|line| line.trim().starts_with("//"));
+            let comments = comments.collect::<Vec<_>>().join("\n");
+            texts.push((path.display().to_string(), comments));
+        }
+    }
+    let mut missing = Vec::new();
+    for (name, text) in &texts {
+        for path in quoted_paths(text) {
+            // A comment can name a file of its own folder. `FILE` is a placeholder.
+            let is_checked = name == "docs/architecture.md" || path.contains('/');
+            if !is_checked || path.contains("FILE") {
+                continue;
+            }
+            if !root().join("src").join(path).exists() && !root().join(path).exists() {
+                missing.push(format!("{name}: {path}"));
+            }
+        }
+    }
     assert_eq!(missing, [""; 0]);
 }
 

@@ -1,4 +1,4 @@
-//! Passwords, and password hashes in the form in which the database stores them.
+//! Passwords and the rules for new passwords.
 
 use std::fmt;
 

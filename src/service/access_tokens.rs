@@ -17,7 +17,7 @@ use crate::model::token_summary::LiveToken;
 use crate::model::user::UserId;
 use crate::service::authorization::Caller;
 use crate::service::named_input::Input;
-use crate::service::revocation::revoke_access_token;
+use crate::service::revocation_steps::revoke_access_token;
 use crate::store::{NewAccessToken, Store, Transaction};
 
 /// The maximum number of access tokens of a user, including expired tokens.

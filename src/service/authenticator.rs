@@ -11,7 +11,7 @@ use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::token_digest::TokenDigest;
 use crate::service::access_token_verifier::AccessTokenVerifier;
 use crate::service::identity_cache::{IdentityCache, VerifiedToken};
-use crate::service::identity_cache_sample::CacheCheck;
+use crate::service::identity_cache_check::CacheCheck;
 use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
 use crate::store::Store;

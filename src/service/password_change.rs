@@ -11,7 +11,7 @@ use crate::model::user::{Role, UserId};
 use crate::service::authorization::Caller;
 use crate::service::named_input::Input;
 use crate::service::request_authentication::Authentication;
-use crate::service::revocation::revoke_all_access_tokens;
+use crate::service::revocation_steps::revoke_all_access_tokens;
 use crate::service::sessions::IssuedToken;
 use crate::service::throttle::Admission;
 use crate::service::user_change::no_such_user;

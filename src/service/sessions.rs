@@ -18,7 +18,7 @@ use crate::model::token_summary::LiveToken;
 use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
-use crate::service::revocation::{record_revocation, revoked_expiration};
+use crate::service::revocation_steps::{record_revocation, revoked_expiration};
 use crate::service::visible_user::VisibleUser;
 use crate::store::{Store, Transaction};
 

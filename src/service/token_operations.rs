@@ -5,7 +5,7 @@ use crate::model::actor::{Actor, Credential};
 use crate::model::request_credentials::TokenType;
 use crate::model::requirement::Requirement;
 use crate::service::request_authentication::Authentication;
-use crate::service::revocation::revoke_access_token;
+use crate::service::revocation_steps::revoke_access_token;
 use crate::service::sessions::{IssuedToken, TokenOptions};
 
 impl Authentication {

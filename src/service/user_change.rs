@@ -9,7 +9,7 @@ use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::user::{Role, UserId};
 use crate::model::user_record::UserRecord;
 use crate::service::authorization::Authorized;
-use crate::service::revocation::revoke_all_tokens;
+use crate::service::revocation_steps::revoke_all_tokens;
 use crate::service::visible_user::VisibleUser;
 use crate::store::{Store, Transaction};
 

@@ -6,7 +6,7 @@
 //! | BEGIN, delete, increase the counter, COMMIT | `src/store/transaction.rs`: the change counter is part of the transaction |
 //! | compare, set `known` and `own`, `committing`, invalidate | `src/store/invalidation.rs` |
 //! | request: read the counter, compare, mark, set `known` | `src/store/invalidation.rs`: the check |
-//! | request: look up, read the token, insert | `src/service/mod.rs`: `recall` and `find` |
+//! | request: look up, read the token, insert | `src/service/authenticator.rs`: `cached_identity` and `verify` |
 //!
 //! Any number of requests arrive, at most two at a time. A check that several requests share is a run in which their
 //! checks take equal steps at once. A check that is repeated, because `known` changed meanwhile, is a run in which the

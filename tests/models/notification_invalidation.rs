@@ -4,9 +4,9 @@
 //! |---|---|
 //! | revoke: COMMIT | `Transaction::commit` in `src/store/transaction.rs`: `pg_notify` is part of the transaction |
 //! | heartbeat: note the time, commit | `src/store/heartbeat.rs`: the sending task |
-//! | listener: deliver, fail, LISTEN, invalidate | `src/store/heartbeat.rs`: the listening task |
+//! | listener: deliver, fail, LISTEN, invalidate | `src/store/notifications.rs`: the listening task |
 //! | request: check | `src/store/invalidation.rs`: whether the last heartbeat is recent enough |
-//! | request: look up, read the database, insert | `src/service/mod.rs`: `recall` and `find` |
+//! | request: look up, read the database, insert | `src/service/authenticator.rs`: `cached_identity` and `verify` |
 //!
 //! Time is discrete. Every step takes no time, and any time may pass between two steps.
 //!
