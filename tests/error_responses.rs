@@ -1,4 +1,4 @@
-//! Error responses: malformed requests, invalid documents, internal errors and health.
+//! Error responses: malformed requests, invalid documents and internal errors.
 
 use reqwest::Method;
 
@@ -119,13 +119,5 @@ async fn an_internal_error_is_logged_with_the_request_id_and_not_sent() {
             line.is_some_and(|line| line.contains("password_version")),
             "{log}"
         );
-    }
-}
-
-#[tokio::test]
-async fn healthz_and_readyz_report_the_state_of_the_server() {
-    let app = TestApp::start().await;
-    for path in ["/healthz", "/readyz"] {
-        assert_eq!(Answer::of(app.request(Method::GET, path)).await.status, 200);
     }
 }

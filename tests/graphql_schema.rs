@@ -1,6 +1,6 @@
 //! The file `schema.graphql`.
 
-use crate::support::{finish, symbolon};
+use crate::support::{Answer, TestApp, finish, symbolon};
 
 #[test]
 fn the_committed_schema_equals_the_served_schema() {
@@ -36,4 +36,37 @@ fn every_schema_element_has_a_description() {
 /// Returns whether a line is a field of the `schema` definition.
 fn in_root(line: &str) -> bool {
     line == "query: Query" || line == "mutation: Mutation"
+}
+
+#[tokio::test]
+async fn introspection_is_enabled_by_default_and_can_be_disabled() {
+    let open = TestApp::start().await;
+    let closed = TestApp::configured(|config| config.limits.introspection = false).await;
+    for (document, name) in [
+        ("{ __schema { types { name } } }", "CreateUserPayload"),
+        (
+            "{ __type(name: \"CreateUserPayload\") { fields { name } } }",
+            "userErrors",
+        ),
+        // Misspelt field names.
+        ("{ usrs { totalCount } }", "users"),
+        ("{ me { usernam } }", "username"),
+        ("{ user(usernam: \"ada\") { id } }", "username"),
+    ] {
+        let introspected = open.graphql(document).send().await;
+        let name = format!("\"{name}\"");
+        let contains_name = |answer: &Answer| {
+            let text = answer.body.to_string().replace("\\\"", "\"");
+            text.contains(&name)
+        };
+        assert!(contains_name(&introspected), "{introspected:?}");
+        let hidden = closed.graphql(document).send().await;
+        assert!(!contains_name(&hidden), "{hidden:?}");
+        assert!(!hidden.body.to_string().contains("Did you mean"));
+    }
+    let typename = closed.graphql("{ __typename }").send().await;
+    assert_eq!(typename.at("/data/__typename"), "Query");
+    let unlike_any = closed.graphql("{ mee { id } }").send().await;
+    assert_eq!(unlike_any.error().0, "GRAPHQL_VALIDATION_FAILED");
+    assert!(!unlike_any.body.to_string().contains("Did you mean"));
 }

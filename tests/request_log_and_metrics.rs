@@ -363,36 +363,3 @@ async fn the_metrics_are_served_at_the_configured_address_only() {
         assert_eq!(answer.status, 404, "{path}");
     }
 }
-
-#[tokio::test]
-async fn introspection_is_enabled_by_default_and_can_be_disabled() {
-    let (_folder, open) = configured(&[]);
-    let (_folder, closed) = configured(&[("SYMBOLON_INTROSPECTION", "false")]);
-    for (document, name) in [
-        ("{ __schema { types { name } } }", "CreateUserPayload"),
-        (
-            "{ __type(name: \"CreateUserPayload\") { fields { name } } }",
-            "userErrors",
-        ),
-        // Misspelt field names.
-        ("{ usrs { totalCount } }", "users"),
-        ("{ me { usernam } }", "username"),
-        ("{ user(usernam: \"ada\") { id } }", "username"),
-    ] {
-        let introspected = open.graphql(document).send().await;
-        let name = format!("\"{name}\"");
-        let contains_name = |answer: &Answer| {
-            let text = answer.body.to_string().replace("\\\"", "\"");
-            text.contains(&name)
-        };
-        assert!(contains_name(&introspected), "{introspected:?}");
-        let hidden = closed.graphql(document).send().await;
-        assert!(!contains_name(&hidden), "{hidden:?}");
-        assert!(!hidden.body.to_string().contains("Did you mean"));
-    }
-    let typename = closed.graphql("{ __typename }").send().await;
-    assert_eq!(typename.at("/data/__typename"), "Query");
-    let unlike_any = closed.graphql("{ mee { id } }").send().await;
-    assert_eq!(unlike_any.error().0, "GRAPHQL_VALIDATION_FAILED");
-    assert!(!unlike_any.body.to_string().contains("Did you mean"));
-}

@@ -5,7 +5,7 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Server, Socket, finish_with, succeed, symbolon};
+use crate::support::{Answer, PASSWORD, Server, Socket, TestApp, finish_with, succeed, symbolon};
 
 /// A user with both kinds of tokens.
 struct User {
@@ -186,4 +186,40 @@ async fn each_revocation_takes_effect_at_every_endpoint_and_affects_no_other_tok
     }
     // The tokens of the admin are still live.
     assert_eq!(endpoints(&server, &admin).await.1, [""; 0]);
+}
+
+#[tokio::test]
+async fn revoke_all_tokens_accepts_a_token_or_the_password() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    app.register("bob").await;
+    let bob = app.sign_in("bob").await;
+    for by_password in [false, true] {
+        let session = app.sign_in("ada").await;
+        let mut tokens = vec![session.clone()];
+        for name in ["laptop", "phone"] {
+            tokens.push(app.access_token("ada", json!({ "name": name })).await);
+        }
+        let all = app.graphql("mutation { revokeAllTokens }");
+        let all = if by_password {
+            all.basic("ada", PASSWORD)
+        } else {
+            all.bearer(&tokens[2])
+        };
+        let ended = all.send().await;
+        assert_eq!(ended.at("/data/revokeAllTokens"), 3, "{ended:?}");
+        for token in &tokens {
+            let answer = app.me(token).await;
+            assert_eq!(answer.at("/data"), &Value::Null);
+        }
+    }
+    let none = app.graphql("mutation { revokeAllTokens }");
+    let none = none.basic("ada", PASSWORD).send().await;
+    assert_eq!(none.at("/data/revokeAllTokens"), 0);
+    assert_eq!(app.me(&bob).await.at("/data/me/username"), "bob");
+    let anonymous = app.graphql("mutation { revokeAllTokens }");
+    assert_eq!(
+        anonymous.send().await.error(),
+        ("UNAUTHENTICATED", "MISSING")
+    );
 }

@@ -1,7 +1,7 @@
 //! Renewal and replacement of sessions, and the end of all tokens of a user.
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Answer, PASSWORD, TestApp};
 
@@ -103,40 +103,4 @@ async fn each_sign_in_replaces_the_session_without_token_reuse() {
         ("UNAUTHENTICATED", "TOKEN_INVALID")
     );
     assert_eq!(app.me(&second).await.at("/data/me/username"), "ada");
-}
-
-#[tokio::test]
-async fn revoke_all_tokens_accepts_a_token_or_the_password() {
-    let app = TestApp::start().await;
-    app.register("ada").await;
-    app.register("bob").await;
-    let bob = app.sign_in("bob").await;
-    for by_password in [false, true] {
-        let session = app.sign_in("ada").await;
-        let mut tokens = vec![session.clone()];
-        for name in ["laptop", "phone"] {
-            tokens.push(app.access_token("ada", json!({ "name": name })).await);
-        }
-        let all = app.graphql("mutation { revokeAllTokens }");
-        let all = if by_password {
-            all.basic("ada", PASSWORD)
-        } else {
-            all.bearer(&tokens[2])
-        };
-        let ended = all.send().await;
-        assert_eq!(ended.at("/data/revokeAllTokens"), 3, "{ended:?}");
-        for token in &tokens {
-            let answer = app.me(token).await;
-            assert_eq!(answer.at("/data"), &Value::Null);
-        }
-    }
-    let none = app.graphql("mutation { revokeAllTokens }");
-    let none = none.basic("ada", PASSWORD).send().await;
-    assert_eq!(none.at("/data/revokeAllTokens"), 0);
-    assert_eq!(app.me(&bob).await.at("/data/me/username"), "bob");
-    let anonymous = app.graphql("mutation { revokeAllTokens }");
-    assert_eq!(
-        anonymous.send().await.error(),
-        ("UNAUTHENTICATED", "MISSING")
-    );
 }

@@ -4,3 +4,4 @@ mod commands_run_by_root;
 mod disk_faults;
 mod killed_commands;
 mod power_cut;
+mod secrets_at_rest;
