@@ -137,6 +137,8 @@ fn config() -> Config {
     }
     config.secret_key_file = env::var_os("SYMBOLON_SECRET_KEY_FILE").map(Into::into);
     config.throttle.enabled = env::var("SYMBOLON_THROTTLE").as_deref() != Ok("off");
+    set_number(&mut config.argon2_memory, "SYMBOLON_ARGON2_MEMORY");
+    set_number(&mut config.argon2_iterations, "SYMBOLON_ARGON2_ITERATIONS");
     set_number(&mut config.http.body_limit, "SYMBOLON_BODY_LIMIT");
     set_number(&mut config.http.max_connections, "SYMBOLON_MAX_CONNECTIONS");
     let acquire_timeout = &mut config.postgres.acquire_timeout;

@@ -29,8 +29,8 @@ pub struct Symbolon {
     state: Arc<AppState>,
 }
 
-// Some methods return a boxed future, because a boxed future is compiled once, with the library. An `async fn`
-// would be compiled again in each program that calls it.
+// `open_boxed`, `serve_boxed` and `close` box their futures: a boxed future is compiled once, with the library. An
+// `async fn` would be compiled again in each program that calls it.
 impl Symbolon {
     /// Opens the database, and starts the hashing threads and the background tasks. Creates the database if it
     /// does not exist, and migrates it. If the configuration contains no server key, the key is read from a
@@ -207,8 +207,8 @@ impl Symbolon {
     ///
     /// Returns an error if pending changes cannot be written to the database, or if the connections cannot be
     /// closed.
-    pub async fn close(&self) -> Result<(), crate::Error> {
-        self.state.services.close().await
+    pub fn close(&self) -> impl Future<Output = Result<(), crate::Error>> + Send {
+        self.state.services.close().boxed()
     }
 
     /// Returns the time since the sending of the last heartbeat that this instance has received back from

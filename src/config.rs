@@ -4,11 +4,9 @@ mod defaults_macro;
 mod document_limits;
 mod number_ranges;
 
-use std::convert::Infallible;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use ipnet::IpNet;
 
@@ -73,8 +71,8 @@ with_defaults! {
         /// Number of threads that hash passwords. `None` means one thread per processor core.
         pub hash_threads: Option<NonZeroUsize> = None,
 
-        /// Maximum number of sign-ins and registrations that wait for a hashing thread. Further requests are
-        /// refused immediately. One client address can use at most a quarter of the places.
+        /// Maximum number of requests that wait for a hashing thread. Further requests are refused immediately.
+        /// Requests from one client address use at most a quarter of the places.
         pub hash_queue: usize = 128,
 
         /// Size of the identity cache, in MiB. With 0, each request reads the identity from the database, and a
@@ -216,14 +214,6 @@ impl Secret {
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
-    }
-}
-
-impl FromStr for Secret {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(text.into())
     }
 }
 

@@ -82,14 +82,14 @@ pub(super) async fn open(
     };
     let key = key.map_or_else(|| key_source.create(), Ok);
     let key = key.map_err(server_key)?;
-    let audit = Arc::new(RefusedAttempts::new(
+    let refused_attempts = Arc::new(RefusedAttempts::new(
         Arc::clone(&store),
         TimeDelta::days(config.audit_days.into()),
     ));
     let throttle = Arc::new(Throttle {
         store: Arc::clone(&store),
         clock: clock.clone(),
-        audit: Arc::clone(&audit),
+        refused_attempts: Arc::clone(&refused_attempts),
         passwords: Arc::clone(&passwords),
         rates: rates(&config.throttle),
     });
@@ -105,7 +105,7 @@ pub(super) async fn open(
         store: Arc::clone(&store),
         clock: clock.clone(),
         throttle: Arc::clone(&throttle),
-        audit: Arc::clone(&audit),
+        refused_attempts: Arc::clone(&refused_attempts),
         sessions: Arc::clone(&sessions),
     };
     let authenticator = Arc::new(Authenticator::new(
@@ -118,7 +118,7 @@ pub(super) async fn open(
             store: Arc::clone(&store),
             clock: clock.clone(),
         },
-        refused_attempts: audit,
+        refused_attempts,
         audit_trail: AuditTrail {
             store: Arc::clone(&store),
         },
@@ -171,7 +171,7 @@ fn log_failure(task: &str, result: Result<(), crate::Error>) {
     if let Err(error) = result
         && !matches!(error, crate::Error::ServiceUnavailable { .. })
     {
-        error.log(task);
+        tracing::error!(task, ?error, "a background task failed");
     }
 }
 

@@ -93,7 +93,7 @@ pub(crate) fn parse() -> Cli {
 
 impl Cli {
     /// Returns the default log filter.
-    pub(crate) fn log(&self) -> &'static str {
+    pub(crate) fn default_log_filter(&self) -> &'static str {
         match self.command {
             None | Some(Command::Serve(_)) => logging::SERVER_FILTER,
             Some(_) => logging::COMMAND_FILTER,

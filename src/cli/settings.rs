@@ -104,7 +104,8 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
         ("Throttling", vec![
             setting!(throttle.enabled, "throttle", "SYMBOLON_THROTTLE", "ON|OFF",
                 "Limit the rate of password attempts, registrations and profile changes",
-                "With `off`, clients can guess passwords without limit. Use `off` only for load tests."),
+                "With `off`, clients can guess passwords without limit. Use `off` only for load tests. The numbers of a \
+                 rate limit range from 1 to 1,000,000."),
             setting!(throttle.account, "throttle-account", "SYMBOLON_THROTTLE_ACCOUNT", "BURST/HOUR",
                 "Maximum number of wrong passwords for one username: at once, and per hour",
                 "Attempts are counted whether or not the user exists. Attempts from an address where the user signed \
@@ -211,7 +212,17 @@ impl Setting {
             let checked = T::parse(text).and_then(|value| {
                 let mut config = Config::default();
                 *access(&mut config) = value.clone();
-                config.check().map_err(|error| error.to_string())?;
+                config.check().map_err(|error| match error {
+                    // Of a rate limit, which has two numbers.
+                    StartError::OutOfRange { value, range, .. } => {
+                        format!(
+                            "{value} is outside the range {} to {}",
+                            range.start(),
+                            range.end()
+                        )
+                    }
+                    error => error.to_string(),
+                })?;
                 Ok(value)
             });
             checked.map_err(|error| match &range {

@@ -192,10 +192,7 @@ impl<'a> From<&'a User> for UserRow<'a> {
             id: user.id.to_string(),
             username: &user.username,
             email: user.email.as_deref(),
-            role: match user.role {
-                Role::User => "USER",
-                Role::Admin => "ADMIN",
-            },
+            role: user.role.name(),
             created_at: Timestamp(user.created_at),
             last_sign_in_at: user.last_sign_in_at.map(Timestamp),
             disabled_at: user.disabled_at.map(Timestamp),

@@ -26,7 +26,7 @@ pub(crate) struct SignIn {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) throttle: Arc<Throttle>,
-    pub(crate) audit: Arc<RefusedAttempts>,
+    pub(crate) refused_attempts: Arc<RefusedAttempts>,
     pub(crate) sessions: Arc<Sessions>,
 }
 
@@ -71,7 +71,7 @@ impl SignIn {
             return Ok(signed_in);
         }
         let actor = Actor::Anonymous(client.clone());
-        self.audit
+        self.refused_attempts
             .record_failed_sign_in(id, actor, self.clock.now())
             .await?;
         Err(Unauthenticated::InvalidCredentials.into())
@@ -136,7 +136,7 @@ impl SignIn {
         let verdict = self.throttle.give_back_if_failed(&attempt, verdict).await?;
         if matches!(verdict, Verdict::Wrong) {
             let (actor, now) = (actor.clone(), self.clock.now());
-            self.audit
+            self.refused_attempts
                 .record_failed_sign_in(Some(id), actor, now)
                 .await?;
             let (code, message) = (

@@ -77,7 +77,7 @@ impl Attempt {
 pub(crate) struct Throttle {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
-    pub(crate) audit: Arc<RefusedAttempts>,
+    pub(crate) refused_attempts: Arc<RefusedAttempts>,
     pub(crate) passwords: Arc<Passwords>,
     /// `None` allows every attempt.
     pub(crate) rates: Option<Rates>,
@@ -242,7 +242,7 @@ impl Throttle {
             let drained_at = self.store.bucket_drained_at(bucket).await?;
             let wait = drained_at.and_then(|drained_at| bucket.rate.retry_after(drained_at, now));
             if let Some(wait) = wait {
-                self.audit.record_throttled(user, client, now);
+                self.refused_attempts.record_throttled(user, client, now);
                 let retry_after = seconds(wait);
                 return Err(Error::RateLimited { retry_after });
             }
@@ -265,7 +265,7 @@ impl Throttle {
         for bucket in &buckets {
             if !transaction.count_attempt(bucket, now).await? {
                 // Concurrent attempts filled the bucket after it was read.
-                self.audit.record_throttled(user, client, now);
+                self.refused_attempts.record_throttled(user, client, now);
                 let retry_after = seconds(bucket.rate.interval());
                 return Err(Error::RateLimited { retry_after });
             }

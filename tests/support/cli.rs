@@ -33,11 +33,11 @@ impl Cli {
     }
 
     /// Creates a database with these users and the password [`PASSWORD`]. The first user is an admin.
-    pub fn with_users(accounts: &[&str]) -> Self {
+    pub fn with_users(users: &[&str]) -> Self {
         let cli = Self::new();
-        for (number, account) in accounts.iter().enumerate() {
+        for (number, user) in users.iter().enumerate() {
             let admin = if number == 0 { "--admin" } else { "" };
-            cli.run_with_input(&format!("user add {account} {admin}"), PASSWORD);
+            cli.run_with_input(&format!("user add {user} {admin}"), PASSWORD);
         }
         cli
     }

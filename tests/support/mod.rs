@@ -48,7 +48,7 @@ pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<
 }
 
 /// Repeats a request to a process after a change by another process, until the answer is as expected:
-/// immediately on SQLite, within [`HEARD_WITHIN`] on PostgreSQL.
+/// immediately on SQLite, within [`PROPAGATION_BOUND`] on PostgreSQL.
 pub async fn poll_until_propagated(
     mut fetch: impl AsyncFnMut() -> Answer,
     is_expected: impl Fn(&Answer) -> bool,

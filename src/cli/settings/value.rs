@@ -89,6 +89,9 @@ impl Value for Rate {
 
 impl Value for Option<PathBuf> {
     fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("the path is empty".to_owned());
+        }
         Ok(Some(text.into()))
     }
 }
