@@ -1,4 +1,4 @@
-//! `symbolon_throttle`: one row for each bucket that is not empty.
+//! `symbolon_throttle`: the buckets of rate limits. A bucket without a row is empty.
 
 use sea_orm::entity::prelude::*;
 

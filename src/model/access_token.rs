@@ -5,11 +5,10 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use precis_profiles::Nickname;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
-use rand::TryRng;
-use rand::rngs::SysRng;
 
 use crate::error::Error;
 use crate::model::field_errors::{FieldError, FieldErrorCode};
+use crate::model::random_bytes::random_bytes;
 use crate::model::scopes::Scopes;
 use crate::model::text_limits;
 use crate::model::token_digest::TokenDigest;
@@ -33,8 +32,7 @@ impl AccessTokenSecret {
     pub(crate) fn random() -> Result<Self, Error> {
         let mut text = PREFIX.to_owned();
         while text.len() < PREFIX.len() + RANDOM_CHARACTERS {
-            let mut bytes = [0; RANDOM_CHARACTERS];
-            SysRng.try_fill_bytes(&mut bytes).map_err(Error::internal)?;
+            let bytes = random_bytes::<RANDOM_CHARACTERS>()?;
             // 248 is the largest multiple of 62 that fits into a byte. If larger bytes are skipped, all characters
             // are equally likely.
             let unbiased = bytes.iter().filter(|byte| **byte < 248);

@@ -62,16 +62,23 @@ pub(crate) struct NewAuditEvent {
 }
 
 /// The details of an event, which depend on its kind.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) enum AuditEventDetail {
-    #[default]
     None,
     /// The change of a role.
-    Role { old: Role, new: Role },
+    Role {
+        old: Role,
+        new: Role,
+    },
     /// The change of a username.
-    Username { old: String, new: String },
+    Username {
+        old: String,
+        new: String,
+    },
     /// The username of a user who was deleted.
-    Deleted { username: String },
+    Deleted {
+        username: String,
+    },
 }
 
 impl AuditEventDetail {
@@ -116,7 +123,7 @@ impl NewAuditEvent {
     }
 
     /// Sets the details.
-    pub(crate) fn with(self, detail: AuditEventDetail) -> Self {
+    pub(crate) fn with_detail(self, detail: AuditEventDetail) -> Self {
         Self { detail, ..self }
     }
 

@@ -20,7 +20,7 @@ pub struct Identity {
 enum CredentialKind {
     Password,
     Session,
-    AccessTokenGrant(AccessTokenGrant),
+    AccessToken(AccessTokenGrant),
 }
 
 /// The access token that authenticated a request.
@@ -45,9 +45,9 @@ impl Identity {
     pub(crate) fn from_access_token(
         user: User,
         expires_at: Option<DateTime<Utc>>,
-        access: AccessTokenGrant,
+        grant: AccessTokenGrant,
     ) -> Self {
-        Self::new(user, expires_at, CredentialKind::AccessTokenGrant(access))
+        Self::new(user, expires_at, CredentialKind::AccessToken(grant))
     }
 
     fn new(user: User, expires_at: Option<DateTime<Utc>>, credential: CredentialKind) -> Self {
@@ -78,7 +78,7 @@ impl Identity {
     /// Returns the id of the access token, or `None` if the credential is not an access token.
     #[must_use]
     pub fn access_token(&self) -> Option<i64> {
-        self.access().map(|access| access.id)
+        self.grant().map(|grant| grant.id)
     }
 
     pub(crate) fn has_session_token(&self) -> bool {
@@ -89,9 +89,9 @@ impl Identity {
         matches!(self.credential, CredentialKind::Password)
     }
 
-    fn access(&self) -> Option<&AccessTokenGrant> {
+    fn grant(&self) -> Option<&AccessTokenGrant> {
         match &self.credential {
-            CredentialKind::AccessTokenGrant(access) => Some(access),
+            CredentialKind::AccessToken(grant) => Some(grant),
             CredentialKind::Password | CredentialKind::Session => None,
         }
     }
@@ -100,8 +100,8 @@ impl Identity {
     /// the role of the user grants, and never extend it.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
-        match self.access() {
-            Some(access) => access.scopes.as_slice(),
+        match self.grant() {
+            Some(grant) => grant.scopes.as_slice(),
             None => Scopes::all(),
         }
     }

@@ -14,7 +14,7 @@ pub(crate) mod imported_user;
 pub(crate) mod pagination;
 pub(crate) mod password;
 pub(crate) mod password_hash;
-mod random_bytes;
+pub(crate) mod random_bytes;
 pub(crate) mod rate_limit;
 pub(crate) mod request_credentials;
 pub(crate) mod requirement;
@@ -29,6 +29,8 @@ pub(crate) mod user;
 pub(crate) mod user_record;
 pub(crate) mod username;
 
+use std::num::ParseIntError;
+
 use chrono::TimeDelta;
 
 /// The maximum tolerated error of a clock. Stored data remains valid if the clocks of two instances differ by at most
@@ -36,10 +38,9 @@ use chrono::TimeDelta;
 /// its latest possible value by more than this time.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
-/// Parses an id that a client sent. Returns `None` if the text is not a number.
-pub(crate) fn parse_id(text: &str) -> Option<i64> {
-    if text.len() > text_limits::ID {
-        return None;
-    }
-    text.parse().ok()
+/// Parses an id that a client sent.
+pub(crate) fn parse_id(text: &str) -> Result<i64, ParseIntError> {
+    // A text that exceeds the limit is parsed as an empty text, which is refused.
+    let is_too_long = text.len() > text_limits::ID;
+    if is_too_long { "" } else { text }.parse()
 }

@@ -30,9 +30,9 @@ impl PageRequest {
         }
     }
 
-    /// Returns a request for the item at or nearest to the cursor on the side that the page does not include. An item
-    /// there shows that there is a page in the other direction. Returns `None` if the page does not begin at a
-    /// cursor.
+    /// Returns a request for one item on the other side of the cursor at which the page begins, including the item at
+    /// the cursor. Such an item shows that there is a page in the other direction. Returns `None` if the page does
+    /// not begin at a cursor.
     pub(crate) fn opposite_side(self) -> Option<Self> {
         let one_item = Self {
             limit: 1,
@@ -51,18 +51,18 @@ impl PageRequest {
         }
     }
 
-    /// Creates the page. `items` are the rows for [`PageRequest::with_one_more`], and `behind` the rows for
+    /// Creates the page. `items` are the rows for [`PageRequest::with_one_more`], and `opposite` the rows for
     /// [`PageRequest::opposite_side`].
-    pub(crate) fn page<T>(self, mut items: Vec<T>, behind: &[T]) -> Page<T> {
+    pub(crate) fn page<T>(self, mut items: Vec<T>, opposite: &[T]) -> Page<T> {
         let has_more = items.len() as u64 > self.limit;
         if has_more {
             items.remove(if self.backwards { 0 } else { items.len() - 1 });
         }
-        let has_behind = !behind.is_empty();
+        let has_opposite = !opposite.is_empty();
         let (has_previous, has_next) = if self.backwards {
-            (has_more, has_behind)
+            (has_more, has_opposite)
         } else {
-            (has_behind, has_more)
+            (has_opposite, has_more)
         };
         Page {
             items,

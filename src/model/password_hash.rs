@@ -80,7 +80,7 @@ impl fmt::Debug for PasswordHash {
 
 /// The parts of a password hash.
 pub(crate) struct HashParts {
-    pub(crate) scheme: HashAlgorithm,
+    pub(crate) algorithm: HashAlgorithm,
     pub(crate) salt: Vec<u8>,
     pub(crate) output: Vec<u8>,
 }
@@ -155,8 +155,8 @@ impl HashParts {
         }
     }
 
-    fn new(scheme: HashAlgorithm, salt: Vec<u8>, output: Vec<u8>) -> Result<Self, &'static str> {
-        let (shortest_salt, output_lengths) = match scheme {
+    fn new(algorithm: HashAlgorithm, salt: Vec<u8>, output: Vec<u8>) -> Result<Self, &'static str> {
+        let (shortest_salt, output_lengths) = match algorithm {
             HashAlgorithm::Argon2(_) => (8, 16..=64),
             HashAlgorithm::Bcrypt { .. } => (16, 23..=23),
             HashAlgorithm::Scrypt { .. } => (1, 16..=64),
@@ -173,7 +173,7 @@ impl HashParts {
             return Err(MALFORMED);
         }
         Ok(Self {
-            scheme,
+            algorithm,
             salt,
             output,
         })
@@ -198,7 +198,7 @@ impl fmt::Display for Argon2 {
 }
 
 /// Formats a hash as a PHC string.
-pub(crate) fn phc(argon2: Argon2, salt: &[u8], output: &[u8]) -> String {
+fn phc(argon2: Argon2, salt: &[u8], output: &[u8]) -> String {
     let [salt, output] = [salt, output].map(|bytes| STANDARD_NO_PAD.encode(bytes));
     format!("{argon2}${salt}${output}")
 }

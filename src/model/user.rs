@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::text_limits;
+use crate::model::parse_id;
 
 /// The id of a user. Ids are not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,10 +21,7 @@ impl FromStr for UserId {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A text that exceeds the limit is parsed as an empty text, which is refused.
-        let is_too_long = text.len() > text_limits::ID;
-        let text = if is_too_long { "" } else { text };
-        text.parse().map(Self)
+        parse_id(text).map(Self)
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn is_match(
     memory: &mut Vec<Block>,
 ) -> Result<bool, Error> {
     let HashParts {
-        scheme,
+        algorithm,
         salt,
         output,
     } = parts;
@@ -32,7 +32,7 @@ pub(super) fn is_match(
     let computed = computed
         .get_mut(..output.len())
         .ok_or_else(|| Error::internal("the stored hash is too long"))?;
-    match *scheme {
+    match *algorithm {
         HashAlgorithm::Argon2(parameters) => argon2(parameters, password, salt, computed, memory)?,
         HashAlgorithm::Bcrypt { cost } => {
             let salt = salt.as_slice().try_into().map_err(Error::internal)?;

@@ -12,9 +12,9 @@ where
     F: Future<Output = Result<Vec<T>, Error>>,
 {
     let items = load(request.with_one_more()).await?;
-    let behind = match request.opposite_side() {
-        Some(behind) => load(behind).await?,
+    let opposite = match request.opposite_side() {
+        Some(opposite) => load(opposite).await?,
         None => Vec::new(),
     };
-    Ok(request.page(items, &behind))
+    Ok(request.page(items, &opposite))
 }

@@ -5,13 +5,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use argon2::Params;
-use rand::TryRng;
-use rand::rngs::SysRng;
 
 use crate::error::Error;
 use crate::model::password::{Password, SubmittedPassword};
 use crate::model::password_hash::PasswordHash;
 use crate::model::password_hash::{self, Argon2, HashAlgorithm, HashParts, Variant, Version};
+use crate::model::random_bytes::random_bytes;
 use crate::service::hash_computation;
 use crate::service::hash_queue::{HashQueue, Memory, Permit, Share};
 
@@ -118,8 +117,7 @@ impl Slot {
     /// Hashes a password with a random salt.
     pub(crate) async fn hash(&mut self, password: Password) -> Result<PasswordHash, Error> {
         let argon2 = self.argon2;
-        let mut salt = [0; SALT_LENGTH];
-        SysRng.try_fill_bytes(&mut salt).map_err(Error::internal)?;
+        let salt = random_bytes::<SALT_LENGTH>()?;
         let output = self.permit.run(Memory::Usual, move |memory| {
             let mut output = [0; OUTPUT_LENGTH];
             let password = password.as_bytes();
@@ -148,7 +146,7 @@ impl Slot {
             None => Ok(unmatchable(current)),
         };
         let parts = parts.map_err(Error::internal)?;
-        let is_current = parts.scheme == current;
+        let is_current = parts.algorithm == current;
         // An imported hash is kept if it has the current parameters and lengths, and preparation leaves the
         // password unchanged.
         let adopted = stored.filter(|_| {
@@ -156,7 +154,7 @@ impl Slot {
                 && (parts.salt.len(), parts.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
                 && password.as_bytes() == as_sent.as_bytes()
         });
-        let memory = memory(parts.scheme, self.argon2);
+        let memory = memory(parts.algorithm, self.argon2);
         let prepared = password.clone();
         let is_match = self.permit.run(memory, move |memory| {
             // Other systems hash the password as it was sent, without preparation.
@@ -184,8 +182,8 @@ fn max_memory_kib(own: Argon2) -> u32 {
     password_hash::MAX_MEMORY_KIB.max(own.memory_kib)
 }
 
-fn memory(scheme: HashAlgorithm, own: Argon2) -> Memory {
-    match scheme {
+fn memory(algorithm: HashAlgorithm, own: Argon2) -> Memory {
+    match algorithm {
         HashAlgorithm::Argon2(argon2) if argon2.memory_kib <= own.memory_kib => Memory::Usual,
         // scrypt allocates its own memory. Therefore, only one of these jobs runs at a time.
         HashAlgorithm::Argon2(_) | HashAlgorithm::Scrypt { .. } => Memory::Large,
@@ -193,10 +191,10 @@ fn memory(scheme: HashAlgorithm, own: Argon2) -> Memory {
     }
 }
 
-/// Returns a hash that matches no password, and costs as much to verify as any other hash with this scheme.
-fn unmatchable(scheme: HashAlgorithm) -> HashParts {
+/// Returns a hash that matches no password, and costs as much to verify as any other hash with this algorithm.
+fn unmatchable(algorithm: HashAlgorithm) -> HashParts {
     HashParts {
-        scheme,
+        algorithm,
         salt: vec![0; SALT_LENGTH],
         output: vec![0; OUTPUT_LENGTH],
     }

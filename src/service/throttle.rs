@@ -197,8 +197,9 @@ impl Throttle {
         transaction: &Transaction,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
+        transaction.delete_empty_buckets(now).await?;
         let since = now - ADDRESS_KNOWN_FOR;
-        transaction.delete_unused_rows(now, since).await
+        transaction.delete_known_addresses_before(since).await
     }
 
     /// Returns the buckets that count the registrations and profile changes by `user` and from `address`.

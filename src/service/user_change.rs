@@ -94,7 +94,7 @@ impl UserChange {
         kind: AuditEventKind,
         detail: AuditEventDetail,
     ) -> Result<VisibleUser, MutationError> {
-        let event = self.event(kind).with(detail);
+        let event = self.event(kind).with_detail(detail);
         self.transaction.record_event(event);
         let record = self.transaction.lock_user(self.record.user.id).await?;
         let record = record.ok_or_else(no_such_user)?;

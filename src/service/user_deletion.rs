@@ -47,7 +47,7 @@ impl Users {
         change.transaction.delete_user(id).await?;
         let username = change.record.user.username.clone();
         let event = change.event(AuditEventKind::Deleted);
-        let event = event.with(AuditEventDetail::Deleted { username });
+        let event = event.with_detail(AuditEventDetail::Deleted { username });
         change.transaction.record_event(event);
         change.transaction.commit().await?;
         Ok(id)

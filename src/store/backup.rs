@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::store::database::Store;
 use crate::store::database_url::Location;
-use crate::store::sqlite::connect_read_only;
+use crate::store::sqlite::{connect_read_only, folder_of};
 
 /// The reason why a database cannot be copied.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +35,7 @@ impl Store {
             return Err(BackupError::Server(self.location.clone()));
         }
         let failed = |error| BackupError::Write(file.to_owned(), error);
-        let folder = match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(file);
         if file.exists() {
             return Err(BackupError::Exists(file.to_owned()));
         }

@@ -199,6 +199,6 @@ async fn read(connection: &mut SqliteConnection) -> Result<i64, Error> {
     query_scalar(READ).fetch_one(connection).await
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,9 +9,7 @@ use tokio::task::JoinSet;
 use crate::clock::DatabaseClock;
 use crate::error::Error;
 use crate::model::user::UserId;
-use crate::store::affected_users::AffectedUsers;
 use crate::store::database_url::Location;
-use crate::store::heartbeat::Heartbeat;
 use crate::store::invalidation::{ChangeListener, Epoch, Invalidation};
 use crate::store::monitored_connection::{Monitor, MonitoredConnection};
 use crate::store::sqlite::DatabaseFiles;
@@ -31,8 +29,6 @@ pub(crate) struct Store {
     pub(super) invalidation: Arc<Invalidation>,
     /// Empty for PostgreSQL.
     pub(super) files: DatabaseFiles,
-    /// `None` for SQLite.
-    pub(super) heartbeat: Option<Arc<Heartbeat>>,
     /// The tasks that receive the changes of other processes.
     pub(super) tasks: Mutex<JoinSet<()>>,
 }
@@ -45,27 +41,26 @@ impl Store {
 
     /// Returns the clock of the PostgreSQL server, which all instances share. Returns `None` for SQLite.
     pub(crate) fn clock(&self) -> Option<&DatabaseClock> {
-        self.heartbeat.as_ref().map(|heartbeat| heartbeat.clock())
+        let heartbeat = self.monitor.heartbeat.as_ref();
+        heartbeat.map(|heartbeat| heartbeat.clock())
     }
 
     /// Returns the time since the last received heartbeat was sent. Returns `None` for SQLite, and if no heartbeat
     /// was received.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
-        self.heartbeat.as_ref()?.age()
+        self.monitor.heartbeat.as_ref()?.age()
     }
 
     /// Returns an error if a file of the SQLite database has been deleted or replaced since the database was opened.
     pub(crate) fn check_database_file(&self) -> Result<(), Error> {
-        let Some(file) = self.files.find_replaced() else {
-            return Ok(());
-        };
+        let replaced = self.files.find_replaced();
         if let Some(write_state) = &self.monitor.write_state {
-            let file = file.display();
-            write_state.set_failing(&format!(
-                "{file} was deleted or replaced; restart the server"
-            ));
+            write_state.set_replaced(replaced);
         }
-        Err(Error::ServiceUnavailable { retry_after: 1 })
+        match replaced {
+            Some(_) => Err(Error::ServiceUnavailable { retry_after: 1 }),
+            None => Ok(()),
+        }
     }
 
     /// Returns the current epoch. An identity that is read from the database after this call can be cached with this
@@ -88,13 +83,12 @@ impl Store {
 
     /// Invalidates the cached identities of a user.
     pub(crate) fn invalidate(&self, user: UserId) {
-        self.invalidation
-            .invalidate(&AffectedUsers::Some(vec![user]));
+        self.invalidation.invalidate_user(user);
     }
 
     /// Returns the maximum time until a change by another process is known.
     pub(crate) fn max_invalidation_delay(&self) -> Duration {
-        self.invalidation.bound()
+        self.invalidation.max_delay()
     }
 
     /// Returns the time since all changes by other processes were last known. The result is valid only while a

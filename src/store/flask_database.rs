@@ -84,7 +84,7 @@ impl FlaskDatabase {
         let statement = Statement::from_string(self.connection.get_database_backend(), sql);
         let rows = self.connection.query_all_raw(statement);
         rows.map_err(|error| {
-            Error::internal(format!(
+            Error::BadUserInput(format!(
                 "not a database of the original Flask application: {error}"
             ))
         })
@@ -97,7 +97,7 @@ fn to_user(row: &QueryResult) -> Result<FlaskRow, Error> {
     let mut required = ["username", "password_hash"].into_iter();
     if let Some(missing) = required.find(|name| !columns.iter().any(|column| column == name)) {
         let message = format!("the table user has no column {missing}");
-        return Err(Error::internal(message));
+        return Err(Error::BadUserInput(message));
     }
     let id = row.try_get("", "id").map_err(Error::internal)?;
     let text = |name| row.try_get::<Option<String>>("", name);

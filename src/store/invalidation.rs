@@ -6,7 +6,7 @@
 //! database before its process records the invalidation.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::model::user::UserId;
 use crate::store::affected_users::AffectedUsers;
-use crate::store::change_counter::ChangeCounter;
+use crate::store::change_counter::{ChangeCounter, lock};
 use crate::store::heartbeat::Heartbeat;
 use crate::store::notifications::MAX_NOTIFICATION_DELAY;
 use crate::supervised_tasks::supervise;
@@ -122,8 +122,13 @@ impl Invalidation {
         })
     }
 
+    /// Invalidates the cached identities of a user.
+    pub(super) fn invalidate_user(&self, user: UserId) {
+        self.invalidate(&AffectedUsers::Some(vec![user]));
+    }
+
     /// Returns the maximum time until a change by another process is known.
-    pub(super) fn bound(&self) -> Duration {
+    pub(super) fn max_delay(&self) -> Duration {
         match &self.source {
             Source::Counter(_) => Duration::ZERO,
             Source::Notifications(_) => MAX_NOTIFICATION_DELAY,
@@ -207,8 +212,7 @@ impl PendingInvalidation {
 
     /// Invalidates the cached identities of a user immediately.
     pub(super) fn invalidate_now(&self, user: UserId) {
-        let users = AffectedUsers::Some(vec![user]);
-        self.invalidation.invalidate(&users);
+        self.invalidation.invalidate_user(user);
     }
 
     /// Marks the affected users as changing until this value is dropped. `count` is the value that the transaction
@@ -281,8 +285,4 @@ async fn poll(invalidation: Arc<Invalidation>) {
         }
         invalidation.refresh().await;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

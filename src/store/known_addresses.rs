@@ -74,7 +74,7 @@ impl Transaction {
     }
 
     /// Deletes the known addresses whose last sign-in was before `since`.
-    pub(super) async fn delete_known_addresses_before(
+    pub(crate) async fn delete_known_addresses_before(
         &self,
         since: DateTime<Utc>,
     ) -> Result<(), Error> {

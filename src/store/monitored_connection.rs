@@ -1,7 +1,7 @@
 //! Connections whose errors are handled: a broken connection is evicted from its pool, and the log reports when
 //! writes to the database fail and when they succeed again.
 
-use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,14 +19,27 @@ use crate::store::pool_eviction::PoolEviction;
 #[derive(Debug, Default)]
 pub(super) struct WriteState {
     is_failing: AtomicBool,
+    is_file_replaced: AtomicBool,
 }
 
 impl WriteState {
-    /// Records that writes to the database fail.
-    pub(super) fn set_failing(&self, reason: &dyn fmt::Display) {
+    /// Records whether a file of the database has been deleted or replaced.
+    pub(super) fn set_replaced(&self, file: Option<&Path>) {
+        let was_replaced = self.is_file_replaced.swap(file.is_some(), Ordering::SeqCst);
+        match file {
+            Some(file) if !was_replaced => tracing::error!(
+                file = %file.display(),
+                "the database cannot be written to: its file was deleted or replaced; restart the server"
+            ),
+            None if was_replaced => tracing::info!("the database can be written to again"),
+            _ => {}
+        }
+    }
+
+    fn set_failing(&self, error: &DbErr) {
         if !self.is_failing.swap(true, Ordering::SeqCst) {
             tracing::error!(
-                error = %reason,
+                %error,
                 "the database cannot be written to: changes are refused until writes succeed again"
             );
         }

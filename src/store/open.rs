@@ -93,9 +93,8 @@ impl Store {
         if tables == Tables::Check {
             check_file(path, &location).await?;
         }
-        let folder = path.parent();
-        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let folder = sqlite::folder_of(path);
+        if !folder.is_dir() {
             return Err(OpenError::NoFolder(folder.to_owned()));
         }
         if fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1) {
@@ -117,12 +116,13 @@ impl Store {
         let (counter, reader) = counter.map_err(|error| failed(connection_error(error)))?;
         let invalidation = Invalidation::new(Source::Counter(counter));
         let mut tasks = JoinSet::new();
-        let invalidated = Arc::clone(&invalidation);
+        let shared_invalidation = Arc::clone(&invalidation);
         let reader = Arc::new(tokio::sync::Mutex::new(reader));
         tasks.spawn(supervise("change counter", move || {
-            let (reader, invalidated) = (Arc::clone(&reader), Arc::clone(&invalidated));
+            let (reader, shared_invalidation) =
+                (Arc::clone(&reader), Arc::clone(&shared_invalidation));
             async move {
-                let on_change = || invalidated.invalidate(&AffectedUsers::All);
+                let on_change = || shared_invalidation.invalidate(&AffectedUsers::All);
                 reader.lock().await.run(on_change).await;
             }
         }));
@@ -138,7 +138,6 @@ impl Store {
             location,
             invalidation,
             files,
-            heartbeat: None,
             tasks: Mutex::new(tasks),
         })
     }
@@ -184,15 +183,16 @@ impl Store {
         let readers = connect(connections.readers);
         let invalidation = Invalidation::new(Source::Notifications(Arc::clone(&heartbeat)));
         let mut tasks = JoinSet::new();
-        let (sender, sender_options) = (Arc::clone(&heartbeat), options.clone());
+        let (sending_heartbeat, sender_options) = (Arc::clone(&heartbeat), options.clone());
         tasks.spawn(supervise("heartbeat", move || {
-            Arc::clone(&sender).send_periodically(sender_options.clone())
+            Arc::clone(&sending_heartbeat).send_periodically(sender_options.clone())
         }));
-        let (receiver, invalidated) = (Arc::clone(&heartbeat), Arc::clone(&invalidation));
+        let (receiving_heartbeat, shared_invalidation) =
+            (Arc::clone(&heartbeat), Arc::clone(&invalidation));
         tasks.spawn(supervise("listener", move || {
-            let invalidated = Arc::clone(&invalidated);
-            let on_change = move |users: &AffectedUsers| invalidated.invalidate(users);
-            notifications::listen(Arc::clone(&receiver), options.clone(), on_change)
+            let shared_invalidation = Arc::clone(&shared_invalidation);
+            let on_change = move |users: &AffectedUsers| shared_invalidation.invalidate(users);
+            notifications::listen(Arc::clone(&receiving_heartbeat), options.clone(), on_change)
         }));
         let monitor = |write_state| Monitor {
             eviction: Arc::clone(&eviction),
@@ -206,7 +206,6 @@ impl Store {
             location,
             invalidation,
             files: DatabaseFiles::default(),
-            heartbeat: Some(heartbeat),
             tasks: Mutex::new(tasks),
         })
     }

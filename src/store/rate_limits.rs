@@ -112,13 +112,8 @@ impl Transaction {
         Ok(())
     }
 
-    /// Deletes the buckets that are empty at `now`, and the known addresses whose last sign-in was before `since`.
-    /// Skips buckets that another transaction has locked.
-    pub(crate) async fn delete_unused_rows(
-        &self,
-        now: DateTime<Utc>,
-        since: DateTime<Utc>,
-    ) -> Result<(), Error> {
+    /// Deletes the buckets that are empty at `now`. Skips buckets that another transaction has locked.
+    pub(crate) async fn delete_empty_buckets(&self, now: DateTime<Utc>) -> Result<(), Error> {
         let empty = throttle::Entity::find()
             .select_only()
             .column(Column::Key)
@@ -127,7 +122,6 @@ impl Transaction {
             .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
             .into_query();
         let delete = throttle::Entity::delete_many().filter(Column::Key.in_subquery(empty));
-        self.execute(delete).await?;
-        self.delete_known_addresses_before(since).await
+        self.execute(delete).await.map(drop)
     }
 }

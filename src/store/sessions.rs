@@ -196,8 +196,8 @@ impl Transaction {
         digest: &TokenDigest,
         expired_at: DateTime<Utc>,
     ) -> Result<bool, Error> {
-        let ended = self.update_revoked(user, Some(digest), expired_at);
-        Ok(ended.await? > 0)
+        let updated = self.update_revoked(user, Some(digest), expired_at).await?;
+        Ok(updated > 0)
     }
 
     /// Revokes the current session of a user.

@@ -60,6 +60,14 @@ impl DatabaseFiles {
     }
 }
 
+/// Returns the folder of a file.
+pub(super) fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Appends a suffix to the name of a file.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(OsStr::new(suffix));
@@ -170,15 +178,15 @@ pub(super) fn connection_error(error: SqlxError) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(error.into()))
 }
 
-/// Repeats `attempt` while it fails with an error for which `is_busy` returns `true`, for at most [`BUSY_TIMEOUT`].
+/// Repeats `attempt` while it fails with an error for which `is_retryable` returns `true`, for at most [`BUSY_TIMEOUT`].
 pub(super) async fn retry_while<T, E, F: Future<Output = Result<T, E>>>(
-    is_busy: impl Fn(&E) -> bool,
+    is_retryable: impl Fn(&E) -> bool,
     attempt: impl Fn() -> F,
 ) -> Result<T, E> {
     let started = Instant::now();
     loop {
         match attempt().await {
-            Err(error) if is_busy(&error) && started.elapsed() < BUSY_TIMEOUT => {
+            Err(error) if is_retryable(&error) && started.elapsed() < BUSY_TIMEOUT => {
                 sleep(Duration::from_millis(10)).await;
             }
             result => return result,

@@ -46,9 +46,9 @@ pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), O
         let _ = database.close().await;
         checked
     };
-    let is_busy =
+    let is_retryable =
         |error: &OpenError| matches!(error, OpenError::Connect(_, error) if is_busy(error));
-    match retry_while(is_busy, check).await {
+    match retry_while(is_retryable, check).await {
         Err(OpenError::Connect(_, error)) if error.to_string().contains(NOT_SQLITE) => {
             foreign("the file is not an SQLite database")
         }

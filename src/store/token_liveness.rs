@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::{access_token, user};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, ExprTrait};
 
 use crate::model::access_token::AccessToken;
@@ -37,8 +38,8 @@ impl AccessToken {
 
 /// Returns the condition for access tokens that have not expired at `now`. Other conditions are not necessary,
 /// because the rows of revoked tokens and of the tokens of disabled users are deleted.
-pub(super) fn access_token_is_live(now: DateTime<Utc>) -> Condition {
+pub(super) fn access_token_is_live(now: DateTime<Utc>) -> Expr {
     let expires_at = access_token::Column::ExpiresAt;
     let later = expires_at.gt(now.timestamp_millis());
-    Condition::all().add(expires_at.is_null().or(later))
+    expires_at.is_null().or(later)
 }

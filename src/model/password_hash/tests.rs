@@ -161,7 +161,7 @@ proptest! {
         };
         let parts = HashParts::parse(&phc(argon2, &salt, &output), MAX_MEMORY_KIB);
         let parts = parts.map_err(TestCaseError::fail)?;
-        prop_assert_eq!(parts.scheme, HashAlgorithm::Argon2(argon2));
+        prop_assert_eq!(parts.algorithm, HashAlgorithm::Argon2(argon2));
         prop_assert_eq!(parts.salt, salt);
         prop_assert_eq!(parts.output, output);
     }
