@@ -164,6 +164,32 @@ async fn an_expired_token_closes_only_its_websockets() {
 }
 
 #[tokio::test]
+async fn a_clock_set_back_closes_the_websockets_of_tokens_that_expire_too_late() {
+    let (app, token) = signed_in().await;
+    let socket = subscribed(&app, &token).await;
+    // The token now expires later than the latest expiration of a new token.
+    app.advance(TimeDelta::days(-40));
+    let refused = app.me(&token).await;
+    assert_eq!(refused.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
+    assert_eq!(closed(socket).await, 4403);
+    let mut socket = Socket::open_uninitialised(&app.base).await;
+    socket.initialise(Some(&token)).await;
+    assert_eq!(closed(socket).await, 4403);
+}
+
+#[tokio::test]
+async fn the_server_closes_the_connection_after_the_closing_handshake() {
+    let (app, token) = signed_in().await;
+    let mut socket = Socket::connect(&app.base, Some(&token)).await;
+    app.revoke(&token).await;
+    assert_eq!(socket.closed().await.0, 4401);
+    // The client answers the close frame, and reads until the end of the connection. The server waits up to two
+    // seconds for a client that does not answer.
+    let end = tokio::time::timeout(Duration::from_millis(1500), socket.0.next()).await;
+    assert!(end.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_revoked_token_closes_its_websockets() {
     let (app, token) = signed_in().await;
     let (first, second) = (

@@ -56,7 +56,7 @@ pub(crate) enum Credential {
 
 impl Credential {
     /// Returns the type of the credential.
-    pub(crate) fn kind(self) -> CredentialType {
+    pub(crate) fn credential_type(self) -> CredentialType {
         match self {
             Self::Password => CredentialType::Password,
             Self::Session(_) => CredentialType::SessionToken,
@@ -86,7 +86,7 @@ impl Actor {
     }
 
     /// Returns the type of the actor.
-    pub(crate) fn kind(&self) -> ActorType {
+    pub(crate) fn actor_type(&self) -> ActorType {
         match self {
             Self::Anonymous(_) => ActorType::Anonymous,
             Self::User { .. } => ActorType::User,

@@ -193,11 +193,12 @@ impl Sessions {
         }
     }
 
-    /// Returns whether the token has expired. Returns `false` if the token was revoked or its user is disabled.
+    /// Returns whether the token has expired, or is not live because of its expiration. Returns `false` if the token
+    /// was revoked or its user is disabled.
     pub(super) async fn ended_by_expiration(&self, token: &BearerToken) -> Result<bool, Error> {
         let (record, session) = self.find(token).await?;
         let was_ended = session.nonce.is_none() || record.user.is_disabled();
-        Ok(!was_ended && session.expires_at <= self.clock.now())
+        Ok(!was_ended && !session.is_live(self.clock.now()))
     }
 
     /// Revokes a token. Returns whether this call revoked a live token.

@@ -59,7 +59,7 @@ async fn wait_for_confirmation(
     is_unchanged: impl Fn(Epoch) -> bool,
 ) {
     loop {
-        let Verification { at, epoch } = *last.borrow_and_update();
+        let Verification { at, epoch, .. } = *last.borrow_and_update();
         if is_recent(at, MAX_NOTIFICATION_DELAY) && is_unchanged(epoch) {
             return;
         }
@@ -235,12 +235,14 @@ mod tests {
 
     use super::*;
     use crate::clock::BootClock;
+    use chrono::DateTime;
 
     #[test]
     fn events_wait_until_the_token_is_confirmed() {
         let verified = |age: u64| Verification {
             at: BootClock::System.micros().saturating_sub(age * 1000),
             epoch: Epoch::default(),
+            time: DateTime::UNIX_EPOCH,
         };
         let last = watch::Sender::new(verified(1000));
         let mut receiver = last.subscribe();

@@ -111,9 +111,9 @@ fn group_name(event: &NewAuditEvent) -> Option<String> {
         Some(event.kind.name().to_owned()),
         event.user.map(|user| user.to_string()),
         Some(hour(event).to_string()),
-        Some(actor.kind().name().to_owned()),
+        Some(actor.actor_type().name().to_owned()),
         actor.user_id().map(|user| user.to_string()),
-        (actor.credential()).map(|credential| credential.kind().name().to_owned()),
+        (actor.credential()).map(|credential| credential.credential_type().name().to_owned()),
         roles.map(|(old, new)| format!("{} {}", old.name(), new.name())),
     ];
     Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
@@ -193,9 +193,11 @@ fn to_row(row: &Row<'_>) -> audit_event::ActiveModel {
         last_at: Set(event.at.timestamp_millis()),
         count: Set(row.count),
         user_id: Set(event.user.map(|user| user.0)),
-        actor_type: Set(Some(event.actor.kind().name().to_owned())),
+        actor_type: Set(Some(event.actor.actor_type().name().to_owned())),
         actor_id: Set(event.actor.user_id().map(|user| user.0)),
-        credential_type: Set(credential.map(|credential| credential.kind().name().to_owned())),
+        credential_type: Set(
+            credential.map(|credential| credential.credential_type().name().to_owned())
+        ),
         credential_id: Set(credential.and_then(Credential::id)),
         old_role: role(old_role),
         new_role: role(new_role),

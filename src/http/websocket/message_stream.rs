@@ -120,9 +120,10 @@ impl MessageStream {
         self.send_frame(Message::Ping(Bytes::new())).await
     }
 
-    /// Sends a close frame, and reads until the client closes the connection. If a connection is closed
-    /// with unread input, it is reset, possibly before the client has read the close frame.
+    /// Sends a close frame, and reads until the client answers with a close frame, or closes the connection. If a
+    /// connection is closed with unread input, it is reset, possibly before the client has read the close frame.
     pub(super) async fn close(self, reason: CloseReason) -> Result<(), Error> {
+        let has_read_error = self.read_error.get().is_some();
         let stream = self.stream.into_inner();
         let mut stream = stream.unwrap_or_else(PoisonError::into_inner);
         let frame = CloseFrame {
@@ -130,8 +131,12 @@ impl MessageStream {
             reason: Utf8Bytes::from_static(reason.text),
         };
         stream.send(Message::Close(Some(frame))).await?;
-        while let Some(Ok(_)) = stream.next().await {
+        while let Some(Ok(message)) = stream.next().await {
             stream.get_mut().end_message();
+            // The server closes the connection first (RFC 6455, section 7.1.1). Clients wait for this.
+            if message.is_close() && !has_read_error {
+                return Ok(());
+            }
         }
         // After a read error, the rest of the message has not been read.
         copy(&mut stream.get_mut().upgraded, &mut sink()).await?;

@@ -44,6 +44,8 @@ pub(super) struct Verification {
     pub(super) at: u64,
     /// The epoch that was current before the verification.
     pub(super) epoch: Epoch,
+    /// The time of the verification by the clock that decides about expirations.
+    pub(super) time: DateTime<Utc>,
 }
 
 impl Verification {
@@ -51,6 +53,7 @@ impl Verification {
         Self {
             at: BootClock::System.micros(),
             epoch: authenticator.store.epoch(),
+            time: authenticator.clock.now(),
         }
     }
 }
@@ -107,9 +110,11 @@ impl WatchedToken {
             self.set_end(Ok(TokenEnd::Expired));
             return false;
         }
-        let Verification { epoch, .. } = *self.verified.borrow();
+        let Verification { epoch, time, .. } = *self.verified.borrow();
         let changes_age = authenticator.store.invalidation_age();
-        let is_changed = !authenticator.store.is_unchanged_since(epoch, self.user);
+        // After the clock was set back, the database decides, as for a cached identity.
+        let is_changed = !authenticator.store.is_unchanged_since(epoch, self.user)
+            || authenticator.clock.now() < time;
         if !is_changed && let Some(age) = changes_age {
             let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
             let at = BootClock::System.micros().saturating_sub(age);
