@@ -94,7 +94,7 @@ impl Symbolon {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        graphql::schema(&self.state.limits, query, mutation, subscription)
+        SchemaBuilder::new(&self.state.limits, query, mutation, subscription)
     }
 
     /// Returns the routes of `symbolon serve`: [`Symbolon::routes`] with a schema that contains only Symbolon's

@@ -47,7 +47,7 @@ impl ContextExt for Context<'_> {
 
 /// The data of one GraphQL request.
 pub(super) struct ResolverContext {
-    services: Arc<Services>,
+    pub(super) services: Arc<Services>,
     pub(super) authentication: Authentication,
     pub(super) document: Arc<Document>,
     loader: OnceLock<DataLoader<Rows>>,
@@ -88,6 +88,7 @@ pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Rows>, Erro
     Ok(request.loader.get_or_init(new))
 }
 
-fn request<'a>(ctx: &Context<'a>) -> Result<&'a ResolverContext, Error> {
+/// Returns the data of the request.
+pub(super) fn request<'a>(ctx: &Context<'a>) -> Result<&'a ResolverContext, Error> {
     ctx.data().map_err(|error| Error::internal(error.message))
 }

@@ -77,9 +77,7 @@ impl Document {
             let used = cost.fragments;
             parsed.fragments.retain(|name, _| used.contains(name));
         }
-        let mut root_fields = Vec::new();
-        let selections = &operation.node.selection_set.node;
-        collect_root_fields(&parsed.fragments, selections, &mut root_fields);
+        let root_fields = root_fields(&parsed.fragments, &operation.node.selection_set.node);
         let operation_type = operation.node.ty;
         parsed.operations = DocumentOperations::Single(operation);
         Ok(Self {
@@ -305,28 +303,23 @@ fn select_operation(
     }
 }
 
-/// Collects the names of the root fields. [`check_operation`] must have limited their number.
-fn collect_root_fields(
+/// Returns the names of the root fields. [`check_operation`] must have limited their number.
+fn root_fields(
     fragments: &HashMap<Name, Positioned<FragmentDefinition>>,
     set: &SelectionSet,
-    fields: &mut Vec<Arc<str>>,
-) {
-    for selection in &set.items {
+) -> Vec<Arc<str>> {
+    let names = set.items.iter().flat_map(|selection| {
         let set = match &selection.node {
-            Selection::Field(field) => {
-                fields.push(field.node.name.node.as_str().into());
-                continue;
-            }
+            Selection::Field(field) => return vec![field.node.name.node.as_str().into()],
             Selection::InlineFragment(inline) => Some(&inline.node.selection_set),
             Selection::FragmentSpread(spread) => {
                 let fragment = fragments.get(&spread.node.fragment_name.node);
                 fragment.map(|fragment| &fragment.node.selection_set)
             }
         };
-        if let Some(set) = set {
-            collect_root_fields(fragments, &set.node, fields);
-        }
-    }
+        set.map_or_else(Vec::new, |set| root_fields(fragments, &set.node))
+    });
+    names.collect()
 }
 
 /// Converts an error of the parser. Only the position is used, because the message of the parser has

@@ -89,32 +89,22 @@ fn unterminated_string() -> Error {
 /// Checks the nesting and the number of the values in variables, because these values are copied for
 /// each field that uses them. The limit on the request body limits their length.
 pub(super) fn check_variables(variables: &Variables, limits: &Limits) -> Result<(), Error> {
-    /// Returns the nesting of a value, and adds the number of values in the value to `count`.
-    fn nesting(value: &Value, count: &mut usize) -> usize {
-        *count += 1;
-        match value {
-            Value::List(list) => {
-                1 + list
-                    .iter()
-                    .map(|value| nesting(value, count))
-                    .max()
-                    .unwrap_or(0)
-            }
-            Value::Object(fields) => {
-                1 + fields
-                    .values()
-                    .map(|value| nesting(value, count))
-                    .max()
-                    .unwrap_or(0)
-            }
-            _ => 0,
-        }
-    }
-    let mut count = 0;
-    let values = variables.values().map(|value| nesting(value, &mut count));
-    let deepest = values.max().unwrap_or(0);
-    check_limit("nesting", deepest, limits.nesting)?;
+    let (depth, count) = measure(&mut variables.values());
+    check_limit("nesting", depth, limits.nesting)?;
     check_limit("tokens", count, limits.tokens)
+}
+
+/// Returns the nesting depth of values, and their number.
+fn measure(values: &mut dyn Iterator<Item = &Value>) -> (usize, usize) {
+    let nested = |(depth, count)| (depth + 1, count + 1);
+    let measured = values.map(|value| match value {
+        Value::List(items) => nested(measure(&mut items.iter())),
+        Value::Object(fields) => nested(measure(&mut fields.values())),
+        _ => (0, 1),
+    });
+    measured.fold((0, 0), |(deepest, all), (depth, count)| {
+        (deepest.max(depth), all + count)
+    })
 }
 
 type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;

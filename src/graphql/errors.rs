@@ -13,7 +13,7 @@ use crate::error::Error;
 ///   the database. The error is logged, and replaced by an internal error.
 /// - An error that a resolver created from a message is sent to the client. If the error has no code,
 ///   it gets the code `BAD_USER_INPUT`.
-/// - An error without a path was returned by validation.
+/// - An error without a path occurred before execution. If it is not an [`Error`], validation returned it.
 pub(crate) fn set_error_codes(response: &mut Response, request_id: &str) -> Option<Error> {
     let mut refused = None;
     for error in &mut response.errors {

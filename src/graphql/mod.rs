@@ -33,22 +33,6 @@ pub use self::query::Query;
 pub use self::schema::{Schema, SchemaBuilder};
 use crate::config::Limits;
 
-/// Returns a builder for a schema with these roots, into which the application has merged Symbolon's
-/// roots.
-pub(crate) fn schema<Q, M, S>(
-    limits: &Limits,
-    query: Q,
-    mutation: M,
-    subscription: S,
-) -> SchemaBuilder<Q, M, S>
-where
-    Q: ObjectType + 'static,
-    M: ObjectType + 'static,
-    S: SubscriptionType + 'static,
-{
-    SchemaBuilder::new(limits, query, mutation, subscription)
-}
-
 /// The roots of Symbolon's own schema. [`super::Query`] and [`super::Mutation`] cannot be used as
 /// roots, because they are not called `Query` and `Mutation` in GraphQL: applications merge them into
 /// roots that have those names.
@@ -83,12 +67,11 @@ pub(crate) fn own_schema(
     limits: &Limits,
 ) -> SchemaBuilder<own::Query, own::Mutation, EmptySubscription> {
     let (query, mutation) = (own::Query::default(), own::Mutation::default());
-    schema(limits, query, mutation, EmptySubscription)
+    SchemaBuilder::new(limits, query, mutation, EmptySubscription)
 }
 
 /// Returns Symbolon's own schema in the GraphQL schema definition language.
 #[must_use]
 pub fn sdl() -> String {
-    let (query, mutation) = (own::Query::default(), own::Mutation::default());
-    async_graphql::Schema::new(query, mutation, EmptySubscription).sdl()
+    own_schema(&Limits::default()).finish().sdl()
 }

@@ -7,7 +7,7 @@ use async_graphql::{Context, ID, Object, Result};
 
 use crate::error::Error;
 use crate::graphql::access_token::AccessToken;
-use crate::graphql::context::{authentication, caller};
+use crate::graphql::context::{authentication, caller, request};
 use crate::graphql::mutation_inputs::{
     ChangePasswordInput, CreateAccessTokenInput, CreateUserInput, DeleteUserInput,
     SetUserPasswordInput, UpdateUserInput,
@@ -48,8 +48,8 @@ impl Mutation {
         #[graphql(desc = "The new user.")] input: CreateUserInput,
     ) -> Result<CreateUserPayload> {
         let (caller, services) = caller(ctx)?;
-        let (users, role) = (&services.users, Role::User.into());
-        let result = Box::pin(users.register(caller, &input.into(), role)).await;
+        let users = &services.users;
+        let result = Box::pin(users.register(caller, &input.into(), Role::User.into())).await;
         let (user, user_errors) = split(result)?;
         let user = user.map(User);
         Ok(CreateUserPayload { user, user_errors })
@@ -162,10 +162,11 @@ impl Mutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The current and the new password.")] input: ChangePasswordInput,
     ) -> Result<ChangePasswordPayload> {
-        let (_, services) = caller(ctx)?;
+        let request = request(ctx)?;
         let current = Input::new("currentPassword", input.current_password.as_str());
         let new = Input::new("newPassword", input.new_password.as_str());
-        let changed = (services.users).change_password(authentication(ctx)?, current, new);
+        let changed =
+            (request.services.users).change_password(&request.authentication, current, new);
         let result = Box::pin(changed).await;
         let (issued, user_errors) = split(result)?;
         let token = issued.map(SessionToken::from);
@@ -237,10 +238,8 @@ impl Mutation {
         #[graphql(desc = "The user and the new password.")] input: SetUserPasswordInput,
     ) -> Result<UserPayload> {
         let (caller, services) = caller(ctx)?;
-        let (id, new) = (
-            user_id(&input.id),
-            Input::new("newPassword", input.new_password.as_str()),
-        );
+        let id = user_id(&input.id);
+        let new = Input::new("newPassword", input.new_password.as_str());
         UserPayload::new(Box::pin(services.users.set_password(caller, id, new)).await)
     }
 

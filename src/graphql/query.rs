@@ -7,7 +7,7 @@ use async_graphql::{Context, ID, Object, Result};
 use crate::error::Error;
 use crate::graphql::audit_events::{AuditEvent, AuditEventConnection, AuditEventKind};
 use crate::graphql::connection::{Connection, PageArguments, page_size};
-use crate::graphql::context::{authentication, caller};
+use crate::graphql::context::{caller, request};
 use crate::graphql::user::{TotalCount, User, UserConnection, user_id};
 use crate::model::audit_event::AuditEventFilter;
 use crate::service::users::UserKey;
@@ -23,8 +23,10 @@ impl Query {
     ///
     /// Requires a session token or an access token.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
-        let (_, services) = caller(ctx)?;
-        Ok(User(services.users.me(authentication(ctx)?).await?))
+        let request = request(ctx)?;
+        Ok(User(
+            request.services.users.me(&request.authentication).await?,
+        ))
     }
 
     /// Returns the user with this ID or this username. Returns null if no such user exists. Exactly one of

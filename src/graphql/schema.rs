@@ -32,7 +32,7 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    pub(super) fn new(limits: &Limits, query: Q, mutation: M, subscription: S) -> Self {
+    pub(crate) fn new(limits: &Limits, query: Q, mutation: M, subscription: S) -> Self {
         let query = Arc::new(query);
         let root = Arc::clone(&query);
         let builder = async_graphql::Schema::build(root, mutation, subscription)

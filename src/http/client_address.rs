@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipnet::IpNet;
 use poem::Request;
-use poem::http::HeaderName;
+use poem::http::{HeaderName, HeaderValue};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -42,8 +42,8 @@ pub(super) fn client_address(
         }
         return Some(peer);
     }
-    let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
-    let lines = lines.iter().rev().map(|line| line.as_bytes());
+    let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let lines = lines.map(HeaderValue::as_bytes);
     Some(last_untrusted(peer, lines, trusted))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_graphql::Variables;
 use async_graphql::parser::types::OperationType;
-use async_graphql::{ObjectType, Response as ErrorDetails, ServerError, SubscriptionType, Value};
+use async_graphql::{ObjectType, ServerError, SubscriptionType, Value};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
 use serde::de::DeserializeOwned;
@@ -277,7 +277,7 @@ struct Body<'a> {
 }
 
 fn response(media_type: MediaType, outcome: Outcome) -> Response {
-    let ErrorDetails {
+    let async_graphql::Response {
         data,
         errors,
         extensions,

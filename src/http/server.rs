@@ -29,7 +29,7 @@ use crate::http::connection_limits::{
     KeyedPermit, KeyedSemaphore, connections_per_address, max_connections,
 };
 use crate::http::error_responses::{Challenge, error_response};
-use crate::model::actor::Client;
+use crate::model::actor::network;
 
 /// The maximum time for pending requests to finish after the shutdown has begun.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,11 +98,14 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
         };
         while connections.try_join_next().is_some() {}
         let remote = stream.peer_addr().unwrap_or(local);
-        let Ok(address_permit) = address_limit.try_acquire(remote.ip()) else {
-            if let Ok(permit) = Arc::clone(&refusal_permits).try_acquire_owned() {
-                connections.spawn(refuse_connection(stream, http.clone(), permit));
+        let address_permit = match address_limit.try_acquire(remote.ip()) {
+            Ok(permit) => permit,
+            Err(error) => {
+                if let Ok(permit) = Arc::clone(&refusal_permits).try_acquire_owned() {
+                    connections.spawn(refuse_connection(stream, http.clone(), error, permit));
+                }
+                continue;
             }
-            continue;
         };
         let mut guard = ConnectionGuard {
             _permits: Arc::new((address_permit, connection_permit)),
@@ -207,13 +210,7 @@ impl<'a> AddressLimit<'a> {
         if is_trusted(&self.config.trusted_proxies, address) {
             return Ok(None);
         }
-        let client = Client {
-            address: Some(address),
-            request_id: None,
-        };
-        let permit = self
-            .connections
-            .try_acquire(client.network().unwrap_or(address));
+        let permit = self.connections.try_acquire(network(address));
         if permit.is_some() {
             return Ok(permit);
         }
@@ -234,10 +231,11 @@ impl<'a> AddressLimit<'a> {
 async fn refuse_connection(
     stream: TcpStream,
     mut http: http1::Builder,
+    error: Error,
     _permit: OwnedSemaphorePermit,
 ) {
     let service = service_fn(|_: hyper::Request<Incoming>| {
-        let response = error_response(&Error::TooManyConnections, Challenge::Bearer, "none");
+        let response = error_response(&error, Challenge::Bearer, "none");
         ready(Ok::<_, Infallible>(hyper::Response::from(response)))
     });
     let connection = http.keep_alive(false);

@@ -15,16 +15,21 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Returns the address for which attempts are counted: the address of an IPv4 client, or the /64 network of an
-    /// IPv6 client. An IPv6 host can use any address of its /64 network (RFC 6177).
+    /// Returns the [`network`] of the address.
     pub(crate) fn network(&self) -> Option<IpAddr> {
-        self.address.map(|address| match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(address) => {
-                let network = address.to_bits() >> 64 << 64;
-                Ipv6Addr::from_bits(network).into()
-            }
-        })
+        self.address.map(network)
+    }
+}
+
+/// Returns the address for which attempts and connections are counted: an IPv4 address, or the /64 network of an IPv6
+/// address. An IPv6 host can use any address of its /64 network (RFC 6177).
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let network = address.to_bits() >> 64 << 64;
+            Ipv6Addr::from_bits(network).into()
+        }
     }
 }
 

@@ -69,18 +69,17 @@ where
         Error::BadRequest(message.to_owned())
     })?;
     let connection_guard = request.extensions().get::<ConnectionGuard>().cloned();
-    let session = SocketState::new(Arc::clone(state), client, Arc::clone(&context.id));
+    let socket = SocketState::new(Arc::clone(state), client, Arc::clone(&context.id));
     let executor = SubscriptionExecutor {
         executor: Arc::clone(executor),
-        session: Arc::clone(&session),
+        socket: Arc::clone(&socket),
     };
-    let state = Arc::clone(state);
     tokio::spawn(async move {
         let _address_permit = address_permit;
         if let Ok(upgraded) = upgraded.await {
-            let (limit, budget) = (state.http.body_limit, &state.memory_budget);
+            let (limit, budget) = (socket.state.http.body_limit, &socket.state.memory_budget);
             let messages = MessageStream::new(upgraded, limit, budget).await;
-            serve(messages, session, executor, connection_guard).await;
+            serve(messages, socket, executor, connection_guard).await;
         }
     });
     Ok(handshake::switching_protocols(&accept_key))
@@ -89,13 +88,13 @@ where
 /// Serves a WebSocket until the client disconnects or the server closes it.
 async fn serve<E: async_graphql::Executor>(
     messages: MessageStream,
-    session: Arc<SocketState>,
+    socket: Arc<SocketState>,
     executor: E,
     mut connection_guard: Option<ConnectionGuard>,
 ) {
     let (init_sender, init_receiver) = oneshot::channel();
     let reason = {
-        let protocol = run_protocol(&messages, &session, executor, init_sender);
+        let protocol = run_protocol(&messages, &socket, executor, init_sender);
         let protocol = AssertUnwindSafe(protocol).catch_unwind();
         let shutdown = async {
             match &mut connection_guard {
@@ -105,16 +104,16 @@ async fn serve<E: async_graphql::Executor>(
         };
         tokio::select! {
             biased;
-            reason = session.close_reason(init_receiver) => Some(reason),
+            reason = socket.close_reason(init_receiver) => Some(reason),
             () = shutdown => Some(CloseReason::SHUTDOWN),
             reason = protocol => reason.unwrap_or_else(|_| {
-                Error::internal("a subscription panicked").log(&session.request_id);
+                Error::internal("a subscription panicked").log(&socket.request_id);
                 Some(CloseReason::INTERNAL)
             }),
         }
     };
     let code = reason.map(|reason| reason.code);
-    tracing::debug!(request_id = &*session.request_id, code, "WebSocket closed");
+    tracing::debug!(request_id = &*socket.request_id, code, "WebSocket closed");
     if let Some(reason) = reason {
         let _ = timeout(CLOSE_TIMEOUT, messages.close(reason)).await;
     }
@@ -124,19 +123,19 @@ async fn serve<E: async_graphql::Executor>(
 /// disconnected.
 async fn run_protocol<E: async_graphql::Executor>(
     messages: &MessageStream,
-    session: &Arc<SocketState>,
+    socket: &Arc<SocketState>,
     executor: E,
     init_sender: oneshot::Sender<InitResult>,
 ) -> Option<CloseReason> {
-    let initialising = Arc::clone(session);
+    let socket_for_init = Arc::clone(socket);
     let input = |cx: &mut Context<'_>| -> Poll<Option<io::Result<Message>>> {
         // The library polls again after it has taken the error response, so no waker is registered.
-        if session.has_pending_error() {
+        if socket.has_pending_error() {
             return Poll::Pending;
         }
         let message = ready!(messages.poll_message(cx));
         Poll::Ready(message.map(|message| {
-            session.store_id_length(&message);
+            socket.store_id_length(&message);
             Ok(Message::binary(message))
         }))
     };
@@ -149,7 +148,7 @@ async fn run_protocol<E: async_graphql::Executor>(
     let protocol = GraphQLProtocol(WebSocketProtocols::GraphQLWS);
     let protocol =
         GraphQLWebSocket::new_with_pair(output, stream::poll_fn(input), executor, protocol)
-            .on_connection_init(|payload| initialising.on_connection_init(payload, init_sender))
+            .on_connection_init(|payload| socket_for_init.on_connection_init(payload, init_sender))
             .serve();
     let write = async {
         let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);

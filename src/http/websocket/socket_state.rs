@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_graphql::{Data, Result};
+use async_graphql::Data;
 use futures_util::future::pending;
 use serde::Deserialize;
 use serde_json::Value;
@@ -33,7 +33,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The result of `connection_init`. If the client sent a token, the result contains the watch of the
 /// token.
-pub(super) type InitResult = std::result::Result<Option<TokenWatch>, CloseReason>;
+pub(super) type InitResult = Result<Option<TokenWatch>, CloseReason>;
 
 /// The state that all operations of a WebSocket share.
 pub(super) struct SocketState {
@@ -63,13 +63,13 @@ struct Usage {
 
 /// The share of one subscription in the [`Usage`]. Dropping the guard subtracts this share.
 pub(super) struct UsageGuard {
-    session: Arc<SocketState>,
+    socket: Arc<SocketState>,
     bytes: usize,
 }
 
 impl Drop for UsageGuard {
     fn drop(&mut self) {
-        self.session.usage.send_modify(|usage| {
+        self.socket.usage.send_modify(|usage| {
             usage.subscriptions -= 1;
             usage.bytes -= self.bytes;
         });
@@ -95,7 +95,7 @@ impl SocketState {
         self: Arc<Self>,
         payload: Value,
         result: oneshot::Sender<InitResult>,
-    ) -> Result<Data> {
+    ) -> async_graphql::Result<Data> {
         // The field is named after the header, whose name is case-insensitive.
         let authorization = payload.get("authorization");
         let authorization = authorization.or_else(|| payload.get("Authorization"));
@@ -117,7 +117,7 @@ impl SocketState {
             Credentials::Bearer(token) => {
                 let watches = &self.state.services.token_watches;
                 let started = watches.start(token.clone()).await;
-                let token = started.map_err(|error| self.log_error(&error))??;
+                let token = started.map_err(|error| self.log_and_close(&error))??;
                 let sockets = &self.state.socket_limits.per_user;
                 let permit = sockets.try_acquire(token.user());
                 (
@@ -155,12 +155,13 @@ impl SocketState {
         };
         tokio::select! {
             biased;
-            end = token_end => end.map_or_else(|error| self.log_error(&error), CloseReason::from),
+            end = token_end => end.map_or_else(|error| self.log_and_close(&error), CloseReason::from),
             () = self.idle() => CloseReason::IDLE,
         }
     }
 
-    fn log_error(&self, error: &Error) -> CloseReason {
+    /// Logs an error. Returns the close reason for it.
+    fn log_and_close(&self, error: &Error) -> CloseReason {
         error.log(&self.request_id);
         error.into()
     }
@@ -211,7 +212,7 @@ impl SocketState {
             usage.bytes += bytes;
         });
         Ok(UsageGuard {
-            session: Arc::clone(self),
+            socket: Arc::clone(self),
             bytes,
         })
     }

@@ -15,14 +15,14 @@ use crate::graphql::execution::{Executor, Operation};
 /// Executes the subscriptions of one WebSocket.
 pub(super) struct SubscriptionExecutor<Q, M, S> {
     pub(super) executor: Arc<Executor<Q, M, S>>,
-    pub(super) session: Arc<SocketState>,
+    pub(super) socket: Arc<SocketState>,
 }
 
 impl<Q, M, S> Clone for SubscriptionExecutor<Q, M, S> {
     fn clone(&self) -> Self {
         Self {
             executor: Arc::clone(&self.executor),
-            session: Arc::clone(&self.session),
+            socket: Arc::clone(&self.socket),
         }
     }
 }
@@ -34,7 +34,7 @@ where
     S: SubscriptionType + 'static,
 {
     fn subscribe(&self, request: Request) -> Result<BoxStream<'static, Response>, Error> {
-        let session = &self.session;
+        let socket = &self.socket;
         let prepared = self.executor.prepare(Operation {
             document: request.query,
             name: request.operation_name,
@@ -44,10 +44,10 @@ where
             let message = "Only subscriptions can be sent over a WebSocket.";
             return Err(Error::GraphqlValidationFailed(message.to_owned()));
         }
-        let usage = session.start_subscription(prepared.bytes())?;
-        let request_id = Arc::clone(&session.request_id);
-        let events = (self.executor).subscribe(prepared, session.authentication(), request_id);
-        let confirmation = session.confirmation();
+        let usage = socket.start_subscription(prepared.bytes())?;
+        let request_id = Arc::clone(&socket.request_id);
+        let events = (self.executor).subscribe(prepared, socket.authentication(), request_id);
+        let confirmation = socket.confirmation();
         let events = events.then(move |event| {
             let confirmation = confirmation.clone();
             async move {
@@ -62,7 +62,7 @@ where
     }
 
     fn error_response(&self, error: &Error) -> Response {
-        request_error_response(error, &self.session.request_id)
+        request_error_response(error, &self.socket.request_id)
     }
 }
 
@@ -85,7 +85,7 @@ where
     ) -> BoxStream<'static, Response> {
         self.subscribe(request).unwrap_or_else(|error| {
             let response = stream::iter([self.error_response(&error)]);
-            with_guard(response.boxed(), self.session.begin_error())
+            with_guard(response.boxed(), self.socket.begin_error())
         })
     }
 }
