@@ -24,6 +24,7 @@ pub(crate) mod session;
 pub(crate) mod session_token;
 pub(crate) mod text_limits;
 pub(crate) mod token_digest;
+pub(crate) mod token_secret;
 pub(crate) mod token_summary;
 pub(crate) mod user;
 pub(crate) mod user_record;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::access_token::AccessTokenSecret;
+use crate::model::token_secret::SecretType;
 
 /// The credentials in an `Authorization` header, before they are verified.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +45,7 @@ pub(crate) enum TokenType {
 impl BearerToken {
     /// Returns the type that the prefix of the token indicates. The token may be invalid.
     pub(crate) fn token_type(&self) -> TokenType {
-        if AccessTokenSecret::has_prefix(&self.0) {
+        if SecretType::AccessToken.matches(&self.0) {
             TokenType::Access
         } else {
             TokenType::Session

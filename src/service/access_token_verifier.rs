@@ -7,9 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::access_token::{AccessToken, AccessTokenSecret};
+use crate::model::access_token::AccessToken;
 use crate::model::identity::{AccessTokenGrant, Identity};
 use crate::model::request_credentials::BearerToken;
+use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::store::Store;
@@ -72,7 +73,7 @@ impl AccessTokenVerifier {
         token: &BearerToken,
     ) -> Result<(UserRecord, AccessToken), Error> {
         let invalid = Unauthenticated::TokenInvalid;
-        let secret = AccessTokenSecret::parse(&token.0).ok_or(invalid)?;
+        let secret = TokenSecret::parse(SecretType::AccessToken, &token.0).ok_or(invalid)?;
         let found = self
             .store
             .find_access_token_by_digest(&secret.digest())

@@ -7,12 +7,13 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::access_token::{AccessToken, AccessTokenSecret, TokenName};
+use crate::model::access_token::{AccessToken, TokenName};
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_kind::AuditEventKind;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::requirement::Requirement;
 use crate::model::scopes::Scopes;
+use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::token_summary::LiveToken;
 use crate::model::user::UserId;
 use crate::service::authorization::Caller;
@@ -54,7 +55,7 @@ impl AccessTokens {
         &self,
         caller: Caller<'_>,
         form: AccessTokenForm,
-    ) -> Result<(AccessTokenSecret, AccessToken), MutationError> {
+    ) -> Result<(TokenSecret, AccessToken), MutationError> {
         let authorized = caller.authorize(&Requirement::PASSWORD).await?;
         let user = authorized.user_id().ok_or(Unauthenticated::Missing)?;
         let now = self.clock.now();
@@ -69,7 +70,7 @@ impl AccessTokens {
                 return Err(MutationError::Fields(errors));
             }
         };
-        let secret = AccessTokenSecret::random()?;
+        let secret = TokenSecret::random(SecretType::AccessToken)?;
         let mut transaction = self.store.begin().await?;
         let record = transaction.lock_user(user).await?;
         authorized.check_again(record.as_ref(), now)?;
