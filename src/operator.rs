@@ -85,8 +85,7 @@ impl Operator {
         role: Role,
     ) -> OperatorFuture<'a, User, MutationError> {
         let users = &self.services.users;
-        let added = users.register(Caller::Operator, new, role);
-        added.map_ok(VisibleUser::into_user).boxed()
+        whole(users.register(Caller::Operator, new, role))
     }
 
     /// Returns the user with this name. Two names match if they are equal after PRECIS preparation, which
@@ -113,7 +112,7 @@ impl Operator {
         let page = self
             .services
             .users
-            .page(Caller::Operator, page(after.map(|id| id.0)));
+            .page(Caller::Operator, page_request(after.map(|id| id.0)));
         let users =
             page.map_ok(|page| page.items.into_iter().map(VisibleUser::into_user).collect());
         users.boxed()
@@ -142,8 +141,7 @@ impl Operator {
     ) -> OperatorFuture<'a, User, MutationError> {
         let new = Input::new("password", new);
         let users = &self.services.users;
-        let changed = users.set_password(Caller::Operator, id, new);
-        changed.map_ok(VisibleUser::into_user).boxed()
+        whole(users.set_password(Caller::Operator, id, new))
     }
 
     /// Sets the role of a user.
@@ -154,8 +152,7 @@ impl Operator {
     /// `role` is lower.
     pub fn set_role(&self, id: UserId, role: Role) -> OperatorFuture<'_, User, MutationError> {
         let users = &self.services.users;
-        let changed = users.set_role(Caller::Operator, id, role);
-        changed.map_ok(VisibleUser::into_user).boxed()
+        whole(users.set_role(Caller::Operator, id, role))
     }
 
     /// Disables a user, and revokes all tokens of the user.
@@ -165,8 +162,7 @@ impl Operator {
     /// Returns [`MutationError::Fields`] if the user does not exist, or is the last admin.
     pub fn disable(&self, id: UserId) -> OperatorFuture<'_, User, MutationError> {
         let users = &self.services.users;
-        let disabled = users.disable(Caller::Operator, id);
-        disabled.map_ok(VisibleUser::into_user).boxed()
+        whole(users.disable(Caller::Operator, id))
     }
 
     /// Enables a disabled user.
@@ -176,8 +172,7 @@ impl Operator {
     /// Returns [`MutationError::Fields`] if the user does not exist.
     pub fn enable(&self, id: UserId) -> OperatorFuture<'_, User, MutationError> {
         let users = &self.services.users;
-        let enabled = users.enable(Caller::Operator, id);
-        enabled.map_ok(VisibleUser::into_user).boxed()
+        whole(users.enable(Caller::Operator, id))
     }
 
     /// Deletes a user.
@@ -258,13 +253,20 @@ impl Operator {
         before: Option<i64>,
     ) -> OperatorFuture<'_, Vec<AuditEvent>> {
         // The position of an event is its negated id, so that newer events come first.
-        let request = page(before.map(i64::saturating_neg));
+        let request = page_request(before.map(i64::saturating_neg));
         let page = (self.services.audit_trail).page(Caller::Operator, filter, request);
         page.map_ok(|page| page.items).boxed()
     }
 }
 
-fn page(after: Option<i64>) -> PageRequest {
+/// Boxes a change whose result is a user with all fields.
+fn whole<'a>(
+    change: impl Future<Output = Result<VisibleUser, MutationError>> + Send + 'a,
+) -> OperatorFuture<'a, User, MutationError> {
+    change.map_ok(VisibleUser::into_user).boxed()
+}
+
+fn page_request(after: Option<i64>) -> PageRequest {
     PageRequest {
         after,
         limit: PAGE_SIZE,

@@ -82,6 +82,13 @@ impl From<FieldError> for MutationError {
     }
 }
 
+/// Collects the errors of several fields.
+impl<const N: usize> From<[Option<FieldError>; N]> for MutationError {
+    fn from(errors: [Option<FieldError>; N]) -> Self {
+        Self::Fields(errors.into_iter().flatten().collect())
+    }
+}
+
 impl<E: Into<Error>> From<E> for MutationError {
     fn from(error: E) -> Self {
         Self::Error(error.into())

@@ -65,9 +65,7 @@ impl AccessTokens {
         let (name, scopes, expires_at) = match (name, scopes, expires_at) {
             (Ok(name), Ok(scopes), Ok(expires_at)) => (name, scopes, expires_at),
             (name, scopes, expires_at) => {
-                let errors = [name.err(), scopes.err(), expires_at.err()];
-                let errors = errors.into_iter().flatten().collect();
-                return Err(MutationError::Fields(errors));
+                return Err([name.err(), scopes.err(), expires_at.err()].into());
             }
         };
         let secret = TokenSecret::random(SecretType::AccessToken)?;
@@ -75,7 +73,7 @@ impl AccessTokens {
         let record = transaction.lock_user(user).await?;
         authorized.check_again(record.as_ref(), now)?;
         if !make_room(&transaction, user, now).await? {
-            let message = "You already have 50 live tokens. Revoke one of them.";
+            let message = format!("You already have {MAX_TOKENS} live tokens. Revoke one of them.");
             return Err(FieldError::new("name", FieldErrorCode::LimitReached, message).into());
         }
         let new = NewAccessToken {

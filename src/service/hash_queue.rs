@@ -18,7 +18,8 @@ use crate::error::Error;
 
 const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
 
-/// A request gets the `n`-th place of its address only if `n * FREE_PER_PLACE` places are free.
+/// A request gets the `n`-th place of its address only if at least `n * FREE_PER_PLACE` places are not counted for
+/// any address. The first place of an address requires only one free place.
 const FREE_PER_PLACE: usize = 3;
 
 /// The niceness of the hashing threads. Request threads preempt hashing threads almost immediately. On a fully
@@ -96,8 +97,9 @@ impl HashQueue {
     /// Counts one place for `address`, without taking the place yet. Fails if no place is free or `address` has
     /// used up its share.
     ///
-    /// An address can use at most a third as many places as are free, which is at most a quarter of all places.
-    /// Five addresses together can use at most five eighths of the places.
+    /// An address can always use one place. It can use more only up to a third as many places as are free, which is
+    /// at most a quarter of all places. In a large queue, five addresses together can use at most five eighths of
+    /// the places.
     pub(super) fn share(&self, address: Option<IpAddr>) -> Result<Share, Error> {
         if self.0.free_places.available_permits() == 0 {
             return Err(BUSY);
@@ -105,6 +107,12 @@ impl HashQueue {
         let counted = address.map(|address| self.0.count(address)).transpose()?;
         let queue = Arc::clone(&self.0);
         Ok(Share { queue, counted })
+    }
+
+    /// Returns the number of hashing threads.
+    #[cfg(feature = "server")]
+    pub(super) fn threads(&self) -> usize {
+        self.0.threads
     }
 
     /// Takes a place in the queue. Fails if no place is free.
@@ -157,8 +165,8 @@ impl Drop for Share {
 pub(super) struct Permit(Arc<(Share, OwnedSemaphorePermit)>);
 
 impl Permit {
-    /// Runs `work` on a hashing thread. Fails if no thread starts `work` in time. If the caller drops the
-    /// future before `work` starts, `work` never runs.
+    /// Runs `work` on a hashing thread. If no thread starts `work` before the deadline, `work` never runs, and the
+    /// call fails when a thread reaches it. If the caller drops the future before `work` starts, `work` never runs.
     pub(super) async fn run<T: Send + 'static>(
         &mut self,
         memory: Memory,

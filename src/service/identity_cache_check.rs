@@ -12,6 +12,7 @@ type Sample = (BearerToken, Arc<Entry>);
 /// The next sample, and the number of samples that differed from the database.
 #[derive(Debug, Default)]
 pub(super) struct CacheCheck {
+    /// Whether `sample` is set. Read without the lock, because every cache hit offers a sample.
     has_sample: AtomicBool,
     sample: Mutex<Option<Sample>>,
     stale: AtomicU64,

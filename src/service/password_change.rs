@@ -7,20 +7,21 @@ use crate::model::field_errors::MutationError;
 use crate::model::password::Password;
 use crate::model::password_hash::PasswordHash;
 use crate::model::requirement::Requirement;
-use crate::model::user::{Role, UserId};
+use crate::model::user::UserId;
 use crate::service::authorization::Caller;
 use crate::service::named_input::Input;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::revoke_all_access_tokens;
 use crate::service::sessions::IssuedToken;
 use crate::service::throttle::Admission;
+use crate::service::user_administration::ADMIN_PASSWORD;
 use crate::service::user_change::no_such_user;
 use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
 
 impl Users {
     /// Changes the password of the caller, who must confirm the current password. Revokes all tokens of the
-    /// caller, since someone else may have copied them, and issues a new session token.
+    /// caller, because the tokens may have been copied, and issues a new session token.
     pub(crate) async fn change_password(
         &self,
         request: &Authentication,
@@ -49,7 +50,9 @@ impl Users {
             // A concurrent request changed the password, and thereby revoked the token.
             return Err(Unauthenticated::TokenExpired.into());
         }
-        self.throttle.clear(transaction, &record.user).await?;
+        self.throttle
+            .clear(transaction, &change.record.user)
+            .await?;
         revoke_all_access_tokens(transaction, id, actor, now).await?;
         let changed = change.event(AuditEventKind::PasswordChanged);
         change.transaction.record_event(changed);
@@ -58,7 +61,7 @@ impl Users {
             .transaction
             .record_event(issued.with_token(session.digest));
         change.transaction.commit().await?;
-        let mut user = record.user;
+        let mut user = change.record.user;
         user.last_sign_in_at = Some(now);
         Ok(IssuedToken::new(token, session.expires_at, user, now))
     }
@@ -70,8 +73,7 @@ impl Users {
         id: UserId,
         new: Input<&str>,
     ) -> Result<VisibleUser, MutationError> {
-        let requirement = Requirement::PASSWORD.with_role(Role::Admin);
-        let authorized = caller.authorize(&requirement).await?;
+        let authorized = caller.authorize(&ADMIN_PASSWORD).await?;
         caller.claim_new_hash()?;
         if authorized.user_id() == Some(id) {
             let message = "This is your own account. Confirm the current password to change it.";

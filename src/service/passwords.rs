@@ -37,12 +37,10 @@ pub(crate) enum Verdict {
 /// algorithm.
 ///
 /// The memory is bounded. Each thread has one buffer for the configured parameters. One additional buffer is
-/// used for imported hashes. Its maximum size is 64 MiB or the configured memory, whichever is larger.
+/// used for stored hashes that need more memory. Its maximum size is 64 MiB or the configured memory, whichever is larger.
 #[derive(Debug)]
 pub(crate) struct Passwords {
     argon2: Argon2,
-    #[cfg(feature = "server")]
-    threads: NonZeroUsize,
     queue: HashQueue,
 }
 
@@ -70,12 +68,7 @@ impl Passwords {
             iterations,
             parallelism,
         };
-        Ok(Self {
-            argon2,
-            #[cfg(feature = "server")]
-            threads,
-            queue,
-        })
+        Ok(Self { argon2, queue })
     }
 
     /// Parses a hash that another system computed. Returns the reason if passwords cannot be verified against
@@ -88,7 +81,7 @@ impl Passwords {
     /// Returns the number of hashing threads.
     #[cfg(feature = "server")]
     pub(crate) fn threads(&self) -> usize {
-        self.threads.get()
+        self.queue.threads()
     }
 
     /// Counts one place in the queue for `client`, without taking the place yet. Fails if no place is free or

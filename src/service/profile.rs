@@ -104,11 +104,7 @@ fn parse(profile: Profile) -> Result<ProfileChange, MutationError> {
     };
     match (username, email) {
         (Ok(username), Ok(email)) => Ok(ProfileChange { username, email }),
-        (username, email) => {
-            let errors = [username.err(), email.err()];
-            let errors = errors.into_iter().flatten().collect();
-            Err(MutationError::Fields(errors))
-        }
+        (username, email) => Err([username.err(), email.err()].into()),
     }
 }
 

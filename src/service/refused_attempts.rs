@@ -2,7 +2,7 @@
 //! cannot fill the database.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -61,10 +61,7 @@ impl RefusedAttempts {
         let actor = Actor::Anonymous(client.clone());
         let event = NewAuditEvent::new(AuditEventKind::Throttled, user, actor, at);
         event.log();
-        let mut throttled = self
-            .throttled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut throttled = self.lock();
         let is_full = throttled.len() >= MAX_THROTTLED_USERS;
         let user = user.filter(|_| !is_full || throttled.contains_key(&user));
         let event = NewAuditEvent { user, ..event };
@@ -75,12 +72,7 @@ impl RefusedAttempts {
 
     /// Writes to the database the attempts that were throttled since the last flush.
     pub(super) async fn flush(&self) -> Result<(), Error> {
-        let lock = || {
-            self.throttled
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        let throttled = std::mem::take(&mut *lock());
+        let throttled = std::mem::take(&mut *self.lock());
         if throttled.is_empty() {
             return Ok(());
         }
@@ -91,13 +83,19 @@ impl RefusedAttempts {
         let written = self.write(&events).await;
         if written.is_err() {
             // The counts are kept for the next flush, which adds them to the counts of later attempts.
-            let mut throttled = lock();
+            let mut throttled = self.lock();
             for (event, count) in events {
                 let (_, total) = throttled.entry(event.user).or_insert((event, 0));
                 *total += count;
             }
         }
         written
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<UserId>, (NewAuditEvent, i64)>> {
+        self.throttled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn write(&self, events: &[(NewAuditEvent, i64)]) -> Result<(), Error> {

@@ -7,12 +7,12 @@ use crate::model::audit_event_kind::AuditEventKind;
 use crate::model::email::Email;
 use crate::model::field_errors::MutationError;
 use crate::model::password::{Password, PasswordRules};
-use crate::model::requirement::Requirement;
 use crate::model::user::{Role, User};
 use crate::model::username::Username;
 use crate::service::authorization::Caller;
 use crate::service::throttle::{Admission, Attempt};
 use crate::service::uniqueness::refuse_taken;
+use crate::service::user_administration::ADMIN_WRITE;
 use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
 use crate::store::NewUser;
@@ -41,8 +41,7 @@ impl Users {
                 (Actor::Anonymous(request.client().clone()), None)
             }
             Caller::Request(_) | Caller::Operator => {
-                let requirement = Requirement::WRITE.with_role(Role::Admin);
-                let authorized = caller.authorize(&requirement).await;
+                let authorized = caller.authorize(&ADMIN_WRITE).await;
                 let authorized = authorized.map_err(|error| match error {
                     Error::Unauthenticated(_) | Error::Forbidden(Forbidden::RoleRequired) => {
                         Forbidden::RegistrationClosed.into()
@@ -74,7 +73,7 @@ impl Users {
             && let Some(acting) = authorized.user_id()
         {
             let record = transaction.lock_user(acting).await?;
-            authorized.check_again(record.as_ref(), now)?;
+            authorized.check_again(record.as_ref(), self.clock.now())?;
         }
         let Some(id) = transaction.insert_user(row).await? else {
             drop(transaction);
@@ -130,9 +129,7 @@ impl ParsedRegistration {
                 password,
             }),
             (username, email, password) => {
-                let errors = [username.err(), email.err(), password.err()];
-                let errors = errors.into_iter().flatten().collect();
-                Err(MutationError::Fields(errors))
+                Err([username.err(), email.err(), password.err()].into())
             }
         }
     }

@@ -34,8 +34,8 @@ struct Inner {
     password: OnceLock<Result<UserRecord, Error>>,
     /// Locked during a verification, so that concurrent fields wait for the result.
     verifying: tokio::sync::Mutex<()>,
-    has_verified: AtomicBool,
-    has_hashed: AtomicBool,
+    verification_claimed: AtomicBool,
+    new_hash_claimed: AtomicBool,
 }
 
 impl Authentication {
@@ -51,8 +51,8 @@ impl Authentication {
             identity: Mutex::default(),
             password: OnceLock::new(),
             verifying: tokio::sync::Mutex::default(),
-            has_verified: AtomicBool::new(false),
-            has_hashed: AtomicBool::new(false),
+            verification_claimed: AtomicBool::new(false),
+            new_hash_claimed: AtomicBool::new(false),
         }))
     }
 
@@ -215,12 +215,12 @@ impl Authentication {
 
     /// Records that the request verifies a password. Fails if the request has already verified a password.
     pub(super) fn claim_verification(&self) -> Result<(), Error> {
-        claim(&self.0.has_verified, Error::SECOND_VERIFICATION)
+        claim(&self.0.verification_claimed, Error::SECOND_VERIFICATION)
     }
 
     /// Records that the request computes a new password hash. Fails if the request has already computed one.
     pub(super) fn claim_new_hash(&self) -> Result<(), Error> {
-        claim(&self.0.has_hashed, Error::SECOND_NEW_HASH)
+        claim(&self.0.new_hash_claimed, Error::SECOND_NEW_HASH)
     }
 }
 

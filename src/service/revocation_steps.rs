@@ -1,4 +1,4 @@
-//! Revokes tokens within a transaction.
+//! The steps of revocations that several use cases share.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

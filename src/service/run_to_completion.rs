@@ -26,5 +26,5 @@ pub(crate) async fn run_to_completion<T: Send + 'static>(
             Err(_) => return Err(Error::TimedOut),
         },
     };
-    result.map_err(|_| Error::internal("a resolver panicked"))
+    result.map_err(|_| Error::internal("a request panicked"))
 }

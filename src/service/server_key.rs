@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::model::server_key::ServerKey;
+use crate::store::folder_of;
 
 /// The reason why the server key cannot be read or created.
 #[derive(Debug, thiserror::Error)]
@@ -84,10 +85,7 @@ fn exposed(path: &Path) -> io::Result<bool> {
 /// Creates a key file atomically, and syncs the file to disk. An existing file is not replaced.
 fn create(path: &Path) -> Result<(), KeyError> {
     let key = ServerKey::random().map_err(KeyError::Random)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let written = || {
         let mut file = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o600))

@@ -193,8 +193,8 @@ impl Sessions {
         }
     }
 
-    /// Returns whether the token has expired, or is not live because of its expiration. Returns `false` if the token
-    /// was revoked or its user is disabled.
+    /// Returns whether the token has ended because of its expiration: the token has expired, or its expiration is too
+    /// far in the future because a clock was wrong. Returns `false` if the token was revoked or its user is disabled.
     pub(super) async fn ended_by_expiration(&self, token: &BearerToken) -> Result<bool, Error> {
         let (record, session) = self.find(token).await?;
         let was_ended = session.nonce.is_none() || record.user.is_disabled();

@@ -128,8 +128,7 @@ impl SignIn {
         actor: &Actor,
     ) -> Result<Admission, MutationError> {
         let id = record.user.id;
-        let client = actor.client().cloned().unwrap_or_default();
-        let Admission { attempt, mut slot } = self.throttle.admit_confirmation(id, &client).await?;
+        let Admission { attempt, mut slot } = self.throttle.admit_confirmation(id, actor).await?;
         let stored = Some(record.password_hash.clone());
         let submitted = SubmittedPassword::new(password.value);
         let verdict = slot.verify(submitted, stored, false).await;

@@ -121,11 +121,11 @@ impl Throttle {
     pub(super) async fn admit_confirmation(
         &self,
         user: UserId,
-        client: &Client,
+        actor: &Actor,
     ) -> Result<Admission, Error> {
         let bucket = (self.rates).map(|rates| rates.bucket(Subject::Session(user)));
         let buckets = bucket.into_iter().collect();
-        self.admit(buckets, Some(user), client).await
+        self.admit(buckets, Some(user), &client(actor)).await
     }
 
     /// Admits a registration.

@@ -11,6 +11,8 @@ use crate::service::sessions::{IssuedToken, TokenOptions};
 impl Authentication {
     /// Issues a session token to a request with Basic credentials.
     pub(crate) async fn create_token(&self, options: TokenOptions) -> Result<IssuedToken, Error> {
+        // A client that sends an access token learns that it must send other credentials, not that credentials are
+        // missing.
         let token = self.bearer();
         if token.is_ok_and(|token| token.token_type() == TokenType::Access) {
             self.require(&Requirement::SESSION).await?;

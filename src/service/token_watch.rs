@@ -184,13 +184,9 @@ impl TokenWatches {
     /// [`Self::add`] starts a new task.
     fn watched(&self) -> Vec<Arc<WatchedToken>> {
         let mut tokens = self.lock();
-        let mut watched = Vec::with_capacity(tokens.watched.len());
-        tokens.watched.retain(|_, token| {
-            let token = token.upgrade();
-            let is_used = token.is_some();
-            watched.extend(token);
-            is_used
-        });
+        tokens.watched.retain(|_, token| token.strong_count() > 0);
+        let watched = tokens.watched.values().filter_map(Weak::upgrade);
+        let watched: Vec<_> = watched.collect();
         tokens.has_task = !watched.is_empty();
         watched
     }

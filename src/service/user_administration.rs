@@ -48,7 +48,7 @@ impl Users {
         }
         change.require_other_admin().await?;
         change.revoke_tokens().await?;
-        let now = Some(self.clock.now());
+        let now = Some(change.now);
         change.transaction.set_disabled(id, now).await?;
         change
             .commit(AuditEventKind::Disabled, AuditEventDetail::None)

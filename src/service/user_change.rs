@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::model::audit_event::{AuditEventDetail, NewAuditEvent};
 use crate::model::audit_event_kind::AuditEventKind;
@@ -16,7 +17,8 @@ use crate::store::{Store, Transaction};
 /// A change of one user by an authorized caller.
 pub(super) struct UserChange {
     pub(super) authorized: Authorized,
-    now: DateTime<Utc>,
+    /// The time of the change.
+    pub(super) now: DateTime<Utc>,
     pub(super) transaction: Transaction,
     /// The user before the change. The row is locked until the transaction ends.
     pub(super) record: UserRecord,
@@ -27,9 +29,9 @@ impl UserChange {
     /// authorization of the acting user.
     pub(super) async fn begin(
         store: &Store,
+        clock: &Clock,
         authorized: Authorized,
         id: UserId,
-        now: DateTime<Utc>,
     ) -> Result<Self, MutationError> {
         let transaction = store.begin().await?;
         // The rows are locked in the order of their ids, so that two transactions that lock the same rows do
@@ -48,8 +50,10 @@ impl UserChange {
                 (record.clone(), record)
             }
         };
-        let record = record.ok_or_else(no_such_user)?;
+        // The clock is read after the rows have been locked, which can take a while.
+        let now = clock.now();
         authorized.check_again(acting.as_ref(), now)?;
+        let record = record.ok_or_else(no_such_user)?;
         Ok(Self {
             authorized,
             now,

@@ -99,7 +99,7 @@ impl Users {
         authorized: Authorized,
         id: UserId,
     ) -> Result<UserChange, MutationError> {
-        UserChange::begin(&self.store, authorized, id, self.clock.now()).await
+        UserChange::begin(&self.store, &self.clock, authorized, id).await
     }
 
     /// Reads the row of the acting user.

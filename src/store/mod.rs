@@ -44,5 +44,6 @@ pub(crate) use self::notifications::MAX_NOTIFICATION_DELAY;
 pub(crate) use self::open::Connections;
 pub(crate) use self::open_error::OpenError;
 pub(crate) use self::rate_limits::Bucket;
+pub(crate) use self::sqlite::folder_of;
 pub(crate) use self::transaction::Transaction;
 pub(crate) use self::users::{NewUser, ProfileChange, TakenField};

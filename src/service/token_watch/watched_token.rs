@@ -111,13 +111,15 @@ impl WatchedToken {
             return false;
         }
         let Verification { epoch, time, .. } = *self.verified.borrow();
+        // The boot clock is read first, so that the recorded time of the check is never too late.
+        let now = BootClock::System.micros();
         let changes_age = authenticator.store.invalidation_age();
         // After the clock was set back, the database decides, as for a cached identity.
         let is_changed = !authenticator.store.is_unchanged_since(epoch, self.user)
             || authenticator.clock.now() < time;
         if !is_changed && let Some(age) = changes_age {
             let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-            let at = BootClock::System.micros().saturating_sub(age);
+            let at = now.saturating_sub(age);
             self.verified
                 .send_modify(|verified| verified.at = verified.at.max(at));
         }
@@ -166,7 +168,7 @@ impl WatchedToken {
             Err(error) => return Err(error),
         };
         let has_expired = if reason == Unauthenticated::TokenInvalid {
-            // A sign-in has replaced the token.
+            // The database no longer contains the token. Usually, a sign-in has replaced the token.
             self.expires_within(authenticator, REUSE_MARGIN)
         } else {
             authenticator.ended_by_expiration(&self.token).await?
