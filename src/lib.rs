@@ -85,6 +85,7 @@ pub use crate::model::identity::Identity;
 #[cfg(feature = "server")]
 pub use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
 pub use crate::model::rate_limit::Rate;
+pub use crate::model::request_credentials::TokenType;
 pub use crate::model::token_summary::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;

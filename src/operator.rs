@@ -214,11 +214,17 @@ impl Operator {
         users.similar_usernames().boxed()
     }
 
-    /// Returns the live session tokens of at most 1,000 users with ids greater than `after`, in ascending order
+    /// Returns the live shared sessions of at most 1,000 users with ids greater than `after`, in ascending order
     /// of user id. The result contains only the beginning of each token's digest, because the tokens are not
     /// stored.
     pub fn sessions(&self, after: Option<UserId>) -> OperatorFuture<'_, Vec<LiveToken>> {
         self.services.sessions.live(after, PAGE_SIZE).boxed()
+    }
+
+    /// Returns at most 1,000 live device sessions with ids greater than `after`, in ascending order of id.
+    pub fn device_sessions(&self, after: Option<i64>) -> OperatorFuture<'_, Vec<LiveToken>> {
+        let sessions = &self.services.sessions;
+        sessions.live_on_devices(after, PAGE_SIZE).boxed()
     }
 
     /// Returns at most 1,000 live access tokens with ids greater than `after`, in ascending order of id.

@@ -52,6 +52,7 @@ mod cli_user_import;
 mod client_address;
 mod cross_origin_requests;
 mod database_upgrades;
+mod device_sessions;
 mod document_and_identity_caches;
 mod document_limits;
 mod durability;

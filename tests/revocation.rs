@@ -4,37 +4,85 @@ use std::path::Path;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::Digest;
 
 use crate::support::{Answer, PASSWORD, Server, Socket, TestApp, finish_with, succeed, symbolon};
 
-/// A user with both kinds of tokens.
+/// A user with all types of tokens.
 struct User {
     id: i64,
     name: String,
     session: String,
+    device: String,
     access: String,
 }
 
-/// Each way to end access: whether it ends the session token, and whether it ends the access token.
-const WAYS: &[(&str, bool, bool)] = &[
-    ("revokeToken by the session", true, false),
-    ("revokeToken by the access token", false, true),
-    ("DELETE /tokens by the session", true, false),
-    ("DELETE /tokens by the access token", false, true),
-    ("createToken(fresh: true)", true, false),
-    ("revokeAccessToken", false, true),
-    ("revokeAllTokens", true, true),
-    ("changePassword", true, true),
-    ("deleteUser by the user", true, true),
-    ("deleteUser by an admin", true, true),
-    ("setUserPassword", true, true),
-    ("disableUser", true, true),
-    ("revokeUserTokens", true, true),
-    ("symbolon token revoke", true, true),
-    ("symbolon user set-password", true, true),
-    ("symbolon user disable", true, true),
-    ("symbolon user delete", true, true),
-    ("nothing", false, false),
+/// The types of tokens that a way to end access ends.
+#[derive(Clone, Copy, Default)]
+struct Ends {
+    session: bool,
+    device: bool,
+    access: bool,
+}
+
+const NONE: Ends = Ends {
+    session: false,
+    device: false,
+    access: false,
+};
+const ALL: Ends = Ends {
+    session: true,
+    device: true,
+    access: true,
+};
+const SESSION: Ends = Ends {
+    session: true,
+    ..NONE
+};
+const DEVICE: Ends = Ends {
+    device: true,
+    ..NONE
+};
+const ACCESS: Ends = Ends {
+    access: true,
+    ..NONE
+};
+
+/// Each way to end access.
+const WAYS: &[(&str, Ends)] = &[
+    ("revokeToken by the session", SESSION),
+    ("revokeToken by the device session", DEVICE),
+    ("revokeToken by the access token", ACCESS),
+    ("DELETE /tokens by the session", SESSION),
+    ("DELETE /tokens by the device session", DEVICE),
+    ("DELETE /tokens by the access token", ACCESS),
+    ("createToken(fresh: true)", SESSION),
+    ("revokeSession of the session", SESSION),
+    ("revokeSession of the device session", DEVICE),
+    ("revokeOtherSessions by the session", DEVICE),
+    ("revokeOtherSessions by the device session", SESSION),
+    (
+        "revokeOtherSessions by the access token",
+        Ends {
+            session: true,
+            device: true,
+            access: false,
+        },
+    ),
+    ("revokeAccessToken", ACCESS),
+    ("revokeAllTokens", ALL),
+    ("changePassword", ALL),
+    ("changePassword by the device session", ALL),
+    ("deleteUser by the user", ALL),
+    ("deleteUser by an admin", ALL),
+    ("setUserPassword", ALL),
+    ("disableUser", ALL),
+    ("revokeUserTokens", ALL),
+    ("symbolon token revoke", ALL),
+    ("symbolon user set-password", ALL),
+    ("symbolon user disable", ALL),
+    ("symbolon user delete", ALL),
+    ("nothing", NONE),
 ];
 
 async fn create_user(server: &Server, name: &str) -> User {
@@ -42,6 +90,7 @@ async fn create_user(server: &Server, name: &str) -> User {
         id: server.register(name).await,
         name: name.to_owned(),
         session: server.sign_in(name).await,
+        device: server.sign_in_on(name, "phone").await,
         access: server.access_token(name, json!({ "name": "laptop" })).await,
     }
 }
@@ -52,12 +101,34 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
         id,
         name,
         session,
+        device,
         access,
     } = user;
     let new = "another good password";
+    let token = if way.ends_with("by the access token") {
+        access
+    } else if way.ends_with("by the device session") {
+        device
+    } else {
+        session
+    };
     let (bearer, call) = match way {
-        "revokeToken by the session" => (session, "revokeToken".to_owned()),
-        "revokeToken by the access token" => (access, "revokeToken".to_owned()),
+        way if way.starts_with("revokeToken") => (token, "revokeToken".to_owned()),
+        way if way.starts_with("revokeOtherSessions") => (token, "revokeOtherSessions".to_owned()),
+        way if way.starts_with("revokeSession") => {
+            let ended = if way.ends_with("device session") {
+                device
+            } else {
+                session
+            };
+            let digest = sha2::Sha256::digest(ended);
+            let id: String = digest[..6]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            let other = if ended == device { session } else { device };
+            (other, format!(r#"revokeSession(id: "{id}")"#))
+        }
         "revokeAccessToken" => {
             let document = "{ me { accessTokens { id } } }";
             let list = server.graphql(document).bearer(session).send().await;
@@ -65,10 +136,10 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
             (session, format!("revokeAccessToken(id: {id})"))
         }
         "revokeAllTokens" => (session, "revokeAllTokens".to_owned()),
-        "changePassword" => {
+        "changePassword" | "changePassword by the device session" => {
             let input = format!(r#"{{ currentPassword: "{PASSWORD}", newPassword: "{new}" }}"#);
             (
-                session,
+                token,
                 format!("changePassword(input: {input}) {{ token {{ token }} }}"),
             )
         }
@@ -95,12 +166,7 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
             (&admin.to_owned(), call)
         }
         "revokeUserTokens" => (&admin.to_owned(), format!("revokeUserTokens(id: {id})")),
-        "DELETE /tokens by the session" | "DELETE /tokens by the access token" => {
-            let token = if way.contains("session") {
-                session
-            } else {
-                access
-            };
+        way if way.starts_with("DELETE /tokens") => {
             let request = server.request(Method::DELETE, "/tokens");
             let answer = Answer::of(request.bearer_auth(token)).await;
             assert_eq!(answer.status, 204);
@@ -159,28 +225,28 @@ async fn each_revocation_takes_effect_at_every_endpoint_and_affects_no_other_tok
     server.register("root").await;
     succeed(symbolon(folder.path()).args(["user", "set-role", "root", "admin"]));
     let admin = server.sign_in("root").await;
-    for (number, (way, ends_session, ends_access)) in WAYS.iter().enumerate() {
+    for (number, (way, ends)) in WAYS.iter().enumerate() {
         let user = create_user(&server, &format!("user{number}")).await;
-        let mut sockets = [
-            Socket::connect(&server.base, Some(&user.session)).await,
-            Socket::connect(&server.base, Some(&user.access)).await,
+        let tokens = [
+            ("session", &user.session, ends.session),
+            ("device session", &user.device, ends.device),
+            ("access token", &user.access, ends.access),
         ];
+        let mut sockets = Vec::new();
+        for (_, token, _) in tokens {
+            sockets.push(Socket::connect(&server.base, Some(token)).await);
+        }
         end(&server, folder.path(), &admin, way, &user).await;
-        for (socket, ends) in sockets.iter_mut().zip([*ends_session, *ends_access]) {
+        for (socket, (kind, token, ends)) in sockets.iter_mut().zip(tokens) {
             if ends {
                 // Clients do not reconnect after this close code.
-                assert_eq!(socket.closed().await.0, 4401, "{way}");
+                assert_eq!(socket.closed().await.0, 4401, "{way}: the {kind}");
             } else {
                 socket.send(&json!({ "type": "ping" })).await;
                 assert_eq!(socket.receive().await, json!({ "type": "pong" }), "{way}");
             }
-        }
-        for (kind, token, ends) in [
-            ("session", &user.session, ends_session),
-            ("access token", &user.access, ends_access),
-        ] {
             let (open, closed) = endpoints(&server, token).await;
-            let wrong = if *ends { open } else { closed };
+            let wrong = if ends { open } else { closed };
             assert_eq!(wrong, [""; 0], "{way}: the {kind}");
         }
     }

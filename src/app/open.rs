@@ -28,6 +28,7 @@ use crate::service::server_key::{KeyError, KeySource};
 use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
 use crate::service::throttle::{Rates, Throttle};
+use crate::service::token_uses::TokenUses;
 use crate::service::token_watch::TokenWatches;
 use crate::service::users::Users;
 use crate::store::{Connections, Location, OpenError, Store};
@@ -93,6 +94,7 @@ pub(super) async fn open(
         passwords: Arc::clone(&passwords),
         rates: rates(&config.throttle),
     });
+    let token_uses = Arc::new(TokenUses::new(Arc::clone(&store)));
     let sessions = Arc::new(Sessions {
         store: Arc::clone(&store),
         clock: clock.clone(),
@@ -100,6 +102,7 @@ pub(super) async fn open(
         lifetime,
         reuse: config.reuse,
         max_age: TimeDelta::days(config.session_max_age.into()),
+        uses: Arc::clone(&token_uses),
     });
     let sign_in = SignIn {
         store: Arc::clone(&store),
@@ -109,7 +112,7 @@ pub(super) async fn open(
         sessions: Arc::clone(&sessions),
     };
     let authenticator = Arc::new(Authenticator::new(
-        AccessTokenVerifier::new(Arc::clone(&store), clock.clone()),
+        AccessTokenVerifier::new(Arc::clone(&store), clock.clone(), Arc::clone(&token_uses)),
         sign_in,
         IdentityCache::new(mebibytes(config.identity_cache), Arc::clone(&store)),
     ));
@@ -130,6 +133,7 @@ pub(super) async fn open(
         },
         sessions,
         throttle: Arc::clone(&throttle),
+        token_uses,
         token_watches: TokenWatches::new(Arc::clone(&authenticator)),
         authenticator,
         users: Users {

@@ -5,7 +5,7 @@ use std::error::Error;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
-use symbolon::{Config, LiveToken, Operator};
+use symbolon::{Config, LiveToken, Operator, TokenType};
 
 use super::database::{Database, find_user};
 use super::output::{Output, Row, Timestamp, or_dash};
@@ -27,7 +27,8 @@ pub(super) struct Token {
 enum Command {
     /// List the live tokens, each identified by the first characters of its digest
     ///
-    /// A token is live if it is valid and its user is enabled. Session tokens are listed before access tokens.
+    /// A token is live if it is valid and its user is enabled. Shared sessions are listed first, then device sessions, and
+    /// then access tokens.
     List,
     /// Revoke all tokens of a user, or of all users
     ///
@@ -82,6 +83,8 @@ impl Token {
 struct TokenRow<'a> {
     user_id: String,
     username: &'a str,
+    #[serde(rename = "type")]
+    token_type: &'static str,
     name: Option<&'a str>,
     token: &'a str,
     expires_at: Option<Timestamp>,
@@ -92,6 +95,11 @@ impl<'a> From<&'a LiveToken> for TokenRow<'a> {
         Self {
             user_id: token.user.id.to_string(),
             username: &token.user.username,
+            token_type: match token.token_type {
+                TokenType::SharedSession => "session",
+                TokenType::DeviceSession => "device session",
+                _ => "access token",
+            },
             name: token.name.as_deref(),
             token: &token.token,
             expires_at: token.expires_at.map(Timestamp),
@@ -100,11 +108,12 @@ impl<'a> From<&'a LiveToken> for TokenRow<'a> {
 }
 
 impl Row for TokenRow<'_> {
-    const COLUMNS: &'static [&'static str] = &["username", "name", "token", "expires"];
+    const COLUMNS: &'static [&'static str] = &["username", "type", "name", "token", "expires"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.username.to_owned(),
+            self.token_type.to_owned(),
             or_dash(self.name),
             self.token.to_owned(),
             or_dash(self.expires_at),
@@ -125,12 +134,21 @@ async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>
     }
     let mut after = None;
     loop {
+        let sessions = operator.device_sessions(after).await?;
+        table.print(&sessions.iter().map(TokenRow::from).collect::<Vec<_>>())?;
+        let Some(last) = sessions.last() else {
+            break;
+        };
+        after = last.id;
+    }
+    let mut after = None;
+    loop {
         let tokens = operator.access_tokens(after).await?;
-        if tokens.is_empty() {
-            return Ok(());
-        }
         table.print(&tokens.iter().map(TokenRow::from).collect::<Vec<_>>())?;
-        after = tokens.last().and_then(|last| last.id);
+        let Some(last) = tokens.last() else {
+            return Ok(());
+        };
+        after = last.id;
     }
 }
 

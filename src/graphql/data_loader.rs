@@ -7,11 +7,29 @@ use async_graphql::dataloader::Loader;
 
 use crate::error::Error;
 use crate::model::access_token::AccessToken;
+use crate::model::device_session::SessionSummary;
 use crate::model::user::UserId;
 use crate::service::Services;
 
 /// Loads database rows. Each type of row has its own key type.
 pub(super) struct Rows(pub(super) Arc<Services>);
+
+/// The key for loading the sessions of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionsOf(pub(super) UserId);
+
+impl Loader<SessionsOf> for Rows {
+    type Value = Vec<Arc<SessionSummary>>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[SessionsOf]) -> Result<HashMap<SessionsOf, Self::Value>, Error> {
+        let users: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let sessions = self.0.users.sessions(&users).await?.into_iter();
+        Ok(sessions
+            .map(|(user, sessions)| (SessionsOf(user), sessions))
+            .collect())
+    }
+}
 
 /// The key for loading the access tokens of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -17,6 +17,7 @@ mod mutation_inputs;
 mod mutation_payloads;
 mod query;
 mod schema;
+mod session;
 mod session_token;
 mod spec_extension;
 mod user;

@@ -21,7 +21,6 @@ use crate::graphql::user::{Role, User, user_id};
 use crate::graphql::user_error::split;
 use crate::model::field_errors::MutationError;
 use crate::model::parse_id;
-use crate::model::session::Lifetime;
 use crate::service::named_input::Input;
 use crate::service::sessions::TokenOptions;
 
@@ -55,9 +54,10 @@ impl Mutation {
         Ok(CreateUserPayload { user, user_errors })
     }
 
-    /// Returns the current session token of the user if that token remains valid for more than 60 seconds.
-    /// Otherwise, issues and returns a new session token. A server can be configured to issue a new session
-    /// token every time.
+    /// Returns the current token of the shared session of the user if that token remains valid for more than
+    /// 60 seconds. Otherwise, issues and returns a new token. A server can be configured to issue a new token
+    /// every time. With the argument `device`, starts a separate session for one device, and returns its
+    /// token.
     ///
     /// Requires HTTP Basic credentials ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)). Wrong
     /// credentials cause the error `UNAUTHENTICATED` with the reason `INVALID_CREDENTIALS`. After too many
@@ -72,15 +72,17 @@ impl Mutation {
         expires_in: Option<i32>,
         #[graphql(
             default_with = "Some(false)",
-            desc = "Whether to revoke an existing session token and issue a new one."
+            desc = "Whether to revoke the current token of the shared session and issue a new one."
         )]
         fresh: Option<bool>,
+        #[graphql(
+            desc = "The name of the device for which a separate session is started: 1 to 64 characters. A user \
+                    can have 50 device sessions. A further session replaces the oldest one."
+        )]
+        device: Option<String>,
     ) -> Result<SessionToken> {
-        let lifetime = expires_in
-            .map(|seconds| Lifetime::from_seconds(seconds.into()))
-            .transpose()?;
         let fresh = fresh.unwrap_or_default();
-        let options = TokenOptions { lifetime, fresh };
+        let options = TokenOptions::parse(expires_in.map(i64::from), fresh, device.as_deref())?;
         let issued = Box::pin(authentication(ctx)?.create_token(options)).await?;
         Ok(issued.into())
     }
@@ -104,8 +106,32 @@ impl Mutation {
         Ok(issued.into())
     }
 
-    /// Revokes the session token and all access tokens of the caller. Returns the number of these tokens
-    /// that were still valid.
+    /// Revokes a session of the caller. Returns true if the session was live. Returns false if the session had
+    /// already ended, or if the caller has no session with this ID.
+    ///
+    /// Requires one of: a session token, HTTP Basic credentials, or an access token with the scope
+    /// `account:write`.
+    async fn revoke_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The ID of the session.")] id: ID,
+    ) -> Result<bool> {
+        let (caller, services) = caller(ctx)?;
+        without_payload(Box::pin(services.users.revoke_own_session(caller, &id)).await)
+    }
+
+    /// Revokes all sessions of the caller, except the session whose token authenticates the request. Access
+    /// tokens are not revoked. Returns the number of sessions that were live.
+    ///
+    /// Requires one of: a session token, HTTP Basic credentials, or an access token with the scope
+    /// `account:write`.
+    async fn revoke_other_sessions(&self, ctx: &Context<'_>) -> Result<u32> {
+        let (caller, services) = caller(ctx)?;
+        without_payload(Box::pin(services.users.revoke_other_sessions(caller)).await)
+    }
+
+    /// Revokes all sessions and all access tokens of the caller. Returns the number of tokens that were still
+    /// valid.
     ///
     /// Requires one of: a session token, HTTP Basic credentials, or an access token with the scope
     /// `account:write`.
@@ -152,8 +178,9 @@ impl Mutation {
         Ok(Box::pin(services.access_tokens.revoke_own(caller, id)).await?)
     }
 
-    /// Changes the password of the caller. Revokes the session token and all access tokens of the caller,
-    /// and returns a new session token.
+    /// Changes the password of the caller. Revokes all sessions and all access tokens of the caller, and
+    /// returns a new token: for a session of the same device if the request is authenticated by a device
+    /// session, and for the shared session otherwise.
     ///
     /// Requires a session token and the current password. `userErrors` can contain `WRONG_PASSWORD` and the
     /// password-related codes of `createUser`. After too many wrong passwords, the error is `RATE_LIMITED`.
@@ -268,8 +295,8 @@ impl Mutation {
         UserPayload::new(Box::pin(services.users.enable(caller, user_id(&id))).await)
     }
 
-    /// Revokes the session token and all access tokens of a user. Returns the number of these tokens that
-    /// were still valid.
+    /// Revokes all sessions and all access tokens of a user. Returns the number of tokens that were still
+    /// valid.
     ///
     /// Requires the role `ADMIN`. Also requires one of: a session token, HTTP Basic credentials, or an
     /// access token with the scope `account:write`. If no user has this ID, the error is `BAD_USER_INPUT`.

@@ -6,14 +6,14 @@ use chrono::{DateTime, Utc};
 use crate::graphql::user::User;
 use crate::service::sessions::IssuedToken;
 
-/// A session token. Each user has at most one session token. Clients send the session token in the
-/// header `Authorization: Bearer <token>`
+/// The token of a session: of the session that all clients of the user share, or of the session of one
+/// device. Clients send the token in the header `Authorization: Bearer <token>`
 /// ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)) until the token expires or is
 /// revoked.
 #[derive(SimpleObject)]
 #[graphql(name = "Token")]
 pub(crate) struct SessionToken {
-    /// The token, 32 characters long.
+    /// The token. The token of a device session begins with `symd_`.
     token: String,
     /// The type of the token. Always `Bearer`.
     token_type: &'static str,
@@ -28,7 +28,7 @@ pub(crate) struct SessionToken {
 impl From<IssuedToken> for SessionToken {
     fn from(issued: IssuedToken) -> Self {
         Self {
-            token: issued.token.reveal().to_owned(),
+            token: issued.token.0,
             token_type: "Bearer",
             expires_at: issued.expires_at,
             expires_in: issued.expires_in,

@@ -7,10 +7,15 @@ use tokio::sync::OnceCell;
 use crate::graphql::access_token::AccessToken;
 use crate::graphql::connection::{Connection, list_complexity};
 use crate::graphql::context::{caller, loader};
-use crate::graphql::data_loader::AccessTokensOf;
+use crate::graphql::data_loader::{AccessTokensOf, SessionsOf};
+use crate::graphql::session::SessionConnection;
 use crate::model::user::{self, UserId};
 use crate::service::access_tokens::MAX_TOKENS;
+use crate::service::device_sessions::MAX_DEVICE_SESSIONS;
 use crate::service::visible_user::VisibleUser;
+
+/// The maximum number of live sessions of a user, including the shared session.
+const MAX_SESSIONS: usize = MAX_DEVICE_SESSIONS + 1;
 
 /// Parses the id of a user. A non-numeric id becomes 0, which matches no user.
 pub(super) fn user_id(id: &ID) -> UserId {
@@ -83,6 +88,17 @@ impl User {
         let tokens = Box::pin(loader(ctx)?.load_one(AccessTokensOf(id))).await?;
         let tokens = tokens.unwrap_or_default().into_iter();
         Ok(Some(tokens.map(AccessToken).collect()))
+    }
+
+    /// The live sessions of the user: the shared session, and then at most 50 device sessions in the order of
+    /// their creation. Null if the caller is neither this user nor an admin.
+    #[graphql(complexity = "list_complexity(MAX_SESSIONS, child_complexity)")]
+    async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<SessionConnection>> {
+        let Some(id) = self.0.private_id()? else {
+            return Ok(None);
+        };
+        let sessions = Box::pin(loader(ctx)?.load_one(SessionsOf(id))).await?;
+        Ok(Some(SessionConnection::all(sessions.unwrap_or_default())))
     }
 
     /// The time at which the user was disabled. Null if the user is not disabled, or if the caller is

@@ -104,7 +104,8 @@ where
         if media_type.is_none_or(|name| !name.trim().eq_ignore_ascii_case("application/json")) {
             return Err(Error::UnsupportedMediaType);
         }
-        let body = request_body::read(request, &self.state).await?;
+        let body = request.take_body();
+        let body = request_body::read(request.headers(), body, &self.state).await?;
         // Serde also deserializes an array to a struct, but batches of operations are not supported.
         if body.trim_ascii_start().first() != Some(&b'{') {
             let message = "The body must be a JSON object with one operation.";

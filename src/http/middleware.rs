@@ -157,6 +157,7 @@ impl<E: Endpoint> WithContext<E> {
                         let client = Client {
                             address: log.client,
                             request_id: Some(Arc::clone(&id)),
+                            user_agent: user_agent(request.headers()),
                         };
                         let authenticator = Arc::clone(&self.state.services.authenticator);
                         let (headers, is_allowed) = (request.headers(), allowed_origin.is_some());
@@ -217,4 +218,11 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
         || format!("{:016x}", rand::random::<u64>()).into(),
         Into::into,
     )
+}
+
+/// Returns the `User-Agent` header, truncated to 256 characters. Returns `None` if the header contains characters
+/// other than visible ASCII characters and spaces.
+fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(text[..text.len().min(256)].into())
 }

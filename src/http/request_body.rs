@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use poem::Request;
+use poem::Body;
+use poem::http::HeaderMap;
 use poem::http::header::CONTENT_LENGTH;
 use tokio::time::timeout;
 
@@ -19,10 +20,14 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads the whole body. Refuses a body that is too large, or for which the memory budget has too
 /// little free memory.
-pub(super) async fn read(request: &mut Request, state: &AppState) -> Result<Vec<u8>, Error> {
-    let declared = request.headers().get(CONTENT_LENGTH);
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    state: &AppState,
+) -> Result<Vec<u8>, Error> {
+    let declared = headers.get(CONTENT_LENGTH);
     let declared: Option<usize> = declared.and_then(|value| value.to_str().ok()?.parse().ok());
-    let mut body = request.take_body().into_bytes_stream();
+    let mut body = body.into_bytes_stream();
     let limit = state.http.body_limit;
     let error = if declared.is_some_and(|declared| declared > limit) {
         Error::PayloadTooLarge

@@ -40,7 +40,7 @@ where
         with_allow_header(allowed, methods).with(Middleware::new(Arc::clone(state)))
     };
     let tokens = post(tokens::create).delete(tokens::revoke);
-    let tokens = route("POST, DELETE", tokens).data(state.request_timeout());
+    let tokens = route("POST, DELETE", tokens).data(Arc::clone(state));
     let ready = route("GET, HEAD", get(health::ready)).data(Arc::clone(&state.services));
     let routes = Route::new()
         .at("/graphql", graphql(state, schema))

@@ -1,28 +1,41 @@
 //! `/tokens`: creates and revokes session tokens without GraphQL, as the original Flask application does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use poem::http::{StatusCode, header};
 use poem::web::{Data, Json};
-use poem::{IntoResponse, Response, handler};
-use serde_json::json;
+use poem::{Body, IntoResponse, Request, Response, handler};
+use serde_json::{Map, Value, json};
 
 use crate::error::Error;
 use crate::http::error_responses::{Challenge, error_response};
 use crate::http::middleware::RequestContext;
+use crate::http::request_body;
+use crate::http::state::AppState;
 use crate::service::request_authentication::Authentication;
 use crate::service::run_to_completion;
 use crate::service::sessions::TokenOptions;
 
-/// `POST /tokens`: returns the session token of the user whose Basic credentials the request contains.
+/// `POST /tokens`: returns the session token of the user whose Basic credentials the request contains. If the body
+/// is a JSON object with the member `device`, starts a session for this device. Other bodies are ignored.
 #[handler]
-pub(super) async fn create(context: RequestContext, Data(timeout): Data<&Duration>) -> Response {
-    let create =
-        |caller: Authentication| async move { caller.create_token(TokenOptions::default()).await };
-    match run(&context, *timeout, create).await {
+pub(super) async fn create(
+    request: &Request,
+    body: Body,
+    context: RequestContext,
+    Data(state): Data<&Arc<AppState>>,
+) -> Response {
+    let created = async {
+        let body = request_body::read(request.headers(), body, state).await?;
+        let options = TokenOptions::parse(None, false, device(&body)?.as_deref())?;
+        let create = |caller: Authentication| async move { caller.create_token(options).await };
+        run(&context, state.request_timeout(), create).await
+    };
+    match created.await {
         Ok(issued) => Json(json!({
-            "token": issued.token.reveal(),
+            "token": issued.token.0,
             "expires_at": issued.expires_at.to_rfc3339(),
         }))
         .with_header(header::CACHE_CONTROL, "no-store")
@@ -33,11 +46,22 @@ pub(super) async fn create(context: RequestContext, Data(timeout): Data<&Duratio
 
 /// `DELETE /tokens`: revokes the Bearer token. An expired token does not cause an error.
 #[handler]
-pub(super) async fn revoke(context: RequestContext, Data(timeout): Data<&Duration>) -> Response {
+pub(super) async fn revoke(context: RequestContext, Data(state): Data<&Arc<AppState>>) -> Response {
     let revoke = |caller: Authentication| async move { caller.revoke_token().await };
-    match run(&context, *timeout, revoke).await {
+    match run(&context, state.request_timeout(), revoke).await {
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => error_response(&error, Challenge::Bearer, &context.id),
+    }
+}
+
+/// Returns the member `device` of a JSON object. Returns `None` for all other bodies, because clients of the original
+/// Flask application can send any body.
+fn device(body: &[u8]) -> Result<Option<String>, Error> {
+    let body: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    match body.get("device") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(device)) => Ok(Some(device.clone())),
+        Some(_) => Err(Error::BadUserInput("`device` must be a string.".to_owned())),
     }
 }
 

@@ -12,6 +12,8 @@ use crate::model::user::UserId;
 pub(crate) struct Client {
     pub(crate) address: Option<IpAddr>,
     pub(crate) request_id: Option<Arc<str>>,
+    /// The `User-Agent` header.
+    pub(crate) user_agent: Option<Arc<str>>,
 }
 
 impl Client {

@@ -6,11 +6,13 @@ pub(crate) mod audit_event;
 pub(crate) mod audit_event_kind;
 mod common_passwords;
 pub(crate) mod confusables;
+pub(crate) mod device_session;
 pub(crate) mod email;
 pub(crate) mod field_errors;
 pub(crate) mod identity;
 #[cfg(feature = "server")]
 pub(crate) mod imported_user;
+pub(crate) mod nickname;
 pub(crate) mod pagination;
 pub(crate) mod password;
 pub(crate) mod password_hash;

@@ -37,18 +37,25 @@ pub(crate) struct BearerToken(pub(crate) String);
 
 /// The type of a Bearer token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenType {
-    Session,
-    Access,
+#[non_exhaustive]
+pub enum TokenType {
+    /// The token of the session that all clients of a user share.
+    SharedSession,
+    /// The token of a session of one device.
+    DeviceSession,
+    /// A named, long-lived token.
+    AccessToken,
 }
 
 impl BearerToken {
     /// Returns the type that the prefix of the token indicates. The token may be invalid.
     pub(crate) fn token_type(&self) -> TokenType {
         if SecretType::AccessToken.matches(&self.0) {
-            TokenType::Access
+            TokenType::AccessToken
+        } else if SecretType::DeviceSession.matches(&self.0) {
+            TokenType::DeviceSession
         } else {
-            TokenType::Session
+            TokenType::SharedSession
         }
     }
 }

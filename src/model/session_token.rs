@@ -8,6 +8,7 @@ use hmac::Mac;
 
 use crate::error::Error;
 use crate::model::random_bytes::random_bytes;
+use crate::model::request_credentials::BearerToken;
 use crate::model::server_key::ServerKey;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
@@ -36,10 +37,11 @@ impl SessionToken {
     pub(crate) fn digest(&self) -> TokenDigest {
         TokenDigest::new(&self.0)
     }
+}
 
-    /// Returns the plain text, for the response to a sign-in.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
+impl From<SessionToken> for BearerToken {
+    fn from(token: SessionToken) -> Self {
+        Self(token.0)
     }
 }
 
@@ -71,7 +73,7 @@ mod tests {
         // eight bytes, and the nonce, truncated to 24 bytes.
         let key = ServerKey([7; 32]);
         let token = SessionToken::derive(&key, UserId(1), &Nonce([9; 24]));
-        assert_eq!(token.reveal(), "HYTkVvJ0An8TfVVWO+MUJ8RA7S38ZaZx");
+        assert_eq!(token.0, "HYTkVvJ0An8TfVVWO+MUJ8RA7S38ZaZx");
     }
 
     proptest! {

@@ -17,8 +17,8 @@ pub(crate) const PASSWORD: usize = 4 * 128;
 /// The maximum length of an e-mail address (RFC 5321, section 4.5.3.1.3, without the angle brackets).
 pub(crate) const EMAIL: usize = 254;
 
-/// The maximum length of the name of an access token, which has up to 64 characters.
-pub(crate) const TOKEN_NAME: usize = 4 * 64;
+/// The maximum length of the name of an access token or a device, which has up to 64 characters.
+pub(crate) const NICKNAME: usize = 4 * 64;
 
 /// The maximum length of a scope, which consists of ASCII characters.
 pub(crate) const SCOPE: usize = 64;

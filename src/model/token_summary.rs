@@ -2,15 +2,18 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::model::request_credentials::TokenType;
 use crate::model::user::User;
 
 /// A live session token or access token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LiveToken {
-    /// The id of an access token. `None` for a session token.
+    /// The type of the token.
+    pub token_type: TokenType,
+    /// The id of an access token or a device session. `None` for a shared session.
     pub id: Option<i64>,
-    /// The name of an access token. `None` for a session token.
+    /// The name of the access token or the device. `None` for a shared session.
     pub name: Option<String>,
     /// The user who owns the token.
     pub user: User,

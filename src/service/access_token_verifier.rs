@@ -1,9 +1,6 @@
-//! Verifies access tokens and records their use.
+//! Verifies access tokens.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
@@ -13,27 +10,20 @@ use crate::model::request_credentials::BearerToken;
 use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
+use crate::service::token_uses::{TokenUses, UsedToken};
 use crate::store::Store;
-
-/// The precision with which the last use of a token is recorded.
-const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
 
 /// Verifier of access tokens.
 #[derive(Debug)]
 pub(crate) struct AccessTokenVerifier {
     store: Arc<Store>,
     clock: Clock,
-    /// The last use of each token that was used since the last flush, keyed by token id.
-    uses: Mutex<HashMap<i64, DateTime<Utc>>>,
+    uses: Arc<TokenUses>,
 }
 
 impl AccessTokenVerifier {
-    pub(crate) fn new(store: Arc<Store>, clock: Clock) -> Self {
-        Self {
-            store,
-            clock,
-            uses: Mutex::default(),
-        }
+    pub(crate) fn new(store: Arc<Store>, clock: Clock, uses: Arc<TokenUses>) -> Self {
+        Self { store, clock, uses }
     }
 
     /// Verifies a token against the database, and records the use of the token.
@@ -43,14 +33,8 @@ impl AccessTokenVerifier {
         if !token.is_live_for(&record.user, now) {
             return Err(Unauthenticated::TokenExpired.into());
         }
-        let last_use = token.last_used_at;
-        let recorded = last_use.filter(|at| (now - *at).abs() < USE_PRECISION);
-        if recorded.is_none() {
-            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-            uses.insert(token.id, now);
-        }
-        // The cached identity expires when the next use must be recorded.
-        let until = recorded.unwrap_or(now) + USE_PRECISION;
+        let used = UsedToken::Access(token.id);
+        let until = self.uses.record(used, token.last_used_at, now);
         let access = AccessTokenGrant {
             id: token.id,
             scopes: token.scopes,
@@ -79,34 +63,5 @@ impl AccessTokenVerifier {
             .find_access_token_by_digest(&secret.digest())
             .await?;
         Ok(found.ok_or(invalid)?)
-    }
-
-    /// Writes the last use of each token that was used since the last flush to the database.
-    pub(super) async fn flush(&self) -> Result<(), Error> {
-        let lock = || self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        let uses = std::mem::take(&mut *lock());
-        if uses.is_empty() {
-            return Ok(());
-        }
-        // The uses are sorted, because instances that update the same rows in different orders could deadlock.
-        let mut uses: Vec<_> = uses.into_iter().collect();
-        uses.sort_unstable();
-        let written = self.write(&uses).await;
-        if written.is_err() {
-            // The uses are kept for the next flush. A later use of the same token takes precedence.
-            let mut later = lock();
-            for (id, at) in uses {
-                later.entry(id).or_insert(at);
-            }
-        }
-        written
-    }
-
-    async fn write(&self, uses: &[(i64, DateTime<Utc>)]) -> Result<(), Error> {
-        let transaction = self.store.begin().await?;
-        for (id, at) in uses {
-            transaction.record_token_use(*id, *at).await?;
-        }
-        transaction.commit().await
     }
 }

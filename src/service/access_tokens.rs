@@ -7,10 +7,12 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::access_token::{AccessToken, TokenName};
+use crate::model::access_token::AccessToken;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_kind::AuditEventKind;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
+use crate::model::nickname::Nickname;
+use crate::model::request_credentials::TokenType;
 use crate::model::requirement::Requirement;
 use crate::model::scopes::Scopes;
 use crate::model::token_secret::{SecretType, TokenSecret};
@@ -59,7 +61,7 @@ impl AccessTokens {
         let authorized = caller.authorize(&Requirement::PASSWORD).await?;
         let user = authorized.user_id().ok_or(Unauthenticated::Missing)?;
         let now = self.clock.now();
-        let name = TokenName::parse(&form.name);
+        let name = Nickname::parse("name", &form.name);
         let scopes = Scopes::parse(form.scopes.as_deref());
         let expires_at = expiration(&form, now);
         let (name, scopes, expires_at) = match (name, scopes, expires_at) {
@@ -71,7 +73,9 @@ impl AccessTokens {
         let secret = TokenSecret::random(SecretType::AccessToken)?;
         let mut transaction = self.store.begin().await?;
         let record = transaction.lock_user(user).await?;
-        authorized.check_again(record.as_ref(), now)?;
+        authorized
+            .check_again(&transaction, record.as_ref(), now)
+            .await?;
         if !make_room(&transaction, user, now).await? {
             let message = format!("You already have {MAX_TOKENS} live tokens. Revoke one of them.");
             return Err(FieldError::new("name", FieldErrorCode::LimitReached, message).into());
@@ -124,6 +128,7 @@ impl AccessTokens {
         let now = self.clock.now();
         let tokens = self.store.live_access_tokens(after, now, limit).await?;
         let live = tokens.into_iter().map(|(record, token)| LiveToken {
+            token_type: TokenType::AccessToken,
             id: Some(token.id),
             name: Some(token.name),
             user: record.user,

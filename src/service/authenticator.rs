@@ -72,16 +72,18 @@ impl Authenticator {
 
     async fn read(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
         match token.token_type() {
-            TokenType::Access => self.access_tokens.verify(token).await,
-            TokenType::Session => self.sessions.verify(token).await,
+            TokenType::AccessToken => self.access_tokens.verify(token).await,
+            TokenType::DeviceSession => self.sessions.verify_device(token).await,
+            TokenType::SharedSession => self.sessions.verify(token).await,
         }
     }
 
     /// Returns whether a token has expired. Returns `false` if the token was revoked or its user is disabled.
     pub(super) async fn ended_by_expiration(&self, token: &BearerToken) -> Result<bool, Error> {
         match token.token_type() {
-            TokenType::Access => self.access_tokens.ended_by_expiration(token).await,
-            TokenType::Session => self.sessions.ended_by_expiration(token).await,
+            TokenType::AccessToken => self.access_tokens.ended_by_expiration(token).await,
+            TokenType::DeviceSession => self.sessions.device_ended_by_expiration(token).await,
+            TokenType::SharedSession => self.sessions.ended_by_expiration(token).await,
         }
     }
 

@@ -8,10 +8,12 @@ use crate::error::{Error, Forbidden, Unauthenticated};
 use crate::model::actor::{Actor, Credential};
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
+use crate::model::token_digest::TokenDigest;
 use crate::model::user::{Role, User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::service::request_authentication::Authentication;
 use crate::service::visible_user::VisibleUser;
+use crate::store::Transaction;
 
 /// The caller of a use case.
 #[derive(Clone, Copy, Debug)]
@@ -127,8 +129,9 @@ impl Authorized {
 
     /// Repeats the check with the row of the acting user, which must be locked until the change is committed.
     /// Since the first check, the role or the password may have changed, or the token may have ended.
-    pub(super) fn check_again(
+    pub(super) async fn check_again(
         &self,
+        transaction: &Transaction,
         acting: Option<&UserRecord>,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
@@ -144,8 +147,9 @@ impl Authorized {
         let is_valid = match credential {
             Credential::Password => request.has_verified(acting),
             Credential::Session(digest) => {
-                let session = acting.live_session(now);
-                session.is_some_and(|session| session.digest == digest)
+                let shared = acting.live_session(now);
+                shared.is_some_and(|session| session.digest == digest)
+                    || has_live_device_session(transaction, acting, &digest, now).await?
             }
             // Access tokens are stored in separate rows, which are not locked and therefore not checked again.
             Credential::AccessToken(_) => true,
@@ -158,4 +162,15 @@ impl Authorized {
         }
         Ok(())
     }
+}
+
+async fn has_live_device_session(
+    transaction: &Transaction,
+    acting: &UserRecord,
+    digest: &TokenDigest,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let session = transaction.device_session(digest).await?;
+    let session = session.filter(|session| session.user == acting.user.id);
+    Ok(session.is_some_and(|session| session.is_live_for(&acting.user, now)))
 }

@@ -11,7 +11,7 @@ use crate::model::user::UserId;
 use crate::service::authorization::Caller;
 use crate::service::named_input::Input;
 use crate::service::request_authentication::Authentication;
-use crate::service::revocation_steps::revoke_all_access_tokens;
+use crate::service::revocation_steps::{revoke_other_tokens, revoke_shared_session};
 use crate::service::sessions::IssuedToken;
 use crate::service::throttle::Admission;
 use crate::service::user_administration::ADMIN_PASSWORD;
@@ -21,7 +21,8 @@ use crate::service::visible_user::VisibleUser;
 
 impl Users {
     /// Changes the password of the caller, who must confirm the current password. Revokes all tokens of the
-    /// caller, because the tokens may have been copied, and issues a new session token.
+    /// caller, because the tokens may have been copied, and issues a new token. A caller with a device session gets a
+    /// new session for the same device.
     pub(crate) async fn change_password(
         &self,
         request: &Authentication,
@@ -41,29 +42,34 @@ impl Users {
             .sign_in
             .confirm(&record, current, authorized.actor());
         let hash = self.hash(confirmed.await?, new).await?;
-        let (id, now) = (record.user.id, self.clock.now());
-        let (token, session) = authenticator.sessions.new_session(id, None, now)?;
-        let mut change = self.begin(authorized, id).await?;
-        let (transaction, actor) = (&mut change.transaction, change.authorized.actor());
-        let is_changed = transaction.change_password(&record, &hash, &session, now);
-        if !is_changed.await? {
+        let mut change = self.begin(authorized, record.user.id).await?;
+        let (transaction, now) = (&mut change.transaction, change.now);
+        if !transaction.change_password(&record, &hash, now).await? {
             // A concurrent request changed the password, and thereby revoked the token.
             return Err(Unauthenticated::TokenExpired.into());
         }
         self.throttle
             .clear(transaction, &change.record.user)
             .await?;
-        revoke_all_access_tokens(transaction, id, actor, now).await?;
+        let sessions = &authenticator.sessions;
+        let actor = change.authorized.actor().clone();
+        let device = sessions.device_of(transaction, &actor).await?;
+        revoke_other_tokens(transaction, &change.record.user, &actor, now).await?;
         let changed = change.event(AuditEventKind::PasswordChanged);
-        change.transaction.record_event(changed);
-        let issued = change.event(AuditEventKind::TokenIssued);
-        change
-            .transaction
-            .record_event(issued.with_token(session.digest));
+        let (mut record, transaction) = (change.record, &mut change.transaction);
+        transaction.record_event(changed);
+        record.user.last_sign_in_at = Some(now);
+        let issued = if let Some(device) = device {
+            revoke_shared_session(transaction, &record, &actor, now).await?;
+            let started =
+                sessions.start_device_session(transaction, record.user, &device, None, &actor, now);
+            started.await?
+        } else {
+            let started = sessions.start_shared_session(transaction, record, None, &actor, now);
+            started.await?
+        };
         change.transaction.commit().await?;
-        let mut user = change.record.user;
-        user.last_sign_in_at = Some(now);
-        Ok(IssuedToken::new(token, session.expires_at, user, now))
+        Ok(issued)
     }
 
     /// Sets the password of another user, and revokes all tokens of that user.

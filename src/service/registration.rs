@@ -73,7 +73,10 @@ impl Users {
             && let Some(acting) = authorized.user_id()
         {
             let record = transaction.lock_user(acting).await?;
-            authorized.check_again(record.as_ref(), self.clock.now())?;
+            let now = self.clock.now();
+            authorized
+                .check_again(&transaction, record.as_ref(), now)
+                .await?;
         }
         let Some(id) = transaction.insert_user(row).await? else {
             drop(transaction);

@@ -78,6 +78,12 @@ impl Authentication {
         }
     }
 
+    /// Returns whether the Bearer token of the request has this digest.
+    pub(crate) fn has_session(&self, digest: &TokenDigest) -> bool {
+        let token = self.bearer();
+        token.is_ok_and(|token| TokenDigest::new(&token.0) == *digest)
+    }
+
     /// Returns the identity of the Bearer token. Fails for Basic credentials, even if they have been verified.
     pub(crate) async fn identity(&self) -> Result<Arc<Identity>, Error> {
         let token = self.bearer()?;

@@ -7,8 +7,9 @@ use crate::model::access_token::AccessToken;
 use crate::model::actor::Actor;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::device_session::DeviceSession;
 use crate::model::token_digest::TokenDigest;
-use crate::model::user::UserId;
+use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::store::{Store, Transaction};
 
@@ -37,30 +38,68 @@ pub(super) async fn revoke_all_tokens(
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<u32, Error> {
-    let user = record.user.id;
-    let expiration = revoked_expiration(now);
-    transaction.revoke_session_of_user(user, expiration).await?;
-    let mut revoked = revoke_all_access_tokens(transaction, user, actor, now).await?;
-    if let Some(session) = record.live_session(now) {
-        record_revocation(transaction, user, session.digest, actor, now);
-        revoked += 1;
+    let was_live = revoke_shared_session(transaction, record, actor, now).await?;
+    let others = revoke_other_tokens(transaction, &record.user, actor, now).await?;
+    Ok(others + u32::from(was_live))
+}
+
+/// Revokes the device sessions and the access tokens of a user, which are all tokens except the token of the shared
+/// session. `transaction` must have locked the row of the user. Returns the number of tokens that were live.
+pub(super) async fn revoke_other_tokens(
+    transaction: &mut Transaction,
+    user: &User,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<u32, Error> {
+    let mut revoked = 0;
+    for token in &transaction.access_tokens(user.id).await? {
+        revoked += u32::from(revoke(transaction, token, actor, now).await?);
+    }
+    for session in &transaction.device_sessions(user.id).await? {
+        let was_live = revoke_device_session(transaction, user, session, actor, now).await?;
+        revoked += u32::from(was_live);
     }
     Ok(revoked)
 }
 
-/// Revokes all access tokens of a user. Returns the number of tokens that were live.
-pub(super) async fn revoke_all_access_tokens(
+/// Revokes the shared session of a user. Returns whether the session was live.
+pub(super) async fn revoke_shared_session(
     transaction: &mut Transaction,
-    user: UserId,
+    record: &UserRecord,
     actor: &Actor,
     now: DateTime<Utc>,
-) -> Result<u32, Error> {
-    let tokens = transaction.access_tokens(user).await?;
-    let mut revoked = 0;
-    for token in &tokens {
-        revoked += u32::from(revoke(transaction, token, actor, now).await?);
+) -> Result<bool, Error> {
+    let user = record.user.id;
+    let expiration = revoked_expiration(now);
+    transaction.revoke_session_of_user(user, expiration).await?;
+    let live = record.live_session(now);
+    if let Some(session) = live {
+        record_revocation(transaction, user, session.digest, actor, now);
     }
-    Ok(revoked)
+    Ok(live.is_some())
+}
+
+/// Revokes a device session of a user. `transaction` must have locked the row of the user. Returns whether the session
+/// was live.
+pub(super) async fn revoke_device_session(
+    transaction: &mut Transaction,
+    user: &User,
+    session: &DeviceSession,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    if session.is_revoked {
+        return Ok(false);
+    }
+    let expiration = revoked_expiration(now);
+    transaction
+        .revoke_device_session(session, expiration)
+        .await?;
+    let was_live = session.is_live_for(user, now);
+    if was_live {
+        record_revocation(transaction, user.id, session.digest, actor, now);
+    }
+    Ok(was_live)
 }
 
 /// Revokes the access token `id` of a user in a new transaction. Returns whether the token was live.

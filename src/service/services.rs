@@ -14,6 +14,7 @@ use crate::service::import::Import;
 use crate::service::refused_attempts::RefusedAttempts;
 use crate::service::sessions::Sessions;
 use crate::service::throttle::Throttle;
+use crate::service::token_uses::TokenUses;
 use crate::service::token_watch::TokenWatches;
 use crate::service::users::Users;
 use crate::store::Store;
@@ -30,26 +31,27 @@ pub(crate) struct Services {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) store: Arc<Store>,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) token_uses: Arc<TokenUses>,
     pub(crate) token_watches: Arc<TokenWatches>,
     pub(crate) users: Users,
 }
 
 impl Services {
-    /// Writes to the database the throttled attempts and the uses of access tokens that were collected in
-    /// memory.
+    /// Writes to the database the throttled attempts and the uses of tokens that were collected in memory.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         self.refused_attempts.flush().await?;
-        self.authenticator.access_tokens.flush().await
+        self.token_uses.flush().await
     }
 
-    /// Deletes outdated audit events, rate-limit buckets, known addresses and access tokens. Sessions are not
-    /// deleted.
+    /// Deletes outdated audit events, rate-limit buckets, known addresses, access tokens and device sessions. Shared
+    /// sessions are not deleted.
     pub(crate) async fn purge(&self) -> Result<(), Error> {
         let now = self.authenticator.clock.now();
         let transaction = self.store.begin().await?;
         self.refused_attempts.purge(&transaction, now).await?;
         self.throttle.purge(&transaction, now).await?;
         self.access_tokens.purge(&transaction, now).await?;
+        self.sessions.purge_devices(&transaction, now).await?;
         transaction.commit().await
     }
 

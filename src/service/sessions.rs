@@ -1,4 +1,4 @@
-//! Issues, verifies, renews and revokes session tokens.
+//! Issues session tokens. Verifies, renews and revokes the tokens of shared sessions.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::model::actor::{Actor, Client, Credential};
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_kind::AuditEventKind;
 use crate::model::identity::Identity;
-use crate::model::request_credentials::BearerToken;
+use crate::model::nickname::Nickname;
+use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::server_key::ServerKey;
 use crate::model::session::{Lifetime, Session};
 use crate::model::session_token::{Nonce, SessionToken};
@@ -19,13 +20,14 @@ use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::revocation_steps::{record_revocation, revoked_expiration};
+use crate::service::token_uses::{TokenUses, UsedToken};
 use crate::service::visible_user::VisibleUser;
-use crate::store::{Store, Transaction};
+use crate::store::{NewSession, Store, Transaction};
 
 /// A session token, as it is returned to the client.
 #[derive(Debug)]
 pub(crate) struct IssuedToken {
-    pub(crate) token: SessionToken,
+    pub(crate) token: BearerToken,
     pub(crate) expires_at: DateTime<Utc>,
     /// The seconds until `expires_at`.
     pub(crate) expires_in: i64,
@@ -34,7 +36,7 @@ pub(crate) struct IssuedToken {
 
 impl IssuedToken {
     pub(super) fn new(
-        token: SessionToken,
+        token: BearerToken,
         expires_at: DateTime<Utc>,
         user: User,
         now: DateTime<Utc>,
@@ -49,12 +51,52 @@ impl IssuedToken {
 }
 
 /// The options of a sign-in that issues a token.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct TokenOptions {
     /// The lifetime of a new token. `None` means the configured lifetime.
     pub(crate) lifetime: Option<Lifetime>,
-    /// Whether the current token is replaced instead of reused.
-    pub(crate) fresh: bool,
+    pub(crate) session: RequestedSession,
+}
+
+/// The session for which a sign-in issues a token.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestedSession {
+    /// The session that all clients of the user share. `fresh` replaces the current token instead of reusing it.
+    Shared { fresh: bool },
+    /// A new session for the device with this name.
+    Device(Nickname),
+}
+
+impl Default for RequestedSession {
+    fn default() -> Self {
+        Self::Shared { fresh: false }
+    }
+}
+
+impl TokenOptions {
+    /// Parses the options of a request. Fails if `device` is invalid, or is combined with `fresh`.
+    pub(crate) fn parse(
+        lifetime: Option<i64>,
+        fresh: bool,
+        device: Option<&str>,
+    ) -> Result<Self, Error> {
+        let session = match device {
+            None => RequestedSession::Shared { fresh },
+            Some(_) if fresh => {
+                let message = "A device session is always new. Remove `fresh` or `device`.";
+                return Err(Error::BadUserInput(message.to_owned()));
+            }
+            Some(device) => {
+                let device = Nickname::parse("device", device);
+                let device = device.map_err(|error| Error::BadUserInput(error.message.into()));
+                RequestedSession::Device(device?)
+            }
+        };
+        Ok(Self {
+            lifetime: lifetime.map(Lifetime::from_seconds).transpose()?,
+            session,
+        })
+    }
 }
 
 /// The use cases for session tokens.
@@ -69,41 +111,80 @@ pub(crate) struct Sessions {
     pub(crate) reuse: bool,
     /// The maximum time from the last sign-in to the expiration of a renewed token.
     pub(crate) max_age: TimeDelta,
+    pub(crate) uses: Arc<TokenUses>,
 }
 
 impl Sessions {
-    /// Issues a session token to a user who signs in. The live token is reused if reuse is enabled, no fresh
-    /// token is requested, and the token remains valid for more than 60 s. Otherwise, a new token is issued.
+    /// Issues a session token to a user who signs in. The live token of the shared session is reused if reuse is
+    /// enabled, neither a device session nor a fresh token is requested, and the token remains valid for more than
+    /// 60 s. Otherwise, a new token is issued.
     ///
     /// `transaction` must have locked the user, so that concurrent sign-ins return the same token.
     pub(super) async fn issue(
         &self,
         transaction: &mut Transaction,
         record: UserRecord,
-        options: TokenOptions,
+        options: &TokenOptions,
         client: &Client,
         now: DateTime<Utc>,
     ) -> Result<IssuedToken, Error> {
         let id = record.user.id;
-        let current = record.session.as_ref();
-        let reusable = current.filter(|_| !options.fresh && self.reuse);
+        let actor = Actor::user(id, Credential::Password, client);
+        let fresh = match &options.session {
+            RequestedSession::Shared { fresh } => *fresh,
+            RequestedSession::Device(device) => {
+                let (user, lifetime) = (record.user, options.lifetime);
+                let started =
+                    self.start_device_session(transaction, user, device, lifetime, &actor, now);
+                return started.await;
+            }
+        };
+        let reusable = record.session.filter(|_| !fresh && self.reuse);
         if let Some(session) = reusable
             && let Some(token) = session.reusable_token(&self.key, id, now)
         {
             return Ok(IssuedToken::new(
-                token,
+                token.into(),
                 session.expires_at,
                 record.user,
                 now,
             ));
         }
-        let (token, session) = self.new_session(id, options.lifetime, now)?;
+        let lifetime = options.lifetime;
+        self.start_shared_session(transaction, record, lifetime, &actor, now)
+            .await
+    }
+
+    /// Issues a new token for the shared session of a user. `transaction` must have locked the user.
+    pub(super) async fn start_shared_session(
+        &self,
+        transaction: &mut Transaction,
+        record: UserRecord,
+        lifetime: Option<Lifetime>,
+        actor: &Actor,
+        now: DateTime<Utc>,
+    ) -> Result<IssuedToken, Error> {
+        let id = record.user.id;
+        let nonce = Nonce::random()?;
+        let token = SessionToken::derive(&self.key, id, &nonce);
+        let session = Session {
+            digest: token.digest(),
+            nonce: Some(nonce),
+            expires_at: now + lifetime.unwrap_or(self.lifetime).duration(),
+        };
         transaction.set_session(&record, &session, now).await?;
-        let actor = Actor::user(id, Credential::Password, client);
-        let event = NewAuditEvent::new(AuditEventKind::TokenIssued, id, actor, now);
+        let details = NewSession {
+            user: id,
+            device: None,
+            digest: session.digest,
+            created_at: now,
+            client: &actor.client().cloned().unwrap_or_default(),
+        };
+        transaction.insert_session(details).await?;
+        let event = NewAuditEvent::new(AuditEventKind::TokenIssued, id, actor.clone(), now);
         transaction.record_event(event.with_token(session.digest));
         Ok(IssuedToken::new(
-            token,
+            token.into(),
             session.expires_at,
             record.user,
             now,
@@ -115,7 +196,7 @@ impl Sessions {
     pub(super) async fn issue_verified(
         &self,
         verified: &UserRecord,
-        options: TokenOptions,
+        options: &TokenOptions,
         client: &Client,
     ) -> Result<IssuedToken, Error> {
         let mut transaction = self.store.begin().await?;
@@ -131,32 +212,19 @@ impl Sessions {
         Ok(issued)
     }
 
-    /// Creates a session and its token, without storing them.
-    pub(super) fn new_session(
-        &self,
-        user: UserId,
-        lifetime: Option<Lifetime>,
-        now: DateTime<Utc>,
-    ) -> Result<(SessionToken, Session), Error> {
-        let nonce = Nonce::random()?;
-        let token = SessionToken::derive(&self.key, user, &nonce);
-        let session = Session {
-            digest: token.digest(),
-            nonce: Some(nonce),
-            expires_at: now + lifetime.unwrap_or(self.lifetime).duration(),
-        };
-        Ok((token, session))
-    }
-
     /// Verifies a token against the database.
     pub(super) async fn verify(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
         let (record, session) = self.find(token).await?;
-        if record.live_session(self.clock.now()).is_none() {
+        let now = self.clock.now();
+        if record.live_session(now).is_none() {
             return Err(Unauthenticated::TokenExpired.into());
         }
+        // The last use is stored in another table. Reading it would cost more than a write that changes nothing.
+        let used = UsedToken::Session(session.digest);
+        let until = self.uses.record(used, None, now);
         Ok(VerifiedToken {
             identity: Identity::from_session(record.user, session.expires_at),
-            until: session.expires_at,
+            until: until.min(session.expires_at),
         })
     }
 
@@ -177,20 +245,35 @@ impl Sessions {
                 return Err(Unauthenticated::TokenExpired.into());
             }
             let signed_in_at = record.user.last_sign_in_at;
-            let latest = signed_in_at.and_then(|at| at.checked_add_signed(self.max_age));
-            let expires_at = (now + self.lifetime.duration())
-                .min(latest.unwrap_or(session.expires_at))
-                .max(session.expires_at);
+            let expires_at = self.renewed_expiration(signed_in_at, session.expires_at, now);
             let mut transaction = self.store.begin().await?;
             if transaction.extend_session(id, &session, expires_at).await? {
                 let actor = Actor::user(id, Credential::Session(session.digest), client);
                 let event = NewAuditEvent::new(AuditEventKind::TokenRenewed, id, actor, now);
                 transaction.record_event(event.with_token(session.digest));
                 transaction.commit().await?;
-                let token = SessionToken::parse(&token.0).ok_or(Unauthenticated::TokenInvalid)?;
-                return Ok(IssuedToken::new(token, expires_at, record.user, now));
+                return Ok(IssuedToken::new(
+                    token.clone(),
+                    expires_at,
+                    record.user,
+                    now,
+                ));
             }
         }
+    }
+
+    /// Returns the expiration of a session after its renewal at `now`: a full lifetime from now, but not beyond the
+    /// maximum age after `signed_in_at`, and not earlier than the current expiration.
+    pub(super) fn renewed_expiration(
+        &self,
+        signed_in_at: Option<DateTime<Utc>>,
+        current: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> DateTime<Utc> {
+        let latest = signed_in_at.and_then(|at| at.checked_add_signed(self.max_age));
+        (now + self.lifetime.duration())
+            .min(latest.unwrap_or(current))
+            .max(current)
     }
 
     /// Returns whether the token has ended because of its expiration: the token has expired, or its expiration is too
@@ -234,6 +317,7 @@ impl Sessions {
         let live = records.into_iter().filter_map(|record| {
             let session = record.session?;
             Some(LiveToken {
+                token_type: TokenType::SharedSession,
                 id: None,
                 name: None,
                 user: record.user,
@@ -247,11 +331,11 @@ impl Sessions {
     /// Deletes the sessions that have ended. Returns the number of deleted sessions.
     pub(crate) async fn purge(&self) -> Result<u64, Error> {
         let transaction = self.store.begin().await?;
-        let deleted = transaction
-            .delete_expired_sessions(self.clock.now())
-            .await?;
+        let now = self.clock.now();
+        let shared = transaction.delete_expired_sessions(now).await?;
+        let on_devices = transaction.delete_device_sessions_before(now).await?;
         transaction.commit().await?;
-        Ok(deleted)
+        Ok(shared + on_devices)
     }
 
     /// Looks up the session of a token, and the user.

@@ -110,7 +110,7 @@ impl SignIn {
                 let record = record.clone();
                 let issued = self
                     .sessions
-                    .issue(&mut transaction, record, options, client, now);
+                    .issue(&mut transaction, record, &options, client, now);
                 Some(issued.await?)
             }
             None => None,

@@ -14,16 +14,16 @@ impl Authentication {
         // A client that sends an access token learns that it must send other credentials, not that credentials are
         // missing.
         let token = self.bearer();
-        if token.is_ok_and(|token| token.token_type() == TokenType::Access) {
+        if token.is_ok_and(|token| token.token_type() == TokenType::AccessToken) {
             self.require(&Requirement::SESSION).await?;
         }
-        let (record, issued) = self.sign_in(Some(options)).await?;
+        let (record, issued) = self.sign_in(Some(options.clone())).await?;
         if let Some(issued) = issued {
             return Ok(issued);
         }
         let sessions = &self.authenticator().sessions;
         sessions
-            .issue_verified(&record, options, self.client())
+            .issue_verified(&record, &options, self.client())
             .await
     }
 
@@ -31,7 +31,13 @@ impl Authentication {
     pub(crate) async fn renew_token(&self) -> Result<IssuedToken, Error> {
         self.require(&Requirement::SESSION).await?;
         let sessions = &self.authenticator().sessions;
-        sessions.renew(self.bearer()?, self.client()).await
+        let (token, client) = (self.bearer()?, self.client());
+        match token.token_type() {
+            TokenType::DeviceSession => sessions.renew_device(token, client).await,
+            TokenType::SharedSession | TokenType::AccessToken => {
+                sessions.renew(token, client).await
+            }
+        }
     }
 
     /// Revokes the Bearer token of the request. Returns whether the token was live.
@@ -39,8 +45,9 @@ impl Authentication {
         let (token, client) = (self.bearer()?, self.client());
         let authenticator = self.authenticator();
         match token.token_type() {
-            TokenType::Session => authenticator.sessions.revoke(token, client).await,
-            TokenType::Access => {
+            TokenType::SharedSession => authenticator.sessions.revoke(token, client).await,
+            TokenType::DeviceSession => authenticator.sessions.revoke_device(token, client).await,
+            TokenType::AccessToken => {
                 let (record, token) = authenticator.access_tokens.find(token).await?;
                 let user = record.user.id;
                 let actor = Actor::user(user, Credential::AccessToken(token.id), client);

@@ -11,7 +11,7 @@ use crate::service::user_change::UserChange;
 use crate::service::users::Users;
 
 /// The number of users whose tokens [`Users::revoke_all_tokens`] revokes in one transaction. Each user has at
-/// most one session and 50 access tokens.
+/// most one shared session, 100 rows for device sessions, and 50 access tokens.
 const USERS_PER_TRANSACTION: u64 = 100;
 
 impl Users {

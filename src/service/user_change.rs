@@ -52,7 +52,9 @@ impl UserChange {
         };
         // The clock is read after the rows have been locked, which can take a while.
         let now = clock.now();
-        authorized.check_again(acting.as_ref(), now)?;
+        authorized
+            .check_again(&transaction, acting.as_ref(), now)
+            .await?;
         let record = record.ok_or_else(no_such_user)?;
         Ok(Self {
             authorized,

@@ -8,6 +8,7 @@ mod backup;
 mod change_counter;
 mod database;
 mod database_url;
+mod device_sessions;
 mod errors;
 #[cfg(feature = "server")]
 mod flask_database;
@@ -35,6 +36,7 @@ mod users;
 pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::database::Store;
 pub(crate) use self::database_url::Location;
+pub(crate) use self::device_sessions::NewSession;
 #[cfg(feature = "server")]
 pub use self::flask_database::{FlaskDatabase, FlaskRow};
 #[cfg(feature = "server")]

@@ -1,8 +1,8 @@
-//! SQL statements for sessions. A session is stored in three columns of the table of users.
+//! SQL statements for shared sessions. A shared session is stored in three columns of the table of users.
 
 use chrono::{DateTime, Utc};
-use entity::access_token;
 use entity::user::{self, Column};
+use entity::{access_token, session};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
@@ -53,9 +53,16 @@ impl Transaction {
             .select_only()
             .column(access_token::Column::UserId)
             .into_query();
+        let with_device_session = session::Entity::find()
+            .select_only()
+            .column(session::Column::UserId)
+            .filter(session::Column::Device.is_not_null())
+            .filter(session::Column::RevokedAt.is_null())
+            .into_query();
         let has_tokens = Condition::any()
             .add(Column::TokenNonce.is_not_null())
-            .add(Column::Id.in_subquery(with_access_token));
+            .add(Column::Id.in_subquery(with_access_token))
+            .add(Column::Id.in_subquery(with_device_session));
         let rows = user::Entity::find()
             .filter(has_tokens)
             .filter(Column::Id.gt(after.map_or(0, |id| id.0)))
@@ -90,6 +97,7 @@ impl Transaction {
         if deleted > 0 {
             self.invalidate_all_at_end();
         }
+        self.delete_details_of_ended_sessions().await?;
         Ok(deleted)
     }
 
@@ -115,7 +123,7 @@ impl Transaction {
         let record = rows.into_iter().next().map(to_record).transpose()?;
         if let Some(record) = &record {
             let user = record.user.id;
-            if may_have_live_session(record, at) || self.has_access_tokens(user).await? {
+            if may_have_live_session(record, at) || self.has_other_tokens(user).await? {
                 self.invalidate_at_end(user);
             } else if record.session.is_some() {
                 // Another process may have revoked the session without this process knowing yet.
@@ -125,26 +133,32 @@ impl Transaction {
         Ok(record)
     }
 
-    async fn has_access_tokens(&self, user: UserId) -> Result<bool, Error> {
+    /// Returns whether a user has access tokens or device sessions.
+    async fn has_other_tokens(&self, user: UserId) -> Result<bool, Error> {
         let tokens = access_token::Entity::find()
             .filter(access_token::Column::UserId.eq(user.0))
-            .count(&self.connection)
-            .await?;
-        Ok(tokens > 0)
+            .count(&self.connection);
+        if tokens.await? > 0 {
+            return Ok(true);
+        }
+        let sessions = session::Entity::find()
+            .filter(session::Column::UserId.eq(user.0))
+            .filter(session::Column::Device.is_not_null())
+            .count(&self.connection);
+        Ok(sessions.await? > 0)
     }
 
-    /// Sets the password and the session of a user. If the password has changed since its verification, or if the
-    /// user is disabled, changes nothing and returns `false`.
+    /// Sets the password of a user. If the password has changed since its verification, or if the user is disabled,
+    /// changes nothing and returns `false`.
     pub(crate) async fn change_password(
         &self,
         verified: &UserRecord,
         new: &PasswordHash,
-        session: &Session,
         at: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let update = user::Entity::update_many().set(user::ActiveModel {
             last_sign_in_at: Set(Some(at.timestamp_millis())),
-            ..new_session(session)
+            ..Default::default()
         });
         let update = with_password(update, new).filter(is_as_verified(verified));
         Ok(self.update_user(verified.user.id, update).await? > 0)

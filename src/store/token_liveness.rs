@@ -2,11 +2,12 @@
 //! if its user is not disabled. The rule is implemented in Rust, for rows that have been read, and in SQL.
 
 use chrono::{DateTime, Utc};
-use entity::{access_token, user};
+use entity::{access_token, session, user};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, Condition, ExprTrait};
 
 use crate::model::access_token::AccessToken;
+use crate::model::device_session::DeviceSession;
 use crate::model::session::{Lifetime, Session};
 use crate::model::user::User;
 use crate::model::user_record::UserRecord;
@@ -27,6 +28,27 @@ pub(super) fn session_is_live(now: DateTime<Utc>) -> Condition {
         .add(user::Column::TokenNonce.is_not_null())
         .add(user::Column::TokenExpiration.gt(now.timestamp_millis()))
         .add(user::Column::TokenExpiration.lte(latest.timestamp_millis()))
+}
+
+impl DeviceSession {
+    /// Returns whether the session is live at `now`. `user` must be the user of the session.
+    pub(crate) fn is_live_for(&self, user: &User, now: DateTime<Utc>) -> bool {
+        !user.is_disabled()
+            && !self.is_revoked
+            && self.expires_at > now
+            && self.expires_at <= Lifetime::latest_expiration(now)
+    }
+}
+
+/// Returns the condition for device sessions that are live at `now`. The user need not be checked, because the device
+/// sessions of a disabled user are revoked.
+pub(super) fn device_session_is_live(now: DateTime<Utc>) -> Condition {
+    let latest = Lifetime::latest_expiration(now);
+    Condition::all()
+        .add(session::Column::Device.is_not_null())
+        .add(session::Column::RevokedAt.is_null())
+        .add(session::Column::ExpiresAt.gt(now.timestamp_millis()))
+        .add(session::Column::ExpiresAt.lte(latest.timestamp_millis()))
 }
 
 impl AccessToken {

@@ -219,10 +219,11 @@ impl Transaction {
         self.update_user(id, update).await.map(drop)
     }
 
-    /// Deletes a user and the known addresses of the user.
+    /// Deletes a user, and the known addresses and the sessions of the user.
     pub(crate) async fn delete_user(&self, id: UserId) -> Result<(), Error> {
         self.invalidate_at_end(id);
         self.delete_known_addresses(id).await?;
+        self.delete_sessions(id).await?;
         self.execute(user::Entity::delete_by_id(id.0))
             .await
             .map(drop)

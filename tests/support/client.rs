@@ -76,6 +76,14 @@ impl Client {
         answer.string("/data/createToken/token").to_owned()
     }
 
+    /// Starts a device session with [`PASSWORD`] and returns its token.
+    pub async fn sign_in_on(&self, username: &str, device: &str) -> String {
+        let document = "mutation($d: String!) { createToken(device: $d) { token } }";
+        let request = self.graphql_with(document, &json!({ "d": device }));
+        let answer = request.basic(username, PASSWORD).send().await;
+        answer.string("/data/createToken/token").to_owned()
+    }
+
     /// Creates an access token with [`PASSWORD`] and returns it.
     pub async fn access_token(&self, username: &str, input: Value) -> String {
         let document = "mutation($i: CreateAccessTokenInput!) {

@@ -1,0 +1,82 @@
+//! The sessions of a user.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, Result};
+use chrono::{DateTime, Utc};
+
+use crate::graphql::connection::Connection;
+use crate::graphql::context::authentication;
+use crate::model::device_session::SessionSummary;
+use crate::model::pagination::Page;
+
+/// A live session in the list of the sessions of a user.
+pub(crate) struct Session(Arc<SessionSummary>);
+
+/// A live session of a user: the session that all clients of the user share, or the session of one
+/// device.
+#[Object]
+#[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
+impl Session {
+    /// The ID of the session: the first 12 hexadecimal digits of the SHA-256 digest of its token, as in the
+    /// audit trail. A new token means a new session with another ID.
+    async fn id(&self) -> ID {
+        self.0.digest.prefix().into()
+    }
+
+    /// The name of the device. Null for the shared session.
+    async fn device(&self) -> Option<&str> {
+        self.0.device.as_deref()
+    }
+
+    /// Whether the request is authenticated by the token of this session.
+    async fn current(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(authentication(ctx)?.has_session(&self.0.digest))
+    }
+
+    /// The time at which the token was issued. Null if an earlier version of the server issued the token.
+    async fn created_at(&self) -> Option<DateTime<Utc>> {
+        self.0.created_at
+    }
+
+    /// The time at which the session was last used, accurate to one minute. Null if the session has not been
+    /// used yet.
+    async fn last_used_at(&self) -> Option<DateTime<Utc>> {
+        self.0.last_used_at
+    }
+
+    /// The time at which the session expires.
+    async fn expires_at(&self) -> DateTime<Utc> {
+        self.0.expires_at
+    }
+
+    /// The IP address of the client to which the token was issued. Null if the address is unknown.
+    async fn address(&self) -> Option<&str> {
+        self.0.address.as_deref()
+    }
+
+    /// The `User-Agent` header of the client to which the token was issued, truncated to 256 characters. Null
+    /// if the client sent no such header.
+    async fn user_agent(&self) -> Option<&str> {
+        self.0.user_agent.as_deref()
+    }
+}
+
+/// All live sessions of a user, on one page.
+pub(crate) type SessionConnection = Connection<Session>;
+
+impl SessionConnection {
+    pub(super) fn all(sessions: Vec<Arc<SessionSummary>>) -> Self {
+        let page = Page {
+            items: (0..).zip(sessions).collect(),
+            has_previous: false,
+            has_next: false,
+        };
+        Self::new(
+            "session",
+            page,
+            Default::default(),
+            |(position, session)| (position, Session(session)),
+        )
+    }
+}

@@ -1,0 +1,227 @@
+//! Starts, verifies, renews and revokes device sessions.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::error::{Error, Unauthenticated};
+use crate::model::actor::{Actor, Client, Credential};
+use crate::model::audit_event::NewAuditEvent;
+use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::device_session::DeviceSession;
+use crate::model::identity::Identity;
+use crate::model::nickname::Nickname;
+use crate::model::request_credentials::{BearerToken, TokenType};
+use crate::model::session::Lifetime;
+use crate::model::token_secret::{SecretType, TokenSecret};
+use crate::model::token_summary::LiveToken;
+use crate::model::user::User;
+use crate::model::user_record::UserRecord;
+use crate::service::identity_cache::VerifiedToken;
+use crate::service::revocation_steps::revoke_device_session;
+use crate::service::sessions::{IssuedToken, Sessions};
+use crate::service::token_uses::UsedToken;
+use crate::store::{NewSession, Transaction};
+
+/// The maximum number of live device sessions of a user. A further session replaces the oldest one.
+pub(crate) const MAX_DEVICE_SESSIONS: usize = 50;
+
+/// The maximum number of rows of a user, including ended sessions.
+const MAX_ROWS: usize = 2 * MAX_DEVICE_SESSIONS;
+
+/// The time for which the row of an ended session is kept. During this time, the token is reported as expired.
+/// Afterwards, the token is reported as invalid.
+const ENDED_RETENTION: TimeDelta = TimeDelta::days(30);
+
+impl Sessions {
+    /// Starts a session for one device. If the user has too many device sessions, the oldest one is revoked.
+    /// `transaction` must have locked the user.
+    pub(super) async fn start_device_session(
+        &self,
+        transaction: &mut Transaction,
+        user: User,
+        device: &Nickname,
+        lifetime: Option<Lifetime>,
+        actor: &Actor,
+        now: DateTime<Utc>,
+    ) -> Result<IssuedToken, Error> {
+        let secret = TokenSecret::random(SecretType::DeviceSession)?;
+        let expires_at = now + lifetime.unwrap_or(self.lifetime).duration();
+        let client = actor.client().cloned().unwrap_or_default();
+        make_room(transaction, &user, actor, now).await?;
+        let new = NewSession {
+            user: user.id,
+            device: Some((device, expires_at)),
+            digest: secret.digest(),
+            created_at: now,
+            client: &client,
+        };
+        transaction.insert_session(new).await?;
+        let event = NewAuditEvent::new(AuditEventKind::TokenIssued, user.id, actor.clone(), now);
+        transaction.record_event(event.with_token(secret.digest()));
+        let token = BearerToken(secret.reveal().to_owned());
+        Ok(IssuedToken::new(token, expires_at, user, now))
+    }
+
+    /// Verifies a token against the database.
+    pub(super) async fn verify_device(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
+        let (record, session) = self.find_device(token).await?;
+        let now = self.clock.now();
+        if !session.is_live_for(&record.user, now) {
+            return Err(Unauthenticated::TokenExpired.into());
+        }
+        let used = UsedToken::Session(session.digest);
+        let until = self.uses.record(used, session.last_used_at, now);
+        Ok(VerifiedToken {
+            identity: Identity::from_session(record.user, session.expires_at),
+            until: until.min(session.expires_at),
+        })
+    }
+
+    /// Extends the expiration of a session to a full lifetime from now, but not beyond the maximum age after its
+    /// start. The expiration never becomes earlier.
+    pub(super) async fn renew_device(
+        &self,
+        token: &BearerToken,
+        client: &Client,
+    ) -> Result<IssuedToken, Error> {
+        // The loop repeats if a concurrent renewal or revocation changed the session.
+        loop {
+            let (record, session) = self.find_device(token).await?;
+            let (id, now) = (record.user.id, self.clock.now());
+            if !session.is_live_for(&record.user, now) {
+                // The cached identity is invalidated before the client learns that the token has ended.
+                self.store.invalidate(id);
+                return Err(Unauthenticated::TokenExpired.into());
+            }
+            let expires_at =
+                self.renewed_expiration(Some(session.created_at), session.expires_at, now);
+            let mut transaction = self.store.begin().await?;
+            if transaction
+                .extend_device_session(&session, expires_at)
+                .await?
+            {
+                let actor = Actor::user(id, Credential::Session(session.digest), client);
+                let event = NewAuditEvent::new(AuditEventKind::TokenRenewed, id, actor, now);
+                transaction.record_event(event.with_token(session.digest));
+                transaction.commit().await?;
+                return Ok(IssuedToken::new(
+                    token.clone(),
+                    expires_at,
+                    record.user,
+                    now,
+                ));
+            }
+        }
+    }
+
+    /// Returns whether a token has ended because of its expiration. Returns `false` if the session was revoked or its
+    /// user is disabled.
+    pub(super) async fn device_ended_by_expiration(
+        &self,
+        token: &BearerToken,
+    ) -> Result<bool, Error> {
+        let (record, session) = self.find_device(token).await?;
+        let was_ended = session.is_revoked || record.user.is_disabled();
+        Ok(!was_ended && !session.is_live_for(&record.user, self.clock.now()))
+    }
+
+    /// Revokes the session of a token. Returns whether this call revoked a live session.
+    pub(super) async fn revoke_device(
+        &self,
+        token: &BearerToken,
+        client: &Client,
+    ) -> Result<bool, Error> {
+        let (record, session) = self.find_device(token).await?;
+        let (id, digest) = (record.user.id, session.digest);
+        let mut transaction = self.store.begin().await?;
+        let record = transaction.lock_user(id).await?;
+        let session = transaction.device_session(&digest).await?;
+        let (Some(record), Some(session)) = (record, session) else {
+            return Ok(false);
+        };
+        let actor = Actor::user(id, Credential::Session(digest), client);
+        let now = self.clock.now();
+        let was_live =
+            revoke_device_session(&mut transaction, &record.user, &session, &actor, now).await?;
+        transaction.commit().await?;
+        Ok(was_live)
+    }
+
+    /// Returns at most `limit` live device sessions with ids greater than `after`, in ascending order of id.
+    pub(crate) async fn live_on_devices(
+        &self,
+        after: Option<i64>,
+        limit: u64,
+    ) -> Result<Vec<LiveToken>, Error> {
+        let now = self.clock.now();
+        let sessions = self.store.live_device_sessions(after, now, limit).await?;
+        let live = sessions.into_iter().map(|(record, session)| LiveToken {
+            token_type: TokenType::DeviceSession,
+            id: Some(session.id),
+            name: Some(session.device),
+            user: record.user,
+            token: session.digest.prefix(),
+            expires_at: Some(session.expires_at),
+        });
+        Ok(live.collect())
+    }
+
+    /// Deletes the rows of device sessions that ended more than 30 days ago.
+    pub(super) async fn purge_devices(
+        &self,
+        transaction: &Transaction,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let end = now - ENDED_RETENTION;
+        transaction
+            .delete_device_sessions_before(end)
+            .await
+            .map(drop)
+    }
+
+    /// Looks up the session of a token, and the user.
+    async fn find_device(&self, token: &BearerToken) -> Result<(UserRecord, DeviceSession), Error> {
+        let invalid = Unauthenticated::TokenInvalid;
+        let secret = TokenSecret::parse(SecretType::DeviceSession, &token.0).ok_or(invalid)?;
+        let found = self.store.find_device_session(&secret.digest()).await?;
+        Ok(found.ok_or(invalid)?)
+    }
+
+    /// Returns the name of the device whose session authenticated the actor, or `None` for other credentials.
+    pub(super) async fn device_of(
+        &self,
+        transaction: &Transaction,
+        actor: &Actor,
+    ) -> Result<Option<Nickname>, Error> {
+        let Some(Credential::Session(digest)) = actor.credential() else {
+            return Ok(None);
+        };
+        let session = transaction.device_session(&digest).await?;
+        Ok(session.map(|session| Nickname(session.device)))
+    }
+}
+
+/// Revokes the oldest live sessions of a user until one more session is permitted, and deletes the rows of sessions
+/// that ended first until one more row is permitted.
+async fn make_room(
+    transaction: &mut Transaction,
+    user: &User,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let sessions = transaction.device_sessions(user.id).await?;
+    let (mut live, mut ended): (Vec<_>, Vec<_>) = sessions
+        .into_iter()
+        .partition(|session| session.is_live_for(user, now));
+    let excess = (live.len() + 1).saturating_sub(MAX_DEVICE_SESSIONS);
+    for session in live.drain(..excess) {
+        revoke_device_session(transaction, user, &session, actor, now).await?;
+        ended.push(session);
+    }
+    ended.sort_by_key(|session| session.expires_at);
+    let excess = (live.len() + ended.len() + 1).saturating_sub(MAX_ROWS);
+    ended.truncate(excess);
+    if ended.is_empty() {
+        return Ok(());
+    }
+    transaction.delete_device_sessions(&ended).await
+}
