@@ -15,7 +15,7 @@ pub enum Clock {
     /// The clock of the PostgreSQL server, which all instances share. Its time is the system's time plus a measured
     /// offset.
     Database(DatabaseClock),
-    /// A clock that tests control.
+    /// A clock that is set by tests.
     Mock(MockClock),
 }
 
@@ -98,7 +98,7 @@ impl DatabaseClock {
 pub(crate) enum BootClock {
     /// The system's clock: `CLOCK_BOOTTIME` on Linux.
     System,
-    /// A clock that tests control, in microseconds.
+    /// A clock that is set by tests, in microseconds.
     #[cfg(test)]
     Mock(Arc<std::sync::atomic::AtomicU64>),
 }

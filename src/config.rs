@@ -91,7 +91,7 @@ with_defaults! {
         /// Time for which audit events are kept, in days.
         pub audit_days: u32 = 90,
 
-        /// Rate limits on passwords, registrations and profile changes.
+        /// Rate limits on password attempts, registrations and profile changes.
         pub throttle: ThrottleConfig = ThrottleConfig::default(),
 
         /// Limits on HTTP connections and requests, trusted proxies, and permitted origins.
@@ -152,8 +152,8 @@ with_defaults! {
 }
 
 with_defaults! {
-    /// Rate limits on passwords, registrations and profile changes. The counts are stored in the database, so
-    /// that they apply to all instances together.
+    /// Rate limits on password attempts, registrations and profile changes. The counts are stored in the
+    /// database, so that they apply to all instances together.
     pub struct ThrottleConfig {
         /// Whether the rate limits are enforced.
         pub enabled: bool = true,
@@ -205,12 +205,12 @@ with_defaults! {
     }
 }
 
-/// A confidential text. The `Debug` output does not contain the text.
+/// A confidential string, such as a key. The `Debug` output does not contain the string.
 #[derive(Clone)]
 pub struct Secret(pub(crate) String);
 
 impl Secret {
-    /// Returns the text.
+    /// Returns the string.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

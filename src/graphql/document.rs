@@ -205,9 +205,8 @@ impl Document {
         selections
     }
 
-    /// Returns whether the complexity of a field depends on variables, and whether a field is nullable.
-    /// Fields are compared only by name, so a field of another type with an equal name can cause a false
-    /// positive.
+    /// Returns whether the complexity of a field depends on variables, and whether a field is nullable. Fields
+    /// are compared only by name, so a field of another type with the same name can cause a false positive.
     fn inspect_fields(&self, registry: &Registry) -> (bool, bool) {
         let (mut depends_on_variables, mut has_nullable) = (false, false);
         for selection in self.selections() {
@@ -303,7 +302,8 @@ fn select_operation(
     }
 }
 
-/// Returns the names of the root fields. [`check_operation`] must have limited their number.
+/// Returns the names of the root fields. Call this function only after [`check_operation`], which limits the
+/// number of root fields.
 fn root_fields(
     fragments: &HashMap<Name, Positioned<FragmentDefinition>>,
     set: &SelectionSet,

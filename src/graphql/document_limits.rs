@@ -139,10 +139,10 @@ pub(super) fn check_operation(
     let directives = operation.directives.len().saturating_add(on_variables);
     let selections = cost.selections.saturating_add(directives);
     check_limit("selections", selections, limits.selections)?;
-    // The complexity of a root field does not account for SQL statements and transactions. Without this
-    // limit, a document of 10 KB can contain 900 root fields. These fields could issue 900 session tokens,
-    // each in its own transaction. They could also count all users 900 times, which requires 38 MB of memory
-    // instead of 4 MB.
+    // The complexity of a root field does not account for SQL statements and transactions. Without this limit,
+    // a document of 10 KB can contain 900 root fields. These fields could issue 900 session tokens, each in its
+    // own transaction. They could also count all users 900 times, which uses 38 MB of memory. With the default
+    // limit of 50 root fields, this uses 4 MB.
     check_limit("rootFields", cost.root_fields, limits.root_fields)?;
     check_limit("depth", cost.depth, limits.depth)?;
     check_limit("nesting", cost.nesting, limits.nesting)?;

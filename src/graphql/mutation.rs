@@ -114,7 +114,7 @@ impl Mutation {
         without_payload(Box::pin(services.users.revoke_own_tokens(caller)).await)
     }
 
-    /// Creates an access token of the caller, for use by a device, a script or another service. A user can
+    /// Creates an access token for the caller, to be used by a device, a script or another service. A user can
     /// have at most 50 access tokens.
     ///
     /// Requires HTTP Basic credentials. `userErrors` can contain `TAKEN`, `BLANK`, `TOO_LONG`, `INVALID`

@@ -105,7 +105,8 @@ where
             return Err(Error::UnsupportedMediaType);
         }
         let body = request_body::read(request, &self.state).await?;
-        // Serde also deserializes an array to a struct, but batches of operations are not supported.
+        // Serde would also deserialize a JSON array into the struct, but batches of operations are not
+        // supported.
         if body.trim_ascii_start().first() != Some(&b'{') {
             let message = "The body must be a JSON object with one operation.";
             return Err(Error::BadRequest(message.to_owned()));

@@ -131,7 +131,8 @@ impl Inner {
     }
 }
 
-/// A place that is counted for an address, if the request has one, until the `Share` is dropped.
+/// The claim of a request to a place in the queue. If the request has a client address, the place counts
+/// towards the share of this address until the `Share` is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     queue: Arc<Inner>,

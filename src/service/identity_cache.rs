@@ -13,8 +13,8 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::User;
 use crate::store::{Epoch, Store};
 
-/// The memory that an entry uses in addition to its contents, in bytes: tables, lists, and the rounding by the
-/// allocator.
+/// The overhead of an entry, in bytes: its share of the cache's tables and lists, and the padding that the
+/// allocator adds.
 const OVERHEAD: usize = 160;
 
 /// The identity of a token, as it was read from the database.

@@ -122,7 +122,8 @@ impl Import {
                 return Ok(());
             };
             if transaction.insert_users(rows).await? {
-                // One event counts all users. The time of creation is stored in the row of each user.
+                // One event for all users is sufficient, because the row of each user contains the time of
+                // creation.
                 let event =
                     NewAuditEvent::new(AuditEventKind::Registered, None, Actor::Operator, now);
                 transaction.count_events(&event, added).await?;

@@ -1,4 +1,4 @@
-//! The change counter, through which a process notices changes that other processes make to a SQLite database.
+//! The change counter, through which a process notices changes that other processes make to an SQLite database.
 //!
 //! Each transaction that invalidates cached identities increments a counter in the database. The new value becomes
 //! visible with the commit, so that a process that is killed right after a commit has still announced the change.

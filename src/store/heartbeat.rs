@@ -1,5 +1,5 @@
-//! The heartbeat of a PostgreSQL server, which shows whether the server answers, accepts writes and delivers
-//! notifications. The heartbeat also measures the difference between the clocks of the server and of this machine.
+//! Heartbeats, which show whether a PostgreSQL server answers, accepts writes and delivers notifications. The
+//! heartbeats also measure the difference between the clocks of the server and of this machine.
 //!
 //! A heartbeat is a notification that is sent through one connection and received through another connection.
 //! Notifications arrive in the order in which their transactions were committed. Therefore, when a heartbeat arrives,
@@ -57,7 +57,7 @@ enum State {
     ReadOnly,
 }
 
-/// The heartbeat of this instance.
+/// The sender and the receiver of the heartbeats of this instance.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     /// A random number that distinguishes the heartbeats of this instance from those of other instances.
@@ -78,7 +78,7 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Creates the heartbeat of a server that is assumed to be reachable.
+    /// Creates the heartbeat for a server. Assumes that the server is reachable until a heartbeat shows otherwise.
     pub(super) fn new(
         timeout: Duration,
         clock: BootClock,
@@ -268,7 +268,7 @@ impl Heartbeat {
         }
     }
 
-    /// Returns whether a notification is a heartbeat of any instance.
+    /// Returns whether a notification is a heartbeat from any instance.
     pub(super) fn is_heartbeat(payload: &str) -> bool {
         payload.starts_with(PREFIX)
     }

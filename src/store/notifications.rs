@@ -49,7 +49,7 @@ pub(super) async fn listen(
 }
 
 /// Receives notifications through one connection until the connection is lost or silent. Returns whether a heartbeat
-/// of this instance was received.
+/// from this instance was received.
 async fn receive(
     heartbeat: &Heartbeat,
     options: &PgConnectOptions,

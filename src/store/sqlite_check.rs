@@ -1,4 +1,4 @@
-//! The check that a SQLite file has the tables of this version.
+//! The check that an SQLite file has the tables of this version.
 
 use std::fs;
 use std::io;

@@ -76,7 +76,7 @@ impl Transaction {
             if !is_outcome_unknown(&error) {
                 return Err(error.into());
             }
-            // The write state has logged that the database cannot be written.
+            // If the database cannot be written to, `WriteState` has already logged this.
             if !is_unwritable(&error) {
                 tracing::warn!(%error, "the outcome of a commit is unknown");
             }

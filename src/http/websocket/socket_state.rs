@@ -137,8 +137,8 @@ impl SocketState {
     }
 
     /// Waits until the WebSocket must be closed, and returns the reason. A WebSocket is closed if
-    /// `connection_init` failed or was not received in time, if the token has ended, or if there has been
-    /// no subscription for [`IDLE_TIMEOUT`].
+    /// `connection_init` failed or was not received in time, if the token has expired or was revoked, or if
+    /// there has been no subscription for [`IDLE_TIMEOUT`].
     pub(super) async fn close_reason(&self, result: oneshot::Receiver<InitResult>) -> CloseReason {
         let token = match timeout(self.state.read_timeout(), result).await {
             Ok(Ok(Ok(token))) => token,
