@@ -23,7 +23,7 @@ pub(crate) const SERVER_FILTER: &str = "info,poem=warn,sea_orm_migration=warn,sq
 /// The default value of `SYMBOLON_LOG` for other commands, which print their results to standard output.
 pub(crate) const COMMAND_FILTER: &str = "warn";
 
-/// Log lines that have not been written yet. Several lines are written at once, because one system call for
+/// Log lines that have not been written yet. Several lines are written at once, because a system call for
 /// each line would take longer than the formatting of the line.
 static BUFFER: LazyLock<Mutex<BufWriter<Stderr>>> =
     LazyLock::new(|| Mutex::new(BufWriter::with_capacity(64 * 1024, io::stderr())));

@@ -57,12 +57,13 @@ const ENVIRONMENT: &str = "Environment variables without an option:
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "the program creates one value")]
 enum Command {
-    /// Start the server: GraphQL and the token endpoints over HTTP
+    /// Start the server, which provides the GraphQL API and the token endpoints over HTTP
     Serve(serve::Serve),
     /// Create the database if it does not exist, and migrate it
     ///
-    /// `serve` migrates the database when it starts. All other commands fail if the database does not exist or was not
-    /// migrated to this version. They do not migrate it, because an older server may still be using it.
+    /// `serve` migrates the database when it starts. All other commands fail if the database does not exist or
+    /// was not migrated to this version. These commands do not migrate the database, because an older server
+    /// may still be using the database.
     Migrate(migrate::Migrate),
     /// Print the GraphQL schema (SDL)
     Schema,

@@ -215,7 +215,7 @@ impl Setting {
                 let mut config = Config::default();
                 *access(&mut config) = value.clone();
                 config.check().map_err(|error| match error {
-                    // Of a rate limit, which has two numbers.
+                    // This error concerns a number of a rate limit, which has two numbers.
                     StartError::OutOfRange { value, range, .. } => {
                         format!(
                             "{value} is outside the range {} to {}",

@@ -10,7 +10,7 @@ use crate::model::access_token::AccessToken;
 use crate::model::user::UserId;
 use crate::service::Services;
 
-/// Loads database rows. Each type of row has its own key type.
+/// Loader of database rows. Each type of row has its own type of key.
 pub(super) struct Rows(pub(super) Arc<Services>);
 
 /// The key for loading the access tokens of a user.

@@ -18,8 +18,8 @@ use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::document_limits::{check_operation, check_text};
 
-/// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers
-/// table entries and rounding by the allocator.
+/// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table
+/// entries and the padding that the allocator adds.
 pub(super) const OVERHEAD: usize = 1024;
 
 /// One operation of a GraphQL document, with the fragments that the operation uses.
@@ -56,8 +56,9 @@ pub(super) struct ValidatedDocument {
 }
 
 impl ValidatedDocument {
-    /// Excludes the document from the fast path. An error in a nullable field must make only that field
-    /// null, and only [`SpecExtension`](crate::graphql::spec_extension::SpecExtension) does so.
+    /// Excludes the document from the fast path. An error in a nullable field must make only that field null.
+    /// Only [`SpecExtension`](crate::graphql::spec_extension::SpecExtension) implements this rule, and the
+    /// fast path does not run extensions.
     pub(super) fn mark_erred(&self) {
         self.erred.store(true, Ordering::Relaxed);
     }

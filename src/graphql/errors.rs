@@ -1,5 +1,5 @@
-//! Errors in GraphQL responses. The `extensions` of each error contain a code and, if the error contract
-//! defines one, a reason. Internal causes are logged, and not sent to the client.
+//! Errors in GraphQL responses. The `extensions` of each error contain a code and, for some codes, a
+//! reason. Internal causes are logged, and not sent to the client.
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 

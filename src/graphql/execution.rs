@@ -118,8 +118,8 @@ where
         })
     }
 
-    /// Executes an operation. If the execution exceeds the time limit, returns an error response, and the
-    /// execution continues in the background.
+    /// Executes an operation. If the execution exceeds the time limit, returns an error response,
+    /// while the execution continues in the background.
     pub(crate) async fn execute(
         &self,
         mut prepared: Prepared,

@@ -23,7 +23,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// # Errors
 ///
 /// Returns `BadRequest` if the header is too long, or if the request has more than one `Authorization`
-/// header, since a proxy and Symbolon could each use a different one.
+/// header, since a proxy and Symbolon could use different headers.
 pub(super) fn parse_headers(headers: &HeaderMap) -> Result<Credentials, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {

@@ -91,7 +91,8 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     tokio::pin!(shutdown);
     loop {
         let (stream, connection_permit) = tokio::select! {
-            // Polled first: a shutdown that waits for a signal installs its handler before a connection is accepted.
+            // `shutdown` is polled first, so that it can install a signal handler before a connection is
+            // accepted.
             biased;
             () = &mut shutdown => break,
             accepted = accept(&listener, &connection_permits) => accepted,

@@ -23,7 +23,7 @@ const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
 pub(crate) struct AccessTokenVerifier {
     store: Arc<Store>,
     clock: Clock,
-    /// The last use of each token that was used since the last flush, keyed by token id.
+    /// The time of the last use of each token that was used since the last flush, by the id of the token.
     uses: Mutex<HashMap<i64, DateTime<Utc>>>,
 }
 
@@ -49,7 +49,7 @@ impl AccessTokenVerifier {
             let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
             uses.insert(token.id, now);
         }
-        // The cached identity expires when the next use must be recorded.
+        // The identity is cached only until the next use of the token must be recorded.
         let until = recorded.unwrap_or(now) + USE_PRECISION;
         let access = AccessTokenGrant {
             id: token.id,
@@ -81,7 +81,7 @@ impl AccessTokenVerifier {
         Ok(found.ok_or(invalid)?)
     }
 
-    /// Writes the last use of each token that was used since the last flush to the database.
+    /// Writes to the database when each token was last used. Includes only tokens that were used since the last flush.
     pub(super) async fn flush(&self) -> Result<(), Error> {
         let lock = || self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let uses = std::mem::take(&mut *lock());

@@ -49,7 +49,7 @@ struct Inner {
 #[derive(Debug)]
 struct Address {
     places: usize,
-    /// One permit for each job that the address can have in the queue at the same time.
+    /// One permit for each job of the address that can be passed to the threads at the same time.
     turns: Arc<Semaphore>,
 }
 
@@ -131,8 +131,7 @@ impl Inner {
     }
 }
 
-/// The claim of a request to a place in the queue. If the request has a client address, the place counts
-/// towards the share of this address until the `Share` is dropped.
+/// The claim of a request to a place in the queue. Until dropped, counts towards the share of the client address.
 #[derive(Debug)]
 pub(crate) struct Share {
     queue: Arc<Inner>,
@@ -152,8 +151,8 @@ impl Drop for Share {
     }
 }
 
-/// A place in the queue, for one job at a time. The place becomes free when the permit has been dropped and its
-/// last job has ended.
+/// A place in the queue, for one job at a time. The place becomes free when the permit has been dropped and the
+/// last job of the permit has ended.
 #[derive(Debug)]
 pub(super) struct Permit(Arc<(Share, OwnedSemaphorePermit)>);
 

@@ -83,8 +83,8 @@ impl IdentityCache {
         is_valid.then(|| Arc::clone(&entry.identity))
     }
 
-    /// Inserts an identity that was read from the database at `now`. `epoch` must have been read before the
-    /// identity.
+    /// Inserts an identity that was read from the database at `now`. The caller must read `epoch` before the
+    /// identity, so that a change during the read invalidates the entry.
     pub(super) fn insert(
         &self,
         digest: TokenDigest,

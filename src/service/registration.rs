@@ -22,9 +22,9 @@ use crate::store::NewUser;
 pub struct Registration {
     /// The username: 1 to 64 characters.
     pub username: String,
-    /// The e-mail address, if any. It is not verified.
+    /// The e-mail address, if any. The address is not verified.
     pub email: Option<String>,
-    /// The password: at most 128 characters, and at least the configured minimum, which is 8 by default.
+    /// The password: at most 128 characters. The minimum length is configurable, and is 8 by default.
     pub password: String,
 }
 

@@ -35,8 +35,8 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Writes to the database the throttled attempts and the uses of access tokens that were collected in
-    /// memory.
+    /// Writes the throttled attempts and the uses of access tokens, which are collected in memory, to the
+    /// database.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         self.refused_attempts.flush().await?;
         self.authenticator.access_tokens.flush().await
@@ -69,7 +69,8 @@ impl Services {
         self.store.location().full_name()
     }
 
-    /// Returns how long ago the last heartbeat that came back from PostgreSQL was sent.
+    /// Returns the time since the sending of the last heartbeat that this instance has received back from
+    /// PostgreSQL.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         self.store.heartbeat_age()
     }

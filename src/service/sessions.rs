@@ -75,7 +75,8 @@ impl Sessions {
     /// Issues a session token to a user who signs in. The live token is reused if reuse is enabled, no fresh
     /// token is requested, and the token remains valid for more than 60 s. Otherwise, a new token is issued.
     ///
-    /// `transaction` must have locked the user, so that concurrent sign-ins return the same token.
+    /// Call this method only after `transaction` has locked the user, so that concurrent sign-ins return the
+    /// same token.
     pub(super) async fn issue(
         &self,
         transaction: &mut Transaction,
@@ -193,8 +194,8 @@ impl Sessions {
         }
     }
 
-    /// Returns whether the token has expired, or is not live because of its expiration. Returns `false` if the token
-    /// was revoked or its user is disabled.
+    /// Returns whether the token is not live because of its expiration: the token has expired, or its
+    /// expiration is too late to be valid. Returns `false` if the token was revoked or its user is disabled.
     pub(super) async fn ended_by_expiration(&self, token: &BearerToken) -> Result<bool, Error> {
         let (record, session) = self.find(token).await?;
         let was_ended = session.nonce.is_none() || record.user.is_disabled();

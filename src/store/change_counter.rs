@@ -7,8 +7,8 @@
 //! The counter is read before a cached identity is used. A read takes 16 µs, of which the switch to the thread of the
 //! connection takes 10 µs. Concurrent requests share one read.
 //!
-//! `PRAGMA data_version` is not used instead, because its value also changes with the commits of this process: each
-//! sign-in would invalidate the whole cache. A read of `data_version` takes equally long.
+//! `PRAGMA data_version` would not be a suitable counter. Its value also changes with the commits of this process, so
+//! each sign-in would invalidate the whole cache. A read of `data_version` takes as long as a read of the counter.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -106,7 +106,8 @@ impl ChangeCounter {
     }
 
     /// Records the value that a transaction has written, before the transaction is committed. Returns `false` if the
-    /// value does not follow the known value, because another process has committed a change in the meantime.
+    /// value does not follow the known value, because another process has committed a change since the known value
+    /// was read.
     pub(super) fn begin_commit(&self, count: i64) -> bool {
         let mut known = lock(&self.known);
         known.committing = Some(count);

@@ -118,8 +118,8 @@ impl Heartbeat {
         (sent > 0).then(|| Duration::from_micros(self.clock.micros().saturating_sub(sent)))
     }
 
-    /// Returns whether cached identities can be used: changes by other instances are known, and the server is the
-    /// primary.
+    /// Returns whether cached identities can be used. This is the case if changes by other instances are known and
+    /// the server is the primary.
     pub(super) fn permits_cache(&self) -> bool {
         self.age().is_some_and(|age| age <= TRUST_PERIOD) && self.is_available()
     }

@@ -150,7 +150,7 @@ impl Transaction {
         Ok(self.update_user(verified.user.id, update).await? > 0)
     }
 
-    /// Sets the session of a user. The transaction must have locked the row of the user.
+    /// Sets the session of a user. Call this method only after the transaction has locked the row of the user.
     pub(crate) async fn set_session(
         &self,
         record: &UserRecord,

@@ -160,7 +160,7 @@ impl SocketState {
         }
     }
 
-    /// Logs an error. Returns the close reason for it.
+    /// Logs an error. Returns the close reason for the error.
     fn log_and_close(&self, error: &Error) -> CloseReason {
         error.log(&self.request_id);
         error.into()
