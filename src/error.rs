@@ -42,7 +42,7 @@ pub enum Error {
     },
     /// The address of the client already has the maximum number of connections or WebSockets.
     TooManyConnections,
-    /// The hash queue is full, or the database is unavailable.
+    /// Too many requests are waiting to hash a password, or the database is unavailable.
     ServiceUnavailable {
         /// Seconds after which the client should try again.
         retry_after: u32,

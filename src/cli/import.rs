@@ -16,7 +16,7 @@ use super::output::Output;
 /// The maximum number of rows that one transaction imports.
 const BATCH: usize = 1000;
 
-/// Interval of the progress messages, in rows, if standard error is not a terminal.
+/// The number of rows between two progress messages if standard error is not a terminal.
 const PROGRESS_ROWS: u64 = 10_000;
 
 #[derive(Args, Debug)]

@@ -59,7 +59,7 @@ const ENVIRONMENT: &str = "Environment variables without an option:
 enum Command {
     /// Start the server, which provides the GraphQL API and the token endpoints over HTTP
     Serve(serve::Serve),
-    /// Create the database if it does not exist, and migrate it
+    /// Create the database if it does not exist, and migrate the database
     ///
     /// `serve` migrates the database when it starts. All other commands fail if the database does not exist or
     /// was not migrated to this version. These commands do not migrate the database, because an older server

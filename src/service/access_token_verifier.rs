@@ -23,7 +23,8 @@ const USE_PRECISION: TimeDelta = TimeDelta::minutes(1);
 pub(crate) struct AccessTokenVerifier {
     store: Arc<Store>,
     clock: Clock,
-    /// The time of the last use of each token that was used since the last flush, by the id of the token.
+    /// The time of the last use of each token, by the id of the token. Contains only uses that have not been written to
+    /// the database yet.
     uses: Mutex<HashMap<i64, DateTime<Utc>>>,
 }
 
@@ -81,7 +82,7 @@ impl AccessTokenVerifier {
         Ok(found.ok_or(invalid)?)
     }
 
-    /// Writes to the database when each token was last used. Includes only tokens that were used since the last flush.
+    /// Writes to the database the time of the last use of each token that was used since the previous call.
     pub(super) async fn flush(&self) -> Result<(), Error> {
         let lock = || self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let uses = std::mem::take(&mut *lock());

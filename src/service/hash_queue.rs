@@ -131,7 +131,7 @@ impl Inner {
     }
 }
 
-/// The claim of a request to a place in the queue. Until dropped, counts towards the share of the client address.
+/// The claim of a request to a place in the queue. The claim counts for the client address until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     queue: Arc<Inner>,
