@@ -268,9 +268,9 @@ impl fmt::Debug for Document {
     }
 }
 
-/// Removes the operation to execute from the document and returns it with its name (GraphQL
-/// specification, section 6.1). The other operations are dropped, because async-graphql confuses the
-/// variables of several operations.
+/// Removes the operation to execute from the document, and returns the operation with its name (GraphQL
+/// specification, section 6.1). The other operations are dropped, because async-graphql confuses the variables
+/// of several operations.
 fn select_operation(
     document: &mut ExecutableDocument,
     name: Option<&str>,

@@ -64,7 +64,7 @@ fn is_word(byte: u8) -> bool {
 }
 
 /// Returns the length of the string literal at the start of `bytes`. An unterminated string is refused,
-/// because the parser could interpret the brackets in it as nesting.
+/// because the parser could interpret brackets in the string as nesting.
 fn string_length(bytes: &[u8]) -> Result<usize, Error> {
     let is_block = bytes.starts_with(br#"""""#);
     let mut position = if is_block { 3 } else { 1 };
@@ -86,8 +86,8 @@ fn unterminated_string() -> Error {
     Error::GraphqlParseFailed("The document has a syntax error: a string is not closed.".to_owned())
 }
 
-/// Checks the nesting and the number of the values in variables, because these values are copied for
-/// each field that uses them. The limit on the request body limits their length.
+/// Checks the nesting and the number of the values in variables, because these values are copied for each
+/// field that uses them. The limit on the request body also limits the length of the values.
 pub(super) fn check_variables(variables: &Variables, limits: &Limits) -> Result<(), Error> {
     let (depth, count) = measure(&mut variables.values());
     check_limit("nesting", depth, limits.nesting)?;

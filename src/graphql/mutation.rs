@@ -94,9 +94,9 @@ impl Mutation {
         Ok(Box::pin(authentication(ctx)?.revoke_token()).await?)
     }
 
-    /// Extends the session token with which the request is authenticated, so that it is valid for a full
-    /// lifetime from now. A renewal does not extend a session token beyond the maximum session age (30 days
-    /// by default) after the last sign-in.
+    /// Extends the session token with which the request is authenticated, so that the token is valid for a
+    /// full lifetime from now. A renewal does not extend a session token beyond the maximum session age (30
+    /// days by default) after the last sign-in.
     ///
     /// Requires a session token.
     async fn renew_token(&self, ctx: &Context<'_>) -> Result<SessionToken> {

@@ -62,7 +62,7 @@ pub(super) fn parse(value: &str) -> Credentials {
 }
 
 /// Returns whether the text is a `token68` (RFC 9110, section 11.2). `null` and `undefined` are
-/// excluded, because web pages send them if they have no token.
+/// excluded, because web pages without a token send these words.
 fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     !body.is_empty()

@@ -91,7 +91,7 @@ impl RefusedAttempts {
         events.sort_by_key(|(event, _)| event.user);
         let written = self.write(&events).await;
         if written.is_err() {
-            // The counts are kept for the next flush, which adds them to the counts of later attempts.
+            // The counts are kept, and added to the counts of later attempts, for the next flush.
             let mut throttled = lock();
             for (event, count) in events {
                 let (_, total) = throttled.entry(event.user).or_insert((event, 0));

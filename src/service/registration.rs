@@ -54,7 +54,8 @@ impl Users {
         };
         let new = ParsedRegistration::parse(registration, self.rules)?;
         let Admission { attempt, mut slot } = self.throttle.admit_registration(&actor).await?;
-        // The values are checked before the expensive hash is computed. The insertion checks them again.
+        // The values are checked before the expensive hash is computed. The insertion checks the values
+        // again.
         self.refuse_taken_values(&attempt, &new).await?;
         caller.claim_new_hash()?;
         // The attempt is counted even if hashing fails, because the client has learned that the values are

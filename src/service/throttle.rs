@@ -251,7 +251,7 @@ impl Throttle {
         Ok(())
     }
 
-    /// Counts an attempt in all buckets, or in none of them if one is full.
+    /// Counts an attempt in all buckets. If one of the buckets is full, counts the attempt in none.
     async fn count(
         &self,
         buckets: Vec<Bucket>,

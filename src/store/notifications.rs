@@ -55,8 +55,8 @@ async fn receive(
     options: &PgConnectOptions,
     on_change: &(impl Fn(&AffectedUsers) + Send + Sync),
 ) -> bool {
-    // The listener has its own pool: returning a lost connection takes a long time and would block a place in a shared
-    // pool.
+    // The listener has its own pool, because returning a lost connection takes a long time and would block a place
+    // in a shared pool.
     let connect = async {
         let pool = PgPoolOptions::new()
             .max_connections(1)

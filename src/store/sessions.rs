@@ -118,7 +118,8 @@ impl Transaction {
             if may_have_live_session(record, at) || self.has_access_tokens(user).await? {
                 self.invalidate_at_end(user);
             } else if record.session.is_some() {
-                // Another process may have revoked the session without this process knowing yet.
+                // Another process may have revoked the session, and this process may not know about the revocation
+                // yet.
                 self.invalidate_in_this_process(user);
             }
         }

@@ -20,8 +20,8 @@ const NOT_SQLITE: &str = "file is not a database";
 /// read-only, because a connection that writes would change the journal mode and create files beside the database.
 pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), OpenError> {
     let foreign = |reason| Err(OpenError::Foreign(location.full_name(), reason));
-    // This function must not open the file itself. Closing its descriptor would release the locks that SQLite
-    // connections of this process hold on the file.
+    // This function must not open the file itself. Closing the descriptor of the file would release the locks
+    // that SQLite connections of this process hold on the file.
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OpenError::Missing(location.full_name()));
