@@ -105,7 +105,7 @@ impl Cli {
         let Some(command) = self.command else {
             return self.serve.run().await;
         };
-        // Subcommands have few options. Their other settings come from the environment.
+        // Subcommands have few options. All other settings of a subcommand come from the environment.
         let config = self.serve.config();
         let result = match command {
             Command::Serve(serve) => return serve.run().await,

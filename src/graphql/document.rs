@@ -65,7 +65,8 @@ impl ValidatedDocument {
 }
 
 impl Document {
-    /// Parses a document, selects the operation to execute, and checks both against the limits.
+    /// Parses a document and selects the operation to execute. Checks the document and the operation against
+    /// the limits.
     pub(super) fn parse(text: &str, name: Option<&str>, limits: &Limits) -> Result<Self, Error> {
         let tokens = check_text(text, limits)?;
         let mut parsed = parse_query(text).map_err(|error| parse_error(&error))?;
@@ -86,8 +87,8 @@ impl Document {
             name,
             fields: root_fields.join(","),
             root_fields,
-            // Each token is counted as the largest type of node. Vectors can have up to twice the capacity
-            // that they need.
+            // Each token is counted as a node of the largest type. The factor 2 is necessary because a vector
+            // can have up to twice the capacity that it needs.
             bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,

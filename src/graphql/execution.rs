@@ -144,7 +144,7 @@ where
             {
                 return response;
             }
-            // Boxed to keep the future of the fast path small.
+            // This future is boxed, to keep the future of the fast path small.
             Box::pin(schema.execute(prepared.request(services, authentication))).await
         };
         let executed = run_to_completion(self.timeout, work.boxed()).await;

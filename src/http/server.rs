@@ -58,7 +58,7 @@ pub(super) struct ConnectionGuard {
 impl ConnectionGuard {
     /// Waits until the server begins to shut down.
     pub(super) async fn shutdown(&mut self) {
-        // An error means that the server has been dropped.
+        // An error means that the server has been dropped, which also counts as a shutdown.
         let _ = self.shutdown.changed().await;
     }
 }

@@ -32,7 +32,7 @@ impl Users {
     /// Finds the users whose names have equal skeletons.
     pub(crate) async fn similar_usernames(&self) -> Result<SimilarUsernames, Error> {
         let mut similar = SimilarUsernames::default();
-        // The keys are digests of skeletons, which need less memory than skeletons.
+        // The keys are digests of skeletons, because digests need less memory than skeletons.
         let mut first_of: HashMap<[u8; 32], UserId> = HashMap::new();
         let mut request = PageRequest {
             limit: BATCH_SIZE,

@@ -137,7 +137,8 @@ impl Reader {
                 _ = &mut self.stopped => break,
                 _ = self.checks.recv_many(&mut waiting, MAX_CHECKS) => {}
             }
-            // Lets other requests that are ready to run send their checks, so that one read answers all of them.
+            // Lets other requests that are ready to run send their checks, so that one read answers all of these
+            // checks.
             yield_now().await;
             while let Ok(check) = self.checks.try_recv() {
                 waiting.push(check);

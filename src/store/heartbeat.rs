@@ -196,13 +196,14 @@ impl Heartbeat {
                     if is_new {
                         self.eviction.evict_all();
                     }
-                    // If the server is read-only, the connection is replaced. A new connection may lead to the
-                    // primary, or start with other default settings.
+                    // If the server is read-only, the connection is replaced, because a new connection may lead to
+                    // the primary or start with other default settings.
                     connection = current.filter(|_| state == State::Available);
                     is_refused = false;
                     self.set_state(state);
                 }
-                // The existing connection has failed. A new connection may work.
+                // The existing connection has failed. The next heartbeat is sent immediately, because a new
+                // connection may work.
                 Ok(Err(_)) if !is_new => ticks.reset_immediately(),
                 Ok(Err(error)) if !is_unreachable(&error) => {
                     if !is_refused {

@@ -72,7 +72,8 @@ async fn receive(
     let Ok(Ok(mut listener)) = timeout(heartbeat.timeout(), connect).await else {
         return false;
     };
-    // From now on, changes are received. Earlier changes may have been missed.
+    // From now on, changes are received. Earlier changes may have been missed, so all cached identities are
+    // invalidated.
     on_change(&AffectedUsers::All);
     let mut has_received_heartbeat = false;
     while let Ok(Ok(Some(notification))) = timeout(SILENCE_TIMEOUT, listener.try_recv()).await {

@@ -37,8 +37,8 @@ pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), O
     }
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let check = || async {
-        // Without a journal, all data is in the database file. The file is then read without locks, because locking
-        // would create a journal.
+        // If there is no journal, all data is in the database file. In this case, the file is read without locks,
+        // because locking would create a journal.
         let is_immutable = !with_suffix(&path, "-wal").exists();
         let database = connect_read_only(&path, is_immutable).await;
         let database = database.map_err(|error| OpenError::Connect(location.clone(), error))?;

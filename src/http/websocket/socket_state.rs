@@ -103,7 +103,7 @@ impl SocketState {
         let credentials = credentials.map_or(Credentials::None, authorization_header::parse);
         let initialised = self.initialise(credentials).await;
         let is_accepted = initialised.is_ok();
-        // Sending fails only if the WebSocket has closed, because the receiver is kept until then.
+        // An error is ignored, because sending fails only if the WebSocket has closed.
         let _ = result.send(initialised);
         if is_accepted {
             Ok(Data::default())
@@ -170,7 +170,7 @@ impl SocketState {
     async fn idle(&self) {
         let mut usage = self.usage.subscribe();
         loop {
-            // This does not fail, because the sender is a part of `self`.
+            // This call does not fail, because the sender is a part of `self`.
             let _ = usage.wait_for(|usage| usage.subscriptions == 0).await;
             let start = usage.wait_for(|usage| usage.subscriptions > 0);
             if timeout(IDLE_TIMEOUT, start).await.is_err() {
