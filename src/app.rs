@@ -33,8 +33,8 @@ pub struct Symbolon {
 // `async fn` would be compiled again in each program that calls it.
 impl Symbolon {
     /// Opens the database, and starts the hashing threads and the background tasks. Creates the database if it
-    /// does not exist, and migrates it. If the configuration contains no server key, the key is read from a
-    /// file beside the SQLite database. If this file does not exist, a new key is created in it.
+    /// does not exist, and migrates the database. If the configuration contains no server key, the key is read
+    /// from a file beside the SQLite database. If this file does not exist, a new key is created in it.
     ///
     /// # Errors
     ///
@@ -53,8 +53,8 @@ impl Symbolon {
         Self::open_boxed(config, clock, Migrations::Apply).await
     }
 
-    /// Opens an existing database for administration, even while a server is using it. Creates and migrates
-    /// nothing, and requires no server key.
+    /// Opens an existing database for administration, even while a server is using it. Neither creates nor
+    /// migrates the database, and requires no server key.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ pub enum Clock {
     /// The clock of the PostgreSQL server, which all instances share. Its time is the system's time plus a measured
     /// offset.
     Database(DatabaseClock),
-    /// A clock that tests control.
+    /// A clock that is set by tests.
     Mock(MockClock),
 }
 
@@ -67,11 +67,11 @@ impl DatabaseClock {
     /// Records a measurement. The query was sent at the system's time `sent_at`, and its answer arrived after `time`.
     /// The answer is `millis`, the database's time in milliseconds since the Unix epoch.
     ///
-    /// The database may have read its clock at any time between the sending of the query and the arrival of its
-    /// answer. Therefore, a short query gives a more exact measurement than a long one. A measurement becomes less
-    /// exact with time, because clocks drift. A new measurement replaces the previous one if the new one is at least
-    /// as exact. A new measurement that contradicts the previous one always replaces it, because a clock must have
-    /// been set.
+    /// The database may have read its clock at any time between the sending of the query and the arrival of the
+    /// answer. Therefore, a query that is answered quickly gives a more exact measurement. A measurement becomes
+    /// less exact with time, because clocks drift. A new measurement replaces the previous one if the new one is at
+    /// least as exact. A new measurement that contradicts the previous one always replaces the previous one, because
+    /// a contradiction means that a clock was set.
     pub(crate) fn record(&self, sent_at: DateTime<Utc>, time: Duration, millis: i64) {
         let half = time / 2;
         let middle = sent_at.timestamp_millis() + i64::try_from(half.as_millis()).unwrap_or(0);
@@ -98,7 +98,7 @@ impl DatabaseClock {
 pub(crate) enum BootClock {
     /// The system's clock: `CLOCK_BOOTTIME` on Linux.
     System,
-    /// A clock that tests control, in microseconds.
+    /// A clock that is set by tests, in microseconds.
     #[cfg(test)]
     Mock(Arc<std::sync::atomic::AtomicU64>),
 }

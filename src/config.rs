@@ -65,7 +65,7 @@ with_defaults! {
         /// Number of passes of Argon2id over the memory.
         pub argon2_iterations: u32 = 2,
 
-        /// Number of Argon2id lanes. Each lane requires 8 KiB of memory.
+        /// Number of Argon2id lanes. `argon2_memory` must be at least 8 KiB for each lane.
         pub argon2_parallelism: u32 = 1,
 
         /// Number of threads that hash passwords. `None` means one thread per processor core.
@@ -75,8 +75,9 @@ with_defaults! {
         /// Requests from one client address use at most a quarter of the places.
         pub hash_queue: usize = 128,
 
-        /// Size of the identity cache, in MiB. With 0, each request reads the identity from the database, and a
-        /// revocation by another instance takes effect immediately.
+        /// Size of the identity cache (the cache of verified tokens and their users), in MiB. With 0, each
+        /// request reads the identity from the database, and a revocation by another instance takes effect
+        /// immediately.
         pub identity_cache: u32 = 64,
 
         /// Size of the cache of parsed GraphQL documents, in MiB.
@@ -91,7 +92,7 @@ with_defaults! {
         /// Time for which audit events are kept, in days.
         pub audit_days: u32 = 90,
 
-        /// Rate limits on passwords, registrations and profile changes.
+        /// Rate limits on password attempts, registrations and profile changes.
         pub throttle: ThrottleConfig = ThrottleConfig::default(),
 
         /// Limits on HTTP connections and requests, trusted proxies, and permitted origins.
@@ -139,7 +140,8 @@ with_defaults! {
         /// Maximum number of connections for reading.
         pub readers: u32 = 8,
 
-        /// Maximum number of connections for writing. Two additional connections send and receive heartbeats.
+        /// Maximum number of connections for writing. Two additional connections check continuously that the
+        /// server answers and delivers notifications.
         pub writers: u32 = 8,
 
         /// Maximum time that a request waits for a connection, in milliseconds. A database server that does not
@@ -152,8 +154,8 @@ with_defaults! {
 }
 
 with_defaults! {
-    /// Rate limits on passwords, registrations and profile changes. The counts are stored in the database, so
-    /// that they apply to all instances together.
+    /// Rate limits on password attempts, registrations and profile changes. The counts are stored in the
+    /// database, so that they apply to all instances together.
     pub struct ThrottleConfig {
         /// Whether the rate limits are enforced.
         pub enabled: bool = true,
@@ -179,8 +181,8 @@ with_defaults! {
         /// Maximum size of a request body and of a WebSocket message, in bytes.
         pub body_limit: usize = 65_536,
 
-        /// Timeout, in seconds. Applies separately to the receipt of the request head, to the receipt of the
-        /// request body, and to each wait for the client to read more of the response.
+        /// Maximum time to receive the head of a request, in seconds. The same maximum applies separately to
+        /// the receipt of the request body, and to each wait for the client to read more of the response.
         pub read_timeout: u64 = 10,
 
         /// Maximum time to process a request, in seconds. A mutation that takes longer is still completed, but
@@ -190,9 +192,10 @@ with_defaults! {
         /// Whether the API explorer is available at `/`. Requires the feature `explorer`.
         pub explorer: bool = true,
 
-        /// Maximum number of connections. The number is lower if the process cannot open enough files. One
-        /// address can use at most a quarter of all connections. The WebSockets of one address can use at most an
-        /// eighth of all connections, and the WebSockets of one user at most a sixteenth.
+        /// Maximum number of connections. The server accepts fewer connections if the process cannot open
+        /// enough files. One address can use at most a quarter of all connections. The WebSockets of one
+        /// address can use at most an eighth of all connections, and the WebSockets of one user at most a
+        /// sixteenth.
         pub max_connections: usize = 10_000,
 
         /// Networks of trusted proxies. For a request from a trusted proxy, the `X-Forwarded-For` header
@@ -205,12 +208,12 @@ with_defaults! {
     }
 }
 
-/// A confidential text. The `Debug` output does not contain the text.
+/// A confidential string, such as a key. The `Debug` output does not contain the string.
 #[derive(Clone)]
 pub struct Secret(pub(crate) String);
 
 impl Secret {
-    /// Returns the text.
+    /// Returns the string.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

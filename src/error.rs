@@ -42,7 +42,7 @@ pub enum Error {
     },
     /// The address of the client already has the maximum number of connections or WebSockets.
     TooManyConnections,
-    /// The hash queue is full, or the database is unavailable.
+    /// Too many requests are waiting to hash a password, or the database is unavailable.
     ServiceUnavailable {
         /// Seconds after which the client should try again.
         retry_after: u32,
@@ -130,7 +130,7 @@ impl Forbidden {
     }
 }
 
-/// The parts of the response to an [`Error`].
+/// The parts of the response that reports an [`Error`].
 #[derive(Debug)]
 pub(crate) struct ErrorDetails {
     /// `extensions.code` in GraphQL, `code` in REST.
@@ -160,7 +160,7 @@ impl Error {
         Self::Internal(Arc::from(cause.into()))
     }
 
-    /// Returns the parts of the response to this error.
+    /// Returns the parts of the response that reports this error.
     #[must_use]
     pub(crate) fn details(&self) -> ErrorDetails {
         let (code, status, message): (_, _, Cow<'static, str>) = match self {

@@ -23,7 +23,7 @@ pub(crate) const SERVER_FILTER: &str = "info,poem=warn,sea_orm_migration=warn,sq
 /// The default value of `SYMBOLON_LOG` for other commands, which print their results to standard output.
 pub(crate) const COMMAND_FILTER: &str = "warn";
 
-/// Log lines that have not been written yet. Several lines are written at once, because one system call for
+/// Log lines that have not been written yet. Several lines are written at once, because a system call for
 /// each line would take longer than the formatting of the line.
 static BUFFER: LazyLock<Mutex<BufWriter<Stderr>>> =
     LazyLock::new(|| Mutex::new(BufWriter::with_capacity(64 * 1024, io::stderr())));
@@ -79,7 +79,7 @@ const REQUEST_TARGET: &str = "symbolon::request";
 /// The text format of tracing-subscriber. Log lines for requests are formatted by this module, with an
 /// identical result. With the formatter of tracing-subscriber, a `me` query would take about 20 % more
 /// instructions (`bench/instructions`). If the time were formatted again for each line, the query would take
-/// about 4 % more.
+/// about 4 % more instructions.
 #[derive(Default)]
 struct TextFormat(Format);
 

@@ -16,11 +16,11 @@ use super::output::{Output, Row, Timestamp, or_dash};
 
 #[derive(Args, Debug)]
 pub(super) struct Audit {
-    /// Print only the events of the user with this name
+    /// Print only the events that concern the user with this name
     #[arg(long, value_name = "USERNAME", conflicts_with = "user_id")]
     user: Option<String>,
 
-    /// Print only the events of the user with this id, even if the user was deleted
+    /// Print only the events that concern the user with this id, even if the user was deleted
     #[arg(long, value_name = "ID")]
     user_id: Option<UserId>,
 

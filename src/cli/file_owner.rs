@@ -105,7 +105,7 @@ impl Owner {
     }
 }
 
-/// Returns a command line that repeats this command in a transient unit of systemd. A transient unit does not
+/// Returns a command line that repeats this command in a transient systemd unit. A transient unit does not
 /// inherit the environment. With `--pty` and `--pipe`, the unit has a terminal if systemd-run has one.
 fn systemd_run(user: &[String], folder: &Path, file: &Path) -> String {
     let mut words = user.to_vec();
@@ -123,7 +123,8 @@ fn systemd_run(user: &[String], folder: &Path, file: &Path) -> String {
     format!("  systemd-run {}", quote_all(&words))
 }
 
-/// Returns the arguments of this command. No option of Symbolon contains the password of a user.
+/// Returns the arguments of this command. The arguments can be printed, because no option takes a user's
+/// password.
 fn arguments() -> impl Iterator<Item = String> {
     let arguments = env::args_os().skip(1);
     arguments.map(|argument| argument.to_string_lossy().into_owned())

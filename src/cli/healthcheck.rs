@@ -54,7 +54,7 @@ impl Healthcheck {
 async fn get_readyz(address: SocketAddr) -> Result<StatusCode, Box<dyn Error>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // `send_request` also returns the errors of the connection.
+    // The result of this task is ignored, because `send_request` also returns the errors of the connection.
     tokio::spawn(connection);
     let request = Request::get("/readyz").header(HOST, address.to_string());
     let response = sender.send_request(request.body(String::new())?).await?;

@@ -16,7 +16,7 @@ use super::output::Output;
 /// The maximum number of rows that one transaction imports.
 const BATCH: usize = 1000;
 
-/// Interval of the progress messages, in rows, if standard error is not a terminal.
+/// The number of rows between two progress messages if standard error is not a terminal.
 const PROGRESS_ROWS: u64 = 10_000;
 
 #[derive(Args, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Import {
     /// CSV file, or SQLite database of a Flask application
     ///
     /// A CSV file must have the column `username`, and at least one of the columns `password` and `password_hash`. The
-    /// column `email` is optional. If the file is an SQLite database, the command reads its table `user`.
+    /// column `email` is optional. If the file is an SQLite database, the command reads the table `user`.
     file: PathBuf,
 
     /// Print the result without importing any user
@@ -45,7 +45,7 @@ impl Import {
         output: &Output,
     ) -> Result<(), Box<dyn Error>> {
         let mut source = Source::open(&self.file).await?;
-        // The bar is hidden if standard error is not a terminal.
+        // The progress bar is hidden if standard error is not a terminal.
         let bar = ProgressBar::new(source.length().await?).with_style(
             ProgressStyle::with_template("{wide_bar} {percent} % {eta} {msg}")?,
         );

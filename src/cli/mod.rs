@@ -57,12 +57,13 @@ const ENVIRONMENT: &str = "Environment variables without an option:
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "the program creates one value")]
 enum Command {
-    /// Start the server: GraphQL and the token endpoints over HTTP
+    /// Start the server, which provides the GraphQL API and the token endpoints over HTTP
     Serve(serve::Serve),
-    /// Create the database if it does not exist, and migrate it
+    /// Create the database if it does not exist, and migrate the database
     ///
-    /// `serve` migrates the database when it starts. All other commands fail if the database does not exist or was not
-    /// migrated to this version. They do not migrate it, because an older server may still be using it.
+    /// `serve` migrates the database when it starts. All other commands fail if the database does not exist or
+    /// was not migrated to this version. These commands do not migrate the database, because an older server
+    /// may still be using the database.
     Migrate(migrate::Migrate),
     /// Print the GraphQL schema (SDL)
     Schema,
@@ -104,7 +105,7 @@ impl Cli {
         let Some(command) = self.command else {
             return self.serve.run().await;
         };
-        // Subcommands have few options. Their other settings come from the environment.
+        // Subcommands have few options. All other settings of a subcommand come from the environment.
         let config = self.serve.config();
         let result = match command {
             Command::Serve(serve) => return serve.run().await,

@@ -43,7 +43,8 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                 "Maximum number of PostgreSQL connections for reading", ""),
             setting!(postgres.writers, "postgres-writers", "SYMBOLON_POSTGRES_WRITERS", "N",
                 "Maximum number of PostgreSQL connections for writing",
-                "The server opens two additional connections for heartbeats."),
+                "In addition, the server opens two connections to check continuously that PostgreSQL answers and delivers \
+                 notifications."),
             setting!(postgres.acquire_timeout, "postgres-acquire-timeout", "SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT", "MS",
                 "Maximum time to wait for a PostgreSQL connection, in milliseconds",
                 "A database server that does not answer within this time plus 500 ms is considered unreachable."),
@@ -53,22 +54,22 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
         ("Tokens", vec![
             setting!(secret_key_file, "secret-key-file", "SYMBOLON_SECRET_KEY_FILE", "FILE",
                 "File that contains the server key",
-                "The file contains 32 random bytes, encoded in base64. The variable SYMBOLON_SECRET_KEY sets the key \
-                 without a file. If neither is set, a key file is created beside the SQLite database. PostgreSQL \
-                 requires one of the two settings, and all instances must use the same key."),
+                "The key consists of 32 random bytes, encoded in base64. The variable SYMBOLON_SECRET_KEY sets the key \
+                 without a file. If neither the option nor the variable is set, a key file is created beside the SQLite \
+                 database. With PostgreSQL, one of the two is required, and all instances must use the same key."),
             setting!(token_lifetime, "token-lifetime", "SYMBOLON_TOKEN_LIFETIME", "SECONDS",
                 "Lifetime of a new session token, in seconds", ""),
             setting!(reuse, "reuse", "SYMBOLON_REUSE", "ON|OFF",
-                "Return the existing session token at a sign-in",
+                "Return the existing session token on sign-in",
                 "With `on`, a sign-in returns the session token of the user if this token is valid for more than 60 s. \
                  With `off`, each sign-in replaces the session token of the user."),
             setting!(session_max_age, "session-max-age", "SYMBOLON_SESSION_MAX_AGE", "DAYS",
                 "Maximum time from a sign-in to the expiration of a renewed session token, in days",
                 "With 0, session tokens cannot be renewed."),
             setting!(identity_cache, "identity-cache", "SYMBOLON_IDENTITY_CACHE", "MIB",
-                "Size of the cache of users and tokens, in MiB",
-                "0 disables the cache. Without the cache, each authenticated request reads the database, and a revocation \
-                 by another instance takes effect immediately."),
+                "Size of the cache of verified tokens and their users, in MiB",
+                "A size of 0 disables the cache. Without the cache, each authenticated request reads the database, and a \
+                 revocation by another instance takes effect immediately."),
         ]),
         ("Users", vec![
             setting!(registration, "registration", "SYMBOLON_REGISTRATION", "ON|OFF",
@@ -76,48 +77,48 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                 "With `off`, only admins can register users."),
             setting!(user_list, "user-list", "SYMBOLON_USER_LIST", "admins|members",
                 "Users who can list all users",
-                "With `admins`, only admins can list users. With `members`, every user can list users, but users who are not \
-                 admins see only ids and usernames."),
+                "With `admins`, only admins can list users. With `members`, every user can list all users, but users who are \
+                 not admins see only the ids and usernames of other users."),
             setting!(audit_days, "audit-days", "SYMBOLON_AUDIT_DAYS", "DAYS",
                 "Retention period of audit events, in days",
-                "With 0, each event is deleted at most ten minutes after it was recorded."),
+                "With 0, each event is deleted within ten minutes after it was recorded."),
         ]),
         ("Passwords", vec![
             setting!(password_min, "password-min", "SYMBOLON_PASSWORD_MIN", "CHARACTERS",
                 "Minimum length of a new password, in characters",
                 "NIST SP 800-63B-4 requires 15 characters if the password is the only factor."),
             setting!(argon2_memory, "argon2-memory", "SYMBOLON_ARGON2_MEMORY", "KIB",
-                "Memory for one Argon2id hash, in KiB", ""),
+                "Memory for computing one Argon2id hash, in KiB", ""),
             setting!(argon2_iterations, "argon2-iterations", "SYMBOLON_ARGON2_ITERATIONS", "N",
                 "Number of Argon2id passes over the memory", ""),
             setting!(argon2_parallelism, "argon2-parallelism", "SYMBOLON_ARGON2_PARALLELISM", "N",
                 "Number of Argon2id lanes",
-                "Each lane requires at least 8 KiB of the memory."),
+                "--argon2-memory must be at least 8 KiB for each lane."),
             setting!(hash_threads, "hash-threads", "SYMBOLON_HASH_THREADS", "N",
                 "Number of threads that hash passwords",
                 "The default is the number of processor cores."),
             setting!(hash_queue, "hash-queue", "SYMBOLON_HASH_QUEUE", "N",
                 "Maximum number of requests that wait for a thread that hashes passwords",
-                "If the queue is full, a request that must hash a password is refused immediately. Requests from one \
-                 client address use at most a quarter of the queue. With 0, no request waits."),
+                "If the queue is full, a request that requires a hash is refused immediately. Requests from one client \
+                 address take at most a quarter of the places in the queue. With 0, no request waits."),
         ]),
         ("Throttling", vec![
             setting!(throttle.enabled, "throttle", "SYMBOLON_THROTTLE", "ON|OFF",
                 "Limit the rate of password attempts, registrations and profile changes",
-                "With `off`, clients can guess passwords without limit. Use `off` only for load tests. The numbers of a \
-                 rate limit range from 1 to 1,000,000."),
+                "With `off`, clients can guess passwords without limit. Use `off` only for load tests."),
             setting!(throttle.account, "throttle-account", "SYMBOLON_THROTTLE_ACCOUNT", "BURST/HOUR",
                 "Maximum number of wrong passwords for one username: at once, and per hour",
                 "Attempts are counted whether or not the user exists. Attempts from an address where the user signed \
                  in during the last 30 days are counted separately for this address. Setting a new password for the \
-                 user resets all counts of the user."),
+                 user resets all counts of the user. Both numbers can be 1 to 1,000,000."),
             setting!(throttle.address, "throttle-address", "SYMBOLON_THROTTLE_ADDRESS", "BURST/HOUR",
                 "Maximum number of wrong passwords from one address: at once, and per hour",
-                "An IPv6 network of size /64 counts as one address. Attempts for users who signed in from the address \
-                 during the last 30 days are not counted."),
+                "An IPv6 network of size /64 counts as one address. An attempt is not counted if its user signed in from \
+                 the address during the last 30 days. Both numbers can be 1 to 1,000,000."),
             setting!(throttle.registrations, "throttle-registration", "SYMBOLON_THROTTLE_REGISTRATION", "BURST/HOUR",
                 "Maximum number of registrations and profile changes: at once, and per hour",
-                "Registrations and profile changes are counted both per address and per user."),
+                "Registrations and profile changes are counted both per address and per user. Both numbers can be \
+                 1 to 1,000,000."),
         ]),
         ("HTTP", vec![
             setting!(http.trusted_proxies, "trusted-proxies", "SYMBOLON_TRUSTED_PROXIES", "NETS",
@@ -130,17 +131,18 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                 "Serve the API explorer at /", ""),
             setting!(http.max_connections, "max-connections", "SYMBOLON_MAX_CONNECTIONS", "N",
                 "Maximum number of HTTP connections",
-                "A low limit on open files (ulimit -n) reduces this number. One address can use at most a quarter of all \
-                 connections. The WebSockets of one address can use at most an eighth of all connections, and the \
-                 WebSockets of one user at most a sixteenth."),
+                "The server accepts fewer connections if the limit on open files (ulimit -n) is too low. One address \
+                 can use at most a quarter of all connections. The WebSockets of one address can use at most an \
+                 eighth of all connections, and the WebSockets of one user at most a sixteenth."),
             setting!(http.body_limit, "body-limit", "SYMBOLON_BODY_LIMIT", "BYTES",
                 "Maximum size of a request body, in bytes", ""),
             setting!(http.read_timeout, "read-timeout", "SYMBOLON_READ_TIMEOUT", "SECONDS",
-                "Maximum time to receive the head of a request, and again to receive its body, in seconds",
-                "The server disconnects a client that reads nothing of a response for this time."),
+                "Maximum time to receive the head of a request, in seconds",
+                "The same maximum applies separately to the body of the request. The server also disconnects a client that \
+                 reads no part of its response for this long."),
             setting!(http.request_timeout, "request-timeout", "SYMBOLON_REQUEST_TIMEOUT", "SECONDS",
                 "Maximum time to compute a response, in seconds",
-                "After this time, the client gets an error. A mutation that has started still runs to completion."),
+                "After this time, the client gets an error. A mutation that has already started still runs to completion."),
         ]),
         ("GraphQL limits", vec![
             setting!(limits.introspection, "introspection", "SYMBOLON_INTROSPECTION", "ON|OFF",
@@ -148,14 +150,14 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                 "With `off`, clients cannot query the schema, and error messages do not suggest names."),
             setting!(document_cache, "document-cache", "SYMBOLON_DOCUMENT_CACHE", "MIB",
                 "Size of the cache of parsed documents, in MiB",
-                "0 disables the cache."),
+                "A size of 0 disables the cache."),
             setting!(limits.document_bytes, "limit-document-bytes", "SYMBOLON_LIMIT_DOCUMENT_BYTES", "N",
                 "Maximum size of a document, in bytes", ""),
             setting!(limits.tokens, "limit-tokens", "SYMBOLON_LIMIT_TOKENS", "N",
                 "Maximum number of lexical tokens in a document",
-                "Each value in the variables counts as one token."),
+                "The variables of a request can contain at most the same number of values."),
             setting!(limits.nesting, "limit-nesting", "SYMBOLON_LIMIT_NESTING", "N",
-                "Maximum nesting depth of brackets in a document and in its variables", ""),
+                "Maximum nesting depth of brackets in a document, and of lists and objects in its variables", ""),
             setting!(limits.selections, "limit-selections", "SYMBOLON_LIMIT_SELECTIONS", "N",
                 "Maximum number of selections in an operation, with fragments expanded",
                 "A directive counts as a selection."),
@@ -165,8 +167,8 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                 "Maximum number of fields at the root of an operation", ""),
             setting!(limits.complexity, "limit-complexity", "SYMBOLON_LIMIT_COMPLEXITY", "N",
                 "Maximum complexity of an operation",
-                "The complexity is the number of fields to resolve. The fields in a list count once for each possible \
-                 element, up to the maximum length of the list."),
+                "The complexity is the number of fields to resolve if each list has its maximum length. The fields of a \
+                 list element therefore count as often as the list can have elements."),
         ]),
     ]
 }
@@ -213,7 +215,7 @@ impl Setting {
                 let mut config = Config::default();
                 *access(&mut config) = value.clone();
                 config.check().map_err(|error| match error {
-                    // Of a rate limit, which has two numbers.
+                    // This error concerns a number of a rate limit, which has two numbers.
                     StartError::OutOfRange { value, range, .. } => {
                         format!(
                             "{value} is outside the range {} to {}",

@@ -32,7 +32,7 @@ enum Command {
     List,
     /// Revoke all tokens of a user, or of all users
     ///
-    /// A running server refuses a revoked token from the next request on. With PostgreSQL, the delay is at most 1.25 s.
+    /// A running server refuses a revoked token from the next request on, or, with PostgreSQL, after at most 1.25 s.
     Revoke {
         #[command(flatten)]
         owner: TokenOwner,

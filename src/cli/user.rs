@@ -28,12 +28,13 @@ pub(super) struct Users {
 enum Command {
     /// Add a user, even if registration is closed
     ///
-    /// The command asks for the password on a terminal. If standard input is not a terminal, it reads the password
-    /// from the first line of standard input.
+    /// The command asks for the password on a terminal. If standard input is not a terminal, the command reads the
+    /// password from the first line of standard input.
     Add(Add),
     /// Import users from another system, with their passwords or password hashes
     ///
-    /// The command does not change existing users, so it can be repeated. Invalid rows are reported and not imported.
+    /// The import does not change existing users, so the import can be repeated. Invalid rows are reported and not
+    /// imported.
     Import(Import),
     /// List all users
     List,
@@ -41,8 +42,8 @@ enum Command {
     Show(Username),
     /// Set a new password for a user, and revoke all tokens of the user
     ///
-    /// The command asks for the password on a terminal. If standard input is not a terminal, it reads the password
-    /// from the first line of standard input.
+    /// The command asks for the password on a terminal. If standard input is not a terminal, the command reads the
+    /// password from the first line of standard input.
     SetPassword(Username),
     /// Set the role of a user
     SetRole {

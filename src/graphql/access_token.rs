@@ -11,8 +11,8 @@ use crate::model::{access_token, text_limits};
 /// An access token without its secret.
 pub(crate) struct AccessToken(pub(super) Arc<access_token::AccessToken>);
 
-/// A named, long-lived token. It permits what its owner may do, restricted to the scopes of the token.
-/// Only the result of `createAccessToken` contains the token itself.
+/// A named, long-lived token. The token permits what its owner may do, restricted to the scopes of the
+/// token. Only the result of `createAccessToken` contains the token itself.
 #[Object]
 impl AccessToken {
     /// The ID of the access token. IDs are never reused.

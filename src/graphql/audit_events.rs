@@ -30,8 +30,8 @@ pub(crate) struct AuditEvent {
     /// The ID of the user whom the event concerns. The user may have been deleted since. Null if the event
     /// concerns no existing user, for example a sign-in with an unknown username.
     user_id: Option<ID>,
-    /// The type of the actor. Null if the event was recorded by an early version of the server that did not
-    /// store the type.
+    /// The type of the actor. Null if an early version of the server, which did not store the type,
+    /// recorded the event.
     actor_type: Option<ActorType>,
     /// The ID of the user who performed the operation. Null if the actor is not a user.
     actor_id: Option<ID>,

@@ -11,7 +11,7 @@ use crate::model::device_session::SessionSummary;
 use crate::model::user::UserId;
 use crate::service::Services;
 
-/// Loads database rows. Each type of row has its own key type.
+/// Loader of database rows. Each type of row has its own type of key.
 pub(super) struct Rows(pub(super) Arc<Services>);
 
 /// The key for loading the sessions of a user.

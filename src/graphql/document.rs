@@ -18,8 +18,8 @@ use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::document_limits::{check_operation, check_text};
 
-/// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers
-/// table entries and rounding by the allocator.
+/// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table
+/// entries and the padding that the allocator adds.
 pub(super) const OVERHEAD: usize = 1024;
 
 /// One operation of a GraphQL document, with the fragments that the operation uses.
@@ -56,15 +56,17 @@ pub(super) struct ValidatedDocument {
 }
 
 impl ValidatedDocument {
-    /// Excludes the document from the fast path. An error in a nullable field must make only that field
-    /// null, and only [`SpecExtension`](crate::graphql::spec_extension::SpecExtension) does so.
+    /// Excludes the document from the fast path. An error in a nullable field must make only that field null.
+    /// Only [`SpecExtension`](crate::graphql::spec_extension::SpecExtension) implements this rule, and the
+    /// fast path does not run extensions.
     pub(super) fn mark_erred(&self) {
         self.erred.store(true, Ordering::Relaxed);
     }
 }
 
 impl Document {
-    /// Parses a document, selects the operation to execute, and checks both against the limits.
+    /// Parses a document and selects the operation to execute. Checks the document and the operation against
+    /// the limits.
     pub(super) fn parse(text: &str, name: Option<&str>, limits: &Limits) -> Result<Self, Error> {
         let tokens = check_text(text, limits)?;
         let mut parsed = parse_query(text).map_err(|error| parse_error(&error))?;
@@ -85,8 +87,8 @@ impl Document {
             name,
             fields: root_fields.join(","),
             root_fields,
-            // Each token is counted as the largest type of node. Vectors can have up to twice the capacity
-            // that they need.
+            // Each token is counted as a node of the largest type. The factor 2 is necessary because a vector
+            // can have up to twice the capacity that it needs.
             bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
@@ -205,9 +207,8 @@ impl Document {
         selections
     }
 
-    /// Returns whether the complexity of a field depends on variables, and whether a field is nullable.
-    /// Fields are compared only by name, so a field of another type with an equal name can cause a false
-    /// positive.
+    /// Returns whether the complexity of a field depends on variables, and whether a field is nullable. Fields
+    /// are compared only by name, so a field of another type with the same name can cause a false positive.
     fn inspect_fields(&self, registry: &Registry) -> (bool, bool) {
         let (mut depends_on_variables, mut has_nullable) = (false, false);
         for selection in self.selections() {
@@ -268,9 +269,9 @@ impl fmt::Debug for Document {
     }
 }
 
-/// Removes the operation to execute from the document and returns it with its name (GraphQL
-/// specification, section 6.1). The other operations are dropped, because async-graphql confuses the
-/// variables of several operations.
+/// Removes the operation to execute from the document, and returns the operation with its name (GraphQL
+/// specification, section 6.1). The other operations are dropped, because async-graphql confuses the variables
+/// of several operations.
 fn select_operation(
     document: &mut ExecutableDocument,
     name: Option<&str>,
@@ -303,7 +304,8 @@ fn select_operation(
     }
 }
 
-/// Returns the names of the root fields. [`check_operation`] must have limited their number.
+/// Returns the names of the root fields. Call this function only after [`check_operation`], which limits the
+/// number of root fields.
 fn root_fields(
     fragments: &HashMap<Name, Positioned<FragmentDefinition>>,
     set: &SelectionSet,

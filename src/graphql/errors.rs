@@ -1,5 +1,5 @@
-//! Errors in GraphQL responses. The `extensions` of each error contain a code and, if the error contract
-//! defines one, a reason. Internal causes are logged, and not sent to the client.
+//! Errors in GraphQL responses. The `extensions` of each error contain a code and, for some codes, a
+//! reason. Internal causes are logged, and not sent to the client.
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 
@@ -11,9 +11,10 @@ use crate::error::Error;
 /// - An [`Error`] is sent with its own code and message.
 /// - Any other error that a resolver returned with `?` can contain internal data, such as a message of
 ///   the database. The error is logged, and replaced by an internal error.
-/// - An error that a resolver created from a message is sent to the client. If the error has no code,
-///   it gets the code `BAD_USER_INPUT`.
-/// - An error without a path occurred before execution. If it is not an [`Error`], validation returned it.
+/// - An error that a resolver created from a message is sent to the client. If such an error has no
+///   code, `BAD_USER_INPUT` is added.
+/// - An error without a path occurred before execution. Unless the error is an [`Error`], validation has
+///   returned the error.
 pub(crate) fn set_error_codes(response: &mut Response, request_id: &str) -> Option<Error> {
     let mut refused = None;
     for error in &mut response.errors {

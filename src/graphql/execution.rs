@@ -118,8 +118,8 @@ where
         })
     }
 
-    /// Executes an operation. If the execution exceeds the time limit, returns an error response, and the
-    /// execution continues in the background.
+    /// Executes an operation. If the execution exceeds the time limit, returns an error response,
+    /// while the execution continues in the background.
     pub(crate) async fn execute(
         &self,
         mut prepared: Prepared,
@@ -144,7 +144,7 @@ where
             {
                 return response;
             }
-            // Boxed to keep the future of the fast path small.
+            // This future is boxed, to keep the future of the fast path small.
             Box::pin(schema.execute(prepared.request(services, authentication))).await
         };
         let executed = run_to_completion(self.timeout, work.boxed()).await;

@@ -1,5 +1,6 @@
-//! A fast path for validated queries, which executes their resolvers without the extensions of async-graphql.
-//! With extensions, async-graphql copies the document, and calls each extension for each field.
+//! A fast path for validated queries, which executes their resolvers without the extensions of
+//! async-graphql. If a schema has extensions, async-graphql copies the document for each request, and
+//! calls each extension for each field.
 //!
 //! The fast path uses items that async-graphql makes public only for its macros. `Cargo.toml` therefore
 //! restricts the version of async-graphql.

@@ -34,9 +34,9 @@ pub use self::query::Query;
 pub use self::schema::{Schema, SchemaBuilder};
 use crate::config::Limits;
 
-/// The roots of Symbolon's own schema. [`super::Query`] and [`super::Mutation`] cannot be used as
-/// roots, because they are not called `Query` and `Mutation` in GraphQL: applications merge them into
-/// roots that have those names.
+/// The roots of Symbolon's own schema. [`super::Query`] and [`super::Mutation`] cannot be used as roots,
+/// because their names in GraphQL are not `Query` and `Mutation`. Applications merge these types into roots
+/// that have those names.
 pub(crate) mod own {
     use async_graphql::MergedObject;
 

@@ -96,9 +96,9 @@ impl Mutation {
         Ok(Box::pin(authentication(ctx)?.revoke_token()).await?)
     }
 
-    /// Extends the session token with which the request is authenticated, so that it is valid for a full
-    /// lifetime from now. A renewal does not extend a session token beyond the maximum session age (30 days
-    /// by default) after the last sign-in.
+    /// Extends the session token with which the request is authenticated, so that the token is valid for a
+    /// full lifetime from now. A renewal does not extend a session token beyond the maximum session age (30
+    /// days by default) after the last sign-in.
     ///
     /// Requires a session token.
     async fn renew_token(&self, ctx: &Context<'_>) -> Result<SessionToken> {
@@ -140,8 +140,8 @@ impl Mutation {
         without_payload(Box::pin(services.users.revoke_own_tokens(caller)).await)
     }
 
-    /// Creates an access token of the caller, for use by a device, a script or another service. A user can
-    /// have at most 50 access tokens.
+    /// Creates an access token for the caller, to be used by a device, a script or another service. A user
+    /// can have at most 50 access tokens.
     ///
     /// Requires HTTP Basic credentials. `userErrors` can contain `TAKEN`, `BLANK`, `TOO_LONG`, `INVALID`
     /// and `LIMIT_REACHED`.
@@ -220,7 +220,7 @@ impl Mutation {
     /// Deletes the caller, and revokes all tokens of the caller. Admins can also delete another user.
     ///
     /// Requires one of: a session token, HTTP Basic credentials, or an access token with the scope
-    /// `account:write`. Callers who authenticate with a token and delete themselves must also give the
+    /// `account:write`. Callers who authenticate with a token and delete themselves must also send the
     /// password. The deletion of another user also requires the role `ADMIN`. `userErrors` can contain
     /// `WRONG_PASSWORD`, `LAST_ADMIN` and `INVALID`.
     async fn delete_user(

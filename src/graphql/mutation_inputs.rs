@@ -16,9 +16,9 @@ pub(crate) struct CreateUserInput {
     /// script, for example Latin, or to the combination of scripts in which Chinese, Japanese or Korean is
     /// written. Usernames that differ only in case are considered equal.
     username: String,
-    /// The e-mail address (optional). It must differ from the e-mail addresses of all other users.
+    /// The e-mail address (optional). No other user can have the same e-mail address.
     email: Option<String>,
-    /// The password. Its length is at most 128 characters, and at least the configured minimum (8 by
+    /// The password, at most 128 characters long. The minimum length is a setting of the server (8 by
     /// default). Very common passwords and passwords that contain the username are refused.
     password: String,
 }
@@ -38,7 +38,7 @@ impl From<CreateUserInput> for Registration {
 pub(crate) struct ChangePasswordInput {
     /// The current password.
     pub(super) current_password: String,
-    /// The new password. Its length is at most 128 characters, and at least the configured minimum (8 by
+    /// The new password, at most 128 characters long. The minimum length is a setting of the server (8 by
     /// default). Very common passwords and passwords that contain the username are refused.
     pub(super) new_password: String,
 }
@@ -46,11 +46,12 @@ pub(crate) struct ChangePasswordInput {
 /// The input of `createAccessToken`.
 #[derive(InputObject)]
 pub(crate) struct CreateAccessTokenInput {
-    /// The name, 1 to 64 characters long. It must differ from the names of the user's other access tokens.
+    /// The name, 1 to 64 characters long. No other access token of the user can have the same name.
     name: String,
-    /// The scopes, at most 32. The default is the scope `*`, which includes all scopes. Scopes restrict the
-    /// access token. They never permit more than the role of the user permits. Symbolon defines the scopes
-    /// `account:read`, `account:write` and `audit:read`. APIs that use Symbolon can define other scopes.
+    /// The scopes, at most 32. The default is the scope `*`, which includes all scopes. The scopes restrict
+    /// what the access token permits. Scopes never permit more than the role of the user permits. Symbolon
+    /// defines the scopes `account:read`, `account:write` and `audit:read`. APIs that use Symbolon can
+    /// define other scopes.
     scopes: Option<Vec<String>>,
     /// The lifetime, in seconds. If both `expiresIn` and `expiresAt` are omitted, the access token does not
     /// expire.
@@ -77,7 +78,7 @@ impl From<CreateAccessTokenInput> for AccessTokenForm {
 pub(crate) struct UpdateUserInput {
     /// The ID of the user. The default is the ID of the caller.
     pub(super) id: Option<ID>,
-    /// The new username. It must satisfy the rules that `createUser` has for usernames.
+    /// The new username, for which the same rules apply as in `createUser`.
     username: Option<String>,
     /// The new e-mail address. Null removes the current e-mail address.
     email: MaybeUndefined<String>,
@@ -111,7 +112,7 @@ pub(crate) struct DeleteUserInput {
 pub(crate) struct SetUserPasswordInput {
     /// The ID of the user.
     pub(super) id: ID,
-    /// The new password. Its length is at most 128 characters, and at least the configured minimum (8 by
+    /// The new password, at most 128 characters long. The minimum length is a setting of the server (8 by
     /// default). Very common passwords and passwords that contain the username are refused.
     pub(super) new_password: String,
 }

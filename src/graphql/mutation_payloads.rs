@@ -33,9 +33,10 @@ pub(crate) struct ChangePasswordPayload {
 /// The result of `createAccessToken`.
 #[derive(SimpleObject)]
 pub(crate) struct CreateAccessTokenPayload {
-    /// The access token, for use in the header `Authorization: Bearer <token>`. It consists of `sym_` and
-    /// 38 letters and digits, of which the last 6 are a checksum. The server stores only a digest of the
-    /// access token, and cannot return the access token again. Null if the input was refused.
+    /// The access token, for use in the header `Authorization: Bearer <token>`. The access token
+    /// consists of `sym_` and 38 letters and digits, of which the last 6 are a checksum. The server
+    /// stores only a digest of the access token, and cannot return the access token again. Null if the
+    /// input was refused.
     pub(super) token: Option<String>,
     /// The properties of the new access token. Null if the input was refused.
     pub(super) access_token: Option<AccessToken>,

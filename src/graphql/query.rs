@@ -57,8 +57,8 @@ impl Query {
         Ok(user.map(User))
     }
 
-    /// Returns a page of all users, in the order of their creation. A page has 20 users by default. `first`
-    /// or `last` sets another number, up to 100.
+    /// Returns a page of all users, in the order of their creation. A page has 20 users by default. The
+    /// argument `first` or `last` sets another number of users, up to 100.
     ///
     /// Requires a session token, or an access token with the scope `account:read`. Also requires the role
     /// `ADMIN`, unless the configuration of the server allows all users to see other users.
@@ -96,8 +96,8 @@ impl Query {
         }))
     }
 
-    /// Returns a page of the audit trail, newest events first. A page has 20 events by default. `first` or
-    /// `last` sets another number, up to 100.
+    /// Returns a page of the audit trail, newest events first. A page has 20 events by default. The
+    /// argument `first` or `last` sets another number of events, up to 100.
     ///
     /// Requires the role `ADMIN`. Also requires a session token, or an access token with the scope
     /// `audit:read`.

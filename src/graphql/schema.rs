@@ -18,11 +18,12 @@ pub struct SchemaBuilder<Q, M, S> {
     has_extensions: bool,
 }
 
-/// A schema for [`Symbolon::routes`](crate::Symbolon::routes). It dereferences to [`async_graphql::Schema`].
+/// A schema for [`Symbolon::routes`](crate::Symbolon::routes). The schema dereferences to
+/// [`async_graphql::Schema`].
 pub struct Schema<Q, M, S> {
     pub(super) library: async_graphql::Schema<Arc<Q>, M, S>,
-    /// The query root for the fast path. `None` if the application added extensions, because the fast path
-    /// does not run them.
+    /// The query root for the fast path. `None` if the application has added extensions, because the fast
+    /// path does not run extensions.
     pub(super) query: Option<Arc<Q>>,
 }
 

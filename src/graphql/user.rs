@@ -28,7 +28,7 @@ pub(super) fn user_id(id: &ID) -> UserId {
 pub(crate) enum Role {
     /// The user can read and change their own data.
     User,
-    /// In addition, the user can read and change the data of other users, and read the audit trail.
+    /// The user can also read and change the data of other users, and read the audit trail.
     Admin,
 }
 

@@ -23,7 +23,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// # Errors
 ///
 /// Returns `BadRequest` if the header is too long, or if the request has more than one `Authorization`
-/// header, since a proxy and Symbolon could each use a different one.
+/// header, since a proxy and Symbolon could use different headers.
 pub(super) fn parse_headers(headers: &HeaderMap) -> Result<Credentials, Error> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
@@ -62,7 +62,7 @@ pub(super) fn parse(value: &str) -> Credentials {
 }
 
 /// Returns whether the text is a `token68` (RFC 9110, section 11.2). `null` and `undefined` are
-/// excluded, because web pages send them if they have no token.
+/// excluded, because web pages without a token send these words.
 fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     !body.is_empty()

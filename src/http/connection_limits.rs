@@ -1,4 +1,4 @@
-//! Limits on the number of connections and WebSockets, so that one client cannot use all of them.
+//! Limits on the number of connections and WebSockets, so that one client cannot use all connections.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -82,7 +82,8 @@ pub(super) fn add_headers(error: &Error, headers: &mut HeaderMap) {
         Error::MethodNotAllowed(methods) => {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
-        // The client may still be sending the body, which the server does not read.
+        // The connection is closed, because the client may still be sending a body that the server will
+        // not read.
         Error::RequestTimeout | Error::PayloadTooLarge => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -78,10 +78,10 @@ where
         let document = Arc::clone(&prepared.document);
         let authentication = context.authentication.clone();
         // Waits, in `load_cached_identity` or in `yield_now`, until all other requests that can run have
-        // reached this point. All of these requests then share one check for changes by other processes. The
-        // processor executes the same code repeatedly, and a client that is woken by the first response
-        // reads several responses. With 64 connections, the same instructions take two thirds of the time
-        // that they take without this wait (bench/README.md).
+        // reached this point. All of these requests then share one check for changes by other processes.
+        // In addition, the processor executes the same code several times in succession, and a client that
+        // the first response wakes up can read several responses. With 64 connections, the same
+        // instructions take two thirds of the time that they take without this wait (bench/README.md).
         if !authentication.load_cached_identity().await {
             yield_now().await;
         }
@@ -106,7 +106,8 @@ where
         }
         let body = request.take_body();
         let body = request_body::read(request.headers(), body, &self.state).await?;
-        // Serde also deserializes an array to a struct, but batches of operations are not supported.
+        // Serde would also deserialize a JSON array into the struct, but batches of operations are not
+        // supported.
         if body.trim_ascii_start().first() != Some(&b'{') {
             let message = "The body must be a JSON object with one operation.";
             return Err(Error::BadRequest(message.to_owned()));

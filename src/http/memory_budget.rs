@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The size of the budget in KiB. This is enough for 1,024 requests of the default maximum size.
+/// The size of the budget, in KiB. The budget is sufficient for 1,024 requests of the default maximum
+/// size.
 const BUDGET_KIB: usize = 64 * 1024;
 /// The minimum size of the budget, as a number of request bodies of the configured maximum size.
 const MIN_BODIES: usize = 16;

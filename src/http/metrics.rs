@@ -92,7 +92,7 @@ impl Metrics {
 
     /// Counts a response and records its duration.
     pub(super) fn count_response(&self, status: StatusCode, duration: Duration) {
-        // For most responses, this saves the look-up of the counter in the family.
+        // Most responses have the status 200. The separate counter saves the look-up in the family.
         if status == StatusCode::OK {
             self.ok.inc();
         } else {
@@ -131,7 +131,8 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).map_err(Error::internal)?;
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        // `with_header` would add a second `Content-Type` header.
+        // `with_content_type` replaces the `Content-Type` header. `with_header` would add a second
+        // header.
         Ok(text.with_content_type(media_type).into_response())
     }
 }

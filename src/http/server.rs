@@ -58,7 +58,7 @@ pub(super) struct ConnectionGuard {
 impl ConnectionGuard {
     /// Waits until the server begins to shut down.
     pub(super) async fn shutdown(&mut self) {
-        // An error means that the server has been dropped.
+        // An error means that the server has been dropped, which also counts as a shutdown.
         let _ = self.shutdown.changed().await;
     }
 }
@@ -91,7 +91,8 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
     tokio::pin!(shutdown);
     loop {
         let (stream, connection_permit) = tokio::select! {
-            // Polled first: a shutdown that waits for a signal installs its handler before a connection is accepted.
+            // `shutdown` is polled first, so that it can install a signal handler before a connection is
+            // accepted.
             biased;
             () = &mut shutdown => break,
             accepted = accept(&listener, &connection_permits) => accepted,

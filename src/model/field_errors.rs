@@ -23,7 +23,7 @@ pub enum FieldErrorCode {
     WrongPassword,
     /// The change would leave no active admin.
     LastAdmin,
-    /// The maximum number of items has been reached, for example of access tokens.
+    /// The user already has the maximum number of items, for example access tokens.
     LimitReached,
     /// The password is one of the most common passwords.
     PasswordTooCommon,

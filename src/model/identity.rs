@@ -97,7 +97,7 @@ impl Identity {
     }
 
     /// Returns the scopes of the credential. The scope `*` includes all scopes. Scopes restrict the authority that
-    /// the role of the user grants, and never extend it.
+    /// the role of the user grants, and never extend this authority.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         match self.grant() {

@@ -7,7 +7,7 @@ pub(crate) struct PageRequest {
     pub(crate) after: Option<i64>,
     /// Selects the items before this position.
     pub(crate) before: Option<i64>,
-    /// Whether the last matching items are selected instead of the first.
+    /// Whether the last matching items are selected instead of the first matching items.
     pub(crate) backwards: bool,
     /// The maximum number of items.
     pub(crate) limit: u64,

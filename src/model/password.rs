@@ -70,8 +70,8 @@ impl PasswordRules {
 /// parts of words.
 const MIN_CONTAINED: usize = 4;
 
-/// Returns whether a password contains the username or, if the username is short, consists of repetitions of it.
-/// Ignores case and width.
+/// Returns whether a password contains the username. If the username is short, returns whether the password consists
+/// only of repetitions of the username. Ignores case and width.
 fn contains_username(password: &str, username: &str) -> bool {
     let (password, username) = (fold(password), fold(username));
     if username.chars().count() < MIN_CONTAINED {

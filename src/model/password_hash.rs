@@ -51,7 +51,8 @@ impl PasswordHash {
         Ok(Self(format!("{IMPORTED}{text}")))
     }
 
-    /// Removes the prefix of an imported hash. The hash must have been computed from the prepared password.
+    /// Removes the prefix of an imported hash. Call this method only for a hash that was computed from the prepared
+    /// password.
     pub(crate) fn into_own(self) -> Self {
         match self.0.strip_prefix(IMPORTED) {
             Some(hash) => Self(hash.to_owned()),

@@ -29,7 +29,7 @@ pub(crate) const SCOPES: usize = 32;
 /// The maximum length of an id: the sign and the digits of a 64-bit number.
 pub(crate) const ID: usize = 20;
 
-/// The maximum length of a cursor of a GraphQL connection, which is the base64 encoding of a word and an id.
+/// The maximum length of a cursor in a GraphQL connection. A cursor is the base64 encoding of `kind:position`.
 pub(crate) const CURSOR: usize = 64;
 
 /// The maximum length of an `Authorization` header, and of the field `Authorization` in a WebSocket message. Basic

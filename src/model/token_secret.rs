@@ -19,7 +19,7 @@ pub(crate) enum SecretType {
 }
 
 impl SecretType {
-    /// Returns the prefix of all tokens of this type. No prefix is the beginning of another one.
+    /// Returns the prefix of all tokens of this type. No prefix is the beginning of another prefix.
     const fn prefix(self) -> &'static str {
         match self {
             Self::AccessToken => "sym_",

@@ -150,7 +150,8 @@ impl AccessTokens {
 }
 
 /// Deletes expired tokens of a user, earliest expiration first, until the user has fewer than [`MAX_TOKENS`]
-/// tokens. Returns `false` if the user still has too many tokens. `transaction` must have locked the user.
+/// tokens. Returns `false` if the user still has too many tokens. Call this function only after
+/// `transaction` has locked the user, so that concurrent calls do not exceed the limit.
 async fn make_room(
     transaction: &Transaction,
     user: UserId,

@@ -90,8 +90,8 @@ impl Authenticator {
     /// Compares one recently used identity in the cache with the database.
     ///
     /// A difference is counted only if the cache entry is still valid both after the database has been read and
-    /// after the maximum time until changes by other instances are known. If the entry was invalidated in between, a
-    /// difference is expected.
+    /// after the maximum time until changes by other instances are known. If the entry has been invalidated, a
+    /// change of the user explains the difference.
     pub(crate) async fn check_cache(&self) {
         let Some((token, entry)) = self.check.take() else {
             return;

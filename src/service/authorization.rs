@@ -62,7 +62,7 @@ impl Caller<'_> {
     }
 
     /// Returns the id of the user that an operation changes: `id`, or the caller's own id if `id` is `None`.
-    /// The second value reports whether this user is the caller.
+    /// Also returns whether this user is the caller.
     pub(super) async fn target(self, id: Option<UserId>) -> Result<(UserId, bool), Error> {
         let viewer = self.require(&Requirement::ANY).await?;
         let own = viewer.user().map(|user| user.id);
@@ -70,8 +70,8 @@ impl Caller<'_> {
         Ok((id, own == Some(id)))
     }
 
-    /// Records that the request computes a new password hash. Fails if the request has already computed one.
-    /// There is no limit for the operator.
+    /// Records that the request computes a new password hash. Fails if the request has already computed a
+    /// new hash. There is no limit for the operator.
     pub(super) fn claim_new_hash(self) -> Result<(), Error> {
         match self {
             Self::Request(request) => request.claim_new_hash(),
@@ -127,8 +127,9 @@ impl Authorized {
         self.actor.credential() == Some(Credential::Password)
     }
 
-    /// Repeats the check with the row of the acting user, which must be locked until the change is committed.
-    /// Since the first check, the role or the password may have changed, or the token may have ended.
+    /// Checks again that the acting user meets the requirement. Since the first check, the role or the
+    /// password may have changed, and the token may have expired or been revoked. The row of the acting user
+    /// must stay locked until the change is committed.
     pub(super) async fn check_again(
         &self,
         transaction: &Transaction,

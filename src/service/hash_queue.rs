@@ -50,7 +50,7 @@ struct Inner {
 #[derive(Debug)]
 struct Address {
     places: usize,
-    /// One permit for each job that the address can have in the queue at the same time.
+    /// One permit for each job of the address that can be passed to the threads at the same time.
     turns: Arc<Semaphore>,
 }
 
@@ -139,7 +139,7 @@ impl Inner {
     }
 }
 
-/// A place that is counted for an address, if the request has one, until the `Share` is dropped.
+/// The claim of a request to a place in the queue. The claim counts for the client address until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     queue: Arc<Inner>,
@@ -159,8 +159,8 @@ impl Drop for Share {
     }
 }
 
-/// A place in the queue, for one job at a time. The place becomes free when the permit has been dropped and its
-/// last job has ended.
+/// A place in the queue, for one job at a time. The place becomes free when the permit has been dropped and the
+/// last job of the permit has ended.
 #[derive(Debug)]
 pub(super) struct Permit(Arc<(Share, OwnedSemaphorePermit)>);
 

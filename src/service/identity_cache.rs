@@ -13,8 +13,8 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::User;
 use crate::store::{Epoch, Store};
 
-/// The memory that an entry uses in addition to its contents, in bytes: tables, lists, and the rounding by the
-/// allocator.
+/// The overhead of an entry, in bytes: its share of the cache's tables and lists, and the padding that the
+/// allocator adds.
 const OVERHEAD: usize = 160;
 
 /// The identity of a token, as it was read from the database.
@@ -83,8 +83,8 @@ impl IdentityCache {
         is_valid.then(|| Arc::clone(&entry.identity))
     }
 
-    /// Inserts an identity that was read from the database at `now`. `epoch` must have been read before the
-    /// identity.
+    /// Inserts an identity that was read from the database at `now`. The caller must read `epoch` before the
+    /// identity, so that a change during the read invalidates the entry.
     pub(super) fn insert(
         &self,
         digest: TokenDigest,

@@ -43,8 +43,8 @@ enum CandidatePassword {
 }
 
 impl Import {
-    /// Imports the valid users that do not exist yet, in one transaction. Returns the result for each user. A
-    /// dry run returns the same results, but changes nothing.
+    /// Imports the valid users who do not exist yet, in one transaction. Returns the result for each user.
+    /// A dry run returns the same results, but changes nothing.
     pub(crate) async fn run(
         &self,
         users: Vec<ImportedUser>,
@@ -102,7 +102,7 @@ impl Import {
     }
 
     /// Inserts the candidates whose names and e-mail addresses are still free. Registrations may have taken
-    /// some of them while the passwords were hashed.
+    /// some of these names and addresses while the passwords were hashed.
     async fn insert(
         &self,
         mut candidates: Vec<Candidate>,
@@ -122,7 +122,8 @@ impl Import {
                 return Ok(());
             };
             if transaction.insert_users(rows).await? {
-                // One event counts all users. The time of creation is stored in the row of each user.
+                // One event for all users is sufficient, because the row of each user contains the time of
+                // creation.
                 let event =
                     NewAuditEvent::new(AuditEventKind::Registered, None, Actor::Operator, now);
                 transaction.count_events(&event, added).await?;

@@ -28,8 +28,8 @@ pub(crate) enum Verdict {
     Wrong,
     /// The password is right.
     Right,
-    /// The password is right. The stored hash has other parameters or was imported, and must be replaced by
-    /// this hash.
+    /// The password is right. The stored hash is imported or has other parameters than new hashes, and must
+    /// be replaced by this hash.
     Outdated(PasswordHash),
 }
 

@@ -23,7 +23,8 @@ const MAX_THROTTLED_USERS: usize = 1000;
 pub(crate) struct RefusedAttempts {
     store: Arc<Store>,
     retention: TimeDelta,
-    /// The latest throttled attempt on each user, and the number of attempts since the last flush.
+    /// The latest throttled attempt on each user, and the number of throttled attempts that have not been
+    /// written to the database yet.
     throttled: Mutex<HashMap<Option<UserId>, (NewAuditEvent, i64)>>,
 }
 
@@ -70,7 +71,7 @@ impl RefusedAttempts {
         *count += 1;
     }
 
-    /// Writes to the database the attempts that were throttled since the last flush.
+    /// Writes to the database all attempts that were throttled since the previous call.
     pub(super) async fn flush(&self) -> Result<(), Error> {
         let throttled = std::mem::take(&mut *self.lock());
         if throttled.is_empty() {

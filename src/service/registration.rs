@@ -22,9 +22,9 @@ use crate::store::NewUser;
 pub struct Registration {
     /// The username: 1 to 64 characters.
     pub username: String,
-    /// The e-mail address, if any. It is not verified.
+    /// The e-mail address, if any. The address is not verified.
     pub email: Option<String>,
-    /// The password: at most 128 characters, and at least the configured minimum, which is 8 by default.
+    /// The password: at most 128 characters. The minimum length is configurable, and is 8 by default.
     pub password: String,
 }
 
@@ -53,7 +53,8 @@ impl Users {
         };
         let new = ParsedRegistration::parse(registration, self.rules)?;
         let Admission { attempt, mut slot } = self.throttle.admit_registration(&actor).await?;
-        // The values are checked before the expensive hash is computed. The insertion checks them again.
+        // The values are checked before the expensive hash is computed. The insertion checks the values
+        // again.
         self.refuse_taken_values(&attempt, &new).await?;
         caller.claim_new_hash()?;
         // The attempt is counted even if hashing fails, because the client has learned that the values are

@@ -224,7 +224,8 @@ impl Authentication {
         claim(&self.0.verification_claimed, Error::SECOND_VERIFICATION)
     }
 
-    /// Records that the request computes a new password hash. Fails if the request has already computed one.
+    /// Records that the request computes a new password hash. Fails if the request has already computed a new
+    /// hash.
     pub(super) fn claim_new_hash(&self) -> Result<(), Error> {
         claim(&self.0.new_hash_claimed, Error::SECOND_NEW_HASH)
     }

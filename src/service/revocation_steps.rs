@@ -30,8 +30,8 @@ pub(super) fn record_revocation(
     transaction.record_event(event.with_token(token));
 }
 
-/// Revokes all tokens of a user. `transaction` must have locked the row of the user. Returns the number of
-/// tokens that were live.
+/// Revokes all tokens of a user. Call this function only after `transaction` has locked the row of the
+/// user. Returns the number of tokens that were live.
 pub(super) async fn revoke_all_tokens(
     transaction: &mut Transaction,
     record: &UserRecord,

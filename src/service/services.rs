@@ -71,7 +71,8 @@ impl Services {
         self.store.location().full_name()
     }
 
-    /// Returns how long ago the last heartbeat that came back from PostgreSQL was sent.
+    /// Returns the time since the sending of the last heartbeat that this instance has received back from
+    /// PostgreSQL.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         self.store.heartbeat_age()
     }

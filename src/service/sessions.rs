@@ -119,7 +119,8 @@ impl Sessions {
     /// enabled, neither a device session nor a fresh token is requested, and the token remains valid for more than
     /// 60 s. Otherwise, a new token is issued.
     ///
-    /// `transaction` must have locked the user, so that concurrent sign-ins return the same token.
+    /// Call this method only after `transaction` has locked the user, so that concurrent sign-ins return the
+    /// same token.
     pub(super) async fn issue(
         &self,
         transaction: &mut Transaction,

@@ -41,8 +41,8 @@ impl SignIn {
         client: &Client,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let username = Username::parse(&credentials.username);
-        // An invalid name is replaced by the empty name, which no user has. Therefore, it takes as long as an
-        // unknown name.
+        // An invalid name is replaced by the empty name, which no user has. Therefore, a sign-in with an
+        // invalid name takes as long as a sign-in with an unknown name.
         let canonical = username.as_ref().map_or("", |name| &name.canonical);
         let record = self.store.find_user_by_name(canonical).await?;
         let id = record.as_ref().map(|record| record.user.id);

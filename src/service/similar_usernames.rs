@@ -16,7 +16,8 @@ use crate::service::users::Users;
 pub struct SimilarUsernames {
     /// The number of users whose names look like the name of an older user.
     pub count: u64,
-    /// The first 100 of these users. In each pair, the oldest user with a similar name precedes the user.
+    /// The first 100 of these users, each paired with the oldest user whose name is similar. The oldest user comes
+    /// first.
     pub pairs: Vec<(User, User)>,
 }
 
@@ -31,7 +32,7 @@ impl Users {
     /// Finds the users whose names have equal skeletons.
     pub(crate) async fn similar_usernames(&self) -> Result<SimilarUsernames, Error> {
         let mut similar = SimilarUsernames::default();
-        // The keys are digests of skeletons, which need less memory than skeletons.
+        // The keys are digests of skeletons, because digests need less memory than skeletons.
         let mut first_of: HashMap<[u8; 32], UserId> = HashMap::new();
         let mut request = PageRequest {
             limit: BATCH_SIZE,

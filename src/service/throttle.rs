@@ -38,11 +38,11 @@ enum Subject<'a> {
     Name(&'a str),
     /// A user and a known address of this user.
     Known(UserId, IpAddr),
-    /// A user who confirms the password in a session.
+    /// A signed-in user who confirms the password.
     Session(UserId),
-    /// An address.
+    /// An address from which passwords are tried.
     Address(IpAddr),
-    /// An address that registers users or changes profiles.
+    /// An address from which users are registered or profiles are changed.
     Registration(IpAddr),
     /// A user who registers users, changes profiles or sets the passwords of other users.
     Changes(UserId),
@@ -165,8 +165,8 @@ impl Throttle {
         result
     }
 
-    /// Deletes the buckets that count passwords for a user. `transaction` changes the password, and attempts at
-    /// the old password must not count for the new one.
+    /// Deletes the buckets that count passwords for a user. Call this method when `transaction` changes the
+    /// password, because attempts with the old password must not count for the new password.
     pub(super) async fn clear(&self, transaction: &Transaction, user: &User) -> Result<(), Error> {
         let known = transaction.known_addresses(user.id).await?.into_iter();
         let known = known.map(|address| Subject::Known(user.id, address));
@@ -251,7 +251,7 @@ impl Throttle {
         Ok(())
     }
 
-    /// Counts an attempt in all buckets, or in none of them if one is full.
+    /// Counts an attempt in all buckets. If one of the buckets is full, counts the attempt in none.
     async fn count(
         &self,
         buckets: Vec<Bucket>,

@@ -101,7 +101,7 @@ impl TokenWatch {
     }
 }
 
-/// The tokens of all WebSocket connections. One task watches these tokens while there is at least one.
+/// The tokens of all WebSocket connections. One task watches these tokens while there is at least one token.
 #[derive(Debug)]
 pub(crate) struct TokenWatches {
     authenticator: Arc<Authenticator>,

@@ -94,7 +94,7 @@ impl UserChange {
         self.authorized.viewer().sees(self.record.user)
     }
 
-    /// Records the change in the audit trail, and commits it. Returns the changed user.
+    /// Records the change in the audit trail, and commits the transaction. Returns the changed user.
     pub(super) async fn commit(
         mut self,
         kind: AuditEventKind,

@@ -39,7 +39,7 @@ impl Users {
         Ok(VisibleUser::seen_by(&identity, identity.shared_user()))
     }
 
-    /// Returns the user with this id or name. Callers that cannot list users can find only their own user, and
+    /// Returns the user with this id or name. Callers who cannot list users can find only their own user, and
     /// do not learn whether other users exist.
     pub(crate) async fn find(
         &self,

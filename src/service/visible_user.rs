@@ -19,7 +19,7 @@ pub(crate) struct VisibleUser {
     access: PrivateFieldAccess,
 }
 
-/// The access to the private fields.
+/// Whether the caller can read the private fields.
 #[derive(Clone, Copy, Debug)]
 enum PrivateFieldAccess {
     Allowed,

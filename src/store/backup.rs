@@ -1,4 +1,4 @@
-//! Copies of a SQLite database that is in use.
+//! Copies of an SQLite database that is in use.
 
 use std::fs::File;
 use std::io;

@@ -1,14 +1,14 @@
-//! The change counter, through which a process notices changes that other processes make to a SQLite database.
+//! The change counter, through which a process notices changes that other processes make to an SQLite database.
 //!
 //! Each transaction that invalidates cached identities increments a counter in the database. The new value becomes
-//! visible with the commit, so that a process that is killed right after a commit has still announced the change.
-//! The counter also works if processes open the database through different paths.
+//! visible with the commit. Therefore, the change is announced even if the process is killed immediately after the
+//! commit. The counter also works if processes open the database through different paths.
 //!
 //! The counter is read before a cached identity is used. A read takes 16 µs, of which the switch to the thread of the
 //! connection takes 10 µs. Concurrent requests share one read.
 //!
-//! `PRAGMA data_version` is not used instead, because its value also changes with the commits of this process: each
-//! sign-in would invalidate the whole cache. A read of `data_version` takes equally long.
+//! `PRAGMA data_version` would not be a suitable counter. Its value also changes with the commits of this process, so
+//! each sign-in would invalidate the whole cache. A read of `data_version` takes as long as a read of the counter.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,7 +28,7 @@ pub(super) const INCREMENT: &str =
 /// The maximum number of checks that are received at once.
 const MAX_CHECKS: usize = 1024;
 
-/// The sender of the answer to a check: `true` if all changes have been processed.
+/// The sender of the answer to a check. The answer is `true` if all changes have been processed.
 type Check = oneshot::Sender<bool>;
 
 /// A handle to the change counter of a database.
@@ -44,8 +44,8 @@ pub(super) struct ChangeCounter {
 struct Known {
     /// The value up to which all changes have been processed.
     value: i64,
-    /// The value that a transaction of this process has written, until its commit has ended. SQLite has one writer at
-    /// a time, so there is at most one value.
+    /// The value that a transaction of this process has written, while the commit is in progress. SQLite has one
+    /// writer at a time, so there is at most one such value.
     committing: Option<i64>,
     /// The number of changes of `value`. If `value` changes during a read of the counter, the read must be repeated.
     version: u64,
@@ -106,7 +106,8 @@ impl ChangeCounter {
     }
 
     /// Records the value that a transaction has written, before the transaction is committed. Returns `false` if the
-    /// value does not follow the known value, because another process has committed a change in the meantime.
+    /// value does not follow the known value, because another process has committed a change since the known value
+    /// was read.
     pub(super) fn begin_commit(&self, count: i64) -> bool {
         let mut known = lock(&self.known);
         known.committing = Some(count);
@@ -136,7 +137,8 @@ impl Reader {
                 _ = &mut self.stopped => break,
                 _ = self.checks.recv_many(&mut waiting, MAX_CHECKS) => {}
             }
-            // Lets other requests that are ready to run send their checks, so that one read answers all of them.
+            // Lets other requests that are ready to run send their checks, so that one read answers all of these
+            // checks.
             yield_now().await;
             while let Ok(check) = self.checks.try_recv() {
                 waiting.push(check);

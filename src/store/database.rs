@@ -27,7 +27,7 @@ pub(crate) struct Store {
     pub(super) readers: MonitoredConnection<DatabaseConnection>,
     pub(super) location: Location,
     pub(super) invalidation: Arc<Invalidation>,
-    /// Empty for PostgreSQL.
+    /// The files of the SQLite database. Contains no files for PostgreSQL.
     pub(super) files: DatabaseFiles,
     /// The tasks that receive the changes of other processes.
     pub(super) tasks: Mutex<JoinSet<()>>,

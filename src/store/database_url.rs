@@ -43,7 +43,7 @@ pub(crate) enum UrlError {
 /// The location of a database.
 #[derive(Clone)]
 pub(crate) enum Location {
-    /// A SQLite file.
+    /// An SQLite file.
     File(PathBuf),
     /// A database on a PostgreSQL server, or on another server with the protocol of PostgreSQL.
     Server(Box<PgConnectOptions>),

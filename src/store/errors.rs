@@ -29,7 +29,8 @@ impl From<DbErr> for Error {
             error,
             DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)
         );
-        // These errors are not logged here. The write state and the heartbeat log once when the condition begins.
+        // These errors are not logged here, because `WriteState` and `Heartbeat` log the condition once, when it
+        // begins.
         if is_unwritable(&error) || is_refused {
             return Self::ServiceUnavailable { retry_after: 1 };
         }

@@ -1,5 +1,5 @@
-//! The heartbeat of a PostgreSQL server, which shows whether the server answers, accepts writes and delivers
-//! notifications. The heartbeat also measures the difference between the clocks of the server and of this machine.
+//! Heartbeats, which show whether a PostgreSQL server answers, accepts writes and delivers notifications. The
+//! heartbeats also measure the difference between the clocks of the server and of this machine.
 //!
 //! A heartbeat is a notification that is sent through one connection and received through another connection.
 //! Notifications arrive in the order in which their transactions were committed. Therefore, when a heartbeat arrives,
@@ -57,7 +57,7 @@ enum State {
     ReadOnly,
 }
 
-/// The heartbeat of this instance.
+/// The sender and the receiver of the heartbeats of this instance.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     /// A random number that distinguishes the heartbeats of this instance from those of other instances.
@@ -78,7 +78,7 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Creates the heartbeat of a server that is assumed to be reachable.
+    /// Creates the heartbeat for a server. Assumes that the server is reachable until a heartbeat shows otherwise.
     pub(super) fn new(
         timeout: Duration,
         clock: BootClock,
@@ -118,8 +118,8 @@ impl Heartbeat {
         (sent > 0).then(|| Duration::from_micros(self.clock.micros().saturating_sub(sent)))
     }
 
-    /// Returns whether cached identities can be used: changes by other instances are known, and the server is the
-    /// primary.
+    /// Returns whether cached identities can be used. This is the case if changes by other instances are known and
+    /// the server is the primary.
     pub(super) fn permits_cache(&self) -> bool {
         self.age().is_some_and(|age| age <= TRUST_PERIOD) && self.is_available()
     }
@@ -196,13 +196,14 @@ impl Heartbeat {
                     if is_new {
                         self.eviction.evict_all();
                     }
-                    // If the server is read-only, the connection is replaced. A new connection may lead to the
-                    // primary, or start with other default settings.
+                    // If the server is read-only, the connection is replaced, because a new connection may lead to
+                    // the primary or start with other default settings.
                     connection = current.filter(|_| state == State::Available);
                     is_refused = false;
                     self.set_state(state);
                 }
-                // The existing connection has failed. A new connection may work.
+                // The existing connection has failed. The next heartbeat is sent immediately, because a new
+                // connection may work.
                 Ok(Err(_)) if !is_new => ticks.reset_immediately(),
                 Ok(Err(error)) if !is_unreachable(&error) => {
                     if !is_refused {
@@ -268,7 +269,7 @@ impl Heartbeat {
         }
     }
 
-    /// Returns whether a notification is a heartbeat of any instance.
+    /// Returns whether a notification is a heartbeat from any instance.
     pub(super) fn is_heartbeat(payload: &str) -> bool {
         payload.starts_with(PREFIX)
     }

@@ -38,7 +38,7 @@ struct Slot {
     committing: AtomicU32,
 }
 
-/// The invalidations of cached identities.
+/// The record of all invalidations of cached identities.
 #[derive(Debug)]
 pub(super) struct Invalidation {
     /// The epoch of the last invalidation.

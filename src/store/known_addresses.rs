@@ -44,7 +44,7 @@ impl Transaction {
     }
 
     /// Records that the user signed in from this network. If the user has more than [`MAX_ADDRESSES`] addresses,
-    /// deletes the oldest ones.
+    /// deletes the oldest addresses.
     pub(crate) async fn insert_known_address(
         &self,
         user: UserId,

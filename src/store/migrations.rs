@@ -57,7 +57,8 @@ pub(super) async fn prepare_tables(
 async fn migrate(database: &DatabaseConnection) -> Result<Option<String>, DbErr> {
     let transaction = database.begin_with_options(immediate()).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
-        // Migrating large tables can take a long time, and so can waiting for another process.
+        // The time limit for statements is disabled, because migrating large tables, or waiting for the
+        // migration by another process, can take a long time.
         let lock = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})");
         transaction.execute_unprepared(&lock).await?;
     }

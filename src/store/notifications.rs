@@ -49,14 +49,14 @@ pub(super) async fn listen(
 }
 
 /// Receives notifications through one connection until the connection is lost or silent. Returns whether a heartbeat
-/// of this instance was received.
+/// from this instance was received.
 async fn receive(
     heartbeat: &Heartbeat,
     options: &PgConnectOptions,
     on_change: &(impl Fn(&AffectedUsers) + Send + Sync),
 ) -> bool {
-    // The listener has its own pool: returning a lost connection takes a long time and would block a place in a shared
-    // pool.
+    // The listener has its own pool, because returning a lost connection takes a long time and would block a place
+    // in a shared pool.
     let connect = async {
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -72,7 +72,8 @@ async fn receive(
     let Ok(Ok(mut listener)) = timeout(heartbeat.timeout(), connect).await else {
         return false;
     };
-    // From now on, changes are received. Earlier changes may have been missed.
+    // From now on, changes are received. Earlier changes may have been missed, so all cached identities are
+    // invalidated.
     on_change(&AffectedUsers::All);
     let mut has_received_heartbeat = false;
     while let Ok(Ok(Some(notification))) = timeout(SILENCE_TIMEOUT, listener.try_recv()).await {

@@ -34,8 +34,8 @@ const TABLES: i64 = 5;
 /// The time limit for finding the schema, and for the first heartbeats, when a PostgreSQL database is opened.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time that is added to the acquire timeout. A server that does not answer a heartbeat within the sum is
-/// considered unreachable.
+/// A server that does not answer a heartbeat within the acquire timeout plus this time is considered
+/// unreachable.
 const HEARTBEAT_GRACE: Duration = Duration::from_millis(500);
 
 /// The settings of the connections to a PostgreSQL server.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 /// The time of the last eviction. Connections that were opened before this time are not used again.
 ///
-/// An error does not identify its connection, so all open connections of the pool are evicted. For writes to SQLite,
-/// this affects one connection, because that pool has no others.
+/// An error does not identify its connection, so all open connections of the pool are evicted. The pool for writes to
+/// SQLite has only one connection, so only this connection is evicted.
 #[derive(Debug)]
 pub(super) struct PoolEviction {
     created: Instant,

@@ -80,7 +80,7 @@ pub(super) fn connect(
 }
 
 /// Returns the schema in which tables are created. All connections are restricted to this schema. Otherwise, the
-/// tables could be created again in a schema that is created later and precedes this one in the search path.
+/// tables could be created again in a schema that is created later and precedes this schema in the search path.
 pub(super) async fn find_schema(
     location: &Location,
     options: &PgConnectOptions,

@@ -126,7 +126,8 @@ impl Transaction {
             if may_have_live_session(record, at) || self.has_other_tokens(user).await? {
                 self.invalidate_at_end(user);
             } else if record.session.is_some() {
-                // Another process may have revoked the session without this process knowing yet.
+                // Another process may have revoked the session, and this process may not know about the revocation
+                // yet.
                 self.invalidate_in_this_process(user);
             }
         }
@@ -164,7 +165,7 @@ impl Transaction {
         Ok(self.update_user(verified.user.id, update).await? > 0)
     }
 
-    /// Sets the session of a user. The transaction must have locked the row of the user.
+    /// Sets the session of a user. Call this method only after the transaction has locked the row of the user.
     pub(crate) async fn set_session(
         &self,
         record: &UserRecord,

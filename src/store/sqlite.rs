@@ -116,8 +116,9 @@ pub(super) async fn connect_read_only(
 /// the connection is closed. In this case, SQLite had already rolled back the transaction, and the rollback by sqlx
 /// has failed. sqlx would execute the next transaction as a savepoint (docs/sqlx-sqlite-rollback.md).
 ///
-/// Waits while another process locks the whole file, to change the journal mode of a new file or to remove the
-/// journal when the database is closed. SQLite's busy handler does not wait for these locks.
+/// Waits while another process holds a lock on the whole file. A process takes this lock to change the journal mode of
+/// a new file, and to remove the journal when it closes the database. SQLite's busy handler does not wait for these
+/// locks.
 pub(super) async fn connect(
     path: &Path,
     is_writer: bool,

@@ -1,4 +1,4 @@
-//! The check that a SQLite file has the tables of this version.
+//! The check that an SQLite file has the tables of this version.
 
 use std::fs;
 use std::io;
@@ -20,8 +20,8 @@ const NOT_SQLITE: &str = "file is not a database";
 /// read-only, because a connection that writes would change the journal mode and create files beside the database.
 pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), OpenError> {
     let foreign = |reason| Err(OpenError::Foreign(location.full_name(), reason));
-    // This function must not open the file itself. Closing its descriptor would release the locks that SQLite
-    // connections of this process hold on the file.
+    // This function must not open the file itself. Closing the descriptor of the file would release the locks
+    // that SQLite connections of this process hold on the file.
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OpenError::Missing(location.full_name()));
@@ -37,8 +37,8 @@ pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), O
     }
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let check = || async {
-        // Without a journal, all data is in the database file. The file is then read without locks, because locking
-        // would create a journal.
+        // If there is no journal, all data is in the database file. In this case, the file is read without locks,
+        // because locking would create a journal.
         let is_immutable = !with_suffix(&path, "-wal").exists();
         let database = connect_read_only(&path, is_immutable).await;
         let database = database.map_err(|error| OpenError::Connect(location.clone(), error))?;

@@ -26,8 +26,8 @@ pub(crate) struct Transaction {
 }
 
 impl Store {
-    /// Begins a transaction. SQLite runs one transaction at a time. On PostgreSQL, a transaction locks the rows that
-    /// it reads in order to change them. Each statement also repeats the conditions under which it changes a row.
+    /// Begins a transaction. SQLite runs one transaction at a time. On PostgreSQL, a transaction that reads a row in
+    /// order to change it locks the row. Each statement also repeats the conditions under which it changes a row.
     pub(crate) async fn begin(&self) -> Result<Transaction, Error> {
         self.check_database_file()?;
         let writer = self.writer.clone();
@@ -46,7 +46,8 @@ impl Store {
         })
     }
 
-    /// Returns an error if the database does not accept writes. Begins a transaction and rolls it back.
+    /// Returns an error if the database does not accept writes. For this check, begins a transaction and rolls the
+    /// transaction back.
     pub(crate) async fn check_writable(&self) -> Result<(), Error> {
         self.begin().await.map(drop)
     }
@@ -76,7 +77,7 @@ impl Transaction {
             if !is_outcome_unknown(&error) {
                 return Err(error.into());
             }
-            // The write state has logged that the database cannot be written.
+            // If the database cannot be written to, `WriteState` has already logged this.
             if !is_unwritable(&error) {
                 tracing::warn!(%error, "the outcome of a commit is unknown");
             }

@@ -147,8 +147,8 @@ impl Transaction {
     }
 
     /// Returns whether an admin other than `id` exists and is not disabled. Other transactions that call this
-    /// function wait until this transaction ends. Otherwise, each of two transactions could remove the admin on whom
-    /// the other transaction relies.
+    /// function wait until this transaction ends. Otherwise, two concurrent transactions could each find the admin
+    /// that the other transaction removes.
     pub(crate) async fn lock_and_find_other_admin(&self, id: UserId) -> Result<bool, Error> {
         if self.connection.get_database_backend() == DbBackend::Postgres {
             let lock = format!("SELECT pg_advisory_xact_lock({LAST_ADMIN})");

@@ -33,7 +33,7 @@ impl CloseReason {
     }
 
     /// Returns the close reason for a close code of async-graphql. Some codes of async-graphql differ from
-    /// graphql-transport-ws, and its texts can exceed 123 bytes.
+    /// the protocol graphql-transport-ws, and the texts of async-graphql can exceed 123 bytes.
     pub(super) fn from_async_graphql(code: u16) -> Self {
         match code {
             1002 => Self::INVALID_MESSAGE,

@@ -120,8 +120,9 @@ impl MessageStream {
         self.send_frame(Message::Ping(Bytes::new())).await
     }
 
-    /// Sends a close frame, and reads until the client answers with a close frame, or closes the connection. If a
-    /// connection is closed with unread input, it is reset, possibly before the client has read the close frame.
+    /// Sends a close frame, and reads until the client answers with a close frame, or closes the
+    /// connection. If the server closed a connection with unread input, the connection would be reset,
+    /// possibly before the client has read the close frame.
     pub(super) async fn close(self, reason: CloseReason) -> Result<(), Error> {
         let has_read_error = self.read_error.get().is_some();
         let stream = self.stream.into_inner();

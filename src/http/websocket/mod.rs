@@ -51,7 +51,8 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    // Browsers send no preflight request for WebSockets, and let every page read the messages.
+    // Browsers send no preflight request for WebSockets, and let pages of any origin read the
+    // messages.
     context.refuse_cross_origin()?;
     let headers = request.headers();
     if let Some(response) = handshake::version_error(headers, &context.id) {

@@ -103,7 +103,7 @@ impl SocketState {
         let credentials = credentials.map_or(Credentials::None, authorization_header::parse);
         let initialised = self.initialise(credentials).await;
         let is_accepted = initialised.is_ok();
-        // Sending fails only if the WebSocket has closed, because the receiver is kept until then.
+        // An error is ignored, because sending fails only if the WebSocket has closed.
         let _ = result.send(initialised);
         if is_accepted {
             Ok(Data::default())
@@ -137,8 +137,8 @@ impl SocketState {
     }
 
     /// Waits until the WebSocket must be closed, and returns the reason. A WebSocket is closed if
-    /// `connection_init` failed or was not received in time, if the token has ended, or if there has been
-    /// no subscription for [`IDLE_TIMEOUT`].
+    /// `connection_init` failed or was not received in time, if the token has expired or was revoked, or if
+    /// there has been no subscription for [`IDLE_TIMEOUT`].
     pub(super) async fn close_reason(&self, result: oneshot::Receiver<InitResult>) -> CloseReason {
         let token = match timeout(self.state.read_timeout(), result).await {
             Ok(Ok(Ok(token))) => token,
@@ -160,7 +160,7 @@ impl SocketState {
         }
     }
 
-    /// Logs an error. Returns the close reason for it.
+    /// Logs an error. Returns the close reason for the error.
     fn log_and_close(&self, error: &Error) -> CloseReason {
         error.log(&self.request_id);
         error.into()
@@ -170,7 +170,7 @@ impl SocketState {
     async fn idle(&self) {
         let mut usage = self.usage.subscribe();
         loop {
-            // This does not fail, because the sender is a part of `self`.
+            // This call does not fail, because the sender is a part of `self`.
             let _ = usage.wait_for(|usage| usage.subscriptions == 0).await;
             let start = usage.wait_for(|usage| usage.subscriptions > 0);
             if timeout(IDLE_TIMEOUT, start).await.is_err() {

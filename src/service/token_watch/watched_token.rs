@@ -114,7 +114,7 @@ impl WatchedToken {
         // The boot clock is read first, so that the recorded time of the check is never too late.
         let now = BootClock::System.micros();
         let changes_age = authenticator.store.invalidation_age();
-        // After the clock was set back, the database decides, as for a cached identity.
+        // If the clock was set back, the token is verified against the database, like a cached identity.
         let is_changed = !authenticator.store.is_unchanged_since(epoch, self.user)
             || authenticator.clock.now() < time;
         if !is_changed && let Some(age) = changes_age {
