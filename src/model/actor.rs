@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use crate::model::audit_event_kind::{ActorType, CredentialType};
+use crate::model::audit_event_enums::{ActorType, CredentialType};
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 

@@ -3,7 +3,7 @@
 pub(crate) mod access_token;
 pub(crate) mod actor;
 pub(crate) mod audit_event;
-pub(crate) mod audit_event_kind;
+pub(crate) mod audit_event_enums;
 mod common_passwords;
 pub(crate) mod confusables;
 pub(crate) mod email;

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::model::audit_event::AuditEventDetail;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::email::Email;
 use crate::model::field_errors::{FieldChange, FieldError, MutationError};
 use crate::model::requirement::Requirement;

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::actor::{Actor, Client, Credential};
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::identity::Identity;
 use crate::model::request_credentials::BearerToken;
 use crate::model::server_key::ServerKey;
