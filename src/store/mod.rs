@@ -26,6 +26,7 @@ mod pool_eviction;
 mod postgres;
 mod rate_limits;
 mod sessions;
+mod sign_ins;
 mod sqlite;
 mod sqlite_tables_check;
 mod token_liveness;
