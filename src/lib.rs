@@ -79,7 +79,7 @@ pub use crate::graphql::{
 };
 pub use crate::http::Middleware;
 pub use crate::model::audit_event::{AuditEvent, AuditEventFilter};
-pub use crate::model::audit_event_kind::{ActorType, AuditEventKind, CredentialType};
+pub use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
 pub use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 pub use crate::model::identity::Identity;
 #[cfg(feature = "server")]
@@ -90,6 +90,6 @@ pub use crate::model::token_summary::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;
 pub use crate::service::registration::Registration;
-pub use crate::service::similar_usernames::SimilarUsernames;
+pub use crate::service::similar_usernames_report::SimilarUsernames;
 #[cfg(feature = "server")]
 pub use crate::store::{FlaskDatabase, FlaskRow};

@@ -18,7 +18,7 @@ use crate::service::Services;
 use crate::service::authorization::Caller;
 use crate::service::named_input::Input;
 use crate::service::registration::Registration;
-use crate::service::similar_usernames::SimilarUsernames;
+use crate::service::similar_usernames_report::SimilarUsernames;
 use crate::service::users::UserKey;
 use crate::service::visible_user::VisibleUser;
 

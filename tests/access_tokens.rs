@@ -367,3 +367,52 @@ async fn a_user_revokes_only_their_own_access_tokens() {
     // The name can be used again.
     made(&app, json!({ "name": "laptop" })).await;
 }
+
+#[tokio::test]
+async fn no_time_given_by_a_client_overflows() {
+    let app = TestApp::unthrottled().await;
+    app.register("ada").await;
+    let create = "mutation($n: String!, $i: Int, $a: DateTime) {
+        createAccessToken(input: { name: $n, expiresIn: $i, expiresAt: $a }) {
+            token accessToken { expiresAt } userErrors { field code } } }";
+    let mut made = 0;
+    for (number, (seconds, at, error)) in [
+        (json!(i32::MAX), json!(null), None),
+        (json!(i32::MIN), json!(null), Some("expiresIn")),
+        (json!(0), json!(null), Some("expiresIn")),
+        (
+            json!(null),
+            json!("+262142-12-31T23:59:59Z"),
+            Some("expiresAt"),
+        ),
+        (
+            json!(null),
+            json!("-262143-01-01T00:00:00Z"),
+            Some("expiresAt"),
+        ),
+        (json!(null), json!("9999-12-31T23:59:59.999Z"), None),
+        (
+            json!(null),
+            json!("+10000-01-01T00:00:00Z"),
+            Some("expiresAt"),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let variables = json!({ "n": number.to_string(), "i": seconds, "a": at });
+        let answer = app.graphql_with(create, &variables);
+        let answer = answer.basic("ada", PASSWORD).send().await;
+        let field = answer.at("/data/createAccessToken/userErrors/0/field");
+        // A time that chrono cannot parse is no DateTime.
+        let is_refused = answer.at("/errors/0/extensions/code") == "BAD_USER_INPUT";
+        if let Some(error) = error {
+            assert!(field == error || is_refused, "{variables}: {answer:?}");
+            continue;
+        }
+        made += 1;
+        let token = answer.at("/data/createAccessToken/token").as_str().unwrap();
+        assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
+    }
+    assert_eq!(made, 2);
+}

@@ -4,7 +4,10 @@ use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Server, TestApp, eventually, succeed, symbolon};
+use crate::support::{Answer, PASSWORD, Server, TestApp, succeed, symbolon};
+
+const DETAILS: &str = "query($kind: AuditEventKind) { auditEvents(kind: $kind, first: 1) { nodes {
+    userId actorType actorId credentialType credentialId oldRole newRole oldUsername username count } } }";
 
 const EVENTS: &str = "query($first: Int, $after: String, $last: Int, $before: String, $user: ID, $kind: AuditEventKind) {
     auditEvents(first: $first, after: $after, last: $last, before: $before, userId: $user, kind: $kind) {
@@ -13,7 +16,7 @@ const EVENTS: &str = "query($first: Int, $after: String, $last: Int, $before: St
     } }";
 
 /// Starts an app whose first user `root` is an admin, and returns the token of `root`.
-async fn with_an_admin() -> (TestApp, String) {
+pub async fn with_an_admin() -> (TestApp, String) {
     let app = TestApp::start().await;
     app.register("root").await;
     app.make_admin(1).await;
@@ -21,7 +24,16 @@ async fn with_an_admin() -> (TestApp, String) {
     (app, token)
 }
 
-async fn events(app: &TestApp, admin: &str, variables: Value) -> Answer {
+pub fn prefix(token: &str) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(token);
+    digest[..6]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+pub async fn events(app: &TestApp, admin: &str, variables: Value) -> Answer {
     let request = app.graphql_with(EVENTS, &variables).bearer(admin);
     let answer = request.send().await;
     assert_eq!(answer.at("/errors"), &Value::Null);
@@ -165,73 +177,6 @@ async fn an_event_names_a_token_by_the_start_of_its_digest() {
 }
 
 #[tokio::test]
-async fn failed_attempts_share_one_row_per_user_and_hour() {
-    let (app, root) = with_an_admin().await;
-    app.register("ada").await;
-    let fail = async |name: &str| {
-        let request = app.request(reqwest::Method::POST, "/tokens");
-        Answer::of(request.basic_auth(name, Some("wrong"))).await
-    };
-    fail("ada").await;
-    app.advance(TimeDelta::minutes(5));
-    let last = fail("ada").await;
-    for name in ["nobody", "no one", "not a name"] {
-        fail(name).await;
-    }
-    let answer = events(&app, &root, json!({ "kind": "SIGN_IN_FAILED" })).await;
-    let nodes = answer.at("/data/auditEvents/nodes").as_array().unwrap();
-    let recorded: Vec<_> = nodes
-        .iter()
-        .map(|node| (&node["userId"], &node["count"]))
-        .collect();
-    assert_eq!(
-        recorded,
-        [(&Value::Null, &json!(3)), (&json!("2"), &json!(2))]
-    );
-    assert_eq!(nodes[1]["at"], "2026-01-01T00:00:00+00:00");
-    assert_eq!(nodes[1]["lastAt"], "2026-01-01T00:05:00+00:00");
-    assert_eq!(nodes[1]["requestId"], last.header("x-request-id"));
-    app.advance(TimeDelta::minutes(54));
-    fail("ada").await;
-    app.advance(TimeDelta::minutes(1));
-    fail("ada").await;
-    let root = app.sign_in("root").await;
-    let counts = events(
-        &app,
-        &root,
-        json!({ "kind": "SIGN_IN_FAILED", "user": "2" }),
-    )
-    .await;
-    let nodes = counts.at("/data/auditEvents/nodes").as_array().unwrap();
-    let counts: Vec<_> = nodes.iter().map(|node| &node["count"]).collect();
-    assert_eq!(counts, [&json!(1), &json!(3)]);
-}
-
-#[tokio::test]
-async fn refused_attempts_share_one_row_per_user_and_hour() {
-    let (app, root) = with_an_admin().await;
-    app.register("ada").await;
-    let mut refused = 0;
-    while refused < 30 {
-        let create = app.graphql("mutation { createToken { token } }");
-        let answer = create.basic("ada", "wrong").send().await;
-        refused += i32::from(answer.error().0 == "RATE_LIMITED");
-    }
-    let node = eventually("the rows are written", async || {
-        let answer = events(&app, &root, json!({ "kind": "THROTTLED" })).await;
-        let nodes = answer.at("/data/auditEvents/nodes").as_array().unwrap();
-        assert!(nodes.len() <= 1);
-        nodes.first().filter(|node| node["count"] == 30).cloned()
-    })
-    .await;
-    assert_eq!(
-        (&node["userId"], &node["actorId"]),
-        (&json!("2"), &Value::Null)
-    );
-    assert_eq!(node["address"], "127.0.0.1");
-}
-
-#[tokio::test]
 async fn pending_refused_attempts_are_written_at_shutdown() {
     let (app, _) = with_an_admin().await;
     for _ in 0..21 {
@@ -367,4 +312,100 @@ async fn an_event_is_one_log_line_with_any_client_text() {
     assert!(!log.contains("mallory") && !log.contains(PASSWORD), "{log}");
     let token = signed_in.at("/token").as_str().unwrap();
     assert!(!log.contains(token));
+}
+
+async fn latest(app: &TestApp, admin: &str, kind: &str) -> Value {
+    let answer = app
+        .graphql_with(DETAILS, &json!({ "kind": kind }))
+        .bearer(admin)
+        .send()
+        .await;
+    assert_eq!(answer.at("/errors"), &Value::Null);
+    answer.at("/data/auditEvents/nodes/0").clone()
+}
+
+#[tokio::test]
+async fn an_event_records_the_actor_the_credential_and_the_change() {
+    let app = TestApp::unthrottled().await;
+    app.register("ada").await;
+    app.register("bob").await;
+    app.make_admin(1).await;
+    let session = app.sign_in("ada").await;
+    let by_session = json!({
+        "userId": "2", "actorType": "USER", "actorId": "1", "credentialType": "SESSION_TOKEN",
+        "credentialId": prefix(&session), "oldRole": null, "newRole": null, "oldUsername": null,
+        "username": null, "count": 1,
+    });
+    let with = |changed: Value| {
+        let mut event = by_session.clone();
+        let changed = changed.as_object().unwrap().clone();
+        event.as_object_mut().unwrap().extend(changed);
+        event
+    };
+    let send = async |call: &str| {
+        let answer = app.mutate(&session, call).await;
+        assert_eq!(answer.at("/errors"), &Value::Null);
+    };
+    let by_password = json!({
+        "userId": "1", "credentialType": "PASSWORD", "credentialId": null,
+    });
+    assert_eq!(latest(&app, &session, "SIGNED_IN").await, with(by_password));
+    let anonymous = json!({
+        "actorType": "ANONYMOUS", "actorId": null, "credentialType": null, "credentialId": null,
+    });
+    assert_eq!(latest(&app, &session, "REGISTERED").await, with(anonymous));
+    // Mutations that grant authority can take the password in the same request. The event records the
+    // credential.
+    let roles = |old: &str, new: &str| json!({ "oldRole": old, "newRole": new });
+    let role = async |role: &str| {
+        let document =
+            format!("mutation {{ setUserRole(id: 2, role: {role}) {{ user {{ id }} }} }}");
+        let bearer = app.graphql(&document).bearer(&session).send().await;
+        if bearer.at("/errors").is_null() {
+            return true;
+        }
+        let basic = app.graphql(&document).basic("ada", PASSWORD).send().await;
+        assert_eq!(basic.at("/errors"), &Value::Null);
+        false
+    };
+    for (old, new) in [("USER", "ADMIN"), ("ADMIN", "USER")] {
+        let is_by_session = role(new).await;
+        let mut expected = with(roles(old, new));
+        if !is_by_session {
+            expected["credentialType"] = json!("PASSWORD");
+            expected["credentialId"] = Value::Null;
+        }
+        assert_eq!(latest(&app, &session, "ROLE_CHANGED").await, expected);
+    }
+    // A wrong password of an authenticated client.
+    let wrong = r#"changePassword(input: { currentPassword: "wrong", newPassword: "a good new one" }) {
+        userErrors { code } }"#;
+    send(wrong).await;
+    assert_eq!(
+        latest(&app, &session, "SIGN_IN_FAILED").await,
+        with(json!({ "userId": "1" }))
+    );
+    send(r#"updateUser(input: { username: "Ada" }) { user { id } }"#).await;
+    let renamed = json!({ "userId": "1", "oldUsername": "ada", "username": "Ada" });
+    assert_eq!(
+        latest(&app, &session, "PROFILE_CHANGED").await,
+        with(renamed)
+    );
+    let create =
+        r#"mutation { createAccessToken(input: { name: "t" }) { token accessToken { id } } }"#;
+    let made = app.graphql(create).basic("ada", PASSWORD).send().await;
+    let token = made.at("/data/createAccessToken/token").as_str().unwrap();
+    let id = made.at("/data/createAccessToken/accessToken/id");
+    let by_token = app.graphql("mutation { disableUser(id: 2) { user { id } } }");
+    assert_eq!(
+        by_token.bearer(token).send().await.at("/errors"),
+        &Value::Null
+    );
+    let by_token = json!({ "credentialType": "ACCESS_TOKEN", "credentialId": id });
+    assert_eq!(latest(&app, &session, "DISABLED").await, with(by_token));
+    send("deleteUser(input: { id: 2 }) { deletedUserId }").await;
+    assert_eq!(
+        latest(&app, &session, "DELETED").await,
+        with(json!({ "username": "bob" }))
+    );
 }

@@ -147,20 +147,6 @@ async fn create_token_requires_basic_credentials() {
 }
 
 #[tokio::test]
-async fn usernames_are_compared_in_canonical_form() {
-    let app = TestApp::start().await;
-    app.register("Zoë").await;
-    for spelling in ["Zoë", "zoë", "ZOË", "Zoe\u{308}"] {
-        let answer = app
-            .graphql("mutation { createToken { user { username } } }")
-            .basic(spelling, PASSWORD)
-            .send()
-            .await;
-        assert_eq!(answer.at("/data/createToken/user/username"), "Zoë");
-    }
-}
-
-#[tokio::test]
 async fn a_token_in_the_query_string_is_ignored() {
     let app = TestApp::start().await;
     app.register("ada").await;

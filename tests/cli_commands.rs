@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Answer, Cli, PASSWORD, Server, finish, finish_with, on_postgres, poll_until_propagated,
-    succeed, without_database_line,
+    succeed, symbolon, without_database_line,
 };
 
 async fn me(server: &Server, token: &str) -> Answer {
@@ -504,38 +504,24 @@ fn commands_have_few_flags_and_log_nothing_by_default() {
 }
 
 #[test]
-fn the_database_url_comes_from_the_flag_or_the_environment() {
-    let cli = Cli::in_empty_folder();
-    let flag = "--database-url sqlite://flag.db";
-    for line in [
-        format!("migrate {flag}"),
-        format!("user {flag} add ada"),
-        format!("user add bob {flag}"),
+fn the_help_lists_every_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, help, _) = finish(symbolon(folder.path()).arg("--help"));
+    assert_eq!(code, Some(0));
+    for word in [
+        "serve",
+        "migrate",
+        "schema",
+        "DATABASE_URL",
+        "HOST",
+        "PORT",
+        "SYMBOLON_SECRET_KEY",
+        "SYMBOLON_SECRET_KEY_FILE",
+        "SYMBOLON_TOKEN_LIFETIME",
+        "SYMBOLON_ARGON2_MEMORY",
+        "SYMBOLON_HASH_THREADS",
+        "SYMBOLON_LOG",
     ] {
-        let mut command = cli.command(&line);
-        command.env("DATABASE_URL", "sqlite://environment.db");
-        let (code, _, error) = finish_with(&mut command, PASSWORD);
-        assert_eq!((code, without_database_line(&error)), (Some(0), ""));
-        assert!(error.contains("flag.db"), "{error}");
+        assert!(help.contains(word), "{word}");
     }
-    let list = succeed(&mut cli.command(&format!("user list --json {flag}")));
-    assert_eq!(list.lines().count(), 2);
-    assert!(!cli.folder.path().join("environment.db").exists());
-    for line in ["migrate", "user add ada"] {
-        let mut command = cli.command(line);
-        command.env("DATABASE_URL", "sqlite://environment.db");
-        let (code, _, error) = finish_with(&mut command, PASSWORD);
-        assert_eq!((code, without_database_line(&error)), (Some(0), ""));
-        assert!(error.contains("environment.db"), "{error}");
-    }
-    assert!(cli.folder.path().join("environment.db").exists());
-    let mut list = cli.command("user list");
-    list.env("SYMBOLON_ARGON2_MEMORY", "1");
-    let (code, _, error) = finish(&mut list);
-    assert_eq!(code, Some(2), "{error}");
-    assert!(
-        error.contains("SYMBOLON_ARGON2_MEMORY requires a whole number from 8"),
-        "{error}"
-    );
-    assert!(!cli.folder.path().join("symbolon.db").exists());
 }

@@ -100,7 +100,7 @@ pub fn refusal(command: &mut Command) -> String {
     error
 }
 
-fn command_on_sqlite(folder: &Path, line: &str) -> Command {
+pub fn command_on_sqlite(folder: &Path, line: &str) -> Command {
     let mut command = unconfigured_symbolon(folder);
     command.args(line.split_whitespace());
     command
@@ -182,6 +182,35 @@ async fn open_operator_requires_an_existing_database() {
     assert_eq!(operator.users(None).await.unwrap().len(), 0);
     operator.close().await.unwrap();
     symbolon.close().await.unwrap();
+}
+
+#[test]
+fn the_database_url_comes_from_the_flag_or_the_environment() {
+    let cli = Cli::in_empty_folder();
+    let flag = "--database-url sqlite://flag.db";
+    for line in [
+        format!("migrate {flag}"),
+        format!("user {flag} add ada"),
+        format!("user add bob {flag}"),
+    ] {
+        let mut command = cli.command(&line);
+        command.env("DATABASE_URL", "sqlite://environment.db");
+        let (code, _, error) = finish_with(&mut command, PASSWORD);
+        assert_eq!((code, without_database_line(&error)), (Some(0), ""));
+        assert!(error.contains("flag.db"), "{error}");
+    }
+    let list = succeed(&mut cli.command(&format!("user list --json {flag}")));
+    assert_eq!(list.lines().count(), 2);
+    assert!(!cli.folder.path().join("environment.db").exists());
+    for line in ["migrate", "user add ada"] {
+        let mut command = cli.command(line);
+        command.env("DATABASE_URL", "sqlite://environment.db");
+        let (code, _, error) = finish_with(&mut command, PASSWORD);
+        assert_eq!((code, without_database_line(&error)), (Some(0), ""));
+        assert!(error.contains("environment.db"), "{error}");
+    }
+    assert!(cli.folder.path().join("environment.db").exists());
+    assert!(!cli.folder.path().join("symbolon.db").exists());
 }
 
 mod sqlite {
@@ -294,31 +323,6 @@ mod sqlite {
                 succeed(&mut command_on_sqlite(folder.path(), "user list"));
             }
         }
-    }
-
-    #[tokio::test]
-    async fn a_command_reads_the_journal_of_a_killed_server() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut server = Server::on_sqlite(folder.path());
-        server.register("ada").await;
-        server.process.signal("KILL");
-        server.process.wait(std::time::Duration::from_secs(30));
-        fs::remove_file(folder.path().join("symbolon.db-shm")).unwrap();
-        let listed = succeed(&mut command_on_sqlite(folder.path(), "user list --json"));
-        assert!(listed.contains(r#""username":"ada""#), "{listed}");
-    }
-
-    #[test]
-    fn commands_neither_need_nor_create_a_server_key() {
-        let cli = Cli::in_empty_folder();
-        let key = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-        let on_sqlite = |line| command_on_sqlite(cli.folder.path(), line);
-        succeed(on_sqlite("migrate").env("SYMBOLON_SECRET_KEY", key));
-        for line in ["user add ada", "user list", "token list", "token purge"] {
-            let (code, _, error) = finish_with(&mut on_sqlite(line), PASSWORD);
-            assert_eq!(code, Some(0), "{error}");
-        }
-        assert!(!cli.folder.path().join("symbolon.db.key").exists());
     }
 }
 

@@ -1,12 +1,13 @@
 //! Durability of acknowledged changes.
 
+use std::fs;
 use std::time::Duration;
 
 use reqwest::Method;
-use sea_orm::ConnectionTrait;
 use serde_json::json;
 
-use crate::support::{Answer, PASSWORD, Server, unthrottled};
+use crate::cli_database_selection::command_on_sqlite;
+use crate::support::{Answer, PASSWORD, Server, succeed, unthrottled};
 
 #[tokio::test]
 async fn acknowledged_changes_survive_sigkill() {
@@ -59,19 +60,14 @@ mod sqlite {
     use super::*;
 
     #[tokio::test]
-    async fn the_write_ahead_log_is_removed_at_shutdown() {
+    async fn a_command_reads_the_journal_of_a_killed_server() {
         let folder = tempfile::tempdir().unwrap();
         let mut server = Server::on_sqlite(folder.path());
         server.register("ada").await;
-        let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
-        let database = sea_orm::Database::connect(url).await.unwrap();
-        let pragma =
-            sea_orm::Statement::from_string(database.get_database_backend(), "PRAGMA journal_mode");
-        let mode = database.query_one_raw(pragma).await.unwrap().unwrap();
-        assert_eq!(mode.try_get_by_index::<String>(0).unwrap(), "wal");
-        database.close().await.unwrap();
-        server.process.signal("TERM");
-        assert!(server.process.wait(Duration::from_secs(10)).success());
-        assert!(!folder.path().join("symbolon.db-wal").exists());
+        server.process.signal("KILL");
+        server.process.wait(std::time::Duration::from_secs(30));
+        fs::remove_file(folder.path().join("symbolon.db-shm")).unwrap();
+        let listed = succeed(&mut command_on_sqlite(folder.path(), "user list --json"));
+        assert!(listed.contains(r#""username":"ada""#), "{listed}");
     }
 }

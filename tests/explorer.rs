@@ -137,6 +137,6 @@ fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
     assert_eq!(warnings.count(), 1, "{output}");
     assert!(output.contains("without GraphiQL"), "{output}");
     let server = Server::from_build(&target.join("debug/symbolon"), folder.path());
-    let printed = in_browser(&server, "without-npm.mjs");
+    let printed = in_browser(&server, "explorer-without-graphiql.mjs");
     assert!(printed.contains("1 passed, 0 failed"), "{printed}");
 }

@@ -6,18 +6,13 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sea_orm::EntityTrait;
-use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-use crate::support::{Answer, PASSWORD, Server, database_in, eventually};
-
-const HEAD: &str =
-    "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-const TYPENAME: &str = r#"{"query":"{ __typename }"}"#;
+use crate::support::raw_http::{HEAD, TYPENAME, connect, read_until, rest, with_length};
+use crate::support::{Answer, Server, eventually};
 
 pub fn configured(settings: &[(&str, &str)]) -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
@@ -25,33 +20,6 @@ pub fn configured(settings: &[(&str, &str)]) -> (tempfile::TempDir, Server) {
         command.envs(settings.iter().copied());
     });
     (folder, server)
-}
-
-/// Opens a connection with a read timeout of 30 s.
-fn connect(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.address()).unwrap();
-    let limit = Some(Duration::from_secs(30));
-    stream.set_read_timeout(limit).unwrap();
-    stream.set_write_timeout(limit).unwrap();
-    stream
-}
-
-/// Reads until the server closes the connection.
-fn rest(mut stream: TcpStream) -> String {
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    String::from_utf8(answer).unwrap()
-}
-
-/// Reads up to and including the first `last`.
-fn read_until(stream: &mut TcpStream, last: &str) -> String {
-    let mut answer = Vec::new();
-    while !answer.ends_with(last.as_bytes()) {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        answer.push(byte[0]);
-    }
-    String::from_utf8(answer).unwrap()
 }
 
 /// Sends `start`, and then `byte` once a second.
@@ -219,26 +187,6 @@ fn concurrent_connections_beyond_the_limit_wait() {
     }
 }
 
-#[test]
-fn a_connection_serves_several_requests_in_order() {
-    let (_folder, server) = configured(&[]);
-    let mut stream = connect(&server);
-    for _ in 0..3 {
-        write!(
-            stream,
-            "{HEAD}Content-Length: {}\r\n\r\n{TYPENAME}",
-            TYPENAME.len()
-        )
-        .unwrap();
-        let answer = read_until(&mut stream, r#"{"data":{"__typename":"Query"}}"#);
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    }
-}
-
-fn with_length(body: &str) -> String {
-    format!("{HEAD}Content-Length: {}\r\n\r\n{body}", body.len())
-}
-
 fn in_chunks(body: &str) -> String {
     let mut request = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n");
     for chunk in body.as_bytes().chunks(10_000) {
@@ -366,68 +314,6 @@ fn a_client_that_stops_reading_is_disconnected() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     // The client had responses to read all the time.
     assert_eq!(stalled.read(&mut [0]).unwrap(), 1);
-}
-
-fn registration(username: &str) -> String {
-    with_length(
-        &json!({
-            "query": "mutation($n: String!, $p: String!) { createUser(input: {username: $n, password: $p}) { user { id } } }",
-            "variables": { "n": username, "p": PASSWORD },
-        })
-        .to_string(),
-    )
-}
-
-/// Argon2 parameters of a slow hash: 64 MiB, eight iterations.
-const COSTLY: [(&str, &str); 2] = [
-    ("SYMBOLON_ARGON2_MEMORY", "65536"),
-    ("SYMBOLON_ARGON2_ITERATIONS", "8"),
-];
-
-#[tokio::test]
-async fn a_mutation_completes_although_its_client_disconnects() {
-    let (_folder, server) = configured(&COSTLY);
-    let mut stream = connect(&server);
-    stream.write_all(registration("ada").as_bytes()).unwrap();
-    drop(stream);
-    eventually("the user exists", async || {
-        let answer = Answer::of(server.post_tokens("ada")).await;
-        answer.at("/token").is_string().then_some(())
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_half_closed_connection_receives_its_response() {
-    let (_folder, server) = configured(&COSTLY);
-    let mut stream = connect(&server);
-    stream.write_all(registration("ada").as_bytes()).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let answer = rest(stream);
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.contains(r#"{"user":{"id":"1"}}"#), "{answer}");
-}
-
-#[tokio::test]
-async fn a_request_timeout_does_not_cancel_the_mutation() {
-    // The largest permitted parameters: 256 MiB, 16 iterations.
-    let (folder, server) = configured(&[
-        ("SYMBOLON_REQUEST_TIMEOUT", "1"),
-        ("SYMBOLON_ARGON2_MEMORY", "262144"),
-        ("SYMBOLON_ARGON2_ITERATIONS", "16"),
-    ]);
-    let answer = server.registration("ada").send().await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
-    assert_eq!(answer.header("retry-after"), "1");
-    assert_eq!(answer.body.get("data"), None);
-    let database = database_in(folder.path()).await;
-    let user = entity::user::Entity::find_by_id(1);
-    let made = eventually("the user exists", async || {
-        user.clone().one(&database).await.unwrap()
-    });
-    assert_eq!(made.await.username, "ada");
-    database.close().await.unwrap();
 }
 
 /// Opens a connection from another address of this machine.

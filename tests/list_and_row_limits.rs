@@ -1,14 +1,13 @@
-//! Lists: maximum lengths, complexity and batched queries.
+//! Lists: maximum lengths and complexity.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
+use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Postgres, TestApp, common_key, database_url, on_postgres};
+use crate::support::{Answer, PASSWORD, TestApp};
 
 const CREATE: &str = "mutation($i: CreateAccessTokenInput!) { createAccessToken(input: $i) {
     accessToken { id } userErrors { code field } } }";
@@ -472,63 +471,6 @@ async fn a_user_has_at_most_50_known_addresses_and_keeps_the_latest() {
 }
 
 #[tokio::test]
-async fn a_migration_deletes_surplus_expired_access_tokens() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = database_url(folder.path(), "symbolon.db");
-    if !on_postgres() {
-        std::fs::File::create(folder.path().join("symbolon.db")).unwrap();
-    }
-    let database = sea_orm::Database::connect(&url).await.unwrap();
-    Migrator::up(&database, Some(5)).await.unwrap();
-    let row = |user: i64, name: i64, expires_at: Option<i64>| {
-        let digest = format!("{user:03}{name:029}").into_bytes();
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let digest = if on_postgres() {
-            format!("'\\x{digest}'")
-        } else {
-            format!("x'{digest}'")
-        };
-        let expires_at = expires_at.map_or("NULL".to_owned(), |at| at.to_string());
-        format!("({user}, 't{name}', {digest}, '*', 0, {expires_at})")
-    };
-    // The first user has 20 tokens that do not expire, 10 that expire far in the future, and 70 expired
-    // ones. The second user has the maximum.
-    let far = 9_000_000_000_000;
-    let first = (0..100).map(|number| match number {
-        0..20 => row(1, number, None),
-        20..90 => row(1, number, Some(number)),
-        _ => row(1, number, Some(far + number)),
-    });
-    let second = (0..50).map(|number| row(2, number, Some(number + 1)));
-    let rows = first.chain(second).collect::<Vec<_>>().join(", ");
-    let insert = format!(
-        "INSERT INTO symbolon_access_token (user_id, name, digest, scopes, created_at, expires_at) VALUES {rows};
-         INSERT INTO symbolon_audit_event (kind, at, last_at, count, user_id) VALUES ('DELETED', 0, 0, 1, 7)"
-    );
-    database.execute_unprepared(&insert).await.unwrap();
-    Migrator::up(&database, None).await.unwrap();
-    let rows = entity::access_token::Entity::find()
-        .all(&database)
-        .await
-        .unwrap();
-    let of = |user| {
-        let own = rows.iter().filter(move |row| row.user_id == user);
-        own.map(|row| row.name[1..].parse().unwrap())
-            .collect::<Vec<i64>>()
-    };
-    let kept: Vec<_> = (0..20).chain(70..100).collect();
-    assert_eq!(of(1), kept);
-    assert_eq!(of(2).len(), 50);
-    let event = entity::audit_event::Entity::find()
-        .one(&database)
-        .await
-        .unwrap();
-    let event = event.unwrap();
-    assert_eq!((event.actor_type, event.username), (None, None));
-    database.close().await.unwrap();
-}
-
-#[tokio::test]
 async fn a_page_costs_its_size_as_a_literal_and_as_a_variable() {
     let app = TestApp::configured(|config| config.limits.complexity = 100).await;
     app.register("ada").await;
@@ -565,79 +507,5 @@ async fn a_page_costs_its_size_as_a_literal_and_as_a_variable() {
             .await;
         let is_refused = answer.at("/errors/0/extensions/limit") == "complexity";
         assert_eq!(is_refused, size >= 50, "{document} {values}: {answer:?}");
-    }
-}
-
-mod postgres {
-    use super::*;
-
-    #[tokio::test]
-    #[ignore = "needs PostgreSQL, which scripts/test installs"]
-    async fn the_access_tokens_of_a_page_of_users_are_one_query() {
-        let server = Postgres::start(&["fsync=off", "log_statement=all"]);
-        let url = server.create();
-        let app = TestApp::configured(|config| {
-            config.throttle.enabled = false;
-            config.database_url = url.clone().into();
-            config.secret_key_file = Some(common_key().to_owned());
-            config.argon2_memory = 8;
-        })
-        .await;
-        for number in 0..30 {
-            let name = format!("user{number}");
-            app.register(&name).await;
-            create(&app, &name, json!({ "name": format!("of {name}") })).await;
-        }
-        let sql = "UPDATE symbolon_user SET role = 'admin' WHERE id = 1";
-        server.run_on(&url, &[sql.to_owned()]);
-        let admin = app.sign_in("user0").await;
-        let queries = || {
-            server
-                .log()
-                .matches("FROM \"symbolon_access_token\"")
-                .count()
-        };
-        let page = "query { users(first: 30) { nodes { id accessTokens { name } } } }";
-        // The second request uses the cached document.
-        for _ in 0..3 {
-            let before = queries();
-            let answer = app.graphql(page).bearer(&admin).send().await;
-            let users = answer.at("/data/users/nodes").as_array().unwrap();
-            assert_eq!(users.len(), 30);
-            for (number, user) in users.iter().enumerate() {
-                let own = json!([{ "name": format!("of user{number}") }]);
-                assert_eq!(user["accessTokens"], own);
-            }
-            // A busy machine can exceed the time for which the loader waits for more keys.
-            assert!(
-                (1..=3).contains(&(queries() - before)),
-                "{}",
-                queries() - before
-            );
-        }
-        // Mutations are resolved in order: each payload has the state at its time.
-        let create = r#"createAccessToken(input: { name: "more" }) { accessToken { id } }"#;
-        let update = |alias: &str| {
-            format!(
-                r#"{alias}: updateUser(input: {{ username: "user0" }}) {{ user {{ accessTokens {{ name }} }} }}"#
-            )
-        };
-        let document = format!("mutation {{ {} {create} {} }}", update("a"), update("b"));
-        let mut answer = app.graphql(&document).bearer(&admin).send().await;
-        if !answer.at("/errors").is_null() {
-            // Mutations that grant authority require the password.
-            let request = app.graphql(&document).basic("user0", PASSWORD);
-            answer = request.send().await;
-        }
-        let names = |field: &str| {
-            answer
-                .at(&format!("/data/{field}/user/accessTokens"))
-                .clone()
-        };
-        assert_eq!(names("a"), json!([{ "name": "of user0" }]));
-        assert_eq!(
-            names("b"),
-            json!([{ "name": "of user0" }, { "name": "more" }])
-        );
     }
 }

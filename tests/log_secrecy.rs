@@ -6,8 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::json;
+use symbolon::Config;
 
-use crate::support::{Answer, DATABASE_PASSWORD, PASSWORD, Server, common_key, on_postgres};
+use crate::postgres::connections::on;
+use crate::support::{
+    Answer, DATABASE_PASSWORD, PASSWORD, Server, common_key, finish, on_postgres, shared_postgres,
+};
 
 #[tokio::test]
 async fn the_trace_log_contains_no_secret() {
@@ -129,5 +133,58 @@ async fn the_trace_log_contains_no_token_and_no_password() {
         }
         let credentials = STANDARD.encode(format!("ada:{PASSWORD}"));
         assert!(!log.contains(&credentials), "{filter}");
+    }
+}
+
+mod postgres {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs PostgreSQL, which scripts/test installs"]
+    fn the_database_password_is_neither_printed_nor_logged() {
+        let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
+        let mut outputs = Vec::new();
+        for arguments in [&["--help"][..], &["user", "list", "--help"], &["migrate"]] {
+            outputs.push(finish(on(&url, &folder).args(arguments)));
+        }
+        // An unreachable server, an unknown role, and an invalid option.
+        let unreachable = url.replace("127.0.0.1:", "127.0.0.1:1");
+        let nothing = format!("{url}-is-not-there");
+        let senseless = format!("{url}?sslmode=perhaps");
+        let misspelt = format!("{url}?ssl_mode=verify-full");
+        let unknown = url.replace("postgres://", "oracle://");
+        // Passwords that are not percent-encoded.
+        let [mut slash, mut question, mut hash] = ["1/", "abc?", "abc#"].map(|start| {
+            let password = format!(":{DATABASE_PASSWORD}@");
+            url.replace(&password, &format!(":{start}{DATABASE_PASSWORD}@"))
+        });
+        for url in [&mut slash, &mut question, &mut hash] {
+            url.push_str("?sslmode=prefer");
+        }
+        for url in [
+            unreachable,
+            nothing,
+            senseless,
+            misspelt,
+            unknown,
+            slash,
+            question,
+            hash,
+        ] {
+            let (code, output, error) = finish(on(&url, &folder).arg("migrate"));
+            assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+            outputs.push((code, output, error));
+        }
+        for (_, output, error) in &outputs {
+            assert!(!output.contains(DATABASE_PASSWORD), "{output}");
+            assert!(!error.contains(DATABASE_PASSWORD), "{error}");
+        }
+        assert!(
+            outputs[2].1.contains("postgres://symbolon@127.0.0.1:"),
+            "{outputs:?}"
+        );
+        let mut config = Config::default();
+        config.database_url = url.into();
+        assert!(!format!("{config:?}").contains(DATABASE_PASSWORD));
     }
 }

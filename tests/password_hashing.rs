@@ -1,4 +1,5 @@
-//! Password hashing: the bounded queue, the number of hashes of a request, rehashing and foreign hashes.
+//! Password hashing: the bounded queue, the number of hashes of a request, thread priority, rehashing and foreign
+//! hashes.
 
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -6,20 +7,17 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use sea_orm::{ConnectionTrait, Statement};
-use symbolon::Config;
+use serde_json::Value;
+use symbolon::{AuditEventFilter, AuditEventKind, Config};
 
+use crate::privilege_escalation::with_admins;
+use crate::sign_in::{CREATE, attempt};
 use crate::support::{Answer, PASSWORD, Server, TestApp, database_in, eventually};
 
 /// Sets the hash of every user to that of [`PASSWORD`] by Werkzeug 3.1.9.
 const IMPORTED: &str = "UPDATE symbolon_user SET password_hash = \
     'imported:scrypt:32768:8:1$Sttm1Ddh3Gdi0D3d$9cd60f905c566dcf2b736148507223ab70140509b498dca5\
     534a048cd26ccf68fdef962b9c4123c75a03db223405fca993ea0858d6aa4fc20160d40a73223f1a'";
-
-const CREATE: &str = "mutation { createToken { token } }";
-
-async fn attempt(app: &TestApp, username: &str) -> Answer {
-    app.graphql(CREATE).basic(username, PASSWORD).send().await
-}
 
 /// One hashing thread, no queue, and a hash that takes about a second.
 fn one_slow_hash_at_a_time(config: &mut Config) {
@@ -212,36 +210,6 @@ async fn foreign_hashes_with_much_memory_are_computed_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn unknown_user_wrong_password_and_disabled_user_get_one_response() {
-    let app = TestApp::start().await;
-    app.register("ada").await;
-    app.register("eve").await;
-    app.sql("UPDATE symbolon_user SET disabled_at = 0 WHERE username = 'eve'")
-        .await;
-    let unknown = attempt(&app, "nobody").await;
-    let wrong = app.graphql(CREATE).basic("ada", "wrong").send().await;
-    let disabled = attempt(&app, "eve").await;
-    assert_eq!(unknown.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
-    assert_eq!(unknown.body, wrong.body);
-    assert_eq!(unknown.body, disabled.body);
-}
-
-#[tokio::test]
-async fn a_password_is_compared_in_normalized_form() {
-    let app = TestApp::start().await;
-    app.graphql("mutation { createUser(input: {username: \"ada\", password: \"cre\u{300}me bru\u{302}le\u{301}e\"}) { user { id } } }")
-        .send()
-        .await;
-    for spelling in ["crème brûlée", "cre\u{300}me\u{a0}bru\u{302}lée"] {
-        let answer = app.graphql(CREATE).basic("ada", spelling).send().await;
-        assert!(
-            answer.at("/data/createToken/token").is_string(),
-            "{spelling}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_password_change_or_disable_during_the_hash_refuses_the_sign_in() {
     let app = TestApp::configured(one_slow_hash_at_a_time).await;
     app.register("ada").await;
@@ -294,4 +262,63 @@ async fn a_password_change_during_the_hash_refuses_the_deletion() {
     let (answer, ()) = tokio::join!(deletion, meanwhile);
     assert_eq!(answer.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
     assert_eq!(app.row(id).await.username, "ada");
+}
+
+/// Returns the number of events of this kind in the audit trail, including counted ones.
+async fn events(app: &TestApp, kind: AuditEventKind) -> i64 {
+    let filter = AuditEventFilter {
+        kind: Some(kind),
+        ..AuditEventFilter::default()
+    };
+    let events = app.operator().audit_events(filter, None).await.unwrap();
+    events.iter().map(|event| event.count).sum()
+}
+
+#[tokio::test]
+async fn a_request_verifies_its_password_only_once() {
+    let app = with_admins().await;
+    let aliases = (0..20).map(|n| {
+        format!(
+            "a{n}: setUserRole(id: 3, role: ADMIN) {{ user {{ id }} }}
+             b{n}: disableUser(id: 99) {{ userErrors {{ code }} }}
+             c{n}: createToken {{ token }} "
+        )
+    });
+    let document = format!("mutation {{ {} }}", aliases.take(16).collect::<String>());
+    let send = async |password| {
+        let request = app.graphql(&document);
+        request.basic("ada", password).send().await
+    };
+    let answer = send(PASSWORD).await;
+    assert_eq!(answer.at("/errors"), &Value::Null);
+    assert_eq!(events(&app, AuditEventKind::SignedIn).await, 1);
+    let answer = send("wrong").await;
+    assert_eq!(answer.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
+    assert_eq!(events(&app, AuditEventKind::SignInFailed).await, 1);
+    // The Basic credentials are verified before the password in the input.
+    let document = format!(
+        r#"mutation {{ createToken {{ token }} deleteUser(input: {{ password: "{PASSWORD}" }}) {{ deletedUserId }} }}"#
+    );
+    let answer = app.graphql(&document).basic("bob", PASSWORD).send().await;
+    assert_eq!(answer.at("/data/deleteUser/deletedUserId"), "3");
+}
+
+#[tokio::test]
+async fn hashing_threads_have_the_lowest_priority() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), |command| {
+        command.env("SYMBOLON_HASH_THREADS", "2");
+    });
+    eventually("each thread has set its priority", async || {
+        let (hashing, others): (Vec<_>, Vec<_>) = server
+            .process
+            .threads()
+            .into_iter()
+            .partition(|(name, _)| name.starts_with("hash-"));
+        let least = hashing.iter().map(|(_, nice)| nice).min()?;
+        let most = others.iter().map(|(_, nice)| nice).max()?;
+        // The third thread is for hashes that need more memory.
+        (hashing.len() == 3 && least > most).then_some(())
+    })
+    .await;
 }

@@ -6,14 +6,14 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
-use symbolon::{AuditEventFilter, AuditEventKind, Registration, Role};
+use symbolon::{Registration, Role};
 
 use crate::support::{Answer, PASSWORD, Server, Socket, TestApp, eventually};
 
 const NEW_PASSWORD: &str = "another good password";
 
 /// Starts an app with the admins `ada` (1) and `alan` (2) and the user `bob` (3).
-async fn with_admins() -> TestApp {
+pub async fn with_admins() -> TestApp {
     let app = TestApp::unthrottled().await;
     for name in ["ada", "alan", "bob"] {
         app.register(name).await;
@@ -311,59 +311,6 @@ async fn other_endpoints_grant_no_additional_authority() {
         .header("sec-fetch-site", b"cross-site");
     assert_eq!(call.send().await.error(), ("FORBIDDEN", "CROSS_SITE"));
     assert_eq!(app.row(3).await.role, entity::user::Role::User);
-}
-
-/// Returns the number of events of this kind in the audit trail, including counted ones.
-async fn events(app: &TestApp, kind: AuditEventKind) -> i64 {
-    let filter = AuditEventFilter {
-        kind: Some(kind),
-        ..AuditEventFilter::default()
-    };
-    let events = app.operator().audit_events(filter, None).await.unwrap();
-    events.iter().map(|event| event.count).sum()
-}
-
-#[tokio::test]
-async fn a_request_verifies_its_password_only_once() {
-    let app = with_admins().await;
-    let aliases = (0..20).map(|n| {
-        format!(
-            "a{n}: setUserRole(id: 3, role: ADMIN) {{ user {{ id }} }}
-             b{n}: disableUser(id: 99) {{ userErrors {{ code }} }}
-             c{n}: createToken {{ token }} "
-        )
-    });
-    let document = format!("mutation {{ {} }}", aliases.take(16).collect::<String>());
-    let send = async |password| {
-        let request = app.graphql(&document);
-        request.basic("ada", password).send().await
-    };
-    let answer = send(PASSWORD).await;
-    assert_eq!(answer.at("/errors"), &Value::Null);
-    assert_eq!(events(&app, AuditEventKind::SignedIn).await, 1);
-    let answer = send("wrong").await;
-    assert_eq!(answer.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
-    assert_eq!(events(&app, AuditEventKind::SignInFailed).await, 1);
-    // The Basic credentials are verified before the password in the input.
-    let document = format!(
-        r#"mutation {{ createToken {{ token }} deleteUser(input: {{ password: "{PASSWORD}" }}) {{ deletedUserId }} }}"#
-    );
-    let answer = app.graphql(&document).basic("bob", PASSWORD).send().await;
-    assert_eq!(answer.at("/data/deleteUser/deletedUserId"), "3");
-}
-
-#[tokio::test]
-async fn grants_are_throttled_like_sign_ins() {
-    let app = TestApp::start().await;
-    app.register("ada").await;
-    app.make_admin(1).await;
-    let mut refused = 0;
-    for _ in 0..25 {
-        let call = app.graphql("mutation { enableUser(id: 1) { user { id } } }");
-        let answer = call.basic("ada", "wrong").send().await;
-        refused += i32::from(answer.error().0 == "RATE_LIMITED");
-    }
-    assert_eq!(refused, 5);
 }
 
 /// Starts an app with the admins `ada` (1) and `alan` (2) and the user `bob` (3), in which a hash takes

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, PASSWORD, Server};
+use crate::support::{Answer, PASSWORD, Server, TestApp};
 
 fn configured(settings: &[(&str, &str)]) -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
@@ -362,4 +362,18 @@ async fn the_metrics_are_served_at_the_configured_address_only() {
         let answer = Answer::of(reqwest::Client::new().get(url)).await;
         assert_eq!(answer.status, 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn every_response_has_a_request_id() {
+    let app = TestApp::start().await;
+    let mut ids = Vec::new();
+    for path in ["/", "/healthz", "/readyz", "/graphql", "/tokens"] {
+        let answer = Answer::of(app.request(Method::GET, path)).await;
+        ids.push(answer.header("x-request-id").to_owned());
+    }
+    assert!(ids.iter().all(|id| id.len() == 16), "{ids:?}");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 5);
 }

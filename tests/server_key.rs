@@ -4,7 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::support::{Server, TestApp, finish, symbolon, unconfigured_symbolon};
+use crate::cli_database_selection::command_on_sqlite;
+use crate::support::{
+    Cli, PASSWORD, Server, TestApp, finish, finish_with, shared_postgres, succeed, symbolon,
+    unconfigured_symbolon,
+};
 
 const KEY: &str = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -186,5 +190,31 @@ mod sqlite {
             "symbolon: the key file symbolon.db.key can be read by other users; run `chmod 600` on it\n"
         );
         assert!(!folder.path().join("symbolon.db").exists());
+    }
+
+    #[test]
+    fn commands_neither_need_nor_create_a_server_key() {
+        let cli = Cli::in_empty_folder();
+        let on_sqlite = |line| command_on_sqlite(cli.folder.path(), line);
+        succeed(on_sqlite("migrate").env("SYMBOLON_SECRET_KEY", KEY));
+        for line in ["user add ada", "user list", "token list", "token purge"] {
+            let (code, _, error) = finish_with(&mut on_sqlite(line), PASSWORD);
+            assert_eq!(code, Some(0), "{error}");
+        }
+        assert!(!cli.folder.path().join("symbolon.db.key").exists());
+    }
+}
+
+mod postgres {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs PostgreSQL, which scripts/test installs"]
+    fn a_missing_server_key_is_refused_with_instructions() {
+        let (folder, url) = (tempfile::tempdir().unwrap(), shared_postgres().create());
+        let mut migrate = unconfigured_symbolon(folder.path());
+        let (code, _, error) = finish(migrate.arg("migrate").env("DATABASE_URL", &url));
+        assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.contains("`openssl rand -base64 32`"), "{error}");
     }
 }

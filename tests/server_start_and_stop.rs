@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sea_orm::ConnectionTrait;
 
 use crate::support::{
-    DATABASE_PASSWORD, PASSWORD, Server, database_in, eventually, finish, symbolon,
-    unconfigured_symbolon,
+    PASSWORD, Server, database_in, eventually, finish, symbolon, unconfigured_symbolon,
 };
 
 /// Runs the program and returns its refusal of one line.
@@ -78,70 +78,6 @@ async fn a_database_of_a_newer_version_is_not_changed() {
         error.contains("newer version") && error.contains("m20990101_000001_wings"),
         "{error}"
     );
-}
-
-#[test]
-fn settings_out_of_range_are_reported_and_no_file_is_created() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, value) in [
-        ("PORT", "70000"),
-        ("HOST", "nowhere"),
-        ("SYMBOLON_TOKEN_LIFETIME", "119"),
-        ("SYMBOLON_TOKEN_LIFETIME", "2592001"),
-        ("SYMBOLON_ARGON2_MEMORY", "1"),
-        ("SYMBOLON_ARGON2_MEMORY", "262145"),
-        ("SYMBOLON_ARGON2_ITERATIONS", "17"),
-        ("SYMBOLON_HASH_THREADS", "0"),
-        ("SYMBOLON_LOG", "symbolon=loud"),
-        ("SYMBOLON_LOG", "verbose"),
-        ("SYMBOLON_LOG", "WARNING"),
-        ("SYMBOLON_LOG", "info,loud"),
-    ] {
-        let mut serve = symbolon(folder.path());
-        serve.env("PORT", "0").env(name, value);
-        let (code, _, error) = finish(&mut serve);
-        assert!(matches!(code, Some(1 | 2)), "{name}={value}");
-        let first = error.lines().next().unwrap();
-        assert!(
-            first.starts_with("error: ") || first.starts_with("symbolon: "),
-            "{error}"
-        );
-        assert!(is_empty(&folder), "{name}={value}");
-    }
-}
-
-#[test]
-fn the_help_lists_every_setting() {
-    let folder = tempfile::tempdir().unwrap();
-    let (code, help, _) = finish(symbolon(folder.path()).arg("--help"));
-    assert_eq!(code, Some(0));
-    for word in [
-        "serve",
-        "migrate",
-        "schema",
-        "DATABASE_URL",
-        "HOST",
-        "PORT",
-        "SYMBOLON_SECRET_KEY",
-        "SYMBOLON_SECRET_KEY_FILE",
-        "SYMBOLON_TOKEN_LIFETIME",
-        "SYMBOLON_ARGON2_MEMORY",
-        "SYMBOLON_HASH_THREADS",
-        "SYMBOLON_LOG",
-    ] {
-        assert!(help.contains(word), "{word}");
-    }
-}
-
-#[test]
-fn a_second_migrate_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    for _ in 0..2 {
-        let (code, output, _) = finish(symbolon(folder.path()).arg("migrate"));
-        assert_eq!(code, Some(0));
-        assert!(output.ends_with(" is up to date\n"), "{output}");
-        assert!(!output.contains(DATABASE_PASSWORD), "{output}");
-    }
 }
 
 #[test]
@@ -280,5 +216,22 @@ mod sqlite {
         assert!(error.contains("not a database"), "{error}");
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
         assert!(!folder.path().join("symbolon.db.key").exists());
+    }
+
+    #[tokio::test]
+    async fn the_write_ahead_log_is_removed_at_shutdown() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Server::on_sqlite(folder.path());
+        server.register("ada").await;
+        let url = format!("sqlite://{}", folder.path().join("symbolon.db").display());
+        let database = sea_orm::Database::connect(url).await.unwrap();
+        let pragma =
+            sea_orm::Statement::from_string(database.get_database_backend(), "PRAGMA journal_mode");
+        let mode = database.query_one_raw(pragma).await.unwrap().unwrap();
+        assert_eq!(mode.try_get_by_index::<String>(0).unwrap(), "wal");
+        database.close().await.unwrap();
+        server.process.signal("TERM");
+        assert!(server.process.wait(Duration::from_secs(10)).success());
+        assert!(!folder.path().join("symbolon.db-wal").exists());
     }
 }

@@ -1,4 +1,4 @@
-//! Renewal and replacement of sessions, and the end of all tokens of a user.
+//! Renewal of sessions.
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -89,18 +89,4 @@ async fn an_ended_token_is_not_renewed() {
         anonymous.send().await.error(),
         ("UNAUTHENTICATED", "MISSING")
     );
-}
-
-#[tokio::test]
-async fn each_sign_in_replaces_the_session_without_token_reuse() {
-    let app = TestApp::configured(|config| config.reuse = false).await;
-    app.register("ada").await;
-    let first = app.sign_in("ada").await;
-    let second = app.sign_in("ada").await;
-    assert_ne!(first, second);
-    assert_eq!(
-        app.me(&first).await.error(),
-        ("UNAUTHENTICATED", "TOKEN_INVALID")
-    );
-    assert_eq!(app.me(&second).await.at("/data/me/username"), "ada");
 }

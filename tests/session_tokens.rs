@@ -70,11 +70,14 @@ async fn a_lifetime_is_120_s_to_30_days() {
     let app = TestApp::start().await;
     app.register("ada").await;
     for (seconds, allowed) in [
+        (i32::MIN, false),
         (-1, false),
+        (0, false),
         (119, false),
         (120, true),
         (2_592_000, true),
         (2_592_001, false),
+        (i32::MAX, false),
     ] {
         let answer = app
             .graphql_with(
@@ -381,4 +384,18 @@ async fn the_last_sign_in_is_recorded() {
         let at = app.row(id).await.last_sign_in_at;
         assert_eq!(at, Some(start + later * 1000));
     }
+}
+
+#[tokio::test]
+async fn each_sign_in_replaces_the_session_without_token_reuse() {
+    let app = TestApp::configured(|config| config.reuse = false).await;
+    app.register("ada").await;
+    let first = app.sign_in("ada").await;
+    let second = app.sign_in("ada").await;
+    assert_ne!(first, second);
+    assert_eq!(
+        app.me(&first).await.error(),
+        ("UNAUTHENTICATED", "TOKEN_INVALID")
+    );
+    assert_eq!(app.me(&second).await.at("/data/me/username"), "ada");
 }

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::TimeDelta;
-use serde_json::json;
 use symbolon::Config;
 
-use crate::support::{Answer, PASSWORD, Server, TestApp, finish, symbolon, unconfigured_symbolon};
+use crate::support::{Answer, Cli, Server, TestApp, finish, symbolon, unconfigured_symbolon};
 
 /// The value names of settings that are not numbers.
 const NOT_NUMBERS: [&str; 7] = [
@@ -171,60 +170,6 @@ async fn numeric_settings_of_an_embedder_are_checked() {
 }
 
 #[tokio::test]
-async fn no_time_given_by_a_client_overflows() {
-    let app = TestApp::unthrottled().await;
-    app.register("ada").await;
-    let create = "mutation($n: String!, $i: Int, $a: DateTime) {
-        createAccessToken(input: { name: $n, expiresIn: $i, expiresAt: $a }) {
-            token accessToken { expiresAt } userErrors { field code } } }";
-    let mut made = 0;
-    for (number, (seconds, at, error)) in [
-        (json!(i32::MAX), json!(null), None),
-        (json!(i32::MIN), json!(null), Some("expiresIn")),
-        (json!(0), json!(null), Some("expiresIn")),
-        (
-            json!(null),
-            json!("+262142-12-31T23:59:59Z"),
-            Some("expiresAt"),
-        ),
-        (
-            json!(null),
-            json!("-262143-01-01T00:00:00Z"),
-            Some("expiresAt"),
-        ),
-        (json!(null), json!("9999-12-31T23:59:59.999Z"), None),
-        (
-            json!(null),
-            json!("+10000-01-01T00:00:00Z"),
-            Some("expiresAt"),
-        ),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let variables = json!({ "n": number.to_string(), "i": seconds, "a": at });
-        let answer = app.graphql_with(create, &variables);
-        let answer = answer.basic("ada", PASSWORD).send().await;
-        let field = answer.at("/data/createAccessToken/userErrors/0/field");
-        // A time that chrono cannot parse is no DateTime.
-        let is_refused = answer.at("/errors/0/extensions/code") == "BAD_USER_INPUT";
-        if let Some(error) = error {
-            assert!(field == error || is_refused, "{variables}: {answer:?}");
-            continue;
-        }
-        made += 1;
-        let token = answer.at("/data/createAccessToken/token").as_str().unwrap();
-        assert_eq!(app.me(token).await.at("/data/me/username"), "ada");
-    }
-    assert_eq!(made, 2);
-    for seconds in [i32::MIN, -1, 0, 119, 2_592_001, i32::MAX] {
-        let sign_in = format!("mutation {{ createToken(expiresIn: {seconds}) {{ token }} }}");
-        let answer = app.graphql(&sign_in).basic("ada", PASSWORD).send().await;
-        assert_eq!(answer.error().0, "BAD_USER_INPUT", "{seconds}");
-    }
-}
-
-#[tokio::test]
 async fn the_longest_lifetimes_work_with_renewal_and_purge() {
     let app = TestApp::configured(|config| {
         config.session_max_age = 36_500;
@@ -244,4 +189,49 @@ async fn the_longest_lifetimes_work_with_renewal_and_purge() {
             "{renewed:?}"
         );
     }
+}
+
+#[test]
+fn settings_out_of_range_are_reported_and_no_file_is_created() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, value) in [
+        ("PORT", "70000"),
+        ("HOST", "nowhere"),
+        ("SYMBOLON_TOKEN_LIFETIME", "119"),
+        ("SYMBOLON_TOKEN_LIFETIME", "2592001"),
+        ("SYMBOLON_ARGON2_MEMORY", "1"),
+        ("SYMBOLON_ARGON2_MEMORY", "262145"),
+        ("SYMBOLON_ARGON2_ITERATIONS", "17"),
+        ("SYMBOLON_HASH_THREADS", "0"),
+        ("SYMBOLON_LOG", "symbolon=loud"),
+        ("SYMBOLON_LOG", "verbose"),
+        ("SYMBOLON_LOG", "WARNING"),
+        ("SYMBOLON_LOG", "info,loud"),
+    ] {
+        let mut serve = symbolon(folder.path());
+        serve.env("PORT", "0").env(name, value);
+        let (code, _, error) = finish(&mut serve);
+        assert!(matches!(code, Some(1 | 2)), "{name}={value}");
+        let first = error.lines().next().unwrap();
+        assert!(
+            first.starts_with("error: ") || first.starts_with("symbolon: "),
+            "{error}"
+        );
+        let mut files = std::fs::read_dir(folder.path()).unwrap();
+        assert!(files.next().is_none(), "{name}={value}");
+    }
+}
+
+#[test]
+fn a_command_refuses_a_setting_out_of_range() {
+    let cli = Cli::in_empty_folder();
+    let mut list = cli.command("user list");
+    list.env("SYMBOLON_ARGON2_MEMORY", "1");
+    let (code, _, error) = finish(&mut list);
+    assert_eq!(code, Some(2), "{error}");
+    assert!(
+        error.contains("SYMBOLON_ARGON2_MEMORY requires a whole number from 8"),
+        "{error}"
+    );
+    assert!(!cli.folder.path().join("symbolon.db").exists());
 }

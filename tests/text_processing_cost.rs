@@ -12,7 +12,8 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Answer, PASSWORD, Server, finish, symbolon, unthrottled};
+use crate::registration::{create, problems};
+use crate::support::{Answer, PASSWORD, Server, TestApp, finish, symbolon, unthrottled};
 
 /// The default limits of a body, a document and root fields, minus the rest of a request.
 const BODY: usize = 65_536 - 6_000;
@@ -480,5 +481,39 @@ async fn the_cost_of_every_text_argument_is_bounded_by_its_length() {
     assert!(
         is_in_time,
         "p99 of /healthz: {attacked:?}, of an idle server {idle:?}"
+    );
+}
+
+/// PRECIS searches the whole text for each of these characters.
+#[tokio::test]
+async fn a_text_over_the_length_limit_is_refused_before_it_is_normalized() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let began = Instant::now();
+    for character in ["\u{30fb}", "\u{660}", "a\u{301}"] {
+        let long = character.repeat(10_000);
+        let input = json!({ "username": long, "password": PASSWORD });
+        assert_eq!(problems(&create(&app, input).await), ["username: TOO_LONG"]);
+        let input = json!({ "username": "bob", "password": long });
+        assert_eq!(problems(&create(&app, input).await), ["password: TOO_LONG"]);
+        let short = character.repeat(2000);
+        for (name, password) in [(&*short, PASSWORD), ("ada", &*short)] {
+            let sign_in = app.graphql("mutation { createToken { token } }");
+            let answer = sign_in.basic(name, password).send().await;
+            assert_eq!(answer.error().1, "INVALID_CREDENTIALS");
+        }
+        let token = app.graphql_with(
+            "mutation($n: String!) { createAccessToken(input: { name: $n }) { userErrors { code } } }",
+            &json!({ "n": long }),
+        );
+        let answer = token.basic("ada", PASSWORD).send().await;
+        let code = answer.at("/data/createAccessToken/userErrors/0/code");
+        assert_eq!(code, "TOO_LONG", "{answer:?}");
+    }
+    // Without the length limit, each of these requests takes seconds.
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
     );
 }

@@ -581,3 +581,17 @@ async fn each_response_that_reveals_a_taken_value_is_counted() {
         assert_eq!(is_refused(&answer), number == 5, "{number} {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn grants_are_throttled_like_sign_ins() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    app.make_admin(1).await;
+    let mut refused = 0;
+    for _ in 0..25 {
+        let call = app.graphql("mutation { enableUser(id: 1) { user { id } } }");
+        let answer = call.basic("ada", "wrong").send().await;
+        refused += i32::from(answer.error().0 == "RATE_LIMITED");
+    }
+    assert_eq!(refused, 5);
+}

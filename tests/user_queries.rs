@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use symbolon::UserList;
 
-use crate::support::{Answer, PASSWORD, TestApp};
+use crate::support::{Answer, PASSWORD, Postgres, TestApp, common_key};
 
 async fn query(app: &TestApp, token: &str, document: &str) -> Answer {
     app.graphql(document).bearer(token).send().await
@@ -305,4 +305,79 @@ async fn the_size_of_a_page_is_bounded() {
     .await;
     assert_eq!(ids(&none), [0; 0]);
     assert_eq!(none.at("/data/users/pageInfo/hasNextPage"), true);
+}
+
+mod postgres {
+    use super::*;
+
+    #[tokio::test]
+    #[ignore = "needs PostgreSQL, which scripts/test installs"]
+    async fn the_access_tokens_of_a_page_of_users_are_one_query() {
+        let server = Postgres::start(&["fsync=off", "log_statement=all"]);
+        let url = server.create();
+        let app = TestApp::configured(|config| {
+            config.throttle.enabled = false;
+            config.database_url = url.clone().into();
+            config.secret_key_file = Some(common_key().to_owned());
+            config.argon2_memory = 8;
+        })
+        .await;
+        for number in 0..30 {
+            let name = format!("user{number}");
+            app.register(&name).await;
+            let input = json!({ "name": format!("of {name}") });
+            app.access_token(&name, input).await;
+        }
+        let sql = "UPDATE symbolon_user SET role = 'admin' WHERE id = 1";
+        server.run_on(&url, &[sql.to_owned()]);
+        let admin = app.sign_in("user0").await;
+        let queries = || {
+            server
+                .log()
+                .matches("FROM \"symbolon_access_token\"")
+                .count()
+        };
+        let page = "query { users(first: 30) { nodes { id accessTokens { name } } } }";
+        // The second request uses the cached document.
+        for _ in 0..3 {
+            let before = queries();
+            let answer = app.graphql(page).bearer(&admin).send().await;
+            let users = answer.at("/data/users/nodes").as_array().unwrap();
+            assert_eq!(users.len(), 30);
+            for (number, user) in users.iter().enumerate() {
+                let own = json!([{ "name": format!("of user{number}") }]);
+                assert_eq!(user["accessTokens"], own);
+            }
+            // A busy machine can exceed the time for which the loader waits for more keys.
+            assert!(
+                (1..=3).contains(&(queries() - before)),
+                "{}",
+                queries() - before
+            );
+        }
+        // Mutations are resolved in order: each payload has the state at its time.
+        let create = r#"createAccessToken(input: { name: "more" }) { accessToken { id } }"#;
+        let update = |alias: &str| {
+            format!(
+                r#"{alias}: updateUser(input: {{ username: "user0" }}) {{ user {{ accessTokens {{ name }} }} }}"#
+            )
+        };
+        let document = format!("mutation {{ {} {create} {} }}", update("a"), update("b"));
+        let mut answer = app.graphql(&document).bearer(&admin).send().await;
+        if !answer.at("/errors").is_null() {
+            // Mutations that grant authority require the password.
+            let request = app.graphql(&document).basic("user0", PASSWORD);
+            answer = request.send().await;
+        }
+        let names = |field: &str| {
+            answer
+                .at(&format!("/data/{field}/user/accessTokens"))
+                .clone()
+        };
+        assert_eq!(names("a"), json!([{ "name": "of user0" }]));
+        assert_eq!(
+            names("b"),
+            json!([{ "name": "of user0" }, { "name": "more" }])
+        );
+    }
 }

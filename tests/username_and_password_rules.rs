@@ -1,7 +1,11 @@
 //! The rules of new usernames (UTS #39) and new passwords.
 
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
+use crate::registration::problems;
 use crate::support::{Answer, Cli, PASSWORD, TestApp};
 
 async fn create(app: &TestApp, username: &str, password: &str) -> Answer {
@@ -256,4 +260,82 @@ async fn the_report_of_confusable_usernames_is_bounded() {
     assert!(report.contains("older user (UTS #39): 127;"), "{report}");
     assert_eq!(report.lines().count(), 103, "{report}");
     assert!(report.ends_with("  and 27 more\n"), "{report}");
+}
+
+#[tokio::test]
+async fn common_passwords_are_refused_in_any_case() {
+    let app = TestApp::start().await;
+    for (username, common, uncommon) in [
+        ("a", "PasswordPassword", "PasswordPassphrase"),
+        ("b", "12345678", "1 2 3 4 5 6 7 8"),
+        ("c", "1q2w3e4r5t", "1q2w3e4r5t correct horse"),
+        ("d", "trustno1", "trust no one"),
+        // The last of the 100,000 common passwords, and the next one of the list.
+        ("e", "Smokey24", "Smokey212"),
+    ] {
+        let create = async |password| problems(&create(&app, username, password).await);
+        assert_eq!(
+            create(common).await,
+            ["password: PASSWORD_TOO_COMMON"],
+            "{common}"
+        );
+        assert_eq!(create(uncommon).await, [""; 0], "{uncommon}");
+    }
+}
+
+#[tokio::test]
+async fn a_username_has_no_invisible_characters() {
+    let app = TestApp::start().await;
+    for invisible in [
+        '\u{0}',
+        '\t',
+        '\n',
+        ' ',
+        '\u{7f}',
+        '\u{85}',
+        '\u{a0}',
+        '\u{ad}',
+        '\u{34f}',
+        '\u{61c}',
+        '\u{115f}',
+        '\u{180e}',
+        '\u{200b}',
+        '\u{200c}',
+        '\u{200d}',
+        '\u{200e}',
+        '\u{202e}',
+        '\u{2028}',
+        '\u{2060}',
+        '\u{2066}',
+        '\u{3164}',
+        '\u{fe0f}',
+        '\u{feff}',
+        '\u{ffa0}',
+        '\u{e0041}',
+        '\u{e000}',
+    ] {
+        for name in [format!("a{invisible}da"), format!("ada{invisible}")] {
+            let answer = create(&app, &name, PASSWORD).await;
+            assert_eq!(problems(&answer), ["username: INVALID"], "{name:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Node.js, which scripts/test installs"]
+fn the_filter_of_common_passwords_equals_the_output_of_its_script() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let made = Command::new(root.join("scripts/common-passwords"))
+        .output()
+        .unwrap();
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let committed = include_bytes!("../src/model/common_passwords.bin");
+    assert!(
+        made.stdout == committed,
+        "the filter is out of date: scripts/common-passwords > src/model/common_passwords.bin"
+    );
 }

@@ -1,12 +1,10 @@
-//! Limits of WebSocket connections: number, memory, time and the opening handshake.
+//! Limits of WebSocket connections: number, memory, time, messages, subscriptions and the opening handshake.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use async_graphql::Subscription;
-use chrono::TimeDelta;
 use futures_util::{SinkExt, Stream, StreamExt, stream};
 use poem::Route;
 use reqwest::{Method, StatusCode};
@@ -15,6 +13,7 @@ use symbolon::{Config, Mutation, Query, Symbolon};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Answer, PASSWORD, Server, Socket, TestApp, eventually, unthrottled};
+use crate::websocket_subscriptions::{app, closed};
 
 struct Subscriptions;
 
@@ -31,20 +30,6 @@ impl Subscriptions {
     async fn long(&self) -> impl Stream<Item = String> {
         stream::iter(["ä".repeat(100_000)])
     }
-
-    /// The time of each event, in microseconds.
-    async fn clock(&self) -> impl Stream<Item = String> {
-        stream::unfold((), |()| async {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            Some((micros().to_string(), ()))
-        })
-    }
-}
-
-/// Returns the time since the first call, in microseconds.
-fn micros() -> u128 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed().as_micros()
 }
 
 fn routes(symbolon: &Symbolon) -> Route {
@@ -380,59 +365,6 @@ async fn idle_websockets_do_not_slow_down_writes() {
 }
 
 #[tokio::test]
-async fn all_websockets_of_a_token_are_closed_with_it() {
-    let app = TestApp::with_routes(|_| {}, routes).await;
-    app.register("ada").await;
-    let token = app.sign_in("ada").await;
-    let mut sockets = Vec::new();
-    for _ in 0..20 {
-        sockets.push(Socket::connect(&app.base, Some(&token)).await);
-    }
-    app.revoke(&token).await;
-    for socket in &mut sockets {
-        assert_eq!(socket.closed().await.0, 4401);
-    }
-    // The next token is watched as well, and again after all its WebSockets are closed.
-    let token = app.sign_in("ada").await;
-    let mut socket = Socket::connect(&app.base, Some(&token)).await;
-    drop(Socket::connect(&app.base, Some(&token)).await);
-    app.advance(TimeDelta::hours(2));
-    assert_eq!(socket.closed().await.0, 4403);
-}
-
-#[tokio::test]
-async fn no_event_is_resolved_or_sent_after_a_revocation() {
-    let app = TestApp::with_routes(|_| {}, routes).await;
-    app.register("ada").await;
-    for _ in 0..10 {
-        let token = app.sign_in("ada").await;
-        let mut socket = Socket::connect(&app.base, Some(&token)).await;
-        socket.subscribe("1", "subscription { clock }").await;
-        socket.event("1").await;
-        let reading = tokio::spawn(async move {
-            let mut last = 0;
-            while let Some(Ok(message)) = socket.0.next().await {
-                match message {
-                    Message::Text(text) => {
-                        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
-                        let made = &event["payload"]["data"]["clock"];
-                        last = made.as_str().unwrap().parse().unwrap();
-                    }
-                    Message::Close(frame) => return (last, u16::from(frame.unwrap().code)),
-                    _ => {}
-                }
-            }
-            panic!("the socket was not closed");
-        });
-        app.revoke(&token).await;
-        let acknowledged = micros();
-        let (last, code) = reading.await.unwrap();
-        assert_eq!(code, 4401);
-        assert!(last <= acknowledged, "{last} is after {acknowledged}");
-    }
-}
-
-#[tokio::test]
 async fn a_fragmented_message_uses_the_memory_budget() {
     let folder = tempfile::tempdir().unwrap();
     // Memory for 16 messages of this size.
@@ -494,5 +426,68 @@ async fn an_invalid_opening_handshake_is_refused() {
         let answer = upgrade(&app, &[(name, value)]).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}: {value}");
         assert_eq!(answer.at("/code"), "BAD_REQUEST");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_has_the_limits_of_http_requests() {
+    let app = app().await;
+    let mut socket = Socket::connect(&app.base, None).await;
+    for (document, code, limit) in [
+        ("{ __typename }", "GRAPHQL_VALIDATION_FAILED", ""),
+        ("mutation { revokeToken }", "GRAPHQL_VALIDATION_FAILED", ""),
+        ("subscription {", "GRAPHQL_PARSE_FAILED", ""),
+        ("subscription { none }", "GRAPHQL_VALIDATION_FAILED", ""),
+        ("", "GRAPHQL_PARSE_FAILED", ""),
+        (
+            &format!("subscription {{ {} }}", "public ".repeat(100)),
+            "LIMIT_EXCEEDED",
+            "rootFields",
+        ),
+        (
+            &format!("subscription {{ public }}{}", " ".repeat(33_000)),
+            "LIMIT_EXCEEDED",
+            "documentBytes",
+        ),
+    ] {
+        socket.subscribe("1", document).await;
+        let refusal = socket.refusal("1").await;
+        assert_eq!(refusal, (code.into(), limit.into()), "{document:.60}");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_carries_20_concurrent_subscriptions() {
+    let app = app().await;
+    let mut socket = Socket::connect(&app.base, None).await;
+    for id in 0..20 {
+        let id = id.to_string();
+        socket.subscribe(&id, "subscription { public }").await;
+        socket.event(&id).await;
+    }
+    // Sends without waiting for responses.
+    for id in 20..2020 {
+        let id = id.to_string();
+        socket.subscribe(&id, "subscription { public }").await;
+    }
+    for id in 20..2020 {
+        let refusal = socket.refusal(&id.to_string()).await;
+        let limit = ("LIMIT_EXCEEDED".into(), "subscriptionsPerSocket".into());
+        assert_eq!(refusal, limit);
+    }
+    socket.send(&json!({ "type": "complete", "id": "7" })).await;
+    assert_eq!(socket.receive().await["type"], "complete");
+    socket.subscribe("one", "subscription { public }").await;
+    assert_eq!(socket.event("one").await["data"]["public"], 1);
+}
+
+#[tokio::test]
+async fn a_websocket_message_has_the_size_limit_of_a_body() {
+    let app = app().await;
+    for bytes in [65_537, 4_000_000] {
+        let mut socket = Socket::connect(&app.base, None).await;
+        // The server may close the WebSocket before the message is sent.
+        let _ = socket.0.send(Message::text("x".repeat(bytes))).await;
+        assert_eq!(closed(socket).await, 1009);
     }
 }

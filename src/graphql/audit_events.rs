@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use crate::graphql::connection::Connection;
 use crate::graphql::user::Role;
-use crate::model::{audit_event, audit_event_kind};
+use crate::model::{audit_event, audit_event_enums};
 
 /// A page of the audit trail.
 pub(crate) type AuditEventConnection = Connection<AuditEvent>;
@@ -86,7 +86,7 @@ impl From<audit_event::AuditEvent> for AuditEvent {
 
 /// The type of the actor that caused an audit event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[graphql(name = "AuditActorType", remote = "audit_event_kind::ActorType")]
+#[graphql(name = "AuditActorType", remote = "audit_event_enums::ActorType")]
 pub(crate) enum ActorType {
     /// An unauthenticated client.
     Anonymous,
@@ -100,7 +100,7 @@ pub(crate) enum ActorType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(
     name = "AuditCredentialType",
-    remote = "audit_event_kind::CredentialType"
+    remote = "audit_event_enums::CredentialType"
 )]
 pub(crate) enum CredentialType {
     /// A username and a password.
@@ -113,7 +113,7 @@ pub(crate) enum CredentialType {
 
 /// The kind of an audit event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[graphql(remote = "audit_event_kind::AuditEventKind")]
+#[graphql(remote = "audit_event_enums::AuditEventKind")]
 pub(crate) enum AuditEventKind {
     /// A user was created.
     Registered,

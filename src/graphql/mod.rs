@@ -15,6 +15,7 @@ mod guard;
 mod mutation;
 mod mutation_inputs;
 mod mutation_payloads;
+mod own_schema;
 mod query;
 mod schema;
 mod session;
@@ -24,55 +25,12 @@ mod user;
 mod user_error;
 mod variables;
 
-use async_graphql::EmptySubscription;
 pub(crate) use async_graphql::{ObjectType, SubscriptionType};
 
 pub use self::context::ContextExt;
 pub use self::guard::{Authenticated, RequireRole, RequireScope};
 pub use self::mutation::Mutation;
+pub(crate) use self::own_schema::own_schema;
+pub use self::own_schema::sdl;
 pub use self::query::Query;
 pub use self::schema::{Schema, SchemaBuilder};
-use crate::config::Limits;
-
-/// The roots of Symbolon's own schema. [`super::Query`] and [`super::Mutation`] cannot be used as roots,
-/// because their names in GraphQL are not `Query` and `Mutation`. Applications merge these types into roots
-/// that have those names.
-pub(crate) mod own {
-    use async_graphql::MergedObject;
-
-    /// The queries.
-    ///
-    /// If a field requires credentials, and the credentials of the request are missing or insufficient, the
-    /// field returns an error. The error has the code `UNAUTHENTICATED` or `FORBIDDEN` in
-    /// `extensions.code`, and the reason in `extensions.reason`.
-    #[derive(Debug, Default, MergedObject)]
-    pub(crate) struct Query(super::Query);
-
-    /// The mutations.
-    ///
-    /// If a field requires credentials, and the credentials of the request are missing or insufficient, the
-    /// field returns an error. The error has the code `UNAUTHENTICATED` or `FORBIDDEN` in
-    /// `extensions.code`, and the reason in `extensions.reason`.
-    ///
-    /// Errors in the input are returned in `userErrors`. A field whose result has no `userErrors` returns
-    /// an error with the code `BAD_USER_INPUT` instead.
-    ///
-    /// A request can verify at most one password and set at most one password. A field that exceeds one of
-    /// these limits returns the error `LIMIT_EXCEEDED`.
-    #[derive(Debug, Default, MergedObject)]
-    pub(crate) struct Mutation(super::Mutation);
-}
-
-/// Returns a builder for a schema that contains only Symbolon's roots.
-pub(crate) fn own_schema(
-    limits: &Limits,
-) -> SchemaBuilder<own::Query, own::Mutation, EmptySubscription> {
-    let (query, mutation) = (own::Query::default(), own::Mutation::default());
-    SchemaBuilder::new(limits, query, mutation, EmptySubscription)
-}
-
-/// Returns Symbolon's own schema in the GraphQL schema definition language.
-#[must_use]
-pub fn sdl() -> String {
-    own_schema(&Limits::default()).finish().sdl()
-}

@@ -20,7 +20,7 @@ use crate::graphql::session_token::SessionToken;
 use crate::graphql::user::{Role, User, user_id};
 use crate::graphql::user_error::split;
 use crate::model::field_errors::MutationError;
-use crate::model::parse_id;
+use crate::model::id::parse_id;
 use crate::service::named_input::Input;
 use crate::service::sessions::TokenOptions;
 

@@ -3,7 +3,7 @@
 use async_graphql::{ID, InputObject, MaybeUndefined};
 use chrono::{DateTime, Utc};
 
-use crate::model::field_errors::FieldChange;
+use crate::model::field_change::FieldChange;
 use crate::service::access_tokens::AccessTokenForm;
 use crate::service::named_input::Input;
 use crate::service::profile::Profile;

@@ -15,7 +15,7 @@ use crate::http::cross_origin;
 use crate::http::error_responses::{Challenge, error_response};
 use crate::http::request_log::{ExecutedOperation, RequestLog};
 use crate::http::state::AppState;
-use crate::model::actor::Client;
+use crate::model::client::Client;
 use crate::model::text_limits;
 use crate::service::request_authentication::Authentication;
 

@@ -29,7 +29,7 @@ use crate::http::connection_limits::{
     KeyedPermit, KeyedSemaphore, connections_per_address, max_connections,
 };
 use crate::http::error_responses::{Challenge, error_response};
-use crate::model::actor::network;
+use crate::model::client::network;
 
 /// The maximum time for pending requests to finish after the shutdown has begun.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::model::actor::{Actor, Credential};
-use crate::model::audit_event_kind::{ActorType, AuditEventKind, CredentialType};
+use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{Role, UserId};
 

@@ -57,16 +57,6 @@ impl FieldError {
     }
 }
 
-/// The change that an optional input field requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum FieldChange<T> {
-    /// The field is absent, so the stored value does not change.
-    #[default]
-    Keep,
-    /// The stored value is replaced with this value.
-    Set(T),
-}
-
 /// The reason why a mutation failed.
 #[derive(Clone, Debug)]
 pub enum MutationError {

@@ -3,12 +3,15 @@
 pub(crate) mod access_token;
 pub(crate) mod actor;
 pub(crate) mod audit_event;
-pub(crate) mod audit_event_kind;
+pub(crate) mod audit_event_enums;
+pub(crate) mod client;
 mod common_passwords;
 pub(crate) mod confusables;
 pub(crate) mod device_session;
 pub(crate) mod email;
+pub(crate) mod field_change;
 pub(crate) mod field_errors;
+pub(crate) mod id;
 pub(crate) mod identity;
 #[cfg(feature = "server")]
 pub(crate) mod imported_user;
@@ -32,18 +35,9 @@ pub(crate) mod user;
 pub(crate) mod user_record;
 pub(crate) mod username;
 
-use std::num::ParseIntError;
-
 use chrono::TimeDelta;
 
 /// The maximum tolerated error of a clock. Stored data remains valid if the clocks of two instances differ by at most
 /// this time, or if a clock is set back by at most this time. A stored instant is considered wrong only if it exceeds
 /// its latest possible value by more than this time.
 pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
-
-/// Parses an id that a client sent.
-pub(crate) fn parse_id(text: &str) -> Result<i64, ParseIntError> {
-    // A text that exceeds the limit is parsed as an empty text, which is refused.
-    let is_too_long = text.len() > text_limits::ID;
-    if is_too_long { "" } else { text }.parse()
-}

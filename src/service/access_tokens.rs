@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::access_token::AccessToken;
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::nickname::Nickname;
 use crate::model::request_credentials::TokenType;

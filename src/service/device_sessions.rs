@@ -3,9 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::{Error, Unauthenticated};
-use crate::model::actor::{Actor, Client, Credential};
+use crate::model::actor::{Actor, Credential};
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
+use crate::model::client::Client;
 use crate::model::device_session::DeviceSession;
 use crate::model::identity::Identity;
 use crate::model::nickname::Nickname;

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::model::actor::Actor;
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::email::Email;
 use crate::model::field_errors::FieldError;
 use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};

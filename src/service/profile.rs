@@ -2,9 +2,10 @@
 
 use crate::error::Error;
 use crate::model::audit_event::AuditEventDetail;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::email::Email;
-use crate::model::field_errors::{FieldChange, FieldError, MutationError};
+use crate::model::field_change::FieldChange;
+use crate::model::field_errors::{FieldError, MutationError};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
 use crate::model::username::Username;

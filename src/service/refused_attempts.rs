@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Error;
-use crate::model::actor::{Actor, Client};
+use crate::model::actor::Actor;
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
+use crate::model::client::Client;
 use crate::model::user::UserId;
 use crate::store::{Store, Transaction};
 

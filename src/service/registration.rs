@@ -3,7 +3,7 @@
 use crate::error::{Error, Forbidden};
 use crate::model::actor::Actor;
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::email::Email;
 use crate::model::field_errors::MutationError;
 use crate::model::password::{Password, PasswordRules};

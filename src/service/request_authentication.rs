@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, Unauthenticated};
-use crate::model::actor::{Actor, Client, Credential};
+use crate::model::actor::{Actor, Credential};
+use crate::model::client::Client;
 use crate::model::identity::Identity;
 use crate::model::request_credentials::{BearerToken, Credentials};
 use crate::model::requirement::Requirement;

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::model::access_token::AccessToken;
 use crate::model::actor::Actor;
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::device_session::DeviceSession;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{User, UserId};

@@ -6,9 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::actor::{Actor, Client, Credential};
+use crate::model::actor::{Actor, Credential};
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
+use crate::model::client::Client;
 use crate::model::identity::Identity;
 use crate::model::nickname::Nickname;
 use crate::model::request_credentials::{BearerToken, TokenType};

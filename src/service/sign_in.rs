@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
-use crate::model::actor::{Actor, Client, Credential};
+use crate::model::actor::{Actor, Credential};
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
+use crate::model::client::Client;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::password::SubmittedPassword;
 use crate::model::password_hash::PasswordHash;

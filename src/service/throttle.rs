@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::model::actor::{Actor, Client};
+use crate::model::actor::Actor;
+use crate::model::client::Client;
 use crate::model::rate_limit::Rate;
 use crate::model::user::{User, UserId};
 use crate::model::username::Username;

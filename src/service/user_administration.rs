@@ -1,11 +1,14 @@
-//! Changes roles, and disables and enables users.
+//! Changes roles, disables and enables users, and sets passwords.
 
+use crate::error::Error;
 use crate::model::audit_event::AuditEventDetail;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::field_errors::MutationError;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
 use crate::service::authorization::Caller;
+use crate::service::named_input::Input;
+use crate::service::user_change::no_such_user;
 use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
 
@@ -68,6 +71,36 @@ impl Users {
         change.transaction.set_disabled(id, None).await?;
         change
             .commit(AuditEventKind::Enabled, AuditEventDetail::None)
+            .await
+    }
+
+    /// Sets the password of another user, and revokes all tokens of that user.
+    pub(crate) async fn set_password(
+        &self,
+        caller: Caller<'_>,
+        id: UserId,
+        new: Input<&str>,
+    ) -> Result<VisibleUser, MutationError> {
+        let authorized = caller.authorize(&ADMIN_PASSWORD).await?;
+        caller.claim_new_hash()?;
+        if authorized.user_id() == Some(id) {
+            let message = "This is your own account. Confirm the current password to change it.";
+            return Err(Error::BadUserInput(message.to_owned()).into());
+        }
+        // The user is looked up before the expensive hash is computed.
+        let record = self.store.find_user_by_id(id).await?;
+        let username = record.ok_or_else(no_such_user)?.user.username;
+        let new = self.rules.parse_new(new.value, &username, new.field)?;
+        let admission = self.throttle.admit_new_password(authorized.actor()).await?;
+        let hash = self.hash(admission, new).await?;
+        let mut change = self.begin(authorized, id).await?;
+        change.revoke_tokens().await?;
+        change.transaction.set_password(id, &hash).await?;
+        self.throttle
+            .clear(&change.transaction, &change.record.user)
+            .await?;
+        change
+            .commit(AuditEventKind::PasswordChanged, AuditEventDetail::None)
             .await
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::model::audit_event::{AuditEventDetail, NewAuditEvent};
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::user::{Role, UserId};
 use crate::model::user_record::UserRecord;

@@ -2,7 +2,7 @@
 
 use crate::error::Unauthenticated;
 use crate::model::audit_event::AuditEventDetail;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::field_errors::MutationError;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};

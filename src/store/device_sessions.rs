@@ -10,7 +10,7 @@ use sea_orm::{
 
 use crate::clock::at;
 use crate::error::Error;
-use crate::model::actor::Client;
+use crate::model::client::Client;
 use crate::model::device_session::{DeviceSession, SessionSummary};
 use crate::model::nickname::Nickname;
 use crate::model::token_digest::TokenDigest;

@@ -2,7 +2,7 @@
 
 mod access_tokens;
 mod affected_users;
-mod audit_event_aggregation;
+mod audit_event_insertion;
 mod audit_events;
 mod backup;
 mod change_counter;
@@ -27,8 +27,9 @@ mod pool_eviction;
 mod postgres;
 mod rate_limits;
 mod sessions;
+mod sign_ins;
 mod sqlite;
-mod sqlite_check;
+mod sqlite_tables_check;
 mod token_liveness;
 mod transaction;
 mod users;

@@ -25,7 +25,7 @@ use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
 use crate::store::postgres;
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
-use crate::store::sqlite_check::check_file;
+use crate::store::sqlite_tables_check::check_file;
 use crate::supervised_tasks::supervise;
 
 /// The number of Symbolon's tables on PostgreSQL, excluding the table of applied migrations.

@@ -3,16 +3,14 @@
 use chrono::{DateTime, Utc};
 use entity::user::{self, Column};
 use entity::{access_token, session};
-use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };
 
 use crate::error::Error;
 use crate::model::CLOCK_TOLERANCE;
-use crate::model::password_hash::PasswordHash;
 use crate::model::session::Session;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
@@ -20,7 +18,7 @@ use crate::model::user_record::UserRecord;
 use crate::store::database::Store;
 use crate::store::token_liveness::session_is_live;
 use crate::store::transaction::Transaction;
-use crate::store::users::{to_record, with_password};
+use crate::store::users::to_record;
 
 impl Store {
     /// Returns up to `limit` users who have a live session token and an id greater than `after`, ordered by id.
@@ -99,70 +97,6 @@ impl Transaction {
         }
         self.delete_details_of_ended_sessions().await?;
         Ok(deleted)
-    }
-
-    /// Records that the password was accepted, and stores the new hash `rehashed` if there is one. Returns the user,
-    /// whose row remains locked until the transaction ends. If the password has changed since its verification, or
-    /// if the user is disabled, changes nothing and returns `None`.
-    pub(crate) async fn record_sign_in(
-        &self,
-        verified: &UserRecord,
-        rehashed: Option<PasswordHash>,
-        at: DateTime<Utc>,
-    ) -> Result<Option<UserRecord>, Error> {
-        let rows = user::Entity::update_many()
-            .set(user::ActiveModel {
-                last_sign_in_at: Set(Some(at.timestamp_millis())),
-                password_hash: rehashed.map_or(NotSet, |hash| Set(hash.0)),
-                ..Default::default()
-            })
-            .filter(Column::Id.eq(verified.user.id.0))
-            .filter(is_as_verified(verified))
-            .exec_with_returning(&self.connection)
-            .await?;
-        let record = rows.into_iter().next().map(to_record).transpose()?;
-        if let Some(record) = &record {
-            let user = record.user.id;
-            if may_have_live_session(record, at) || self.has_other_tokens(user).await? {
-                self.invalidate_at_end(user);
-            } else if record.session.is_some() {
-                // Another process may have revoked the session, and this process may not know about the revocation
-                // yet.
-                self.invalidate_in_this_process(user);
-            }
-        }
-        Ok(record)
-    }
-
-    /// Returns whether a user has access tokens or device sessions.
-    async fn has_other_tokens(&self, user: UserId) -> Result<bool, Error> {
-        let tokens = access_token::Entity::find()
-            .filter(access_token::Column::UserId.eq(user.0))
-            .count(&self.connection);
-        if tokens.await? > 0 {
-            return Ok(true);
-        }
-        let sessions = session::Entity::find()
-            .filter(session::Column::UserId.eq(user.0))
-            .filter(session::Column::Device.is_not_null())
-            .count(&self.connection);
-        Ok(sessions.await? > 0)
-    }
-
-    /// Sets the password of a user. If the password has changed since its verification, or if the user is disabled,
-    /// changes nothing and returns `false`.
-    pub(crate) async fn change_password(
-        &self,
-        verified: &UserRecord,
-        new: &PasswordHash,
-        at: DateTime<Utc>,
-    ) -> Result<bool, Error> {
-        let update = user::Entity::update_many().set(user::ActiveModel {
-            last_sign_in_at: Set(Some(at.timestamp_millis())),
-            ..Default::default()
-        });
-        let update = with_password(update, new).filter(is_as_verified(verified));
-        Ok(self.update_user(verified.user.id, update).await? > 0)
     }
 
     /// Sets the session of a user. Call this method only after the transaction has locked the row of the user.
@@ -245,7 +179,7 @@ impl Transaction {
 }
 
 /// Returns whether an instance whose clock is slow may still consider the session of a user live.
-fn may_have_live_session(record: &UserRecord, now: DateTime<Utc>) -> bool {
+pub(super) fn may_have_live_session(record: &UserRecord, now: DateTime<Utc>) -> bool {
     let latest = now - CLOCK_TOLERANCE;
     let session = record.session.as_ref();
     session.is_some_and(|session| session.nonce.is_some() && session.expires_at > latest)
@@ -258,11 +192,4 @@ fn new_session(session: &Session) -> user::ActiveModel {
         token_expiration: Set(Some(session.expires_at.timestamp_millis())),
         ..Default::default()
     }
-}
-
-/// Returns the condition for a user who is not disabled and whose password has not changed since it was verified.
-fn is_as_verified(verified: &UserRecord) -> Condition {
-    Condition::all()
-        .add(Column::PasswordVersion.eq(verified.password_version))
-        .add(Column::DisabledAt.is_null())
 }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::user::UserId;
 use crate::store::affected_users::AffectedUsers;
-use crate::store::audit_event_aggregation::insert_events;
+use crate::store::audit_event_insertion::insert_events;
 use crate::store::change_counter;
 use crate::store::database::Store;
 use crate::store::errors::{is_outcome_unknown, is_unwritable};

@@ -12,7 +12,7 @@ use sea_orm::{
 use crate::clock::at;
 use crate::error::Error;
 use crate::model::email::Email;
-use crate::model::field_errors::FieldChange;
+use crate::model::field_change::FieldChange;
 use crate::model::pagination::PageRequest;
 use crate::model::password_hash::PasswordHash;
 use crate::model::session::Session;

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Instance, Postgres, end_connections, eventually};
 use futures_util::future::join_all;
+
+use crate::support::{Answer, Instance, PROPAGATION_BOUND, Postgres, end_connections, eventually};
 
 const CLIENTS: usize = 4;
 
@@ -146,4 +147,39 @@ async fn acknowledged_changes_survive_every_kind_of_server_loss() {
     let log = instance.log();
     let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
     assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn requests_fail_during_a_database_outage_and_recover_after_it() {
+    let server = Postgres::start(&[]);
+    let one = Instance::with_default_acquire_timeout(&server.create());
+    one.register("ada").await;
+    let token = one.sign_in("ada").await;
+    for signal in ["INT", "KILL", "QUIT"] {
+        assert!(one.accepts(&token).await && one.is_ready().await);
+        server.end(signal);
+        // Cached identities are accepted for a second.
+        let away = Instant::now();
+        while away.elapsed() < PROPAGATION_BOUND {
+            one.me(&token).await;
+        }
+        for _ in 0..2 {
+            let sign_in = Answer::of(one.post_tokens("ada")).await;
+            assert_eq!(sign_in.status, 503);
+            assert_eq!(sign_in.at("/code"), "SERVICE_UNAVAILABLE");
+            assert_eq!(sign_in.header("retry-after"), "1");
+            let me = one.me(&token).await;
+            assert_eq!(me.error(), ("SERVICE_UNAVAILABLE", ""));
+            let revoke = one.mutate(&token, "revokeToken").await;
+            assert_eq!(revoke.error(), ("SERVICE_UNAVAILABLE", ""));
+            assert!(!one.is_ready().await);
+        }
+        server.restart();
+        eventually("the instance is ready again", async || {
+            (one.is_ready().await && one.accepts(&token).await).then_some(())
+        })
+        .await;
+        assert_eq!(one.sign_in("ada").await, token);
+    }
 }

@@ -19,10 +19,10 @@ use crate::support::{
 const RECOVERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The message that is logged once when writes begin to fail.
-const BEGIN: &str = "the database cannot be written to";
+pub const BEGIN: &str = "the database cannot be written to";
 
 /// The message that is logged once when writes succeed again.
-const END: &str = "the database can be written to again";
+pub const END: &str = "the database can be written to again";
 
 /// The causes of a failed write. The log names one of them for each outage.
 const CAUSES: &[&str] = &[
@@ -1042,79 +1042,6 @@ fn the_database_is_created_once_the_disk_has_room() {
     disk.free();
     let (code, _, error) = migrate();
     assert_eq!(code, Some(0), "{error}");
-}
-
-#[tokio::test]
-async fn a_deleted_or_replaced_database_file_is_not_written() {
-    for replace in [false, true] {
-        let folder = tempfile::tempdir().unwrap();
-        let server = Server::on_sqlite(folder.path());
-        server.register("ada").await;
-        let token = server.sign_in("ada").await;
-        let (file, moved) = (folder.path().join("symbolon.db"), folder.path().join("old"));
-        std::fs::rename(&file, &moved).unwrap();
-        if replace {
-            std::fs::copy(&moved, &file).unwrap();
-        }
-        for _ in 0..3 {
-            let refused = server.registration("bob").send().await;
-            assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
-            // Another process can revoke the token in the other file.
-            let refused = server.me(&token).await;
-            assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
-            let refused = Answer::of(
-                server
-                    .request(Method::DELETE, "/tokens")
-                    .bearer_auth(&token),
-            );
-            assert_eq!(refused.await.status, 503);
-        }
-        let ready = Answer::of(server.request(Method::GET, "/readyz")).await;
-        assert_eq!(ready.status, 503);
-        let log = server.log_when(|log| log.contains(BEGIN));
-        assert_eq!(log.matches(BEGIN).count(), 1, "{log}");
-        assert!(log.contains("was deleted or replaced"), "{log}");
-        // The original file is back.
-        std::fs::rename(&moved, &file).unwrap();
-        let done = server.registration("bob").send().await;
-        assert!(done.at("/data/createUser/user/id").is_string(), "{done:?}");
-        server.log_when(|log| log.contains(END));
-    }
-}
-
-#[tokio::test]
-async fn a_deleted_journal_stops_writes() {
-    for name in ["symbolon.db-wal", "symbolon.db-shm"] {
-        let folder = tempfile::tempdir().unwrap();
-        let server = Server::on_sqlite(folder.path());
-        server.register("ada").await;
-        std::fs::remove_file(folder.path().join(name)).unwrap();
-        let refused = server.registration("bob").send().await;
-        assert_eq!(refused.error(), ("SERVICE_UNAVAILABLE", ""), "{refused:?}");
-        assert!(server.log().contains(name), "{}", server.log());
-    }
-}
-
-#[test]
-fn a_database_file_with_several_links_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = |command: &str, url: &str| {
-        let mut program = unconfigured_symbolon(folder.path());
-        finish_with(program.args([command]).env("DATABASE_URL", url), "")
-    };
-    assert_eq!(run("migrate", "sqlite://symbolon.db").0, Some(0));
-    let (file, other) = (
-        folder.path().join("symbolon.db"),
-        folder.path().join("other.db"),
-    );
-    std::fs::hard_link(file, &other).unwrap();
-    for name in ["symbolon.db", "other.db"] {
-        let (code, _, error) = run("migrate", &format!("sqlite://{name}"));
-        assert_eq!(code, Some(1), "{error}");
-        assert!(error.contains("hard links"), "{error}");
-    }
-    std::fs::remove_file(other).unwrap();
-    assert_eq!(run("migrate", "sqlite://symbolon.db").0, Some(0));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::http::authorization_header;
 use crate::http::connection_limits::KeyedPermit;
 use crate::http::state::AppState;
-use crate::model::actor::Client;
+use crate::model::client::Client;
 use crate::model::request_credentials::Credentials;
 use crate::model::user::UserId;
 use crate::service::request_authentication::Authentication;

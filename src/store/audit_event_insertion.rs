@@ -18,7 +18,7 @@ use sea_orm::{
 use crate::error::Error;
 use crate::model::actor::Credential;
 use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::user::Role;
 use crate::store::monitored_connection::MonitoredConnection;
 

@@ -2,12 +2,21 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
-use crate::support::{Answer, PASSWORD, Server, eventually};
+use crate::support::{Answer, PASSWORD, Server};
+
+/// The address of the flood, and another one.
+const REFUSED: &str = "198.51.100.7";
+
+const OTHER: &str = "203.0.113.9";
+const FLOOD: usize = 400;
+const OWNERS: usize = 4;
+const SECONDS: u64 = 4;
 
 const CONNECTIONS: usize = 64;
 const THREADS: u64 = 2;
@@ -131,23 +140,6 @@ async fn guarded_queries_answer_during_a_flood_of_sign_ins_and_memory_stays_boun
 }
 
 #[tokio::test]
-async fn hashing_threads_have_the_lowest_priority() {
-    let (_folder, server, _) = start(|_| {}).await;
-    eventually("each thread has set its priority", async || {
-        let (hashing, others): (Vec<_>, Vec<_>) = server
-            .process
-            .threads()
-            .into_iter()
-            .partition(|(name, _)| name.starts_with("hash-"));
-        let least = hashing.iter().map(|(_, nice)| nice).min()?;
-        let most = others.iter().map(|(_, nice)| nice).max()?;
-        // The third thread is for hashes that need more memory.
-        (hashing.len() == 3 && least > most).then_some(())
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn the_user_stays_signed_in_during_a_flood_of_wrong_passwords() {
     let (_folder, server, token) = start(|_| {}).await;
     let wrong = json!({ "query": "mutation { createToken { token } }" });
@@ -180,4 +172,88 @@ async fn the_user_stays_signed_in_during_a_flood_of_wrong_passwords() {
     let verified: u32 = join_all(guesses).await.into_iter().sum();
     // The throttle allows 20 attempts at once, and one more every 45 seconds.
     assert!((20..=22).contains(&verified), "{verified}");
+}
+
+/// The responses of one client, by status.
+#[derive(Debug, Default)]
+struct SignIns {
+    tokens: u32,
+    others: u32,
+}
+
+#[tokio::test]
+async fn other_addresses_sign_in_during_400_concurrent_sign_ins_from_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), |command: &mut Command| {
+        command
+            .env("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1")
+            .env("SYMBOLON_ARGON2_MEMORY", "8192")
+            .env("SYMBOLON_HASH_THREADS", "1")
+            .env("SYMBOLON_HASH_QUEUE", "31")
+            .env("SYMBOLON_LOG", "error");
+    });
+    let client = reqwest::Client::new();
+    let sign_in = async |from: &str, username: &str, password: &str| {
+        let request = client.post(format!("{}/tokens", server.base));
+        let request = request.header("x-forwarded-for", from);
+        let request = request.basic_auth(username, Some(password));
+        request.send().await.unwrap().status().as_u16()
+    };
+    server.register("guessed").await;
+    server.register("flooding").await;
+    server.register("wronged").await;
+    for number in 0..OWNERS {
+        server.register(&format!("owner{number}")).await;
+    }
+    while sign_in(OTHER, "guessed", "wrong").await != 429 {}
+    let until = Instant::now() + Duration::from_secs(SECONDS);
+    let flood = (0..FLOOD).map(async |number| {
+        let mut answers = SignIns::default();
+        for round in number.. {
+            let status = match round % 4 {
+                0 => sign_in(REFUSED, "guessed", PASSWORD).await,
+                1 => sign_in(REFUSED, "flooding", PASSWORD).await,
+                2 => sign_in(REFUSED, "wronged", "wrong").await,
+                _ => sign_in(REFUSED, &format!("unknown{round}"), PASSWORD).await,
+            };
+            match status {
+                200 => answers.tokens += 1,
+                401 | 429 | 503 => answers.others += 1,
+                other => panic!("{other}"),
+            }
+            if Instant::now() > until {
+                break;
+            }
+        }
+        answers
+    });
+    let owners = (0..OWNERS).map(async |number| {
+        let (name, home) = (format!("owner{number}"), format!("192.0.2.{number}"));
+        let mut answers = SignIns::default();
+        while Instant::now() < until {
+            match sign_in(&home, &name, PASSWORD).await {
+                200 => answers.tokens += 1,
+                _ => answers.others += 1,
+            }
+        }
+        answers
+    });
+    let (flood, owners) = tokio::join!(join_all(flood), join_all(owners));
+    let sum = |all: &[SignIns]| {
+        let tokens: u32 = all.iter().map(|one| one.tokens).sum();
+        (tokens, all.iter().map(|one| one.others).sum::<u32>())
+    };
+    let (tokens, failed) = sum(&owners);
+    let (_, refused) = sum(&flood);
+    println!(
+        "owners: {tokens} of {}, flood: {:?}",
+        tokens + failed,
+        sum(&flood)
+    );
+    assert!(refused > 400, "{refused}");
+    assert!(
+        tokens > 0 && failed * 99 <= tokens,
+        "{tokens} of {}",
+        tokens + failed
+    );
 }

@@ -1,0 +1,108 @@
+//! The execution of GraphQL operations: values of variables, the choice of the operation, the order of fields.
+
+use serde_json::{Value, json};
+
+use crate::graphql_field_errors::trouble;
+use crate::support::{Answer, TestApp};
+
+#[tokio::test]
+async fn values_of_variables_are_checked_before_anything_is_executed() {
+    let app = TestApp::start().await;
+    let user = "mutation($i: CreateUserInput!) { createUser(input: $i) { user { id } } }";
+    for (document, variables) in [
+        ("query($n: Int!) { __typename }", json!({})),
+        ("query($n: Int!) { __typename }", json!({ "n": null })),
+        ("query($n: Int) { __typename }", json!({ "n": "1" })),
+        ("query($n: Int) { __typename }", json!({ "n": 1.5 })),
+        ("query($n: Int) { __typename }", json!({ "n": 3_000_000_000_u32 })),
+        ("query($n: [Int!]) { __typename }", json!({ "n": [1, null] })),
+        ("query($n: ID) { __typename }", json!({ "n": 1.5 })),
+        ("query($n: Boolean) { __typename }", json!({ "n": "true" })),
+        ("query($n: String) { __typename }", json!({ "n": 1 })),
+        ("query($n: Role) { __typename }", json!({ "n": "EMPEROR" })),
+        (user, json!({ "i": "ada" })),
+        (user, json!({ "i": { "username": "ada" } })),
+        (user, json!({ "i": { "username": "ada", "password": "correct horse", "wings": 2 } })),
+        (user, json!({ "i": { "username": 1, "password": "correct horse" } })),
+        // The value of the second field is invalid, so the first field must not be executed.
+        (
+            "mutation($e: Int) { createUser(input: {username: \"ada\", password: \"correct horse\"}) { user { id } }
+                createToken(expiresIn: $e) { token } }",
+            json!({ "e": "soon" }),
+        ),
+    ] {
+        let answer = app.graphql_with(document, &variables).send().await;
+        assert_eq!(answer.error().0, "BAD_USER_INPUT", "{document} {variables}: {answer:?}");
+        assert!(!answer.body.as_object().unwrap().contains_key("data"), "{document}");
+        let message = answer.at("/errors/0/message").as_str().unwrap();
+        assert!(message.contains("The variable $"), "{message}");
+    }
+    for (document, variables) in [
+        ("query($n: Int = 1) { __typename }", json!({})),
+        (
+            "query($n: Int) { __typename }",
+            json!({ "n": null, "unknown": { "a": [1] } }),
+        ),
+        ("query($n: Float) { __typename }", json!({ "n": 1 })),
+        ("query($n: ID) { __typename }", json!({ "n": 1 })),
+        ("query($n: [Int]) { __typename }", json!({ "n": 1 })),
+        ("query($n: Role) { __typename }", json!({ "n": "ADMIN" })),
+        (
+            user,
+            json!({ "i": { "username": "bob", "password": "correct horse", "email": null } }),
+        ),
+    ] {
+        let document = document.replace(
+            "{ __typename }",
+            "{ __type(name: \"x\") { name } __typename }",
+        );
+        let answer = app.graphql_with(&document, &variables).send().await;
+        // Validation reports an unused variable with another code.
+        let code = answer.at("/errors/0/extensions/code");
+        assert!(
+            code.is_null() || code == "GRAPHQL_VALIDATION_FAILED",
+            "{answer:?}"
+        );
+    }
+    assert_eq!(app.register("ada").await, 2);
+}
+
+#[tokio::test]
+async fn the_named_operation_of_a_document_is_executed() {
+    let app = TestApp::start().await;
+    let document = "query A($v: String!) { a: __type(name: $v) { ...F } }
+        query B($v: Boolean!) { b: __type(name: \"Token\") @include(if: $v) { name } }
+        fragment F on __Type { name }";
+    let send = async |name: Value, variables: Value| {
+        let body = json!({ "query": document, "operationName": name, "variables": variables });
+        Answer::of(app.request(reqwest::Method::POST, "/graphql").json(&body)).await
+    };
+    let a = send(json!("A"), json!({ "v": "User" })).await;
+    assert_eq!(a.body, json!({ "data": { "a": { "name": "User" } } }));
+    let b = send(json!("B"), json!({ "v": true })).await;
+    assert_eq!(b.body, json!({ "data": { "b": { "name": "Token" } } }));
+    for name in [json!(null), json!("C"), json!("")] {
+        let answer = send(name, json!({})).await;
+        assert_eq!(
+            answer.at("/errors/0/extensions/code"),
+            "GRAPHQL_VALIDATION_FAILED"
+        );
+    }
+}
+
+#[tokio::test]
+async fn fields_are_returned_in_document_order() {
+    let app = trouble().await;
+    let document = "{ slow z: fine ...More a: fine } fragment More on Query { m: fine slow }";
+    // serde_json sorts keys, so the test compares the text.
+    let text = app
+        .request(reqwest::Method::POST, "/graphql")
+        .json(&json!({ "query": document }))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert_eq!(text, r#"{"data":{"slow":4,"z":1,"m":1,"a":1}}"#);
+}
