@@ -87,8 +87,15 @@ const CASES: &[(&str, &str, Rule)] = &[
     ),
     ("Mutation.createToken", "(expiresIn: 120)", SignIn),
     ("Mutation.createToken", "(fresh: true)", SignIn),
+    ("Mutation.createToken", r#"(device: "phone")"#, SignIn),
     ("Mutation.revokeToken", "", Revoke),
     ("Mutation.renewToken", "", Session),
+    (
+        "Mutation.revokeSession",
+        r#"(id: "0123456789ab")"#,
+        Write(Role::User),
+    ),
+    ("Mutation.revokeOtherSessions", "", Write(Role::User)),
     ("Mutation.revokeAllTokens", "", Write(Role::User)),
     (
         "Mutation.createAccessToken",
@@ -214,6 +221,9 @@ const TRANSPARENT: &[&str] = &[
     "CreateUserPayload",
     "DeleteUserPayload",
     "PageInfo",
+    "Session",
+    "SessionConnection",
+    "SessionEdge",
     "Token",
     "UserConnection",
     "UserEdge",
@@ -231,6 +241,7 @@ const PARTS: &[(&str, Part)] = &[
     ("User.lastSignInAt", Private),
     ("User.disabledAt", Private),
     ("User.accessTokens", Private),
+    ("User.sessions", Private),
 ];
 
 /// The root fields that return all fields of a user: the client has just registered the user or received

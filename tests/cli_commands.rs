@@ -6,8 +6,8 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Cli, PASSWORD, Server, finish, finish_with, on_postgres, poll_until_propagated,
-    succeed, symbolon, without_database_line,
+    Answer, Cli, PASSWORD, Server, digest_prefix, finish, finish_with, on_postgres,
+    poll_until_propagated, succeed, symbolon, without_database_line,
 };
 
 async fn me(server: &Server, token: &str) -> Answer {
@@ -295,27 +295,35 @@ async fn token_list_revoke_and_purge_handle_live_and_ended_tokens() {
     let list = cli.run("token list");
     let words: Vec<_> = list.split_whitespace().collect();
     assert_eq!(
-        words[..7],
+        words[..9],
         [
             "username",
+            "type",
             "name",
             "token",
             "expires",
             "ada",
+            "session",
             "-",
             issued["token"].as_str().unwrap()
         ]
     );
-    assert_eq!(words[7][..19], expires[..19]);
+    assert_eq!(words[9][..19], expires[..19]);
     assert!(!list.contains(&token));
 
     let create = r#"mutation { createAccessToken(input: { name: "laptop" }) { token } }"#;
     let made = server.graphql(create).basic("ada", PASSWORD).send().await;
     let access = made.at("/data/createAccessToken/token").as_str().unwrap();
-    let [_, listed] = cli.json("token list").try_into().unwrap();
+    let phone = server.sign_in_on("ada", "phone").await;
+    let [_, on_phone, listed] = cli.json("token list").try_into().unwrap();
     assert_eq!(
-        (&listed["name"], &listed["expiresAt"]),
-        (&json!("laptop"), &json!(null))
+        (&on_phone["type"], &on_phone["name"]),
+        (&json!("device session"), &json!("phone"))
+    );
+    assert_eq!(on_phone["token"], digest_prefix(&phone));
+    assert_eq!(
+        (&listed["type"], &listed["name"], &listed["expiresAt"]),
+        (&json!("access token"), &json!("laptop"), &json!(null))
     );
 
     assert_eq!(
@@ -326,7 +334,7 @@ async fn token_list_revoke_and_purge_handle_live_and_ended_tokens() {
     let revoke = "token revoke Ada";
     assert_eq!(
         cli.json(revoke),
-        [json!({ "userId": "1", "username": "ada", "revoked": 2 })]
+        [json!({ "userId": "1", "username": "ada", "revoked": 3 })]
     );
     assert_eq!(cli.run(revoke), "live tokens of ada revoked: 0\n");
     assert_eq!(cli.run("token list"), "username  name  token  expires\n");

@@ -62,7 +62,10 @@ async fn all_sessions_and_access_tokens_end_in_the_running_server() {
             assert_eq!(answer.error(), ("UNAUTHENTICATED", reason));
         }
     }
-    assert_eq!(cli.run("token list"), "username  name  token  expires\n");
+    assert_eq!(
+        cli.run("token list"),
+        "username  type  name  token  expires\n"
+    );
     let events = cli.json("audit --kind token_revoked --limit 1000");
     assert_eq!(events.len(), live);
     assert!(events.iter().all(|event| event["actorId"] == Value::Null));

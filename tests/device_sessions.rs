@@ -7,7 +7,7 @@ use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use sha2::Digest;
 
-use crate::support::{Answer, PASSWORD, TestApp, eventually, start_of_time};
+use crate::support::{Answer, PASSWORD, TestApp, digest_prefix, eventually, start_of_time};
 
 const LIST: &str = "{ me { sessions { nodes {
     id device current createdAt lastUsedAt expiresAt address userAgent } } } }";
@@ -110,11 +110,7 @@ async fn the_list_contains_all_live_sessions_with_their_details() {
         .string("/data/createToken/token")
         .to_owned();
     let list = sessions(&app, &phone).await;
-    let digest = sha2::Sha256::digest(&phone);
-    let id: String = digest[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let id = digest_prefix(&phone);
     assert_eq!(list.len(), 2);
     assert_eq!(list[0]["device"], Value::Null);
     assert_eq!(list[0]["current"], false);

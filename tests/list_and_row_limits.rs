@@ -266,6 +266,10 @@ fn cost(way: &[Field]) -> usize {
         return 0;
     };
     let below = cost(rest);
+    if first.result == "SessionConnection" {
+        // The shared session and 50 device sessions.
+        return 51 * below + 1;
+    }
     if first.result.ends_with("Connection") {
         // The default size of a page.
         return 20 * below + 1;

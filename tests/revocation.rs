@@ -4,9 +4,10 @@ use std::path::Path;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sha2::Digest;
 
-use crate::support::{Answer, PASSWORD, Server, Socket, TestApp, finish_with, succeed, symbolon};
+use crate::support::{
+    Answer, PASSWORD, Server, Socket, TestApp, digest_prefix, finish_with, succeed, symbolon,
+};
 
 /// A user with all types of tokens.
 struct User {
@@ -121,11 +122,7 @@ async fn end(server: &Server, folder: &Path, admin: &str, way: &str, user: &User
             } else {
                 session
             };
-            let digest = sha2::Sha256::digest(ended);
-            let id: String = digest[..6]
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let id = digest_prefix(ended);
             let other = if ended == device { session } else { device };
             (other, format!(r#"revokeSession(id: "{id}")"#))
         }

@@ -22,7 +22,7 @@ use crate::graphql::user_error::split;
 use crate::model::field_errors::MutationError;
 use crate::model::id::parse_id;
 use crate::service::named_input::Input;
-use crate::service::sessions::TokenOptions;
+use crate::service::token_options::TokenOptions;
 
 /// Symbolon's mutations, to be merged with the mutations of an application.
 #[derive(Clone, Copy, Debug, Default)]

@@ -92,7 +92,7 @@ impl User {
 
     /// The live sessions of the user: the shared session, and then at most 50 device sessions in the order of
     /// their creation. Null if the caller is neither this user nor an admin.
-    #[graphql(complexity = "list_complexity(MAX_SESSIONS, child_complexity)")]
+    #[graphql(complexity = "MAX_SESSIONS * child_complexity + 1")]
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<SessionConnection>> {
         let Some(id) = self.0.private_id()? else {
             return Ok(None);

@@ -18,8 +18,7 @@ use crate::error::Error;
 
 const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
 
-/// A request gets the `n`-th place of its address only if at least `n * FREE_PER_PLACE` places are not counted for
-/// any address. The first place of an address requires only one free place.
+/// After its first place, an address gets its `n`-th place only if `n * FREE_PER_PLACE` places are free.
 const FREE_PER_PLACE: usize = 3;
 
 /// The niceness of the hashing threads. Request threads preempt hashing threads almost immediately. On a fully
@@ -97,9 +96,8 @@ impl HashQueue {
     /// Counts one place for `address`, without taking the place yet. Fails if no place is free or `address` has
     /// used up its share.
     ///
-    /// An address can always use one place. It can use more only up to a third as many places as are free, which is
-    /// at most a quarter of all places. In a large queue, five addresses together can use at most five eighths of
-    /// the places.
+    /// An address can always use one place, and more only up to a third as many places as are free, at most a quarter
+    /// of all places. Five addresses together can use at most five eighths of a large queue.
     pub(super) fn share(&self, address: Option<IpAddr>) -> Result<Share, Error> {
         if self.0.free_places.available_permits() == 0 {
             return Err(BUSY);
@@ -107,12 +105,6 @@ impl HashQueue {
         let counted = address.map(|address| self.0.count(address)).transpose()?;
         let queue = Arc::clone(&self.0);
         Ok(Share { queue, counted })
-    }
-
-    /// Returns the number of hashing threads.
-    #[cfg(feature = "server")]
-    pub(super) fn threads(&self) -> usize {
-        self.0.threads
     }
 
     /// Takes a place in the queue. Fails if no place is free.

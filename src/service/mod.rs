@@ -30,6 +30,7 @@ pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod similar_usernames_report;
 pub(crate) mod throttle;
+pub(crate) mod token_options;
 mod token_revocation;
 pub(crate) mod token_uses;
 pub(crate) mod token_watch;

@@ -41,6 +41,8 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Passwords {
     argon2: Argon2,
+    #[cfg(feature = "server")]
+    threads: NonZeroUsize,
     queue: HashQueue,
 }
 
@@ -68,7 +70,12 @@ impl Passwords {
             iterations,
             parallelism,
         };
-        Ok(Self { argon2, queue })
+        Ok(Self {
+            argon2,
+            #[cfg(feature = "server")]
+            threads,
+            queue,
+        })
     }
 
     /// Parses a hash that another system computed. Returns the reason if passwords cannot be verified against
@@ -81,7 +88,7 @@ impl Passwords {
     /// Returns the number of hashing threads.
     #[cfg(feature = "server")]
     pub(crate) fn threads(&self) -> usize {
-        self.queue.threads()
+        self.threads.get()
     }
 
     /// Counts one place in the queue for `client`, without taking the place yet. Fails if no place is free or

@@ -11,7 +11,6 @@ use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::client::Client;
 use crate::model::identity::Identity;
-use crate::model::nickname::Nickname;
 use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::server_key::ServerKey;
 use crate::model::session::{Lifetime, Session};
@@ -21,6 +20,7 @@ use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::revocation_steps::{record_revocation, revoked_expiration};
+use crate::service::token_options::{RequestedSession, TokenOptions};
 use crate::service::token_uses::{TokenUses, UsedToken};
 use crate::service::visible_user::VisibleUser;
 use crate::store::{NewSession, Store, Transaction};
@@ -48,55 +48,6 @@ impl IssuedToken {
             expires_in: (expires_at - now).num_seconds(),
             user: VisibleUser::whole(user),
         }
-    }
-}
-
-/// The options of a sign-in that issues a token.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TokenOptions {
-    /// The lifetime of a new token. `None` means the configured lifetime.
-    pub(crate) lifetime: Option<Lifetime>,
-    pub(crate) session: RequestedSession,
-}
-
-/// The session for which a sign-in issues a token.
-#[derive(Clone, Debug)]
-pub(crate) enum RequestedSession {
-    /// The session that all clients of the user share. `fresh` replaces the current token instead of reusing it.
-    Shared { fresh: bool },
-    /// A new session for the device with this name.
-    Device(Nickname),
-}
-
-impl Default for RequestedSession {
-    fn default() -> Self {
-        Self::Shared { fresh: false }
-    }
-}
-
-impl TokenOptions {
-    /// Parses the options of a request. Fails if `device` is invalid, or is combined with `fresh`.
-    pub(crate) fn parse(
-        lifetime: Option<i64>,
-        fresh: bool,
-        device: Option<&str>,
-    ) -> Result<Self, Error> {
-        let session = match device {
-            None => RequestedSession::Shared { fresh },
-            Some(_) if fresh => {
-                let message = "A device session is always new. Remove `fresh` or `device`.";
-                return Err(Error::BadUserInput(message.to_owned()));
-            }
-            Some(device) => {
-                let device = Nickname::parse("device", device);
-                let device = device.map_err(|error| Error::BadUserInput(error.message.into()));
-                RequestedSession::Device(device?)
-            }
-        };
-        Ok(Self {
-            lifetime: lifetime.map(Lifetime::from_seconds).transpose()?,
-            session,
-        })
     }
 }
 

@@ -17,8 +17,9 @@ use crate::model::username::Username;
 use crate::service::named_input::Input;
 use crate::service::passwords::Verdict;
 use crate::service::refused_attempts::RefusedAttempts;
-use crate::service::sessions::{IssuedToken, Sessions, TokenOptions};
+use crate::service::sessions::{IssuedToken, Sessions};
 use crate::service::throttle::{Admission, Attempt, Throttle};
+use crate::service::token_options::TokenOptions;
 use crate::store::Store;
 
 /// Verifier of passwords.

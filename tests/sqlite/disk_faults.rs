@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, Injection, PASSWORD, Server, SmallDisk, State, database_files, empty_the_journal,
-    finish_with, is_exhaustive, unconfigured_symbolon, unthrottled,
+    Answer, Injection, PASSWORD, Server, SmallDisk, State, database_files, digest_prefix,
+    empty_the_journal, finish_with, is_exhaustive, unconfigured_symbolon, unthrottled,
 };
 
 /// The longest time from the repair of the disk until a write succeeds.
@@ -117,6 +117,18 @@ const WRITES: &[Write] = &[
                 |state: &State| state.user.as_ref().and_then(|user| user.token_expiration);
             after.has_session() && expiration(after) > expiration(before)
         },
+    ),
+    graphql(
+        "revokeSession",
+        Credentials::Password,
+        r#"revokeSession(id: "SESSION")"#,
+        |_, after| after.user.is_some() && !after.has_session(),
+    ),
+    graphql(
+        "revokeOtherSessions",
+        Credentials::Password,
+        "revokeOtherSessions",
+        |_, after| after.user.is_some() && !after.has_session(),
     ),
     graphql(
         "revokeAllTokens",
@@ -445,6 +457,7 @@ impl Scenario {
                     .replace("NAME", &subject.name)
                     .replace("ID", &subject.id)
                     .replace("ACCESS", &subject.access)
+                    .replace("SESSION", &digest_prefix(&subject.session))
                     .replace("NEW", new);
                 let body = json!({ "query": format!("mutation {{ {document} }}") });
                 self.server.request(Method::POST, "/graphql").json(&body)

@@ -62,3 +62,10 @@ pub async fn poll_until_propagated(
         }
     }
 }
+
+/// The first 12 hexadecimal digits of the digest of a token.
+pub fn digest_prefix(token: &str) -> String {
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(token);
+    let digits = digest[..6].iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
