@@ -337,12 +337,15 @@ async fn token_list_revoke_and_purge_handle_live_and_ended_tokens() {
         [json!({ "userId": "1", "username": "ada", "revoked": 3 })]
     );
     assert_eq!(cli.run(revoke), "live tokens of ada revoked: 0\n");
-    assert_eq!(cli.run("token list"), "username  name  token  expires\n");
+    assert_eq!(
+        cli.run("token list"),
+        "username  type  name  token  expires\n"
+    );
     assert_eq!(cli.run("token list --json"), "");
     let dead = |reason| ("UNAUTHENTICATED", reason);
     assert_eq!(me(&server, &token).await.error(), dead("TOKEN_EXPIRED"));
     assert_eq!(me(&server, access).await.error(), dead("TOKEN_INVALID"));
-    assert_eq!(cli.json("token purge"), [json!({ "purged": 1 })]);
+    assert_eq!(cli.json("token purge"), [json!({ "purged": 2 })]);
     assert_eq!(me(&server, &token).await.error(), dead("TOKEN_INVALID"));
     assert_eq!(
         cli.run("token purge"),
