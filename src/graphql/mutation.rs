@@ -88,10 +88,11 @@ impl Mutation {
     }
 
     /// Revokes the session token or access token with which the request is authenticated. Returns true if
-    /// the token was valid, and false if the token had already expired or been revoked.
+    /// the token was valid, and false if the token had already expired or if its session had already been
+    /// revoked.
     ///
     /// A token that the server does not know causes the error `UNAUTHENTICATED` with the reason
-    /// `TOKEN_INVALID`.
+    /// `TOKEN_INVALID`. The server does not know revoked access tokens.
     async fn revoke_token(&self, ctx: &Context<'_>) -> Result<bool> {
         Ok(Box::pin(authentication(ctx)?.revoke_token()).await?)
     }
