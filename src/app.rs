@@ -20,7 +20,7 @@ use crate::http::{self, AppState, Middleware};
 use crate::operator::Operator;
 use crate::store::Location;
 
-/// Token authentication with one database. An application serves Symbolon's routes alone or together with its
+/// An instance of Symbolon: token authentication for the users of one database. An application serves Symbolon's routes alone or together with its
 /// own routes.
 ///
 /// Clones share the same state. A process can open several instances with different databases.

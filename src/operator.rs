@@ -265,7 +265,7 @@ impl Operator {
     }
 }
 
-/// Boxes a change whose result is a user with all fields.
+/// Boxes the future of a change, and converts its result to a user with all fields.
 fn whole<'a>(
     change: impl Future<Output = Result<VisibleUser, MutationError>> + Send + 'a,
 ) -> OperatorFuture<'a, User, MutationError> {

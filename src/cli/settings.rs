@@ -73,7 +73,7 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
         ]),
         ("Users", vec![
             setting!(registration, "registration", "SYMBOLON_REGISTRATION", "ON|OFF",
-                "Allow registration without an admin",
+                "Allow users to register themselves",
                 "With `off`, only admins can register users."),
             setting!(user_list, "user-list", "SYMBOLON_USER_LIST", "admins|members",
                 "Users who can list all users",
@@ -110,11 +110,11 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                 "Maximum number of wrong passwords for one username: at once, and per hour",
                 "Attempts are counted whether or not the user exists. Attempts from an address where the user signed \
                  in during the last 30 days are counted separately for this address. Setting a new password for the \
-                 user resets all counts of the user. Both numbers can be 1 to 1,000,000."),
+                 user resets all counts of the user. Each number can be from 1 to 1,000,000."),
             setting!(throttle.address, "throttle-address", "SYMBOLON_THROTTLE_ADDRESS", "BURST/HOUR",
                 "Maximum number of wrong passwords from one address: at once, and per hour",
                 "An IPv6 network of size /64 counts as one address. An attempt is not counted if its user signed in from \
-                 the address during the last 30 days. Both numbers can be 1 to 1,000,000."),
+                 the address during the last 30 days. Each number can be from 1 to 1,000,000."),
             setting!(throttle.registrations, "throttle-registration", "SYMBOLON_THROTTLE_REGISTRATION", "BURST/HOUR",
                 "Maximum number of registrations and profile changes: at once, and per hour",
                 "Registrations and profile changes are counted both per address and per user. Both numbers can be \

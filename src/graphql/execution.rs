@@ -56,7 +56,7 @@ impl Prepared {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) response: Response,
-    /// The error for which the operation was refused. `None` if fields were executed.
+    /// The error that caused the operation to be refused. `None` if fields were executed.
     pub(crate) request_error: Option<Error>,
 }
 

@@ -1,5 +1,5 @@
-//! The queries. Futures that wait for the database are boxed, because the futures of all fields of a type
-//! have the size of the largest one.
+//! The queries. Futures that wait for the database are boxed, because async-graphql resolves all fields of a
+//! type in one future, which is as large as the future of the largest field.
 
 use async_graphql::connection::EmptyFields;
 use async_graphql::{Context, ID, Object, Result};

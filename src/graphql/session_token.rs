@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use crate::graphql::user::User;
 use crate::service::sessions::IssuedToken;
 
-/// The token of a session: of the session that all clients of the user share, or of the session of one
-/// device. Clients send the token in the header `Authorization: Bearer <token>`
+/// The token of a session, which is either shared by all clients of the user or belongs to one device. Clients
+/// send the token in the header `Authorization: Bearer <token>`
 /// ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-2.1)) until the token expires or is
 /// revoked.
 #[derive(SimpleObject)]

@@ -44,7 +44,7 @@ pub(super) async fn read(
 }
 
 /// Reads a body of at most `limit` bytes. Memory is reserved as bytes arrive, because a client can
-/// declare a length without sending so many bytes.
+/// declare a length without sending that many bytes.
 async fn read_stream<C: AsRef<[u8]>, E>(
     body: &mut (impl Stream<Item = Result<C, E>> + Unpin),
     limit: usize,

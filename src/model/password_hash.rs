@@ -304,7 +304,7 @@ fn werkzeug(method: &str, max_memory_kib: u32) -> Result<HashAlgorithm, &'static
     }
 }
 
-/// Parses parameters such as `m=1,t=2,p=3`, in this order.
+/// Parses parameters, for example `m=1,t=2,p=3`, which must be in the order of `names`.
 fn parameters<const N: usize>(text: &str, names: [&str; N]) -> Option<[u32; N]> {
     let mut settings = text.split(',');
     let mut values = [0; N];

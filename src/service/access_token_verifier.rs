@@ -34,14 +34,14 @@ impl AccessTokenVerifier {
             return Err(Unauthenticated::TokenExpired.into());
         }
         let used = UsedToken::Access(token.id);
-        let until = self.uses.record(used, token.last_used_at, now);
+        let next_recorded_use = self.uses.record(used, token.last_used_at, now);
         let access = AccessTokenGrant {
             id: token.id,
             scopes: token.scopes,
         };
         Ok(VerifiedToken {
             identity: Identity::from_access_token(record.user, token.expires_at, access),
-            until: token.expires_at.map_or(until, |at| at.min(until)),
+            next_recorded_use,
         })
     }
 

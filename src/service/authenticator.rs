@@ -47,11 +47,14 @@ impl Authenticator {
 
     /// Returns the cached identity of a token, if it is still valid.
     pub(super) async fn cached_identity(&self, token: &BearerToken) -> Option<Arc<Identity>> {
-        let entry = self.identities.get(&TokenDigest::new(&token.0))?;
+        let digest = TokenDigest::new(&token.0);
+        let entry = self.identities.get(&digest)?;
         if !self.store.refresh_invalidation().await {
             return None;
         }
-        let identity = self.identities.identity(&entry, self.clock.now())?;
+        let now = self.clock.now();
+        let identity = self.identities.identity(&entry, now)?;
+        self.sessions.uses.record_cached(&entry, &digest, now);
         self.check.offer(token, &entry);
         Some(identity)
     }

@@ -70,10 +70,10 @@ impl Sessions {
             return Err(Unauthenticated::TokenExpired.into());
         }
         let used = UsedToken::Session(session.digest);
-        let until = self.uses.record(used, session.last_used_at, now);
+        let next_recorded_use = self.uses.record(used, session.last_used_at, now);
         Ok(VerifiedToken {
             identity: Identity::from_session(record.user, session.expires_at),
-            until: until.min(session.expires_at),
+            next_recorded_use,
         })
     }
 

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::mem::size_of;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -21,8 +22,8 @@ const OVERHEAD: usize = 160;
 #[derive(Debug)]
 pub(crate) struct VerifiedToken {
     pub(crate) identity: Identity,
-    /// The identity can be cached until this instant.
-    pub(crate) until: DateTime<Utc>,
+    /// The instant from which on the next use of the token must be recorded.
+    pub(crate) next_recorded_use: DateTime<Utc>,
 }
 
 /// A cache of identities with a maximum size in bytes. Only the identities of valid tokens are cached. A token
@@ -40,13 +41,29 @@ pub(super) struct Entry {
     identity: Arc<Identity>,
     epoch: Epoch,
     from: DateTime<Utc>,
-    until: DateTime<Utc>,
+    /// The instant from which on the next use must be recorded, in milliseconds since the Unix epoch.
+    next_recorded_use: AtomicI64,
 }
 
 impl Entry {
     /// Returns whether the cached identity equals `identity`.
     pub(super) fn has(&self, identity: &Identity) -> bool {
         *self.identity == *identity
+    }
+
+    /// Returns the identity if a use at `now` must be recorded. In this case, the next use must be recorded one
+    /// `interval` later.
+    pub(super) fn unrecorded_use(
+        &self,
+        now: DateTime<Utc>,
+        interval: TimeDelta,
+    ) -> Option<&Identity> {
+        if now.timestamp_millis() < self.next_recorded_use.load(Ordering::Relaxed) {
+            return None;
+        }
+        let next = (now + interval).timestamp_millis();
+        self.next_recorded_use.store(next, Ordering::Relaxed);
+        Some(&self.identity)
     }
 }
 
@@ -78,7 +95,10 @@ impl IdentityCache {
     pub(super) fn identity(&self, entry: &Entry, now: DateTime<Utc>) -> Option<Arc<Identity>> {
         // If `now` is before `from`, the clock was set back.
         let is_valid = entry.from <= now
-            && now < entry.until
+            && entry
+                .identity
+                .expires_at()
+                .is_none_or(|expires_at| now < expires_at)
             && (self.store).is_unchanged_since(entry.epoch, entry.identity.user().id);
         is_valid.then(|| Arc::clone(&entry.identity))
     }
@@ -97,7 +117,7 @@ impl IdentityCache {
             identity: Arc::clone(&identity),
             epoch,
             from: now,
-            until: verified.until,
+            next_recorded_use: AtomicI64::new(verified.next_recorded_use.timestamp_millis()),
         };
         self.entries.insert(digest, Arc::new(entry));
         identity

@@ -174,10 +174,10 @@ impl Sessions {
         }
         // The last use is stored in another table. Reading it would cost more than a write that changes nothing.
         let used = UsedToken::Session(session.digest);
-        let until = self.uses.record(used, None, now);
+        let next_recorded_use = self.uses.record(used, None, now);
         Ok(VerifiedToken {
             identity: Identity::from_session(record.user, session.expires_at),
-            until: until.min(session.expires_at),
+            next_recorded_use,
         })
     }
 

@@ -22,7 +22,7 @@ use crate::service::throttle::{Admission, Attempt, Throttle};
 use crate::service::token_options::TokenOptions;
 use crate::store::Store;
 
-/// Verifier of passwords.
+/// The use cases that verify a password: a sign-in, and the confirmation of an operation.
 #[derive(Debug)]
 pub(crate) struct SignIn {
     pub(crate) store: Arc<Store>,

@@ -16,8 +16,8 @@ use crate::service::users::Users;
 pub struct SimilarUsernames {
     /// The number of users whose names look like the name of an older user.
     pub count: u64,
-    /// The first 100 of these users, each paired with the oldest user whose name is similar. The oldest user comes
-    /// first.
+    /// The first 100 of these users, each paired with the oldest user whose name is similar. In each pair, the
+    /// oldest user comes first.
     pub pairs: Vec<(User, User)>,
 }
 

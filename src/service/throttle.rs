@@ -73,7 +73,7 @@ impl Attempt {
 /// instances together.
 ///
 /// A request that needs a hash gets a slot in the hash queue here, after its attempt was allowed. An attempt
-/// that exceeds a rate limit gets no slot. An attempt for which the hash queue has no place is not counted.
+/// that exceeds a rate limit gets no slot. An attempt is not counted if the hash queue has no free slot.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     pub(crate) store: Arc<Store>,
@@ -222,7 +222,7 @@ impl Throttle {
         client: &Client,
     ) -> Result<Admission, Error> {
         self.refuse_full(&buckets, user, client).await?;
-        // `share` fails for most attempts that the queue would refuse, before they cause a write to the
+        // `share` already refuses most of the attempts that `reserve` would refuse, so they cause no write to the
         // database.
         let share = self.passwords.share(client.network())?;
         let attempt = self.count(buckets, user, client).await?;

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Error;
 use crate::model::token_digest::TokenDigest;
+use crate::service::identity_cache::Entry;
 use crate::store::Store;
 
 /// The precision with which the last use of a token is recorded.
@@ -38,8 +39,8 @@ impl TokenUses {
         }
     }
 
-    /// Records a use at `now`, unless `last_use` is less than a minute ago. Returns the time at which the next use
-    /// must be recorded. A cached identity expires at this time.
+    /// Records a use at `now`, unless `last_use` is less than a minute ago. Returns the instant from which on the next
+    /// use must be recorded.
     pub(super) fn record(
         &self,
         token: UsedToken,
@@ -51,6 +52,15 @@ impl TokenUses {
             self.lock().insert(token, now);
         }
         recorded.unwrap_or(now) + PRECISION
+    }
+
+    /// Records the use of a cached identity at `now`, at most once a minute.
+    pub(super) fn record_cached(&self, entry: &Entry, digest: &TokenDigest, now: DateTime<Utc>) {
+        if let Some(identity) = entry.unrecorded_use(now, PRECISION) {
+            let access_token = identity.access_token().map(UsedToken::Access);
+            let token = access_token.unwrap_or(UsedToken::Session(*digest));
+            self.lock().insert(token, now);
+        }
     }
 
     /// Writes the uses since the last flush to the database.

@@ -111,8 +111,8 @@ impl Heartbeat {
         *self.state.borrow() == State::Available
     }
 
-    /// Returns the time since the last received heartbeat was sent, or `None` if no heartbeat was received. All
-    /// changes that were committed before that heartbeat was sent are known.
+    /// Returns the time since the last received heartbeat was sent, or `None` if no heartbeat was received. This
+    /// instance has received the notifications of all changes that were committed before that heartbeat was sent.
     pub(super) fn age(&self) -> Option<Duration> {
         let sent = self.received.load(Ordering::SeqCst);
         (sent > 0).then(|| Duration::from_micros(self.clock.micros().saturating_sub(sent)))

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::store::affected_users::AffectedUsers;
 use crate::store::heartbeat::{CHANNEL, Heartbeat, INTERVAL};
 
-/// The maximum time until an instance on PostgreSQL knows a change by another instance, even if notifications no
+/// The maximum time until an instance on PostgreSQL learns of a change by another instance, even if notifications no
 /// longer arrive.
 pub(crate) const MAX_NOTIFICATION_DELAY: Duration = Duration::from_millis(1250);
 
@@ -55,8 +55,8 @@ async fn receive(
     options: &PgConnectOptions,
     on_change: &(impl Fn(&AffectedUsers) + Send + Sync),
 ) -> bool {
-    // The listener has its own pool, because returning a lost connection takes a long time and would block a place
-    // in a shared pool.
+    // The listener has its own pool, because returning a lost connection to its pool takes a long time. In a shared
+    // pool, the lost connection would occupy a slot during this time.
     let connect = async {
         let pool = PgPoolOptions::new()
             .max_connections(1)
