@@ -1,5 +1,8 @@
 //! One-time links: password reset and invitation, from the link to the new password.
 
+mod killed_servers;
+mod link_commands;
+
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use sea_orm::{EntityTrait, PaginatorTrait};
@@ -210,7 +213,7 @@ async fn an_invited_user_chooses_the_first_password() {
             json!({ "field": "email", "code": "TAKEN" }),
         ),
         (
-            r#"{ username: " " }"#,
+            r#"{ username: "" }"#,
             json!({ "field": "username", "code": "BLANK" }),
         ),
     ] {
