@@ -550,9 +550,10 @@ async fn check(app: &TestApp, schema: &Schema, actors: &Actors, case: &(&str, &s
     let (root, name) = field.split_once('.').unwrap();
     let of = &schema.objects[root][name].of;
     let own_name = &actors.own.username;
-    let one_time = match arguments.contains("ONE_TIME") {
-        true => app.operator().create_reset_link(actors.own.id).await.ok(),
-        false => None,
+    let one_time = if arguments.contains("ONE_TIME") {
+        app.operator().create_reset_link(actors.own.id).await.ok()
+    } else {
+        None
     };
     let one_time = one_time.map_or_else(String::new, |(_, link)| link.token().to_owned());
     let given = arguments

@@ -566,7 +566,7 @@ async fn links_begin_with_the_configured_url_and_not_with_the_host_header() {
     // The application's own page serves only resets.
     let app = app
         .restart(|config| {
-            config.reset_page = Some("https://app.example.org/new?lang=de".to_owned())
+            config.reset_page = Some("https://app.example.org/new?lang=de".to_owned());
         })
         .await;
     let created = create_link(&app, 2).await;

@@ -28,8 +28,8 @@ fn link(folder: &Path, line: &str) -> String {
         .args(line.split(' '));
     let (code, output, error) = finish(&mut command);
     assert_eq!(code, Some(0), "{line}: {error}");
-    let link: serde_json::Value = serde_json::from_str(&output).unwrap();
-    link["token"].as_str().unwrap().to_owned()
+    let created: serde_json::Value = serde_json::from_str(&output).unwrap();
+    created["token"].as_str().unwrap().to_owned()
 }
 
 async fn rows(folder: &Path) -> Vec<entity::one_time_token::Model> {
@@ -161,7 +161,7 @@ mod sqlite {
         server.register("ada").await;
         drop(server);
         let (mut round, mut killed) = (0, 0);
-        for (call, step) in [("pwrite64", 2), ("fdatasync", 1)] {
+        for (call, step) in [("pwrite64", 2), ("fsync,fdatasync", 1)] {
             let step = if is_exhaustive() { 1 } else { step };
             for number in (1..100).step_by(step) {
                 let mut server = start();
