@@ -36,8 +36,8 @@ use Rule::{Password, Public, Revoke, Scope, Session, SignIn, Token, Write};
 const READ: &str = "account:read";
 
 /// The cases: a root field, its arguments and its requirement. `OWN` and `OTHER` are the ids of the
-/// caller and of the other user, `OWN_NAME` and `OTHER_NAME` are their names, and `NEW` is an unused
-/// name.
+/// caller and of the other user, `OWN_NAME` and `OTHER_NAME` are their names, `NEW` is an unused name, and
+/// `ONE_TIME` is a one-time token of the caller.
 const CASES: &[(&str, &str, Rule)] = &[
     ("Query.me", "", Token),
     ("Query.user", "(id: OWN)", Scope(READ, Role::User)),
@@ -189,6 +189,21 @@ const CASES: &[(&str, &str, Rule)] = &[
         r#"(input: { id: OTHER, newPassword: "a good new password" })"#,
         Password(Role::Admin),
     ),
+    (
+        "Mutation.createResetLink",
+        "(id: OTHER)",
+        Password(Role::Admin),
+    ),
+    (
+        "Mutation.inviteUser",
+        r#"(input: { username: "NEW", email: "NEW@example.org", role: ADMIN })"#,
+        Password(Role::Admin),
+    ),
+    (
+        "Mutation.resetPassword",
+        r#"(token: "ONE_TIME", newPassword: "a good new password")"#,
+        Public,
+    ),
     ("Mutation.disableUser", "(id: OTHER)", Write(Role::Admin)),
     ("Mutation.enableUser", "(id: OTHER)", Password(Role::Admin)),
     (
@@ -220,7 +235,11 @@ const TRANSPARENT: &[&str] = &[
     "CreateAccessTokenPayload",
     "CreateUserPayload",
     "DeleteUserPayload",
+    "InviteUserPayload",
+    "OneTimeLink",
     "PageInfo",
+    "ResetLinkPayload",
+    "ResetPasswordPayload",
     "Session",
     "SessionConnection",
     "SessionEdge",
@@ -244,9 +263,15 @@ const PARTS: &[(&str, Part)] = &[
     ("User.sessions", Private),
 ];
 
-/// The root fields that return all fields of a user: the client has just registered the user or received
-/// its session token.
-const WHOLE: &[&str] = &["createUser", "createToken", "renewToken", "changePassword"];
+/// The root fields that return all fields of a user: the client has just registered the user, set the password
+/// or received the session token of the user.
+const WHOLE: &[&str] = &[
+    "createUser",
+    "createToken",
+    "renewToken",
+    "changePassword",
+    "resetPassword",
+];
 
 /// The credentials of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -536,13 +561,20 @@ async fn check(app: &TestApp, schema: &Schema, actors: &Actors, case: &(&str, &s
     let (root, name) = field.split_once('.').unwrap();
     let of = &schema.objects[root][name].of;
     let own_name = &actors.own.username;
+    let one_time = if arguments.contains("ONE_TIME") {
+        app.operator().create_reset_link(actors.own.id).await.ok()
+    } else {
+        None
+    };
+    let one_time = one_time.map_or_else(String::new, |(_, link)| link.token().to_owned());
     let given = arguments
         .replace("OWN_NAME", own_name)
         .replace("OTHER_NAME", &actors.other.username)
         .replace("OWN", &actors.own.id.to_string())
         .replace("OTHER", &actors.other.id.to_string())
         .replace("NEW", &format!("new-{own_name}"))
-        .replace("PASSWORD", PASSWORD);
+        .replace("PASSWORD", PASSWORD)
+        .replace("ONE_TIME", &one_time);
     let operation = root.to_lowercase();
     let document = format!("{operation} {{ {name}{given}{} }}", schema.selection(of));
     let is_other = arguments.contains("OTHER") || name == "users";
@@ -668,6 +700,7 @@ async fn every_mutation_has_the_requirement_in_the_table() {
         config.throttle.enabled = false;
         // The document selects every field.
         config.limits.complexity = 1_000_000;
+        config.public_url = Some("https://login.example.org".to_owned());
     })
     .await;
     let schema = Schema::of(&app).await;

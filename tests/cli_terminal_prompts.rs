@@ -141,8 +141,9 @@ async fn token_revoke_all_asks_for_confirmation() {
     ] {
         let mut terminal = Terminal::run(&cli, "token revoke --all");
         let named = format!("symbolon: database {}\r\n", cli.database());
-        let asks =
-            format!("{named}revoke the session tokens and access tokens of all users? [y/N] ");
+        let asks = format!(
+            "{named}revoke the session tokens, access tokens and unused one-time links of all users? [y/N] "
+        );
         assert_eq!(terminal.shows("[y/N] "), asks);
         terminal.types(true, &format!("{answer}\r")).await;
         assert_eq!(terminal.ends(), format!("{answer}\r\n{expected_text}"));

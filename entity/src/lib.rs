@@ -6,6 +6,7 @@
 pub mod access_token;
 pub mod audit_event;
 pub mod known_address;
+pub mod one_time_token;
 pub mod session;
 pub mod throttle;
 pub mod user;

@@ -16,6 +16,7 @@ pub(crate) mod identity;
 #[cfg(feature = "server")]
 pub(crate) mod imported_user;
 pub(crate) mod nickname;
+pub(crate) mod one_time_token;
 pub(crate) mod pagination;
 pub(crate) mod password;
 pub(crate) mod password_hash;

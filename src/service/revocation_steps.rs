@@ -30,8 +30,8 @@ pub(super) fn record_revocation(
     transaction.record_event(event.with_token(token));
 }
 
-/// Revokes all tokens of a user. Call this function only after `transaction` has locked the row of the
-/// user. Returns the number of tokens that were live.
+/// Revokes all tokens of a user, and deletes the unused one-time tokens of the user. Call this function only after
+/// `transaction` has locked the row of the user. Returns the number of session tokens and access tokens that were live.
 pub(super) async fn revoke_all_tokens(
     transaction: &mut Transaction,
     record: &UserRecord,
@@ -43,14 +43,18 @@ pub(super) async fn revoke_all_tokens(
     Ok(others + u32::from(was_live))
 }
 
-/// Revokes the device sessions and the access tokens of a user, which are all tokens except the token of the shared
-/// session. `transaction` must have locked the row of the user. Returns the number of tokens that were live.
+/// Revokes the device sessions and the access tokens of a user, and deletes the unused one-time tokens: all tokens except
+/// the token of the shared session. Call this function only after `transaction` has locked the row of the user. Returns
+/// the number of session tokens and access tokens that were live.
 pub(super) async fn revoke_other_tokens(
     transaction: &mut Transaction,
     user: &User,
     actor: &Actor,
     now: DateTime<Utc>,
 ) -> Result<u32, Error> {
+    transaction
+        .delete_unused_one_time_tokens(user.id, None)
+        .await?;
     let mut revoked = 0;
     for token in &transaction.access_tokens(user.id).await? {
         revoked += u32::from(revoke(transaction, token, actor, now).await?);

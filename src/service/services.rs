@@ -43,8 +43,8 @@ impl Services {
         self.token_uses.flush().await
     }
 
-    /// Deletes outdated audit events, rate-limit buckets, known addresses, access tokens and device sessions. Shared
-    /// sessions are not deleted.
+    /// Deletes outdated audit events, rate-limit buckets, known addresses, access tokens, device sessions and one-time
+    /// tokens. Shared sessions are not deleted.
     pub(crate) async fn purge(&self) -> Result<(), Error> {
         let now = self.authenticator.clock.now();
         let transaction = self.store.begin().await?;
@@ -52,6 +52,7 @@ impl Services {
         self.throttle.purge(&transaction, now).await?;
         self.access_tokens.purge(&transaction, now).await?;
         self.sessions.purge_devices(&transaction, now).await?;
+        self.users.purge_one_time_tokens(&transaction, now).await?;
         transaction.commit().await
     }
 

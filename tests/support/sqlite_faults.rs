@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -73,7 +74,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A system call that fails in a running process until this value is dropped.
+/// A fault at a system call of a running process, until this value is dropped.
 pub struct Injection {
     strace: Child,
     trace: PathBuf,
@@ -82,10 +83,20 @@ pub struct Injection {
 impl Injection {
     /// Makes `call` fail with `error` on these files in every thread of the process.
     pub fn begin(process: u32, files: &[PathBuf], call: &str, error: &str, trace: &Path) -> Self {
+        Self::attach(process, files, call, &format!("error={error}"), trace)
+    }
+
+    /// Kills the process at the `number`-th `call` on these files by one of its threads.
+    pub fn kill(process: u32, files: &[PathBuf], call: &str, number: usize, trace: &Path) -> Self {
+        let harm = format!("signal=KILL:when={number}");
+        Self::attach(process, files, call, &harm, trace)
+    }
+
+    fn attach(process: u32, files: &[PathBuf], call: &str, harm: &str, trace: &Path) -> Self {
         let mut strace = Command::new("strace");
         strace.args(["-f", "-p", &process.to_string(), "-o"]);
         strace.arg(trace).args(["-e", &format!("trace={call}")]);
-        strace.args(["-e", &format!("inject={call}:error={error}")]);
+        strace.args(["-e", &format!("inject={call}:{harm}")]);
         for file in files {
             strace.arg("-P").arg(file);
         }
@@ -109,7 +120,14 @@ impl Injection {
     fn detach(&mut self) {
         let mut interrupt = Command::new("kill");
         finish(interrupt.args(["-s", "INT", &self.strace.id().to_string()]));
-        self.strace.wait().unwrap();
+        // strace does not notice the end of a process whose main thread it did not kill.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while self.strace.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                self.strace.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
