@@ -7,6 +7,7 @@ pub(crate) mod audit_event_kind;
 mod common_passwords;
 pub(crate) mod confusables;
 pub(crate) mod email;
+pub(crate) mod event;
 pub(crate) mod field_errors;
 pub(crate) mod identity;
 #[cfg(feature = "server")]

@@ -7,6 +7,8 @@ pub(crate) mod authenticator;
 pub(crate) mod authorization;
 mod hash_computation;
 mod hash_queue;
+pub(crate) mod hook_runner;
+pub(crate) mod hooks;
 pub(crate) mod identity_cache;
 mod identity_cache_check;
 #[cfg(feature = "server")]

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::model::actor::{Actor, Client};
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_kind::AuditEventKind;
+use crate::model::event::Event;
 use crate::model::user::UserId;
 use crate::store::{Store, Transaction};
 
@@ -24,7 +25,7 @@ pub(crate) struct RefusedAttempts {
     store: Arc<Store>,
     retention: TimeDelta,
     /// The latest throttled attempt on each user, and the number of attempts since the last flush.
-    throttled: Mutex<HashMap<Option<UserId>, (NewAuditEvent, i64)>>,
+    throttled: Mutex<HashMap<Option<UserId>, (Event, i64)>>,
 }
 
 impl RefusedAttempts {
@@ -45,9 +46,10 @@ impl RefusedAttempts {
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
         let event = NewAuditEvent::new(AuditEventKind::SignInFailed, user, actor, at);
-        event.log();
+        let event = Event::from(event);
         let mut transaction = self.store.begin().await?;
         transaction.count_events(&event, 1).await?;
+        transaction.record_counted_event(event);
         transaction.commit().await
     }
 
@@ -60,14 +62,15 @@ impl RefusedAttempts {
     ) {
         let actor = Actor::Anonymous(client.clone());
         let event = NewAuditEvent::new(AuditEventKind::Throttled, user, actor, at);
-        event.log();
+        let event = Event::from(event);
+        self.store.publish_event(event.clone());
         let mut throttled = self
             .throttled
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let is_full = throttled.len() >= MAX_THROTTLED_USERS;
         let user = user.filter(|_| !is_full || throttled.contains_key(&user));
-        let event = NewAuditEvent { user, ..event };
+        let event = Event { user, ..event };
         let (latest, count) = throttled.entry(user).or_insert((event.clone(), 0));
         *latest = event;
         *count += 1;
@@ -100,7 +103,7 @@ impl RefusedAttempts {
         written
     }
 
-    async fn write(&self, events: &[(NewAuditEvent, i64)]) -> Result<(), Error> {
+    async fn write(&self, events: &[(Event, i64)]) -> Result<(), Error> {
         let mut transaction = self.store.begin().await?;
         for (event, count) in events {
             transaction.count_events(event, *count).await?;

@@ -76,14 +76,12 @@ impl Users {
             let record = transaction.lock_user(acting).await?;
             authorized.check_again(record.as_ref(), now)?;
         }
+        self.hooks.before_register(&transaction, &row).await?;
         let Some(id) = transaction.insert_user(row).await? else {
             drop(transaction);
             self.refuse_taken_values(&attempt, &new).await?;
             return Err(Error::internal("a value that was taken is free again").into());
         };
-        let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, now);
-        transaction.record_event(event);
-        transaction.commit().await?;
         let user = User {
             id,
             username: new.username.display,
@@ -93,6 +91,10 @@ impl Users {
             last_sign_in_at: None,
             disabled_at: None,
         };
+        self.hooks.after_register(&transaction, &user).await?;
+        let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, now);
+        transaction.record_event(event);
+        transaction.commit().await?;
         Ok(match authorized {
             Some(authorized) => authorized.viewer().sees(user),
             None => VisibleUser::whole(user),

@@ -10,6 +10,7 @@ use crate::clock::DatabaseClock;
 use crate::error::Error;
 use crate::model::user::UserId;
 use crate::store::database_url::Location;
+use crate::store::event_publisher::EventPublisher;
 use crate::store::invalidation::{ChangeListener, Epoch, Invalidation};
 use crate::store::monitored_connection::{Monitor, MonitoredConnection};
 use crate::store::sqlite::DatabaseFiles;
@@ -27,6 +28,7 @@ pub(crate) struct Store {
     pub(super) readers: MonitoredConnection<DatabaseConnection>,
     pub(super) location: Location,
     pub(super) invalidation: Arc<Invalidation>,
+    pub(super) publisher: Arc<EventPublisher>,
     /// Empty for PostgreSQL.
     pub(super) files: DatabaseFiles,
     /// The tasks that receive the changes of other processes.
@@ -112,6 +114,8 @@ impl Store {
         }
         while tasks.join_next().await.is_some() {}
         self.readers.close().await?;
-        Ok(self.writer.close_by_ref().await?)
+        self.writer.close_by_ref().await?;
+        self.publisher.close();
+        Ok(())
     }
 }

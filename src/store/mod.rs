@@ -9,9 +9,11 @@ mod change_counter;
 mod database;
 mod database_url;
 mod errors;
+mod event_publisher;
 #[cfg(feature = "server")]
 mod flask_database;
 mod heartbeat;
+mod hook_transaction;
 #[cfg(feature = "server")]
 mod imported_users;
 mod invalidation;
@@ -35,8 +37,10 @@ mod users;
 pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::database::Store;
 pub(crate) use self::database_url::Location;
+pub use self::event_publisher::MissedEvents;
 #[cfg(feature = "server")]
 pub use self::flask_database::{FlaskDatabase, FlaskRow};
+pub use self::hook_transaction::HookTransaction;
 #[cfg(feature = "server")]
 pub(crate) use self::imported_users::ExistingFields;
 pub(crate) use self::invalidation::Epoch;

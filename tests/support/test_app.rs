@@ -105,9 +105,8 @@ impl TestApp {
         // All clients of a test share one address, which gets a quarter of these places.
         config.hash_queue = 512;
         configure(&mut config);
-        let symbolon = Symbolon::open_with_clock(config, Clock::Mock(clock.clone()))
-            .await
-            .unwrap();
+        let builder = Symbolon::builder(config).clock(Clock::Mock(clock.clone()));
+        let symbolon = builder.open().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = routes(&symbolon);
