@@ -11,16 +11,18 @@ use symbolon::{
     ActorType, AuditEventFilter, AuditEventKind, CredentialType, Event, ImportedPassword,
     ImportedUser, MissedEvents, Role, UserId,
 };
+use tokio::task::unconstrained;
 use tokio::time::timeout;
 
-use crate::support::{Answer, PASSWORD, TestApp, eventually};
+use crate::support::{Answer, TestApp, eventually};
 
 type Events = BoxStream<'static, Result<Event, MissedEvents>>;
 
 /// Returns the events that were published so far.
 fn published(events: &mut Events) -> Vec<Event> {
     let mut published = Vec::new();
-    while let Some(event) = events.next().now_or_never() {
+    // Tokio's limit on the work of a task would end the loop early.
+    while let Some(event) = unconstrained(events.next()).now_or_never() {
         published.push(event.unwrap().unwrap());
     }
     published
@@ -193,8 +195,7 @@ async fn a_slow_reader_learns_how_many_events_it_missed() {
     assert_eq!(missed.count, 1500 - 1024);
     let rest = published(&mut events);
     let users = rest.iter().filter_map(|event| event.user);
-    let expected: Vec<_> = (1500 - 1024 + 1..=1500).map(user_id).collect();
-    assert_eq!(users.collect::<Vec<_>>(), expected);
+    assert!(users.eq((1500 - 1024 + 1..=1500).map(user_id)));
 }
 
 #[tokio::test]
@@ -202,12 +203,10 @@ async fn the_stream_ends_after_the_database_is_closed() {
     let app = TestApp::start().await;
     let events = app.events();
     app.register("ada").await;
-    let operator = app.operator();
     app.stop().await;
     let all = timeout(Duration::from_secs(30), events.collect::<Vec<_>>()).await;
     let kinds = all.unwrap().into_iter().map(|event| event.unwrap().kind);
     assert_eq!(kinds.collect::<Vec<_>>(), [AuditEventKind::Registered]);
-    drop(operator);
 }
 
 #[tokio::test]
@@ -216,7 +215,7 @@ async fn each_stream_begins_when_it_is_created_and_receives_all_events() {
     app.register("ada").await;
     let (mut first, mut second) = (app.events(), app.events());
     let answer = Answer::of(app.post_tokens("ada")).await;
-    assert_eq!(answer.status, 200, "{PASSWORD}");
+    assert_eq!(answer.status, 200);
     let first = published(&mut first);
     let kinds: Vec<_> = first.iter().map(|event| event.kind).collect();
     let expected = [AuditEventKind::SignedIn, AuditEventKind::TokenIssued];

@@ -8,8 +8,8 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use symbolon::sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use symbolon::{
-    AuditEventFilter, Error, HookError, HookTransaction, Hooks, ImportResult, ImportedPassword,
-    ImportedUser, MutationError, Registrant, Registration, Role, User, async_trait,
+    Error, HookError, HookTransaction, Hooks, ImportResult, ImportedPassword, ImportedUser,
+    MutationError, Registrant, Registration, Role, User, async_trait,
 };
 
 use crate::support::{Answer, PASSWORD, TestApp, eventually};
