@@ -49,7 +49,6 @@ impl Symbolon {
     }
 
     /// Returns a builder, which opens the database with hooks.
-    #[must_use]
     pub fn builder(config: Config) -> SymbolonBuilder {
         SymbolonBuilder {
             config,

@@ -163,7 +163,7 @@ async fn the_change_is_visible_when_its_event_is_read() {
     let (mut events, operator) = (app.events(), app.operator());
     let reader = tokio::spawn(async move {
         for _ in 0..30 {
-            let event = timeout(Duration::from_secs(60), events.next()).await;
+            let event = timeout(Duration::from_mins(1), events.next()).await;
             let event = event.unwrap().unwrap().unwrap();
             assert_eq!(event.kind, AuditEventKind::Registered);
             let user = operator.user_by_id(event.user.unwrap()).await.unwrap();

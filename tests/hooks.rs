@@ -1,6 +1,7 @@
 //! Hooks: work of an embedding application in the transactions of Symbolon.
 
 use std::io::{self, Write};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
@@ -133,13 +134,21 @@ impl Hooks for TestHooks {
     }
 }
 
-struct App {
+struct Fixture {
     app: TestApp,
     hooks: TestHooks,
     database: DatabaseConnection,
 }
 
-impl App {
+impl Deref for Fixture {
+    type Target = TestApp;
+
+    fn deref(&self) -> &TestApp {
+        &self.app
+    }
+}
+
+impl Fixture {
     async fn start() -> Self {
         let hooks = TestHooks::default();
         let app = TestApp::with_hooks(hooks.clone()).await;
@@ -194,19 +203,19 @@ impl App {
             createUser(input: $input) { user { id } userErrors { code field message } } }";
         let email = format!("{username}@example.org");
         let input = json!({ "username": username, "email": email, "password": PASSWORD });
-        let request = self.app.graphql_with(document, &json!({ "input": input }));
+        let request = self.graphql_with(document, &json!({ "input": input }));
         request.send().await
     }
 
     /// Sends the request that causes a hook to run. `token` is a session token of `ada`.
     async fn trigger(&self, hook: &str, token: &str) -> Answer {
         match hook {
-            "before_sign_in" => self.app.mutate_as("ada", "createToken { token }").await,
+            "before_sign_in" => self.mutate_as("ada", "createToken { token }").await,
             "after_delete" => {
                 let delete = format!(
                     r#"deleteUser(input: {{ password: "{PASSWORD}" }}) {{ deletedUserId userErrors {{ code field message }} }}"#
                 );
-                self.app.mutate(token, &delete).await
+                self.mutate(token, &delete).await
             }
             _ => self.create("eve").await,
         }
@@ -254,24 +263,24 @@ fn user_error(payload: &Value) -> String {
 
 #[tokio::test]
 async fn rows_of_hooks_are_committed_with_the_change() {
-    let app = App::start().await;
+    let app = Fixture::start().await;
     app.create("ada").await;
-    app.app.sign_in("ada").await;
-    app.app.advance(TimeDelta::minutes(5));
-    let token = app.app.sign_in("ada").await;
+    app.sign_in("ada").await;
+    app.advance(TimeDelta::minutes(5));
+    let token = app.sign_in("ada").await;
     app.trigger("after_delete", &token).await;
     let bob = Registration {
         username: "bob".to_owned(),
         email: None,
         password: PASSWORD.to_owned(),
     };
-    let operator = app.app.operator();
+    let operator = app.operator();
     let bob = operator.add_user(&bob, Role::Admin).await.unwrap();
     operator.set_role(bob.id, Role::User).await.unwrap_err();
     // These requests reach no hook.
     app.create("bob").await;
     app.create("two words").await;
-    app.app.me(&token).await;
+    app.me(&token).await;
     assert_eq!(
         app.calls().await,
         [
@@ -288,11 +297,11 @@ async fn rows_of_hooks_are_committed_with_the_change() {
 
 #[tokio::test]
 async fn a_refusal_is_a_field_error_and_undoes_the_change() {
-    let app = App::start().await;
+    let app = Fixture::start().await;
     app.create("ada").await;
-    let token = app.app.sign_in("ada").await;
+    let token = app.sign_in("ada").await;
     let state = app.state().await;
-    let mut events = app.app.events();
+    let mut events = app.events();
     for (hook, payload) in [
         ("before_register", "/data/createUser"),
         ("after_register", "/data/createUser"),
@@ -308,7 +317,7 @@ async fn a_refusal_is_a_field_error_and_undoes_the_change() {
             email: None,
             password: PASSWORD.to_owned(),
         };
-        let operator = app.app.operator();
+        let operator = app.operator();
         let refused = match hook {
             "after_delete" => operator.delete("1".parse().unwrap()).await.err(),
             _ => operator.add_user(&new, Role::User).await.err(),
@@ -319,16 +328,16 @@ async fn a_refusal_is_a_field_error_and_undoes_the_change() {
         assert_eq!(app.state().await, state, "{hook}");
     }
     assert!(events.next().now_or_never().is_none());
-    assert!(app.app.accepts(&token).await);
+    assert!(app.accepts(&token).await);
 }
 
 #[tokio::test]
 async fn a_failing_hook_undoes_the_change_and_is_logged_but_not_sent() {
-    let app = App::start().await;
+    let app = Fixture::start().await;
     app.create("ada").await;
-    let token = app.app.sign_in("ada").await;
+    let token = app.sign_in("ada").await;
     let state = app.state().await;
-    let mut events = app.app.events();
+    let mut events = app.events();
     let (log, _guard) = Log::of_this_thread();
     for hook in HOOKS {
         for (behavior, cause) in [
@@ -368,27 +377,27 @@ async fn a_failing_hook_undoes_the_change_and_is_logged_but_not_sent() {
             "{calls:?}"
         );
     }
-    assert!(!app.app.accepts(&token).await);
+    assert!(!app.accepts(&token).await);
 }
 
 #[tokio::test]
 async fn a_refused_sign_in_says_why_and_has_no_effect() {
-    let app = App::start().await;
+    let app = Fixture::start().await;
     app.create("ada").await;
-    let token = app.app.sign_in("ada").await;
+    let token = app.sign_in("ada").await;
     let state = app.state().await;
-    let mut events = app.app.events();
+    let mut events = app.events();
     app.hooks.set(Some(("before_sign_in", Behavior::Refuse)));
     // More attempts than the rate limit of an account allows.
     for attempt in 0..30 {
         let answer = match attempt % 3 {
-            0 => app.app.mutate_as("ada", "createToken { token }").await,
+            0 => app.mutate_as("ada", "createToken { token }").await,
             1 => {
                 let create = r#"createAccessToken(input: { name: "x" }) { token }"#;
-                app.app.mutate_as("ada", create).await
+                app.mutate_as("ada", create).await
             }
             _ => {
-                let answer = Answer::of(app.app.post_tokens("ada")).await;
+                let answer = Answer::of(app.post_tokens("ada")).await;
                 assert_eq!(answer.status, 403, "{answer:?}");
                 assert_eq!(answer.header("www-authenticate"), "");
                 assert_eq!(answer.at("/code"), "FORBIDDEN");
@@ -403,10 +412,10 @@ async fn a_refused_sign_in_says_why_and_has_no_effect() {
     assert_eq!(app.state().await, state);
     assert!(events.next().now_or_never().is_none());
     // A token that was issued earlier stays valid, and renewing it is not a sign-in.
-    let renewed = app.app.mutate(&token, "renewToken { token }").await;
+    let renewed = app.mutate(&token, "renewToken { token }").await;
     assert_eq!(renewed.at("/errors"), &Value::Null);
     // Only the right password leads to the hook.
-    let wrong = app.app.graphql("mutation { createToken { token } }");
+    let wrong = app.graphql("mutation { createToken { token } }");
     let wrong = wrong.basic("ada", "wrong").send().await;
     assert_eq!(wrong.error(), ("UNAUTHENTICATED", "INVALID_CREDENTIALS"));
     app.app
@@ -420,11 +429,11 @@ async fn a_refused_sign_in_says_why_and_has_no_effect() {
 
 #[tokio::test]
 async fn a_request_with_several_fields_signs_in_once() {
-    let app = App::start().await;
+    let app = Fixture::start().await;
     app.create("ada").await;
     let fields = r#"a: createAccessToken(input: { name: "a" }) { token }
         b: createAccessToken(input: { name: "b" }) { token } createToken { token }"#;
-    let answer = app.app.mutate_as("ada", fields).await;
+    let answer = app.mutate_as("ada", fields).await;
     assert_eq!(answer.at("/errors"), &Value::Null);
     let calls = app.calls().await;
     let sign_ins = calls
@@ -435,7 +444,7 @@ async fn a_request_with_several_fields_signs_in_once() {
 
 #[tokio::test]
 async fn a_hook_that_hangs_is_ended_and_releases_the_database() {
-    let app = App::start().await;
+    let app = Fixture::start().await;
     app.hooks.set(Some(("after_register", Behavior::Hang)));
     let (answer, ()) = tokio::join!(app.create("eve"), async {
         eventually("the hook is running", async || {
@@ -453,15 +462,15 @@ async fn a_hook_that_hangs_is_ended_and_releases_the_database() {
 
 #[tokio::test]
 async fn an_import_runs_the_hooks_of_each_user_or_adds_none() {
-    let app = App::start().await;
+    let app = Fixture::start().await;
     let users = ["ada", "bob"].map(|username| ImportedUser {
         username: username.to_owned(),
         email: None,
         password: ImportedPassword::Plain(PASSWORD.to_owned()),
     });
-    let import = async || app.app.operator().import(users.to_vec(), false).await;
+    let import = async || app.operator().import(users.to_vec(), false).await;
     let state = app.state().await;
-    let mut events = app.app.events();
+    let mut events = app.events();
     for hook in ["before_register", "after_register"] {
         app.hooks.set(Some((hook, Behavior::Refuse)));
         let refused = import().await.unwrap_err();
