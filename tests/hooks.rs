@@ -23,6 +23,8 @@ enum Behavior {
     Panic,
     IgnoreAFailedStatement,
     Hang,
+    /// Executes a statement that ends its own connection to PostgreSQL.
+    EndConnection,
     /// Adds a row whose foreign key is checked at the commit.
     FailAtCommit,
 }
@@ -69,6 +71,11 @@ impl TestHooks {
             Some((_, Behavior::IgnoreAFailedStatement)) => {
                 let insert = "INSERT INTO hook_call (hook) VALUES (NULL) -- a secret cause";
                 assert!(transaction.execute_unprepared(insert).await.is_err());
+                Ok(())
+            }
+            Some((_, Behavior::EndConnection)) => {
+                let end = "SELECT pg_terminate_backend(pg_backend_pid())";
+                transaction.execute_unprepared(end).await?;
                 Ok(())
             }
             Some((_, Behavior::Hang)) => std::future::pending().await,
@@ -499,4 +506,20 @@ async fn an_import_runs_the_hooks_of_each_user_or_adds_none() {
         .collect();
     let [before, after] = ["before_register", "after_register"];
     assert_eq!(hooks, [after, after, before, before]);
+}
+
+mod postgres {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hook_that_loses_its_connection_is_no_internal_error() {
+        let app = Fixture::start().await;
+        let state = app.state().await;
+        app.hooks
+            .set(Some(("after_register", Behavior::EndConnection)));
+        let answer = app.create("eve").await;
+        assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
+        app.hooks.set(None);
+        assert_eq!(app.state().await, state);
+    }
 }
