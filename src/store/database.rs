@@ -3,14 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
 use sea_orm::DatabaseConnection;
 use tokio::task::JoinSet;
 
 use crate::clock::DatabaseClock;
 use crate::error::Error;
+use crate::model::event::Event;
 use crate::model::user::UserId;
 use crate::store::database_url::Location;
-use crate::store::event_publisher::EventPublisher;
+use crate::store::event_publisher::{EventPublisher, MissedEvents};
 use crate::store::invalidation::{ChangeListener, Epoch, Invalidation};
 use crate::store::monitored_connection::{Monitor, MonitoredConnection};
 use crate::store::sqlite::DatabaseFiles;
@@ -102,6 +104,16 @@ impl Store {
     /// Returns a listener for all changes from now on.
     pub(crate) fn subscribe_to_changes(&self) -> ChangeListener {
         self.invalidation.listen()
+    }
+
+    /// Logs and publishes an event that changes no row.
+    pub(crate) fn publish_event(&self, event: Event) {
+        self.publisher.publish(vec![event]);
+    }
+
+    /// Returns a stream of the events that are published from now on. The stream ends after the database is closed.
+    pub(crate) fn events(&self) -> BoxStream<'static, Result<Event, MissedEvents>> {
+        self.publisher.subscribe()
     }
 
     /// Stops the background tasks, and closes the connections after their current statements have ended.

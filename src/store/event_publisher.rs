@@ -7,7 +7,6 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::model::event::Event;
-use crate::store::database::Store;
 
 /// The number of events that a stream can be behind before it misses events.
 const CAPACITY: usize = 1024;
@@ -55,7 +54,8 @@ impl EventPublisher {
         *self.lock() = None;
     }
 
-    fn subscribe(&self) -> BoxStream<'static, Result<Event, MissedEvents>> {
+    /// See [`Store::events`](crate::store::Store::events).
+    pub(super) fn subscribe(&self) -> BoxStream<'static, Result<Event, MissedEvents>> {
         let Some(receiver) = self.lock().as_ref().map(broadcast::Sender::subscribe) else {
             return stream::empty().boxed();
         };
@@ -72,17 +72,5 @@ impl EventPublisher {
 
     fn lock(&self) -> MutexGuard<'_, Option<broadcast::Sender<Arc<Event>>>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Store {
-    /// Logs and publishes an event that changes no row.
-    pub(crate) fn publish_event(&self, event: Event) {
-        self.publisher.publish(vec![event]);
-    }
-
-    /// Returns a stream of the events that are published from now on. The stream ends after the database is closed.
-    pub(crate) fn events(&self) -> BoxStream<'static, Result<Event, MissedEvents>> {
-        self.publisher.subscribe()
     }
 }
