@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::stream::BoxStream;
 use poem::endpoint::{BoxEndpoint, Endpoint};
 use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use tokio::net::TcpListener;
@@ -17,8 +18,11 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
 use crate::http::{self, AppState, Middleware};
+use crate::model::event::Event;
 use crate::operator::Operator;
-use crate::store::Location;
+use crate::service::hook_runner::HookRunner;
+use crate::service::hooks::Hooks;
+use crate::store::{Location, MissedEvents};
 
 /// An instance of Symbolon: token authentication for the users of one database. An application serves Symbolon's routes alone or together with its
 /// own routes.
@@ -29,7 +33,7 @@ pub struct Symbolon {
     state: Arc<AppState>,
 }
 
-// `open_boxed`, `serve_boxed` and `close` box their futures: a boxed future is compiled once, with the library. An
+// `serve_boxed`, `close` and `SymbolonBuilder::open_boxed` box their futures: a boxed future is compiled once, with the library. An
 // `async fn` would be compiled again in each program that calls it.
 impl Symbolon {
     /// Opens the database, and starts the hashing threads and the background tasks. Creates the database if it
@@ -41,16 +45,16 @@ impl Symbolon {
     /// Returns an error if the configuration is invalid, if the server key cannot be read or created, if the
     /// hashing threads cannot be started, or if the database cannot be opened or migrated.
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        Self::open_with_clock(config, Clock::System).await
+        Self::builder(config).open().await
     }
 
-    /// Opens the database like [`Symbolon::open`], but with the given clock. This method is intended for tests.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error under the same conditions as [`Symbolon::open`].
-    pub async fn open_with_clock(config: Config, clock: Clock) -> Result<Self, StartError> {
-        Self::open_boxed(config, clock, Migrations::Apply).await
+    /// Returns a builder, which opens the database with hooks.
+    pub fn builder(config: Config) -> SymbolonBuilder {
+        SymbolonBuilder {
+            config,
+            clock: Clock::System,
+            hooks: HookRunner::new(Arc::new(())),
+        }
     }
 
     /// Opens an existing database for administration, even while a server is using it. Neither creates nor
@@ -61,20 +65,7 @@ impl Symbolon {
     /// Returns an error if the configuration is invalid, or if the database does not exist, cannot be opened,
     /// contains no tables of Symbolon, or contains the tables of a different version of Symbolon.
     pub async fn open_operator(config: Config) -> Result<Operator, StartError> {
-        let symbolon = Self::open_boxed(config, Clock::System, Migrations::Require).await?;
-        Ok(symbolon.operator())
-    }
-
-    fn open_boxed(
-        config: Config,
-        clock: Clock,
-        migrations: Migrations,
-    ) -> impl Future<Output = Result<Self, StartError>> + Send {
-        let open = async move {
-            let state = Arc::new(open(config, clock, migrations).await?);
-            Ok(Self { state })
-        };
-        open.boxed()
+        Self::builder(config).open_operator().await
     }
 
     /// Returns the absolute path of the SQLite file that the configuration names, without opening the file.
@@ -201,6 +192,49 @@ impl Symbolon {
         self.serve_boxed(app, listener, shutdown).await
     }
 
+    /// Returns a stream of the events that this instance publishes from now on: one event for each change, each
+    /// sign-in and each refused attempt, also if the audit trail counts several of them in one row.
+    ///
+    /// - The events of a transaction are published after its commit has succeeded, one after another. A throttled
+    ///   attempt is published immediately. The audit trail counts it within about a second.
+    /// - Nothing is published if a transaction is rolled back, or if the outcome of its commit is unknown.
+    /// - Events of transactions that are committed at nearly the same time can be published in either order.
+    /// - The stream contains no events of other processes, such as the program `symbolon` or other instances.
+    /// - If a reader is more than 1024 events behind, it misses the oldest events. The stream then yields
+    ///   [`MissedEvents`] with their number, and continues with the oldest remaining event.
+    /// - The stream ends after the database is closed.
+    ///
+    /// A crash can lose events that were committed but not yet read. If each event must be handled, write a row in a
+    /// hook ([`Hooks`]), and delete the row after handling it.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use symbolon::{AuditEventKind, Symbolon};
+    ///
+    /// async fn greet_new_users(symbolon: Symbolon) -> Result<(), symbolon::Error> {
+    ///     let mut events = symbolon.events();
+    ///     while let Some(event) = events.next().await {
+    ///         match event {
+    ///             Ok(event) if event.kind == AuditEventKind::Registered => {
+    ///                 let Some(id) = event.user else { continue };
+    ///                 let user = symbolon.operator().user_by_id(id).await?;
+    ///                 if let Some(email) = user.and_then(|user| user.email) {
+    ///                     // Send a mail to this address.
+    ///                     # let _ = email;
+    ///                 }
+    ///             }
+    ///             Ok(_) => {}
+    ///             Err(missed) => tracing::warn!(%missed),
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> BoxStream<'static, Result<Event, MissedEvents>> {
+        self.state.services.events()
+    }
+
     /// Closes the database. [`Symbolon::serve`] calls this method before it returns.
     ///
     /// # Errors
@@ -232,5 +266,58 @@ impl Symbolon {
     #[must_use]
     pub fn database(&self) -> String {
         self.state.services.database()
+    }
+}
+
+/// A builder of an instance. Created by [`Symbolon::builder`].
+#[derive(Debug)]
+#[must_use]
+pub struct SymbolonBuilder {
+    config: Config,
+    clock: Clock,
+    hooks: HookRunner,
+}
+
+impl SymbolonBuilder {
+    /// Sets the hooks of the instance.
+    pub fn hooks(self, hooks: impl Hooks + 'static) -> Self {
+        let hooks = HookRunner::new(Arc::new(hooks));
+        Self { hooks, ..self }
+    }
+
+    /// Sets the clock. This method is intended for tests.
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Opens the database like [`Symbolon::open`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error under the same conditions as [`Symbolon::open`].
+    pub async fn open(self) -> Result<Symbolon, StartError> {
+        self.open_boxed(Migrations::Apply).await
+    }
+
+    /// Opens an existing database like [`Symbolon::open_operator`].
+    ///
+    /// # Errors
+    ///
+    /// Returns an error under the same conditions as [`Symbolon::open_operator`].
+    pub async fn open_operator(self) -> Result<Operator, StartError> {
+        let symbolon = self.open_boxed(Migrations::Require).await?;
+        Ok(symbolon.operator())
+    }
+
+    fn open_boxed(
+        self,
+        migrations: Migrations,
+    ) -> impl Future<Output = Result<Symbolon, StartError>> + Send {
+        let open = async move {
+            let state = open(self.config, self.clock, self.hooks, migrations).await?;
+            let state = Arc::new(state);
+            Ok(Symbolon { state })
+        };
+        open.boxed()
     }
 }

@@ -1,11 +1,14 @@
 //! The errors of the library, and the responses to them.
 
+mod start_error;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tracing::Level;
+
+pub use self::start_error::StartError;
 
 /// The reason why a request, or a part of the request, was refused.
 #[derive(Clone, Debug)]
@@ -15,6 +18,9 @@ pub enum Error {
     Unauthenticated(Unauthenticated),
     /// The credentials of the request are valid but do not permit the operation.
     Forbidden(Forbidden),
+    /// The password is right, but [`Hooks::before_sign_in`](crate::Hooks::before_sign_in) refused the sign-in.
+    /// Contains the message for the client.
+    SignInRefused(String),
     /// The arguments are invalid. Contains the message for the client.
     BadUserInput(String),
     /// The HTTP request is invalid. Contains the message for the client.
@@ -166,6 +172,7 @@ impl Error {
         let (code, status, message): (_, _, Cow<'static, str>) = match self {
             Self::Unauthenticated(why) => ("UNAUTHENTICATED", 401, why.details().1.into()),
             Self::Forbidden(why) => ("FORBIDDEN", 403, why.details().1.into()),
+            Self::SignInRefused(message) => ("FORBIDDEN", 403, message.clone().into()),
             Self::BadUserInput(message) => ("BAD_USER_INPUT", 400, message.clone().into()),
             Self::BadRequest(message) => ("BAD_REQUEST", 400, message.clone().into()),
             Self::MethodNotAllowed(_) => (
@@ -238,6 +245,7 @@ impl Error {
             reason: match self {
                 Self::Unauthenticated(why) => Some(why.details().0),
                 Self::Forbidden(why) => Some(why.details().0),
+                Self::SignInRefused(_) => Some("SIGN_IN_REFUSED"),
                 _ => None,
             },
             status,
@@ -305,45 +313,4 @@ impl std::error::Error for Error {
             _ => None,
         }
     }
-}
-
-/// The cause of a [`StartError`].
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// The reason why an instance cannot be opened.
-///
-/// The message is one line. It includes the cause, but no password. [`source`](std::error::Error::source)
-/// returns the cause if another library reported it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A number of the configuration is outside its range.
-    #[error("{field} is {value}; the range is {} to {}", range.start(), range.end())]
-    OutOfRange {
-        /// The path of the field in [`Config`](crate::Config), such as `http.body_limit`.
-        field: &'static str,
-        /// The value of the field.
-        value: u64,
-        /// The permitted values.
-        range: RangeInclusive<u64>,
-    },
-    /// Another setting is invalid, such as the database URL.
-    #[error(transparent)]
-    Configuration(Cause),
-    /// The threads that hash passwords cannot be started.
-    #[error(transparent)]
-    Hashing(Cause),
-    /// PostgreSQL requires [`Config::secret_key`](crate::Config::secret_key) or
-    /// [`Config::secret_key_file`](crate::Config::secret_key_file), but neither is set.
-    #[error("PostgreSQL requires a server key, which all instances share")]
-    MissingServerKey,
-    /// The server key is malformed, or its file cannot be read or created.
-    #[error(transparent)]
-    ServerKey(Cause),
-    /// The database does not exist, cannot be opened, or is not a database of Symbolon.
-    #[error(transparent)]
-    Database(Cause),
-    /// The tables belong to a different version of Symbolon, or cannot be migrated.
-    #[error(transparent)]
-    Migration(Cause),
 }

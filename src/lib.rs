@@ -67,7 +67,10 @@ mod service;
 mod store;
 mod supervised_tasks;
 
-pub use crate::app::Symbolon;
+pub use async_trait::async_trait;
+pub use sea_orm;
+
+pub use crate::app::{Symbolon, SymbolonBuilder};
 pub use crate::clock::{Clock, DatabaseClock, MockClock};
 pub use crate::config::{
     Config, HttpConfig, Limits, Number, PostgresConfig, Secret, ThrottleConfig, UserList,
@@ -80,6 +83,7 @@ pub use crate::graphql::{
 pub use crate::http::Middleware;
 pub use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 pub use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
+pub use crate::model::event::Event;
 pub use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 pub use crate::model::identity::Identity;
 #[cfg(feature = "server")]
@@ -90,8 +94,10 @@ pub use crate::model::request_credentials::TokenType;
 pub use crate::model::token_summary::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;
+pub use crate::service::hooks::{HookError, Hooks, Registrant};
 pub use crate::service::one_time_links::Invitation;
 pub use crate::service::registration::Registration;
 pub use crate::service::similar_usernames_report::SimilarUsernames;
 #[cfg(feature = "server")]
 pub use crate::store::{FlaskDatabase, FlaskRow};
+pub use crate::store::{HookTransaction, MissedEvents};

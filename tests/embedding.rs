@@ -1,12 +1,15 @@
-//! The example `examples/embed.rs`.
+//! The examples `examples/embed.rs` and `examples/hooks.rs`.
 
 use std::process::Command;
 
 use reqwest::Method;
+use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 use symbolon::{Config, StartError, Symbolon};
 
-use crate::support::{Answer, Server, poll_until_propagated, succeed, symbolon};
+use crate::support::{
+    Answer, PASSWORD, Server, database_in, poll_until_propagated, succeed, symbolon,
+};
 
 struct Notes {
     server: Server,
@@ -95,6 +98,46 @@ async fn the_example_guards_its_own_types() {
     let dead = notes.graphql(Some(&ada), "{ notes }", json!({})).await;
     assert_eq!(dead.error(), ("UNAUTHENTICATED", "TOKEN_EXPIRED"));
     assert_eq!(notes.whoami(Some(&bob)).await.body, "You are bob.\n");
+}
+
+#[tokio::test]
+async fn the_example_writes_a_profile_and_sends_a_welcome_mail() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::example("hooks", folder.path(), |_| {});
+    let create = async |input: Value| {
+        let document = "mutation($input: CreateUserInput!) {
+            createUser(input: $input) { user { id } userErrors { code field message } } }";
+        let request = server.graphql_with(document, &json!({ "input": input }));
+        request.send().await
+    };
+    let refused = create(json!({ "username": "eve", "password": PASSWORD })).await;
+    assert_eq!(
+        refused.at("/data/createUser/userErrors"),
+        &json!([{ "code": "INVALID", "field": "email", "message": "An e-mail address is required." }])
+    );
+    let ada = json!({ "username": "Ada", "email": "ada@example.org", "password": PASSWORD });
+    let added = create(ada).await;
+    assert_eq!(added.at("/data/createUser/userErrors"), &json!([]));
+    let log = server.log_when(|log| log.contains("thank you"));
+    let mail = "To: ada@example.org\nSubject: Welcome, Ada\n";
+    assert!(log.starts_with(mail), "{log}");
+
+    let token = server.sign_in("Ada").await;
+    let profile = server.graphql("{ profile { displayName } }");
+    let profile = profile.bearer(&token).send().await;
+    assert_eq!(profile.at("/data/profile/displayName"), "Ada");
+    let database = database_in(folder.path()).await;
+    let profiles = async || {
+        let backend = database.get_database_backend();
+        let select = Statement::from_string(backend, "SELECT * FROM profile");
+        database.query_all_raw(select).await.unwrap().len()
+    };
+    assert_eq!(profiles().await, 1);
+    let delete = format!(r#"deleteUser(input: {{ password: "{PASSWORD}" }}) {{ deletedUserId }}"#);
+    let deleted = server.mutate(&token, &delete).await;
+    assert!(deleted.at("/data/deleteUser/deletedUserId").is_string());
+    assert_eq!(profiles().await, 0);
+    database.close().await.unwrap();
 }
 
 #[test]

@@ -32,7 +32,8 @@ async fn open(folder: &Path, name: &str) -> Symbolon {
     config.argon2_memory = 8;
     config.argon2_iterations = 1;
     let clock = Clock::Mock(MockClock::new(start_of_time()));
-    Symbolon::open_with_clock(config, clock).await.unwrap()
+    let builder = Symbolon::builder(config).clock(clock);
+    builder.open().await.unwrap()
 }
 
 /// Two instances, each with one user of the same id.

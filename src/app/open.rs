@@ -19,6 +19,7 @@ use crate::service::access_token_verifier::AccessTokenVerifier;
 use crate::service::access_tokens::AccessTokens;
 use crate::service::audit_trail::AuditTrail;
 use crate::service::authenticator::Authenticator;
+use crate::service::hook_runner::HookRunner;
 use crate::service::identity_cache::IdentityCache;
 #[cfg(feature = "server")]
 use crate::service::import::Import;
@@ -52,6 +53,7 @@ pub(super) enum Migrations {
 pub(super) async fn open(
     config: Config,
     clock: Clock,
+    hooks: HookRunner,
     migrations: Migrations,
 ) -> Result<AppState, StartError> {
     config.check()?;
@@ -111,6 +113,7 @@ pub(super) async fn open(
         throttle: Arc::clone(&throttle),
         refused_attempts: Arc::clone(&refused_attempts),
         sessions: Arc::clone(&sessions),
+        hooks: hooks.clone(),
     };
     let authenticator = Arc::new(Authenticator::new(
         AccessTokenVerifier::new(Arc::clone(&store), clock.clone(), Arc::clone(&token_uses)),
@@ -131,6 +134,7 @@ pub(super) async fn open(
             store: Arc::clone(&store),
             clock: clock.clone(),
             passwords,
+            hooks: hooks.clone(),
         },
         sessions,
         throttle: Arc::clone(&throttle),
@@ -141,6 +145,7 @@ pub(super) async fn open(
             store: Arc::clone(&store),
             clock,
             throttle,
+            hooks,
             rules,
             registration_open: config.registration,
             listed_for: config.user_list.role(),

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::model::actor::{Actor, Credential};
+use crate::model::actor::Actor;
 use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{Role, UserId};
@@ -50,7 +50,7 @@ pub struct AuditEvent {
     pub request_id: Option<String>,
 }
 
-/// An event to be recorded.
+/// The properties of an [`Event`](crate::model::event::Event) to be recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct NewAuditEvent {
     pub(crate) kind: AuditEventKind,
@@ -133,30 +133,6 @@ impl NewAuditEvent {
             token: Some(token),
             ..self
         }
-    }
-
-    /// Logs the event. Texts that clients choose, such as usernames, cannot contain control characters.
-    pub(crate) fn log(&self) {
-        let (client, credential) = (self.actor.client(), self.actor.credential());
-        let roles = self.detail.roles();
-        tracing::info!(
-            target: "symbolon::audit",
-            event = self.kind.name(),
-            at = self.at.to_rfc3339(),
-            user_id = self.user.map(tracing::field::display),
-            actor = self.actor.actor_type().name(),
-            actor_id = self.actor.user_id().map(tracing::field::display),
-            credential = credential.map(|credential| credential.credential_type().name()),
-            credential_id = credential.and_then(Credential::id),
-            token = self.token.map(|digest| digest.prefix()),
-            old_role = roles.map(|(old, _)| old.name()),
-            new_role = roles.map(|(_, new)| new.name()),
-            old_username = self.detail.old_username(),
-            username = self.detail.username(),
-            client = client.and_then(|client| client.address).map(tracing::field::display),
-            request_id = client.and_then(|client| client.request_id.as_deref()),
-            "audit"
-        );
     }
 }
 

@@ -9,6 +9,7 @@ mod common_passwords;
 pub(crate) mod confusables;
 pub(crate) mod device_session;
 pub(crate) mod email;
+pub(crate) mod event;
 pub(crate) mod field_change;
 pub(crate) mod field_errors;
 pub(crate) mod id;

@@ -17,6 +17,13 @@ impl fmt::Display for UserId {
     }
 }
 
+/// Returns the value of the column `id` of the table `symbolon_user`.
+impl From<UserId> for i64 {
+    fn from(id: UserId) -> Self {
+        id.0
+    }
+}
+
 impl FromStr for UserId {
     type Err = std::num::ParseIntError;
 

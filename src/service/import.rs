@@ -11,12 +11,14 @@ use crate::model::actor::Actor;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::email::Email;
-use crate::model::field_errors::FieldError;
+use crate::model::event::Event;
+use crate::model::field_errors::{FieldError, MutationError};
 use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
 use crate::model::password::Password;
 use crate::model::password_hash::PasswordHash;
 use crate::model::user::Role;
 use crate::model::username::Username;
+use crate::service::hook_runner::HookRunner;
 use crate::service::passwords::Passwords;
 use crate::store::{ExistingFields, NewUser, Store};
 
@@ -26,6 +28,7 @@ pub(crate) struct Import {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) hooks: HookRunner,
 }
 
 /// A valid imported user who is not in the database yet.
@@ -121,12 +124,22 @@ impl Import {
             let Ok(added @ 1..) = i64::try_from(rows.len()) else {
                 return Ok(());
             };
-            if transaction.insert_users(rows).await? {
-                // One event for all users is sufficient, because the row of each user contains the time of
-                // creation.
-                let event =
-                    NewAuditEvent::new(AuditEventKind::Registered, None, Actor::Operator, now);
-                transaction.count_events(&event, added).await?;
+            for row in &rows {
+                let permitted = self.hooks.before_register(&transaction, row).await;
+                permitted.map_err(|error| refusal(&row.username.display, error))?;
+            }
+            if let Some(users) = transaction.insert_users(rows).await? {
+                // One audit row for all events is sufficient, because the row of each user contains the time of creation.
+                let event = |user| {
+                    let (kind, actor) = (AuditEventKind::Registered, Actor::Operator);
+                    Event::from(NewAuditEvent::new(kind, user, actor, now))
+                };
+                transaction.count_events(&event(None), added).await?;
+                for user in users {
+                    let permitted = self.hooks.after_register(&transaction, &user).await;
+                    permitted.map_err(|error| refusal(&user.username, error))?;
+                    transaction.record_counted_event(event(Some(user.id)));
+                }
                 return transaction.commit().await;
             }
         }
@@ -145,6 +158,14 @@ impl Candidate {
             role: Role::User,
             created_at,
         })
+    }
+}
+
+/// Converts the error of a hook. The message of a refusal names the user.
+fn refusal(username: &str, error: MutationError) -> Error {
+    match error {
+        MutationError::Fields(_) => Error::BadUserInput(format!("{username}: {error}")),
+        MutationError::Error(error) => error,
     }
 }
 

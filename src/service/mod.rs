@@ -8,6 +8,8 @@ pub(crate) mod authorization;
 pub(crate) mod device_sessions;
 mod hash_algorithms;
 mod hash_queue;
+pub(crate) mod hook_runner;
+pub(crate) mod hooks;
 pub(crate) mod identity_cache;
 mod identity_cache_check;
 #[cfg(feature = "server")]

@@ -11,6 +11,7 @@ use crate::model::actor::Actor;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::client::Client;
+use crate::model::event::Event;
 use crate::model::user::UserId;
 use crate::store::{Store, Transaction};
 
@@ -26,7 +27,7 @@ pub(crate) struct RefusedAttempts {
     retention: TimeDelta,
     /// The latest throttled attempt on each user, and the number of throttled attempts that have not been
     /// written to the database yet.
-    throttled: Mutex<HashMap<Option<UserId>, (NewAuditEvent, i64)>>,
+    throttled: Mutex<HashMap<Option<UserId>, (Event, i64)>>,
 }
 
 impl RefusedAttempts {
@@ -47,9 +48,10 @@ impl RefusedAttempts {
         at: DateTime<Utc>,
     ) -> Result<(), Error> {
         let event = NewAuditEvent::new(AuditEventKind::SignInFailed, user, actor, at);
-        event.log();
+        let event = Event::from(event);
         let mut transaction = self.store.begin().await?;
         transaction.count_events(&event, 1).await?;
+        transaction.record_counted_event(event);
         transaction.commit().await
     }
 
@@ -62,11 +64,12 @@ impl RefusedAttempts {
     ) {
         let actor = Actor::Anonymous(client.clone());
         let event = NewAuditEvent::new(AuditEventKind::Throttled, user, actor, at);
-        event.log();
+        let event = Event::from(event);
+        self.store.publish_event(event.clone());
         let mut throttled = self.lock();
         let is_full = throttled.len() >= MAX_THROTTLED_USERS;
         let user = user.filter(|_| !is_full || throttled.contains_key(&user));
-        let event = NewAuditEvent { user, ..event };
+        let event = Event { user, ..event };
         let (latest, count) = throttled.entry(user).or_insert((event.clone(), 0));
         *latest = event;
         *count += 1;
@@ -94,13 +97,13 @@ impl RefusedAttempts {
         written
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Option<UserId>, (NewAuditEvent, i64)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<UserId>, (Event, i64)>> {
         self.throttled
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn write(&self, events: &[(NewAuditEvent, i64)]) -> Result<(), Error> {
+    async fn write(&self, events: &[(Event, i64)]) -> Result<(), Error> {
         let mut transaction = self.store.begin().await?;
         for (event, count) in events {
             transaction.count_events(event, *count).await?;

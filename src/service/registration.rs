@@ -79,14 +79,12 @@ impl Users {
                 .check_again(&transaction, record.as_ref(), now)
                 .await?;
         }
+        self.hooks.before_register(&transaction, &row).await?;
         let Some(id) = transaction.insert_user(row).await? else {
             drop(transaction);
             self.refuse_taken_values(&attempt, &new).await?;
             return Err(Error::internal("a value that was taken is free again").into());
         };
-        let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, now);
-        transaction.record_event(event);
-        transaction.commit().await?;
         let user = User {
             id,
             username: new.username.display,
@@ -97,6 +95,10 @@ impl Users {
             disabled_at: None,
             has_password: true,
         };
+        self.hooks.after_register(&transaction, &user).await?;
+        let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, now);
+        transaction.record_event(event);
+        transaction.commit().await?;
         Ok(match authorized {
             Some(authorized) => authorized.viewer().sees(user),
             None => VisibleUser::whole(user),

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
+
 use crate::error::Error;
+use crate::model::event::Event;
 use crate::service::access_tokens::AccessTokens;
 use crate::service::audit_trail::AuditTrail;
 use crate::service::authenticator::Authenticator;
@@ -17,7 +20,7 @@ use crate::service::throttle::Throttle;
 use crate::service::token_uses::TokenUses;
 use crate::service::token_watch::TokenWatches;
 use crate::service::users::Users;
-use crate::store::Store;
+use crate::store::{MissedEvents, Store};
 
 /// The services that the endpoints of one instance use.
 #[derive(Debug)]
@@ -60,6 +63,11 @@ impl Services {
     pub(crate) async fn close(&self) -> Result<(), Error> {
         self.flush().await?;
         self.store.close().await
+    }
+
+    /// Returns a stream of the events of this instance.
+    pub(crate) fn events(&self) -> BoxStream<'static, Result<Event, MissedEvents>> {
+        self.store.events()
     }
 
     /// Checks that the database is readable and writable.

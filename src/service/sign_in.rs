@@ -12,8 +12,10 @@ use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::password::SubmittedPassword;
 use crate::model::password_hash::PasswordHash;
 use crate::model::request_credentials::UserPass;
+use crate::model::user::User;
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
+use crate::service::hook_runner::HookRunner;
 use crate::service::named_input::Input;
 use crate::service::passwords::Verdict;
 use crate::service::refused_attempts::RefusedAttempts;
@@ -30,6 +32,7 @@ pub(crate) struct SignIn {
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) refused_attempts: Arc<RefusedAttempts>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) hooks: HookRunner,
 }
 
 impl SignIn {
@@ -96,6 +99,17 @@ impl SignIn {
         let Some(record) = record else {
             return Ok(None);
         };
+        let last_sign_in_at = verified.user.last_sign_in_at;
+        let signing_in = User {
+            last_sign_in_at,
+            ..record.user.clone()
+        };
+        if let Err(refusal) = self.hooks.before_sign_in(&transaction, &signing_in).await {
+            // The password was right, so the attempt is not counted.
+            drop(transaction);
+            let refused = Err(refusal);
+            return self.throttle.give_back_if_failed(attempt, refused).await;
+        }
         attempt.give_back(&transaction).await?;
         if let Some(network) = client.network() {
             transaction.insert_known_address(user, network, now).await?;

@@ -161,8 +161,8 @@ impl Throttle {
         self.count(buckets, user, &client).await
     }
 
-    /// Removes an attempt from its buckets if `result` is an error, which means that no hash was computed.
-    /// Returns `result`.
+    /// Removes an attempt from its buckets if `result` is an error, which means that no hash was computed, or that a
+    /// hook refused the sign-in. Returns `result`.
     pub(super) async fn give_back_if_failed<T>(
         &self,
         attempt: &Attempt,

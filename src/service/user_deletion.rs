@@ -45,7 +45,9 @@ impl Users {
         change.require_other_admin().await?;
         change.revoke_tokens().await?;
         change.transaction.delete_user(id).await?;
-        let username = change.record.user.username.clone();
+        let user = &change.record.user;
+        self.hooks.after_delete(&change.transaction, user).await?;
+        let username = user.username.clone();
         let event = change.event(AuditEventKind::Deleted);
         let event = event.with_detail(AuditEventDetail::Deleted { username });
         change.transaction.record_event(event);

@@ -13,6 +13,7 @@ use crate::model::user::{Role, User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::service::authorization::{Authorized, Caller};
+use crate::service::hook_runner::HookRunner;
 use crate::service::paging::load_page;
 use crate::service::request_authentication::Authentication;
 use crate::service::throttle::Throttle;
@@ -26,6 +27,7 @@ pub(crate) struct Users {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Clock,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) hooks: HookRunner,
     pub(crate) rules: PasswordRules,
     /// Whether anonymous clients can register users.
     pub(crate) registration_open: bool,

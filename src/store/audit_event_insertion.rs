@@ -1,4 +1,4 @@
-//! Insertion of audit events, and the rows that count repeated events.
+//! Insertion of events into the audit trail, and the rows that count repeated events.
 //!
 //! A user can repeat most actions any number of times. To limit the number of rows, the events of one kind, user,
 //! actor and hour form a group. Each of the first events of a group has a separate row, and one more row counts the
@@ -16,9 +16,8 @@ use sea_orm::{
 };
 
 use crate::error::Error;
-use crate::model::actor::Credential;
-use crate::model::audit_event::NewAuditEvent;
-use crate::model::audit_event_enums::AuditEventKind;
+use crate::model::audit_event_enums::{AuditEventKind, CredentialType};
+use crate::model::event::Event;
 use crate::model::user::Role;
 use crate::store::monitored_connection::MonitoredConnection;
 
@@ -33,7 +32,7 @@ type Connection = MonitoredConnection<DatabaseTransaction>;
 /// A row to insert. If the table already contains a row with this name, the count is added to that row.
 struct Row<'a> {
     /// The last event that the row counts.
-    event: &'a NewAuditEvent,
+    event: &'a Event,
     count: i64,
     /// The time of the first event that the row counts.
     first_at: DateTime<Utc>,
@@ -41,10 +40,7 @@ struct Row<'a> {
 }
 
 /// Inserts the events of a transaction.
-pub(super) async fn insert_events(
-    transaction: &Connection,
-    events: &[NewAuditEvent],
-) -> Result<(), Error> {
+pub(super) async fn insert_events(transaction: &Connection, events: &[Event]) -> Result<(), Error> {
     let groups: Vec<_> = events.iter().map(group_name).collect();
     let mut sizes = count_single_rows(transaction, groups.iter().flatten()).await?;
     let mut counting_rows = HashMap::new();
@@ -81,11 +77,11 @@ pub(super) async fn insert_events(
 /// Adds `count` to the row for this kind, user and hour.
 pub(super) async fn insert_count(
     transaction: &Connection,
-    event: &NewAuditEvent,
+    event: &Event,
     count: i64,
 ) -> Result<(), Error> {
     let user = event.user.map(|user| user.to_string()).unwrap_or_default();
-    let suffix = event.actor.user_id().map_or("", |_| " own");
+    let suffix = event.actor.map_or("", |_| " own");
     let name = format!("{} {user} {}{suffix}", event.kind.name(), hour(event));
     let row = Row {
         event,
@@ -98,28 +94,27 @@ pub(super) async fn insert_count(
 
 /// Returns the name of the group of an event, or `None` for kinds of which a user has at most one event. The name
 /// includes the old and the new role, so that different role changes are not combined into one row.
-fn group_name(event: &NewAuditEvent) -> Option<String> {
+fn group_name(event: &Event) -> Option<String> {
     if matches!(
         event.kind,
         AuditEventKind::Registered | AuditEventKind::Deleted
     ) {
         return None;
     }
-    let actor = &event.actor;
-    let roles = event.detail.roles();
+    let roles = event.old_role.zip(event.new_role);
     let parts = [
         Some(event.kind.name().to_owned()),
         event.user.map(|user| user.to_string()),
         Some(hour(event).to_string()),
-        Some(actor.actor_type().name().to_owned()),
-        actor.user_id().map(|user| user.to_string()),
-        (actor.credential()).map(|credential| credential.credential_type().name().to_owned()),
+        Some(event.actor_type.name().to_owned()),
+        event.actor.map(|user| user.to_string()),
+        (event.credential_type).map(|credential| credential.name().to_owned()),
         roles.map(|(old, new)| format!("{} {}", old.name(), new.name())),
     ];
     Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
-fn hour(event: &NewAuditEvent) -> i64 {
+fn hour(event: &Event) -> i64 {
     event.at.timestamp().div_euclid(3600)
 }
 
@@ -182,30 +177,25 @@ async fn insert_rows(transaction: &Connection, rows: &[Row<'_>]) -> Result<(), E
 
 fn to_row(row: &Row<'_>) -> audit_event::ActiveModel {
     let event = row.event;
-    let (client, credential) = (event.actor.client(), event.actor.credential());
-    let address = client.and_then(|client| client.address);
-    let request_id = client.and_then(|client| client.request_id.as_deref());
-    let (old_role, new_role) = event.detail.roles().unzip();
     let role = |role: Option<Role>| Set(role.map(|role| role.name().to_owned()));
+    let credential_type = event.credential_type.map(CredentialType::name);
     audit_event::ActiveModel {
         kind: Set(event.kind.name().to_owned()),
         at: Set(row.first_at.timestamp_millis()),
         last_at: Set(event.at.timestamp_millis()),
         count: Set(row.count),
         user_id: Set(event.user.map(|user| user.0)),
-        actor_type: Set(Some(event.actor.actor_type().name().to_owned())),
-        actor_id: Set(event.actor.user_id().map(|user| user.0)),
-        credential_type: Set(
-            credential.map(|credential| credential.credential_type().name().to_owned())
-        ),
-        credential_id: Set(credential.and_then(Credential::id)),
-        old_role: role(old_role),
-        new_role: role(new_role),
-        old_username: Set(event.detail.old_username().map(str::to_owned)),
-        username: Set(event.detail.username().map(str::to_owned)),
-        token: Set(event.token.map(|digest| digest.prefix())),
-        address: Set(address.map(|address| address.to_string())),
-        request_id: Set(request_id.map(str::to_owned)),
+        actor_type: Set(Some(event.actor_type.name().to_owned())),
+        actor_id: Set(event.actor.map(|user| user.0)),
+        credential_type: Set(credential_type.map(str::to_owned)),
+        credential_id: Set(event.credential_id.clone()),
+        old_role: role(event.old_role),
+        new_role: role(event.new_role),
+        old_username: Set(event.old_username.clone()),
+        username: Set(event.username.clone()),
+        token: Set(event.token.clone()),
+        address: Set(event.address.map(|address| address.to_string())),
+        request_id: Set(event.request_id.clone()),
         tally: Set(row.name.clone()),
         ..Default::default()
     }

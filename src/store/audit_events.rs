@@ -6,8 +6,9 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait};
 
 use crate::clock::at;
 use crate::error::Error;
-use crate::model::audit_event::{AuditEvent, AuditEventFilter, NewAuditEvent};
+use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
+use crate::model::event::Event;
 use crate::model::pagination::PageRequest;
 use crate::model::user::{Role, UserId};
 use crate::store::audit_event_insertion::insert_count;
@@ -44,12 +45,8 @@ impl Store {
 
 impl Transaction {
     /// Adds `times` to the count of the row for this kind, user and hour. Attempts by unauthenticated clients and
-    /// attempts by the user are counted in separate rows.
-    pub(crate) async fn count_events(
-        &mut self,
-        event: &NewAuditEvent,
-        times: i64,
-    ) -> Result<(), Error> {
+    /// attempts by the user are counted in separate rows. The commit does not publish the event.
+    pub(crate) async fn count_events(&mut self, event: &Event, times: i64) -> Result<(), Error> {
         insert_count(&self.connection, event, times).await
     }
 

@@ -3,13 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
 use sea_orm::DatabaseConnection;
 use tokio::task::JoinSet;
 
 use crate::clock::DatabaseClock;
 use crate::error::Error;
+use crate::model::event::Event;
 use crate::model::user::UserId;
 use crate::store::database_url::Location;
+use crate::store::event_publisher::{EventPublisher, MissedEvents};
 use crate::store::invalidation::{ChangeListener, Epoch, Invalidation};
 use crate::store::monitored_connection::{Monitor, MonitoredConnection};
 use crate::store::sqlite::DatabaseFiles;
@@ -27,6 +30,7 @@ pub(crate) struct Store {
     pub(super) readers: MonitoredConnection<DatabaseConnection>,
     pub(super) location: Location,
     pub(super) invalidation: Arc<Invalidation>,
+    pub(super) publisher: Arc<EventPublisher>,
     /// The files of the SQLite database. Contains no files for PostgreSQL.
     pub(super) files: DatabaseFiles,
     /// The tasks that receive the changes of other processes.
@@ -102,6 +106,16 @@ impl Store {
         self.invalidation.listen()
     }
 
+    /// Logs and publishes an event that changes no row.
+    pub(crate) fn publish_event(&self, event: Event) {
+        self.publisher.publish(vec![event]);
+    }
+
+    /// Returns a stream of the events that are published from now on. The stream ends after the database is closed.
+    pub(crate) fn events(&self) -> BoxStream<'static, Result<Event, MissedEvents>> {
+        self.publisher.subscribe()
+    }
+
     /// Stops the background tasks, and closes the connections after their current statements have ended.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let tasks = self.tasks.lock();
@@ -112,6 +126,8 @@ impl Store {
         }
         while tasks.join_next().await.is_some() {}
         self.readers.close().await?;
-        Ok(self.writer.close_by_ref().await?)
+        self.writer.close_by_ref().await?;
+        self.publisher.close();
+        Ok(())
     }
 }

@@ -25,21 +25,26 @@ const DISK_FULL: &str = "53100";
 /// other errors to internal errors.
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        let is_refused = matches!(
-            error,
-            DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)
-        );
-        // These errors are not logged here, because `WriteState` and `Heartbeat` log the condition once, when it
-        // begins.
-        if is_unwritable(&error) || is_refused {
-            return Self::ServiceUnavailable { retry_after: 1 };
-        }
-        if is_temporary(&error) || is_busy(&error) {
-            tracing::warn!(%error, "the database is busy or unreachable");
-            return Self::ServiceUnavailable { retry_after: 1 };
-        }
-        Self::internal(error)
+        unavailable(&error).unwrap_or_else(|| Self::internal(error))
     }
+}
+
+/// Returns `ServiceUnavailable` if the database is busy, is unreachable or cannot be written to. Returns `None` for all
+/// other errors.
+pub(super) fn unavailable(error: &DbErr) -> Option<Error> {
+    let is_refused = matches!(
+        error,
+        DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)
+    );
+    // These errors are not logged here. The write state and the heartbeat log once when the condition begins.
+    if is_unwritable(error) || is_refused {
+        return Some(Error::ServiceUnavailable { retry_after: 1 });
+    }
+    if is_temporary(error) || is_busy(error) {
+        tracing::warn!(%error, "the database is busy or unreachable");
+        return Some(Error::ServiceUnavailable { retry_after: 1 });
+    }
+    None
 }
 
 /// The code of an error that the database reported.

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use entity::user;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, SqlErr};
 
 use crate::error::Error;
+use crate::model::user::User;
 use crate::store::database::Store;
 use crate::store::transaction::Transaction;
-use crate::store::users::{NewUser, to_row};
+use crate::store::users::{NewUser, to_record, to_row};
 
 /// Usernames and e-mail addresses in canonical form.
 #[derive(Debug, Default)]
@@ -36,15 +37,20 @@ impl Transaction {
         find_existing_fields(&self.connection, fields).await
     }
 
-    /// Inserts users. Returns `false` if a username or an e-mail address is already in use. In this case, the
-    /// transaction can only be rolled back.
-    pub(crate) async fn insert_users(&self, new: Vec<NewUser>) -> Result<bool, Error> {
-        if new.is_empty() {
-            return Ok(true);
-        }
-        let rows = new.into_iter().map(to_row);
-        self.execute_if_unique(user::Entity::insert_many(rows))
-            .await
+    /// Inserts at least one user. Returns the users, or `None` if a username or an e-mail address is already in use.
+    /// In this case, the transaction can only be rolled back.
+    pub(crate) async fn insert_users(&self, new: Vec<NewUser>) -> Result<Option<Vec<User>>, Error> {
+        let insert = user::Entity::insert_many(new.into_iter().map(to_row));
+        let rows = match insert.exec_with_returning(&self.connection).await {
+            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+                return Ok(None);
+            }
+            rows => rows?,
+        };
+        let users = rows.into_iter().map(|row| Ok(to_record(row)?.user));
+        let mut users = users.collect::<Result<Vec<_>, Error>>()?;
+        users.sort_by_key(|user| user.id);
+        Ok(Some(users))
     }
 }
 

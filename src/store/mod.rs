@@ -10,9 +10,11 @@ mod database;
 mod database_url;
 mod device_sessions;
 mod errors;
+mod event_publisher;
 #[cfg(feature = "server")]
 mod flask_database;
 mod heartbeat;
+mod hook_transaction;
 #[cfg(feature = "server")]
 mod imported_users;
 mod invalidation;
@@ -39,8 +41,10 @@ pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::database::Store;
 pub(crate) use self::database_url::Location;
 pub(crate) use self::device_sessions::NewSession;
+pub use self::event_publisher::MissedEvents;
 #[cfg(feature = "server")]
 pub use self::flask_database::{FlaskDatabase, FlaskRow};
+pub use self::hook_transaction::HookTransaction;
 #[cfg(feature = "server")]
 pub(crate) use self::imported_users::ExistingFields;
 pub(crate) use self::invalidation::Epoch;

@@ -16,6 +16,7 @@ use crate::store::affected_users::AffectedUsers;
 use crate::store::change_counter::ChangeCounter;
 use crate::store::database::Store;
 use crate::store::database_url::Location;
+use crate::store::event_publisher::EventPublisher;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::invalidation::{Invalidation, Source};
 use crate::store::migrations::{Tables, prepare_tables};
@@ -137,6 +138,7 @@ impl Store {
             readers: MonitoredConnection::new(readers, monitor(read_eviction, None)),
             location,
             invalidation,
+            publisher: EventPublisher::new(),
             files,
             tasks: Mutex::new(tasks),
         })
@@ -205,6 +207,7 @@ impl Store {
             readers: MonitoredConnection::new(readers, monitor(None)),
             location,
             invalidation,
+            publisher: EventPublisher::new(),
             files: DatabaseFiles::default(),
             tasks: Mutex::new(tasks),
         })

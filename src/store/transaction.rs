@@ -1,5 +1,7 @@
 //! Transactions, through which all rows are changed.
 
+use std::sync::Arc;
+
 use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryTrait, SqlErr, Statement,
     TransactionTrait,
@@ -7,13 +9,16 @@ use sea_orm::{
 
 use crate::error::Error;
 use crate::model::audit_event::NewAuditEvent;
+use crate::model::event::Event;
 use crate::model::user::UserId;
 use crate::store::affected_users::AffectedUsers;
 use crate::store::audit_event_insertion::insert_events;
 use crate::store::change_counter;
 use crate::store::database::Store;
 use crate::store::errors::{is_outcome_unknown, is_unwritable};
+use crate::store::event_publisher::EventPublisher;
 use crate::store::heartbeat::CHANNEL;
+use crate::store::hook_transaction::HookTransaction;
 use crate::store::invalidation::PendingInvalidation;
 use crate::store::monitored_connection::MonitoredConnection;
 use crate::store::sqlite::immediate;
@@ -21,7 +26,11 @@ use crate::store::sqlite::immediate;
 /// An open transaction, which is rolled back if it is dropped without a commit.
 pub(crate) struct Transaction {
     pub(super) connection: MonitoredConnection<DatabaseTransaction>,
-    events: Vec<NewAuditEvent>,
+    /// The events that the commit inserts into the audit trail.
+    events: Vec<Event>,
+    /// The events that the audit trail already counts.
+    counted_events: Vec<Event>,
+    publisher: Arc<EventPublisher>,
     invalidation: PendingInvalidation,
 }
 
@@ -42,6 +51,8 @@ impl Store {
         Ok(Transaction {
             connection: MonitoredConnection::new(transaction, self.monitor.clone()),
             events: Vec::new(),
+            counted_events: Vec::new(),
+            publisher: Arc::clone(&self.publisher),
             invalidation: PendingInvalidation::new(&self.invalidation),
         })
     }
@@ -54,19 +65,20 @@ impl Store {
 }
 
 impl Transaction {
-    /// Commits the changes, invalidates the cached identities of the affected users, and logs the events.
+    /// Commits the changes, invalidates the cached identities of the affected users, and publishes the events. No
+    /// event is published if the commit fails or its outcome is unknown.
     pub(crate) async fn commit(self) -> Result<(), Error> {
         // The commit runs in a separate task, which completes even if this future is dropped.
         let commit = tokio::spawn(self.run_commit());
-        let events = commit.await.map_err(Error::internal)??;
-        events.iter().for_each(NewAuditEvent::log);
-        Ok(())
+        commit.await.map_err(Error::internal)?
     }
 
-    async fn run_commit(self) -> Result<Vec<NewAuditEvent>, Error> {
+    async fn run_commit(self) -> Result<(), Error> {
         let Self {
             connection,
-            events,
+            mut events,
+            counted_events,
+            publisher,
             mut invalidation,
         } = self;
         insert_events(&connection, &events).await?;
@@ -84,7 +96,9 @@ impl Transaction {
             return Err(Error::OutcomeUnknown);
         }
         invalidation.commit_succeeded();
-        Ok(events)
+        events.extend(counted_events);
+        publisher.publish(events);
+        Ok(())
     }
 
     /// Invalidates the cached identities of a user when the transaction ends.
@@ -104,7 +118,17 @@ impl Transaction {
 
     /// Records an event, which is committed together with the changes.
     pub(crate) fn record_event(&mut self, event: NewAuditEvent) {
-        self.events.push(event);
+        self.events.push(event.into());
+    }
+
+    /// Records an event that [`Transaction::count_events`] has counted.
+    pub(crate) fn record_counted_event(&mut self, event: Event) {
+        self.counted_events.push(event);
+    }
+
+    /// Returns this transaction for one call of a hook.
+    pub(crate) fn for_hook(&self) -> HookTransaction<'_> {
+        HookTransaction::new(&self.connection)
     }
 
     /// Executes a statement. Returns the number of rows that it inserted, updated or deleted.

@@ -200,8 +200,13 @@ impl Server {
     }
 
     pub fn embed_example_configured(folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
+        Self::example("embed", folder, configure)
+    }
+
+    /// Starts an example on a free port.
+    pub fn example(name: &str, folder: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let built = Path::new(env!("CARGO_BIN_EXE_symbolon")).with_file_name("examples");
-        let mut command = program(&built.join("embed"), folder);
+        let mut command = program(&built.join(name), folder);
         command.arg("127.0.0.1:0");
         configure(&mut command);
         Self::listening(set_cheap_hashing(&mut command), folder, "listens on")

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::stream::BoxStream;
 use poem::Route;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait};
-use symbolon::{Clock, Config, MockClock, Operator, Symbolon};
+use symbolon::{Clock, Config, Event, Hooks, MissedEvents, MockClock, Operator, Symbolon};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -74,7 +75,14 @@ impl TestApp {
     ) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let clock = MockClock::new(start_of_time());
-        Self::open(folder, clock, configure, routes).await
+        Self::open(folder, clock, (), configure, routes).await
+    }
+
+    /// Starts an app with hooks.
+    pub async fn with_hooks(hooks: impl Hooks + 'static) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let clock = MockClock::new(start_of_time());
+        Self::open(folder, clock, hooks, |_| {}, Symbolon::own_routes).await
     }
 
     /// Starts an app at the time `now` on the existing database of `folder`.
@@ -84,12 +92,13 @@ impl TestApp {
         configure: impl FnOnce(&mut Config),
     ) -> Self {
         let clock = MockClock::new(now);
-        Self::open(Arc::new(folder), clock, configure, Symbolon::own_routes).await
+        Self::open(Arc::new(folder), clock, (), configure, Symbolon::own_routes).await
     }
 
     async fn open(
         folder: Arc<TempDir>,
         clock: MockClock,
+        hooks: impl Hooks + 'static,
         configure: impl FnOnce(&mut Config),
         routes: impl FnOnce(&Symbolon) -> Route,
     ) -> Self {
@@ -105,9 +114,8 @@ impl TestApp {
         // All clients of a test share one address, which gets a quarter of these places.
         config.hash_queue = 512;
         configure(&mut config);
-        let symbolon = Symbolon::open_with_clock(config, Clock::Mock(clock.clone()))
-            .await
-            .unwrap();
+        let builder = Symbolon::builder(config).clock(Clock::Mock(clock.clone()));
+        let symbolon = builder.hooks(hooks).open().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = routes(&symbolon);
@@ -148,7 +156,7 @@ impl TestApp {
     /// Stops the app and starts it again on its database.
     pub async fn restart(self, configure: impl FnOnce(&mut Config)) -> Self {
         let (folder, clock) = self.stop().await;
-        Self::open(folder, clock, configure, Symbolon::own_routes).await
+        Self::open(folder, clock, (), configure, Symbolon::own_routes).await
     }
 
     pub fn advance(&self, by: TimeDelta) {
@@ -157,6 +165,10 @@ impl TestApp {
 
     pub fn operator(&self) -> Operator {
         self.symbolon.0.operator()
+    }
+
+    pub fn events(&self) -> BoxStream<'static, Result<Event, MissedEvents>> {
+        self.symbolon.0.events()
     }
 
     pub fn file(&self, name: &str) -> PathBuf {

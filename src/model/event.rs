@@ -1,0 +1,95 @@
+//! Events: single occurrences, which the audit trail aggregates.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::actor::Credential;
+use crate::model::audit_event::NewAuditEvent;
+use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
+use crate::model::user::{Role, UserId};
+
+/// One occurrence: a change, a sign-in, or a refused attempt.
+///
+/// [`Symbolon::events`](crate::Symbolon::events) returns the events of an instance. An [`AuditEvent`](crate::AuditEvent)
+/// is a row of the audit trail, which counts repeated events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The kind of the event.
+    pub kind: AuditEventKind,
+    /// The time of the occurrence.
+    pub at: DateTime<Utc>,
+    /// The user that the event concerns. `None` if the event concerns no existing user.
+    pub user: Option<UserId>,
+    /// The type of the actor.
+    pub actor_type: ActorType,
+    /// The user who acted. `None` if the actor is not a user.
+    pub actor: Option<UserId>,
+    /// The type of the credential that authenticated the actor. `None` if the actor is not a user.
+    pub credential_type: Option<CredentialType>,
+    /// The id of the credential: the first 12 hexadecimal digits of the SHA-256 digest of a session token, or the id
+    /// of an access token.
+    pub credential_id: Option<String>,
+    /// The role before the change.
+    pub old_role: Option<Role>,
+    /// The role after the change.
+    pub new_role: Option<Role>,
+    /// The username before the change.
+    pub old_username: Option<String>,
+    /// The username after the change, or the last username of a deleted user.
+    pub username: Option<String>,
+    /// The first 12 hexadecimal digits of the SHA-256 digest of the token that the event concerns.
+    pub token: Option<String>,
+    /// The address of the client.
+    pub address: Option<IpAddr>,
+    /// The id of the request.
+    pub request_id: Option<String>,
+}
+
+impl Event {
+    /// Logs the event. Texts that clients choose, such as usernames, cannot contain control characters.
+    pub(crate) fn log(&self) {
+        tracing::info!(
+            target: "symbolon::audit",
+            event = self.kind.name(),
+            at = self.at.to_rfc3339(),
+            user_id = self.user.map(tracing::field::display),
+            actor = self.actor_type.name(),
+            actor_id = self.actor.map(tracing::field::display),
+            credential = self.credential_type.map(CredentialType::name),
+            credential_id = self.credential_id,
+            token = self.token,
+            old_role = self.old_role.map(Role::name),
+            new_role = self.new_role.map(Role::name),
+            old_username = self.old_username,
+            username = self.username,
+            client = self.address.map(tracing::field::display),
+            request_id = self.request_id,
+            "audit"
+        );
+    }
+}
+
+impl From<NewAuditEvent> for Event {
+    fn from(new: NewAuditEvent) -> Self {
+        let (client, credential) = (new.actor.client(), new.actor.credential());
+        let (old_role, new_role) = new.detail.roles().unzip();
+        Self {
+            kind: new.kind,
+            at: new.at,
+            user: new.user,
+            actor_type: new.actor.actor_type(),
+            actor: new.actor.user_id(),
+            credential_type: credential.map(Credential::credential_type),
+            credential_id: credential.and_then(Credential::id),
+            old_role,
+            new_role,
+            old_username: new.detail.old_username().map(str::to_owned),
+            username: new.detail.username().map(str::to_owned),
+            token: new.token.map(|digest| digest.prefix()),
+            address: client.and_then(|client| client.address),
+            request_id: client.and_then(|client| client.request_id.as_deref().map(str::to_owned)),
+        }
+    }
+}
