@@ -281,11 +281,14 @@ try {
   });
 
   await test('another page cannot show the page in a frame', async () => {
-    const { page, context } = await open('about:blank');
-    await page.setContent(`<iframe src="${RESET}"></iframe>`);
-    await page.waitForTimeout(500);
-    const frame = page.frames()[1];
-    assert.ok(!frame.url().startsWith(url), frame.url());
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const frames = [`${url}/healthz`, RESET].map((address) => `<iframe src="${address}"></iframe>`);
+    await page.route(`${url}/frames`, (route) => route.fulfill({ contentType: 'text/html', body: frames.join('') }));
+    await page.goto(`${url}/frames`);
+    const [, health, reset] = page.frames();
+    assert.equal(health.url(), `${url}/healthz`);
+    assert.equal(reset.url(), 'chrome-error://chromewebdata/');
     await context.close();
   });
 
