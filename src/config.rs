@@ -2,6 +2,7 @@
 
 mod defaults_macro;
 mod document_limits;
+mod link_settings;
 mod number_ranges;
 
 use std::fmt;
@@ -84,6 +85,22 @@ with_defaults! {
 
         /// Whether registration is open. If registration is closed, only admins can register users.
         pub registration: bool = true,
+
+        /// The public URL of the server, such as `https://login.example.org` or `https://example.org/login`. One-time
+        /// links begin with this URL. It has no credentials, no query and no fragment.
+        ///
+        /// Links are never derived from a request, because a client can send any `Host` header.
+        pub public_url: Option<String> = None,
+
+        /// The URL of the application's own page for reset links, without credentials and fragment. `None` means the
+        /// page `/reset` below `public_url`.
+        pub reset_page: Option<String> = None,
+
+        /// Lifetime of a reset link, in seconds.
+        pub reset_link_lifetime: u32 = 900,
+
+        /// Lifetime of an invitation, in seconds.
+        pub invitation_lifetime: u32 = 604_800,
 
         /// The users who can list all users.
         pub user_list: UserList = UserList::Admins,
@@ -168,7 +185,8 @@ with_defaults! {
         /// last 30 days.
         pub address: Rate = Rate { burst: 300, per_hour: 1000 },
 
-        /// Maximum number of registrations and profile changes per address and per user, at once and per hour.
+        /// Maximum number of registrations, invitations, profile changes and uses of one-time links per address and
+        /// per user, at once and per hour.
         pub registrations: Rate = Rate { burst: 100, per_hour: 100 },
     }
 }

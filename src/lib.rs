@@ -84,10 +84,12 @@ pub use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 pub use crate::model::identity::Identity;
 #[cfg(feature = "server")]
 pub use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
+pub use crate::model::one_time_token::OneTimeLink;
 pub use crate::model::rate_limit::Rate;
 pub use crate::model::token_summary::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;
+pub use crate::service::one_time_links::Invitation;
 pub use crate::service::registration::Registration;
 pub use crate::service::similar_usernames::SimilarUsernames;
 #[cfg(feature = "server")]

@@ -11,12 +11,14 @@ use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 use crate::model::field_errors::MutationError;
 #[cfg(feature = "server")]
 use crate::model::imported_user::{ImportResult, ImportedUser};
+use crate::model::one_time_token::OneTimeLink;
 use crate::model::pagination::PageRequest;
 use crate::model::token_summary::LiveToken;
 use crate::model::user::{Role, User, UserId};
 use crate::service::Services;
 use crate::service::authorization::Caller;
 use crate::service::named_input::Input;
+use crate::service::one_time_links::Invitation;
 use crate::service::registration::Registration;
 use crate::service::similar_usernames::SimilarUsernames;
 use crate::service::users::UserKey;
@@ -146,6 +148,45 @@ impl Operator {
         changed.map_ok(VisibleUser::into_user).boxed()
     }
 
+    /// Creates a link with which a user can replace a forgotten password. Returns the user and the link. The last
+    /// unused reset link of the user becomes invalid. The link is valid for
+    /// [`Config::reset_link_lifetime`](crate::Config::reset_link_lifetime).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`MutationError::Fields`] if the user does not exist or is disabled. Returns
+    /// [`Error::BadUserInput`] if neither [`Config::public_url`](crate::Config::public_url) nor
+    /// [`Config::reset_page`](crate::Config::reset_page) is set.
+    pub fn create_reset_link(
+        &self,
+        id: UserId,
+    ) -> OperatorFuture<'_, (User, OneTimeLink), MutationError> {
+        let users = &self.services.users;
+        let created = users.create_reset_link(Caller::Operator, id);
+        let created = created.map_ok(|(user, link)| (user.into_user(), link));
+        created.boxed()
+    }
+
+    /// Creates a user without a password, and a link with which the user chooses the password. Returns the user and
+    /// the link. If the user has been invited before and has never had a password, only creates a new link, and the
+    /// last unused one becomes invalid. The link is valid for
+    /// [`Config::invitation_lifetime`](crate::Config::invitation_lifetime).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`MutationError::Fields`] if the name or the e-mail address is invalid, if another user has the name or
+    /// the e-mail address, or if the user was invited before and is disabled or has another role or e-mail address.
+    /// Returns [`Error::BadUserInput`] if [`Config::public_url`](crate::Config::public_url) is not set.
+    pub fn invite<'a>(
+        &'a self,
+        invitation: &'a Invitation,
+    ) -> OperatorFuture<'a, (User, OneTimeLink), MutationError> {
+        let users = &self.services.users;
+        let invited = users.invite(Caller::Operator, invitation);
+        let invited = invited.map_ok(|(user, link)| (user.into_user(), link));
+        invited.boxed()
+    }
+
     /// Sets the role of a user.
     ///
     /// # Errors
@@ -192,7 +233,8 @@ impl Operator {
         deleted.map_ok(drop).boxed()
     }
 
-    /// Revokes all tokens of a user. Returns the number of tokens that were live.
+    /// Revokes all tokens of a user, including unused one-time links. Returns the number of session tokens and access
+    /// tokens that were live.
     ///
     /// # Errors
     ///
@@ -202,7 +244,8 @@ impl Operator {
         users.revoke_tokens(Caller::Operator, id).boxed()
     }
 
-    /// Revokes all tokens of all users, in several transactions. Returns the number of tokens that were live.
+    /// Revokes all tokens of all users, including unused one-time links, in several transactions. Returns the number of
+    /// session tokens and access tokens that were live.
     /// Use this method after tokens were leaked, and after a backup was restored. If the method returns an
     /// error, call it again. Users can sign in while the method is running. Tokens that are issued during this
     /// time may stay valid.

@@ -26,10 +26,11 @@ pub struct Model {
     pub actor_type: Option<String>,
     /// The id of the user who acted. `None` if the actor is not a user.
     pub actor_id: Option<i64>,
-    /// The type of the credential that authenticated the actor: `PASSWORD`, `SESSION_TOKEN` or `ACCESS_TOKEN`.
+    /// The type of the credential that authenticated the actor: `PASSWORD`, `SESSION_TOKEN`, `ACCESS_TOKEN`
+    /// or `ONE_TIME_TOKEN`.
     pub credential_type: Option<String>,
-    /// The id of the credential: the first 12 hexadecimal digits of the digest of a session token, or the id of an
-    /// access token.
+    /// The id of the credential: the first 12 hexadecimal digits of the digest of a session token or a one-time
+    /// token, or the id of an access token.
     pub credential_id: Option<String>,
     /// The role before the change: `USER` or `ADMIN`.
     pub old_role: Option<String>,

@@ -6,5 +6,6 @@
 pub mod access_token;
 pub mod audit_event;
 pub mod known_address;
+pub mod one_time_token;
 pub mod throttle;
 pub mod user;

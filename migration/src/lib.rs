@@ -18,6 +18,7 @@ mod m20261123_000003_create_audit_event;
 mod m20261123_000004_create_access_token;
 mod m20261126_000005_create_change_counter;
 mod m20261126_000006_complete_audit_event;
+mod m20261127_000008_create_one_time_token;
 
 /// Symbolon's migrations. Applied migrations are recorded in a separate table, so that an embedding application can
 /// have its own migrations in the same database.
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_create_access_token::Migration),
             Box::new(m20261126_000005_create_change_counter::Migration),
             Box::new(m20261126_000006_complete_audit_event::Migration),
+            Box::new(m20261127_000008_create_one_time_token::Migration),
         ]
     }
 

@@ -62,6 +62,7 @@ pub(super) async fn open(
     };
     let lifetime = Lifetime::from_seconds(config.token_lifetime.into())
         .map_err(|error| StartError::Configuration(error.into()))?;
+    let links = config.link_settings()?;
     let passwords = start_hashing(&config)?;
     let rules = PasswordRules {
         min_characters: config.password_min as usize,
@@ -139,6 +140,7 @@ pub(super) async fn open(
             rules,
             registration_open: config.registration,
             listed_for: config.user_list.role(),
+            links,
         },
         store,
     });

@@ -78,6 +78,18 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                 "Users who can list all users",
                 "With `admins`, only admins can list users. With `members`, every user can list users, but users who are not \
                  admins see only ids and usernames."),
+            setting!(public_url, "public-url", "SYMBOLON_PUBLIC_URL", "URL",
+                "Public URL of this server, with which one-time links begin",
+                "An example is https://login.example.org. Reset links and invitations require this setting, because the \
+                 server does not derive links from requests. The URL has no credentials, no query and no fragment."),
+            setting!(reset_page, "reset-page", "SYMBOLON_RESET_PAGE", "URL",
+                "URL of your own page for reset links",
+                "The page reads `token` and `username` from the fragment of the link, and sends the token and the new \
+                 password with the mutation `resetPassword`. The default is the page /reset below the public URL."),
+            setting!(reset_link_lifetime, "reset-link-lifetime", "SYMBOLON_RESET_LINK_LIFETIME", "SECONDS",
+                "Lifetime of a link to reset a password, in seconds", ""),
+            setting!(invitation_lifetime, "invitation-lifetime", "SYMBOLON_INVITATION_LIFETIME", "SECONDS",
+                "Lifetime of an invitation, in seconds", ""),
             setting!(audit_days, "audit-days", "SYMBOLON_AUDIT_DAYS", "DAYS",
                 "Retention period of audit events, in days",
                 "With 0, each event is deleted at most ten minutes after it was recorded."),
@@ -117,7 +129,8 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                  during the last 30 days are not counted."),
             setting!(throttle.registrations, "throttle-registration", "SYMBOLON_THROTTLE_REGISTRATION", "BURST/HOUR",
                 "Maximum number of registrations and profile changes: at once, and per hour",
-                "Registrations and profile changes are counted both per address and per user."),
+                "Registrations, invitations, profile changes and uses of one-time links are counted both per address and per \
+                 user."),
         ]),
         ("HTTP", vec![
             setting!(http.trusted_proxies, "trusted-proxies", "SYMBOLON_TRUSTED_PROXIES", "NETS",

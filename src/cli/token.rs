@@ -29,7 +29,7 @@ enum Command {
     ///
     /// A token is live if it is valid and its user is enabled. Session tokens are listed before access tokens.
     List,
-    /// Revoke all tokens of a user, or of all users
+    /// Revoke all tokens of a user, or of all users, including unused one-time links
     ///
     /// A running server refuses a revoked token from the next request on. With PostgreSQL, the delay is at most 1.25 s.
     Revoke {
@@ -43,7 +43,7 @@ enum Command {
     /// Delete expired and revoked session tokens
     ///
     /// After the deletion, the server refuses these tokens with TOKEN_INVALID instead of TOKEN_EXPIRED. The command
-    /// also deletes other expired data, such as access tokens that expired more than 30 days ago.
+    /// also deletes other expired data, such as access tokens and one-time links that expired more than 30 days ago.
     Purge,
 }
 
@@ -53,7 +53,7 @@ struct TokenOwner {
     /// User whose tokens are revoked
     username: Option<String>,
 
-    /// Revoke the session tokens and the access tokens of all users, for example after a leak
+    /// Revoke the session tokens, access tokens and unused one-time links of all users, for example after a leak
     #[arg(long)]
     all: bool,
 }
@@ -148,7 +148,8 @@ async fn revoke(
 }
 
 async fn revoke_all(operator: &Operator, output: &Output, yes: bool) -> Result<(), Box<dyn Error>> {
-    let question = "revoke the session tokens and access tokens of all users?";
+    let question =
+        "revoke the session tokens, access tokens and unused one-time links of all users?";
     prompt::confirm(yes, question, "no token is revoked")?;
     let revoked = operator.revoke_all_tokens().await?;
     let sentence = format!("live tokens of all users revoked: {revoked}");

@@ -5,7 +5,7 @@ use std::error::Error;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use symbolon::{Config, Operator, Registration, Role, User};
+use symbolon::{Config, Invitation, OneTimeLink, Operator, Registration, Role, User};
 
 use super::database::{Database, find_user};
 use super::import::Import;
@@ -44,6 +44,16 @@ enum Command {
     /// The command asks for the password on a terminal. If standard input is not a terminal, it reads the password
     /// from the first line of standard input.
     SetPassword(Username),
+    /// Create a link with which a user can replace a forgotten password
+    ///
+    /// The last unused reset link of the user becomes invalid. The command requires SYMBOLON_PUBLIC_URL or
+    /// SYMBOLON_RESET_PAGE.
+    ResetLink(Username),
+    /// Create a user without a password, and a link with which the user chooses the password
+    ///
+    /// If the user has been invited before and has never had a password, the command only creates a new link, and the
+    /// last one becomes invalid. The command requires SYMBOLON_PUBLIC_URL.
+    Invite(Invite),
     /// Set the role of a user
     SetRole {
         #[command(flatten)]
@@ -74,6 +84,20 @@ struct Add {
     username: String,
 
     /// E-mail address of the new user. The address is not verified
+    #[arg(long)]
+    email: Option<String>,
+
+    /// Assign the role admin to the user
+    #[arg(long)]
+    admin: bool,
+}
+
+#[derive(Args, Debug)]
+struct Invite {
+    /// Name of the user, 1 to 64 characters
+    username: String,
+
+    /// E-mail address of the user. The address is not verified
     #[arg(long)]
     email: Option<String>,
 
@@ -119,6 +143,22 @@ impl Command {
                 let user = operator.set_password(id, &password).await?;
                 (user, "has a new password; all tokens are revoked")
             }
+            Self::ResetLink(user) => {
+                let created = operator.create_reset_link(find(user).await?.id).await?;
+                return print_link(created, output);
+            }
+            Self::Invite(Invite {
+                username,
+                email,
+                admin,
+            }) => {
+                let invitation = Invitation {
+                    username,
+                    email,
+                    role: admin.then_some(Role::Admin),
+                };
+                return print_link(operator.invite(&invitation).await?, output);
+            }
             Self::SetRole { user, role } => {
                 let user = operator.set_role(find(user).await?.id, role).await?;
                 let change = match role {
@@ -160,6 +200,35 @@ impl Add {
     }
 }
 
+/// Prints a link to standard output, the URL on a line of its own.
+fn print_link((user, link): (User, OneTimeLink), output: &Output) -> Result<(), Box<dyn Error>> {
+    let expires_at = Timestamp(link.expires_at);
+    let row = LinkRow {
+        user_id: user.id.to_string(),
+        username: &user.username,
+        url: link.url(),
+        token: link.token(),
+        expires_at,
+    };
+    let sentence = format!(
+        "{}\nsend this link to {} only; it expires at {expires_at} and can be used once",
+        link.url(),
+        user.username
+    );
+    Ok(output.print_result(&row, &sentence)?)
+}
+
+/// A link, serialized with the field names of the GraphQL type `OneTimeLink`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkRow<'a> {
+    user_id: String,
+    username: &'a str,
+    url: &'a str,
+    token: &'a str,
+    expires_at: Timestamp,
+}
+
 async fn list(operator: &Operator, output: &Output) -> Result<(), Box<dyn Error>> {
     let mut table = output.table();
     let mut after = None;
@@ -184,6 +253,8 @@ struct UserRow<'a> {
     created_at: Timestamp,
     last_sign_in_at: Option<Timestamp>,
     disabled_at: Option<Timestamp>,
+    #[serde(skip)]
+    has_password: bool,
 }
 
 impl<'a> From<&'a User> for UserRow<'a> {
@@ -196,6 +267,7 @@ impl<'a> From<&'a User> for UserRow<'a> {
             created_at: Timestamp(user.created_at),
             last_sign_in_at: user.last_sign_in_at.map(Timestamp),
             disabled_at: user.disabled_at.map(Timestamp),
+            has_password: user.has_password,
         }
     }
 }
@@ -212,9 +284,10 @@ impl Row for UserRow<'_> {
     ];
 
     fn cells(&self) -> Vec<String> {
-        let state = match self.disabled_at {
-            Some(_) => "disabled",
-            None => "active",
+        let state = match (self.disabled_at, self.has_password) {
+            (Some(_), _) => "disabled",
+            (None, false) => "invited",
+            (None, true) => "active",
         };
         vec![
             self.id.clone(),

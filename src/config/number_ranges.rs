@@ -57,6 +57,8 @@ impl Config {
             ("hash_queue", self.hash_queue as u64, 0..=100_000),
             ("identity_cache", self.identity_cache.into(), MEBIBYTES),
             ("document_cache", self.document_cache.into(), MEBIBYTES),
+            ("reset_link_lifetime", self.reset_link_lifetime.into(), 60..=86_400),
+            ("invitation_lifetime", self.invitation_lifetime.into(), 3600..=2_592_000),
             ("audit_days", self.audit_days.into(), DAYS),
             ("postgres.readers", postgres.readers.into(), POOL_SIZE),
             ("postgres.writers", postgres.writers.into(), POOL_SIZE),
@@ -89,11 +91,12 @@ impl Config {
         numbers.map(number).into()
     }
 
-    /// Checks that each number is in its range. [`Symbolon::open`](crate::Symbolon::open) calls this method.
+    /// Checks that each number is in its range, and that the URLs for one-time links are valid. [`Symbolon::open`](crate::Symbolon::open) calls this method.
     ///
     /// # Errors
     ///
-    /// Returns [`StartError::OutOfRange`] for the first number that is outside its range.
+    /// Returns [`StartError::OutOfRange`] for the first number that is outside its range, and
+    /// [`StartError::Configuration`] for an invalid URL.
     pub fn check(&self) -> Result<(), StartError> {
         for Number {
             field,
@@ -109,7 +112,7 @@ impl Config {
                 });
             }
         }
-        Ok(())
+        self.link_settings().map(drop)
     }
 }
 

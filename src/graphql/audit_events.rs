@@ -37,8 +37,8 @@ pub(crate) struct AuditEvent {
     actor_id: Option<ID>,
     /// The type of the credential that authenticated the actor. Null if the actor is not a user.
     credential_type: Option<CredentialType>,
-    /// The identifier of the credential that authenticated the actor. For a session token, the first 12
-    /// hexadecimal digits of the SHA-256 digest of the token. For an access token, the ID of the token.
+    /// The identifier of the credential that authenticated the actor. For a session token or a
+    /// one-time token, the first 12 hexadecimal digits of the SHA-256 digest of the token. For an access token, the ID of the token.
     /// Otherwise null.
     credential_id: Option<String>,
     /// The role of the user before the change. Null unless `kind` is `ROLE_CHANGED`.
@@ -51,7 +51,7 @@ pub(crate) struct AuditEvent {
     /// the username of the deleted user. Otherwise null.
     username: Option<String>,
     /// The first 12 hexadecimal digits of the SHA-256 digest of the token that was issued, renewed or
-    /// revoked. Null if the event concerns no token.
+    /// revoked, or of the one-time token in the link that was created. Null if the event concerns no token.
     token: Option<String>,
     /// The IP address of the client. Null if the address is unknown, or if the actor is the operator.
     address: Option<String>,
@@ -109,6 +109,8 @@ pub(crate) enum CredentialType {
     SessionToken,
     /// An access token.
     AccessToken,
+    /// A one-time token.
+    OneTimeToken,
 }
 
 /// The kind of an audit event.
@@ -117,6 +119,8 @@ pub(crate) enum CredentialType {
 pub(crate) enum AuditEventKind {
     /// A user was created.
     Registered,
+    /// A link was created with which an invited user chooses the first password.
+    Invited,
     /// A user signed in with a password.
     SignedIn,
     /// A sign-in failed because the password was wrong. In each hour, all events of this kind that concern
@@ -125,12 +129,14 @@ pub(crate) enum AuditEventKind {
     /// A sign-in was refused after too many attempts. In each hour, all events of this kind that concern
     /// the same user are combined into one entry.
     Throttled,
-    /// A token was issued.
+    /// A session token or an access token was issued.
     TokenIssued,
     /// The expiration of a session token was extended.
     TokenRenewed,
     /// A token was revoked before it expired.
     TokenRevoked,
+    /// A link was created with which a user can replace a forgotten password.
+    ResetLinkCreated,
     /// The password of a user was changed.
     PasswordChanged,
     /// The username or the e-mail address of a user was changed.

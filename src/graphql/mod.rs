@@ -15,6 +15,7 @@ mod guard;
 mod mutation;
 mod mutation_inputs;
 mod mutation_payloads;
+mod one_time_link;
 mod query;
 mod schema;
 mod session_token;

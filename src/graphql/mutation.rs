@@ -9,13 +9,14 @@ use crate::error::Error;
 use crate::graphql::access_token::AccessToken;
 use crate::graphql::context::{authentication, caller, request};
 use crate::graphql::mutation_inputs::{
-    ChangePasswordInput, CreateAccessTokenInput, CreateUserInput, DeleteUserInput,
+    ChangePasswordInput, CreateAccessTokenInput, CreateUserInput, DeleteUserInput, InviteUserInput,
     SetUserPasswordInput, UpdateUserInput,
 };
 use crate::graphql::mutation_payloads::{
     ChangePasswordPayload, CreateAccessTokenPayload, CreateUserPayload, DeleteUserPayload,
     UserPayload,
 };
+use crate::graphql::one_time_link::{InviteUserPayload, ResetLinkPayload, ResetPasswordPayload};
 use crate::graphql::session_token::SessionToken;
 use crate::graphql::user::{Role, User, user_id};
 use crate::graphql::user_error::split;
@@ -104,8 +105,8 @@ impl Mutation {
         Ok(issued.into())
     }
 
-    /// Revokes the session token and all access tokens of the caller. Returns the number of these tokens
-    /// that were still valid.
+    /// Revokes the session token, all access tokens and the unused one-time links of the caller. Returns the
+    /// number of session tokens and access tokens that were still valid.
     ///
     /// Requires one of: a session token, HTTP Basic credentials, or an access token with the scope
     /// `account:write`.
@@ -152,8 +153,8 @@ impl Mutation {
         Ok(Box::pin(services.access_tokens.revoke_own(caller, id)).await?)
     }
 
-    /// Changes the password of the caller. Revokes the session token and all access tokens of the caller,
-    /// and returns a new session token.
+    /// Changes the password of the caller. Revokes the session token, all access tokens and the unused
+    /// one-time links of the caller, and returns a new session token.
     ///
     /// Requires a session token and the current password. `userErrors` can contain `WRONG_PASSWORD` and the
     /// password-related codes of `createUser`. After too many wrong passwords, the error is `RATE_LIMITED`.
@@ -243,6 +244,58 @@ impl Mutation {
         UserPayload::new(Box::pin(services.users.set_password(caller, id, new)).await)
     }
 
+    /// Creates a link with which a user can replace a forgotten password. The last unused reset link of the
+    /// user becomes invalid. By default, the link expires after 15 minutes.
+    ///
+    /// Requires the role `ADMIN` and HTTP Basic credentials. `userErrors` can contain `INVALID`. If the server
+    /// is not configured with its public URL, the error is `BAD_USER_INPUT`.
+    async fn create_reset_link(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The ID of the user.")] id: ID,
+    ) -> Result<ResetLinkPayload> {
+        let (caller, services) = caller(ctx)?;
+        let link = services.users.create_reset_link(caller, user_id(&id));
+        ResetLinkPayload::new(Box::pin(link).await)
+    }
+
+    /// Creates a user without a password, and a link with which the user chooses the password. If the user
+    /// has been invited before and has never had a password, only creates a new link, and the last one becomes
+    /// invalid. By default, the link expires after 7 days.
+    ///
+    /// Requires the role `ADMIN` and HTTP Basic credentials. `userErrors` can contain `TAKEN`, `BLANK`,
+    /// `TOO_LONG` and `INVALID`. If the server is not configured with its public URL, the error is
+    /// `BAD_USER_INPUT`.
+    async fn invite_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The user to invite.")] input: InviteUserInput,
+    ) -> Result<InviteUserPayload> {
+        let (caller, services) = caller(ctx)?;
+        let invitation = input.into();
+        let invited = services.users.invite(caller, &invitation);
+        InviteUserPayload::new(Box::pin(invited).await)
+    }
+
+    /// Sets a new password with the token of a one-time link. Revokes all tokens of the user, and does not
+    /// sign in. Requires no credentials.
+    ///
+    /// `userErrors` can contain `INVALID` for a token that is unknown, used or expired, and the
+    /// password-related codes of `createUser`. A refused password does not use up the token. After too many
+    /// uses of links from one address, the error is `RATE_LIMITED`.
+    async fn reset_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The token of the link.")] token: String,
+        #[graphql(desc = "The new password.")] new_password: String,
+    ) -> Result<ResetPasswordPayload> {
+        let request = request(ctx)?;
+        let token = Input::new("token", token.as_str());
+        let new = Input::new("newPassword", new_password.as_str());
+        let reset = (request.services.users).reset_password(&request.authentication, token, new);
+        ResetPasswordPayload::new(Box::pin(reset).await)
+    }
+
     /// Disables a user, and revokes all tokens of that user. A disabled user cannot sign in.
     ///
     /// Requires the role `ADMIN`. Also requires one of: a session token, HTTP Basic credentials, or an
@@ -268,8 +321,8 @@ impl Mutation {
         UserPayload::new(Box::pin(services.users.enable(caller, user_id(&id))).await)
     }
 
-    /// Revokes the session token and all access tokens of a user. Returns the number of these tokens that
-    /// were still valid.
+    /// Revokes the session token, all access tokens and the unused one-time links of a user. Returns the
+    /// number of session tokens and access tokens that were still valid.
     ///
     /// Requires the role `ADMIN`. Also requires one of: a session token, HTTP Basic credentials, or an
     /// access token with the scope `account:write`. If no user has this ID, the error is `BAD_USER_INPUT`.

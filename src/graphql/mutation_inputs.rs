@@ -3,9 +3,11 @@
 use async_graphql::{ID, InputObject, MaybeUndefined};
 use chrono::{DateTime, Utc};
 
+use crate::graphql::user::Role;
 use crate::model::field_errors::FieldChange;
 use crate::service::access_tokens::AccessTokenForm;
 use crate::service::named_input::Input;
+use crate::service::one_time_links::Invitation;
 use crate::service::profile::Profile;
 use crate::service::registration::Registration;
 
@@ -104,6 +106,27 @@ pub(crate) struct DeleteUserInput {
     /// The password of the caller. Required if the caller authenticates with a token and deletes their own
     /// user. Otherwise ignored.
     pub(super) password: Option<String>,
+}
+
+/// The input of `inviteUser`.
+#[derive(InputObject)]
+pub(crate) struct InviteUserInput {
+    /// The username. It must satisfy the rules that `createUser` has for usernames.
+    username: String,
+    /// The e-mail address (optional). It must differ from the e-mail addresses of all other users.
+    email: Option<String>,
+    /// The role. The default is `USER`, or the current role of a user who was invited before.
+    role: Option<Role>,
+}
+
+impl From<InviteUserInput> for Invitation {
+    fn from(input: InviteUserInput) -> Self {
+        Self {
+            username: input.username,
+            email: input.email,
+            role: input.role.map(Into::into),
+        }
+    }
 }
 
 /// The input of `setUserPassword`.

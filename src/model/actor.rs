@@ -57,6 +57,8 @@ pub(crate) enum Credential {
     Session(TokenDigest),
     /// The access token with this id.
     AccessToken(i64),
+    /// A one-time token.
+    OneTimeToken(TokenDigest),
 }
 
 impl Credential {
@@ -66,15 +68,16 @@ impl Credential {
             Self::Password => CredentialType::Password,
             Self::Session(_) => CredentialType::SessionToken,
             Self::AccessToken(_) => CredentialType::AccessToken,
+            Self::OneTimeToken(_) => CredentialType::OneTimeToken,
         }
     }
 
-    /// Returns the prefix of the digest of a session token, or the id of an access token. Returns `None` for a
-    /// password.
+    /// Returns the prefix of the digest of a session token or a one-time token, or the id of an access token. Returns
+    /// `None` for a password.
     pub(crate) fn id(self) -> Option<String> {
         match self {
             Self::Password => None,
-            Self::Session(digest) => Some(digest.prefix()),
+            Self::Session(digest) | Self::OneTimeToken(digest) => Some(digest.prefix()),
             Self::AccessToken(id) => Some(id.to_string()),
         }
     }

@@ -38,18 +38,22 @@ named_enum! {
     AuditEventKind {
         /// A user was created.
         Registered = "REGISTERED",
+        /// A link was created with which an invited user chooses the first password.
+        Invited = "INVITED",
         /// A password was accepted.
         SignedIn = "SIGNED_IN",
         /// A password was refused. Occurrences are counted per user and hour.
         SignInFailed = "SIGN_IN_FAILED",
         /// An attempt was refused before its password was verified. Occurrences are counted per user and hour.
         Throttled = "THROTTLED",
-        /// A new token was issued.
+        /// A new session token or access token was issued.
         TokenIssued = "TOKEN_ISSUED",
         /// The expiration of a session token was extended.
         TokenRenewed = "TOKEN_RENEWED",
         /// A token was revoked.
         TokenRevoked = "TOKEN_REVOKED",
+        /// A link was created with which a user can replace a forgotten password.
+        ResetLinkCreated = "RESET_LINK_CREATED",
         /// The password of a user was changed.
         PasswordChanged = "PASSWORD_CHANGED",
         /// The username or the e-mail address of a user was changed.
@@ -86,5 +90,7 @@ named_enum! {
         SessionToken = "SESSION_TOKEN",
         /// An access token.
         AccessToken = "ACCESS_TOKEN",
+        /// A one-time token.
+        OneTimeToken = "ONE_TIME_TOKEN",
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod field_errors;
 pub(crate) mod identity;
 #[cfg(feature = "server")]
 pub(crate) mod imported_user;
+pub(crate) mod one_time_token;
 pub(crate) mod pagination;
 pub(crate) mod password;
 pub(crate) mod password_hash;

@@ -30,11 +30,14 @@ const TOO_LARGE: &str = "its verification would require too much memory";
 const BCRYPT_BASE64: GeneralPurpose =
     GeneralPurpose::new(&BCRYPT, NO_PAD.with_decode_allow_trailing_bits(true));
 
+/// The stored form for a user who has no password.
+const UNUSABLE: &str = "!";
 /// The prefix of stored hashes that were imported from another system.
 const IMPORTED: &str = "imported:";
 
 /// The hash of a password in the form in which the database stores it: a PHC string, or `imported:` followed by a
-/// hash from another system. An imported hash is replaced when the user signs in.
+/// hash from another system, or `!` for a user who has no password. An imported hash is replaced when the user signs
+/// in.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PasswordHash(pub(crate) String);
 
@@ -49,6 +52,16 @@ impl PasswordHash {
     pub(crate) fn parse_imported(text: &str, max_memory_kib: u32) -> Result<Self, &'static str> {
         HashParts::parse(text, max_memory_kib)?;
         Ok(Self(format!("{IMPORTED}{text}")))
+    }
+
+    /// Returns the hash of a user who has no password. No password matches it.
+    pub(crate) fn unusable() -> Self {
+        Self(UNUSABLE.to_owned())
+    }
+
+    /// Returns whether a password can match the hash.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.0 != UNUSABLE
     }
 
     /// Removes the prefix of an imported hash. The hash must have been computed from the prepared password.

@@ -70,6 +70,8 @@ pub struct User {
     pub last_sign_in_at: Option<DateTime<Utc>>,
     /// The time at which the user was disabled. `None` if the user is enabled.
     pub disabled_at: Option<DateTime<Utc>>,
+    /// Whether the user has a password. An invited user has no password until the invitation is used.
+    pub has_password: bool,
 }
 
 impl User {

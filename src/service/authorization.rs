@@ -137,7 +137,9 @@ impl Authorized {
         };
         let refusal = match credential {
             Credential::Password => Unauthenticated::InvalidCredentials,
-            Credential::Session(_) | Credential::AccessToken(_) => Unauthenticated::TokenExpired,
+            Credential::Session(_) | Credential::AccessToken(_) | Credential::OneTimeToken(_) => {
+                Unauthenticated::TokenExpired
+            }
         };
         let acting = acting.filter(|record| !record.user.is_disabled());
         let acting = acting.ok_or(refusal)?;
@@ -149,6 +151,8 @@ impl Authorized {
             }
             // Access tokens are stored in separate rows, which are not locked and therefore not checked again.
             Credential::AccessToken(_) => true,
+            // One-time tokens authenticate no request.
+            Credential::OneTimeToken(_) => false,
         };
         if !is_valid {
             return Err(refusal.into());

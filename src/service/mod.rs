@@ -12,8 +12,10 @@ mod identity_cache_check;
 #[cfg(feature = "server")]
 pub(crate) mod import;
 pub(crate) mod named_input;
+pub(crate) mod one_time_links;
 mod paging;
 mod password_change;
+mod password_reset;
 pub(crate) mod passwords;
 pub(crate) mod profile;
 pub(crate) mod refused_attempts;

@@ -20,7 +20,7 @@ use crate::service::visible_user::VisibleUser;
 
 impl Users {
     /// Changes the password of the caller, who must confirm the current password. Revokes all tokens of the
-    /// caller, since someone else may have copied them, and issues a new session token.
+    /// caller, including one-time tokens, since someone else may have copied them, and issues a new session token.
     pub(crate) async fn change_password(
         &self,
         request: &Authentication,
@@ -51,6 +51,7 @@ impl Users {
         }
         self.throttle.clear(transaction, &record.user).await?;
         revoke_all_access_tokens(transaction, id, actor, now).await?;
+        transaction.delete_unused_one_time_tokens(id, None).await?;
         let changed = change.event(AuditEventKind::PasswordChanged);
         change.transaction.record_event(changed);
         let issued = change.event(AuditEventKind::TokenIssued);
@@ -95,7 +96,11 @@ impl Users {
     }
 
     /// Hashes a new password. If hashing fails, the attempt is not counted.
-    async fn hash(&self, admission: Admission, new: Password) -> Result<PasswordHash, Error> {
+    pub(super) async fn hash(
+        &self,
+        admission: Admission,
+        new: Password,
+    ) -> Result<PasswordHash, Error> {
         let Admission { attempt, mut slot } = admission;
         let hash = slot.hash(new).await;
         drop(slot);

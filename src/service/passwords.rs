@@ -127,8 +127,8 @@ impl Slot {
         Ok(PasswordHash::new(argon2, &salt, &output.await??))
     }
 
-    /// Verifies a password against the stored hash. If `stored` is `None`, does the same amount of work and
-    /// returns [`Verdict::Wrong`].
+    /// Verifies a password against the stored hash. If `stored` is `None` or unusable, does the same amount of work
+    /// and returns [`Verdict::Wrong`].
     ///
     /// Computes the replacement for an outdated hash only if `renew` is set. `renew` must not be set for a
     /// disabled user, because the time for the second hash would reveal that the password is right.
@@ -140,6 +140,7 @@ impl Slot {
     ) -> Result<Verdict, Error> {
         let SubmittedPassword { password, as_sent } = attempt;
         let current = HashAlgorithm::Argon2(self.argon2);
+        let stored = stored.filter(PasswordHash::is_usable);
         let imported = stored.as_ref().is_some_and(PasswordHash::is_imported);
         let parts = match &stored {
             Some(stored) => stored.parts(max_memory_kib(self.argon2)),

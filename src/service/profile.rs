@@ -46,7 +46,7 @@ impl Users {
         let profile = parse(profile)?;
         let attempt = self
             .throttle
-            .count_profile_change(authorized.actor())
+            .count_change_without_hash(authorized.actor())
             .await?;
         self.refuse_taken_profile(&attempt, &profile, id).await?;
         let change = self.begin(authorized, id).await?;

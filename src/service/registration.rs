@@ -92,6 +92,7 @@ impl Users {
             created_at: now,
             last_sign_in_at: None,
             disabled_at: None,
+            has_password: true,
         };
         Ok(match authorized {
             Some(authorized) => authorized.viewer().sees(user),

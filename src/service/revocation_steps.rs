@@ -29,8 +29,8 @@ pub(super) fn record_revocation(
     transaction.record_event(event.with_token(token));
 }
 
-/// Revokes all tokens of a user. `transaction` must have locked the row of the user. Returns the number of
-/// tokens that were live.
+/// Revokes all tokens of a user, and deletes the unused one-time tokens of the user. `transaction` must have locked
+/// the row of the user. Returns the number of session tokens and access tokens that were live.
 pub(super) async fn revoke_all_tokens(
     transaction: &mut Transaction,
     record: &UserRecord,
@@ -38,6 +38,9 @@ pub(super) async fn revoke_all_tokens(
     now: DateTime<Utc>,
 ) -> Result<u32, Error> {
     let user = record.user.id;
+    transaction
+        .delete_unused_one_time_tokens(user, None)
+        .await?;
     let expiration = revoked_expiration(now);
     transaction.revoke_session_of_user(user, expiration).await?;
     let mut revoked = revoke_all_access_tokens(transaction, user, actor, now).await?;

@@ -42,14 +42,15 @@ impl Services {
         self.authenticator.access_tokens.flush().await
     }
 
-    /// Deletes outdated audit events, rate-limit buckets, known addresses and access tokens. Sessions are not
-    /// deleted.
+    /// Deletes outdated audit events, rate-limit buckets, known addresses, access tokens and one-time tokens. Sessions
+    /// are not deleted.
     pub(crate) async fn purge(&self) -> Result<(), Error> {
         let now = self.authenticator.clock.now();
         let transaction = self.store.begin().await?;
         self.refused_attempts.purge(&transaction, now).await?;
         self.throttle.purge(&transaction, now).await?;
         self.access_tokens.purge(&transaction, now).await?;
+        self.users.purge_one_time_tokens(&transaction, now).await?;
         transaction.commit().await
     }
 

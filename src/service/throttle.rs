@@ -26,8 +26,8 @@ pub(crate) struct Rates {
     pub(crate) account: Rate,
     /// The limit on passwords tried from one address.
     pub(crate) address: Rate,
-    /// The limit on registrations and profile changes from one address. Also the limit on registrations,
-    /// profile changes and new passwords for other users by one user.
+    /// The limit on registrations, profile changes and uses of one-time tokens from one address. Also the limit on
+    /// registrations, invitations, profile changes and new passwords for other users by one user.
     pub(crate) registration: Rate,
 }
 
@@ -42,9 +42,9 @@ enum Subject<'a> {
     Session(UserId),
     /// An address.
     Address(IpAddr),
-    /// An address that registers users or changes profiles.
+    /// An address that registers users, changes profiles or uses one-time tokens.
     Registration(IpAddr),
-    /// A user who registers users, changes profiles or sets the passwords of other users.
+    /// A user who registers or invites users, changes profiles or sets the passwords of other users.
     Changes(UserId),
 }
 
@@ -135,6 +135,16 @@ impl Throttle {
         self.admit(buckets, user, &client).await
     }
 
+    /// Admits the use of a one-time token for `user` by an unauthenticated client.
+    pub(super) async fn admit_password_reset(
+        &self,
+        user: UserId,
+        client: &Client,
+    ) -> Result<Admission, Error> {
+        let buckets = self.change_buckets(None, client.network());
+        self.admit(buckets, Some(user), client).await
+    }
+
     /// Admits an attempt to set a new password for another user.
     pub(super) async fn admit_new_password(&self, actor: &Actor) -> Result<Admission, Error> {
         let user = actor.user_id();
@@ -142,8 +152,8 @@ impl Throttle {
         self.admit(buckets, user, &client(actor)).await
     }
 
-    /// Counts a profile change. No slot is needed, because a profile change computes no hash.
-    pub(super) async fn count_profile_change(&self, actor: &Actor) -> Result<Attempt, Error> {
+    /// Counts a profile change or an invitation. No slot is needed, because these changes compute no hash.
+    pub(super) async fn count_change_without_hash(&self, actor: &Actor) -> Result<Attempt, Error> {
         let (user, client) = (actor.user_id(), client(actor));
         let buckets = self.change_buckets(user, client.network());
         self.refuse_full(&buckets, user, &client).await?;

@@ -15,7 +15,8 @@ use crate::service::users::Users;
 const USERS_PER_TRANSACTION: u64 = 100;
 
 impl Users {
-    /// Revokes all tokens of a user. Returns the number of tokens that were live.
+    /// Revokes all tokens of a user, including unused one-time tokens. Returns the number of session tokens and
+    /// access tokens that were live.
     pub(crate) async fn revoke_tokens(
         &self,
         caller: Caller<'_>,
@@ -24,14 +25,15 @@ impl Users {
         revoke(self.authorize_change(caller, &ADMIN_WRITE, id).await?).await
     }
 
-    /// Revokes all tokens of the caller. Returns the number of tokens that were live.
+    /// Revokes all tokens of the caller, like [`Self::revoke_tokens`].
     pub(crate) async fn revoke_own_tokens(&self, caller: Caller<'_>) -> Result<u32, MutationError> {
         let authorized = caller.authorize(&Requirement::WRITE).await?;
         let id = authorized.user_id().ok_or(Unauthenticated::Missing)?;
         revoke(self.begin(authorized, id).await?).await
     }
 
-    /// Revokes all tokens of all users, in several transactions. Returns the number of tokens that were live.
+    /// Revokes all tokens of all users, including unused one-time tokens, in several transactions. Returns the number
+    /// of session tokens and access tokens that were live.
     /// After an error, this method can be called again.
     pub(crate) async fn revoke_all_tokens(&self, caller: Caller<'_>) -> Result<u64, Error> {
         let authorized = caller.authorize(&ADMIN_PASSWORD).await?;

@@ -62,6 +62,7 @@ impl UserChange {
     pub(super) async fn require_other_admin(&self) -> Result<(), MutationError> {
         let user = &self.record.user;
         if user.role == Role::Admin
+            && user.has_password
             && !user.is_disabled()
             && !self.transaction.lock_and_find_other_admin(user.id).await?
         {
@@ -71,7 +72,8 @@ impl UserChange {
         Ok(())
     }
 
-    /// Revokes all tokens of the user. Returns the number of tokens that were live.
+    /// Revokes all tokens of the user, and deletes the unused one-time tokens of the user. Returns the number of
+    /// session tokens and access tokens that were live.
     pub(super) async fn revoke_tokens(&mut self) -> Result<u32, Error> {
         let actor = self.authorized.actor();
         revoke_all_tokens(&mut self.transaction, &self.record, actor, self.now).await

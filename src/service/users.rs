@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::field_errors::MutationError;
+use crate::model::one_time_token::LinkSettings;
 use crate::model::pagination::{Page, PageRequest};
 use crate::model::password::PasswordRules;
 use crate::model::requirement::Requirement;
@@ -30,6 +31,7 @@ pub(crate) struct Users {
     pub(crate) registration_open: bool,
     /// The lowest role that can read other users.
     pub(crate) listed_for: Role,
+    pub(crate) links: LinkSettings,
 }
 
 impl Users {

@@ -19,6 +19,7 @@ mod known_addresses;
 mod migrations;
 mod monitored_connection;
 mod notifications;
+mod one_time_tokens;
 mod open;
 mod open_error;
 mod pages;

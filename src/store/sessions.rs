@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use entity::access_token;
+use entity::one_time_token;
 use entity::user::{self, Column};
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{LockBehavior, LockType};
@@ -42,8 +43,8 @@ impl Store {
 }
 
 impl Transaction {
-    /// Returns up to `limit` users who have an access token or a session that was not revoked, and an id greater than
-    /// `after`, ordered by id. Locks the rows until the transaction ends.
+    /// Returns up to `limit` users who have an access token, an unused one-time token or a session that was not revoked,
+    /// and an id greater than `after`, ordered by id. Locks the rows until the transaction ends.
     pub(crate) async fn users_with_tokens(
         &self,
         after: Option<UserId>,
@@ -53,9 +54,15 @@ impl Transaction {
             .select_only()
             .column(access_token::Column::UserId)
             .into_query();
+        let with_one_time_token = one_time_token::Entity::find()
+            .select_only()
+            .column(one_time_token::Column::UserId)
+            .filter(one_time_token::Column::UsedAt.is_null())
+            .into_query();
         let has_tokens = Condition::any()
             .add(Column::TokenNonce.is_not_null())
-            .add(Column::Id.in_subquery(with_access_token));
+            .add(Column::Id.in_subquery(with_access_token))
+            .add(Column::Id.in_subquery(with_one_time_token));
         let rows = user::Entity::find()
             .filter(has_tokens)
             .filter(Column::Id.gt(after.map_or(0, |id| id.0)))

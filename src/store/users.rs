@@ -146,7 +146,7 @@ impl Transaction {
         row.map(to_record).transpose()
     }
 
-    /// Returns whether an admin other than `id` exists and is not disabled. Other transactions that call this
+    /// Returns whether an admin other than `id` exists, is not disabled and has a password. Other transactions that call this
     /// function wait until this transaction ends. Otherwise, each of two transactions could remove the admin on whom
     /// the other transaction relies.
     pub(crate) async fn lock_and_find_other_admin(&self, id: UserId) -> Result<bool, Error> {
@@ -157,6 +157,7 @@ impl Transaction {
         let others = user::Entity::find()
             .filter(Column::Role.eq(user::Role::Admin))
             .filter(Column::DisabledAt.is_null())
+            .filter(Column::PasswordHash.ne(PasswordHash::unusable().0))
             .filter(Column::Id.ne(id.0))
             .count(&self.connection)
             .await?;
@@ -219,10 +220,11 @@ impl Transaction {
         self.update_user(id, update).await.map(drop)
     }
 
-    /// Deletes a user and the known addresses of the user.
+    /// Deletes a user, and the known addresses and one-time tokens of the user.
     pub(crate) async fn delete_user(&self, id: UserId) -> Result<(), Error> {
         self.invalidate_at_end(id);
         self.delete_known_addresses(id).await?;
+        self.delete_one_time_tokens(id).await?;
         self.execute(user::Entity::delete_by_id(id.0))
             .await
             .map(drop)
@@ -283,6 +285,7 @@ pub(super) fn to_record(row: user::Model) -> Result<UserRecord, Error> {
         }),
         _ => None,
     };
+    let password_hash = PasswordHash(row.password_hash);
     Ok(UserRecord {
         user: User {
             id: UserId(row.id),
@@ -295,8 +298,9 @@ pub(super) fn to_record(row: user::Model) -> Result<UserRecord, Error> {
             created_at: at(row.created_at),
             last_sign_in_at: row.last_sign_in_at.map(at),
             disabled_at: row.disabled_at.map(at),
+            has_password: password_hash.is_usable(),
         },
-        password_hash: PasswordHash(row.password_hash),
+        password_hash,
         password_version: row.password_version,
         session,
     })

@@ -96,6 +96,13 @@ impl Value for Option<PathBuf> {
     }
 }
 
+/// A URL, which [`symbolon::Config::check`] checks.
+impl Value for Option<String> {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Some(text.to_owned()))
+    }
+}
+
 impl Value for Vec<IpNet> {
     fn parse(text: &str) -> Result<Self, String> {
         let network = |text: &str| {
