@@ -2,8 +2,10 @@
 
 use poem::Route;
 use reqwest::Method;
+use sea_orm::ConnectionTrait;
+use serde_json::{Value, json};
 
-use crate::support::{Answer, TestApp};
+use crate::support::{Answer, Server, TestApp, database_in, node_in, succeed, symbolon};
 
 const PAGES: [&str; 2] = ["/reset", "/invite"];
 
@@ -124,4 +126,67 @@ async fn the_pages_and_the_explorer_work_below_a_prefix() {
             assert_eq!(file.status, 200, "{reference}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_get_request_with_a_token_does_not_use_the_token() {
+    let app = TestApp::configured(|config| {
+        config.public_url = Some("https://login.example.org/id/".to_owned());
+    })
+    .await;
+    app.register("ada").await;
+    let session = app.sign_in("ada").await;
+    let operator = app.operator();
+    let user = operator.user("ada").await.unwrap().unwrap();
+    let (_, link) = operator.create_reset_link(user.id).await.unwrap();
+    let token = link.token();
+    let fragment = format!("token={token}&username=ada");
+    assert_eq!(
+        link.url(),
+        format!("https://login.example.org/id/reset#{fragment}")
+    );
+    for path in PAGES {
+        for separator in ["?", "%23"] {
+            get(&app, &format!("{path}{separator}{fragment}")).await;
+        }
+        let head = app.request(Method::HEAD, &format!("{path}?{fragment}"));
+        assert_eq!(Answer::of(head).await.status, 200);
+    }
+    assert!(app.accepts(&session).await);
+    let reset = "mutation($t: String!) {
+        resetPassword(token: $t, newPassword: \"a new password\") { userErrors { message } } }";
+    let answer = app.graphql_with(reset, &json!({ "t": token })).send().await;
+    assert_eq!(answer.at("/data/resetPassword/userErrors"), &json!([]));
+    assert!(!app.accepts(&session).await);
+}
+
+#[tokio::test]
+#[ignore = "needs Node.js and Chromium, which scripts/test installs"]
+async fn the_pages_work_in_a_browser() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let link = |arguments: &[&str]| {
+        let mut command = symbolon(folder.path());
+        command.args(["user", "--json"]).args(arguments);
+        let output = succeed(command.env("SYMBOLON_PUBLIC_URL", &server.base));
+        let row: Value = serde_json::from_str(&output).unwrap();
+        row["url"].as_str().unwrap().to_owned()
+    };
+    server.register("zoë").await;
+    server.register("eve").await;
+    let expired = link(&["reset-link", "eve"]);
+    let database = database_in(folder.path()).await;
+    let expire = "UPDATE symbolon_one_time_token SET expires_at = created_at";
+    database.execute_unprepared(expire).await.unwrap();
+    database.close().await.unwrap();
+    let mut node = node_in("tests/web/browser");
+    node.arg("pages.mjs")
+        .env("SYMBOLON_URL", &server.base)
+        .env("RESET_LINK", link(&["reset-link", "zoë"]))
+        .env("INVITE_LINK", link(&["invite", "grace"]))
+        .env("EXPIRED_LINK", expired);
+    let printed = succeed(&mut node);
+    assert!(printed.contains("13 passed, 0 failed"), "{printed}");
+    let log = server.log();
+    assert!(log.contains("/reset") && !log.contains("symo_"), "{log}");
 }

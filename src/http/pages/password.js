@@ -42,6 +42,11 @@ const showForm = (username) => {
   password.focus();
 };
 
+const showRefused = (reason) => {
+  $('reason').textContent = reason;
+  show('refused');
+};
+
 const showDone = (username) => {
   $('who').textContent = username;
   $('as').hidden = username === '';
@@ -97,15 +102,16 @@ const submit = async () => {
   const response = await send({ token, newPassword: password.value });
   setBusy(false);
   const payload = response?.data?.resetPassword;
+  const aboutLink = payload?.userErrors.find(({ field }) => field === 'token');
   if (!payload) {
     // A refused GraphQL request has `errors`. A request that is refused before has `message`.
     showErrors({ other: response?.errors?.[0]?.message ?? response?.message ?? NO_ANSWER });
   } else if (payload.userErrors.length === 0) {
     remember('done');
     showDone(payload.user?.username ?? '');
-  } else if (payload.userErrors.some(({ field }) => field === 'token')) {
+  } else if (aboutLink) {
     remember('refused');
-    show('refused');
+    showRefused(aboutLink.message);
   } else {
     showErrors({ aboutPassword: payload.userErrors.map(({ message }) => message).join(' ') });
   }

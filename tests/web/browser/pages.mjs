@@ -194,12 +194,14 @@ try {
   });
 
   await test('a link that does not work is explained, also after a reload', async () => {
-    const { page, close, heading } = await open(RESET, { answers: [refused('token', 'Used.')] });
+    const { page, close, heading } = await open(RESET, { answers: [refused('token', '<b>Used.</b>')] });
     await submit(page, PASSWORD);
     await heading('This link does not work');
+    await page.getByText('<b>Used.</b>', { exact: true }).waitFor();
     assert.equal(await page.locator('input').count(), 0);
     await page.reload();
     await heading('This link does not work');
+    await page.getByText('The link has expired, was already used, or').waitFor();
     await close();
   });
 
@@ -222,6 +224,7 @@ try {
     await heading('Your password is set');
     await page.reload();
     await heading('Your password is set');
+    assert.equal(await page.locator('#as').isVisible(), false);
     assert.match(await page.locator('main').innerText(), /You can now sign in with/);
     await page.getByRole('link', { name: 'Sign in' }).click();
     await page.waitForURL(`${url}/`);
@@ -351,6 +354,62 @@ try {
         await check('incomplete');
         await close();
       }
+    }
+  });
+
+  const tokenOf = (link) => new URLSearchParams(new URL(link).hash.slice(1)).get('token');
+
+  /** Signs in in the explorer, to which the page links. */
+  const signIn = async (page, username, password) => {
+    await page.getByRole('link', { name: 'Sign in' }).click();
+    await page.waitForURL(`${url}/`);
+    await page.fill('#username', username);
+    await page.fill('#password', password);
+    await page.click('#sign-in');
+    await page.locator('#who', { hasText: username }).waitFor();
+  };
+
+  const me = async (token) => {
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
+    const response = await fetch(`${url}/graphql`, { method: 'POST', headers, body: '{"query":"{ me { username } }"}' });
+    return response.json();
+  };
+
+  await test('a reset link leads to a new password and to a new session', async () => {
+    const { page, close, heading } = await open(RESET_LINK, { secret: tokenOf(RESET_LINK) });
+    const credentials = Buffer.from('zoë:correct horse battery staple').toString('base64');
+    const response = await fetch(`${url}/tokens`, { method: 'POST', headers: { authorization: `Basic ${credentials}` } });
+    const { token } = await response.json();
+    assert.equal((await me(token)).data.me.username, 'zoë');
+    assert.equal(await page.locator('#username').inputValue(), 'zoë');
+    await submit(page, 'short');
+    await page.locator('#password-error', { hasText: 'at least 8 characters' }).waitFor();
+    await submit(page, 'password1');
+    await page.locator('#password-error', { hasText: 'common' }).waitFor();
+    await submit(page, PASSWORD);
+    await heading('Your password is set');
+    assert.equal((await me(token)).errors[0].extensions.reason, 'TOKEN_EXPIRED');
+    await signIn(page, 'zoë', PASSWORD);
+    await close();
+  });
+
+  await test('an invitation leads to a password and to a session', async () => {
+    const { page, close, heading } = await open(INVITE_LINK, { secret: tokenOf(INVITE_LINK) });
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.getByRole('button', { name: 'Set up account' }).click();
+    await heading('Your account is ready');
+    await signIn(page, 'grace', PASSWORD);
+    await close();
+  });
+
+  await test('a used link, an expired link and an unknown token are told apart', async () => {
+    const unknown = RESET_LINK.replace(tokenOf(RESET_LINK), TOKEN);
+    for (const [link, reason] of [[RESET_LINK, 'already been used'], [EXPIRED_LINK, 'has expired'], [unknown, 'not valid']]) {
+      const { page, close, heading } = await open(link, { secret: tokenOf(link) });
+      await submit(page, 'another pässwörd');
+      await heading('This link does not work');
+      await page.locator('#reason', { hasText: reason }).waitFor();
+      await close();
     }
   });
   console.log(`${passed.length} passed, 0 failed`);
