@@ -186,7 +186,7 @@ async fn the_pages_work_in_a_browser() {
         .env("INVITE_LINK", link(&["invite", "grace"]))
         .env("EXPIRED_LINK", expired);
     let printed = succeed(&mut node);
-    assert!(printed.contains("13 passed, 0 failed"), "{printed}");
+    assert!(printed.contains("14 passed, 0 failed"), "{printed}");
     let log = server.log();
     assert!(log.contains("/reset") && !log.contains("symo_"), "{log}");
 }

@@ -22,7 +22,7 @@ const fail = (code, message) => ({ errors: [{ message, extensions: { code, retry
  * Opens a page. `close` fails the test if the page requested another origin, wrote an error to the console or violated
  * its content security policy, or if `secret` occurs anywhere but in the body of a request to the API.
  */
-const open = async (address, { secret = TOKEN, mayFail = false, answers, ...options } = {}) => {
+const open = async (address, { secret = TOKEN, mayFail = false, prefix = '', answers, ...options } = {}) => {
   const context = await browser.newContext({ viewport: { width: 1440, height: 800 }, ...options });
   const page = await context.newPage();
   const [requests, complaints] = [[], []];
@@ -38,12 +38,19 @@ const open = async (address, { secret = TOKEN, mayFail = false, answers, ...opti
       document.addEventListener('securitypolicyviolation', report);
     });
   }
+  // A reverse proxy that removes a prefix from the path.
+  if (prefix) {
+    await context.route(`${url}${prefix}/**`, async (route) => {
+      const response = await route.fetch({ url: route.request().url().replace(prefix, '') });
+      return route.fulfill({ response });
+    });
+  }
   const isReset = (request) => request.postData()?.includes('resetPassword') ?? false;
   const sent = () => requests.filter(isReset);
   if (answers) {
     await context.route('**/graphql', (route) => {
       // The explorer also sends requests.
-      if (!isReset(route.request())) return route.continue();
+      if (!isReset(route.request())) return route.fallback();
       const answer = answers.shift() ?? assert.fail('an unexpected request to the API');
       if (answer === 'offline') return route.abort('internetdisconnected');
       if (answer === 'bad gateway') return route.fulfill({ status: 502, body: '<h1>Bad Gateway</h1>' });
@@ -58,7 +65,7 @@ const open = async (address, { secret = TOKEN, mayFail = false, answers, ...opti
       if (protocol !== 'data:') assert.equal(origin, new URL(url).origin, href);
       const headers = JSON.stringify(await request.allHeaders());
       assert.ok(!href.includes(secret) && !headers.includes(secret), `${href} ${headers}`);
-      const isToApi = request.method() === 'POST' && href === `${url}/graphql`;
+      const isToApi = request.method() === 'POST' && href === `${url}${prefix}/graphql`;
       assert.ok(isToApi || !request.postData()?.includes(secret), href);
     }
     if (answers) assert.deepEqual(answers, []);
@@ -271,6 +278,22 @@ try {
     }
     const { page, close } = await open(`${url}/reset#token=${TOKEN}`, { answers: [] });
     assert.equal(await page.locator('#username').isVisible(), false, 'a link without a username');
+    await close();
+  });
+
+  await test('all URLs are relative, so that the server can be below a prefix', async () => {
+    const prefix = '/id/v1';
+    const { page, sent, close, heading } = await open(RESET.replace(url, url + prefix), { prefix, answers: [done] });
+    await submit(page, PASSWORD);
+    await heading('Your password is set');
+    assert.equal(sent()[0].url(), `${url}${prefix}/graphql`);
+    await page.getByRole('link', { name: 'Sign in' }).click();
+    await page.waitForURL(`${url}${prefix}/`);
+    await page.fill('#username', 'ada');
+    await page.fill('#password', 'a wrong password');
+    await page.click('#sign-in');
+    await page.getByRole('alert').filter({ hasText: 'The username or password is wrong.' }).waitFor();
+    await page.waitForSelector('.graphiql-query-editor .CodeMirror');
     await close();
   });
 
