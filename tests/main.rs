@@ -70,6 +70,7 @@ mod list_and_row_limits;
 mod log_secrecy;
 mod migrations;
 mod models;
+mod one_time_tokens;
 mod pages;
 mod password_hashing;
 mod postgres;
