@@ -12,7 +12,8 @@ const TOKEN = `symo_${'Az09'.repeat(8)}`;
 const PASSWORD = 'pässwörd ☠ 1';
 const RESET = `${url}/reset#token=${TOKEN}&username=ada`;
 
-const done = { data: { resetPassword: { user: { username: 'ada' }, userErrors: [] } } };
+const doneFor = (username) => ({ data: { resetPassword: { user: { username }, userErrors: [] } } });
+const done = doneFor('ada');
 const refused = (field, ...messages) => ({
   data: { resetPassword: { user: null, userErrors: messages.map((message) => ({ field, message })) } },
 });
@@ -96,7 +97,7 @@ const test = async (name, work) => {
 
 try {
   await test('the token leaves the address bar, and no request is sent before the submission', async () => {
-    const { page, requests, sent, close } = await open(RESET, { answers: [done] });
+    const { page, requests, sent, close } = await open(RESET, { answers: [doneFor('eve')] });
     await page.getByLabel('New password').waitFor();
     assert.equal(page.url(), `${url}/reset`);
     assert.equal(await page.evaluate(() => history.length), 2, 'about:blank and the page');
@@ -106,6 +107,8 @@ try {
     assert.ok(!(await stored(page)).includes(TOKEN));
     await submit(page, PASSWORD);
     await page.locator('#done').waitFor();
+    // The name is that of the server, because anybody can write a link.
+    assert.match(await page.locator('#done').innerText(), /sign in as eve /);
     const { query, variables } = sent()[0].postDataJSON();
     assert.match(query, /resetPassword/);
     assert.deepEqual(variables, { token: TOKEN, newPassword: PASSWORD });
@@ -259,8 +262,7 @@ try {
     let normal;
     for (const name of ['ada', ...names]) {
       const address = `${url}/reset#token=${TOKEN}&username=${encodeURIComponent(name)}`;
-      const answer = { data: { resetPassword: { user: { username: name }, userErrors: [] } } };
-      const { page, close } = await open(address, { answers: [answer], viewport: { width: 320, height: 600 } });
+      const { page, close } = await open(address, { answers: [doneFor(name)], viewport: { width: 320, height: 600 } });
       const [elements, width] = await page.evaluate(() => [
         document.querySelectorAll('main *').length,
         document.documentElement.scrollWidth,
@@ -348,7 +350,7 @@ try {
     const message = 'The password must have at least 8 characters.';
     for (const colorScheme of ['light', 'dark']) {
       for (const width of [1440, 768, 390, 320]) {
-        const answers = [refused('newPassword', message), 'offline', done];
+        const answers = [refused('newPassword', message), 'offline', done, refused('token', 'This link has expired.')];
         const options = { colorScheme, viewport: { width, height: 760 }, answers, mayFail: true };
         const { page, close } = await open(RESET, options);
         const check = async (state) => {
@@ -373,7 +375,12 @@ try {
         await submit(page, PASSWORD);
         await page.locator('#done').waitFor();
         await check('done');
-        await page.goto(`${url}/invite`);
+        await page.goto(`${url}/invite#token=${TOKEN}`);
+        await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+        await page.keyboard.press('Enter');
+        await page.locator('#refused').waitFor();
+        await check('refused');
+        await page.goto(`${url}/reset`);
         await check('incomplete');
         await close();
       }
