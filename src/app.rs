@@ -95,8 +95,9 @@ impl Symbolon {
         self.routes(graphql::own_schema(&self.state.limits).finish())
     }
 
-    /// Returns the routes of Symbolon: `/graphql` with `schema`, `/tokens`, `/auth`, `/healthz`, `/readyz`, and
-    /// the explorer at `/`. Add your own routes with [`Route::at`].
+    /// Returns the routes of Symbolon: `/graphql` with `schema`, `/tokens`, `/auth`, `/healthz`, `/readyz`,
+    /// the pages `/reset` and `/invite`, their files `/pages/password.js` and `/pages/password.css`, and the
+    /// explorer at `/`. Add your own routes with [`Route::at`].
     #[must_use]
     pub fn routes<Q, M, S>(&self, schema: Schema<Q, M, S>) -> Route
     where

@@ -49,6 +49,9 @@ fn requests(app: &TestApp) -> Vec<RequestBuilder> {
         app.request(Method::GET, "/healthz"),
         app.request(Method::GET, "/readyz"),
         app.request(Method::GET, "/"),
+        app.request(Method::GET, "/reset"),
+        app.request(Method::GET, "/invite"),
+        app.request(Method::GET, "/pages/password.js"),
         app.request(Method::GET, "/nothing"),
     ]
 }

@@ -75,6 +75,7 @@ mod log_secrecy;
 mod migrations;
 mod models;
 mod one_time_tokens;
+mod pages;
 mod password_hashing;
 mod postgres;
 mod privilege_escalation;

@@ -120,6 +120,10 @@ async fn other_methods_get_405_with_the_allowed_methods() {
         (Method::POST, "/healthz", "GET, HEAD"),
         (Method::DELETE, "/readyz", "GET, HEAD"),
         (Method::POST, "/", "GET, HEAD"),
+        (Method::POST, "/reset", "GET, HEAD"),
+        (Method::POST, "/invite", "GET, HEAD"),
+        (Method::PUT, "/pages/password.js", "GET, HEAD"),
+        (Method::PUT, "/pages/password.css", "GET, HEAD"),
     ] {
         let answer = Answer::of(app.request(method, path)).await;
         assert_eq!(answer.status, 405, "{path}");

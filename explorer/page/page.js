@@ -82,7 +82,7 @@ const basic = (username, password) => {
 };
 
 const send = async (body, headers) => {
-  const response = await fetch('/graphql', {
+  const response = await fetch('graphql', {
     method: 'POST',
     headers: {
       accept: 'application/graphql-response+json, application/json;q=0.9',

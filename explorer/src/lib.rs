@@ -1,6 +1,7 @@
 //! The page that explores Symbolon's API: GraphiQL with a sign-in bar. The page loads no files from other servers.
 //!
-//! Serve the page at `/`, its assets below `/explorer/`, and the API at `/graphql`.
+//! Serve the page at `/`, its assets below `/explorer/`, and the API at `/graphql`. All URLs in the page are relative, so
+//! that these paths can be below a common prefix.
 
 /// The HTML of the page.
 pub const PAGE: &str = include_str!(concat!(env!("OUT_DIR"), "/page.html"));

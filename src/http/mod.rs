@@ -14,6 +14,7 @@ mod identity_extractor;
 mod memory_budget;
 mod metrics;
 mod middleware;
+mod pages;
 mod request_body;
 mod request_log;
 mod routes;

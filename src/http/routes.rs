@@ -1,4 +1,5 @@
-//! The routes `/graphql`, `/tokens`, `/auth`, `/healthz` and `/readyz`, and the routes of the API explorer.
+//! The routes `/graphql`, `/tokens`, `/auth`, `/healthz` and `/readyz`, and the routes of the pages of one-time links
+//! and of the API explorer.
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::http::forward_auth;
 use crate::http::graphql::GraphqlEndpoint;
 use crate::http::health;
 use crate::http::middleware::Middleware;
+use crate::http::pages::{self, Purpose};
 use crate::http::state::AppState;
 use crate::http::tokens;
 
@@ -42,12 +44,24 @@ where
     let tokens = post(tokens::create).delete(tokens::revoke);
     let tokens = route("POST, DELETE", tokens).data(Arc::clone(state));
     let ready = route("GET, HEAD", get(health::ready)).data(Arc::clone(&state.services));
+    let has_explorer = cfg!(feature = "explorer") && state.http.explorer;
+    let page = |purpose| pages::page(purpose, has_explorer);
     let routes = Route::new()
         .at("/graphql", graphql(state, schema))
         .at("/tokens", tokens)
         .at("/auth", route("GET, HEAD", get(forward_auth::check)))
         .at("/healthz", route("GET, HEAD", get(health::alive)))
-        .at("/readyz", ready);
+        .at("/readyz", ready)
+        .at("/reset", route("GET, HEAD", get(page(Purpose::Reset))))
+        .at("/invite", route("GET, HEAD", get(page(Purpose::Invite))))
+        .at(
+            "/pages/password.js",
+            route("GET, HEAD", get(pages::script())),
+        )
+        .at(
+            "/pages/password.css",
+            route("GET, HEAD", get(pages::styles())),
+        );
     #[cfg(feature = "explorer")]
     if state.http.explorer {
         return routes
