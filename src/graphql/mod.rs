@@ -22,6 +22,7 @@ mod schema;
 mod session;
 mod session_token;
 mod spec_extension;
+mod token_mutation;
 mod user;
 mod user_error;
 mod variables;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use async_graphql::{Enum, SimpleObject};
+use async_graphql::{Enum, Result, SimpleObject};
 
 use crate::error::Error;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
@@ -73,4 +73,12 @@ pub(super) fn split<T>(
         }
         Err(MutationError::Error(error)) => Err(error),
     }
+}
+
+/// Converts errors in the input to `BAD_USER_INPUT`, for mutations whose result has no `userErrors`.
+pub(super) fn without_payload<T>(result: Result<T, MutationError>) -> Result<T> {
+    Ok(result.map_err(|error| match error {
+        MutationError::Error(error) => error,
+        MutationError::Fields(_) => Error::BadUserInput(error.to_string()),
+    })?)
 }

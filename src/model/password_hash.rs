@@ -64,8 +64,7 @@ impl PasswordHash {
         self.0 != UNUSABLE
     }
 
-    /// Removes the prefix of an imported hash. Call this method only for a hash that was computed from the prepared
-    /// password.
+    /// Removes the prefix of an imported hash that was computed from the prepared password.
     pub(crate) fn into_own(self) -> Self {
         match self.0.strip_prefix(IMPORTED) {
             Some(hash) => Self(hash.to_owned()),

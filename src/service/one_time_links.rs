@@ -97,17 +97,13 @@ impl Users {
             role: invitation.role.unwrap_or(Role::User),
             created_at: now,
         };
-        let Some(id) = transaction.insert_user(row).await? else {
+        let actor = authorized.actor();
+        let inserted = self.insert_user(&mut transaction, row, actor.clone());
+        let Some(user) = inserted.await? else {
             drop(transaction);
             taken().await?;
             return Err(Error::internal("a value that was taken is free again").into());
         };
-        let record = transaction.lock_user(id).await?;
-        let user = record.ok_or_else(|| Error::internal("the new user is missing"))?;
-        let user = user.user;
-        let actor = authorized.actor();
-        let registered = NewAuditEvent::new(AuditEventKind::Registered, id, actor.clone(), now);
-        transaction.record_event(registered);
         let purpose = (TokenPurpose::Invitation, target);
         let link = issue(&mut transaction, &user, purpose, actor, now).await?;
         transaction.commit().await?;

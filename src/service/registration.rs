@@ -15,7 +15,7 @@ use crate::service::uniqueness::refuse_taken;
 use crate::service::user_administration::ADMIN_WRITE;
 use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
-use crate::store::NewUser;
+use crate::store::{NewUser, Transaction};
 
 /// The properties of a new user.
 #[derive(Clone)]
@@ -61,13 +61,12 @@ impl Users {
         // free.
         let password_hash = slot.hash(new.password.clone()).await?;
         drop(slot);
-        let now = self.clock.now();
         let row = NewUser {
             username: new.username.clone(),
             email: new.email.clone(),
             password_hash,
             role,
-            created_at: now,
+            created_at: self.clock.now(),
         };
         let mut transaction = self.store.begin().await?;
         if let Some(authorized) = &authorized
@@ -79,30 +78,44 @@ impl Users {
                 .check_again(&transaction, record.as_ref(), now)
                 .await?;
         }
-        self.hooks.before_register(&transaction, &row).await?;
-        let Some(id) = transaction.insert_user(row).await? else {
+        let Some(user) = self.insert_user(&mut transaction, row, actor).await? else {
             drop(transaction);
             self.refuse_taken_values(&attempt, &new).await?;
             return Err(Error::internal("a value that was taken is free again").into());
         };
-        let user = User {
-            id,
-            username: new.username.display,
-            email: new.email.map(|email| email.display),
-            role,
-            created_at: now,
-            last_sign_in_at: None,
-            disabled_at: None,
-            has_password: true,
-        };
-        self.hooks.after_register(&transaction, &user).await?;
-        let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, now);
-        transaction.record_event(event);
         transaction.commit().await?;
         Ok(match authorized {
             Some(authorized) => authorized.viewer().sees(user),
             None => VisibleUser::whole(user),
         })
+    }
+
+    /// Inserts a user, runs the hooks, and records the event. Returns `None` if the username or the e-mail address is
+    /// already in use.
+    pub(super) async fn insert_user(
+        &self,
+        transaction: &mut Transaction,
+        new: NewUser,
+        actor: Actor,
+    ) -> Result<Option<User>, MutationError> {
+        self.hooks.before_register(transaction, &new).await?;
+        let Some(id) = transaction.insert_user(new.clone()).await? else {
+            return Ok(None);
+        };
+        let user = User {
+            id,
+            username: new.username.display,
+            email: new.email.map(|email| email.display),
+            role: new.role,
+            created_at: new.created_at,
+            last_sign_in_at: None,
+            disabled_at: None,
+            has_password: new.password_hash.is_usable(),
+        };
+        self.hooks.after_register(transaction, &user).await?;
+        let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, user.created_at);
+        transaction.record_event(event);
+        Ok(Some(user))
     }
 
     async fn refuse_taken_values(
