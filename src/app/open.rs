@@ -13,6 +13,7 @@ use crate::config::{Config, PostgresConfig, ThrottleConfig};
 use crate::error::StartError;
 use crate::http::AppState;
 use crate::model::password::PasswordRules;
+use crate::model::server_key::ServerKey;
 use crate::model::session::Lifetime;
 use crate::service::Services;
 use crate::service::access_token_verifier::AccessTokenVerifier;
@@ -57,12 +58,6 @@ pub(super) async fn open(
     migrations: Migrations,
 ) -> Result<AppState, StartError> {
     config.check()?;
-    let location = Location::parse(&config.database_url.0)
-        .map_err(|error| StartError::Configuration(error.into()))?;
-    let key_source = match migrations {
-        Migrations::Apply => key_source(&config, &location)?,
-        Migrations::Require => KeySource::Unused,
-    };
     let lifetime = Lifetime::from_seconds(config.token_lifetime.into())
         .map_err(|error| StartError::Configuration(error.into()))?;
     let links = config.link_settings()?;
@@ -70,22 +65,11 @@ pub(super) async fn open(
     let rules = PasswordRules {
         min_characters: config.password_min as usize,
     };
-    // The key is read first, so that no database is created if the key is unusable. A new key is created only
-    // after the database has been opened.
-    let server_key = |error: KeyError| StartError::ServerKey(error.into());
-    let key = key_source.find().map_err(server_key)?;
-    let connections = connections(&config.postgres);
-    let store = match migrations {
-        Migrations::Apply => Store::open(location, connections).await,
-        Migrations::Require => Store::open_existing(location, connections).await,
-    };
-    let store = Arc::new(store.map_err(open_error)?);
+    let (store, key) = open_database(&config, migrations).await?;
     let clock = match (clock, store.clock()) {
         (Clock::System, Some(database)) => Clock::Database(database.clone()),
         (clock, _) => clock,
     };
-    let key = key.map_or_else(|| key_source.create(), Ok);
-    let key = key.map_err(server_key)?;
     let refused_attempts = Arc::new(RefusedAttempts::new(
         Arc::clone(&store),
         TimeDelta::days(config.audit_days.into()),
@@ -161,6 +145,32 @@ pub(super) async fn open(
         config.limits,
         document_cache,
     ))
+}
+
+/// Opens the database, and reads or creates the server key.
+async fn open_database(
+    config: &Config,
+    migrations: Migrations,
+) -> Result<(Arc<Store>, ServerKey), StartError> {
+    let location = Location::parse(&config.database_url.0)
+        .map_err(|error| StartError::Configuration(error.into()))?;
+    let key_source = match migrations {
+        Migrations::Apply => key_source(config, &location)?,
+        Migrations::Require => KeySource::Unused,
+    };
+    // The key is read first, so that no database is created if the key is unusable. A new key is created only
+    // after the database has been opened.
+    let server_key = |error: KeyError| StartError::ServerKey(error.into());
+    let key = key_source.find().map_err(server_key)?;
+    let connections = connections(&config.postgres);
+    let store = match migrations {
+        Migrations::Apply => Store::open(location, connections).await,
+        Migrations::Require => Store::open_existing(location, connections).await,
+    };
+    let store = Arc::new(store.map_err(open_error)?);
+    let key = key.map_or_else(|| key_source.create(), Ok);
+    let key = key.map_err(server_key)?;
+    Ok((store, key))
 }
 
 /// Starts the background tasks, which run until `services` is dropped.

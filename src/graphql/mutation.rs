@@ -49,6 +49,7 @@ impl Mutation {
     }
 
     #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
     async fn tokens(&self) -> TokenMutation {
         TokenMutation
     }

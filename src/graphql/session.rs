@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_graphql::connection::EmptyFields;
 use async_graphql::{Context, ID, Object, Result};
 use chrono::{DateTime, Utc};
 
@@ -72,11 +73,8 @@ impl SessionConnection {
             has_previous: false,
             has_next: false,
         };
-        Self::new(
-            "session",
-            page,
-            Default::default(),
-            |(position, session)| (position, Session(session)),
-        )
+        Self::new("session", page, EmptyFields, |(position, session)| {
+            (position, Session(session))
+        })
     }
 }
