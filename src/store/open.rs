@@ -30,7 +30,7 @@ use crate::store::sqlite_tables_check::check_file;
 use crate::supervised_tasks::supervise;
 
 /// The number of Symbolon's tables on PostgreSQL, excluding the table of applied migrations.
-const TABLES: i64 = 5;
+const TABLES: i64 = 7;
 
 /// The time limit for finding the schema, and for the first heartbeats, when a PostgreSQL database is opened.
 const START_TIMEOUT: Duration = Duration::from_secs(5);

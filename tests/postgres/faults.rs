@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use reqwest::Method;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use crate::support::{
     Answer, DATABASE_PASSWORD, Instance, Postgres, Proxy, Server, Socket, common_key,
@@ -107,12 +108,20 @@ async fn an_instance_whose_role_cannot_write_serves_no_guarded_request() {
     let instance = Instance::start(&url);
     instance.register("ada").await;
     let token = instance.sign_in("ada").await;
-    for privilege in [
-        "UPDATE ON symbolon_user",
+    let tables = "SELECT tablename::text FROM pg_tables \
+        WHERE tablename LIKE 'symbolon_%' AND tablename <> 'symbolon_migration'";
+    let tables = Statement::from_string(DbBackend::Postgres, tables);
+    let tables = admin.query_all_raw(tables).await.unwrap();
+    let tables = tables.iter().map(|row| row.try_get_by_index(0).unwrap());
+    let updates = tables.map(|table: String| format!("UPDATE ON {table}"));
+    let others = [
         "INSERT ON symbolon_audit_event",
         "USAGE ON SCHEMA public",
         "EXECUTE ON FUNCTION pg_notify(text, text)",
-    ] {
+    ];
+    let privileges: Vec<_> = updates.chain(others.map(str::to_owned)).collect();
+    assert!(privileges.len() > others.len());
+    for privilege in &privileges {
         run(format!("REVOKE {privilege} FROM PUBLIC, {role}")).await;
         is_out_of_service(&instance, &token).await;
         run(format!("GRANT {privilege} TO {role}")).await;
