@@ -51,7 +51,10 @@ async fn grant(app: &TestApp, call: &str) {
 #[tokio::test]
 async fn each_occurrence_is_published_once_and_counted_once_in_the_audit_trail() {
     use AuditEventKind::*;
-    let app = TestApp::start().await;
+    let app = TestApp::configured(|config| {
+        config.public_url = Some("https://login.example.org".to_owned());
+    })
+    .await;
     let mut events = app.events();
     app.register("root").await;
     app.make_admin(1).await;
@@ -74,7 +77,10 @@ async fn each_occurrence_is_published_once_and_counted_once_in_the_audit_trail()
     grant(&app, "enableUser(id: 2) { user { id } }").await;
     let change = r#"setUserPassword(input: { id: 2, newPassword: "another good password" }) { user { id } }"#;
     grant(&app, change).await;
+    grant(&app, "createResetLink(id: 2) { link { url } }").await;
     grant(&app, "deleteUser(input: { id: 2 }) { deletedUserId }").await;
+    let invite = r#"inviteUser(input: { username: "eve" }) { link { url } }"#;
+    grant(&app, invite).await;
     let names = (1..=3).map(|number| format!("imported-{number}"));
     app.operator().import(imported(names), false).await.unwrap();
     // These change nothing.
@@ -101,6 +107,7 @@ async fn each_occurrence_is_published_once_and_counted_once_in_the_audit_trail()
             (Disabled, ActorType::User),
             (Enabled, ActorType::User),
             (PasswordChanged, ActorType::User),
+            (ResetLinkCreated, ActorType::User),
             (Deleted, ActorType::User),
         ]
     );
@@ -108,7 +115,7 @@ async fn each_occurrence_is_published_once_and_counted_once_in_the_audit_trail()
         .iter()
         .filter(|event| event.actor_type == ActorType::Operator);
     let imported: Vec<_> = imported.map(|event| (event.kind, event.user)).collect();
-    let ids = [3, 4, 5].map(|id| (Registered, Some(user_id(id))));
+    let ids = [4, 5, 6].map(|id| (Registered, Some(user_id(id))));
     assert_eq!(imported, ids);
 
     let find = |kind| all.iter().find(|event| event.kind == kind).unwrap();

@@ -48,8 +48,8 @@ enum Credentials {
 
 #[derive(Clone, Copy, Debug)]
 enum Endpoint {
-    /// A document. `NAME`, `ID` and `ACCESS` are the name and id of the user and the id of its access
-    /// token; `NEW` is an unused name.
+    /// A document. `NAME` and `ID` are the name and the id of the user, `ACCESS` is the id of an access token,
+    /// `SESSION` is the id of a session, `LINK` is a one-time token, and `NEW` is an unused name.
     Graphql(&'static str),
     /// `POST /tokens`.
     Post,
@@ -194,6 +194,32 @@ const WRITES: &[Write] = &[
         |_, after| after.user.is_some() && !is_disabled(after),
     ),
     graphql(
+        "createResetLink",
+        Credentials::AdminPassword,
+        r#"createResetLink(id: "ID") { link { url } userErrors { code } }"#,
+        |before, after| {
+            after.one_time_tokens.len() == 1 && before.one_time_tokens != after.one_time_tokens
+        },
+    ),
+    graphql(
+        "inviteUser",
+        Credentials::AdminPassword,
+        r#"inviteUser(input: { username: "NEW" }) { user { id } userErrors { code } }"#,
+        |_, after| after.user.is_some() && after.one_time_tokens.len() == 1,
+    ),
+    graphql(
+        RESET,
+        Credentials::None,
+        r#"resetPassword(token: "LINK", newPassword: "another horse battery staple") { user { id } userErrors { code } }"#,
+        |before, after| {
+            let is_used = after
+                .one_time_tokens
+                .iter()
+                .all(|token| token.used_at.is_some());
+            is_used && has_another_password(before, after) && ends_all(before, after)
+        },
+    ),
+    graphql(
         "revokeUserTokens",
         Credentials::Admin,
         r#"revokeUserTokens(id: "ID")"#,
@@ -216,6 +242,9 @@ const WRITES: &[Write] = &[
     },
 ];
 
+/// This mutation requires a one-time token.
+const RESET: &str = "resetPassword";
+
 /// This mutation requires a disabled user.
 const ENABLE: &str = "enableUser";
 
@@ -231,6 +260,11 @@ fn has_another_password(before: &State, after: &State) -> bool {
 fn is_disabled(state: &State) -> bool {
     let user = state.user.as_ref();
     user.is_some_and(|user| user.disabled_at.is_some())
+}
+
+/// Returns whether a write creates the user that it concerns.
+fn creates_user(write: &Write) -> bool {
+    ["createUser", "inviteUser"].contains(&write.name)
 }
 
 fn named(name: &str) -> &'static Write {
@@ -298,6 +332,8 @@ struct Subject {
     id: String,
     session: String,
     access: String,
+    /// The token of a reset link, if the write requires one.
+    link: String,
 }
 
 /// The outcome of a write according to its answer, and the state before it.
@@ -365,6 +401,7 @@ impl Scenario {
             id: String::new(),
             session: String::new(),
             access: String::new(),
+            link: String::new(),
         };
         let mut scenario = Self {
             server,
@@ -429,12 +466,23 @@ impl Scenario {
             id,
             session,
             access,
+            link: String::new(),
         }
     }
 
     /// Creates a user for this write.
     async fn subject_of(&mut self, write: &Write) -> Subject {
-        let subject = self.subject().await;
+        let mut subject = self.subject().await;
+        if write.name == RESET {
+            let document = format!(
+                r#"mutation {{ createResetLink(id: "{}") {{ link {{ token }} }} }}"#,
+                subject.id
+            );
+            let request = self.server.graphql(&document);
+            let answer = request.basic(&self.admin.name, PASSWORD).send().await;
+            let token = answer.string("/data/createResetLink/link/token");
+            subject.link = token.to_owned();
+        }
         if write.name == ENABLE {
             let document = format!(
                 r#"mutation {{ disableUser(id: "{}") {{ user {{ id }} }} }}"#,
@@ -457,6 +505,7 @@ impl Scenario {
                     .replace("NAME", &subject.name)
                     .replace("ID", &subject.id)
                     .replace("ACCESS", &subject.access)
+                    .replace("LINK", &subject.link)
                     .replace("SESSION", &digest_prefix(&subject.session))
                     .replace("NEW", new);
                 let body = json!({ "query": format!("mutation {{ {document} }}") });
@@ -580,11 +629,13 @@ impl Scenario {
                 write
             };
             let new = format!("{}-{attempt}", subject.name);
-            let is_new = write.name == "createUser";
+            let is_new = creates_user(write);
             let before = if is_new {
                 State {
                     user: None,
                     access_tokens: Vec::new(),
+                    sessions: Vec::new(),
+                    one_time_tokens: Vec::new(),
                 }
             } else {
                 before.clone()
@@ -659,7 +710,7 @@ impl Scenario {
         loop {
             let before = State::of(&self.file(), &later.name).await;
             let new = format!("{}-new", later.name);
-            let (name, before) = if write.name == "createUser" {
+            let (name, before) = if creates_user(write) {
                 (new.clone(), State::of(&self.file(), &new).await)
             } else {
                 (later.name.clone(), before)
@@ -799,6 +850,7 @@ fn serve(folder: &TempDir, file: &Path) -> Server {
     Server::on_sqlite_configured(folder.path(), |command| {
         unthrottled(command);
         command.env("DATABASE_URL", url);
+        command.env("SYMBOLON_PUBLIC_URL", "https://login.example.org");
     })
 }
 

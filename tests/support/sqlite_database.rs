@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use entity::{access_token, user};
+use entity::{access_token, one_time_token, session, user};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, Database, DatabaseConnection, EntityTrait, QueryFilter,
     QueryOrder,
@@ -16,6 +16,9 @@ pub struct State {
     pub user: Option<user::Model>,
     /// The access tokens, without the times of their last use.
     pub access_tokens: Vec<access_token::Model>,
+    /// The device sessions and the details of the shared session, without the times of their last use.
+    pub sessions: Vec<session::Model>,
+    pub one_time_tokens: Vec<one_time_token::Model>,
 }
 
 impl State {
@@ -35,9 +38,24 @@ impl State {
             for token in &mut access_tokens {
                 token.last_used_at = None;
             }
+            let id = user.as_ref().map_or(0, |user| user.id);
+            let of_user = session::Column::UserId.eq(id);
+            let sessions = session::Entity::find()
+                .filter(of_user)
+                .order_by_asc(session::Column::Id);
+            let mut sessions = sessions.all(&database).await.unwrap();
+            for session in &mut sessions {
+                session.last_used_at = None;
+            }
+            let of_user = one_time_token::Column::UserId.eq(id);
+            let one_time_tokens = one_time_token::Entity::find()
+                .filter(of_user)
+                .order_by_asc(one_time_token::Column::Id);
             states.push(Self {
                 user,
                 access_tokens,
+                sessions,
+                one_time_tokens: one_time_tokens.all(&database).await.unwrap(),
             });
         }
         database.close().await.unwrap();
