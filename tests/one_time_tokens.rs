@@ -7,10 +7,9 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
-use sha2::Digest;
 use symbolon::{Config, MutationError, Symbolon, UserId};
 
-use crate::support::{Answer, Client, PASSWORD, Server, TestApp};
+use crate::support::{Answer, Client, PASSWORD, Server, TestApp, digest_prefix};
 
 const NEW: &str = "another good password";
 const BASE: &str = "https://login.example.org/prefix";
@@ -98,14 +97,6 @@ async fn rows(app: &TestApp) -> Vec<entity::one_time_token::Model> {
     rows.unwrap()
 }
 
-fn prefix(token: &str) -> String {
-    let digest = sha2::Sha256::digest(token);
-    digest[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 #[tokio::test]
 async fn a_reset_replaces_the_password_and_ends_every_credential() {
     let app = start().await;
@@ -150,7 +141,7 @@ async fn a_reset_replaces_the_password_and_ends_every_credential() {
         let event = events.iter().find(|event| event["kind"] == kind);
         event.unwrap_or_else(|| panic!("{kind} is not in {events:?}"))
     };
-    assert_eq!(find("RESET_LINK_CREATED")["token"], prefix(token));
+    assert_eq!(find("RESET_LINK_CREATED")["token"], digest_prefix(token));
     assert_eq!(find("RESET_LINK_CREATED")["actorId"], "1");
     assert_eq!(
         find("PASSWORD_CHANGED"),
@@ -159,7 +150,7 @@ async fn a_reset_replaces_the_password_and_ends_every_credential() {
             "actorType": "USER",
             "actorId": "2",
             "credentialType": "ONE_TIME_TOKEN",
-            "credentialId": prefix(token),
+            "credentialId": digest_prefix(token),
             "token": null,
         })
     );
@@ -296,6 +287,11 @@ async fn an_unusable_token_is_refused_with_the_reason() {
     );
     app.advance(TimeDelta::milliseconds(1));
     assert_eq!(refusal(&reset(&app, &expiring, NEW).await), EXPIRED);
+    // A token from the future was issued while a clock was wrong.
+    let future = reset_token(&app, 2).await;
+    app.advance(TimeDelta::seconds(-61));
+    assert_eq!(refusal(&reset(&app, &future, NEW).await), EXPIRED);
+    app.advance(TimeDelta::seconds(61));
 
     let token = reset_token(&app, 2).await;
     // A token whose deletion failed to reach the user who was disabled.
@@ -735,7 +731,7 @@ async fn the_trace_log_and_the_database_contain_no_token() {
     let stored = format!("{tokens:?} {events:?}");
     assert!(log.contains("RESET_LINK_CREATED") && stored.contains("ONE_TIME_TOKEN"));
     for token in [&token, &invitation] {
-        assert!(log.contains(&prefix(token)) && stored.contains(&prefix(token)));
+        assert!(log.contains(&digest_prefix(token)) && stored.contains(&digest_prefix(token)));
         let digest = sha2::Sha256::digest(token.as_str()).to_vec();
         assert!(tokens.iter().any(|row| row.digest == digest));
         let random = &token["symo_".len()..];

@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use url::{Url, form_urlencoded};
 
+use crate::model::CLOCK_TOLERANCE;
 use crate::model::token_digest::TokenDigest;
 use crate::model::token_secret::TokenSecret;
 use crate::model::user::UserId;
@@ -47,8 +48,10 @@ pub(crate) struct OneTimeToken {
 }
 
 impl OneTimeToken {
+    /// Returns whether the token has expired. A token that was issued later than `now` has expired as well, because a
+    /// clock was wrong.
     pub(crate) fn has_expired(&self, now: DateTime<Utc>) -> bool {
-        self.expires_at <= now
+        self.expires_at <= now || self.created_at > now + CLOCK_TOLERANCE
     }
 }
 

@@ -17,8 +17,8 @@ use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
 
 impl Users {
-    /// Sets the password of the user to whom the one-time token was issued, and revokes all tokens of the user, since
-    /// someone else may have copied them. The request needs no credentials. The user is not signed in.
+    /// Sets the password of the user to whom the one-time token was issued, and revokes all tokens of the user,
+    /// because the tokens may have been copied. The request needs no credentials. The user is not signed in.
     pub(crate) async fn reset_password(
         &self,
         request: &Authentication,
