@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
+use sha2::Digest;
 use symbolon::{Config, MutationError, Symbolon, UserId};
 
 use crate::support::{Answer, Client, PASSWORD, Server, TestApp, digest_prefix};
