@@ -57,7 +57,7 @@ impl Session {
     }
 
     /// The `User-Agent` header of the client to which the token was issued, truncated to 256 characters. Null
-    /// if the client sent no such header.
+    /// if the client sent no such header, or if the header contains characters other than printable ASCII.
     async fn user_agent(&self) -> Option<&str> {
         self.0.user_agent.as_deref()
     }

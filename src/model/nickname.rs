@@ -26,7 +26,7 @@ impl Nickname {
             Ok(_) => too_long(),
             Err(_) => refuse(
                 FieldErrorCode::Invalid,
-                "A name must not contain control characters.",
+                "A name must not contain control characters or invisible characters.",
             ),
         }
     }

@@ -100,7 +100,9 @@ async fn run(
     let result = match work.await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(HookError::fail("it panicked")),
-        Err(_) => Err(HookError::fail("it exceeded the time limit of 5 s")),
+        Err(_) => Err(HookError::fail(
+            "it exceeded the time limit of 5 s; with SQLite, a change through another connection waits for the hook",
+        )),
     };
     result.map_err(|HookError(kind)| match kind {
         HookErrorKind::Refusal(error) => error.into(),

@@ -24,8 +24,8 @@ use crate::store::HookTransaction;
 ///
 /// A hook holds the locks of its transaction. SQLite has one writer, so that all other changes wait for the hook. A hook
 /// should only use its transaction: send mail from [`Symbolon::events`](crate::Symbolon::events). With SQLite, a change
-/// through another connection or through [`Operator`](crate::Operator) would wait for the transaction of the hook
-/// itself.
+/// through another connection or through [`Operator`](crate::Operator) waits for the transaction of the hook itself: the
+/// hook exceeds its time limit, and the other change is made after the rollback.
 ///
 /// ```
 /// use symbolon::sea_orm::{ConnectionTrait, Statement};
