@@ -34,6 +34,7 @@ impl Config {
             Some(format!("{}{path}", url.as_str().trim_end_matches('/')))
         };
         Ok(LinkSettings {
+            has_own_reset_page: own.is_some(),
             reset_page: own.map(String::from).or_else(|| page("/reset")),
             invitation_page: page("/invite"),
             reset_lifetime: TimeDelta::seconds(self.reset_link_lifetime.into()),

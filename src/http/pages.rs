@@ -1,5 +1,5 @@
 //! `/reset` and `/invite`: the pages of one-time links, for applications without such pages. A user who opens a link
-//! chooses a password there.
+//! chooses a password there. The pages exist only if the public URL of the server is configured.
 //!
 //! The token of a link is in the fragment of its URL, which browsers do not send. A `GET` request therefore contains
 //! no token and changes nothing. All URLs in the pages are relative, so that the routes work below any path.

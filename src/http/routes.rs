@@ -44,24 +44,26 @@ where
     let tokens = post(tokens::create).delete(tokens::revoke);
     let tokens = route("POST, DELETE", tokens).data(Arc::clone(state));
     let ready = route("GET, HEAD", get(health::ready)).data(Arc::clone(&state.services));
-    let has_explorer = cfg!(feature = "explorer") && state.http.explorer;
-    let page = |purpose| pages::page(purpose, has_explorer);
-    let routes = Route::new()
+    let mut routes = Route::new()
         .at("/graphql", graphql(state, schema))
         .at("/tokens", tokens)
         .at("/auth", route("GET, HEAD", get(forward_auth::check)))
         .at("/healthz", route("GET, HEAD", get(health::alive)))
-        .at("/readyz", ready)
-        .at("/reset", route("GET, HEAD", get(page(Purpose::Reset))))
-        .at("/invite", route("GET, HEAD", get(page(Purpose::Invite))))
-        .at(
-            "/pages/password.js",
-            route("GET, HEAD", get(pages::script())),
-        )
-        .at(
-            "/pages/password.css",
-            route("GET, HEAD", get(pages::styles())),
-        );
+        .at("/readyz", ready);
+    // The pages exist only if links lead to them, so that an application can have its own pages with these names.
+    let has_explorer = cfg!(feature = "explorer") && state.http.explorer;
+    let page = |purpose| route("GET, HEAD", get(pages::page(purpose, has_explorer)));
+    let links = &state.services.users.links;
+    if links.has_invitation_page() {
+        let (script, styles) = (get(pages::script()), get(pages::styles()));
+        routes = routes
+            .at("/invite", page(Purpose::Invite))
+            .at("/pages/password.js", route("GET, HEAD", script))
+            .at("/pages/password.css", route("GET, HEAD", styles));
+        if !links.has_own_reset_page {
+            routes = routes.at("/reset", page(Purpose::Reset));
+        }
+    }
     #[cfg(feature = "explorer")]
     if state.http.explorer {
         return routes

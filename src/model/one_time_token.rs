@@ -122,6 +122,8 @@ impl LinkTarget<'_> {
 pub(crate) struct LinkSettings {
     /// The page of reset links. `None` if it is not configured.
     pub(crate) reset_page: Option<String>,
+    /// Whether `reset_page` is a page of the application instead of the page `/reset` of the server.
+    pub(crate) has_own_reset_page: bool,
     /// The page of invitations. `None` if it is not configured.
     pub(crate) invitation_page: Option<String>,
     pub(crate) reset_lifetime: TimeDelta,
@@ -129,6 +131,11 @@ pub(crate) struct LinkSettings {
 }
 
 impl LinkSettings {
+    /// Returns whether the page for invitations is configured.
+    pub(crate) fn has_invitation_page(&self) -> bool {
+        self.invitation_page.is_some()
+    }
+
     /// Returns `None` if no page is configured for links with this purpose.
     pub(crate) fn target(&self, purpose: TokenPurpose) -> Option<LinkTarget<'_>> {
         let (page, lifetime) = match purpose {

@@ -22,6 +22,9 @@ use crate::store::HookTransaction;
 /// Hooks run only in the instance that was opened with them. The program `symbolon`, and other processes that use the
 /// database, do not run them.
 ///
+/// The time limit ends a hook only while the hook waits. With SQLite, a statement that takes longer runs to its end, and
+/// other changes fail during this time.
+///
 /// A hook holds the locks of its transaction. SQLite has one writer, so that all other changes wait for the hook. A hook
 /// should only use its transaction: send mail from [`Symbolon::events`](crate::Symbolon::events). With SQLite, a change
 /// through another connection or through [`Operator`](crate::Operator) waits for the transaction of the hook itself: the
@@ -99,7 +102,7 @@ pub trait Hooks: Send + Sync {
     /// Runs at each sign-in after the password was accepted: for `createToken`, for `POST /tokens`, and for each other
     /// request that HTTP Basic credentials authenticate. Runs at most once per request. Does not run when a token is
     /// used or renewed, or when a signed-in user confirms the password. [`User::last_sign_in_at`] is the time of the
-    /// previous sign-in.
+    /// last sign-in before the password was verified.
     ///
     /// A refusal is the error `FORBIDDEN` with the reason `SIGN_IN_REFUSED` and the message of the hook. The field name
     /// of the refusal is not sent. The refusal reveals that the password is right. A refused sign-in does not count

@@ -128,7 +128,7 @@ impl Import {
                 let permitted = self.hooks.before_register(&transaction, row).await;
                 permitted.map_err(|error| refusal(&row.username.display, error))?;
             }
-            if let Some(users) = transaction.insert_users(rows).await? {
+            if let Some(users) = transaction.insert_users(&rows).await? {
                 // One audit row for all events is sufficient, because the row of each user contains the time of creation.
                 let event = |user| {
                     let (kind, actor) = (AuditEventKind::Registered, Actor::Operator);

@@ -131,8 +131,12 @@ impl SignIn {
             }
             None => None,
         };
-        transaction.commit().await?;
-        Ok(Some((record, issued)))
+        match transaction.commit().await {
+            Ok(()) => Ok(Some((record, issued))),
+            // The commit may have given the attempt back.
+            Err(error @ Error::OutcomeUnknown) => Err(error),
+            Err(error) => self.throttle.give_back_if_failed(attempt, Err(error)).await,
+        }
     }
 
     /// Verifies the password of a user who is already signed in. Returns the admission of the attempt, whose

@@ -4,8 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use entity::session::{self, Column};
 use entity::user;
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, LockBehavior, LockType};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
+    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Select,
 };
 
 use crate::clock::at;
@@ -247,14 +249,18 @@ impl Transaction {
 
     /// Deletes the details of shared sessions that no longer exist.
     pub(super) async fn delete_details_of_ended_sessions(&self) -> Result<(), Error> {
+        // With `NOT IN`, PostgreSQL would read all users for each row.
         let current = user::Entity::find()
             .select_only()
-            .column(user::Column::TokenDigest)
-            .filter(user::Column::TokenDigest.is_not_null())
+            .column(user::Column::Id)
+            .filter(
+                Expr::col((user::Entity, user::Column::TokenDigest))
+                    .equals((session::Entity, Column::Digest)),
+            )
             .into_query();
         let delete = session::Entity::delete_many()
             .filter(Column::Device.is_null())
-            .filter(Column::Digest.not_in_subquery(current));
+            .filter(Expr::exists(current).not());
         self.execute(delete).await.map(drop)
     }
 
@@ -274,10 +280,17 @@ impl Transaction {
         let is_outdated = Condition::any()
             .add(Column::LastUsedAt.is_null())
             .add(Column::LastUsedAt.not_between(from, to));
+        let outdated = select_by_digest(digest)
+            .select_only()
+            .column(Column::Id)
+            .filter(is_outdated)
+            // Waiting for a locked row could cause a deadlock with a transaction that revokes several sessions. The next
+            // use of the session is recorded instead.
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .into_query();
         let update = session::Entity::update_many()
             .set(row)
-            .filter(Column::Digest.eq(digest.0.to_vec()))
-            .filter(is_outdated);
+            .filter(Column::Id.in_subquery(outdated));
         self.execute(update).await.map(drop)
     }
 }

@@ -15,7 +15,11 @@ use crate::store::monitored_connection::MonitoredConnection;
 ///
 /// The transaction implements [`ConnectionTrait`], so that a hook can use entities and statements of
 /// [`symbolon::sea_orm`](crate::sea_orm). Symbolon commits the transaction after the last hook. A hook must not execute
-/// statements such as `COMMIT`, `ROLLBACK` and `SAVEPOINT`, and must not change the tables of Symbolon.
+/// statements that end the transaction or change the connection, such as `COMMIT`, `ROLLBACK`, `SAVEPOINT`, `SET`,
+/// `PRAGMA` and `DEALLOCATE`, and must not change the tables of Symbolon.
+///
+/// Statements are prepared once for each connection. Name the columns instead of using `SELECT *`: PostgreSQL refuses a
+/// prepared `SELECT *` after a column has been added to the table.
 ///
 /// If a statement fails, the transaction is rolled back, even if the hook ignores the error. PostgreSQL cannot continue
 /// a transaction after a failed statement, and neither can SQLite after some errors. To insert a row that may exist,

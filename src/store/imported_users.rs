@@ -11,6 +11,9 @@ use crate::store::database::Store;
 use crate::store::transaction::Transaction;
 use crate::store::users::{NewUser, to_record, to_row};
 
+/// The number of users that one statement looks up or inserts. SQLite limits a statement to 32,766 variables.
+const BATCH: usize = 1000;
+
 /// Usernames and e-mail addresses in canonical form.
 #[derive(Debug, Default)]
 pub(crate) struct ExistingFields {
@@ -37,18 +40,25 @@ impl Transaction {
         find_existing_fields(&self.connection, fields).await
     }
 
-    /// Inserts at least one user. Returns the users, or `None` if a username or an e-mail address is already in use.
-    /// In this case, the transaction can only be rolled back.
-    pub(crate) async fn insert_users(&self, new: Vec<NewUser>) -> Result<Option<Vec<User>>, Error> {
-        let insert = user::Entity::insert_many(new.into_iter().map(to_row));
-        let rows = match insert.exec_with_returning(&self.connection).await {
-            Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
-                return Ok(None);
+    /// Inserts users. Returns the users, or `None` if a username or an e-mail address is already in use. In this case,
+    /// the transaction can only be rolled back.
+    pub(crate) async fn insert_users(&self, new: &[NewUser]) -> Result<Option<Vec<User>>, Error> {
+        let mut users = Vec::with_capacity(new.len());
+        for batch in new.chunks(BATCH) {
+            let insert = user::Entity::insert_many(batch.iter().cloned().map(to_row));
+            match insert.exec_with_returning(&self.connection).await {
+                Err(error)
+                    if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) =>
+                {
+                    return Ok(None);
+                }
+                rows => {
+                    for row in rows? {
+                        users.push(to_record(row)?.user);
+                    }
+                }
             }
-            rows => rows?,
-        };
-        let users = rows.into_iter().map(|row| Ok(to_record(row)?.user));
-        let mut users = users.collect::<Result<Vec<_>, Error>>()?;
+        }
         users.sort_by_key(|user| user.id);
         Ok(Some(users))
     }
@@ -60,14 +70,19 @@ async fn find_existing_fields(
 ) -> Result<ExistingFields, Error> {
     use user::Column::{EmailCanonical, UsernameCanonical};
     let select = async |column: user::Column, values: &HashSet<String>| {
-        let existing = user::Entity::find()
-            .select_only()
-            .column(column)
-            .filter(column.is_in(values))
-            .into_tuple::<String>()
-            .all(database)
-            .await?;
-        Ok::<HashSet<String>, Error>(existing.into_iter().collect())
+        let values: Vec<_> = values.iter().collect();
+        let mut existing = HashSet::new();
+        for batch in values.chunks(BATCH) {
+            let found = user::Entity::find()
+                .select_only()
+                .column(column)
+                .filter(column.is_in(batch.iter().copied()))
+                .into_tuple::<String>()
+                .all(database)
+                .await?;
+            existing.extend(found);
+        }
+        Ok::<HashSet<String>, Error>(existing)
     };
     Ok(ExistingFields {
         usernames: select(UsernameCanonical, &fields.usernames).await?,

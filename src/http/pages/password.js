@@ -11,7 +11,6 @@ const MUTATION = `mutation ResetPassword($token: String!, $newPassword: String!)
 }`;
 const NO_ANSWER = 'The server did not answer. Check your connection, and try again.';
 
-
 /** The sections that a reload of the page shows again. */
 const REMEMBERED = ['closed', 'refused', 'done'];
 
@@ -67,8 +66,12 @@ const setVisible = (isVisible) => {
   password.type = isVisible ? 'text' : 'password';
 };
 
+let busy = false;
+
 const setBusy = (isBusy) => {
-  button.disabled = isBusy;
+  busy = isBusy;
+  // A disabled button would lose the focus.
+  button.setAttribute('aria-disabled', isBusy);
   button.textContent = isBusy ? 'Please wait …' : action;
 };
 
@@ -119,7 +122,7 @@ const submit = async () => {
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
-  submit();
+  if (!busy) submit();
 });
 visible.addEventListener('change', () => setVisible(visible.checked));
 // Leaving the page also stores the values of visible fields.

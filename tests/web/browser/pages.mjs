@@ -167,7 +167,7 @@ try {
     await page.route('**/graphql', (route) => (answer = () => route.fulfill({ json: done })));
     await page.getByLabel('New password').fill(PASSWORD);
     await page.locator('#submit').dblclick();
-    await page.locator('#submit[disabled]').waitFor();
+    await page.locator('#submit[aria-disabled=true]').waitFor();
     assert.equal(await page.locator('#submit').innerText(), 'Please wait …');
     await page.getByLabel('New password').press('Enter');
     assert.equal(sent().length, 1);
