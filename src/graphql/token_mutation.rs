@@ -10,8 +10,8 @@ use crate::graphql::mutation_inputs::CreateAccessTokenInput;
 use crate::graphql::mutation_payloads::CreateAccessTokenPayload;
 use crate::graphql::session_token::SessionToken;
 use crate::graphql::user_error::{split, without_payload};
-use crate::model::id::parse_id;
-use crate::service::token_options::TokenOptions;
+use crate::model::id_parsing::parse_id;
+use crate::service::session_token_options::TokenOptions;
 
 /// The mutations that issue, renew and revoke tokens, as a part of [`Mutation`](crate::Mutation).
 pub(super) struct TokenMutation;

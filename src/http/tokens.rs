@@ -16,7 +16,7 @@ use crate::http::request_body;
 use crate::http::state::AppState;
 use crate::service::request_authentication::Authentication;
 use crate::service::run_to_completion;
-use crate::service::token_options::TokenOptions;
+use crate::service::session_token_options::TokenOptions;
 
 /// `POST /tokens`: returns the session token of the user whose Basic credentials the request contains. If the body
 /// is a JSON object with the member `device`, starts a session for this device. Other bodies are ignored.

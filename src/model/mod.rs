@@ -12,11 +12,11 @@ pub(crate) mod email;
 pub(crate) mod event;
 pub(crate) mod field_change;
 pub(crate) mod field_errors;
-pub(crate) mod id;
+pub(crate) mod id_parsing;
 pub(crate) mod identity;
 #[cfg(feature = "server")]
 pub(crate) mod imported_user;
-pub(crate) mod nickname;
+pub(crate) mod label;
 pub(crate) mod one_time_token;
 pub(crate) mod pagination;
 pub(crate) mod password;

@@ -11,7 +11,7 @@ use crate::model::access_token::AccessToken;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
-use crate::model::nickname::Nickname;
+use crate::model::label::Nickname;
 use crate::model::request_credentials::TokenType;
 use crate::model::requirement::Requirement;
 use crate::model::scopes::Scopes;

@@ -9,7 +9,7 @@ use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::client::Client;
 use crate::model::device_session::DeviceSession;
 use crate::model::identity::Identity;
-use crate::model::nickname::Nickname;
+use crate::model::label::Nickname;
 use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::session::Lifetime;
 use crate::model::token_secret::{SecretType, TokenSecret};

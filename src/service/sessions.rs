@@ -20,7 +20,7 @@ use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::revocation_steps::{record_revocation, revoked_expiration};
-use crate::service::token_options::{RequestedSession, TokenOptions};
+use crate::service::session_token_options::{RequestedSession, TokenOptions};
 use crate::service::token_uses::{TokenUses, UsedToken};
 use crate::service::visible_user::VisibleUser;
 use crate::store::{NewSession, Store, Transaction};

@@ -19,9 +19,9 @@ use crate::service::hook_runner::HookRunner;
 use crate::service::named_input::Input;
 use crate::service::passwords::Verdict;
 use crate::service::refused_attempts::RefusedAttempts;
+use crate::service::session_token_options::TokenOptions;
 use crate::service::sessions::{IssuedToken, Sessions};
 use crate::service::throttle::{Admission, Attempt, Throttle};
-use crate::service::token_options::TokenOptions;
 use crate::store::Store;
 
 /// The use cases that verify a password: a sign-in, and the confirmation of an operation.

@@ -10,7 +10,7 @@ use sea_orm::{
 use crate::clock::at;
 use crate::error::Error;
 use crate::model::access_token::AccessToken;
-use crate::model::nickname::Nickname;
+use crate::model::label::Nickname;
 use crate::model::scopes::Scopes;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;

@@ -12,7 +12,7 @@ use crate::clock::at;
 use crate::error::Error;
 use crate::model::client::Client;
 use crate::model::device_session::{DeviceSession, SessionSummary};
-use crate::model::nickname::Nickname;
+use crate::model::label::Nickname;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;

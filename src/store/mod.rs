@@ -27,15 +27,15 @@ mod open;
 mod open_error;
 mod pages;
 mod pool_eviction;
-mod postgres;
+mod postgres_pool;
 mod rate_limits;
-mod sessions;
-mod sign_ins;
+mod shared_sessions;
 mod sqlite;
 mod sqlite_tables_check;
 mod token_liveness;
 mod transaction;
 mod users;
+mod verified_passwords;
 
 pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::database::Store;

@@ -6,8 +6,8 @@ use crate::model::request_credentials::TokenType;
 use crate::model::requirement::Requirement;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::revoke_access_token;
+use crate::service::session_token_options::TokenOptions;
 use crate::service::sessions::IssuedToken;
-use crate::service::token_options::TokenOptions;
 
 impl Authentication {
     /// Issues a session token to a request with Basic credentials.

@@ -1,7 +1,7 @@
 //! The options for issuing a session token.
 
 use crate::error::Error;
-use crate::model::nickname::Nickname;
+use crate::model::label::Nickname;
 use crate::model::session::Lifetime;
 
 /// The options of a sign-in that issues a token.
