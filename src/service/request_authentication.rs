@@ -13,7 +13,7 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::service::authenticator::Authenticator;
-use crate::service::session_token_options::TokenOptions;
+use crate::service::session_token_options::SessionTokenOptions;
 use crate::service::sessions::IssuedToken;
 use crate::store::Epoch;
 
@@ -183,7 +183,7 @@ impl Authentication {
     /// token if `options` are given and the request has not signed in before.
     pub(super) async fn sign_in(
         &self,
-        options: Option<TokenOptions>,
+        options: Option<SessionTokenOptions>,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let Credentials::Basic(credentials) = &self.0.credentials else {
             return Err(Unauthenticated::Missing.into());

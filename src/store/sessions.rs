@@ -12,7 +12,7 @@ use crate::clock::at;
 use crate::error::Error;
 use crate::model::client::Client;
 use crate::model::device_session::{DeviceSession, SessionSummary};
-use crate::model::label::Nickname;
+use crate::model::label::Label;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
@@ -26,7 +26,7 @@ use crate::store::users::{to_array, to_record};
 pub(crate) struct NewSession<'a> {
     pub(crate) user: UserId,
     /// The name of the device, and the expiration. `None` for a shared session.
-    pub(crate) device: Option<(&'a Nickname, DateTime<Utc>)>,
+    pub(crate) device: Option<(&'a Label, DateTime<Utc>)>,
     pub(crate) digest: TokenDigest,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) client: &'a Client,
