@@ -25,6 +25,7 @@ mod standalone_schema;
 mod token_mutation;
 mod user;
 mod user_error;
+mod validated_document;
 mod variables;
 
 pub(crate) use async_graphql::{ObjectType, SubscriptionType};

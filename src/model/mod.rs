@@ -28,6 +28,7 @@ pub(crate) mod requirement;
 pub(crate) mod scopes;
 pub(crate) mod server_key;
 pub(crate) mod session;
+pub(crate) mod session_summary;
 pub(crate) mod session_token;
 pub(crate) mod text_limits;
 pub(crate) mod token_digest;

@@ -24,9 +24,9 @@ use crate::store::monitored_connection::{Monitor, MonitoredConnection, WriteStat
 use crate::store::notifications;
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
-use crate::store::postgres_pool;
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
 use crate::store::sqlite_tables_check::check_file;
+use crate::store::{postgres_pool, postgres_schema};
 use crate::supervised_tasks::supervise;
 
 /// The number of Symbolon's tables on PostgreSQL, excluding the table of applied migrations.
@@ -166,7 +166,7 @@ impl Store {
         ]);
         let schema = timeout(
             START_TIMEOUT,
-            postgres_pool::find_schema(&location, &options),
+            postgres_schema::find_schema(&location, &options),
         )
         .await;
         let schema = schema.unwrap_or_else(|_| Err(failed(SqlxError::PoolTimedOut)))?;

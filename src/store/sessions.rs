@@ -11,8 +11,9 @@ use sea_orm::{
 use crate::clock::at;
 use crate::error::Error;
 use crate::model::client::Client;
-use crate::model::device_session::{DeviceSession, SessionSummary};
+use crate::model::device_session::DeviceSession;
 use crate::model::label::Label;
+use crate::model::session_summary::SessionSummary;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
