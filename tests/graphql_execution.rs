@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::graphql_field_errors::trouble;
+use crate::graphql_resolver_errors::trouble;
 use crate::support::{Answer, TestApp};
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use symbolon::Config;
 
-use crate::postgres::connections::on;
+use crate::postgres::transactions::on;
 use crate::support::{
     Answer, DATABASE_PASSWORD, PASSWORD, Server, common_key, finish, on_postgres, shared_postgres,
 };

@@ -11,7 +11,7 @@ use sea_orm::ConnectionTrait;
 use sea_orm::sqlx::postgres::PgListener;
 use serde_json::{Value, json};
 
-use super::connections::{connect, number, on};
+use super::transactions::{connect, number, on};
 use crate::support::{
     Answer, Instance, PROPAGATION_BOUND, Proxy, Server, Socket, common_key, eventually, finish,
     shared_postgres, without_database_line,

@@ -1,7 +1,7 @@
 //! Tests of PostgreSQL only. They start a server of their own; `scripts/test` does not run them on SQLite.
 
-pub mod connections;
 mod consistency;
-mod faults;
 mod instances;
 mod outages;
+pub mod transactions;
+mod unwritable_servers;

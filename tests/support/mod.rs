@@ -4,11 +4,12 @@ mod cli;
 mod client;
 mod database;
 mod nodejs;
-mod postgres_instance;
 pub mod raw_http;
+mod server_on_postgres;
 mod server_process;
-mod sqlite_database;
 mod sqlite_faults;
+pub mod sqlite_scenario;
+mod stored_rows;
 mod tcp_proxy;
 mod test_app;
 mod websocket;
@@ -20,12 +21,12 @@ pub use database::{
     on_postgres, shared_postgres,
 };
 pub use nodejs::{node_in, succeed};
-pub use postgres_instance::Instance;
+pub use server_on_postgres::Instance;
 pub use server_process::{
     Process, Server, finish, finish_with, symbolon, unconfigured_symbolon, unthrottled,
 };
-pub use sqlite_database::{State, database_files, empty_the_journal};
 pub use sqlite_faults::{Injection, SmallDisk, is_exhaustive};
+pub use stored_rows::{StoredUser, database_files, empty_the_journal};
 pub use tcp_proxy::Proxy;
 pub use test_app::{DATABASE_FILE, TestApp, start_of_time};
 pub use websocket::Socket;
