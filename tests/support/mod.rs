@@ -4,6 +4,7 @@ mod cli;
 mod client;
 mod database;
 mod nodejs;
+mod postgres_server;
 pub mod raw_http;
 mod server_on_postgres;
 mod server_process;
@@ -16,11 +17,9 @@ mod websocket;
 
 pub use cli::{Cli, without_database_line};
 pub use client::{Answer, Client, GraphqlRequest};
-pub use database::{
-    DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, end_connections,
-    on_postgres, shared_postgres,
-};
+pub use database::{common_key, database_in, database_url, on_postgres, shared_postgres};
 pub use nodejs::{node_in, succeed};
+pub use postgres_server::{DATABASE_PASSWORD, Postgres, end_connections};
 pub use server_on_postgres::Instance;
 pub use server_process::{
     Process, Server, finish, finish_with, symbolon, unconfigured_symbolon, unthrottled,
