@@ -92,7 +92,7 @@ impl Symbolon {
     /// types.
     #[must_use]
     pub fn own_routes(&self) -> Route {
-        self.routes(graphql::own_schema(&self.state.limits).finish())
+        self.routes(graphql::standalone_schema(&self.state.limits).finish())
     }
 
     /// Returns the routes of Symbolon: `/graphql` with `schema`, `/tokens`, `/auth`, `/healthz`, `/readyz`,

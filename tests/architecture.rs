@@ -5,6 +5,7 @@ mod import_graph;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The most lines of a file in `src`.
 const MAX_LINES: usize = 350;
@@ -375,4 +376,35 @@ fn only_the_throttle_reserves_places_in_the_hash_queue() {
 #[test]
 fn only_the_uniqueness_check_queries_taken_values() {
     assert_eq!(callers("find_taken_fields"), ["service/uniqueness.rs"]);
+}
+
+#[test]
+fn the_library_without_features_has_no_dependency_of_the_program() {
+    let tree = |depth: &str, features: &[&str]| {
+        let tree = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--offline", "--no-default-features"])
+            .args(["--edges", "normal", "--prefix", "none", "--depth", depth])
+            .args(features)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&tree.stderr);
+        assert!(tree.status.success(), "{error}");
+        let tree = String::from_utf8(tree.stdout).unwrap();
+        let names = tree.lines().filter_map(|line| line.split(' ').next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = tree("99", &[]);
+    let of_the_program = ["clap", "csv", "indicatif", "mimalloc", "rpassword"];
+    for name in of_the_program.iter().chain(&["symbolon-explorer"]) {
+        assert!(!all.iter().any(|dependency| dependency == name), "{name}");
+    }
+    // sea-orm-migration depends on it.
+    let direct = tree("1", &[]);
+    assert!(!direct.iter().any(|name| name == "tracing-subscriber"));
+    let with_program = tree("1", &["--features", "server"]);
+    for name in of_the_program.iter().chain(&["tracing-subscriber"]) {
+        let has_it = with_program.iter().any(|dependency| dependency == name);
+        assert!(has_it, "{name}");
+    }
 }

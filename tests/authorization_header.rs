@@ -1,9 +1,10 @@
 //! The forms of the `Authorization` header, and the responses of guarded and public fields.
 
-use crate::support::{PASSWORD, TestApp};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::json;
+
+use crate::support::{PASSWORD, TestApp};
 
 #[tokio::test]
 async fn other_schemes_are_missing_credentials_and_unknown_tokens_are_invalid() {
@@ -111,38 +112,6 @@ async fn basic_credentials_are_utf_8_or_latin_1_and_the_password_may_contain_col
                 .await;
             assert_eq!(answer.at("/data/createToken/user/username"), "zoë");
         }
-    }
-}
-
-#[tokio::test]
-async fn create_token_requires_basic_credentials() {
-    let app = TestApp::start().await;
-    app.register("ada").await;
-    let token = app.sign_in("ada").await;
-    let encode = |text: &str| format!("Basic {}", STANDARD.encode(text));
-    for (header, reason) in [
-        (format!("Bearer {token}"), "MISSING"),
-        (String::new(), "MISSING"),
-        ("Basic".to_owned(), "MISSING"),
-        ("Basic %%%".to_owned(), "MISSING"),
-        (encode("no colon"), "MISSING"),
-        (encode("ada:line\nbreak"), "MISSING"),
-        (encode("ada:"), "INVALID_CREDENTIALS"),
-        (encode("ada:wrong"), "INVALID_CREDENTIALS"),
-        (encode(&format!("nobody:{PASSWORD}")), "INVALID_CREDENTIALS"),
-        (
-            encode(&format!("not a name:{PASSWORD}")),
-            "INVALID_CREDENTIALS",
-        ),
-        (encode(&format!(":{PASSWORD}")), "INVALID_CREDENTIALS"),
-    ] {
-        let answer = app
-            .graphql("mutation { createToken { token } }")
-            .authorization(header.as_bytes())
-            .send()
-            .await;
-        assert_eq!(answer.error(), ("UNAUTHENTICATED", reason), "{header}");
-        assert_eq!(answer.header("www-authenticate"), "");
     }
 }
 

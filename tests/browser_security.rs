@@ -1,9 +1,10 @@
 //! Requests of web pages of other origins: CORS, CSRF and caching.
 
-use reqwest::{Method, RequestBuilder, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::json;
 
-use crate::support::{Answer, GraphqlRequest, PASSWORD, TestApp};
+use crate::support::{Answer, GraphqlRequest, PASSWORD, Socket, TestApp};
+use crate::websocket_subscriptions::configured;
 
 const LISTED: &str = "https://app.example.org";
 /// Origins that differ from [`LISTED`], some of them only slightly.
@@ -422,4 +423,38 @@ async fn responses_forbid_caching_and_content_sniffing() {
         assert_eq!(refused.header("cache-control"), "no-store");
         assert!(values(&refused, "vary").contains(&"accept".to_owned()));
     }
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_opens_no_websocket() {
+    let app = configured(|config| {
+        config.http.cors_origins = vec!["https://listed.example".to_owned()];
+    })
+    .await;
+    let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
+    let open = async |headers: &[(&'static str, &str)]| {
+        let headers = [&[protocol], headers].concat();
+        Socket::open(&app.base, &headers).await.map(drop).err()
+    };
+    let forbidden = Some(StatusCode::FORBIDDEN);
+    let own = app.base.as_str();
+    assert_eq!(open(&[]).await, None);
+    assert_eq!(open(&[("origin", own)]).await, None);
+    assert_eq!(open(&[("origin", "https://listed.example")]).await, None);
+    let listed = [
+        ("origin", "https://listed.example"),
+        ("sec-fetch-site", "cross-site"),
+    ];
+    assert_eq!(open(&listed).await, None);
+    // A proxy that sends its own host.
+    let proxied = [
+        ("origin", "https://app.example"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    assert_eq!(open(&proxied).await, None);
+    for origin in ["https://other.example", "null", "https://listed.example:1"] {
+        assert_eq!(open(&[("origin", origin)]).await, forbidden, "{origin}");
+    }
+    let site = [("origin", own), ("sec-fetch-site", "cross-site")];
+    assert_eq!(open(&site).await, forbidden);
 }

@@ -217,6 +217,18 @@ mod sqlite {
     use super::*;
 
     #[test]
+    fn a_file_that_is_not_a_database_is_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbolon.db");
+        let text = "This is not a database. ".repeat(100);
+        fs::write(&file, &text).unwrap();
+        let error = refusal(unconfigured_symbolon(folder.path()).env("PORT", "0"));
+        assert!(error.contains("not a database"), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        assert!(!folder.path().join("symbolon.db.key").exists());
+    }
+
+    #[test]
     fn commands_create_no_database_file() {
         for line in operating() {
             let folder = tempfile::tempdir().unwrap();

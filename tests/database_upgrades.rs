@@ -11,15 +11,16 @@ use std::process::{Command, Stdio};
 use chrono::{DateTime, TimeDelta, Utc};
 use migration::{Migrator, MigratorTrait};
 use reqwest::Method;
-use sea_orm::{Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, EntityTrait};
 use serde_json::{Value, json};
 use symbolon::Config;
 use tempfile::TempDir;
 
 use crate::migrations::schema;
+use crate::server_start_and_stop::refusal;
 use crate::support::{
-    Answer, DATABASE_FILE, TestApp, database_url, on_postgres, shared_postgres, start_of_time,
-    succeed, symbolon,
+    Answer, DATABASE_FILE, TestApp, database_in, database_url, finish, on_postgres,
+    shared_postgres, start_of_time, succeed, symbolon,
 };
 
 const SIGN_IN: &str = "mutation { createToken { token expiresAt } }";
@@ -432,4 +433,82 @@ async fn a_migration_that_is_killed_is_completed_at_the_next_start() {
         }
         assert!(killed > 0 && killed * 2 >= tried, "{name}: {killed}");
     }
+}
+
+#[tokio::test]
+async fn a_migration_deletes_surplus_expired_access_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database_url(folder.path(), "symbolon.db");
+    if !on_postgres() {
+        std::fs::File::create(folder.path().join("symbolon.db")).unwrap();
+    }
+    let database = sea_orm::Database::connect(&url).await.unwrap();
+    Migrator::up(&database, Some(5)).await.unwrap();
+    let row = |user: i64, name: i64, expires_at: Option<i64>| {
+        let digest = format!("{user:03}{name:029}").into_bytes();
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = if on_postgres() {
+            format!("'\\x{digest}'")
+        } else {
+            format!("x'{digest}'")
+        };
+        let expires_at = expires_at.map_or("NULL".to_owned(), |at| at.to_string());
+        format!("({user}, 't{name}', {digest}, '*', 0, {expires_at})")
+    };
+    // The first user has 20 tokens that do not expire, 10 that expire far in the future, and 70 expired
+    // ones. The second user has the maximum.
+    let far = 9_000_000_000_000;
+    let first = (0..100).map(|number| match number {
+        0..20 => row(1, number, None),
+        20..90 => row(1, number, Some(number)),
+        _ => row(1, number, Some(far + number)),
+    });
+    let second = (0..50).map(|number| row(2, number, Some(number + 1)));
+    let rows = first.chain(second).collect::<Vec<_>>().join(", ");
+    let insert = format!(
+        "INSERT INTO symbolon_access_token (user_id, name, digest, scopes, created_at, expires_at) VALUES {rows};
+         INSERT INTO symbolon_audit_event (kind, at, last_at, count, user_id) VALUES ('DELETED', 0, 0, 1, 7)"
+    );
+    database.execute_unprepared(&insert).await.unwrap();
+    Migrator::up(&database, None).await.unwrap();
+    let rows = entity::access_token::Entity::find()
+        .all(&database)
+        .await
+        .unwrap();
+    let of = |user| {
+        let own = rows.iter().filter(move |row| row.user_id == user);
+        own.map(|row| row.name[1..].parse().unwrap())
+            .collect::<Vec<i64>>()
+    };
+    let kept: Vec<_> = (0..20).chain(70..100).collect();
+    assert_eq!(of(1), kept);
+    assert_eq!(of(2).len(), 50);
+    let event = entity::audit_event::Entity::find()
+        .one(&database)
+        .await
+        .unwrap();
+    let event = event.unwrap();
+    assert_eq!((event.actor_type, event.username), (None, None));
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_not_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, ..) = finish(symbolon(folder.path()).arg("migrate"));
+    assert_eq!(code, Some(0));
+    let database = database_in(folder.path()).await;
+    let newer = sea_orm::Statement::from_string(
+        sea_orm::ConnectionTrait::get_database_backend(&database),
+        "INSERT INTO symbolon_migration VALUES ('m20990101_000001_wings', 0)",
+    );
+    sea_orm::ConnectionTrait::execute_raw(&database, newer)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+    let error = refusal(symbolon(folder.path()).env("PORT", "0"));
+    assert!(
+        error.contains("newer version") && error.contains("m20990101_000001_wings"),
+        "{error}"
+    );
 }

@@ -3,30 +3,20 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_graphql::async_trait::async_trait;
-use async_graphql::extensions::{
-    Extension, ExtensionContext, ExtensionFactory, NextExecute, ResolveFut,
-};
-use async_graphql::{
-    Context, CustomDirective, Directive, EmptySubscription, Enum, InputObject, InputValueError,
-    InputValueResult, MergedObject, Object, OneofObject, Response, Scalar, ScalarType, ServerError,
-    ServerResult, Value as GraphqlValue,
-};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use reqwest::Method;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
-use symbolon::{Authenticated, RequireScope};
 
 use crate::support::{
     Answer, PASSWORD, Server, TestApp, database_in, database_url, poll_until_propagated,
     unthrottled,
 };
 
-async fn query(app: &TestApp, token: &str, document: &str, variables: Value) -> Answer {
+pub async fn query(app: &TestApp, token: &str, document: &str, variables: Value) -> Answer {
     let operation = app.graphql_with(document, &variables);
     operation.bearer(token).send().await
 }
@@ -192,235 +182,6 @@ async fn a_refused_document_is_refused_again() {
         for _ in 0..2 {
             let again = query(&app, &token, document, json!({})).await;
             assert_eq!(again.body, first.body, "{document}");
-        }
-    }
-}
-
-/// A custom scalar: an even number, written as a string.
-#[derive(Clone)]
-struct Even(i64);
-
-#[Scalar]
-impl ScalarType for Even {
-    fn parse(value: GraphqlValue) -> InputValueResult<Self> {
-        let GraphqlValue::String(text) = &value else {
-            return Err(InputValueError::expected_type(value));
-        };
-        Ok(Self(text.parse()?))
-    }
-
-    fn is_valid(value: &GraphqlValue) -> bool {
-        matches!(value, GraphqlValue::String(text) if text.parse::<i64>().is_ok_and(|n| n % 2 == 0))
-    }
-
-    fn to_value(&self) -> GraphqlValue {
-        GraphqlValue::String(self.0.to_string())
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Enum)]
-enum Colour {
-    Red,
-    Blue,
-}
-
-#[derive(OneofObject)]
-enum Which {
-    Number(Even),
-    Colour(Colour),
-}
-
-#[derive(InputObject)]
-struct Wish {
-    which: Which,
-    #[graphql(default = 1)]
-    times: i32,
-}
-
-/// Counts its executions.
-#[derive(Default)]
-struct Wishes(AtomicU32);
-
-#[Object]
-impl Wishes {
-    #[graphql(guard = "RequireScope(\"wishes\")")]
-    async fn wish(&self, wish: Wish) -> String {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        let which = match wish.which {
-            Which::Number(Even(number)) => number.to_string(),
-            Which::Colour(Colour::Red) => "red".to_owned(),
-            Which::Colour(Colour::Blue) => "blue".to_owned(),
-        };
-        which.repeat(usize::try_from(wish.times).unwrap_or(0))
-    }
-
-    #[graphql(guard = "Authenticated")]
-    async fn wishes(&self) -> u32 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-#[derive(MergedObject)]
-struct Query(symbolon::Query, Wishes);
-
-#[tokio::test]
-async fn values_of_custom_scalars_are_validated_in_each_request() {
-    let app = TestApp::with_routes(
-        |_| {},
-        |symbolon| {
-            let query = Query(symbolon::Query, Wishes::default());
-            let schema = symbolon.schema(query, symbolon::Mutation, EmptySubscription);
-            symbolon.routes(schema.finish())
-        },
-    )
-    .await;
-    app.register("ada").await;
-    let token = app.sign_in("ada").await;
-    let input = json!({ "name": "x", "scopes": ["other"] });
-    let narrow = app.access_token("ada", input).await;
-    let document = "query($w: Wish!) { wish(wish: $w) }";
-    for round in 1..=3 {
-        let right = json!({ "w": { "which": { "number": "4" }, "times": 2 } });
-        let answer = query(&app, &token, document, right.clone()).await;
-        assert_eq!(answer.at("/data/wish"), "44", "{answer:?}");
-        let colour = json!({ "w": { "which": { "colour": "BLUE" } } });
-        let answer = query(&app, &token, document, colour).await;
-        assert_eq!(answer.at("/data/wish"), "blue", "{answer:?}");
-        let answer = query(&app, &narrow, document, right).await;
-        assert_eq!(answer.error(), ("FORBIDDEN", "SCOPE_REQUIRED"));
-        for wrong in [
-            json!({ "which": { "number": "3" } }),
-            json!({ "which": { "number": 4 } }),
-            json!({ "which": { "colour": "GREEN" } }),
-            json!({ "which": { "colour": "RED", "number": "4" } }),
-            json!({ "which": { "colour": null } }),
-            json!({ "which": {} }),
-            json!({ "which": { "colour": "RED" }, "times": null }),
-            json!({ "times": 1 }),
-            json!(null),
-        ] {
-            let answer = query(&app, &token, document, json!({ "w": wrong })).await;
-            assert_eq!(answer.error().0, "BAD_USER_INPUT", "{wrong}: {answer:?}");
-        }
-        let count = query(&app, &token, "{ wishes }", json!({})).await;
-        assert_eq!(count.at("/data/wishes"), 2 * round);
-    }
-}
-
-/// Counts the executions of each query.
-#[derive(Clone, Default)]
-struct Executions(Arc<AtomicU32>);
-
-impl ExtensionFactory for Executions {
-    fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(self.clone())
-    }
-}
-
-#[async_trait]
-impl Extension for Executions {
-    async fn execute(
-        &self,
-        ctx: &ExtensionContext<'_>,
-        name: Option<&str>,
-        next: NextExecute<'_>,
-    ) -> Response {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        next.run(ctx, name).await
-    }
-}
-
-/// Returns its response in upper case.
-struct Shout;
-
-#[async_trait]
-impl CustomDirective for Shout {
-    async fn resolve_field(
-        &self,
-        _: &Context<'_>,
-        resolve: ResolveFut<'_>,
-    ) -> ServerResult<Option<GraphqlValue>> {
-        Ok(resolve.await?.map(|value| match value {
-            GraphqlValue::String(text) => text.to_uppercase().into(),
-            other => other,
-        }))
-    }
-}
-
-#[Directive(location = "Field")]
-fn shout() -> impl CustomDirective {
-    Shout
-}
-
-#[derive(Clone, Copy)]
-struct Motto(&'static str);
-
-#[derive(Default)]
-struct Notices;
-
-#[Object]
-impl Notices {
-    async fn notice(
-        &self,
-        ctx: &Context<'_>,
-        first: Option<bool>,
-    ) -> async_graphql::Result<String> {
-        ctx.append_http_header("x-notice", "seen");
-        ctx.add_error(ServerError::new("An aside.", None));
-        let motto = ctx.data::<Motto>()?.0;
-        Ok(format!("{motto} {}", first.unwrap_or(true)))
-    }
-}
-
-#[derive(MergedObject)]
-struct Board(symbolon::Query, Notices);
-
-#[tokio::test]
-async fn schema_extensions_of_an_embedder_work_with_cached_documents() {
-    for extended in [true, false] {
-        let executions = Executions::default();
-        let app = TestApp::with_routes(
-            |_| {},
-            |symbolon| {
-                let schema = symbolon
-                    .schema(
-                        Board(symbolon::Query, Notices),
-                        symbolon::Mutation,
-                        EmptySubscription,
-                    )
-                    .data(Motto("Onwards"))
-                    .directive(shout);
-                let schema = if extended {
-                    schema.extension(executions.clone())
-                } else {
-                    schema
-                };
-                symbolon.routes(schema.finish())
-            },
-        )
-        .await;
-        for round in 1..=3 {
-            for (document, notice) in [
-                ("query($f: Boolean) { notice(first: $f) }", "Onwards false"),
-                (
-                    "query($f: Boolean) { ...N } fragment N on Board { notice(first: $f) }",
-                    "Onwards false",
-                ),
-                (
-                    "query($f: Boolean = true) { notice(first: $f) @shout }",
-                    "ONWARDS FALSE",
-                ),
-            ] {
-                let answer = app
-                    .graphql_with(document, &json!({ "f": false }))
-                    .send()
-                    .await;
-                assert_eq!(answer.at("/data/notice"), notice, "{answer:?}");
-                assert_eq!(answer.header("x-notice"), "seen");
-                assert_eq!(answer.at("/errors/0/message"), "An aside.");
-            }
-            let executed = if extended { 3 * round } else { 0 };
-            assert_eq!(executions.0.load(Ordering::SeqCst), executed);
         }
     }
 }

@@ -235,40 +235,6 @@ async fn fragments_do_not_bypass_a_limit() {
 }
 
 #[tokio::test]
-async fn a_page_of_users_costs_its_size() {
-    let app = TestApp::start().await;
-    app.register("ada").await;
-    app.make_admin(1).await;
-    let token = app.sign_in("ada").await;
-    let page = |size: usize| {
-        format!("users(first: {size}) {{ nodes {{ id username role createdAt email }} }}")
-    };
-    let one = format!("{{ {} }}", page(100));
-    let answer = app.graphql(&one).bearer(&token).send().await;
-    assert_eq!(answer.at("/errors"), &Value::Null, "{answer:?}");
-    let many: String = (0..20).map(|n| format!("p{n}: {} ", page(100))).collect();
-    let answer = app
-        .graphql(&format!("{{ {many} }}"))
-        .bearer(&token)
-        .send()
-        .await;
-    assert_eq!(
-        answer.at("/errors/0/extensions/limit"),
-        "complexity",
-        "{answer:?}"
-    );
-    let by_variable = app
-        .graphql_with(
-            &format!("query($n: Int) {{ {} }}", many.replace("100", "$n")),
-            &json!({ "n": 100 }),
-        )
-        .bearer(&token)
-        .send()
-        .await;
-    assert_eq!(by_variable.at("/errors/0/extensions/limit"), "complexity");
-}
-
-#[tokio::test]
 async fn variables_have_the_limits_of_documents() {
     let app = TestApp::start().await;
     let nested = |depth: usize| {

@@ -1,14 +1,25 @@
-//! The examples `examples/embed.rs` and `examples/hooks.rs`.
+//! The examples `examples/embed.rs` and `examples/hooks.rs`, and schemas of embedding applications.
 
-use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use async_graphql::async_trait::async_trait;
+use async_graphql::extensions::{
+    Extension, ExtensionContext, ExtensionFactory, NextExecute, ResolveFut,
+};
+use async_graphql::{
+    Context, CustomDirective, Directive, EmptySubscription, MergedObject, Object, Response,
+    ServerError, ServerResult, Value as GraphqlValue,
+};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
-use symbolon::{Config, StartError, Symbolon};
 
 use crate::support::{
-    Answer, PASSWORD, Server, database_in, poll_until_propagated, succeed, symbolon,
+    Answer, PASSWORD, Server, Socket, TestApp, database_in, poll_until_propagated, succeed,
+    symbolon,
 };
 
 struct Notes {
@@ -140,44 +151,167 @@ async fn the_example_writes_a_profile_and_sends_a_welcome_mail() {
     database.close().await.unwrap();
 }
 
-#[test]
-fn the_library_without_features_has_no_dependency_of_the_program() {
-    let tree = |depth: &str, features: &[&str]| {
-        let tree = Command::new(env!("CARGO"))
-            .args(["tree", "--locked", "--offline", "--no-default-features"])
-            .args(["--edges", "normal", "--prefix", "none", "--depth", depth])
-            .args(features)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        let error = String::from_utf8_lossy(&tree.stderr);
-        assert!(tree.status.success(), "{error}");
-        let tree = String::from_utf8(tree.stdout).unwrap();
-        let names = tree.lines().filter_map(|line| line.split(' ').next());
-        names.map(str::to_owned).collect::<Vec<_>>()
+#[tokio::test]
+async fn a_password_does_not_satisfy_an_embedders_guard() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::embed_example(folder.path());
+    server.register("ada").await;
+    let fetch = async |document: &str| {
+        let request = server.graphql(document);
+        request.basic("ada", PASSWORD).send().await
     };
-    let all = tree("99", &[]);
-    let of_the_program = ["clap", "csv", "indicatif", "mimalloc", "rpassword"];
-    for name in of_the_program.iter().chain(&["symbolon-explorer"]) {
-        assert!(!all.iter().any(|dependency| dependency == name), "{name}");
+    for document in [
+        r#"mutation { addNote(text: "one") }"#,
+        r#"mutation { createAccessToken(input: { name: "a" }) { token } addNote(text: "one") }"#,
+        r#"mutation { createToken { token } addNote(text: "one") }"#,
+        r#"mutation { updateUser(input: { email: null }) { user { id } } addNote(text: "one") }"#,
+        "{ notes }",
+    ] {
+        let answer = fetch(document).await;
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{document}");
     }
-    // sea-orm-migration depends on it.
-    let direct = tree("1", &[]);
-    assert!(!direct.iter().any(|name| name == "tracing-subscriber"));
-    let with_program = tree("1", &["--features", "server"]);
-    for name in of_the_program.iter().chain(&["tracing-subscriber"]) {
-        let has_it = with_program.iter().any(|dependency| dependency == name);
-        assert!(has_it, "{name}");
+    // A WebSocket executes subscriptions only, and accepts tokens only.
+    let basic = format!("Basic {}", STANDARD.encode(format!("ada:{PASSWORD}")));
+    let mut socket = Socket::open_uninitialised(&server.base).await;
+    let payload = json!({ "authorization": basic });
+    socket
+        .send(&json!({ "type": "connection_init", "payload": payload }))
+        .await;
+    assert_eq!(socket.receive().await["type"], "connection_ack");
+    for (id, document, code) in [
+        ("1", "subscription { noteAdded }", "UNAUTHENTICATED"),
+        (
+            "2",
+            "mutation { updateUser(input: { email: null }) { user { id } } }",
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        ("3", "{ me { id } }", "GRAPHQL_VALIDATION_FAILED"),
+    ] {
+        socket.subscribe(id, document).await;
+        let message = loop {
+            let message = socket.receive().await;
+            if message["id"] == id && message["type"] != "complete" {
+                break message;
+            }
+        };
+        assert!(message.to_string().contains(code), "{document}: {message}");
     }
 }
 
+/// Counts the executions of each query.
+#[derive(Clone, Default)]
+struct Executions(Arc<AtomicU32>);
+
+impl ExtensionFactory for Executions {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Extension for Executions {
+    async fn execute(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        name: Option<&str>,
+        next: NextExecute<'_>,
+    ) -> Response {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        next.run(ctx, name).await
+    }
+}
+
+/// Returns its response in upper case.
+struct Shout;
+
+#[async_trait]
+impl CustomDirective for Shout {
+    async fn resolve_field(
+        &self,
+        _: &Context<'_>,
+        resolve: ResolveFut<'_>,
+    ) -> ServerResult<Option<GraphqlValue>> {
+        Ok(resolve.await?.map(|value| match value {
+            GraphqlValue::String(text) => text.to_uppercase().into(),
+            other => other,
+        }))
+    }
+}
+
+#[Directive(location = "Field")]
+fn shout() -> impl CustomDirective {
+    Shout
+}
+
+#[derive(Clone, Copy)]
+struct Motto(&'static str);
+
+#[derive(Default)]
+struct Notices;
+
+#[Object]
+impl Notices {
+    async fn notice(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<bool>,
+    ) -> async_graphql::Result<String> {
+        ctx.append_http_header("x-notice", "seen");
+        ctx.add_error(ServerError::new("An aside.", None));
+        let motto = ctx.data::<Motto>()?.0;
+        Ok(format!("{motto} {}", first.unwrap_or(true)))
+    }
+}
+
+#[derive(MergedObject)]
+struct Board(symbolon::Query, Notices);
+
 #[tokio::test]
-async fn the_source_of_a_start_error_is_its_cause() {
-    // Linux permits no files there, also to root.
-    let config = Config::new("sqlite:///proc/symbolon.db");
-    let error = Symbolon::open(config).await.unwrap_err();
-    assert!(matches!(error, StartError::Database(_)), "{error:?}");
-    let source = std::error::Error::source(&error).unwrap();
-    assert!(source.is::<std::io::Error>(), "{source:?}");
-    assert!(error.to_string().contains(&source.to_string()), "{error}");
+async fn schema_extensions_of_an_embedder_work_with_cached_documents() {
+    for extended in [true, false] {
+        let executions = Executions::default();
+        let app = TestApp::with_routes(
+            |_| {},
+            |symbolon| {
+                let schema = symbolon
+                    .schema(
+                        Board(symbolon::Query, Notices),
+                        symbolon::Mutation,
+                        EmptySubscription,
+                    )
+                    .data(Motto("Onwards"))
+                    .directive(shout);
+                let schema = if extended {
+                    schema.extension(executions.clone())
+                } else {
+                    schema
+                };
+                symbolon.routes(schema.finish())
+            },
+        )
+        .await;
+        for round in 1..=3 {
+            for (document, notice) in [
+                ("query($f: Boolean) { notice(first: $f) }", "Onwards false"),
+                (
+                    "query($f: Boolean) { ...N } fragment N on Board { notice(first: $f) }",
+                    "Onwards false",
+                ),
+                (
+                    "query($f: Boolean = true) { notice(first: $f) @shout }",
+                    "ONWARDS FALSE",
+                ),
+            ] {
+                let answer = app
+                    .graphql_with(document, &json!({ "f": false }))
+                    .send()
+                    .await;
+                assert_eq!(answer.at("/data/notice"), notice, "{answer:?}");
+                assert_eq!(answer.header("x-notice"), "seen");
+                assert_eq!(answer.at("/errors/0/message"), "An aside.");
+            }
+            let executed = if extended { 3 * round } else { 0 };
+            assert_eq!(executions.0.load(Ordering::SeqCst), executed);
+        }
+    }
 }

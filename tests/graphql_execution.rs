@@ -1,8 +1,16 @@
 //! The execution of GraphQL operations: values of variables, the choice of the operation, the order of fields.
 
-use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::graphql_field_errors::trouble;
+use async_graphql::{
+    EmptySubscription, Enum, InputObject, InputValueError, InputValueResult, MergedObject, Object,
+    OneofObject, Scalar, ScalarType, Value as GraphqlValue,
+};
+use serde_json::{Value, json};
+use symbolon::{Authenticated, RequireScope};
+
+use crate::document_and_identity_caches::query;
+use crate::graphql_resolver_errors::trouble;
 use crate::support::{Answer, TestApp};
 
 #[tokio::test]
@@ -105,4 +113,115 @@ async fn fields_are_returned_in_document_order() {
         .await
         .unwrap();
     assert_eq!(text, r#"{"data":{"slow":4,"z":1,"m":1,"a":1}}"#);
+}
+
+/// A custom scalar: an even number, written as a string.
+#[derive(Clone)]
+struct Even(i64);
+
+#[Scalar]
+impl ScalarType for Even {
+    fn parse(value: GraphqlValue) -> InputValueResult<Self> {
+        let GraphqlValue::String(text) = &value else {
+            return Err(InputValueError::expected_type(value));
+        };
+        Ok(Self(text.parse()?))
+    }
+
+    fn is_valid(value: &GraphqlValue) -> bool {
+        matches!(value, GraphqlValue::String(text) if text.parse::<i64>().is_ok_and(|n| n % 2 == 0))
+    }
+
+    fn to_value(&self) -> GraphqlValue {
+        GraphqlValue::String(self.0.to_string())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Enum)]
+enum Colour {
+    Red,
+    Blue,
+}
+
+#[derive(OneofObject)]
+enum Which {
+    Number(Even),
+    Colour(Colour),
+}
+
+#[derive(InputObject)]
+struct Wish {
+    which: Which,
+    #[graphql(default = 1)]
+    times: i32,
+}
+
+/// Counts its executions.
+#[derive(Default)]
+struct Wishes(AtomicU32);
+
+#[Object]
+impl Wishes {
+    #[graphql(guard = "RequireScope(\"wishes\")")]
+    async fn wish(&self, wish: Wish) -> String {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let which = match wish.which {
+            Which::Number(Even(number)) => number.to_string(),
+            Which::Colour(Colour::Red) => "red".to_owned(),
+            Which::Colour(Colour::Blue) => "blue".to_owned(),
+        };
+        which.repeat(usize::try_from(wish.times).unwrap_or(0))
+    }
+
+    #[graphql(guard = "Authenticated")]
+    async fn wishes(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(MergedObject)]
+struct Query(symbolon::Query, Wishes);
+
+#[tokio::test]
+async fn values_of_custom_scalars_are_validated_in_each_request() {
+    let app = TestApp::with_routes(
+        |_| {},
+        |symbolon| {
+            let query = Query(symbolon::Query, Wishes::default());
+            let schema = symbolon.schema(query, symbolon::Mutation, EmptySubscription);
+            symbolon.routes(schema.finish())
+        },
+    )
+    .await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let input = json!({ "name": "x", "scopes": ["other"] });
+    let narrow = app.access_token("ada", input).await;
+    let document = "query($w: Wish!) { wish(wish: $w) }";
+    for round in 1..=3 {
+        let right = json!({ "w": { "which": { "number": "4" }, "times": 2 } });
+        let answer = query(&app, &token, document, right.clone()).await;
+        assert_eq!(answer.at("/data/wish"), "44", "{answer:?}");
+        let colour = json!({ "w": { "which": { "colour": "BLUE" } } });
+        let answer = query(&app, &token, document, colour).await;
+        assert_eq!(answer.at("/data/wish"), "blue", "{answer:?}");
+        let answer = query(&app, &narrow, document, right).await;
+        assert_eq!(answer.error(), ("FORBIDDEN", "SCOPE_REQUIRED"));
+        for wrong in [
+            json!({ "which": { "number": "3" } }),
+            json!({ "which": { "number": 4 } }),
+            json!({ "which": { "colour": "GREEN" } }),
+            json!({ "which": { "colour": "RED", "number": "4" } }),
+            json!({ "which": { "colour": null } }),
+            json!({ "which": {} }),
+            json!({ "which": { "colour": "RED" }, "times": null }),
+            json!({ "times": 1 }),
+            json!(null),
+        ] {
+            let answer = query(&app, &token, document, json!({ "w": wrong })).await;
+            assert_eq!(answer.error().0, "BAD_USER_INPUT", "{wrong}: {answer:?}");
+        }
+        let count = query(&app, &token, "{ wishes }", json!({})).await;
+        assert_eq!(count.at("/data/wishes"), 2 * round);
+    }
 }

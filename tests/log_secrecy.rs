@@ -8,9 +8,10 @@ use reqwest::Method;
 use serde_json::json;
 use symbolon::Config;
 
-use crate::postgres::connections::on;
+use crate::postgres::on;
 use crate::support::{
-    Answer, DATABASE_PASSWORD, PASSWORD, Server, common_key, finish, on_postgres, shared_postgres,
+    Answer, Cli, DATABASE_PASSWORD, PASSWORD, Server, common_key, finish, finish_with, on_postgres,
+    shared_postgres,
 };
 
 #[tokio::test]
@@ -186,5 +187,32 @@ mod postgres {
         let mut config = Config::default();
         config.database_url = url.into();
         assert!(!format!("{config:?}").contains(DATABASE_PASSWORD));
+    }
+}
+
+#[test]
+fn passwords_are_neither_read_from_the_command_line_nor_printed_nor_logged() {
+    let cli = Cli::with_users(&["ada"]);
+    for line in [
+        "user add bob --password correct-horse",
+        "user add bob correct-horse",
+        "user set-password ada correct-horse",
+        "user set-password ada --password correct-horse",
+    ] {
+        let (code, ..) = finish(&mut cli.command(line));
+        assert_eq!(code, Some(2), "{line}");
+    }
+    for (line, event) in [
+        ("user add bob", "REGISTERED"),
+        ("user set-password ada --json", "PASSWORD_CHANGED"),
+    ] {
+        let mut command = cli.command(line);
+        command.env("SYMBOLON_LOG", "trace");
+        let (code, output, log) = finish_with(&mut command, "a secret that is nowhere else\n");
+        assert_eq!(code, Some(0));
+        assert!(log.contains(event), "{log}");
+        for secret in ["a secret that", "$argon2id$"] {
+            assert!(!output.contains(secret) && !log.contains(secret), "{line}");
+        }
     }
 }

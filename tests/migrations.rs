@@ -1,11 +1,9 @@
 //! Reverting and applying migrations.
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 
-use crate::support::{
-    Answer, DATABASE_PASSWORD, Server, database_in, database_url, finish, on_postgres, symbolon,
-};
+use crate::support::{Answer, DATABASE_PASSWORD, Server, database_in, finish, symbolon};
 
 /// Returns the tables, columns and indexes.
 pub async fn schema(database: &DatabaseConnection) -> Vec<String> {
@@ -59,61 +57,4 @@ fn a_second_migrate_changes_nothing() {
         assert!(output.ends_with(" is up to date\n"), "{output}");
         assert!(!output.contains(DATABASE_PASSWORD), "{output}");
     }
-}
-
-#[tokio::test]
-async fn a_migration_deletes_surplus_expired_access_tokens() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = database_url(folder.path(), "symbolon.db");
-    if !on_postgres() {
-        std::fs::File::create(folder.path().join("symbolon.db")).unwrap();
-    }
-    let database = sea_orm::Database::connect(&url).await.unwrap();
-    Migrator::up(&database, Some(5)).await.unwrap();
-    let row = |user: i64, name: i64, expires_at: Option<i64>| {
-        let digest = format!("{user:03}{name:029}").into_bytes();
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let digest = if on_postgres() {
-            format!("'\\x{digest}'")
-        } else {
-            format!("x'{digest}'")
-        };
-        let expires_at = expires_at.map_or("NULL".to_owned(), |at| at.to_string());
-        format!("({user}, 't{name}', {digest}, '*', 0, {expires_at})")
-    };
-    // The first user has 20 tokens that do not expire, 10 that expire far in the future, and 70 expired
-    // ones. The second user has the maximum.
-    let far = 9_000_000_000_000;
-    let first = (0..100).map(|number| match number {
-        0..20 => row(1, number, None),
-        20..90 => row(1, number, Some(number)),
-        _ => row(1, number, Some(far + number)),
-    });
-    let second = (0..50).map(|number| row(2, number, Some(number + 1)));
-    let rows = first.chain(second).collect::<Vec<_>>().join(", ");
-    let insert = format!(
-        "INSERT INTO symbolon_access_token (user_id, name, digest, scopes, created_at, expires_at) VALUES {rows};
-         INSERT INTO symbolon_audit_event (kind, at, last_at, count, user_id) VALUES ('DELETED', 0, 0, 1, 7)"
-    );
-    database.execute_unprepared(&insert).await.unwrap();
-    Migrator::up(&database, None).await.unwrap();
-    let rows = entity::access_token::Entity::find()
-        .all(&database)
-        .await
-        .unwrap();
-    let of = |user| {
-        let own = rows.iter().filter(move |row| row.user_id == user);
-        own.map(|row| row.name[1..].parse().unwrap())
-            .collect::<Vec<i64>>()
-    };
-    let kept: Vec<_> = (0..20).chain(70..100).collect();
-    assert_eq!(of(1), kept);
-    assert_eq!(of(2).len(), 50);
-    let event = entity::audit_event::Entity::find()
-        .one(&database)
-        .await
-        .unwrap();
-    let event = event.unwrap();
-    assert_eq!((event.actor_type, event.username), (None, None));
-    database.close().await.unwrap();
 }

@@ -160,32 +160,3 @@ async fn one_of_many_concurrent_registrations_of_one_name_succeeds() {
     assert_eq!(taken.count(), 15);
     assert_eq!(app.sign_in("ada").await.len(), 32);
 }
-
-#[tokio::test]
-async fn a_request_computes_one_new_hash() {
-    let app = TestApp::start().await;
-    let answer = app
-        .graphql(
-            r#"mutation {
-                a: createUser(input: {username: "a", password: "correct horse"}) { user { id } }
-                b: createUser(input: {username: "b", password: "correct horse"}) { user { id } }
-            }"#,
-        )
-        .send()
-        .await;
-    assert_eq!(answer.error(), ("LIMIT_EXCEEDED", ""));
-    assert_eq!(
-        answer.at("/errors/0/extensions/limit"),
-        "newPasswordsPerRequest"
-    );
-    assert_eq!(answer.at("/errors/0/path"), &json!(["b"]));
-    // The other field was executed: the fields of an operation are independent.
-    assert_eq!(
-        app.graphql("mutation { createToken { user { id } } }")
-            .basic("a", "correct horse")
-            .send()
-            .await
-            .at("/data/createToken/user/id"),
-        "1"
-    );
-}

@@ -5,8 +5,10 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::cli_commands::me;
 use crate::support::{
-    Answer, PASSWORD, Server, Socket, TestApp, digest_prefix, finish_with, succeed, symbolon,
+    Answer, Cli, PASSWORD, Server, Socket, TestApp, digest_prefix, finish_with,
+    poll_until_propagated, succeed, symbolon,
 };
 
 /// A user with all types of tokens.
@@ -285,4 +287,48 @@ async fn revoke_all_tokens_accepts_a_token_or_the_password() {
         anonymous.send().await.error(),
         ("UNAUTHENTICATED", "MISSING")
     );
+}
+
+#[tokio::test]
+async fn the_running_server_refuses_revoked_access_at_the_next_request() {
+    let cli = Cli::with_users(&["root"]);
+    let server = Server::start(cli.folder.path());
+    for (number, (command, input, expected_text, reason)) in [
+        (
+            "token revoke",
+            "",
+            "live tokens of NAME revoked: 1",
+            "TOKEN_EXPIRED",
+        ),
+        (
+            "user disable",
+            "",
+            "NAME is disabled; all tokens are revoked",
+            "TOKEN_EXPIRED",
+        ),
+        (
+            "user set-password",
+            "another good one",
+            "NAME has a new password; all tokens are revoked",
+            "TOKEN_EXPIRED",
+        ),
+        ("user delete --yes", "", "NAME is deleted", "TOKEN_INVALID"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("user{number}");
+        server.register(&name).await;
+        let token = server.sign_in(&name).await;
+        assert_eq!(me(&server, &token).await.at("/data/me/username"), &name);
+        let output = cli.run_with_input(&format!("{command} {name}"), input);
+        assert_eq!(
+            output,
+            format!("{}\n", expected_text.replace("NAME", &name))
+        );
+        let fetch = async || me(&server, &token).await;
+        let answer =
+            poll_until_propagated(fetch, |answer| answer.at("/data") == &Value::Null).await;
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", reason), "{command}");
+    }
 }

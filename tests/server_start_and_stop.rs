@@ -9,13 +9,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sea_orm::ConnectionTrait;
+use symbolon::{Config, StartError, Symbolon};
 
-use crate::support::{
-    PASSWORD, Server, database_in, eventually, finish, symbolon, unconfigured_symbolon,
-};
+use crate::support::{PASSWORD, Server, eventually, finish, symbolon};
 
 /// Runs the program and returns its refusal of one line.
-fn refusal(command: &mut Command) -> String {
+pub fn refusal(command: &mut Command) -> String {
     let (code, output, error) = finish(command);
     assert_eq!((code, output.as_str()), (Some(1), ""), "{error}");
     assert_eq!(error.lines().count(), 1, "{error}");
@@ -59,27 +58,6 @@ fn a_database_that_cannot_be_created_is_reported() {
     }
 }
 
-#[tokio::test]
-async fn a_database_of_a_newer_version_is_not_changed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (code, ..) = finish(symbolon(folder.path()).arg("migrate"));
-    assert_eq!(code, Some(0));
-    let database = database_in(folder.path()).await;
-    let newer = sea_orm::Statement::from_string(
-        sea_orm::ConnectionTrait::get_database_backend(&database),
-        "INSERT INTO symbolon_migration VALUES ('m20990101_000001_wings', 0)",
-    );
-    sea_orm::ConnectionTrait::execute_raw(&database, newer)
-        .await
-        .unwrap();
-    database.close().await.unwrap();
-    let error = refusal(symbolon(folder.path()).env("PORT", "0"));
-    assert!(
-        error.contains("newer version") && error.contains("m20990101_000001_wings"),
-        "{error}"
-    );
-}
-
 #[test]
 fn concurrent_starts_agree_on_tables_and_key() {
     let folder = tempfile::tempdir().unwrap();
@@ -109,6 +87,18 @@ fn listening_beyond_loopback_prints_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let quiet = Server::start(folder.path());
     assert_eq!(quiet.log(), "");
+}
+
+#[test]
+fn an_invalid_log_level_is_reported_and_no_file_is_created() {
+    let folder = tempfile::tempdir().unwrap();
+    for value in ["symbolon=loud", "verbose", "WARNING", "info,loud"] {
+        let mut serve = symbolon(folder.path());
+        serve.env("PORT", "0").env("SYMBOLON_LOG", value);
+        let error = refusal(&mut serve);
+        assert!(error.starts_with("symbolon: "), "{error}");
+        assert!(is_empty(&folder), "{value}");
+    }
 }
 
 /// A sign-in whose body is incomplete.
@@ -206,18 +196,6 @@ mod sqlite {
         assert!(server.startup_output.contains("try first"));
     }
 
-    #[test]
-    fn a_file_that_is_not_a_database_is_not_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("symbolon.db");
-        let text = "This is not a database. ".repeat(100);
-        fs::write(&file, &text).unwrap();
-        let error = refusal(unconfigured_symbolon(folder.path()).env("PORT", "0"));
-        assert!(error.contains("not a database"), "{error}");
-        assert_eq!(fs::read_to_string(&file).unwrap(), text);
-        assert!(!folder.path().join("symbolon.db.key").exists());
-    }
-
     #[tokio::test]
     async fn the_write_ahead_log_is_removed_at_shutdown() {
         let folder = tempfile::tempdir().unwrap();
@@ -234,4 +212,15 @@ mod sqlite {
         assert!(server.process.wait(Duration::from_secs(10)).success());
         assert!(!folder.path().join("symbolon.db-wal").exists());
     }
+}
+
+#[tokio::test]
+async fn the_source_of_a_start_error_is_its_cause() {
+    // Linux permits no files there, also to root.
+    let config = Config::new("sqlite:///proc/symbolon.db");
+    let error = Symbolon::open(config).await.unwrap_err();
+    assert!(matches!(error, StartError::Database(_)), "{error:?}");
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.is::<std::io::Error>(), "{source:?}");
+    assert!(error.to_string().contains(&source.to_string()), "{error}");
 }

@@ -373,20 +373,6 @@ async fn a_disabled_user_has_no_token_and_gets_none() {
 }
 
 #[tokio::test]
-async fn the_last_sign_in_is_recorded() {
-    let app = TestApp::start().await;
-    let id = app.register("ada").await;
-    assert_eq!(app.row(id).await.last_sign_in_at, None);
-    let start = start_of_time().timestamp_millis();
-    for later in [0, 59] {
-        app.advance(TimeDelta::seconds(later));
-        app.sign_in("ada").await;
-        let at = app.row(id).await.last_sign_in_at;
-        assert_eq!(at, Some(start + later * 1000));
-    }
-}
-
-#[tokio::test]
 async fn each_sign_in_replaces_the_session_without_token_reuse() {
     let app = TestApp::configured(|config| config.reuse = false).await;
     app.register("ada").await;

@@ -203,10 +203,6 @@ fn settings_out_of_range_are_reported_and_no_file_is_created() {
         ("SYMBOLON_ARGON2_MEMORY", "262145"),
         ("SYMBOLON_ARGON2_ITERATIONS", "17"),
         ("SYMBOLON_HASH_THREADS", "0"),
-        ("SYMBOLON_LOG", "symbolon=loud"),
-        ("SYMBOLON_LOG", "verbose"),
-        ("SYMBOLON_LOG", "WARNING"),
-        ("SYMBOLON_LOG", "info,loud"),
     ] {
         let mut serve = symbolon(folder.path());
         serve.env("PORT", "0").env(name, value);

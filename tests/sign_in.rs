@@ -1,6 +1,10 @@
 //! Signing in: one response to all failures, and the comparison of usernames and passwords.
 
-use crate::support::{Answer, PASSWORD, TestApp};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
+
+use crate::support::{Answer, PASSWORD, TestApp, start_of_time};
 
 pub const CREATE: &str = "mutation { createToken { token } }";
 
@@ -49,5 +53,51 @@ async fn usernames_are_compared_in_canonical_form() {
             .send()
             .await;
         assert_eq!(answer.at("/data/createToken/user/username"), "Zoë");
+    }
+}
+
+#[tokio::test]
+async fn the_last_sign_in_is_recorded() {
+    let app = TestApp::start().await;
+    let id = app.register("ada").await;
+    assert_eq!(app.row(id).await.last_sign_in_at, None);
+    let start = start_of_time().timestamp_millis();
+    for later in [0, 59] {
+        app.advance(TimeDelta::seconds(later));
+        app.sign_in("ada").await;
+        let at = app.row(id).await.last_sign_in_at;
+        assert_eq!(at, Some(start + later * 1000));
+    }
+}
+
+#[tokio::test]
+async fn create_token_requires_basic_credentials() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let encode = |text: &str| format!("Basic {}", STANDARD.encode(text));
+    for (header, reason) in [
+        (format!("Bearer {token}"), "MISSING"),
+        (String::new(), "MISSING"),
+        ("Basic".to_owned(), "MISSING"),
+        ("Basic %%%".to_owned(), "MISSING"),
+        (encode("no colon"), "MISSING"),
+        (encode("ada:line\nbreak"), "MISSING"),
+        (encode("ada:"), "INVALID_CREDENTIALS"),
+        (encode("ada:wrong"), "INVALID_CREDENTIALS"),
+        (encode(&format!("nobody:{PASSWORD}")), "INVALID_CREDENTIALS"),
+        (
+            encode(&format!("not a name:{PASSWORD}")),
+            "INVALID_CREDENTIALS",
+        ),
+        (encode(&format!(":{PASSWORD}")), "INVALID_CREDENTIALS"),
+    ] {
+        let answer = app
+            .graphql("mutation { createToken { token } }")
+            .authorization(header.as_bytes())
+            .send()
+            .await;
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", reason), "{header}");
+        assert_eq!(answer.header("www-authenticate"), "");
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use symbolon::UserList;
 
+use crate::privilege_escalation::{with_admins, with_bearer};
 use crate::support::{Answer, PASSWORD, Postgres, TestApp, common_key};
 
 async fn query(app: &TestApp, token: &str, document: &str) -> Answer {
@@ -379,5 +380,32 @@ mod postgres {
             names("b"),
             json!([{ "name": "of user0" }, { "name": "more" }])
         );
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_users_requires_the_role_admin() {
+    let app = with_admins().await;
+    let bob = app.sign_in("bob").await;
+    for document in [
+        "{ users { nodes { id } } }",
+        "{ user(id: 1) { id } }",
+        "{ user(id: 99) { id } }",
+        r#"{ user(id: "x") { id } }"#,
+        r#"{ user(username: "ada") { id } }"#,
+        r#"{ user(username: "unknown") { id } }"#,
+        r#"{ user(username: "not a name") { id } }"#,
+    ] {
+        let answer = with_bearer(&app, &bob, document).await;
+        assert_eq!(answer.error(), ("FORBIDDEN", "ROLE_REQUIRED"), "{document}");
+    }
+    for document in [
+        "{ user(id: 3) { id email role createdAt } }",
+        r#"{ user(username: "BOB") { id email role createdAt } }"#,
+    ] {
+        let own = with_bearer(&app, &bob, document).await;
+        assert_eq!(own.at("/data/user/id"), "3");
+        assert_eq!(own.at("/data/user/role"), "USER");
+        assert_eq!(own.at("/data/user/createdAt"), "2026-01-01T00:00:00+00:00");
     }
 }

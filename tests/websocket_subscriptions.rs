@@ -7,7 +7,6 @@ use async_graphql::{Context, Result, Subscription};
 use chrono::TimeDelta;
 use futures_util::{SinkExt, Stream, StreamExt, stream};
 use poem::endpoint::make_sync;
-use reqwest::StatusCode;
 use serde_json::json;
 use symbolon::{Authenticated, Config, ContextExt, MockClock, Mutation, Query, RequireRole, Role};
 use tokio_tungstenite::tungstenite::Message;
@@ -49,6 +48,10 @@ impl Subscriptions {
         stream::repeat("x".repeat(10_000))
     }
 
+    async fn long(&self) -> impl Stream<Item = String> {
+        stream::iter(["ä".repeat(100_000)])
+    }
+
     async fn broken(&self) -> impl Stream<Item = i32> {
         stream::iter([1]).map(|_| panic!("a resolver's own fault"))
     }
@@ -66,7 +69,7 @@ pub async fn app() -> TestApp {
     configured(|_| {}).await
 }
 
-async fn configured(configure: impl FnOnce(&mut Config)) -> TestApp {
+pub async fn configured(configure: impl FnOnce(&mut Config)) -> TestApp {
     TestApp::with_routes(configure, |symbolon| {
         let schema = symbolon.schema(Query, Mutation, Subscriptions);
         symbolon.routes(schema.finish())
@@ -331,61 +334,6 @@ async fn an_idle_websocket_outlives_the_request_timeouts() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_opens_no_websocket() {
-    let app = configured(|config| {
-        config.http.cors_origins = vec!["https://listed.example".to_owned()];
-    })
-    .await;
-    let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
-    let open = async |headers: &[(&'static str, &str)]| {
-        let headers = [&[protocol], headers].concat();
-        Socket::open(&app.base, &headers).await.map(drop).err()
-    };
-    let forbidden = Some(StatusCode::FORBIDDEN);
-    let own = app.base.as_str();
-    assert_eq!(open(&[]).await, None);
-    assert_eq!(open(&[("origin", own)]).await, None);
-    assert_eq!(open(&[("origin", "https://listed.example")]).await, None);
-    let listed = [
-        ("origin", "https://listed.example"),
-        ("sec-fetch-site", "cross-site"),
-    ];
-    assert_eq!(open(&listed).await, None);
-    // A proxy that sends its own host.
-    let proxied = [
-        ("origin", "https://app.example"),
-        ("sec-fetch-site", "same-origin"),
-    ];
-    assert_eq!(open(&proxied).await, None);
-    for origin in ["https://other.example", "null", "https://listed.example:1"] {
-        assert_eq!(open(&[("origin", origin)]).await, forbidden, "{origin}");
-    }
-    let site = [("origin", own), ("sec-fetch-site", "cross-site")];
-    assert_eq!(open(&site).await, forbidden);
-}
-
-#[tokio::test]
-async fn websockets_require_graphql_transport_ws_and_a_schema_with_subscriptions() {
-    let app = app().await;
-    let open = async |app: &TestApp, protocol| {
-        let headers = [("sec-websocket-protocol", protocol)];
-        Socket::open(&app.base, &headers).await.map(drop).err()
-    };
-    let bad_request = Some(StatusCode::BAD_REQUEST);
-    assert_eq!(open(&app, "graphql-transport-ws").await, None);
-    assert_eq!(open(&app, "graphql-ws, graphql-transport-ws").await, None);
-    assert_eq!(open(&app, "graphql-ws").await, bad_request);
-    assert_eq!(
-        Socket::open(&app.base, &[]).await.map(drop).err(),
-        bad_request
-    );
-    let own = TestApp::start().await;
-    assert_eq!(open(&own, "graphql-transport-ws").await, bad_request);
-    let over_http = app.graphql("subscription { public }").send().await;
-    assert_eq!(over_http.error().0, "GRAPHQL_VALIDATION_FAILED");
-}
-
-#[tokio::test]
 async fn a_client_that_does_not_read_receives_no_more_events() {
     let app = configured(|config| config.http.read_timeout = 1).await;
     let mut socket = Socket::connect(&app.base, None).await;
@@ -531,4 +479,14 @@ async fn no_event_is_resolved_or_sent_after_a_revocation() {
         assert_eq!(code, 4401);
         assert!(last <= acknowledged, "{last} is after {acknowledged}");
     }
+}
+
+#[tokio::test]
+async fn an_event_longer_than_the_write_buffer_arrives_complete() {
+    let app = app().await;
+    let mut socket = Socket::connect(&app.base, None).await;
+    socket.subscribe("1", "subscription { long }").await;
+    let event = socket.event("1").await;
+    assert_eq!(event["data"]["long"], "ä".repeat(100_000));
+    assert_eq!(socket.receive().await["type"], "complete");
 }

@@ -9,6 +9,7 @@ mod healthcheck;
 mod import;
 mod migrate;
 mod output;
+mod owner_commands;
 mod prompt;
 mod schema;
 mod serve;

@@ -7,7 +7,7 @@ use async_graphql::dataloader::Loader;
 
 use crate::error::Error;
 use crate::model::access_token::AccessToken;
-use crate::model::device_session::SessionSummary;
+use crate::model::session_summary::SessionSummary;
 use crate::model::user::UserId;
 use crate::service::Services;
 

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 
 use crate::graphql::connection::Connection;
 use crate::graphql::context::authentication;
-use crate::model::device_session::SessionSummary;
 use crate::model::pagination::Page;
+use crate::model::session_summary::SessionSummary;
 
 /// A live session in the list of the sessions of a user.
 pub(crate) struct Session(Arc<SessionSummary>);

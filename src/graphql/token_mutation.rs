@@ -10,8 +10,8 @@ use crate::graphql::mutation_inputs::CreateAccessTokenInput;
 use crate::graphql::mutation_payloads::CreateAccessTokenPayload;
 use crate::graphql::session_token::SessionToken;
 use crate::graphql::user_error::{split, without_payload};
-use crate::model::id::parse_id;
-use crate::service::token_options::TokenOptions;
+use crate::model::id_parsing::parse_id;
+use crate::service::session_token_options::SessionTokenOptions;
 
 /// The mutations that issue, renew and revoke tokens, as a part of [`Mutation`](crate::Mutation).
 pub(super) struct TokenMutation;
@@ -46,7 +46,8 @@ impl TokenMutation {
         device: Option<String>,
     ) -> Result<SessionToken> {
         let fresh = fresh.unwrap_or_default();
-        let options = TokenOptions::parse(expires_in.map(i64::from), fresh, device.as_deref())?;
+        let options =
+            SessionTokenOptions::parse(expires_in.map(i64::from), fresh, device.as_deref())?;
         let issued = Box::pin(authentication(ctx)?.create_token(options)).await?;
         Ok(issued.into())
     }

@@ -16,7 +16,7 @@ use crate::http::request_body;
 use crate::http::state::AppState;
 use crate::service::request_authentication::Authentication;
 use crate::service::run_to_completion;
-use crate::service::token_options::TokenOptions;
+use crate::service::session_token_options::SessionTokenOptions;
 
 /// `POST /tokens`: returns the session token of the user whose Basic credentials the request contains. If the body
 /// is a JSON object with the member `device`, starts a session for this device. Other bodies are ignored.
@@ -29,7 +29,7 @@ pub(super) async fn create(
 ) -> Response {
     let created = async {
         let body = request_body::read(request.headers(), body, state).await?;
-        let options = TokenOptions::parse(None, false, device(&body)?.as_deref())?;
+        let options = SessionTokenOptions::parse(None, false, device(&body)?.as_deref())?;
         let create = |caller: Authentication| async move { caller.create_token(options).await };
         run(&context, state.request_timeout(), create).await
     };

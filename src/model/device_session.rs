@@ -1,4 +1,4 @@
-//! Device sessions, and the list of all sessions of a user.
+//! Device sessions.
 
 use chrono::{DateTime, Utc};
 
@@ -18,20 +18,4 @@ pub(crate) struct DeviceSession {
     pub(crate) is_revoked: bool,
     /// Accurate to the minute.
     pub(crate) last_used_at: Option<DateTime<Utc>>,
-}
-
-/// A live session in the list of the sessions of a user.
-#[derive(Clone, Debug)]
-pub(crate) struct SessionSummary {
-    pub(crate) user: UserId,
-    pub(crate) digest: TokenDigest,
-    /// The name of the device. `None` for the shared session.
-    pub(crate) device: Option<String>,
-    /// `None` if an earlier version of Symbolon issued the token. The details below are then `None` as well.
-    pub(crate) created_at: Option<DateTime<Utc>>,
-    pub(crate) expires_at: DateTime<Utc>,
-    /// Accurate to the minute.
-    pub(crate) last_used_at: Option<DateTime<Utc>>,
-    pub(crate) address: Option<String>,
-    pub(crate) user_agent: Option<String>,
 }

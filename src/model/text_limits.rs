@@ -18,7 +18,7 @@ pub(crate) const PASSWORD: usize = 4 * 128;
 pub(crate) const EMAIL: usize = 254;
 
 /// The maximum length of the name of an access token or a device, which has up to 64 characters.
-pub(crate) const NICKNAME: usize = 4 * 64;
+pub(crate) const LABEL: usize = 4 * 64;
 
 /// The maximum length of a scope, which consists of ASCII characters.
 pub(crate) const SCOPE: usize = 64;

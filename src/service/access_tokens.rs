@@ -11,7 +11,7 @@ use crate::model::access_token::AccessToken;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
-use crate::model::nickname::Nickname;
+use crate::model::label::Label;
 use crate::model::request_credentials::TokenType;
 use crate::model::requirement::Requirement;
 use crate::model::scopes::Scopes;
@@ -61,7 +61,7 @@ impl AccessTokens {
         let authorized = caller.authorize(&Requirement::PASSWORD).await?;
         let user = authorized.user_id().ok_or(Unauthenticated::Missing)?;
         let now = self.clock.now();
-        let name = Nickname::parse("name", &form.name);
+        let name = Label::parse("name", &form.name);
         let scopes = Scopes::parse(form.scopes.as_deref());
         let expires_at = expiration(&form, now);
         let (name, scopes, expires_at) = match (name, scopes, expires_at) {

@@ -9,7 +9,7 @@ use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::client::Client;
 use crate::model::device_session::DeviceSession;
 use crate::model::identity::Identity;
-use crate::model::nickname::Nickname;
+use crate::model::label::Label;
 use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::session::Lifetime;
 use crate::model::token_secret::{SecretType, TokenSecret};
@@ -39,7 +39,7 @@ impl Sessions {
         &self,
         transaction: &mut Transaction,
         user: User,
-        device: &Nickname,
+        device: &Label,
         lifetime: Option<Lifetime>,
         actor: &Actor,
         now: DateTime<Utc>,
@@ -192,12 +192,12 @@ impl Sessions {
         &self,
         transaction: &Transaction,
         actor: &Actor,
-    ) -> Result<Option<Nickname>, Error> {
+    ) -> Result<Option<Label>, Error> {
         let Some(Credential::Session(digest)) = actor.credential() else {
             return Ok(None);
         };
         let session = transaction.device_session(&digest).await?;
-        Ok(session.map(|session| Nickname(session.device)))
+        Ok(session.map(|session| Label(session.device)))
     }
 }
 

@@ -13,8 +13,8 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::service::authenticator::Authenticator;
+use crate::service::session_token_options::SessionTokenOptions;
 use crate::service::sessions::IssuedToken;
-use crate::service::token_options::TokenOptions;
 use crate::store::Epoch;
 
 /// The credentials of one request, and the identity that results from their verification. The credentials are
@@ -183,7 +183,7 @@ impl Authentication {
     /// token if `options` are given and the request has not signed in before.
     pub(super) async fn sign_in(
         &self,
-        options: Option<TokenOptions>,
+        options: Option<SessionTokenOptions>,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let Credentials::Basic(credentials) = &self.0.credentials else {
             return Err(Unauthenticated::Missing.into());

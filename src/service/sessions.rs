@@ -20,7 +20,7 @@ use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::revocation_steps::{record_revocation, revoked_expiration};
-use crate::service::token_options::{RequestedSession, TokenOptions};
+use crate::service::session_token_options::{RequestedSession, SessionTokenOptions};
 use crate::service::token_uses::{TokenUses, UsedToken};
 use crate::service::visible_user::VisibleUser;
 use crate::store::{NewSession, Store, Transaction};
@@ -77,7 +77,7 @@ impl Sessions {
         &self,
         transaction: &mut Transaction,
         record: UserRecord,
-        options: &TokenOptions,
+        options: &SessionTokenOptions,
         client: &Client,
         now: DateTime<Utc>,
     ) -> Result<IssuedToken, Error> {
@@ -149,7 +149,7 @@ impl Sessions {
     pub(super) async fn issue_verified(
         &self,
         verified: &UserRecord,
-        options: &TokenOptions,
+        options: &SessionTokenOptions,
         client: &Client,
     ) -> Result<IssuedToken, Error> {
         let mut transaction = self.store.begin().await?;

@@ -19,9 +19,9 @@ use crate::service::hook_runner::HookRunner;
 use crate::service::named_input::Input;
 use crate::service::passwords::Verdict;
 use crate::service::refused_attempts::RefusedAttempts;
+use crate::service::session_token_options::SessionTokenOptions;
 use crate::service::sessions::{IssuedToken, Sessions};
 use crate::service::throttle::{Admission, Attempt, Throttle};
-use crate::service::token_options::TokenOptions;
 use crate::store::Store;
 
 /// The use cases that verify a password: a sign-in, and the confirmation of an operation.
@@ -42,7 +42,7 @@ impl SignIn {
     pub(super) async fn by_password(
         &self,
         credentials: &UserPass,
-        options: Option<TokenOptions>,
+        options: Option<SessionTokenOptions>,
         client: &Client,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let username = Username::parse(&credentials.username);
@@ -89,7 +89,7 @@ impl SignIn {
         verified: &UserRecord,
         rehashed: Option<PasswordHash>,
         attempt: &Attempt,
-        options: Option<TokenOptions>,
+        options: Option<SessionTokenOptions>,
         client: &Client,
     ) -> Result<Option<(UserRecord, Option<IssuedToken>)>, Error> {
         let user = verified.user.id;

@@ -1,5 +1,6 @@
-//! Looks up users.
+//! Looks up users and their sessions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -9,6 +10,7 @@ use crate::model::one_time_token::LinkSettings;
 use crate::model::pagination::{Page, PageRequest};
 use crate::model::password::PasswordRules;
 use crate::model::requirement::Requirement;
+use crate::model::session_summary::SessionSummary;
 use crate::model::user::{Role, User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
@@ -85,6 +87,22 @@ impl Users {
         let requirement = Requirement::READ.with_role(self.listed_for);
         caller.require(&requirement).await?;
         self.store.count_users().await
+    }
+
+    /// Reads the live sessions of several users. Returns the shared session of each user first, and then the device
+    /// sessions in the order of their creation.
+    pub(crate) async fn sessions(
+        &self,
+        users: &[UserId],
+    ) -> Result<HashMap<UserId, Vec<Arc<SessionSummary>>>, Error> {
+        let mut sessions = HashMap::<_, Vec<_>>::new();
+        for session in self.store.live_sessions(users, self.clock.now()).await? {
+            sessions
+                .entry(session.user)
+                .or_default()
+                .push(Arc::new(session));
+        }
+        Ok(sessions)
     }
 
     /// Authorizes the caller, and begins a change of the user `id`.

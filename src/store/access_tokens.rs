@@ -10,7 +10,7 @@ use sea_orm::{
 use crate::clock::at;
 use crate::error::Error;
 use crate::model::access_token::AccessToken;
-use crate::model::nickname::Nickname;
+use crate::model::label::Label;
 use crate::model::scopes::Scopes;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
@@ -24,7 +24,7 @@ use crate::store::users::to_array;
 #[derive(Debug)]
 pub(crate) struct NewAccessToken {
     pub(crate) user: UserId,
-    pub(crate) name: Nickname,
+    pub(crate) name: Label,
     pub(crate) digest: TokenDigest,
     pub(crate) scopes: Scopes,
     pub(crate) created_at: DateTime<Utc>,

@@ -24,9 +24,9 @@ use crate::store::monitored_connection::{Monitor, MonitoredConnection, WriteStat
 use crate::store::notifications;
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
-use crate::store::postgres;
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
 use crate::store::sqlite_tables_check::check_file;
+use crate::store::{postgres_pool, postgres_schema};
 use crate::supervised_tasks::supervise;
 
 /// The number of Symbolon's tables on PostgreSQL, excluding the table of applied migrations.
@@ -164,7 +164,11 @@ impl Store {
             ("tcp_keepalives_interval", "10"),
             ("tcp_keepalives_count", "3"),
         ]);
-        let schema = timeout(START_TIMEOUT, postgres::find_schema(&location, &options)).await;
+        let schema = timeout(
+            START_TIMEOUT,
+            postgres_schema::find_schema(&location, &options),
+        )
+        .await;
         let schema = schema.unwrap_or_else(|_| Err(failed(SqlxError::PoolTimedOut)))?;
         let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
         let options = options.options([("search_path", quoted)]);
@@ -177,7 +181,7 @@ impl Store {
             .map_err(failed)?;
         let connect = |size| {
             let timeout = connections.acquire_timeout;
-            postgres::connect(&options, size, timeout, &eviction, &heartbeat)
+            postgres_pool::connect(&options, size, timeout, &eviction, &heartbeat)
         };
         let writer = connect(connections.writers);
         prepare_tables(&writer, &location, tables).await?;

@@ -1,201 +1,318 @@
-//! SQL statements for shared sessions. A shared session is stored in three columns of the table of users.
+//! SQL statements for device sessions, and for the details of shared sessions.
 
-use chrono::{DateTime, Utc};
-use entity::user::{self, Column};
-use entity::{access_token, one_time_token, session};
+use chrono::{DateTime, TimeDelta, Utc};
+use entity::session::{self, Column};
+use entity::user;
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{LockBehavior, LockType};
+use sea_orm::sea_query::{Expr, LockBehavior, LockType};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Select,
 };
 
+use crate::clock::at;
 use crate::error::Error;
-use crate::model::CLOCK_TOLERANCE;
-use crate::model::session::Session;
+use crate::model::client::Client;
+use crate::model::device_session::DeviceSession;
+use crate::model::label::Label;
+use crate::model::session_summary::SessionSummary;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::store::database::Store;
-use crate::store::token_liveness::session_is_live;
+use crate::store::token_liveness::{device_session_is_live, session_is_live};
 use crate::store::transaction::Transaction;
-use crate::store::users::to_record;
+use crate::store::users::{to_array, to_record};
+
+/// A session to be inserted.
+#[derive(Debug)]
+pub(crate) struct NewSession<'a> {
+    pub(crate) user: UserId,
+    /// The name of the device, and the expiration. `None` for a shared session.
+    pub(crate) device: Option<(&'a Label, DateTime<Utc>)>,
+    pub(crate) digest: TokenDigest,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) client: &'a Client,
+}
 
 impl Store {
-    /// Returns up to `limit` users who have a live session token and an id greater than `after`, ordered by id.
-    pub(crate) async fn users_with_live_session(
+    /// Returns the device session with this digest, and its user.
+    pub(crate) async fn find_device_session(
         &self,
-        after: Option<UserId>,
+        digest: &TokenDigest,
+    ) -> Result<Option<(UserRecord, DeviceSession)>, Error> {
+        let row = select_by_digest(digest).one(&self.readers).await?;
+        let Some(session) = row.map(to_device_session).transpose()?.flatten() else {
+            return Ok(None);
+        };
+        let record = self.find_user_by_id(session.user).await?;
+        Ok(record.map(|record| (record, session)))
+    }
+
+    /// Returns up to `limit` live device sessions with an id greater than `after`, ordered by id, and their users.
+    pub(crate) async fn live_device_sessions(
+        &self,
+        after: Option<i64>,
         now: DateTime<Utc>,
         limit: u64,
-    ) -> Result<Vec<UserRecord>, Error> {
-        let rows = user::Entity::find()
-            .filter(session_is_live(now))
-            .filter(Column::Id.gt(after.map_or(0, |id| id.0)))
+    ) -> Result<Vec<(UserRecord, DeviceSession)>, Error> {
+        let rows = session::Entity::find()
+            .filter(device_session_is_live(now))
+            .filter(Column::Id.gt(after.unwrap_or(0)))
             .order_by_asc(Column::Id)
             .limit(limit)
             .all(&self.readers)
             .await?;
-        rows.into_iter().map(to_record).collect()
+        let mut sessions = Vec::with_capacity(rows.len());
+        for row in rows {
+            if let Some(session) = to_device_session(row)?
+                && let Some(record) = self.find_user_by_id(session.user).await?
+            {
+                sessions.push((record, session));
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// Returns the live sessions of several users: the shared session of each user, then the device sessions in the
+    /// order of their creation.
+    pub(crate) async fn live_sessions(
+        &self,
+        users: &[UserId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SessionSummary>, Error> {
+        let ids = || users.iter().map(|user| user.0);
+        let details = session::Entity::find()
+            .filter(Column::UserId.is_in(ids()))
+            .filter(
+                Condition::any()
+                    .add(Column::Device.is_null())
+                    .add(device_session_is_live(now)),
+            )
+            .order_by_asc(Column::Id)
+            .all(&self.readers)
+            .await?;
+        let shared = user::Entity::find()
+            .filter(user::Column::Id.is_in(ids()))
+            .filter(session_is_live(now))
+            .all(&self.readers)
+            .await?;
+        let (of_shared, of_devices): (Vec<_>, Vec<_>) =
+            details.into_iter().partition(|row| row.device.is_none());
+        let mut sessions = Vec::with_capacity(shared.len() + of_devices.len());
+        for row in shared {
+            let record = to_record(row)?;
+            let Some(current) = record.session else {
+                continue;
+            };
+            let details = of_shared.iter().find(|row| row.digest == current.digest.0);
+            sessions.push(SessionSummary {
+                user: record.user.id,
+                digest: current.digest,
+                device: None,
+                created_at: details.map(|row| at(row.created_at)),
+                expires_at: current.expires_at,
+                last_used_at: details.and_then(|row| row.last_used_at).map(at),
+                address: details.and_then(|row| row.address.clone()),
+                user_agent: details.and_then(|row| row.user_agent.clone()),
+            });
+        }
+        for row in of_devices {
+            let (address, user_agent) = (row.address.clone(), row.user_agent.clone());
+            let Some(session) = to_device_session(row)? else {
+                continue;
+            };
+            sessions.push(SessionSummary {
+                user: session.user,
+                digest: session.digest,
+                device: Some(session.device),
+                created_at: Some(session.created_at),
+                expires_at: session.expires_at,
+                last_used_at: session.last_used_at,
+                address,
+                user_agent,
+            });
+        }
+        Ok(sessions)
     }
 }
 
 impl Transaction {
-    /// Returns up to `limit` users who have an access token, an unused one-time token or a session that was not revoked,
-    /// and an id greater than `after`, ordered by id. Locks the rows until the transaction ends.
-    pub(crate) async fn users_with_tokens(
-        &self,
-        after: Option<UserId>,
-        limit: u64,
-    ) -> Result<Vec<UserRecord>, Error> {
-        let with_access_token = access_token::Entity::find()
-            .select_only()
-            .column(access_token::Column::UserId)
-            .into_query();
-        let with_device_session = session::Entity::find()
-            .select_only()
-            .column(session::Column::UserId)
-            .filter(session::Column::Device.is_not_null())
-            .filter(session::Column::RevokedAt.is_null())
-            .into_query();
-        let with_one_time_token = one_time_token::Entity::find()
-            .select_only()
-            .column(one_time_token::Column::UserId)
-            .filter(one_time_token::Column::UsedAt.is_null())
-            .into_query();
-        let has_tokens = Condition::any()
-            .add(Column::TokenNonce.is_not_null())
-            .add(Column::Id.in_subquery(with_access_token))
-            .add(Column::Id.in_subquery(with_device_session))
-            .add(Column::Id.in_subquery(with_one_time_token));
-        let rows = user::Entity::find()
-            .filter(has_tokens)
-            .filter(Column::Id.gt(after.map_or(0, |id| id.0)))
+    /// Inserts a device session, or replaces the details of the shared session.
+    pub(crate) async fn insert_session(&self, new: NewSession<'_>) -> Result<(), Error> {
+        let (device, expires_at) = new.device.unzip();
+        if device.is_none() {
+            let previous = session::Entity::delete_many()
+                .filter(Column::UserId.eq(new.user.0))
+                .filter(Column::Device.is_null());
+            self.execute(previous).await?;
+        }
+        let row = session::ActiveModel {
+            user_id: Set(new.user.0),
+            device: Set(device.map(|name| name.0.clone())),
+            digest: Set(new.digest.0.to_vec()),
+            created_at: Set(new.created_at.timestamp_millis()),
+            expires_at: Set(expires_at.map(|at| at.timestamp_millis())),
+            address: Set(new.client.address.map(|address| address.to_string())),
+            user_agent: Set(new.client.user_agent.as_deref().map(str::to_owned)),
+            ..Default::default()
+        };
+        self.execute(session::Entity::insert(row)).await.map(drop)
+    }
+
+    /// Returns the device sessions of a user, live or ended, in the order of their creation.
+    pub(crate) async fn device_sessions(&self, user: UserId) -> Result<Vec<DeviceSession>, Error> {
+        let rows = session::Entity::find()
+            .filter(Column::UserId.eq(user.0))
+            .filter(Column::Device.is_not_null())
             .order_by_asc(Column::Id)
-            .limit(limit)
-            .lock_exclusive()
             .all(&self.connection)
             .await?;
-        rows.into_iter().map(to_record).collect()
+        rows.into_iter()
+            .filter_map(|row| to_device_session(row).transpose())
+            .collect()
     }
 
-    /// Deletes the sessions that have expired by `now`. Skips users whose row another transaction has locked. Returns
-    /// the number of deleted sessions.
-    pub(crate) async fn delete_expired_sessions(&self, now: DateTime<Utc>) -> Result<u64, Error> {
-        let expired = user::Entity::find()
-            .select_only()
-            .column(Column::Id)
-            .filter(Column::TokenExpiration.lte(now.timestamp_millis()))
-            // Skipping locked rows prevents a deadlock with a transaction that has locked several users.
-            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
-            .into_query();
-        let update = user::Entity::update_many()
-            .set(user::ActiveModel {
-                token_digest: Set(None),
-                token_nonce: Set(None),
-                token_expiration: Set(None),
-                ..Default::default()
-            })
-            .filter(Column::Id.in_subquery(expired));
-        let deleted = self.execute(update).await?;
-        // A process whose clock is slow may still consider the sessions live.
-        if deleted > 0 {
-            self.invalidate_all_at_end();
-        }
-        self.delete_details_of_ended_sessions().await?;
-        Ok(deleted)
-    }
-
-    /// Sets the session of a user. Call this method only after the transaction has locked the row of the user.
-    pub(crate) async fn set_session(
+    /// Returns the device session with this digest.
+    pub(crate) async fn device_session(
         &self,
-        record: &UserRecord,
-        new: &Session,
-        now: DateTime<Utc>,
+        digest: &TokenDigest,
+    ) -> Result<Option<DeviceSession>, Error> {
+        let row = select_by_digest(digest).one(&self.connection).await?;
+        Ok(row.map(to_device_session).transpose()?.flatten())
+    }
+
+    /// Sets the expiration of a device session. If the session has changed since it was read, changes nothing and
+    /// returns `false`.
+    pub(crate) async fn extend_device_session(
+        &self,
+        session: &DeviceSession,
+        expires_at: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        self.invalidate_at_end(session.user);
+        let row = session::ActiveModel {
+            expires_at: Set(Some(expires_at.timestamp_millis())),
+            ..Default::default()
+        };
+        let update = session::Entity::update_many()
+            .set(row)
+            .filter(Column::Id.eq(session.id))
+            .filter(Column::RevokedAt.is_null())
+            .filter(Column::ExpiresAt.eq(session.expires_at.timestamp_millis()));
+        Ok(self.execute(update).await? > 0)
+    }
+
+    /// Revokes a device session, and sets its expiration to `expired_at`.
+    pub(crate) async fn revoke_device_session(
+        &self,
+        session: &DeviceSession,
+        expired_at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        // Without a live session, there is no cached identity to invalidate. Announcing the change to other processes
-        // would cost more than issuing the token.
-        if may_have_live_session(record, now) {
-            self.invalidate_at_end(record.user.id);
-        }
-        let update = user::Entity::update_many()
-            .set(new_session(new))
-            .filter(Column::Id.eq(record.user.id.0));
+        self.invalidate_at_end(session.user);
+        let row = session::ActiveModel {
+            revoked_at: Set(Some(expired_at.timestamp_millis())),
+            expires_at: Set(Some(expired_at.timestamp_millis())),
+            ..Default::default()
+        };
+        let update = session::Entity::update_many()
+            .set(row)
+            .filter(Column::Id.eq(session.id))
+            .filter(Column::RevokedAt.is_null());
         self.execute(update).await.map(drop)
     }
 
-    /// Sets the expiration of a session. If the session has changed since it was read, or if the user is disabled,
-    /// changes nothing and returns `false`.
-    pub(crate) async fn extend_session(
+    /// Deletes device sessions.
+    pub(crate) async fn delete_device_sessions(
         &self,
-        user: UserId,
-        session: &Session,
-        expires_at: DateTime<Utc>,
-    ) -> Result<bool, Error> {
-        let update = user::Entity::update_many()
-            .set(user::ActiveModel {
-                token_expiration: Set(Some(expires_at.timestamp_millis())),
-                ..Default::default()
-            })
-            .filter(Column::TokenDigest.eq(session.digest.0.to_vec()))
-            .filter(Column::TokenNonce.is_not_null())
-            .filter(Column::TokenExpiration.eq(session.expires_at.timestamp_millis()))
-            .filter(Column::DisabledAt.is_null());
-        Ok(self.update_user(user, update).await? > 0)
-    }
-
-    /// Revokes the session with this digest: deletes its nonce and sets its expiration to `expired_at`. Returns
-    /// `false` if the session no longer exists or was already revoked.
-    pub(crate) async fn revoke_session(
-        &self,
-        user: UserId,
-        digest: &TokenDigest,
-        expired_at: DateTime<Utc>,
-    ) -> Result<bool, Error> {
-        let updated = self.update_revoked(user, Some(digest), expired_at).await?;
-        Ok(updated > 0)
-    }
-
-    /// Revokes the current session of a user.
-    pub(crate) async fn revoke_session_of_user(
-        &self,
-        user: UserId,
-        expired_at: DateTime<Utc>,
+        sessions: &[DeviceSession],
     ) -> Result<(), Error> {
-        self.update_revoked(user, None, expired_at).await.map(drop)
+        let ids = sessions.iter().map(|session| session.id);
+        let delete = session::Entity::delete_many().filter(Column::Id.is_in(ids));
+        self.execute(delete).await.map(drop)
     }
 
-    async fn update_revoked(
+    /// Deletes all device sessions of a user, and the details of the shared session.
+    pub(super) async fn delete_sessions(&self, user: UserId) -> Result<(), Error> {
+        let delete = session::Entity::delete_many().filter(Column::UserId.eq(user.0));
+        self.execute(delete).await.map(drop)
+    }
+
+    /// Deletes the device sessions that ended before `end`. Returns the number of deleted sessions.
+    pub(crate) async fn delete_device_sessions_before(
         &self,
-        user: UserId,
-        digest: Option<&TokenDigest>,
-        expired_at: DateTime<Utc>,
+        end: DateTime<Utc>,
     ) -> Result<u64, Error> {
-        let update = user::Entity::update_many()
-            .set(user::ActiveModel {
-                token_nonce: Set(None),
-                token_expiration: Set(Some(expired_at.timestamp_millis())),
-                ..Default::default()
-            })
-            .filter(Column::TokenNonce.is_not_null())
-            .apply_if(digest, |update, digest| {
-                update.filter(Column::TokenDigest.eq(digest.0.to_vec()))
-            });
-        self.update_user(user, update).await
+        // The expiration of a shared session is null, so its details are not deleted.
+        let ended = Column::ExpiresAt.lte(end.timestamp_millis());
+        self.execute(session::Entity::delete_many().filter(ended))
+            .await
+    }
+
+    /// Deletes the details of shared sessions that no longer exist.
+    pub(super) async fn delete_details_of_ended_sessions(&self) -> Result<(), Error> {
+        // With `NOT IN`, PostgreSQL would read all users for each row.
+        let current = user::Entity::find()
+            .select_only()
+            .column(user::Column::Id)
+            .filter(
+                Expr::col((user::Entity, user::Column::TokenDigest))
+                    .equals((session::Entity, Column::Digest)),
+            )
+            .into_query();
+        let delete = session::Entity::delete_many()
+            .filter(Column::Device.is_null())
+            .filter(Expr::exists(current).not());
+        self.execute(delete).await.map(drop)
+    }
+
+    /// Records the time of the last use of a session, unless a use within `precision` is already recorded.
+    pub(crate) async fn record_session_use(
+        &self,
+        digest: &TokenDigest,
+        used_at: DateTime<Utc>,
+        precision: TimeDelta,
+    ) -> Result<(), Error> {
+        let row = session::ActiveModel {
+            last_used_at: Set(Some(used_at.timestamp_millis())),
+            ..Default::default()
+        };
+        let from = (used_at - precision).timestamp_millis() + 1;
+        let to = (used_at + precision).timestamp_millis() - 1;
+        let is_outdated = Condition::any()
+            .add(Column::LastUsedAt.is_null())
+            .add(Column::LastUsedAt.not_between(from, to));
+        let outdated = select_by_digest(digest)
+            .select_only()
+            .column(Column::Id)
+            .filter(is_outdated)
+            // Waiting for a locked row could cause a deadlock with a transaction that revokes several sessions. The next
+            // use of the session is recorded instead.
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .into_query();
+        let update = session::Entity::update_many()
+            .set(row)
+            .filter(Column::Id.in_subquery(outdated));
+        self.execute(update).await.map(drop)
     }
 }
 
-/// Returns whether an instance whose clock is slow may still consider the session of a user live.
-pub(super) fn may_have_live_session(record: &UserRecord, now: DateTime<Utc>) -> bool {
-    let latest = now - CLOCK_TOLERANCE;
-    let session = record.session.as_ref();
-    session.is_some_and(|session| session.nonce.is_some() && session.expires_at > latest)
+fn select_by_digest(digest: &TokenDigest) -> Select<session::Entity> {
+    session::Entity::find().filter(Column::Digest.eq(digest.0.to_vec()))
 }
 
-fn new_session(session: &Session) -> user::ActiveModel {
-    user::ActiveModel {
-        token_digest: Set(Some(session.digest.0.to_vec())),
-        token_nonce: Set(session.nonce.map(|nonce| nonce.0.to_vec())),
-        token_expiration: Set(Some(session.expires_at.timestamp_millis())),
-        ..Default::default()
-    }
+/// Converts a row to a device session. Returns `None` for the details of a shared session.
+fn to_device_session(row: session::Model) -> Result<Option<DeviceSession>, Error> {
+    let (Some(device), Some(expires_at)) = (row.device, row.expires_at) else {
+        return Ok(None);
+    };
+    Ok(Some(DeviceSession {
+        id: row.id,
+        user: UserId(row.user_id),
+        device,
+        digest: TokenDigest(to_array(row.digest)?),
+        created_at: at(row.created_at),
+        expires_at: at(expires_at),
+        is_revoked: row.revoked_at.is_some(),
+        last_used_at: row.last_used_at.map(at),
+    }))
 }

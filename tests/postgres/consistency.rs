@@ -293,19 +293,3 @@ fn the_history_checker_detects_violations() {
         assert_eq!(violations(&history).len(), expected, "{history:#?}");
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn concurrent_sign_ins_succeed_under_every_default_isolation_level() {
-    let server = shared_postgres();
-    let url = server.create();
-    let (_, database) = url.rsplit_once('/').unwrap();
-    server.run(&[format!(
-        "ALTER DATABASE {database} SET default_transaction_isolation = serializable"
-    )]);
-    let instances = [Instance::start(&url), Instance::start(&url)];
-    instances[0].register("ada").await;
-    let tokens = (0..16).map(|n| instances[n % 2].sign_in("ada"));
-    let tokens = join_all(tokens).await;
-    assert!(tokens.iter().all(|token| *token == tokens[0]));
-}

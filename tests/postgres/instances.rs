@@ -11,7 +11,7 @@ use sea_orm::ConnectionTrait;
 use sea_orm::sqlx::postgres::PgListener;
 use serde_json::{Value, json};
 
-use super::connections::{connect, number, on};
+use super::{connect, number, on};
 use crate::support::{
     Answer, Instance, PROPAGATION_BOUND, Proxy, Server, Socket, common_key, eventually, finish,
     shared_postgres, without_database_line,
@@ -486,4 +486,20 @@ async fn instants_come_from_the_clock_of_the_database() {
         }
     }
     database.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn concurrent_sign_ins_succeed_under_serializable_isolation() {
+    let server = shared_postgres();
+    let url = server.create();
+    let (_, database) = url.rsplit_once('/').unwrap();
+    server.run(&[format!(
+        "ALTER DATABASE {database} SET default_transaction_isolation = serializable"
+    )]);
+    let instances = [Instance::start(&url), Instance::start(&url)];
+    instances[0].register("ada").await;
+    let tokens = (0..16).map(|n| instances[n % 2].sign_in("ada"));
+    let tokens = join_all(tokens).await;
+    assert!(tokens.iter().all(|token| *token == tokens[0]));
 }

@@ -1,4 +1,4 @@
-//! Losses of the PostgreSQL server under load: acknowledged changes survive, and service resumes without
+//! Losses of the PostgreSQL server and of connections to it: acknowledged changes survive, and service resumes without
 //! a restart.
 
 use std::collections::HashMap;
@@ -6,8 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use reqwest::Method;
 
-use crate::support::{Answer, Instance, PROPAGATION_BOUND, Postgres, end_connections, eventually};
+use crate::support::{
+    Answer, Instance, PROPAGATION_BOUND, Postgres, Proxy, Server, Socket, common_key,
+    end_connections, eventually, shared_postgres,
+};
 
 const CLIENTS: usize = 4;
 
@@ -182,4 +186,61 @@ async fn requests_fail_during_a_database_outage_and_recover_after_it() {
         .await;
         assert_eq!(one.sign_in("ada").await, token);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn silently_dropped_connections_cause_no_refusal() {
+    let server = shared_postgres();
+    let url = server.create();
+    let proxy = Proxy::in_front_of(server.port()).await;
+    let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
+    let instance = Instance::with_default_acquire_timeout(&behind);
+    instance.register("ada").await;
+    let unknown = "A".repeat(32);
+    for round in 0..3 {
+        // Opens connections, which are idle then.
+        join_all((0..8).map(|_| instance.accepts(&unknown))).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        proxy.forget_idle(Duration::from_secs(1));
+        let fetch = async || {
+            let began = Instant::now();
+            let answer = instance.me(&unknown).await;
+            (answer.error().1.to_owned(), began.elapsed())
+        };
+        for (reason, took) in join_all((0..8).map(|_| fetch())).await {
+            assert_eq!(reason, "TOKEN_INVALID");
+            println!("round {round}: {took:?}");
+            // The promise is 200 ms on an idle machine. Without the liveness check, a request waits for
+            // the acquire timeout of a second and is refused.
+            assert!(took < Duration::from_millis(900), "{took:?}");
+        }
+        let began = Instant::now();
+        assert_eq!(Answer::of(instance.post_tokens("ada")).await.status, 200);
+        println!("round {round}: sign-in {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn a_websocket_is_closed_if_its_token_cannot_be_verified() {
+    let server = shared_postgres();
+    let url = server.create();
+    let proxy = Proxy::in_front_of(server.port()).await;
+    let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let embedder = Server::embed_example_configured(folder.path(), |command| {
+        command
+            .env("DATABASE_URL", &behind)
+            .env("SYMBOLON_SECRET_KEY_FILE", common_key())
+            .env_remove("SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT");
+    });
+    let other = Instance::start(&url);
+    other.register("ada").await;
+    let token = other.sign_in("ada").await;
+    let mut socket = Socket::connect(&embedder.base, Some(&token)).await;
+    proxy.silence();
+    assert_eq!(socket.closed().await.0, 1013);
+    let ready = Answer::of(embedder.request(Method::GET, "/readyz")).await;
+    assert_eq!(ready.status, 503);
 }

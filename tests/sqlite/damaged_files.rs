@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use super::disk_faults::{BEGIN, END};
-use super::server_and_commands::Scenario;
+use crate::support::sqlite_scenario::Scenario;
 use crate::support::{Answer, Server};
 
 #[tokio::test]

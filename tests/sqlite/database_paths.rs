@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::server_and_commands::Scenario;
+use crate::support::sqlite_scenario::Scenario;
 use crate::support::{Server, finish_with, unconfigured_symbolon, unthrottled};
 
 #[test]

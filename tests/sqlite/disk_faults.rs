@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, Injection, PASSWORD, Server, SmallDisk, State, database_files, digest_prefix,
+    Answer, Injection, PASSWORD, Server, SmallDisk, StoredUser, database_files, digest_prefix,
     empty_the_journal, finish_with, is_exhaustive, unconfigured_symbolon, unthrottled,
 };
 
@@ -63,14 +63,14 @@ struct Write {
     name: &'static str,
     credentials: Credentials,
     endpoint: Endpoint,
-    took_effect: fn(&State, &State) -> bool,
+    took_effect: fn(&StoredUser, &StoredUser) -> bool,
 }
 
 const fn graphql(
     name: &'static str,
     credentials: Credentials,
     document: &'static str,
-    took_effect: fn(&State, &State) -> bool,
+    took_effect: fn(&StoredUser, &StoredUser) -> bool,
 ) -> Write {
     Write {
         name,
@@ -93,7 +93,7 @@ const WRITES: &[Write] = &[
         Credentials::Password,
         "createToken(fresh: true) { token }",
         |before, after| {
-            let digest = |state: &State| {
+            let digest = |state: &StoredUser| {
                 state
                     .user
                     .as_ref()
@@ -114,7 +114,7 @@ const WRITES: &[Write] = &[
         "renewToken { expiresAt }",
         |before, after| {
             let expiration =
-                |state: &State| state.user.as_ref().and_then(|user| user.token_expiration);
+                |state: &StoredUser| state.user.as_ref().and_then(|user| user.token_expiration);
             after.has_session() && expiration(after) > expiration(before)
         },
     ),
@@ -230,7 +230,8 @@ const WRITES: &[Write] = &[
         credentials: Credentials::Password,
         endpoint: Endpoint::Post,
         took_effect: |before, after| {
-            let last = |state: &State| state.user.as_ref().and_then(|user| user.last_sign_in_at);
+            let last =
+                |state: &StoredUser| state.user.as_ref().and_then(|user| user.last_sign_in_at);
             after.has_session() && last(after) > last(before)
         },
     },
@@ -248,16 +249,16 @@ const RESET: &str = "resetPassword";
 /// This mutation requires a disabled user.
 const ENABLE: &str = "enableUser";
 
-fn ends_all(_: &State, after: &State) -> bool {
+fn ends_all(_: &StoredUser, after: &StoredUser) -> bool {
     after.user.is_some() && !after.has_session() && after.access_tokens.is_empty()
 }
 
-fn has_another_password(before: &State, after: &State) -> bool {
-    let hash = |state: &State| state.user.as_ref().map(|user| user.password_hash.clone());
+fn has_another_password(before: &StoredUser, after: &StoredUser) -> bool {
+    let hash = |state: &StoredUser| state.user.as_ref().map(|user| user.password_hash.clone());
     hash(after).is_some() && hash(after) != hash(before)
 }
 
-fn is_disabled(state: &State) -> bool {
+fn is_disabled(state: &StoredUser) -> bool {
     let user = state.user.as_ref();
     user.is_some_and(|user| user.disabled_at.is_some())
 }
@@ -341,12 +342,12 @@ struct Promise {
     write: &'static Write,
     /// The user that the write changes.
     name: String,
-    before: State,
+    before: StoredUser,
     outcome: Outcome,
 }
 
 impl Promise {
-    fn violation(&self, now: &State) -> Option<String> {
+    fn violation(&self, now: &StoredUser) -> Option<String> {
         let (is_as_before, is_done) = (
             *now == self.before,
             (self.write.took_effect)(&self.before, now),
@@ -549,7 +550,7 @@ impl Scenario {
     /// Returns the difference between server and database on whether a session is live.
     async fn disagreement(&self, subject: &Subject) -> Option<String> {
         let accepted = self.accepts(&subject.session).await;
-        let is_live = State::of(&self.file(), &subject.name)
+        let is_live = StoredUser::of(&self.file(), &subject.name)
             .await
             .has_live_session(&subject.session);
         match accepted {
@@ -567,14 +568,14 @@ impl Scenario {
             .iter()
             .map(|promise| promise.name.as_str())
             .collect();
-        let states = State::of_each(&self.file(), &names).await;
+        let states = StoredUser::of_each(&self.file(), &names).await;
         let violations = promises.iter().zip(&states);
         violations
             .filter_map(|(promise, now)| promise.violation(now))
             .collect()
     }
 
-    fn promise(&mut self, write: &'static Write, name: &str, before: State, outcome: Outcome) {
+    fn promise(&mut self, write: &'static Write, name: &str, before: StoredUser, outcome: Outcome) {
         let name = name.to_owned();
         self.promises.push(Promise {
             write,
@@ -602,7 +603,7 @@ impl Scenario {
             spare.push(self.subject_of(write).await);
         }
         let mut later = spare.remove(0);
-        let before = State::of(&self.file(), &subject.name).await;
+        let before = StoredUser::of(&self.file(), &subject.name).await;
         let earlier_log = self.server.log().len();
 
         let mut injection = None;
@@ -631,7 +632,7 @@ impl Scenario {
             let new = format!("{}-{attempt}", subject.name);
             let is_new = creates_user(write);
             let before = if is_new {
-                State {
+                StoredUser {
                     user: None,
                     access_tokens: Vec::new(),
                     sessions: Vec::new(),
@@ -708,10 +709,10 @@ impl Scenario {
             self.server = serve(&self.folder, &self.file());
         }
         loop {
-            let before = State::of(&self.file(), &later.name).await;
+            let before = StoredUser::of(&self.file(), &later.name).await;
             let new = format!("{}-new", later.name);
             let (name, before) = if creates_user(write) {
-                (new.clone(), State::of(&self.file(), &new).await)
+                (new.clone(), StoredUser::of(&self.file(), &new).await)
             } else {
                 (later.name.clone(), before)
             };
@@ -943,11 +944,14 @@ async fn concurrent_writes_on_a_full_disk_are_refused() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(
-        State::of(&scenario.file(), "after").await.user.is_some(),
+        StoredUser::of(&scenario.file(), "after")
+            .await
+            .user
+            .is_some(),
         "after is lost"
     );
     for (name, outcome) in names.iter().zip(outcomes) {
-        let is_there = State::of(&scenario.file(), name).await.user.is_some();
+        let is_there = StoredUser::of(&scenario.file(), name).await.user.is_some();
         match outcome.unwrap() {
             Outcome::Acknowledged => assert!(is_there, "{name} is lost"),
             Outcome::MutationError => assert!(!is_there, "{name} was refused"),
@@ -963,7 +967,7 @@ async fn commands_on_a_full_disk_fail_without_changes() {
     let mut scenario = Scenario::start(Some(SmallDisk::mount())).await;
     let subject = scenario.subject().await;
     let name = subject.name.as_str();
-    let before = State::of(&scenario.file(), name).await;
+    let before = StoredUser::of(&scenario.file(), name).await;
     let commands: &[(&[&str], &str)] = &[
         (&["token", "revoke", name], ""),
         (&["user", "disable", name], ""),
@@ -986,7 +990,7 @@ async fn commands_on_a_full_disk_fail_without_changes() {
         let causes = error.matches("database or disk is full").count();
         assert_eq!(causes, 1, "{arguments:?}: {error}");
         assert_eq!(
-            State::of(&scenario.file(), name).await,
+            StoredUser::of(&scenario.file(), name).await,
             before,
             "{arguments:?}"
         );
@@ -1067,7 +1071,7 @@ async fn a_long_lock_on_the_database_file_loses_no_acknowledged_write() {
     let other = Database::connect(url).await.unwrap();
     other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
     let revoke = named("revokeToken");
-    let before = State::of(&scenario.file(), &subject.name).await;
+    let before = StoredUser::of(&scenario.file(), &subject.name).await;
     for _ in 0..2 {
         assert_eq!(
             scenario.send(revoke, &subject, "").await,
@@ -1078,7 +1082,7 @@ async fn a_long_lock_on_the_database_file_loses_no_acknowledged_write() {
     other.execute_unprepared("ROLLBACK").await.unwrap();
     other.close().await.unwrap();
     scenario.promise(revoke, &subject.name, before, Outcome::MutationError);
-    let before = State::of(&scenario.file(), &later.name).await;
+    let before = StoredUser::of(&scenario.file(), &later.name).await;
     assert_eq!(
         scenario.send(revoke, &later, "").await,
         Ok(Outcome::Acknowledged)

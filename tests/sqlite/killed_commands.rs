@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::server_and_commands::Scenario;
+use crate::support::sqlite_scenario::Scenario;
 use crate::support::{database_files, is_exhaustive};
 
 const CALLS: &str =

@@ -7,4 +7,3 @@ mod disk_faults;
 mod killed_commands;
 mod power_cut;
 mod secrets_at_rest;
-mod server_and_commands;

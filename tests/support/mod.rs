@@ -4,28 +4,28 @@ mod cli;
 mod client;
 mod database;
 mod nodejs;
-mod postgres_instance;
+mod postgres_server;
 pub mod raw_http;
+mod server_on_postgres;
 mod server_process;
-mod sqlite_database;
 mod sqlite_faults;
+pub mod sqlite_scenario;
+mod stored_rows;
 mod tcp_proxy;
 mod test_app;
 mod websocket;
 
 pub use cli::{Cli, without_database_line};
 pub use client::{Answer, Client, GraphqlRequest};
-pub use database::{
-    DATABASE_PASSWORD, Postgres, common_key, database_in, database_url, end_connections,
-    on_postgres, shared_postgres,
-};
+pub use database::{common_key, database_in, database_url, on_postgres, shared_postgres};
 pub use nodejs::{node_in, succeed};
-pub use postgres_instance::Instance;
+pub use postgres_server::{DATABASE_PASSWORD, Postgres, end_connections};
+pub use server_on_postgres::Instance;
 pub use server_process::{
     Process, Server, finish, finish_with, symbolon, unconfigured_symbolon, unthrottled,
 };
-pub use sqlite_database::{State, database_files, empty_the_journal};
 pub use sqlite_faults::{Injection, SmallDisk, is_exhaustive};
+pub use stored_rows::{StoredUser, database_files, empty_the_journal};
 pub use tcp_proxy::Proxy;
 pub use test_app::{DATABASE_FILE, TestApp, start_of_time};
 pub use websocket::Socket;

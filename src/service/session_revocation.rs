@@ -1,37 +1,16 @@
-//! Lists the sessions of users, and revokes sessions in the list.
+//! Revokes sessions of the caller.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use crate::error::{Error, Unauthenticated};
+use crate::error::Unauthenticated;
 use crate::model::actor::Credential;
-use crate::model::device_session::SessionSummary;
 use crate::model::field_errors::MutationError;
 use crate::model::requirement::Requirement;
 use crate::model::token_digest::TokenDigest;
-use crate::model::user::UserId;
 use crate::service::authorization::Caller;
 use crate::service::revocation_steps::{revoke_device_session, revoke_shared_session};
 use crate::service::user_change::UserChange;
 use crate::service::users::Users;
 
 impl Users {
-    /// Reads the live sessions of several users. Returns the shared session of each user first, and then the device
-    /// sessions in the order of their creation.
-    pub(crate) async fn sessions(
-        &self,
-        users: &[UserId],
-    ) -> Result<HashMap<UserId, Vec<Arc<SessionSummary>>>, Error> {
-        let mut sessions = HashMap::<_, Vec<_>>::new();
-        for session in self.store.live_sessions(users, self.clock.now()).await? {
-            sessions
-                .entry(session.user)
-                .or_default()
-                .push(Arc::new(session));
-        }
-        Ok(sessions)
-    }
-
     /// Revokes the session of the caller whose token has a digest with the prefix `id`. Returns whether the session
     /// was live.
     pub(crate) async fn revoke_own_session(

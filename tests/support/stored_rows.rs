@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 /// The rows of a user.
 #[derive(Clone, Debug, PartialEq)]
-pub struct State {
+pub struct StoredUser {
     pub user: Option<user::Model>,
     /// The access tokens, without the times of their last use.
     pub access_tokens: Vec<access_token::Model>,
@@ -21,7 +21,7 @@ pub struct State {
     pub one_time_tokens: Vec<one_time_token::Model>,
 }
 
-impl State {
+impl StoredUser {
     /// Reads the committed rows of each user, in the order of `names`.
     pub async fn of_each(file: &Path, names: &[&str]) -> Vec<Self> {
         let database = connect(file).await;

@@ -1,16 +1,11 @@
-//! PostgreSQL as it fails in practice: standbys, missing privileges, other schemas, and networks that drop
-//! connections.
+//! PostgreSQL servers that cannot write: standbys, and missing privileges.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-use reqwest::Method;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use crate::support::{
-    Answer, DATABASE_PASSWORD, Instance, Postgres, Proxy, Server, Socket, common_key,
-    end_connections, eventually, finish, shared_postgres, unconfigured_symbolon,
+    DATABASE_PASSWORD, Instance, Postgres, end_connections, eventually, shared_postgres,
 };
 
 /// Waits until the instance refuses a live token and is not ready.
@@ -165,103 +160,4 @@ async fn a_new_connection_that_cannot_write_is_not_used() {
         assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""), "{answer:?}");
     }
     admin.close().await.unwrap();
-}
-
-#[tokio::test]
-#[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn an_instance_uses_one_schema_and_refuses_a_search_path_that_hides_its_tables() {
-    let server = shared_postgres();
-    let url = server.create();
-    let instance = Instance::start(&url);
-    instance.register("ada").await;
-    let token = instance.sign_in("ada").await;
-    let admin = sea_orm::Database::connect(&url).await.unwrap();
-    // The default search_path begins with the schema named after the role.
-    let create = "CREATE SCHEMA symbolon AUTHORIZATION symbolon";
-    sea_orm::ConnectionTrait::execute_unprepared(&admin, create)
-        .await
-        .unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut second = unconfigured_symbolon(folder.path());
-    second
-        .args(["serve", "--port", "0", "--database-url", &url])
-        .env("SYMBOLON_SECRET_KEY_FILE", common_key());
-    let (code, _, error) = finish(&mut second);
-    assert_eq!(code, Some(1), "{error}");
-    assert!(error.contains("are in the schema public"), "{error}");
-    assert!(error.contains("begins with the schema symbolon"), "{error}");
-    // The first instance keeps its schema on new connections.
-    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-        WHERE datname = current_database() AND application_name = 'symbolon'";
-    sea_orm::ConnectionTrait::execute_unprepared(&admin, end)
-        .await
-        .unwrap();
-    eventually("the pool has new connections", async || {
-        instance.is_ready().await.then_some(())
-    })
-    .await;
-    assert!(instance.accepts(&token).await);
-    assert_eq!(instance.sign_in("ada").await, token);
-    // An instance whose URL names the schema starts.
-    let named = format!("{url}?options=-csearch_path%3Dpublic");
-    let third = Instance::start(&named);
-    assert!(third.is_ready().await && third.accepts(&token).await);
-    admin.close().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn silently_dropped_connections_cause_no_refusal() {
-    let server = shared_postgres();
-    let url = server.create();
-    let proxy = Proxy::in_front_of(server.port()).await;
-    let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
-    let instance = Instance::with_default_acquire_timeout(&behind);
-    instance.register("ada").await;
-    let unknown = "A".repeat(32);
-    for round in 0..3 {
-        // Opens connections, which are idle then.
-        join_all((0..8).map(|_| instance.accepts(&unknown))).await;
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        proxy.forget_idle(Duration::from_secs(1));
-        let fetch = async || {
-            let began = Instant::now();
-            let answer = instance.me(&unknown).await;
-            (answer.error().1.to_owned(), began.elapsed())
-        };
-        for (reason, took) in join_all((0..8).map(|_| fetch())).await {
-            assert_eq!(reason, "TOKEN_INVALID");
-            println!("round {round}: {took:?}");
-            // The promise is 200 ms on an idle machine. Without the liveness check, a request waits for
-            // the acquire timeout of a second and is refused.
-            assert!(took < Duration::from_millis(900), "{took:?}");
-        }
-        let began = Instant::now();
-        assert_eq!(Answer::of(instance.post_tokens("ada")).await.status, 200);
-        println!("round {round}: sign-in {:?}", began.elapsed());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs PostgreSQL, which scripts/test installs"]
-async fn a_websocket_is_closed_if_its_token_cannot_be_verified() {
-    let server = shared_postgres();
-    let url = server.create();
-    let proxy = Proxy::in_front_of(server.port()).await;
-    let behind = url.replace(&server.port().to_string(), &proxy.port.to_string());
-    let folder = tempfile::tempdir().unwrap();
-    let embedder = Server::embed_example_configured(folder.path(), |command| {
-        command
-            .env("DATABASE_URL", &behind)
-            .env("SYMBOLON_SECRET_KEY_FILE", common_key())
-            .env_remove("SYMBOLON_POSTGRES_ACQUIRE_TIMEOUT");
-    });
-    let other = Instance::start(&url);
-    other.register("ada").await;
-    let token = other.sign_in("ada").await;
-    let mut socket = Socket::connect(&embedder.base, Some(&token)).await;
-    proxy.silence();
-    assert_eq!(socket.closed().await.0, 1013);
-    let ready = Answer::of(embedder.request(Method::GET, "/readyz")).await;
-    assert_eq!(ready.status, 503);
 }

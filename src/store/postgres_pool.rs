@@ -1,16 +1,14 @@
-//! PostgreSQL: the schema of the tables, and connections to the server.
+//! Connections to the PostgreSQL server.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::sqlx::Connection;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sea_orm::sqlx::{ConnectOptions, Connection, query_scalar};
 use sea_orm::{DatabaseConnection, SqlxError, SqlxPostgresConnector};
 use tokio::time::timeout;
 
-use crate::store::database_url::Location;
 use crate::store::heartbeat::Heartbeat;
-use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
 
 /// The idle time after which a connection is tested before it is used.
@@ -25,11 +23,6 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The time after which idle connections are closed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// The query for the schemas in the search path that contain tables of Symbolon.
-const SCHEMAS_WITH_TABLES: &str = "SELECT n.nspname::text FROM pg_class c \
-    JOIN pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relname = 'symbolon_migration' AND n.nspname = ANY (current_schemas(false))";
 
 /// Opens a pool of connections.
 pub(super) fn connect(
@@ -77,31 +70,4 @@ pub(super) fn connect(
         })
         .connect_lazy_with(options.clone());
     SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
-}
-
-/// Returns the schema in which tables are created. All connections are restricted to this schema. Otherwise, the
-/// tables could be created again in a schema that is created later and precedes this schema in the search path.
-pub(super) async fn find_schema(
-    location: &Location,
-    options: &PgConnectOptions,
-) -> Result<String, OpenError> {
-    let schemas = async {
-        let mut connection = options.connect().await?;
-        let current = query_scalar::<_, Option<String>>("SELECT current_schema()::text")
-            .fetch_one(&mut connection)
-            .await?;
-        let with_tables = query_scalar::<_, String>(SCHEMAS_WITH_TABLES)
-            .fetch_all(&mut connection)
-            .await?;
-        connection.close().await?;
-        Ok((current, with_tables))
-    };
-    let schemas = schemas.await;
-    let (current, with_tables) =
-        schemas.map_err(|error| OpenError::Server(location.clone(), error))?;
-    let current = current.ok_or_else(|| OpenError::NoSchema(location.clone()))?;
-    match with_tables.into_iter().find(|schema| *schema != current) {
-        Some(other) => Err(OpenError::OtherSchema(location.clone(), other, current)),
-        None => Ok(current),
-    }
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::model::password_hash::PasswordHash;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
-use crate::store::sessions::may_have_live_session;
+use crate::store::shared_sessions::may_have_live_session;
 use crate::store::transaction::Transaction;
 use crate::store::users::{to_record, with_password};
 

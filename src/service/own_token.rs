@@ -6,12 +6,15 @@ use crate::model::request_credentials::TokenType;
 use crate::model::requirement::Requirement;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::revoke_access_token;
+use crate::service::session_token_options::SessionTokenOptions;
 use crate::service::sessions::IssuedToken;
-use crate::service::token_options::TokenOptions;
 
 impl Authentication {
     /// Issues a session token to a request with Basic credentials.
-    pub(crate) async fn create_token(&self, options: TokenOptions) -> Result<IssuedToken, Error> {
+    pub(crate) async fn create_token(
+        &self,
+        options: SessionTokenOptions,
+    ) -> Result<IssuedToken, Error> {
         // A client that sends an access token learns that it must send other credentials, not that credentials are
         // missing.
         let token = self.bearer();

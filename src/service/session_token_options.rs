@@ -1,12 +1,12 @@
 //! The options for issuing a session token.
 
 use crate::error::Error;
-use crate::model::nickname::Nickname;
+use crate::model::label::Label;
 use crate::model::session::Lifetime;
 
 /// The options of a sign-in that issues a token.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TokenOptions {
+pub(crate) struct SessionTokenOptions {
     /// The lifetime of a new token. `None` means the configured lifetime.
     pub(crate) lifetime: Option<Lifetime>,
     pub(crate) session: RequestedSession,
@@ -18,7 +18,7 @@ pub(crate) enum RequestedSession {
     /// The session that all clients of the user share. `fresh` replaces the current token instead of reusing it.
     Shared { fresh: bool },
     /// A new session for the device with this name.
-    Device(Nickname),
+    Device(Label),
 }
 
 impl Default for RequestedSession {
@@ -27,7 +27,7 @@ impl Default for RequestedSession {
     }
 }
 
-impl TokenOptions {
+impl SessionTokenOptions {
     /// Parses the options of a request. Fails if `device` is invalid, or is combined with `fresh`.
     pub(crate) fn parse(
         lifetime: Option<i64>,
@@ -41,7 +41,7 @@ impl TokenOptions {
                 return Err(Error::BadUserInput(message.to_owned()));
             }
             Some(device) => {
-                let device = Nickname::parse("device", device);
+                let device = Label::parse("device", device);
                 let device = device.map_err(|error| Error::BadUserInput(error.message.into()));
                 RequestedSession::Device(device?)
             }

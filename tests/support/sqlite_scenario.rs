@@ -9,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{
-    Answer, PASSWORD, Server, State, database_files, finish_with, unconfigured_symbolon,
+    Answer, PASSWORD, Server, StoredUser, database_files, finish_with, unconfigured_symbolon,
     unthrottled,
 };
 
@@ -78,7 +78,7 @@ impl Scenario {
 
     /// Returns a session token of `ada` that the server has cached.
     pub async fn session(&self) -> String {
-        if State::of(&self.database(), "ada")
+        if StoredUser::of(&self.database(), "ada")
             .await
             .user
             .unwrap()
@@ -113,7 +113,7 @@ impl Scenario {
     /// database.
     pub async fn compare(&self, token: &str) -> (Result<bool, String>, bool) {
         let accepted = self.accepts(token).await;
-        let is_live = State::of(&self.database(), "ada")
+        let is_live = StoredUser::of(&self.database(), "ada")
             .await
             .has_live_session(token);
         (accepted, is_live)

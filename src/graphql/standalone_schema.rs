@@ -10,7 +10,7 @@ use crate::graphql::schema::SchemaBuilder;
 /// The roots of Symbolon's own schema. [`super::Query`] and [`super::Mutation`] cannot be used as
 /// roots, because they are not called `Query` and `Mutation` in GraphQL: applications merge them into
 /// roots that have those names.
-pub(crate) mod own {
+pub(crate) mod roots {
     use async_graphql::MergedObject;
 
     /// The queries.
@@ -37,15 +37,15 @@ pub(crate) mod own {
 }
 
 /// Returns a builder for a schema that contains only Symbolon's roots.
-pub(crate) fn own_schema(
+pub(crate) fn standalone_schema(
     limits: &Limits,
-) -> SchemaBuilder<own::Query, own::Mutation, EmptySubscription> {
-    let (query, mutation) = (own::Query::default(), own::Mutation::default());
+) -> SchemaBuilder<roots::Query, roots::Mutation, EmptySubscription> {
+    let (query, mutation) = (roots::Query::default(), roots::Mutation::default());
     SchemaBuilder::new(limits, query, mutation, EmptySubscription)
 }
 
 /// Returns Symbolon's own schema in the GraphQL schema definition language.
 #[must_use]
 pub fn sdl() -> String {
-    own_schema(&Limits::default()).finish().sdl()
+    standalone_schema(&Limits::default()).finish().sdl()
 }

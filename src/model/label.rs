@@ -6,16 +6,16 @@ use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use crate::model::field_errors::{FieldError, FieldErrorCode};
 use crate::model::text_limits;
 
-/// The name of an access token or a device: 1 to 64 characters, prepared with the PRECIS profile `Nickname` (RFC 8266).
+/// The label of an access token or a device: 1 to 64 characters, prepared with the PRECIS profile `Nickname` (RFC 8266).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Nickname(pub(crate) String);
+pub(crate) struct Label(pub(crate) String);
 
-impl Nickname {
+impl Label {
     /// Parses the value of the input field `field`.
     pub(crate) fn parse(field: &'static str, text: &str) -> Result<Self, FieldError> {
         let refuse = |code, message| Err(FieldError::new(field, code, message));
         let too_long = || refuse(FieldErrorCode::TooLong, "A name has at most 64 characters.");
-        if text.len() > text_limits::NICKNAME {
+        if text.len() > text_limits::LABEL {
             return too_long();
         }
         if text.trim().is_empty() {

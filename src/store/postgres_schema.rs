@@ -1,0 +1,39 @@
+//! The PostgreSQL schema of the tables.
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::{ConnectOptions, Connection, query_scalar};
+
+use crate::store::database_url::Location;
+use crate::store::open_error::OpenError;
+
+/// The query for the schemas in the search path that contain tables of Symbolon.
+const SCHEMAS_WITH_TABLES: &str = "SELECT n.nspname::text FROM pg_class c \
+    JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relname = 'symbolon_migration' AND n.nspname = ANY (current_schemas(false))";
+
+/// Returns the schema in which tables are created. All connections are restricted to this schema. Otherwise, the
+/// tables could be created again in a schema that is created later and precedes this schema in the search path.
+pub(super) async fn find_schema(
+    location: &Location,
+    options: &PgConnectOptions,
+) -> Result<String, OpenError> {
+    let schemas = async {
+        let mut connection = options.connect().await?;
+        let current = query_scalar::<_, Option<String>>("SELECT current_schema()::text")
+            .fetch_one(&mut connection)
+            .await?;
+        let with_tables = query_scalar::<_, String>(SCHEMAS_WITH_TABLES)
+            .fetch_all(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok((current, with_tables))
+    };
+    let schemas = schemas.await;
+    let (current, with_tables) =
+        schemas.map_err(|error| OpenError::Server(location.clone(), error))?;
+    let current = current.ok_or_else(|| OpenError::NoSchema(location.clone()))?;
+    match with_tables.into_iter().find(|schema| *schema != current) {
+        Some(other) => Err(OpenError::OtherSchema(location.clone(), other, current)),
+        None => Ok(current),
+    }
+}
