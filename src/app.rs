@@ -96,8 +96,9 @@ impl Symbolon {
     }
 
     /// Returns the routes of Symbolon: `/graphql` with `schema`, `/tokens`, `/auth`, `/healthz`, `/readyz`,
-    /// the pages `/reset` and `/invite`, their files `/pages/password.js` and `/pages/password.css`, and the
-    /// explorer at `/`. Add your own routes with [`Route::at`].
+    /// the explorer at `/`, and, if [`Config::public_url`] is set, the page `/invite`, the page `/reset` unless
+    /// [`Config::reset_page`] is set, and their files `/pages/password.js` and `/pages/password.css`. Add your
+    /// own routes with [`Route::at`].
     #[must_use]
     pub fn routes<Q, M, S>(&self, schema: Schema<Q, M, S>) -> Route
     where
@@ -203,7 +204,8 @@ impl Symbolon {
     /// - The stream contains no events of other processes, such as the program `symbolon` or other instances.
     /// - If a reader is more than 1024 events behind, it misses the oldest events. The stream then yields
     ///   [`MissedEvents`] with their number, and continues with the oldest remaining event.
-    /// - The stream ends after the database is closed.
+    /// - The stream ends after the database is closed. [`Symbolon::serve`] closes the database before it returns.
+    ///   Events that are read afterwards are complete, but look-ups through [`Operator`] fail.
     ///
     /// A crash can lose events that were committed but not yet read. If each event must be handled, write a row in a
     /// hook ([`Hooks`]), and delete the row after handling it.

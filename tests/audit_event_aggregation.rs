@@ -16,7 +16,6 @@ const MOST_ROWS: usize = 11;
 async fn with_ada(is_admin: bool) -> (TestApp, String) {
     let app = TestApp::configured(|config| {
         config.throttle.enabled = false;
-        config.public_url = Some("https://login.example.org".to_owned());
     })
     .await;
     app.register("ada").await;

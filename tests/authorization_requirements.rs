@@ -700,7 +700,6 @@ async fn every_mutation_has_the_requirement_in_the_table() {
         config.throttle.enabled = false;
         // The document selects every field.
         config.limits.complexity = 1_000_000;
-        config.public_url = Some("https://login.example.org".to_owned());
     })
     .await;
     let schema = Schema::of(&app).await;

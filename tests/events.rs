@@ -51,10 +51,7 @@ async fn grant(app: &TestApp, call: &str) {
 #[tokio::test]
 async fn each_occurrence_is_published_once_and_counted_once_in_the_audit_trail() {
     use AuditEventKind::*;
-    let app = TestApp::configured(|config| {
-        config.public_url = Some("https://login.example.org".to_owned());
-    })
-    .await;
+    let app = TestApp::start().await;
     let mut events = app.events();
     app.register("root").await;
     app.make_admin(1).await;

@@ -563,6 +563,7 @@ async fn links_begin_with_the_configured_url_and_not_with_the_host_header() {
     // The application's own page serves only resets.
     let app = app
         .restart(|config| {
+            config.public_url = None;
             config.reset_page = Some("https://app.example.org/new?lang=de".to_owned());
         })
         .await;
@@ -575,7 +576,7 @@ async fn links_begin_with_the_configured_url_and_not_with_the_host_header() {
     let before = rows(&app).await;
     let refused = invite(&app, r#"{ username: "bob" }"#).await;
     assert_eq!(refused.error().0, "BAD_USER_INPUT");
-    let app = app.restart(|_| {}).await;
+    let app = app.restart(|config| config.public_url = None).await;
     let refused = create_link(&app, 2).await;
     assert_eq!(refused.error().0, "BAD_USER_INPUT");
     let message = refused.string("/errors/0/message");

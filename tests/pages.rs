@@ -1,9 +1,11 @@
 //! The pages of one-time links, `/reset` and `/invite`.
 
 use poem::Route;
+use poem::endpoint::make_sync;
 use reqwest::Method;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
+use symbolon::Config;
 
 use crate::support::{Answer, Server, TestApp, database_in, node_in, succeed, symbolon};
 
@@ -86,6 +88,30 @@ async fn the_pages_allow_own_files_only_and_are_not_stored() {
 }
 
 #[tokio::test]
+async fn a_page_exists_only_if_links_lead_to_it() {
+    let pages = async |app: &TestApp| {
+        let mut found = Vec::new();
+        for path in PAGES.into_iter().chain(["/pages/password.js"]) {
+            found.push(get(app, path).await.status == 200);
+        }
+        found
+    };
+    let app = TestApp::configured(|config| config.public_url = None).await;
+    assert_eq!(pages(&app).await, [false, false, false]);
+    let own = |config: &mut Config| {
+        config.reset_page = Some("https://app.example.org/new-password".to_owned());
+    };
+    let app = TestApp::configured(own).await;
+    assert_eq!(pages(&app).await, [false, true, true]);
+    // An application can have its own page with this name.
+    let app = TestApp::with_routes(own, |symbolon| {
+        let own_page = make_sync(|_| "own page");
+        symbolon.own_routes().at("/reset", own_page)
+    });
+    assert_eq!(get(&app.await, "/reset").await.body, "own page");
+}
+
+#[tokio::test]
 async fn the_pages_ignore_the_query_and_the_host() {
     let app = TestApp::start().await;
     for path in PAGES {
@@ -164,7 +190,9 @@ async fn a_get_request_with_a_token_does_not_use_the_token() {
 #[ignore = "needs Node.js and Chromium, which scripts/test installs"]
 async fn the_pages_work_in_a_browser() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path());
+    let server = Server::configured(folder.path(), |command| {
+        command.env("SYMBOLON_PUBLIC_URL", "https://login.example.org");
+    });
     let link = |arguments: &[&str]| {
         let mut command = symbolon(folder.path());
         command.args(["user", "--json"]).args(arguments);

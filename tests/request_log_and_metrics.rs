@@ -12,6 +12,7 @@ use crate::support::{Answer, PASSWORD, Server, TestApp};
 fn configured(settings: &[(&str, &str)]) -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::configured(folder.path(), |command| {
+        command.env("SYMBOLON_PUBLIC_URL", "https://login.example.org");
         command.envs(settings.iter().copied());
     });
     (folder, server)

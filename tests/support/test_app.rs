@@ -109,6 +109,7 @@ impl TestApp {
             // Other tests keep the machine busy.
             config.postgres.acquire_timeout = 20_000;
         }
+        config.public_url = Some("https://login.example.org".to_owned());
         config.argon2_memory = 8;
         config.argon2_iterations = 1;
         // All clients of a test share one address, which gets a quarter of these places.
