@@ -310,6 +310,14 @@ async fn the_51st_device_session_replaces_the_oldest() {
     join_all(starts).await;
     assert_eq!(rows(&app).await.len(), 101);
     assert_eq!(sessions(&app, &shared).await.len(), 51);
+    // A clock that is set back revives expired sessions, but not more than the limit.
+    app.advance(TimeDelta::hours(2));
+    for number in 0..50 {
+        app.sign_in_on("ada", &format!("later {number}")).await;
+    }
+    app.advance(TimeDelta::hours(-2));
+    let shared = app.sign_in("ada").await;
+    assert!(sessions(&app, &shared).await.len() <= 51);
     let events = "{ auditEvents(first: 1, kind: TOKEN_REVOKED) { nodes { count } } }";
     app.make_admin(1).await;
     let events = app.graphql(events).bearer(&shared).send().await;

@@ -41,7 +41,8 @@ pub(crate) struct User(pub(super) VisibleUser);
 /// All fields except `id` and `username` are private: only the user and admins can read them, and other
 /// callers get null. With an access token, the private fields require the scope `account:read`, except
 /// for the caller's own `role`. Without this scope, the error is `FORBIDDEN` with the reason
-/// `SCOPE_REQUIRED`.
+/// `SCOPE_REQUIRED`. The results of `createUser`, `createToken`, `renewToken`, `changePassword` and
+/// `resetPassword` contain all fields of the user.
 #[Object]
 #[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
 impl User {

@@ -22,7 +22,7 @@ use crate::service::sessions::{IssuedToken, Sessions};
 use crate::service::token_uses::UsedToken;
 use crate::store::{NewSession, Transaction};
 
-/// The maximum number of live device sessions of a user. A further session replaces the oldest one.
+/// The maximum number of device sessions of a user that were not revoked. A further session replaces the oldest one.
 pub(crate) const MAX_DEVICE_SESSIONS: usize = 50;
 
 /// The maximum number of rows of a user, including ended sessions.
@@ -201,8 +201,9 @@ impl Sessions {
     }
 }
 
-/// Revokes the oldest live sessions of a user until one more session is permitted, and deletes the rows of sessions
-/// that ended first until one more row is permitted.
+/// Revokes sessions of a user until one more session is permitted: expired sessions first, and then the oldest ones.
+/// Deletes the rows of sessions that ended first until one more row is permitted. An expired session counts until it is
+/// revoked, because a clock that is set back makes it live again.
 async fn make_room(
     transaction: &mut Transaction,
     user: &User,
@@ -210,16 +211,16 @@ async fn make_room(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let sessions = transaction.device_sessions(user.id).await?;
-    let (mut live, mut ended): (Vec<_>, Vec<_>) = sessions
-        .into_iter()
-        .partition(|session| session.is_live_for(user, now));
-    let excess = (live.len() + 1).saturating_sub(MAX_DEVICE_SESSIONS);
-    for session in live.drain(..excess) {
+    let (mut ended, mut open): (Vec<_>, Vec<_>) =
+        sessions.into_iter().partition(|session| session.is_revoked);
+    open.sort_by_key(|session| session.is_live_for(user, now));
+    let excess = (open.len() + 1).saturating_sub(MAX_DEVICE_SESSIONS);
+    for session in open.drain(..excess) {
         revoke_device_session(transaction, user, &session, actor, now).await?;
         ended.push(session);
     }
     ended.sort_by_key(|session| session.expires_at);
-    let excess = (live.len() + ended.len() + 1).saturating_sub(MAX_ROWS);
+    let excess = (open.len() + ended.len() + 1).saturating_sub(MAX_ROWS);
     ended.truncate(excess);
     if ended.is_empty() {
         return Ok(());
