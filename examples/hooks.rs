@@ -131,10 +131,8 @@ async fn send_welcome_mails(symbolon: Symbolon) {
                 let Some(id) = event.user else { continue };
                 match symbolon.operator().user_by_id(id).await {
                     Ok(Some(user)) if user.has_password => send_welcome_mail(&user),
-                    // An admin has invited the user, who chooses the password later.
-                    Ok(Some(_)) => {}
-                    // The user has been deleted again.
-                    Ok(None) => {}
+                    // An admin has invited the user, or the user has been deleted again.
+                    Ok(_) => {}
                     Err(error) => eprintln!("no welcome mail for user {id}: {error}"),
                 }
             }

@@ -98,7 +98,7 @@ impl Symbolon {
     /// Returns the routes of Symbolon: `/graphql` with `schema`, `/tokens`, `/auth`, `/healthz`, `/readyz`,
     /// the explorer at `/`, and, if [`Config::public_url`] is set, the page `/invite`, the page `/reset` unless
     /// [`Config::reset_page`] is set, and their files `/pages/password.js` and `/pages/password.css`. Add your
-    /// own routes with [`Route::at`].
+    /// own routes with [`Route::at`], which panics for a path that is already present.
     #[must_use]
     pub fn routes<Q, M, S>(&self, schema: Schema<Q, M, S>) -> Route
     where
@@ -207,7 +207,8 @@ impl Symbolon {
     /// - The stream ends after the database is closed. [`Symbolon::serve`] closes the database before it returns.
     ///   Events that are read afterwards are complete, but look-ups through [`Operator`] fail.
     ///
-    /// A crash can lose events that were committed but not yet read. If each event must be handled, write a row in a
+    /// A crash can lose events that were committed but not yet read, and a reader can still have events to handle when
+    /// the database is closed. If each event must be handled, write a row in a
     /// hook ([`Hooks`]), and delete the row after handling it.
     ///
     /// ```

@@ -268,6 +268,7 @@ async fn an_ended_device_session_stays_ended_when_the_clock_moves_and_the_user_i
     app.make_admin(2).await;
     let phone = app.sign_in_on("ada", "phone").await;
     let laptop = app.sign_in_on("ada", "laptop").await;
+    app.sign_in("ada").await;
     app.revoke(&phone).await;
     assert_eq!(error(&app, &phone).await, expired());
     app.advance(TimeDelta::days(-400));
@@ -285,6 +286,21 @@ async fn an_ended_device_session_stays_ended_when_the_clock_moves_and_the_user_i
     app.advance(TimeDelta::days(31));
     app.operator().purge().await.unwrap();
     assert_eq!(error(&app, &laptop).await.1, "TOKEN_INVALID");
+    assert_eq!(rows(&app).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_sign_in_on_another_device_updates_the_cached_user() {
+    let app = with_ada().await;
+    let phone = app.sign_in_on("ada", "phone").await;
+    let last_sign_in = async || {
+        let me = app.graphql("{ me { lastSignInAt } }").bearer(&phone);
+        me.send().await.string("/data/me/lastSignInAt").to_owned()
+    };
+    assert_eq!(last_sign_in().await, "2026-01-01T00:00:00+00:00");
+    app.advance(TimeDelta::seconds(5));
+    app.sign_in_on("ada", "laptop").await;
+    assert_eq!(last_sign_in().await, "2026-01-01T00:00:05+00:00");
 }
 
 #[tokio::test]

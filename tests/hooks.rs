@@ -70,7 +70,14 @@ impl TestHooks {
             Some((_, Behavior::Panic)) => panic!("a hook panics"),
             Some((_, Behavior::IgnoreAFailedStatement)) => {
                 let insert = "INSERT INTO hook_call (hook) VALUES (NULL) -- a secret cause";
-                assert!(transaction.execute_unprepared(insert).await.is_err());
+                let statement = Statement::from_string(backend, insert);
+                let has_failed = match hook {
+                    "before_register" => transaction.execute_raw(statement).await.is_err(),
+                    "after_register" => transaction.query_one_raw(statement).await.is_err(),
+                    "after_delete" => transaction.query_all_raw(statement).await.is_err(),
+                    _ => transaction.execute_unprepared(insert).await.is_err(),
+                };
+                assert!(has_failed);
                 Ok(())
             }
             Some((_, Behavior::EndConnection)) => {
@@ -96,7 +103,7 @@ impl Hooks for TestHooks {
         registrant: &Registrant,
     ) -> Result<(), HookError> {
         let email = registrant.email.as_deref().unwrap_or("none");
-        let subject = format!("{} {email}", registrant.username);
+        let subject = format!("{} {email} {:?}", registrant.username, registrant.role);
         self.run("before_register", transaction, subject).await
     }
 
@@ -136,6 +143,15 @@ impl Hooks for TestHooks {
         transaction: &HookTransaction<'_>,
         user: &User,
     ) -> Result<(), HookError> {
+        // The user is no longer visible in the transaction.
+        let select = Statement::from_sql_and_values(
+            transaction.get_database_backend(),
+            "SELECT id FROM symbolon_user WHERE id = $1",
+            [i64::from(user.id).into()],
+        );
+        if transaction.query_one_raw(select).await?.is_some() {
+            return Err(HookError::fail("the user is visible"));
+        }
         self.run("after_delete", transaction, user.username.clone())
             .await
     }
@@ -294,10 +310,42 @@ async fn rows_of_hooks_are_committed_with_the_change() {
             "after_delete ada",
             "after_register 1 ada",
             "after_register 2 bob",
-            "before_register ada ada@example.org",
-            "before_register bob none",
+            "before_register ada ada@example.org User",
+            "before_register bob none Admin",
             "before_sign_in ada 2026-01-01T00:00:00+00:00",
             "before_sign_in ada never",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn operations_of_admins_run_the_hooks() {
+    let app = Fixture::start().await;
+    app.register("root").await;
+    app.make_admin(1).await;
+    let invite = r#"inviteUser(input: { username: "eve", role: ADMIN })
+        { user { id } userErrors { code field message } }"#;
+    app.hooks.set(Some(("after_register", Behavior::Refuse)));
+    let refused = app.mutate_as("root", invite).await;
+    let error = user_error(refused.at("/data/inviteUser"));
+    assert_eq!(error, "INVALID email Not this one.");
+    app.hooks.set(None);
+    // The second invitation of a user registers nobody.
+    for _ in 0..2 {
+        let invited = app.mutate_as("root", invite).await;
+        assert_eq!(invited.at("/data/inviteUser/user/id"), "2");
+    }
+    let delete = r#"deleteUser(input: { id: "2" }) { deletedUserId }"#;
+    let deleted = app.mutate_as("root", delete).await;
+    assert_eq!(deleted.at("/data/deleteUser/deletedUserId"), "2");
+    let calls = app.calls().await;
+    let of_eve: Vec<_> = calls.iter().filter(|call| call.contains(" eve")).collect();
+    assert_eq!(
+        of_eve,
+        [
+            "after_delete eve",
+            "after_register 2 eve",
+            "before_register eve none Admin"
         ]
     );
 }
@@ -397,9 +445,13 @@ async fn a_refused_sign_in_says_why_and_has_no_effect() {
     app.hooks.set(Some(("before_sign_in", Behavior::Refuse)));
     // More attempts than the rate limit of an account allows.
     for attempt in 0..30 {
-        let answer = match attempt % 3 {
+        let answer = match attempt % 4 {
             0 => app.mutate_as("ada", "createToken { token }").await,
             1 => {
+                let create = r#"createToken(device: "phone") { token }"#;
+                app.mutate_as("ada", create).await
+            }
+            2 => {
                 let create = r#"createAccessToken(input: { name: "x" }) { token }"#;
                 app.mutate_as("ada", create).await
             }

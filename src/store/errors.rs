@@ -83,11 +83,14 @@ fn has_prefix(code: &str, prefixes: &[&str]) -> bool {
 ///
 /// After an error, SQLite may have rolled back the transaction, which sqlx does not notice. PostgreSQL aborts the
 /// transaction when it refuses a statement, and a rollback makes the connection usable again. A PostgreSQL connection
-/// is broken only by an error of the connection or of the server.
+/// is broken only by an error of the connection or of the server, or by an outdated prepared statement (0A000, 26), which
+/// would fail again.
 pub(super) fn breaks_connection(error: &DbErr) -> bool {
     match code(error) {
         Some(Code::Sqlite(code)) => code != CONSTRAINT,
-        Some(Code::Postgres(code)) => has_prefix(&code, &["08", "25", "53", "57P", "58", "XX"]),
+        Some(Code::Postgres(code)) => {
+            has_prefix(&code, &["08", "0A000", "25", "26", "53", "57P", "58", "XX"])
+        }
         None => cause(error).is_some_and(is_connection_error),
     }
 }

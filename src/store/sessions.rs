@@ -1,5 +1,7 @@
 //! SQL statements for device sessions, and for the details of shared sessions.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::session::{self, Column};
 use entity::user;
@@ -63,13 +65,16 @@ impl Store {
             .limit(limit)
             .all(&self.readers)
             .await?;
+        let ids: BTreeSet<_> = rows.iter().map(|row| row.user_id).collect();
+        let users = user::Entity::find().filter(user::Column::Id.is_in(ids));
+        let mut records = BTreeMap::new();
+        for row in users.all(&self.readers).await? {
+            records.insert(row.id, to_record(row)?);
+        }
         let mut sessions = Vec::with_capacity(rows.len());
         for row in rows {
-            if let Some(session) = to_device_session(row)?
-                && let Some(record) = self.find_user_by_id(session.user).await?
-            {
-                sessions.push((record, session));
-            }
+            let record = records.get(&row.user_id).cloned();
+            sessions.extend(record.zip(to_device_session(row)?));
         }
         Ok(sessions)
     }
@@ -244,8 +249,13 @@ impl Transaction {
     ) -> Result<u64, Error> {
         // The expiration of a shared session is null, so its details are not deleted.
         let ended = Column::ExpiresAt.lte(end.timestamp_millis());
-        self.execute(session::Entity::delete_many().filter(ended))
-            .await
+        let delete = session::Entity::delete_many().filter(ended);
+        let deleted = self.execute(delete).await?;
+        // A process whose clock is slow may still consider the sessions live.
+        if deleted > 0 {
+            self.invalidate_all_at_end();
+        }
+        Ok(deleted)
     }
 
     /// Deletes the details of shared sessions that no longer exist.
