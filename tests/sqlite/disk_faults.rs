@@ -482,7 +482,7 @@ impl Scenario {
             let request = self.server.graphql(&document);
             let answer = request.basic(&self.admin.name, PASSWORD).send().await;
             let token = answer.string("/data/createResetLink/link/token");
-            subject.link = token.to_owned();
+            token.clone_into(&mut subject.link);
         }
         if write.name == ENABLE {
             let document = format!(
