@@ -24,8 +24,8 @@ use crate::service::hook_runner::HookRunner;
 use crate::service::hooks::Hooks;
 use crate::store::{Location, MissedEvents};
 
-/// An instance of Symbolon: token authentication for the users of one database. An application serves Symbolon's routes alone or together with its
-/// own routes.
+/// An instance of Symbolon: token authentication for the users of one database. An application serves
+/// Symbolon's routes alone or together with its own routes.
 ///
 /// Clones share the same state. A process can open several instances with different databases.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ pub struct Symbolon {
     state: Arc<AppState>,
 }
 
-// `serve_boxed`, `close` and `SymbolonBuilder::open_boxed` box their futures: a boxed future is compiled once, with the library. An
-// `async fn` would be compiled again in each program that calls it.
+// `serve_boxed`, `close` and `SymbolonBuilder::open_boxed` box their futures: a boxed future is compiled once,
+// with the library. An `async fn` would be compiled again in each program that calls it.
 impl Symbolon {
     /// Opens the database, and starts the hashing threads and the background tasks. Creates the database if it
     /// does not exist, and migrates the database. If the configuration contains no server key, the key is read
@@ -195,7 +195,7 @@ impl Symbolon {
     }
 
     /// Returns a stream of the events that this instance publishes from now on: one event for each change, each
-    /// sign-in and each refused attempt, also if the audit trail counts several of them in one row.
+    /// sign-in and each refused attempt, even if the audit trail counts several of them in one row.
     ///
     /// - The events of a transaction are published after its commit has succeeded, one after another. A throttled
     ///   attempt is published immediately. The audit trail counts it within about a second.
@@ -205,7 +205,7 @@ impl Symbolon {
     /// - If a reader is more than 1024 events behind, it misses the oldest events. The stream then yields
     ///   [`MissedEvents`] with their number, and continues with the oldest remaining event.
     /// - The stream ends after the database is closed. [`Symbolon::serve`] closes the database before it returns.
-    ///   Events that are read afterwards are complete, but look-ups through [`Operator`] fail.
+    ///   Events that are still in the stream at that time can be read, but look-ups through [`Operator`] fail.
     ///
     /// A crash can lose events that were committed but not yet read, and a reader can still have events to handle when
     /// the database is closed. If each event must be handled, write a row in a

@@ -125,8 +125,8 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                  user resets all counts of the user. Each number can be from 1 to 1,000,000."),
             setting!(throttle.address, "throttle-address", "SYMBOLON_THROTTLE_ADDRESS", "BURST/HOUR",
                 "Maximum number of wrong passwords from one address: at once, and per hour",
-                "An IPv6 network of size /64 counts as one address. An attempt is not counted if its user signed in from \
-                 the address during the last 30 days. Each number can be from 1 to 1,000,000."),
+                "An IPv6 network of size /64 counts as one address. A wrong password is not counted if the user signed in \
+                 from this address during the last 30 days. Each number can be from 1 to 1,000,000."),
             setting!(throttle.registrations, "throttle-registration", "SYMBOLON_THROTTLE_REGISTRATION", "BURST/HOUR",
                 "Maximum number of registrations and profile changes: at once, and per hour",
                 "Registrations, invitations, profile changes and uses of one-time links are counted both per address and per \
@@ -179,8 +179,8 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
                 "Maximum number of fields at the root of an operation", ""),
             setting!(limits.complexity, "limit-complexity", "SYMBOLON_LIMIT_COMPLEXITY", "N",
                 "Maximum complexity of an operation",
-                "The complexity is the number of fields to resolve if each list has its maximum length. The fields of a \
-                 list element therefore count as often as the list can have elements."),
+                "The complexity is the number of fields to resolve if each list has its maximum length. Each field of a \
+                 list element is therefore counted once for each element that the list can have."),
         ]),
     ]
 }

@@ -31,7 +31,8 @@ pub(crate) struct Document {
     pub(crate) root_fields: Vec<Arc<str>>,
     /// The names of the root fields, separated by commas, for the request log.
     pub(crate) fields: String,
-    /// The number of aliases that are not counted in the complexity, although they can multiply the response. An alias
+    /// The number of aliases that can multiply the size of the response, but that the complexity does not
+    /// include. An alias
     /// in a fragment counts once for each use of the fragment.
     multiplying_aliases: usize,
     max_complexity: usize,

@@ -42,7 +42,7 @@ pub(super) fn parse_headers(headers: &HeaderMap) -> Result<Credentials, Error> {
     Ok(value.to_str().map_or(Credentials::None, parse))
 }
 
-/// Parses the value of an `Authorization` header, which WebSocket clients send in `connection_init`. A
+/// Parses the value of an `Authorization` header. WebSocket clients send the value in `connection_init`. A
 /// value that is too long is treated as malformed.
 pub(super) fn parse(value: &str) -> Credentials {
     if value.len() > text_limits::AUTHORIZATION {

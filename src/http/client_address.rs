@@ -135,7 +135,7 @@ mod tests {
             ("[::ffff:203.0.113.7]:443", "203.0.113.7"),
             ("\"[2001:DB8:0::7]\"", "2001:db8::7"),
             ("[fe80::1%eth0]:443", "fe80::1"),
-            // A hop that writes no valid address is returned as the client.
+            // If an element is not a valid address, the hop that wrote the element is the client.
             ("203.0.113.7:", "10.1.1.1"),
             ("203.0.113.7:123456", "10.1.1.1"),
             ("203.0.113.07", "10.1.1.1"),

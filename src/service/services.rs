@@ -80,8 +80,7 @@ impl Services {
         self.store.location().full_name()
     }
 
-    /// Returns the time since the sending of the last heartbeat that this instance has received back from
-    /// PostgreSQL.
+    /// Returns the time since the last received heartbeat was sent, or `None` if no heartbeat was received.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         self.store.heartbeat_age()
     }

@@ -14,8 +14,8 @@ use crate::store::pool_eviction::PoolEviction;
 /// The idle time after which a connection is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(1);
 
-/// The time limit for the test. The limit is short because, if the network has dropped the connection, a request
-/// waits until the limit. The first failed test evicts all open connections.
+/// The time limit for the test. The limit is short, because a request waits for this whole time if the network
+/// has dropped the connection. The first failed test evicts all open connections.
 const TEST_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The time limit for the rollback when a connection is returned to the pool.
