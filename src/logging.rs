@@ -109,8 +109,8 @@ where
 /// Appends the current time in UTC (RFC 3339), with milliseconds.
 fn append_time(line: &mut String) {
     thread_local! {
-        /// The Unix timestamp of the last line, and the formatted timestamp. Most lines have the same timestamp
-        /// as the line before, in seconds.
+        /// The Unix timestamp of the last line, and the formatted timestamp. Most lines are written in the same
+        /// second as the line before.
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
     let now = Clock::System.now();

@@ -53,7 +53,7 @@ enum Command {
     /// Create a user without a password, and a link with which the user chooses the password
     ///
     /// If the user has been invited before and has never had a password, the command only creates a new link, and the
-    /// last one becomes invalid. The command requires SYMBOLON_PUBLIC_URL.
+    /// previous link becomes invalid. The command requires SYMBOLON_PUBLIC_URL.
     Invite(Invite),
     /// Set the role of a user
     SetRole {

@@ -162,8 +162,8 @@ impl Mutation {
     }
 
     /// Creates a user without a password, and a link with which the user chooses the password. If the user
-    /// has been invited before and has never had a password, only creates a new link, and the last one becomes
-    /// invalid. By default, the link expires after 7 days.
+    /// has been invited before and has never had a password, only creates a new link, and the previous link
+    /// becomes invalid. By default, the link expires after 7 days.
     ///
     /// Requires the role `ADMIN` and HTTP Basic credentials. `userErrors` can contain `TAKEN`, `BLANK`,
     /// `TOO_LONG` and `INVALID`. If the server is not configured with its public URL, the error is

@@ -77,8 +77,8 @@ where
         }
         let document = Arc::clone(&prepared.document);
         let authentication = context.authentication.clone();
-        // Waits, in `load_cached_identity` or in `yield_now`, until all other requests that can run have
-        // reached this point. All of these requests then share one check for changes by other processes.
+        // Waits, in `load_cached_identity` or in `yield_now`, until the tasks of all other requests that are
+        // ready to run have reached this point. All of these requests then share one check for changes by other processes.
         // In addition, the processor executes the same code several times in succession, and a client that
         // the first response wakes up can read several responses. With 64 connections, the same
         // instructions take two thirds of the time that they take without this wait (bench/README.md).

@@ -49,7 +49,7 @@ impl TokenSecret {
         let end = text.len() + RANDOM_CHARACTERS;
         while text.len() < end {
             let bytes = random_bytes::<RANDOM_CHARACTERS>()?;
-            // 248 is the largest multiple of 62 that fits into a byte. If larger bytes are skipped, all characters
+            // 248 is the largest multiple of 62 that fits into a byte. If bytes from 248 on are skipped, all characters
             // are equally likely.
             let unbiased = bytes.iter().filter(|byte| **byte < 248);
             let characters = unbiased.map(|byte| char::from(BASE62[usize::from(byte % 62)]));

@@ -25,7 +25,7 @@ impl Users {
         token: Input<&str>,
         new: Input<&str>,
     ) -> Result<VisibleUser, MutationError> {
-        // All checks without side effects come first, so that an invalid token or password costs no hash.
+        // All checks without side effects come first, so that no hash is computed for an invalid token or password.
         let not_valid = || refusal(token.field, NOT_VALID);
         let secret = TokenSecret::parse(SecretType::OneTimeToken, token.value);
         let digest = secret.ok_or_else(not_valid)?.digest();

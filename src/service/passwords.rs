@@ -148,8 +148,8 @@ impl Slot {
         };
         let parts = parts.map_err(Error::internal)?;
         let is_current = parts.algorithm == current;
-        // An imported hash is kept if it has the current parameters and lengths, and preparation leaves the
-        // password unchanged.
+        // An imported hash is kept if its parameters and the lengths of its salt and output are current, and
+        // PRECIS preparation leaves the password unchanged.
         let adopted = stored.filter(|_| {
             is_current
                 && (parts.salt.len(), parts.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
