@@ -6,7 +6,7 @@ use tokio::sync::OnceCell;
 
 use crate::graphql::access_token::AccessToken;
 use crate::graphql::connection::{Connection, list_complexity};
-use crate::graphql::context::{caller, loader};
+use crate::graphql::context::{authentication, caller, loader};
 use crate::graphql::data_loader::{AccessTokensOf, SessionsOf};
 use crate::graphql::session::SessionConnection;
 use crate::model::user::{self, UserId};
@@ -99,7 +99,9 @@ impl User {
             return Ok(None);
         };
         let sessions = Box::pin(loader(ctx)?.load_one(SessionsOf(id))).await?;
-        Ok(Some(SessionConnection::all(sessions.unwrap_or_default())))
+        let current = authentication(ctx)?.token_digest();
+        let sessions = sessions.unwrap_or_default();
+        Ok(Some(SessionConnection::all(sessions, current)))
     }
 
     /// The time at which the user was disabled. Null if the user is not disabled, or if the caller is

@@ -18,7 +18,7 @@ use crate::model::user::User;
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::revocation_steps::revoke_device_session;
-use crate::service::sessions::{IssuedToken, Sessions};
+use crate::service::sessions::{IssuedToken, Sessions, commit_renewal};
 use crate::service::token_uses::UsedToken;
 use crate::store::{NewSession, Transaction};
 
@@ -95,21 +95,14 @@ impl Sessions {
             }
             let expires_at =
                 self.renewed_expiration(Some(session.created_at), session.expires_at, now);
-            let mut transaction = self.store.begin().await?;
+            let transaction = self.store.begin().await?;
             if transaction
                 .extend_device_session(&session, expires_at)
                 .await?
             {
+                let renewed = IssuedToken::new(token.clone(), expires_at, record.user, now);
                 let actor = Actor::user(id, Credential::Session(session.digest), client);
-                let event = NewAuditEvent::new(AuditEventKind::TokenRenewed, id, actor, now);
-                transaction.record_event(event.with_token(session.digest));
-                transaction.commit().await?;
-                return Ok(IssuedToken::new(
-                    token.clone(),
-                    expires_at,
-                    record.user,
-                    now,
-                ));
+                return commit_renewal(transaction, renewed, session.digest, actor, now).await;
             }
         }
     }

@@ -76,34 +76,21 @@ impl Users {
         let invited = self.store.find_user_by_name(&username.canonical).await?;
         if let Some(record) = invited.filter(|record| !record.user.has_password) {
             let id = record.user.id;
-            return self
-                .invite_again(authorized, id, email, invitation.role)
-                .await;
+            let role = invitation.role;
+            return self.invite_again(authorized, id, email, role, target).await;
         }
-        let taken = || refuse_taken(&self.store, &attempt, Some(&username), email.as_ref(), None);
-        taken().await?;
+        refuse_taken(&self.store, &attempt, Some(&username), email.as_ref(), None).await?;
         let now = self.clock.now();
-        let mut transaction = self.store.begin().await?;
-        if let Some(acting) = authorized.user_id() {
-            let record = transaction.lock_user(acting).await?;
-            authorized
-                .check_again(&transaction, record.as_ref(), now)
-                .await?;
-        }
         let row = NewUser {
-            username: username.clone(),
-            email: email.clone(),
+            username,
+            email,
             password_hash: PasswordHash::unusable(),
             role: invitation.role.unwrap_or(Role::User),
             created_at: now,
         };
         let actor = authorized.actor();
-        let inserted = self.insert_user(&mut transaction, row, actor.clone());
-        let Some(user) = inserted.await? else {
-            drop(transaction);
-            taken().await?;
-            return Err(Error::internal("a value that was taken is free again").into());
-        };
+        let inserted = self.insert_user(row, actor.clone(), Some(&authorized), &attempt);
+        let (mut transaction, user) = inserted.await?;
         let purpose = (TokenPurpose::Invitation, target);
         let link = issue(&mut transaction, &user, purpose, actor, now).await?;
         transaction.commit().await?;
@@ -118,8 +105,8 @@ impl Users {
         id: UserId,
         email: Option<Email>,
         role: Option<Role>,
+        target: LinkTarget<'_>,
     ) -> Result<(VisibleUser, OneTimeLink), MutationError> {
-        let target = self.link_target(TokenPurpose::Invitation)?;
         let mut change = self.begin(authorized, id).await?;
         let user = &change.record.user;
         if user.has_password {
@@ -222,11 +209,6 @@ fn parse(invitation: &Invitation) -> Result<(Username, Option<Email>), MutationE
     let email = invitation.email.as_deref().map(Email::parse).transpose();
     match (username, email) {
         (Ok(username), Ok(email)) => Ok((username, email)),
-        (username, email) => {
-            let errors = [username.err(), email.err()];
-            Err(MutationError::Fields(
-                errors.into_iter().flatten().collect(),
-            ))
-        }
+        (username, email) => Err([username.err(), email.err()].into()),
     }
 }

@@ -9,7 +9,7 @@ use crate::model::field_errors::MutationError;
 use crate::model::password::{Password, PasswordRules};
 use crate::model::user::{Role, User};
 use crate::model::username::Username;
-use crate::service::authorization::Caller;
+use crate::service::authorization::{Authorized, Caller};
 use crate::service::throttle::{Admission, Attempt};
 use crate::service::uniqueness::refuse_taken;
 use crate::service::user_administration::ADMIN_WRITE;
@@ -55,21 +55,40 @@ impl Users {
         let Admission { attempt, mut slot } = self.throttle.admit_registration(&actor).await?;
         // The values are checked before the expensive hash is computed. The insertion checks the values
         // again.
-        self.refuse_taken_values(&attempt, &new).await?;
+        let (username, email) = (Some(&new.username), new.email.as_ref());
+        refuse_taken(&self.store, &attempt, username, email, None).await?;
         caller.claim_new_hash()?;
         // The attempt is counted even if hashing fails, because the client has learned that the values are
         // free.
         let password_hash = slot.hash(new.password.clone()).await?;
         drop(slot);
         let row = NewUser {
-            username: new.username.clone(),
-            email: new.email.clone(),
+            username: new.username,
+            email: new.email,
             password_hash,
             role,
             created_at: self.clock.now(),
         };
+        let inserted = self.insert_user(row, actor, authorized.as_ref(), &attempt);
+        let (transaction, user) = inserted.await?;
+        transaction.commit().await?;
+        Ok(match authorized {
+            Some(authorized) => authorized.viewer().sees(user),
+            None => VisibleUser::whole(user),
+        })
+    }
+
+    /// Inserts a user in a new transaction, after a second check of the authorization, if the operation requires one.
+    /// Runs the hooks, and records the event. Fails if the username or the e-mail address is already in use.
+    pub(super) async fn insert_user(
+        &self,
+        new: NewUser,
+        actor: Actor,
+        authorized: Option<&Authorized>,
+        attempt: &Attempt,
+    ) -> Result<(Transaction, User), MutationError> {
         let mut transaction = self.store.begin().await?;
-        if let Some(authorized) = &authorized
+        if let Some(authorized) = authorized
             && let Some(acting) = authorized.user_id()
         {
             let record = transaction.lock_user(acting).await?;
@@ -78,29 +97,12 @@ impl Users {
                 .check_again(&transaction, record.as_ref(), now)
                 .await?;
         }
-        let Some(user) = self.insert_user(&mut transaction, row, actor).await? else {
-            drop(transaction);
-            self.refuse_taken_values(&attempt, &new).await?;
-            return Err(Error::internal("a value that was taken is free again").into());
-        };
-        transaction.commit().await?;
-        Ok(match authorized {
-            Some(authorized) => authorized.viewer().sees(user),
-            None => VisibleUser::whole(user),
-        })
-    }
-
-    /// Inserts a user, runs the hooks, and records the event. Returns `None` if the username or the e-mail address is
-    /// already in use.
-    pub(super) async fn insert_user(
-        &self,
-        transaction: &mut Transaction,
-        new: NewUser,
-        actor: Actor,
-    ) -> Result<Option<User>, MutationError> {
-        self.hooks.before_register(transaction, &new).await?;
+        self.hooks.before_register(&transaction, &new).await?;
         let Some(id) = transaction.insert_user(new.clone()).await? else {
-            return Ok(None);
+            drop(transaction);
+            let (username, email) = (Some(&new.username), new.email.as_ref());
+            refuse_taken(&self.store, attempt, username, email, None).await?;
+            return Err(Error::internal("a value that was taken is free again").into());
         };
         let user = User {
             id,
@@ -112,19 +114,10 @@ impl Users {
             disabled_at: None,
             has_password: new.password_hash.is_usable(),
         };
-        self.hooks.after_register(transaction, &user).await?;
+        self.hooks.after_register(&transaction, &user).await?;
         let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, user.created_at);
         transaction.record_event(event);
-        Ok(Some(user))
-    }
-
-    async fn refuse_taken_values(
-        &self,
-        attempt: &Attempt,
-        new: &ParsedRegistration,
-    ) -> Result<(), MutationError> {
-        let (username, email) = (Some(&new.username), new.email.as_ref());
-        refuse_taken(&self.store, attempt, username, email, None).await
+        Ok((transaction, user))
     }
 }
 

@@ -80,10 +80,10 @@ impl Authentication {
         }
     }
 
-    /// Returns whether the Bearer token of the request has this digest.
-    pub(crate) fn has_session(&self, digest: &TokenDigest) -> bool {
-        let token = self.bearer();
-        token.is_ok_and(|token| TokenDigest::new(&token.0) == *digest)
+    /// Returns the digest of the Bearer token of the request.
+    pub(crate) fn token_digest(&self) -> Option<TokenDigest> {
+        let token = self.bearer().ok()?;
+        Some(TokenDigest::new(&token.0))
     }
 
     /// Returns the identity of the Bearer token. Fails for Basic credentials, even if they have been verified.

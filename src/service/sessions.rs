@@ -15,6 +15,7 @@ use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::server_key::ServerKey;
 use crate::model::session::{Lifetime, Session};
 use crate::model::session_token::{Nonce, SessionToken};
+use crate::model::token_digest::TokenDigest;
 use crate::model::token_summary::LiveToken;
 use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
@@ -199,18 +200,11 @@ impl Sessions {
             }
             let signed_in_at = record.user.last_sign_in_at;
             let expires_at = self.renewed_expiration(signed_in_at, session.expires_at, now);
-            let mut transaction = self.store.begin().await?;
+            let transaction = self.store.begin().await?;
             if transaction.extend_session(id, &session, expires_at).await? {
+                let renewed = IssuedToken::new(token.clone(), expires_at, record.user, now);
                 let actor = Actor::user(id, Credential::Session(session.digest), client);
-                let event = NewAuditEvent::new(AuditEventKind::TokenRenewed, id, actor, now);
-                transaction.record_event(event.with_token(session.digest));
-                transaction.commit().await?;
-                return Ok(IssuedToken::new(
-                    token.clone(),
-                    expires_at,
-                    record.user,
-                    now,
-                ));
+                return commit_renewal(transaction, renewed, session.digest, actor, now).await;
             }
         }
     }
@@ -300,4 +294,18 @@ impl Sessions {
         let session = record.session.ok_or(invalid)?;
         Ok((record, session))
     }
+}
+
+/// Records the renewal of the token with this digest, commits it, and returns the renewed token.
+pub(super) async fn commit_renewal(
+    mut transaction: Transaction,
+    renewed: IssuedToken,
+    digest: TokenDigest,
+    actor: Actor,
+    now: DateTime<Utc>,
+) -> Result<IssuedToken, Error> {
+    let event = NewAuditEvent::new(AuditEventKind::TokenRenewed, actor.user_id(), actor, now);
+    transaction.record_event(event.with_token(digest));
+    transaction.commit().await?;
+    Ok(renewed)
 }
