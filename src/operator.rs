@@ -11,7 +11,7 @@ use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 use crate::model::field_errors::MutationError;
 #[cfg(feature = "server")]
 use crate::model::imported_user::{ImportResult, ImportedUser};
-use crate::model::one_time_token::OneTimeLink;
+use crate::model::one_time_link::OneTimeLink;
 use crate::model::pagination::PageRequest;
 use crate::model::token_summary::LiveToken;
 use crate::model::user::{Role, User, UserId};

@@ -1,6 +1,8 @@
 //! Prevents commands from running as root on a database that another user owns. SQLite creates files beside the
 //! database. If root owned these files, the server could not open them.
 
+mod command_lines;
+
 use std::error::Error;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -41,7 +43,7 @@ pub(super) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
          there. Run the command as this user:\n{commands}",
         path = path.display(),
         name = owner.name_or_uid(),
-        commands = owner.commands(file, state_directory(&canonical_path)),
+        commands = owner.command_lines(file, state_directory(&canonical_path)),
     )
     .into())
 }
@@ -52,10 +54,10 @@ fn state_directory(path: &Path) -> Option<&str> {
     relative.components().next()?.as_os_str().to_str()
 }
 
-pub(super) struct Owner {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) name: Option<String>,
+struct Owner {
+    uid: u32,
+    gid: u32,
+    name: Option<String>,
 }
 
 impl Owner {
@@ -74,7 +76,7 @@ impl Owner {
         }
     }
 
-    pub(super) fn name_or_uid(&self) -> String {
+    fn name_or_uid(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.uid.to_string())
     }
 }

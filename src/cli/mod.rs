@@ -9,7 +9,6 @@ mod healthcheck;
 mod import;
 mod migrate;
 mod output;
-mod owner_commands;
 mod prompt;
 mod schema;
 mod serve;

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::config::Config;
 use crate::error::StartError;
-use crate::model::one_time_token::{LinkSettings, parse_page};
+use crate::model::one_time_link::{LinkSettings, parse_page};
 
 impl Config {
     /// Returns the pages and the lifetimes of one-time links.

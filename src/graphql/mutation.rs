@@ -9,9 +9,9 @@ use crate::graphql::mutation_inputs::{
     UpdateUserInput,
 };
 use crate::graphql::mutation_payloads::{
-    ChangePasswordPayload, CreateUserPayload, DeleteUserPayload, UserPayload,
+    ChangePasswordPayload, CreateUserPayload, DeleteUserPayload, InviteUserPayload,
+    ResetLinkPayload, ResetPasswordPayload, UserPayload,
 };
-use crate::graphql::one_time_link::{InviteUserPayload, ResetLinkPayload, ResetPasswordPayload};
 use crate::graphql::session_token::SessionToken;
 use crate::graphql::token_mutation::TokenMutation;
 use crate::graphql::user::{Role, User, user_id};

@@ -17,6 +17,7 @@ pub(crate) mod identity;
 #[cfg(feature = "server")]
 pub(crate) mod imported_user;
 pub(crate) mod label;
+pub(crate) mod one_time_link;
 pub(crate) mod one_time_token;
 pub(crate) mod pagination;
 pub(crate) mod password;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::field_errors::MutationError;
-use crate::model::one_time_token::LinkSettings;
+use crate::model::one_time_link::LinkSettings;
 use crate::model::pagination::{Page, PageRequest};
 use crate::model::password::PasswordRules;
 use crate::model::requirement::Requirement;

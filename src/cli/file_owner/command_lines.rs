@@ -3,11 +3,11 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use super::file_owner::Owner;
+use super::Owner;
 
 impl Owner {
     /// Returns command lines that repeat this command as the owner, one per line.
-    pub(super) fn commands(&self, file: &Path, state_directory: Option<&str>) -> String {
+    pub(super) fn command_lines(&self, file: &Path, state_directory: Option<&str>) -> String {
         if let Some(name) = state_directory {
             let settings = [
                 "--property=DynamicUser=yes".to_owned(),
