@@ -466,6 +466,8 @@ async fn a_sign_in_invalidates_a_cached_session_that_another_process_has_revoked
         let name = format!("user{attempt}");
         app.register(&name).await;
         let old = app.sign_in(&name).await;
+        // The notification of the sign-in invalidates identities that were cached before it arrives.
+        app.receive_changes().await;
         assert!(app.accepts(&old).await);
         // Without an announcement, as in another process whose notification has not arrived.
         let database = app.database().await;

@@ -208,6 +208,8 @@ async fn the_stream_ends_after_the_database_is_closed() {
     let app = TestApp::start().await;
     let events = app.events();
     app.register("ada").await;
+    // An application that reads events usually keeps the instance.
+    let _kept = app.symbolon();
     app.stop().await;
     let all = timeout(Duration::from_secs(30), events.collect::<Vec<_>>()).await;
     let kinds = all.unwrap().into_iter().map(|event| event.unwrap().kind);

@@ -221,6 +221,11 @@ impl Fixture {
         state
     }
 
+    async fn id_of(&self, username: &str) -> i64 {
+        let user = self.app.operator().user(username).await.unwrap();
+        user.unwrap().id.into()
+    }
+
     async fn create(&self, username: &str) -> Answer {
         let document = "mutation($input: CreateUserInput!) {
             createUser(input: $input) { user { id } userErrors { code field message } } }";
@@ -573,5 +578,29 @@ mod postgres {
         assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
         app.hooks.set(None);
         assert_eq!(app.state().await, state);
+    }
+
+    #[tokio::test]
+    async fn a_commit_with_an_unknown_outcome_publishes_no_event() {
+        let app = Fixture::start().await;
+        let mut events = app.events();
+        let end_at_commit = "CREATE FUNCTION end_backend() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+            CREATE CONSTRAINT TRIGGER end_at_commit AFTER INSERT ON hook_call
+                DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION end_backend()";
+        app.database
+            .execute_unprepared(end_at_commit)
+            .await
+            .unwrap();
+        let answer = app.create("eve").await;
+        assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
+        let message = answer.string("/errors/0/message");
+        assert!(message.contains("may or may not"), "{message}");
+        let remove = "DROP TRIGGER end_at_commit ON hook_call";
+        app.database.execute_unprepared(remove).await.unwrap();
+        app.create("ada").await;
+        let event = events.next().await.unwrap().unwrap();
+        assert_eq!(event.user.map(i64::from), Some(app.id_of("ada").await));
+        assert!(events.next().now_or_never().is_none());
     }
 }

@@ -257,6 +257,33 @@ async fn an_invited_user_takes_as_long_to_refuse_as_an_unknown_user() {
 }
 
 #[tokio::test]
+async fn a_verified_password_issues_no_token_after_the_same_request_has_ended_it() {
+    let app = start().await;
+    app.make_admin(2).await;
+    let token = reset_token(&app, 2).await;
+    let reset =
+        format!(r#"resetPassword(token: "{token}", newPassword: "{NEW}") {{ user {{ id }} }}"#);
+    for (password, end) in [
+        (PASSWORD, reset),
+        (NEW, "disableUser(id: 2) { user { id } }".to_owned()),
+    ] {
+        let document = format!(
+            r#"mutation {{ first: createToken {{ token }} end: {end}
+                shared: createToken(fresh: true) {{ token }} device: createToken(device: "tv") {{ token }} }}"#
+        );
+        let answer = app.graphql(&document).basic("ada", password).send().await;
+        assert_eq!(
+            answer.error(),
+            ("UNAUTHENTICATED", "INVALID_CREDENTIALS"),
+            "{end}"
+        );
+        assert_eq!(answer.at("/errors/0/path/0"), "shared", "{end}");
+        let row = app.row(2).await;
+        assert!(row.token_nonce.is_none(), "{end}");
+    }
+}
+
+#[tokio::test]
 async fn an_unusable_token_is_refused_with_the_reason() {
     let app = start().await;
     let replaced = reset_token(&app, 2).await;

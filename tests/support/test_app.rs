@@ -164,6 +164,11 @@ impl TestApp {
         self.clock.advance(by);
     }
 
+    /// Returns the instance.
+    pub fn symbolon(&self) -> Symbolon {
+        self.symbolon.0.clone()
+    }
+
     pub fn operator(&self) -> Operator {
         self.symbolon.0.operator()
     }
@@ -196,6 +201,11 @@ impl TestApp {
         let both = format!("BEGIN; {sql}; {announce}; COMMIT");
         database.execute_unprepared(&both).await.unwrap();
         database.close().await.unwrap();
+        self.receive_changes().await;
+    }
+
+    /// Waits until the app has received the notifications of all changes that were committed before this call.
+    pub async fn receive_changes(&self) {
         if on_postgres() {
             let announced = Instant::now();
             eventually("the app has received the change", async || {
