@@ -20,7 +20,6 @@ pub(crate) struct Session {
 /// A live session of a user: the session that all clients of the user share, or the session of one
 /// device.
 #[Object]
-#[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
 impl Session {
     /// The ID of the session: the first 12 hexadecimal digits of the SHA-256 digest of its token, as in the
     /// audit trail. A new token means a new session with another ID.
