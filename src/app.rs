@@ -207,9 +207,9 @@ impl Symbolon {
     /// - The stream ends after the database is closed. [`Symbolon::serve`] closes the database before it returns.
     ///   Events that are still in the stream at that time can be read, but look-ups through [`Operator`] fail.
     ///
-    /// A crash can lose events that were committed but not yet read, and a reader can still have events to handle when
-    /// the database is closed. If each event must be handled, write a row in a
-    /// hook ([`Hooks`]), and delete the row after handling it.
+    /// A crash can lose events that were committed but not yet read, and a reader can still have events to
+    /// handle when the database is closed. If each event must be handled, write a row in a hook ([`Hooks`]), and
+    /// delete the row after handling it.
     ///
     /// ```
     /// use futures_util::StreamExt;
