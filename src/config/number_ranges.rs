@@ -91,7 +91,8 @@ impl Config {
         numbers.map(number).into()
     }
 
-    /// Checks that each number is in its range, and that the URLs for one-time links are valid. [`Symbolon::open`](crate::Symbolon::open) calls this method.
+    /// Checks that each number is in its range, and that the URLs for one-time links are valid.
+    /// [`Symbolon::open`](crate::Symbolon::open) calls this method.
     ///
     /// # Errors
     ///

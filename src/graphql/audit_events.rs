@@ -37,9 +37,9 @@ pub(crate) struct AuditEvent {
     actor_id: Option<ID>,
     /// The type of the credential that authenticated the actor. Null if the actor is not a user.
     credential_type: Option<CredentialType>,
-    /// The identifier of the credential that authenticated the actor. For a session token or a
-    /// one-time token, the first 12 hexadecimal digits of the SHA-256 digest of the token. For an access token, the ID of the token.
-    /// Otherwise null.
+    /// The identifier of the credential that authenticated the actor. For a session token or a one-time
+    /// token, the first 12 hexadecimal digits of the SHA-256 digest of the token. For an access token, the
+    /// ID of the token. Otherwise null.
     credential_id: Option<String>,
     /// The role of the user before the change. Null unless `kind` is `ROLE_CHANGED`.
     old_role: Option<Role>,

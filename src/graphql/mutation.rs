@@ -55,8 +55,8 @@ impl Mutation {
     }
 
     /// Changes the password of the caller. Revokes all sessions, all access tokens and the unused one-time
-    /// links of the caller, and returns a new token: for a session of the same device if the request is authenticated by a device
-    /// session, and for the shared session otherwise.
+    /// links of the caller, and returns a new token: for a session of the same device if the request is
+    /// authenticated by a device session, and for the shared session otherwise.
     ///
     /// Requires a session token and the current password. `userErrors` can contain `WRONG_PASSWORD` and the
     /// password-related codes of `createUser`. After too many wrong passwords, the error is `RATE_LIMITED`.
