@@ -1,5 +1,6 @@
 //! The configuration of an instance, with default values.
 
+mod cors_settings;
 mod defaults_macro;
 mod document_limits;
 mod link_settings;
@@ -216,14 +217,35 @@ with_defaults! {
         /// sixteenth.
         pub max_connections: usize = 10_000,
 
-        /// Networks of trusted proxies. For a request from a trusted proxy, the `X-Forwarded-For` header
-        /// determines the client's address.
+        /// Networks of trusted proxies. For a request from a trusted proxy, a header determines the client's
+        /// address.
         pub trusted_proxies: Vec<IpNet> = Vec::new(),
+
+        /// The header in which trusted proxies send the client's address. The other header is ignored.
+        pub client_address_header: ClientAddressHeader = ClientAddressHeader::XForwardedFor,
 
         /// Other origins whose pages can use the API, in the format of the `Origin` header
         /// ([RFC 6454](https://www.rfc-editor.org/rfc/rfc6454#section-6.2)), such as `https://app.example.org`.
         pub cors_origins: Vec<String> = Vec::new(),
+
+        /// Names of request headers that pages of these origins can send, in addition to the headers that Symbolon
+        /// and common GraphQL clients use.
+        pub cors_headers: Vec<String> = Vec::new(),
+
+        /// Whether pages of these origins can send requests with credentials of the browser, such as cookies.
+        /// Symbolon does not use such credentials, but a proxy in front of Symbolon may require them.
+        pub cors_credentials: bool = false,
     }
+}
+
+/// The header in which trusted proxies send the address of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientAddressHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)).
+    Forwarded,
 }
 
 /// A confidential string, such as a key. The `Debug` output does not contain the string.

@@ -35,6 +35,8 @@ pub enum Error {
     PayloadTooLarge,
     /// The request body does not have the media type `application/json`.
     UnsupportedMediaType,
+    /// The request body has a content coding, such as gzip.
+    EncodedBody,
     /// The document is not syntactically valid GraphQL. Contains the message for the client.
     GraphqlParseFailed(String),
     /// The document is not valid for the schema. Contains the message for the client.
@@ -64,8 +66,13 @@ pub enum Error {
 /// The reason why a request has no valid credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unauthenticated {
-    /// The request has no credentials of the required type.
+    /// The request has no credentials.
     Missing,
+    /// The operation requires the username and the password, but the `Authorization` header is malformed or has
+    /// another scheme.
+    NotBasic,
+    /// The operation requires a token, but the `Authorization` header is malformed or has another scheme.
+    NotBearer,
     /// The user does not exist or is disabled, or the password is wrong.
     InvalidCredentials,
     /// The token was never issued, or has been replaced.
@@ -97,6 +104,14 @@ impl Unauthenticated {
     fn details(self) -> (&'static str, &'static str) {
         match self {
             Self::Missing => ("MISSING", "Authentication is required."),
+            Self::NotBasic => (
+                "MISSING",
+                "Send username and password as HTTP Basic credentials.",
+            ),
+            Self::NotBearer => (
+                "MISSING",
+                "Send a Bearer token: `Authorization: Bearer TOKEN`.",
+            ),
             Self::InvalidCredentials => {
                 ("INVALID_CREDENTIALS", "The username or password is wrong.")
             }
@@ -195,6 +210,11 @@ impl Error {
                 "UNSUPPORTED_MEDIA_TYPE",
                 415,
                 "The content type of the body must be application/json.".into(),
+            ),
+            Self::EncodedBody => (
+                "UNSUPPORTED_MEDIA_TYPE",
+                415,
+                "The body must not be compressed. Send the body without Content-Encoding.".into(),
             ),
             Self::GraphqlParseFailed(message) => {
                 ("GRAPHQL_PARSE_FAILED", 400, message.clone().into())

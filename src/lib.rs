@@ -73,7 +73,8 @@ pub use sea_orm;
 pub use crate::app::{Symbolon, SymbolonBuilder};
 pub use crate::clock::{Clock, DatabaseClock, MockClock};
 pub use crate::config::{
-    Config, HttpConfig, Limits, Number, PostgresConfig, Secret, ThrottleConfig, UserList,
+    ClientAddressHeader, Config, HttpConfig, Limits, Number, PostgresConfig, Secret,
+    ThrottleConfig, UserList,
 };
 pub use crate::error::{Error, Forbidden, StartError, Unauthenticated};
 pub use crate::graphql::{

@@ -282,6 +282,11 @@ fn background_tasks_are_started_with_supervise() {
             "each metrics request has a task of its own",
         ),
         (
+            "http/request_body.rs",
+            1,
+            "an ignored body, which is discarded for at most 2 s",
+        ),
+        (
             "http/server.rs",
             2,
             "a connection, and the refusal of a connection",

@@ -10,12 +10,14 @@ use symbolon::Config;
 use crate::support::{Answer, Cli, Server, TestApp, finish, symbolon, unconfigured_symbolon};
 
 /// The value names of settings that are not numbers.
-const NOT_NUMBERS: [&str; 7] = [
+const NOT_NUMBERS: [&str; 9] = [
     "URL",
     "FILE",
     "ON|OFF",
     "admins|members",
     "NETS",
+    "HEADER",
+    "NAMES",
     "ORIGINS",
     "HOST",
 ];

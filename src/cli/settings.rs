@@ -134,11 +134,22 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
         ]),
         ("HTTP", vec![
             setting!(http.trusted_proxies, "trusted-proxies", "SYMBOLON_TRUSTED_PROXIES", "NETS",
-                "Reverse proxies whose X-Forwarded-For header is trusted",
+                "Reverse proxies that send the address of the client in a header",
                 "The value is a comma-separated list of IP addresses and networks, such as 10.0.0.0/8."),
+            setting!(http.client_address_header, "client-address-header", "SYMBOLON_CLIENT_ADDRESS_HEADER", "HEADER",
+                "Header with the address of the client, x-forwarded-for or forwarded",
+                "The header is read only in requests from trusted proxies. The other header is ignored. `forwarded` is the \
+                 header of RFC 7239."),
             setting!(http.cors_origins, "cors-origins", "SYMBOLON_CORS_ORIGINS", "ORIGINS",
                 "Other origins whose pages can use the API in a browser (CORS)",
                 "The value is a comma-separated list of origins, such as https://app.example.org."),
+            setting!(http.cors_headers, "cors-headers", "SYMBOLON_CORS_HEADERS", "NAMES",
+                "Additional request headers that these pages can send",
+                "The value is a comma-separated list of names, such as x-tenant. Pages of the listed origins can always \
+                 send the headers that Symbolon reads, and the headers that Apollo Client and tracing libraries add."),
+            setting!(http.cors_credentials, "cors-credentials", "SYMBOLON_CORS_CREDENTIALS", "ON|OFF",
+                "Let these pages send cookies and other credentials of the browser",
+                "Symbolon uses no cookies. `on` is necessary only if a proxy in front of Symbolon requires cookies."),
             setting!(http.explorer, "explorer", "SYMBOLON_EXPLORER", "ON|OFF",
                 "Serve the API explorer at /", ""),
             setting!(http.max_connections, "max-connections", "SYMBOLON_MAX_CONNECTIONS", "N",

@@ -91,13 +91,14 @@ impl Config {
         numbers.map(number).into()
     }
 
-    /// Checks that each number is in its range, and that the URLs for one-time links are valid.
+    /// Checks that each number is in its range, and that the URLs for one-time links and the settings for
+    /// CORS are valid.
     /// [`Symbolon::open`](crate::Symbolon::open) calls this method.
     ///
     /// # Errors
     ///
     /// Returns [`StartError::OutOfRange`] for the first number that is outside its range, and
-    /// [`StartError::Configuration`] for an invalid URL.
+    /// [`StartError::Configuration`] for an invalid URL, origin or header name.
     pub fn check(&self) -> Result<(), StartError> {
         for Number {
             field,
@@ -113,6 +114,7 @@ impl Config {
                 });
             }
         }
+        self.check_cors()?;
         self.link_settings().map(drop)
     }
 }

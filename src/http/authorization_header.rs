@@ -17,8 +17,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Returns the credentials of a request. An empty or malformed header counts as no credentials, so that
-/// fields that require no credentials still succeed.
+/// Returns the credentials of a request. A malformed header is not an error, so that fields that require no
+/// credentials still succeed.
 ///
 /// # Errors
 ///
@@ -39,34 +39,42 @@ pub(super) fn parse_headers(headers: &HeaderMap) -> Result<Credentials, Error> {
             text_limits::AUTHORIZATION
         )));
     }
-    Ok(value.to_str().map_or(Credentials::None, parse))
+    Ok(value.to_str().map_or(Credentials::Malformed, parse))
 }
 
 /// Parses the value of an `Authorization` header. WebSocket clients send the value in `connection_init`. A
 /// value that is too long is treated as malformed.
 pub(super) fn parse(value: &str) -> Credentials {
     if value.len() > text_limits::AUTHORIZATION {
-        return Credentials::None;
+        return Credentials::Malformed;
     }
-    let Some((scheme, rest)) = value.trim().split_once(' ') else {
-        return Credentials::None;
-    };
+    let value = value.trim();
+    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
     let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("basic") {
-        parse_basic(rest).map_or(Credentials::None, Credentials::Basic)
-    } else if scheme.eq_ignore_ascii_case("bearer") && is_token68(rest) {
-        Credentials::Bearer(BearerToken(rest.to_owned()))
+    let credentials = if scheme.eq_ignore_ascii_case("basic") {
+        parse_basic(rest).map(Credentials::Basic)
+    } else if scheme.eq_ignore_ascii_case("bearer") {
+        if is_placeholder(rest) {
+            return Credentials::None;
+        }
+        is_token68(rest).then(|| Credentials::Bearer(BearerToken(rest.to_owned())))
+    } else if is_placeholder(value) {
+        return Credentials::None;
     } else {
-        Credentials::None
-    }
+        None
+    };
+    credentials.unwrap_or(Credentials::Malformed)
 }
 
-/// Returns whether the text is a `token68` (RFC 9110, section 11.2). `null` and `undefined` are
-/// excluded, because web pages without a token send these words.
+/// Returns whether the text is what web pages without a token send in place of a token.
+fn is_placeholder(text: &str) -> bool {
+    matches!(text, "" | "null" | "undefined")
+}
+
+/// Returns whether the text is a `token68` (RFC 9110, section 11.2).
 fn is_token68(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     !body.is_empty()
-        && !matches!(text, "null" | "undefined")
         && body
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
@@ -113,7 +121,8 @@ mod tests {
         fn bearer_credentials_are_a_token68(token in "[!-~]{1,60}") {
             match parse(&format!("Bearer {token}")) {
                 Credentials::Bearer(parsed) => prop_assert!(is_token68(&token) && parsed.0 == token),
-                Credentials::None => prop_assert!(!is_token68(&token)),
+                Credentials::Malformed => prop_assert!(!is_token68(&token)),
+                Credentials::None => prop_assert!(is_placeholder(&token)),
                 Credentials::Basic(_) => panic!("not Basic"),
             }
         }

@@ -5,20 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipnet::IpNet;
 use poem::Request;
-use poem::http::{HeaderName, HeaderValue};
+use poem::http::{HeaderName, HeaderValue, header};
+
+use crate::config::{ClientAddressHeader, HttpConfig};
+use crate::http::forwarded_header;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// A warning that an `X-Forwarded-For` header was ignored. The warning is logged at most once.
+/// A warning that a header with the address of the client was ignored. The warning is logged at most once.
 #[derive(Debug, Default)]
 pub(super) struct IgnoredHeaderWarning(AtomicBool);
 
 impl IgnoredHeaderWarning {
-    fn log_once(&self, peer: IpAddr) {
+    fn log_once(&self, header: &HeaderName, peer: IpAddr) {
         if !self.0.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %peer,
-                "X-Forwarded-For is ignored, because this peer is not a trusted proxy. If the peer is \
+                "the header {header} is ignored, because this peer is not a trusted proxy. If the peer is \
                  your proxy, add its address to SYMBOLON_TRUSTED_PROXIES. Until then, all clients \
                  of the proxy are counted as one address"
             );
@@ -26,45 +29,62 @@ impl IgnoredHeaderWarning {
     }
 }
 
-/// Returns the address of the client. If the peer of the connection is not a trusted proxy, the client
-/// is the peer. Otherwise, the client is the last address in `X-Forwarded-For` that is not a trusted
-/// proxy. Returns `None` if the request was not received over TCP.
+/// Returns the address of the client. If the peer of the connection is not a trusted proxy, the client is the peer.
+/// Otherwise, the client is the last address in the configured header that is not a trusted proxy. Returns `None` if
+/// the request was not received over TCP.
 pub(super) fn client_address(
     request: &Request,
-    trusted: &[IpNet],
+    config: &HttpConfig,
     warning: &IgnoredHeaderWarning,
 ) -> Option<IpAddr> {
     let peer = request.remote_addr().as_socket_addr()?.ip().to_canonical();
-    let headers = request.headers();
+    let (headers, trusted) = (request.headers(), &config.trusted_proxies);
+    let name = match config.client_address_header {
+        ClientAddressHeader::XForwardedFor => X_FORWARDED_FOR,
+        ClientAddressHeader::Forwarded => header::FORWARDED,
+    };
     if !is_trusted(trusted, peer) {
-        if headers.contains_key(X_FORWARDED_FOR) {
-            warning.log_once(peer);
+        if headers.contains_key(&name) {
+            warning.log_once(&name, peer);
         }
         return Some(peer);
     }
-    let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
-    let lines = lines.map(HeaderValue::as_bytes);
-    Some(last_untrusted(peer, lines, trusted))
+    let lines = headers
+        .get_all(name)
+        .iter()
+        .rev()
+        .map(HeaderValue::as_bytes);
+    Some(match config.client_address_header {
+        ClientAddressHeader::XForwardedFor => {
+            last_untrusted(peer, lines.flat_map(addresses_from_end), trusted)
+        }
+        ClientAddressHeader::Forwarded => {
+            let nodes = lines.flat_map(forwarded_header::nodes_from_end);
+            last_untrusted(peer, nodes, trusted)
+        }
+    })
 }
 
-/// Returns the first hop that is not a trusted proxy, starting at the nearest hop, `peer`. `lines`
-/// contains the lines of the header in reverse order.
+/// Returns the elements of a line of `X-Forwarded-For`, starting with the last one. Empty elements are skipped.
+fn addresses_from_end(line: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let elements = line.rsplit(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    elements.filter(|element| !element.is_empty()).map(Some)
+}
+
+/// Returns the first hop that is not a trusted proxy, starting at the nearest hop, `peer`. `hops` contains the elements
+/// of the header, starting with the last one. `None` is an element without an address.
 ///
 /// Each proxy appends the address of its own peer to the header. An element is therefore reliable only
 /// if all hops after it are trusted proxies, and a client can write only the elements before its own
 /// address. If an element is not an address, the hop that wrote the element is returned as the client.
 fn last_untrusted<'a>(
     peer: IpAddr,
-    lines: impl Iterator<Item = &'a [u8]>,
+    mut hops: impl Iterator<Item = Option<&'a [u8]>>,
     trusted: &[IpNet],
 ) -> IpAddr {
-    let elements = lines.flat_map(|line| line.rsplit(|byte| *byte == b','));
-    let mut hops = elements
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty());
     let mut client = peer;
     while is_trusted(trusted, client) {
-        let Some(hop) = hops.next().and_then(parse_node) else {
+        let Some(hop) = hops.next().flatten().and_then(parse_node) else {
             break;
         };
         client = hop;
@@ -124,7 +144,8 @@ mod tests {
     fn client(lines: &[&[u8]]) -> String {
         let peer = IpAddr::from([10, 0, 0, 1]);
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        last_untrusted(peer, lines.iter().rev().copied(), &trusted).to_string()
+        let lines = lines.iter().rev().copied();
+        last_untrusted(peer, lines.flat_map(addresses_from_end), &trusted).to_string()
     }
 
     #[test]

@@ -82,6 +82,10 @@ pub(super) fn add_headers(error: &Error, headers: &mut HeaderMap) {
         Error::MethodNotAllowed(methods) => {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
+        Error::EncodedBody => {
+            let identity = HeaderValue::from_static("identity");
+            headers.insert(header::ACCEPT_ENCODING, identity);
+        }
         // The connection is closed, because the client may still be sending a body that the server will
         // not read.
         Error::RequestTimeout | Error::PayloadTooLarge => {

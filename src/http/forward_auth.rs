@@ -1,48 +1,89 @@
-//! `GET /auth`: authenticates requests to other services on behalf of a reverse proxy.
+//! `/auth` and `/auth/…`: authenticates requests to other services on behalf of a reverse proxy.
+//!
+//! Proxies send a copy of the head of each request, with the original method or `GET`, and with the original path
+//! appended or not. The response therefore depends only on the `Authorization` header and, at `/auth`, on the query,
+//! which the proxy sets.
 
-use poem::http::{HeaderValue, header};
-use poem::{IntoResponse, Request, Response, handler};
+use std::fmt::Write;
+
+use poem::http::header;
+use poem::{Body, IntoResponse, Request, Response, handler};
 
 use crate::error::Error;
+use crate::http::cross_origin::NoPreflight;
 use crate::http::error_responses::{Challenge, error_response};
 use crate::http::middleware::RequestContext;
+use crate::http::request_body;
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
 use crate::model::scopes::is_scope;
 use crate::model::user::Role;
 
-/// Responds with 200 if the Bearer token has the scopes and the role that the query string requires.
-/// The response headers `X-Auth-*` describe the identity of the token. Request headers with these names
-/// are ignored, because a client can send them.
+/// `/auth`: responds with 200 if the token has the scopes and the role that the query string requires.
 #[handler]
-pub(super) async fn check(request: &Request, context: RequestContext) -> poem::Result<Response> {
-    let (scopes, role) = parse_query(request)?;
-    let required: Vec<&str> = scopes.iter().map(String::as_str).collect();
-    let requirement = Requirement::token(&required).with_role(role);
-    match context.authentication.require(&requirement).await {
-        Ok(identity) => Ok(identity_response(&identity)?),
-        Err(error) => {
-            let challenge = Challenge::BearerWithScopes(&scopes);
-            Ok(error_response(&error, challenge, &context.id))
-        }
+pub(super) async fn check(request: &Request, body: Body, context: RequestContext) -> Response {
+    request_body::ignore(request.headers(), body);
+    match parse_query(request) {
+        Ok((scopes, role)) => respond(&context, &scopes, role).await,
+        Err(error) => marked(error_response(&error, Challenge::Bearer, &context.id)),
     }
 }
 
-fn identity_response(identity: &Identity) -> Result<Response, Error> {
+/// `/auth/…`: responds with 200 if the token is valid. Proxies append the path and the query of the client, so the
+/// query requires nothing.
+#[handler]
+pub(super) async fn check_any(request: &Request, body: Body, context: RequestContext) -> Response {
+    request_body::ignore(request.headers(), body);
+    respond(&context, &[], Role::User).await
+}
+
+/// The response headers `X-Auth-*` describe the identity of the token. Request headers with these names are ignored,
+/// because a client can send them.
+async fn respond(context: &RequestContext, scopes: &[String], role: Role) -> Response {
+    let required: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let requirement = Requirement::token(&required).with_role(role);
+    marked(
+        match context.authentication.require_token(&requirement).await {
+            Ok(identity) => identity_response(&identity),
+            Err(error) => error_response(&error, Challenge::BearerWithScopes(scopes), &context.id),
+        },
+    )
+}
+
+/// Adds the marker with which the middleware does not answer a CORS preflight request: the proxy would accept the request,
+/// because the status of the answer is 2xx.
+fn marked(mut response: Response) -> Response {
+    response.set_data(NoPreflight);
+    response
+}
+
+fn identity_response(identity: &Identity) -> Response {
     let user = identity.user();
     let role = match user.role {
         Role::User => "USER",
         Role::Admin => "ADMIN",
     };
-    let username = HeaderValue::from_bytes(user.username.as_bytes()).map_err(Error::internal)?;
-    Ok(
-        ().with_header("x-auth-user-id", user.id.to_string())
-            .with_header("x-auth-username", username)
-            .with_header("x-auth-role", role)
-            .with_header("x-auth-scopes", identity.scopes().join(" "))
-            .with_header(header::CACHE_CONTROL, "no-store")
-            .into_response(),
-    )
+    ().with_header("x-auth-user-id", user.id.to_string())
+        .with_header("x-auth-username", percent_encode(&user.username))
+        .with_header("x-auth-role", role)
+        .with_header("x-auth-scopes", identity.scopes().join(" "))
+        .with_header(header::CACHE_CONTROL, "no-store")
+        .into_response()
+}
+
+/// Encodes all bytes except the unreserved characters of RFC 3986 and `@`. Services differ in how they decode bytes
+/// outside ASCII in a header.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 /// Parses the scopes and the role that the token must have. An unknown parameter is an error, because a

@@ -13,6 +13,7 @@ use crate::error::{Error, Forbidden};
 use crate::http::authorization_header;
 use crate::http::cross_origin;
 use crate::http::error_responses::{Challenge, error_response};
+use crate::http::host_header;
 use crate::http::request_log::{ExecutedOperation, RequestLog};
 use crate::http::state::AppState;
 use crate::model::client::Client;
@@ -142,38 +143,35 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
 }
 
 impl<E: Endpoint> WithContext<E> {
-    async fn call_with_context(&self, mut request: Request, id: Arc<str>) -> Response {
+    async fn call_with_context(&self, request: Request, id: Arc<str>) -> Response {
         let config = &self.state.http;
         let log = RequestLog::new(&request, &self.state);
         let allowed_origin = cross_origin::allowed_origin(request.headers(), config);
-        let mut context = None;
-        let mut response =
-            if let Some(response) = cross_origin::preflight_response(&request, config) {
-                response
-            } else {
-                match authorization_header::parse_headers(request.headers()) {
-                    Err(error) => error_response(&error, Challenge::Bearer, &id),
-                    Ok(credentials) => {
-                        let client = Client {
-                            address: log.client,
-                            request_id: Some(Arc::clone(&id)),
-                            user_agent: user_agent(request.headers()),
-                        };
-                        let authenticator = Arc::clone(&self.state.services.authenticator);
-                        let (headers, is_allowed) = (request.headers(), allowed_origin.is_some());
-                        let added = RequestContext(Arc::new(Inner {
-                            id: Arc::clone(&id),
-                            authentication: Authentication::new(authenticator, credentials, client),
-                            is_cross_site: !is_allowed && cross_origin::is_cross_site(headers),
-                            is_cross_origin: !is_allowed && cross_origin::is_cross_origin(headers),
-                            executed: OnceLock::new(),
-                        }));
-                        request.extensions_mut().insert(added.clone());
-                        context = Some(added);
-                        self.response(request, &id).await
-                    }
-                }
+        let refused_origin = match allowed_origin {
+            Some(_) => None,
+            None => cross_origin::cross_origin(request.headers()).cloned(),
+        };
+        let context = host_header::check(&request).and_then(|()| {
+            let credentials = authorization_header::parse_headers(request.headers())?;
+            let client = Client {
+                address: log.client,
+                request_id: Some(Arc::clone(&id)),
+                user_agent: user_agent(request.headers()),
             };
+            let authenticator = Arc::clone(&self.state.services.authenticator);
+            Ok(RequestContext(Arc::new(Inner {
+                id: Arc::clone(&id),
+                authentication: Authentication::new(authenticator, credentials, client),
+                is_cross_site: allowed_origin.is_none()
+                    && cross_origin::is_cross_site(request.headers()),
+                is_cross_origin: refused_origin.is_some(),
+                executed: OnceLock::new(),
+            })))
+        });
+        let mut response = match &context {
+            Err(error) => error_response(error, Challenge::Bearer, &id),
+            Ok(context) => self.response(request, context).await,
+        };
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert(X_REQUEST_ID, id);
@@ -181,15 +179,29 @@ impl<E: Endpoint> WithContext<E> {
         let nosniff = HeaderValue::from_static("nosniff");
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
         cross_origin::add_response_headers(allowed_origin, config, headers);
-        let context = context.as_ref();
+        if let Some(origin) = refused_origin {
+            self.state.refused_origins.log(&origin, headers);
+        }
+        let context = context.as_ref().ok();
         let operation = context.and_then(|context| context.executed.get());
         let user = context.and_then(|context| context.authentication.known_user());
         log.log_response(&self.state, &id, response.status(), operation, user);
         response
     }
 
-    /// Calls the endpoint, and converts errors and panics to responses.
-    async fn response(&self, request: Request, id: &str) -> Response {
+    /// Calls the endpoint, and converts errors and panics to responses. Answers CORS preflight requests in place of the
+    /// endpoint, unless the endpoint is the one for reverse proxies.
+    async fn response(&self, mut request: Request, context: &RequestContext) -> Response {
+        let preflight = cross_origin::preflight_response(&request, &self.state.http);
+        request.extensions_mut().insert(context.clone());
+        let response = self.call_endpoint(request, &context.id).await;
+        match preflight {
+            Some(preflight) if cross_origin::permits_preflight(&response) => preflight,
+            _ => response,
+        }
+    }
+
+    async fn call_endpoint(&self, request: Request, id: &str) -> Response {
         let result = AssertUnwindSafe(self.endpoint.call(request)).catch_unwind();
         let error = match result.await {
             Ok(Ok(response)) => return response.into_response(),

@@ -8,8 +8,10 @@ mod error_responses;
 #[cfg(feature = "explorer")]
 mod explorer;
 mod forward_auth;
+mod forwarded_header;
 mod graphql;
 mod health;
+mod host_header;
 mod identity_extractor;
 mod memory_budget;
 mod metrics;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use poem::Body;
 use poem::http::HeaderMap;
-use poem::http::header::CONTENT_LENGTH;
+use poem::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use tokio::time::timeout;
 
 use crate::error::Error;
@@ -18,8 +18,8 @@ const MAX_DISCARDED_BYTES: usize = 2 * 1024 * 1024;
 /// The maximum time for discarding a refused body.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads the whole body. Refuses a body that is too large, or for which the memory budget has too
-/// little free memory.
+/// Reads the whole body. Refuses a body that has a content coding or is too large, or for which the memory
+/// budget has too little free memory.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
@@ -29,7 +29,9 @@ pub(super) async fn read(
     let declared: Option<usize> = declared.and_then(|value| value.to_str().ok()?.parse().ok());
     let mut body = body.into_bytes_stream();
     let limit = state.http.body_limit;
-    let error = if declared.is_some_and(|declared| declared > limit) {
+    let error = if is_encoded(headers) {
+        Error::EncodedBody
+    } else if declared.is_some_and(|declared| declared > limit) {
         Error::PayloadTooLarge
     } else {
         let read = read_stream(&mut body, limit, state.memory_budget.reservation());
@@ -70,6 +72,30 @@ async fn read_stream<C: AsRef<[u8]>, E>(
         bytes.extend_from_slice(chunk);
     }
     Ok(bytes)
+}
+
+/// Returns whether the body has a content coding (RFC 9110, section 8.4) other than `identity`.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(CONTENT_ENCODING).iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Discards a body that the response does not depend on, without delaying the response. If the body is short and
+/// arrives soon, the client can send its next request on the same connection. Otherwise, the connection is closed
+/// after the response.
+pub(super) fn ignore(headers: &HeaderMap, body: Body) {
+    let has_length = headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length != "0");
+    let has_body = has_length || headers.contains_key(TRANSFER_ENCODING);
+    // A client that waits for `100 Continue` does not send the body if it gets the response instead.
+    if has_body && !headers.contains_key(EXPECT) {
+        let mut body = body.into_bytes_stream();
+        tokio::spawn(async move { timeout(DISCARD_TIMEOUT, discard(&mut body)).await });
+    }
 }
 
 async fn discard<C: AsRef<[u8]>, E>(body: &mut (impl Stream<Item = Result<C, E>> + Unpin)) {

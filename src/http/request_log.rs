@@ -31,10 +31,9 @@ pub(super) struct RequestLog {
 
 impl RequestLog {
     pub(super) fn new(request: &Request, state: &AppState) -> Self {
-        let trusted = &state.http.trusted_proxies;
         Self {
             received_at: Instant::now(),
-            client: client_address(request, trusted, &state.ignored_header_warning),
+            client: client_address(request, &state.http, &state.ignored_header_warning),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
         }

@@ -1,4 +1,4 @@
-//! The routes `/graphql`, `/tokens`, `/auth`, `/healthz` and `/readyz`, and the routes of the pages of one-time links
+//! The routes `/graphql`, `/tokens`, `/auth`, `/auth/…`, `/healthz` and `/readyz`, and the routes of the pages of one-time links
 //! and of the API explorer.
 
 use std::sync::Arc;
@@ -44,12 +44,15 @@ where
     let tokens = post(tokens::create).delete(tokens::revoke);
     let tokens = route("POST, DELETE", tokens).data(Arc::clone(state));
     let ready = route("GET, HEAD", get(health::ready)).data(Arc::clone(&state.services));
+    let alive = route("GET, HEAD", get(health::alive));
+    let middleware = || Middleware::new(Arc::clone(state));
     let mut routes = Route::new()
-        .at("/graphql", graphql(state, schema))
-        .at("/tokens", tokens)
-        .at("/auth", route("GET, HEAD", get(forward_auth::check)))
-        .at("/healthz", route("GET, HEAD", get(health::alive)))
-        .at("/readyz", ready);
+        .at("/auth", forward_auth::check.with(middleware()))
+        .at("/auth/*", forward_auth::check_any.with(middleware()));
+    routes = with_and_without_slash(routes, "/graphql", graphql(state, schema));
+    routes = with_and_without_slash(routes, "/tokens", tokens);
+    routes = with_and_without_slash(routes, "/healthz", alive);
+    routes = with_and_without_slash(routes, "/readyz", ready);
     // The pages exist only if links lead to them, so that an application can have its own pages with these names.
     let has_explorer = cfg!(feature = "explorer") && state.http.explorer;
     let page = |purpose| route("GET, HEAD", get(pages::page(purpose, has_explorer)));
@@ -71,6 +74,19 @@ where
             .at("/explorer/:name", route("GET, HEAD", get(explorer::asset)));
     }
     routes
+}
+
+/// Adds an endpoint at `path` and at `path` followed by a slash, which some clients and proxies append.
+fn with_and_without_slash(
+    routes: Route,
+    path: &str,
+    endpoint: impl Endpoint<Output = Response> + 'static,
+) -> Route {
+    let endpoint = Arc::new(endpoint);
+    let with_slash = format!("{path}/");
+    routes
+        .at(path, Arc::clone(&endpoint))
+        .at(with_slash, endpoint)
 }
 
 /// Returns the endpoint that Prometheus scrapes. The endpoint can be mounted at any path.

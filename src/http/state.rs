@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::{HttpConfig, Limits};
 use crate::http::client_address::IgnoredHeaderWarning;
 use crate::http::connection_limits::SocketLimits;
+use crate::http::cross_origin::RefusedOrigins;
 use crate::http::memory_budget::MemoryBudget;
 use crate::http::metrics::Metrics;
 use crate::service::Services;
@@ -20,6 +21,7 @@ pub(crate) struct AppState {
     pub(super) document_cache: u64,
     pub(super) metrics: Metrics,
     pub(super) ignored_header_warning: IgnoredHeaderWarning,
+    pub(super) refused_origins: RefusedOrigins,
     pub(super) socket_limits: SocketLimits,
     pub(super) memory_budget: MemoryBudget,
 }
@@ -41,6 +43,7 @@ impl AppState {
             document_cache,
             metrics: Metrics::new(),
             ignored_header_warning: IgnoredHeaderWarning::default(),
+            refused_origins: RefusedOrigins::default(),
         }
     }
 

@@ -7,9 +7,11 @@ use crate::model::token_secret::SecretType;
 /// The credentials in an `Authorization` header, before they are verified.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Credentials {
-    /// The header is missing, empty or malformed.
+    /// The header is missing or empty, or contains the placeholder of a page without a token, such as `Bearer null`.
     #[default]
     None,
+    /// The header contains neither valid Basic credentials nor a Bearer token.
+    Malformed,
     /// HTTP Basic ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)).
     Basic(UserPass),
     /// A Bearer token ([RFC 6750](https://www.rfc-editor.org/rfc/rfc6750)).
@@ -23,6 +25,14 @@ pub(crate) struct UserPass {
     pub(crate) username: String,
     /// The text after the first colon.
     pub(crate) password: String,
+}
+
+impl UserPass {
+    /// Returns the password as a token if the password has the prefix of an access token.
+    pub(crate) fn access_token(&self) -> Option<BearerToken> {
+        let token = BearerToken(self.password.clone());
+        (token.token_type() == TokenType::AccessToken).then_some(token)
+    }
 }
 
 impl fmt::Debug for UserPass {

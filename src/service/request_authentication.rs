@@ -12,6 +12,7 @@ use crate::model::requirement::Requirement;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
+use crate::model::username::Username;
 use crate::service::authenticator::Authenticator;
 use crate::service::session_token_options::SessionTokenOptions;
 use crate::service::sessions::IssuedToken;
@@ -76,7 +77,10 @@ impl Authentication {
     pub(super) fn bearer(&self) -> Result<&BearerToken, Error> {
         match &self.0.credentials {
             Credentials::Bearer(token) => Ok(token),
-            Credentials::None | Credentials::Basic(_) => Err(Unauthenticated::Missing.into()),
+            Credentials::None => Err(Unauthenticated::Missing.into()),
+            Credentials::Malformed | Credentials::Basic(_) => {
+                Err(Unauthenticated::NotBearer.into())
+            }
         }
     }
 
@@ -156,8 +160,35 @@ impl Authentication {
                 // The future is boxed, because it would otherwise enlarge the future of each query.
                 Box::pin(self.verify_password()).await?
             }
+            Credentials::Malformed if requirement.accepts_password() => {
+                return Err(Unauthenticated::NotBasic.into());
+            }
             _ => self.identity().await?,
         };
+        requirement.check(&identity)?;
+        Ok(identity)
+    }
+
+    /// Like [`require`](Self::require), but also accepts Basic credentials whose password is an access token of the
+    /// named user, because some clients send only Basic credentials. Verifies no password: a client that guesses
+    /// passwords here learns nothing, and causes no hash.
+    pub(crate) async fn require_token(
+        &self,
+        requirement: &Requirement<'_>,
+    ) -> Result<Arc<Identity>, Error> {
+        let Credentials::Basic(credentials) = &self.0.credentials else {
+            return self.require(requirement).await;
+        };
+        let token = credentials.access_token();
+        let token = token.ok_or(Unauthenticated::NotBearer)?;
+        let epoch = self.0.authenticator.store.epoch();
+        let identity = self.0.authenticator.verify(&token).await?;
+        let canonical = |name: &str| Username::parse(name).ok().map(|name| name.canonical);
+        let named = canonical(&credentials.username);
+        if named.is_none() || named != canonical(&identity.user().username) {
+            return Err(Unauthenticated::InvalidCredentials.into());
+        }
+        *self.lock_identity() = Some((Arc::clone(&identity), epoch));
         requirement.check(&identity)?;
         Ok(identity)
     }
@@ -185,8 +216,12 @@ impl Authentication {
         &self,
         options: Option<SessionTokenOptions>,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
-        let Credentials::Basic(credentials) = &self.0.credentials else {
-            return Err(Unauthenticated::Missing.into());
+        let credentials = match &self.0.credentials {
+            Credentials::Basic(credentials) => credentials,
+            Credentials::None => return Err(Unauthenticated::Missing.into()),
+            Credentials::Malformed | Credentials::Bearer(_) => {
+                return Err(Unauthenticated::NotBasic.into());
+            }
         };
         let _verifying = self.0.verifying.lock().await;
         if let Some(result) = self.0.password.get() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStr, Resettable};
 use ipnet::IpNet;
-use symbolon::{Rate, Secret, UserList};
+use symbolon::{ClientAddressHeader, Rate, Secret, UserList};
 
 /// A type that the value of a setting can have.
 pub(super) trait Value: Clone + Send + Sync + 'static {
@@ -114,23 +114,30 @@ impl Value for Vec<IpNet> {
     }
 }
 
-/// Origins in the form that browsers send (RFC 6454, section 6.2): without a path and without a trailing slash.
+/// A list of origins or header names, which [`symbolon::Config::check`] checks.
 impl Value for Vec<String> {
     fn parse(text: &str) -> Result<Self, String> {
-        let origin = |text: &str| {
-            let host = text.split_once("://").map_or("", |(_, host)| host);
-            let is_plain = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
-            if host.is_empty()
-                || !text.chars().all(is_plain)
-                || host.contains(['/', '?', '#', '@', '*'])
-            {
-                return Err(format!(
-                    "{text:?} is not an origin such as https://app.example.org"
-                ));
-            }
-            Ok(text.to_owned())
+        Ok(text.split(',').map(|text| text.trim().to_owned()).collect())
+    }
+}
+
+impl Value for ClientAddressHeader {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "x-forwarded-for" => Ok(Self::XForwardedFor),
+            "forwarded" => Ok(Self::Forwarded),
+            _ => Err("neither `x-forwarded-for` nor `forwarded`".to_owned()),
+        }
+    }
+
+    fn format(&self) -> Resettable<OsStr> {
+        let is_forwarded = *self == Self::Forwarded;
+        let text = if is_forwarded {
+            "forwarded"
+        } else {
+            "x-forwarded-for"
         };
-        text.split(',').map(origin).collect()
+        shown(text.to_owned())
     }
 }
 

@@ -125,7 +125,7 @@ impl SocketState {
                     Some(permit.ok_or(CloseReason::TOO_MANY_SOCKETS)?),
                 )
             }
-            Credentials::None | Credentials::Basic(_) => (None, None),
+            Credentials::None | Credentials::Malformed | Credentials::Basic(_) => (None, None),
         };
         // The library calls this function only once for each WebSocket.
         let _ = self.initialised.set(Initialised {
