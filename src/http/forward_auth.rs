@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use poem::http::header;
+use poem::http::{HeaderValue, header};
 use poem::{Body, IntoResponse, Request, Response, handler};
 
 use crate::error::Error;
@@ -22,37 +22,39 @@ use crate::model::user::Role;
 /// `/auth`: responds with 200 if the token has the scopes and the role that the query string requires.
 #[handler]
 pub(super) async fn check(request: &Request, body: Body, context: RequestContext) -> Response {
-    request_body::ignore(request.headers(), body);
-    match parse_query(request) {
-        Ok((scopes, role)) => respond(&context, &scopes, role).await,
-        Err(error) => marked(error_response(&error, Challenge::Bearer, &context.id)),
-    }
+    let response = match parse_query(request) {
+        Ok((scopes, role)) => authenticate(&context, &scopes, role).await,
+        Err(error) => error_response(&error, Challenge::Bearer, &context.id),
+    };
+    complete(response, request, body).await
 }
 
 /// `/auth/…`: responds with 200 if the token is valid. Proxies append the path and the query of the client, so the
 /// query requires nothing.
 #[handler]
 pub(super) async fn check_any(request: &Request, body: Body, context: RequestContext) -> Response {
-    request_body::ignore(request.headers(), body);
-    respond(&context, &[], Role::User).await
+    let response = authenticate(&context, &[], Role::User).await;
+    complete(response, request, body).await
 }
 
 /// The response headers `X-Auth-*` describe the identity of the token. Request headers with these names are ignored,
 /// because a client can send them.
-async fn respond(context: &RequestContext, scopes: &[String], role: Role) -> Response {
+async fn authenticate(context: &RequestContext, scopes: &[String], role: Role) -> Response {
     let required: Vec<&str> = scopes.iter().map(String::as_str).collect();
     let requirement = Requirement::token(&required).with_role(role);
-    marked(
-        match context.authentication.require_token(&requirement).await {
-            Ok(identity) => identity_response(&identity),
-            Err(error) => error_response(&error, Challenge::BearerWithScopes(scopes), &context.id),
-        },
-    )
+    match context.authentication.require_token(&requirement).await {
+        Ok(identity) => identity_response(&identity),
+        Err(error) => error_response(&error, Challenge::BearerWithScopes(scopes), &context.id),
+    }
 }
 
-/// Adds the marker with which the middleware does not answer a CORS preflight request: the proxy would accept the request,
-/// because the status of the answer is 2xx.
-fn marked(mut response: Response) -> Response {
+/// Ignores the body of the request. Adds the marker with which the middleware does not answer a CORS preflight request:
+/// the proxy would accept the request, because the status of the answer is 2xx.
+async fn complete(mut response: Response, request: &Request, body: Body) -> Response {
+    if !request_body::ignore(request.headers(), body).await {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     response.set_data(NoPreflight);
     response
 }

@@ -17,6 +17,8 @@ use crate::http::state::AppState;
 const MAX_DISCARDED_BYTES: usize = 2 * 1024 * 1024;
 /// The maximum time for discarding a refused body.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum time for which a response waits for a body that it does not depend on.
+const IGNORE_TIMEOUT: Duration = Duration::from_millis(10);
 
 /// Reads the whole body. Refuses a body that has a content coding or is too large, or for which the memory
 /// budget has too little free memory.
@@ -83,26 +85,39 @@ fn is_encoded(headers: &HeaderMap) -> bool {
         .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Discards a body that the response does not depend on, without delaying the response. If the body is short and
-/// arrives soon, the client can send its next request on the same connection. Otherwise, the connection is closed
-/// after the response.
-pub(super) fn ignore(headers: &HeaderMap, body: Body) {
-    let has_length = headers
-        .get(CONTENT_LENGTH)
-        .is_some_and(|length| length != "0");
-    let has_body = has_length || headers.contains_key(TRANSFER_ENCODING);
-    // A client that waits for `100 Continue` does not send the body if it gets the response instead.
-    if has_body && !headers.contains_key(EXPECT) {
-        let mut body = body.into_bytes_stream();
-        tokio::spawn(async move { timeout(DISCARD_TIMEOUT, discard(&mut body)).await });
+/// Discards a body that the response does not depend on. Returns whether the client can send its next request on the
+/// same connection. If the body is not complete within 10 ms, the response is sent before the body has arrived, and the
+/// connection must be closed: some reverse proxies send the headers of a body, but not the body, so the next request
+/// would count as the body.
+pub(super) async fn ignore(headers: &HeaderMap, body: Body) -> bool {
+    let length = headers.get(CONTENT_LENGTH);
+    let has_length = length.is_some_and(|length| length != "0");
+    if !has_length && !headers.contains_key(TRANSFER_ENCODING) {
+        return true;
     }
+    // A client that waits for `100 Continue` does not send the body if it gets the response instead.
+    if headers.contains_key(EXPECT) {
+        return false;
+    }
+    let mut body = body.into_bytes_stream();
+    let mut discarding = Box::pin(async move { discard(&mut body).await });
+    if let Ok(is_complete) = timeout(IGNORE_TIMEOUT, &mut discarding).await {
+        return is_complete;
+    }
+    // If the server closed the connection while the client is sending, the client would lose the response.
+    tokio::spawn(timeout(DISCARD_TIMEOUT, discarding));
+    false
 }
 
-async fn discard<C: AsRef<[u8]>, E>(body: &mut (impl Stream<Item = Result<C, E>> + Unpin)) {
+/// Discards a body. Returns whether the body was read to its end.
+async fn discard<C: AsRef<[u8]>, E>(body: &mut (impl Stream<Item = Result<C, E>> + Unpin)) -> bool {
     let mut discarded = 0;
-    while let Some(Ok(chunk)) = body.next().await
-        && discarded < MAX_DISCARDED_BYTES
-    {
-        discarded += chunk.as_ref().len();
+    while discarded < MAX_DISCARDED_BYTES {
+        match body.next().await {
+            Some(Ok(chunk)) => discarded += chunk.as_ref().len(),
+            Some(Err(_)) => return false,
+            None => return true,
+        }
     }
+    false
 }
