@@ -129,3 +129,82 @@ async fn a_token_in_the_query_string_is_ignored() {
     let answer = crate::support::Answer::of(request).await;
     assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"));
 }
+
+#[tokio::test]
+async fn a_malformed_header_and_another_scheme_get_a_message_that_says_what_to_send() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let bearer = format!("Bearer {token}");
+    let basic = format!("Basic {}", STANDARD.encode(format!("ada:{PASSWORD}")));
+    let no_colon = format!("Basic {}", STANDARD.encode("ada"));
+    let control = format!("Basic {}", STANDARD.encode("ada:\n"));
+    let long = format!("Basic {}", "!".repeat(8000));
+    let anonymous = "Authentication is required.";
+    let send_basic = "Send username and password as HTTP Basic credentials.";
+    let send_bearer = "Send a Bearer token: `Authorization: Bearer TOKEN`.";
+    let create_token = "mutation { createToken { token } }";
+    let create_access_token =
+        "mutation { createAccessToken(input: {name: \"a\"}) { token userErrors { code } } }";
+    let me = "{ me { id } }";
+    let message = async |document: &str, header: &str| {
+        let answer = app.graphql(document).authorization(header.as_bytes());
+        let answer = answer.send().await;
+        assert_eq!(answer.error(), ("UNAUTHENTICATED", "MISSING"), "{header}");
+        answer.string("/errors/0/message").to_owned()
+    };
+    for header in [
+        "",
+        " ",
+        "Bearer",
+        "Bearer ",
+        "Bearer null",
+        "bearer undefined",
+        "null",
+        "undefined",
+    ] {
+        for document in [create_token, create_access_token, me] {
+            assert_eq!(message(document, header).await, anonymous, "{header:?}");
+        }
+    }
+    for header in [
+        "Basic",
+        "Basic ",
+        "Basic null",
+        "Basic !!!",
+        "Basic YQ",
+        &no_colon,
+        &control,
+        &long,
+        "Digest x",
+        "Token x",
+        "ada",
+        "Bearer two words",
+        "Bearer \u{e9}",
+        "Bearer [object Object]",
+        "Bearer\tx",
+        "Basic\u{a0}x",
+        "Negotiate",
+    ] {
+        for document in [create_token, create_access_token] {
+            assert_eq!(message(document, header).await, send_basic, "{header:?}");
+        }
+        assert_eq!(message(me, header).await, send_bearer, "{header:?}");
+    }
+    // The credentials are valid, but of the other scheme.
+    assert_eq!(message(create_token, &bearer).await, send_basic);
+    assert_eq!(message(me, &basic).await, send_bearer);
+    // Without GraphQL, the challenge names the scheme as well.
+    let post = app
+        .request(reqwest::Method::POST, "/tokens")
+        .bearer_auth(&token);
+    let post = crate::support::Answer::of(post).await;
+    assert_eq!(post.at("/message"), send_basic);
+    assert!(post.header("www-authenticate").starts_with("Basic "));
+    let delete = app
+        .request(reqwest::Method::DELETE, "/tokens")
+        .basic_auth("ada", Some(PASSWORD));
+    let delete = crate::support::Answer::of(delete).await;
+    assert_eq!(delete.at("/message"), send_bearer);
+    assert!(delete.header("www-authenticate").starts_with("Bearer "));
+}

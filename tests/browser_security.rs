@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::json;
 
-use crate::support::{Answer, GraphqlRequest, PASSWORD, Socket, TestApp};
+use crate::support::{Answer, GraphqlRequest, PASSWORD, Socket, TestApp, finish, symbolon};
 use crate::websocket_subscriptions::configured;
 
 const LISTED: &str = "https://app.example.org";
@@ -457,4 +457,143 @@ async fn a_page_of_another_origin_opens_no_websocket() {
     }
     let site = [("origin", own), ("sec-fetch-site", "cross-site")];
     assert_eq!(open(&site).await, forbidden);
+}
+
+#[tokio::test]
+async fn request_headers_and_credentials_of_listed_origins_are_configurable() {
+    let app = TestApp::configured(|config| {
+        config.http.cors_origins = vec![LISTED.to_owned()];
+        config.http.cors_headers = vec!["x-tenant".to_owned(), "X-Trace".to_owned()];
+        config.http.cors_credentials = true;
+    })
+    .await;
+    for path in ["/graphql", "/tokens", "/nothing"] {
+        let answer = Answer::of(preflight(&app, path, "POST", LISTED)).await;
+        assert_eq!(answer.status, 204, "{path}");
+        let headers = values(&answer, "access-control-allow-headers");
+        for name in ["x-tenant", "x-trace", "authorization", "content-type"] {
+            assert!(headers.contains(&name.to_owned()), "{name}: {headers:?}");
+        }
+        assert_eq!(answer.header("access-control-allow-credentials"), "true");
+        assert_eq!(answer.header("access-control-allow-origin"), LISTED);
+    }
+    for request in requests(&app) {
+        let answer = Answer::of(request.header("origin", LISTED)).await;
+        assert_eq!(answer.header("access-control-allow-credentials"), "true");
+        assert_eq!(answer.header("access-control-allow-origin"), LISTED);
+    }
+    for origin in OTHERS {
+        let mut all = requests(&app);
+        all.push(preflight(&app, "/graphql", "POST", origin));
+        for request in all {
+            let answer = Answer::of(request.header("origin", origin)).await;
+            assert_eq!(
+                answer.header("access-control-allow-credentials"),
+                "",
+                "{origin}"
+            );
+            assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
+        }
+    }
+}
+
+#[test]
+fn a_wildcard_and_a_malformed_origin_or_header_name_are_refused_at_the_start() {
+    for (name, value, message) in [
+        ("SYMBOLON_CORS_ORIGINS", "*", "is not an origin"),
+        (
+            "SYMBOLON_CORS_ORIGINS",
+            "https://*.example.org",
+            "is not an origin",
+        ),
+        (
+            "SYMBOLON_CORS_ORIGINS",
+            "https://a.example/",
+            "is not an origin",
+        ),
+        (
+            "SYMBOLON_CORS_ORIGINS",
+            "https://A.example",
+            "is not an origin",
+        ),
+        ("SYMBOLON_CORS_ORIGINS", "null", "is not an origin"),
+        (
+            "SYMBOLON_CORS_HEADERS",
+            "*",
+            "is not the name of a request header",
+        ),
+        (
+            "SYMBOLON_CORS_HEADERS",
+            "x tenant",
+            "is not the name of a request header",
+        ),
+        (
+            "SYMBOLON_CORS_HEADERS",
+            "x-a: b",
+            "is not the name of a request header",
+        ),
+        (
+            "SYMBOLON_CORS_HEADERS",
+            "x-\u{e9}",
+            "is not the name of a request header",
+        ),
+        (
+            "SYMBOLON_CLIENT_ADDRESS_HEADER",
+            "x-real-ip",
+            "x-forwarded-for",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut start = symbolon(folder.path());
+        let (code, _, error) = finish(start.arg("migrate").env(name, value));
+        assert_ne!(code, Some(0), "{name}={value}");
+        assert!(error.contains(message), "{name}={value}: {error}");
+    }
+    let mut config = symbolon::Config::default();
+    config.http.cors_credentials = true;
+    assert!(config.check().is_ok());
+    config.http.cors_origins = vec![LISTED.to_owned(), "*".to_owned()];
+    let error = config.check().unwrap_err().to_string();
+    assert!(error.contains("exact origins"), "{error}");
+    config.http.cors_origins.pop();
+    config.http.cors_headers = vec!["*".to_owned()];
+    let error = config.check().unwrap_err().to_string();
+    assert!(error.contains("header names"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_origin_is_logged_once_with_the_setting() {
+    let (_folder, server) = crate::http_limits::configured(&[("SYMBOLON_CORS_ORIGINS", LISTED)]);
+    let send = async |method: Method, path: &str, origin: &str| {
+        let request = server.request(method, path).header("origin", origin);
+        Answer::of(request.header("access-control-request-method", "POST")).await
+    };
+    let lines = |log: &str| log.matches("add it to SYMBOLON_CORS_ORIGINS").count();
+    // Neither a listed origin nor the server's own page is refused.
+    send(Method::OPTIONS, "/graphql", LISTED).await;
+    send(Method::POST, "/tokens", &server.base).await;
+    send(Method::GET, "/healthz", LISTED).await;
+    for _ in 0..5 {
+        send(Method::OPTIONS, "/graphql", "https://other.example").await;
+        send(Method::POST, "/tokens", "https://other.example").await;
+    }
+    let log = server.log_when(|log| lines(log) > 0);
+    assert_eq!(lines(&log), 1, "{log}");
+    let line = log.lines().find(|line| lines(line) > 0).unwrap();
+    assert!(
+        line.contains("WARN") && line.contains("https://other.example"),
+        "{line}"
+    );
+    // A client that sends many origins does not fill the log.
+    for number in 0..100 {
+        let origin = format!("https://{number}.example/{}", "x".repeat(1000));
+        send(Method::OPTIONS, "/graphql", &origin).await;
+    }
+    let last = send(Method::GET, "/healthz", LISTED).await;
+    let id = last.header("x-request-id").to_owned();
+    let log = server.log_when(|log| log.contains(&id));
+    assert_eq!(lines(&log), 20, "{log}");
+    assert_eq!(log.matches("Further origins are not logged").count(), 1);
+    let longest = log.lines().map(str::len).max().unwrap();
+    assert!(longest < 600, "{longest}");
 }

@@ -1,4 +1,4 @@
-//! The address of a client: the peer, or the `X-Forwarded-For` of a trusted proxy.
+//! The address of a client: the peer, or the header of a trusted proxy.
 
 use reqwest::Method;
 use reqwest::header::HeaderValue;
@@ -8,10 +8,18 @@ use crate::support::{Answer, Server};
 
 /// Returns the client address that the log records for a request with these `X-Forwarded-For` headers.
 async fn client(server: &Server, forwarded: &[&[u8]]) -> String {
+    let lines = forwarded.iter().map(|line| ("x-forwarded-for", *line));
+    client_with(server, lines).await
+}
+
+/// Returns the client address that the log records for a request with these headers.
+async fn client_with<'a>(
+    server: &Server,
+    headers: impl Iterator<Item = (&'static str, &'a [u8])>,
+) -> String {
     let request = server.request(Method::GET, "/healthz");
-    let request = forwarded.iter().fold(request, |request, line| {
-        let line = HeaderValue::from_bytes(line).unwrap();
-        request.header("x-forwarded-for", line)
+    let request = headers.fold(request, |request, (name, line)| {
+        request.header(name, HeaderValue::from_bytes(line).unwrap())
     });
     let answer = Answer::of(request).await;
     let line = server.logged(answer.header("x-request-id"));
@@ -100,4 +108,81 @@ async fn a_forwarded_address_from_an_untrusted_peer_is_logged_once() {
     );
     Answer::of(server.request(Method::GET, "/healthz")).await;
     assert_eq!(warnings(&server.log()), 1);
+}
+
+#[tokio::test]
+async fn the_forwarded_header_is_read_if_it_is_configured() {
+    let (_folder, server) = configured(&[
+        ("SYMBOLON_LOG_FORMAT", "json"),
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"),
+        ("SYMBOLON_CLIENT_ADDRESS_HEADER", "Forwarded"),
+    ]);
+    for (lines, expected) in [
+        (&[&b"for=203.0.113.9"[..]][..], "203.0.113.9"),
+        (&[b"For=203.0.113.9;proto=http;by=10.0.0.1"], "203.0.113.9"),
+        (
+            &[b"proto=http; FOR = \"203.0.113.9:5123\" ;host=x"],
+            "203.0.113.9",
+        ),
+        (&[b"for=\"[2001:db8::7]:443\""], "2001:db8::7"),
+        (
+            &[b"for=198.51.100.1, for=203.0.113.9, for=10.1.1.1"],
+            "203.0.113.9",
+        ),
+        (
+            &[
+                b"for=198.51.100.1",
+                b"for=203.0.113.9;by=10.0.0.1",
+                b"for=10.1.1.1",
+            ],
+            "203.0.113.9",
+        ),
+        // The client cannot change the elements after its own by a quotation mark or a backslash.
+        (&[b"for=\", for=203.0.113.9"], "203.0.113.9"),
+        (&[b"for=\"198.51.100.1\\\", for=203.0.113.9"], "203.0.113.9"),
+        (&[b"\\, for=203.0.113.9"], "203.0.113.9"),
+        (&[b"\xff\"", b"for=203.0.113.9, , "], "203.0.113.9"),
+        // Separators in a quoted string separate nothing.
+        (
+            &[b"for=203.0.113.9;host=\"a, for=198.51.100.1; for=x\""],
+            "203.0.113.9",
+        ),
+        (
+            &[b"for=203.0.113.9;host=\"a\\\", for=198.51.100.1\""],
+            "203.0.113.9",
+        ),
+        (&[b"for=203.0.113.9;host=\"a\\\\\""], "203.0.113.9"),
+        // The client address is that of the proxy that wrote no address.
+        (&[b"for=203.0.113.9, for=unknown, for=10.1.1.1"], "10.1.1.1"),
+        (&[b"for=203.0.113.9, for=_hidden, for=10.1.1.1"], "10.1.1.1"),
+        (&[b"for=203.0.113.9, proto=http, for=10.1.1.1"], "10.1.1.1"),
+        (
+            &[b"for=203.0.113.9, for=203.0.113.8;for=203.0.113.7, for=10.1.1.1"],
+            "10.1.1.1",
+        ),
+        (&[b"203.0.113.9"], "127.0.0.1"),
+        (&[b"for=\"203.0.113.9"], "127.0.0.1"),
+        (&[], "127.0.0.1"),
+    ] {
+        // The other header is ignored.
+        let other = [("x-forwarded-for", &b"198.51.100.9"[..])];
+        let lines_of_header = lines.iter().map(|line| ("forwarded", *line));
+        let found = client_with(&server, lines_of_header.chain(other)).await;
+        assert_eq!(found, expected, "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_forwarded_header_is_ignored_by_default() {
+    let (_folder, server) = configured(&[
+        ("SYMBOLON_LOG_FORMAT", "json"),
+        ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
+    let both = [
+        ("forwarded", &b"for=198.51.100.9"[..]),
+        ("x-forwarded-for", b"203.0.113.9"),
+    ];
+    assert_eq!(client_with(&server, both.into_iter()).await, "203.0.113.9");
+    let one = both.into_iter().take(1);
+    assert_eq!(client_with(&server, one).await, "127.0.0.1");
 }

@@ -125,3 +125,87 @@ async fn a_panic_in_a_plain_route_is_masked() {
     assert!(!answer.body.to_string().contains("SELECT"));
     assert_eq!(app.register("ada").await, 1);
 }
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_with_the_accepted_coding() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0];
+    let requests = || {
+        let graphql = app.request(Method::POST, "/graphql");
+        let tokens = app.post_tokens("ada").header("x", "y");
+        [graphql.header("content-type", "application/json"), tokens]
+    };
+    for coding in [
+        "gzip",
+        "GZIP",
+        "br",
+        "zstd",
+        "deflate",
+        "x-unknown",
+        "identity, gzip",
+        "gzip, identity",
+    ] {
+        for request in requests() {
+            let request = request.header("content-encoding", coding);
+            let answer = Answer::of(request.body(gzip.to_vec())).await;
+            assert_eq!(answer.status, 415, "{coding}");
+            assert_eq!(answer.header("accept-encoding"), "identity", "{coding}");
+            let body = answer.body.to_string();
+            assert!(body.contains("UNSUPPORTED_MEDIA_TYPE"), "{body}");
+            assert!(body.contains("without Content-Encoding"), "{body}");
+        }
+    }
+    let typename = r#"{"query":"{ __typename }"}"#;
+    for coding in ["identity", "Identity", "", " , identity,"] {
+        for request in requests() {
+            let request = request.header("content-encoding", coding);
+            let answer = Answer::of(request.body(typename)).await;
+            assert_eq!(answer.status, 200, "{coding}: {answer:?}");
+        }
+    }
+    // The media type is wrong, so the response does not concern the coding.
+    let other = post(&app, "text/plain", typename).await;
+    assert_eq!(other.header("accept-encoding"), "");
+    // A request whose body is not read.
+    let health = app
+        .request(Method::GET, "/healthz")
+        .header("content-encoding", "gzip");
+    assert_eq!(Answer::of(health).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_of_a_path_changes_nothing() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let graphql = app.request(Method::POST, "/graphql/");
+    let graphql = graphql.json(&serde_json::json!({ "query": "{ __typename }" }));
+    assert_eq!(Answer::of(graphql).await.at("/data/__typename"), "Query");
+    let created = app.request(Method::POST, "/tokens/");
+    let created = Answer::of(created.basic_auth("ada", Some(crate::support::PASSWORD))).await;
+    let token = created.string("/token");
+    assert!(app.accepts(token).await);
+    let deleted = app.request(Method::DELETE, "/tokens/").bearer_auth(token);
+    assert_eq!(Answer::of(deleted).await.status, 204);
+    for (path, allowed) in [
+        ("/graphql/", "GET, POST"),
+        ("/tokens/", "POST, DELETE"),
+        ("/readyz/", "GET, HEAD"),
+    ] {
+        let answer = Answer::of(app.request(Method::PUT, path)).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("allow")),
+            (405, allowed)
+        );
+    }
+    for path in ["/healthz/", "/readyz/"] {
+        assert_eq!(Answer::of(app.request(Method::GET, path)).await.status, 200);
+    }
+    for path in ["/graphql//", "/tokens/x", "//graphql"] {
+        assert_eq!(
+            Answer::of(app.request(Method::GET, path)).await.status,
+            404,
+            "{path}"
+        );
+    }
+}

@@ -1,20 +1,21 @@
 //! `/auth` as a reverse proxy uses it: alone, and behind nginx with the configuration of the README.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use poem::listener::TcpAcceptor;
-use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
+use crate::support::reverse_proxy::{start_echo_service, wrapped_for_nginx};
 use crate::support::{Answer, Client, PASSWORD, Process, TestApp, eventually};
 
-const IDENTITY: [&str; 4] = [
+pub const IDENTITY: [&str; 4] = [
     "x-auth-user-id",
     "x-auth-username",
     "x-auth-role",
@@ -22,7 +23,7 @@ const IDENTITY: [&str; 4] = [
 ];
 
 /// Starts an app with the admin `ada` (1) and the user `Zoë` (2), and returns their tokens.
-async fn ada_and_zoe() -> (TestApp, String, String) {
+pub async fn ada_and_zoe() -> (TestApp, String, String) {
     let app = TestApp::start().await;
     app.register("ada").await;
     app.register("Zoë").await;
@@ -36,16 +37,13 @@ async fn auth(app: &TestApp, query: &str, token: &str) -> Answer {
     Answer::of(request.bearer_auth(token)).await
 }
 
-/// Returns the identity headers of a response, decoded as UTF-8.
+/// Returns the identity headers of a response.
 fn identity(answer: &Answer) -> [&str; 4] {
-    IDENTITY.map(|name| {
-        let value = answer.headers.get(name).map(HeaderValue::as_bytes);
-        std::str::from_utf8(value.unwrap_or_default()).unwrap()
-    })
+    IDENTITY.map(|name| answer.header(name))
 }
 
 /// Adds forged identity headers.
-fn spoofed(mut request: RequestBuilder) -> RequestBuilder {
+pub fn spoofed(mut request: RequestBuilder) -> RequestBuilder {
     for name in IDENTITY {
         // WSGI maps `-` and `_` to the same character.
         request = request
@@ -63,7 +61,7 @@ async fn auth_returns_the_identity_of_the_token() {
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(identity(&answer), ["1", "ada", "ADMIN", "*"]);
     let answer = auth(&app, "", &zoe).await;
-    assert_eq!(identity(&answer), ["2", "Zoë", "USER", "*"]);
+    assert_eq!(identity(&answer), ["2", "Zo%C3%AB", "USER", "*"]);
     let head = app.request(Method::HEAD, "/auth").bearer_auth(&zoe);
     let head = Answer::of(head).await;
     assert_eq!(head.status, 200);
@@ -75,7 +73,7 @@ async fn identity_headers_of_the_client_are_ignored() {
     let (app, _, zoe) = ada_and_zoe().await;
     let request = app.request(Method::GET, "/auth").bearer_auth(&zoe);
     let answer = Answer::of(spoofed(request)).await;
-    assert_eq!(identity(&answer), ["2", "Zoë", "USER", "*"]);
+    assert_eq!(identity(&answer), ["2", "Zo%C3%AB", "USER", "*"]);
     for name in IDENTITY {
         assert_eq!(answer.headers.get_all(name).iter().count(), 1, "{name}");
     }
@@ -210,25 +208,229 @@ async fn an_unknown_requirement_refuses_every_request() {
 }
 
 #[tokio::test]
-async fn auth_accepts_get_and_head_only() {
-    let (app, ada, _) = ada_and_zoe().await;
-    for method in [Method::POST, Method::PUT, Method::DELETE] {
-        let request = app.request(method, "/auth").bearer_auth(&ada);
-        let answer = Answer::of(request).await;
-        assert_eq!(answer.status, 405);
-        assert_eq!(answer.header("allow"), "GET, HEAD");
-        assert_eq!(identity(&answer), [""; 4]);
+async fn auth_accepts_every_method() {
+    let listed = |config: &mut symbolon::Config| {
+        config.http.cors_origins = vec!["https://app.example.org".to_owned()];
+    };
+    for app in [TestApp::start().await, TestApp::configured(listed).await] {
+        app.register("ada").await;
+        let ada = app.sign_in("ada").await;
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND",
+            "QUERY", "x-y",
+        ] {
+            for path in ["/auth", "/auth/", "/auth/reports?role=admin"] {
+                let request = || {
+                    let method = Method::from_bytes(method.as_bytes()).unwrap();
+                    let request = app.request(method, path);
+                    // A proxy sends the headers of a CORS preflight request, whose response has a status of 2xx.
+                    request
+                        .header("origin", "https://app.example.org")
+                        .header("access-control-request-method", "POST")
+                        .header("x-forwarded-method", "OPTIONS")
+                };
+                let answer = Answer::of(request().bearer_auth(&ada)).await;
+                assert_eq!(answer.status, 200, "{method} {path}");
+                assert_eq!(identity(&answer), ["1", "ada", "USER", "*"], "{method}");
+                let answer = Answer::of(request()).await;
+                assert_eq!(answer.status, 401, "{method} {path}");
+                let twice = request().bearer_auth(&ada).bearer_auth(&ada);
+                assert_eq!(Answer::of(twice).await.status, 400, "{method} {path}");
+            }
+        }
     }
 }
 
-/// Answers with the received headers and the length of the body.
-#[poem::handler]
-async fn echo(request: &poem::Request, body: poem::Body) -> String {
-    let headers: Vec<_> = (request.headers().iter())
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
-        .collect();
-    let length = body.into_vec().await.unwrap().len();
-    json!({ "headers": headers, "length": length }).to_string()
+#[tokio::test]
+async fn below_auth_the_path_and_the_query_require_nothing() {
+    let (app, ada, zoe) = ada_and_zoe().await;
+    let socket = |target: &str, token: &str| {
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    for target in [
+        "/auth/",
+        "/auth//",
+        "/auth/x",
+        "/auth/../tokens",
+        "/auth/%2e%2e/tokens",
+        "/auth/%00",
+        "/auth/a/b/c?role=admin",
+        "/auth/?scope=%zz&role=root&x",
+        "/auth/?role",
+        "/auth/x?role=admin#f",
+    ] {
+        let answer = raw(&app, socket(target, &zoe).as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{target}: {answer}");
+        assert!(
+            answer.contains("x-auth-user-id: 2\r\n"),
+            "{target}: {answer}"
+        );
+        let answer = raw(&app, socket(target, "x").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{target}: {answer}");
+    }
+    for target in ["/auth;x", "/authx", "/AUTH", "/%61uth", "//auth"] {
+        let answer = raw(&app, socket(target, &ada).as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{target}: {answer}");
+    }
+}
+
+/// Sends bytes, and returns the response until the server closes the connection.
+async fn raw(app: &TestApp, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(app.address()).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    timeout(Duration::from_secs(30), read)
+        .await
+        .unwrap()
+        .unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn auth_answers_without_waiting_for_the_body() {
+    let (app, _, zoe) = ada_and_zoe().await;
+    let head = |headers: &str| {
+        format!(
+            "POST /auth HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {zoe}\r\n{headers}\r\n\r\n"
+        )
+    };
+    // The body is larger than the limit, does not arrive, arrives slowly, or is malformed.
+    for (headers, body) in [
+        ("Content-Length: 5", ""),
+        ("Content-Length: 900000000", ""),
+        ("Content-Length: 900000000", "xxxx"),
+        ("Content-Length: 18446744073709551615", ""),
+        ("Transfer-Encoding: chunked", ""),
+        ("Transfer-Encoding: chunked", "5\r\nab"),
+        ("Transfer-Encoding: chunked", "zz\r\n"),
+        ("Content-Length: 5\r\nExpect: 100-continue", ""),
+        ("Content-Length: 9\r\nContent-Encoding: gzip", "xx"),
+    ] {
+        let since = Instant::now();
+        let mut stream = TcpStream::connect(app.address()).await.unwrap();
+        let request = head(headers) + body;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 2000];
+        let length = stream.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]);
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{headers}: {answer}");
+        assert!(
+            answer.contains("connection: close\r\n"),
+            "{headers}: {answer}"
+        );
+        assert!(since.elapsed() < Duration::from_secs(2), "{headers}");
+    }
+    // The client sends all of a large body before it reads the response.
+    let mut request = head("Content-Length: 1500000").into_bytes();
+    request.extend(vec![b'x'; 1_500_000]);
+    let answer = raw(&app, &request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    // A small body is discarded, and the next request uses the same connection.
+    for body in [
+        "Content-Length: 5\r\n\r\nhello",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ] {
+        let first = head(body);
+        let first = first.trim_end_matches("\r\n\r\n").to_owned();
+        let end = if body.starts_with('T') {
+            "\r\n\r\n"
+        } else {
+            ""
+        };
+        let next = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let answer = raw(&app, format!("{first}{end}{next}").as_bytes()).await;
+        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+        assert!(answer.ends_with("ok\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn auth_accepts_basic_credentials_with_an_access_token_of_the_user() {
+    let (app, ada, zoe) = ada_and_zoe().await;
+    let input = |scopes: Value| json!({ "name": "git", "scopes": scopes });
+    let token = app.access_token("Zoë", input(json!(["notes:read"]))).await;
+    let basic = async |username: &str, password: &str, query: &str| {
+        let request = app.request(Method::GET, &format!("/auth{query}"));
+        let answer = Answer::of(request.basic_auth(username, Some(password))).await;
+        assert!(!answer.header("www-authenticate").contains("Basic"));
+        answer
+    };
+    for username in ["Zoë", "zoë", "ZOE\u{308}"] {
+        let answer = basic(username, &token, "").await;
+        assert_eq!(answer.status, 200, "{username}");
+        assert_eq!(identity(&answer), ["2", "Zo%C3%AB", "USER", "notes:read"]);
+        assert_eq!(
+            basic(username, &token, "?scope=notes:read").await.status,
+            200
+        );
+        let answer = basic(username, &token, "?scope=notes:write").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.at("/reason")),
+            (403, &json!("SCOPE_REQUIRED"))
+        );
+    }
+    let unknown = format!("{}x", &token[..token.len() - 1]);
+    for (username, password, reason) in [
+        // Neither the right password nor a session token is accepted. The reason does not depend on the password.
+        ("Zoë", PASSWORD, "MISSING"),
+        ("Zoë", "wrong", "MISSING"),
+        ("nobody", "wrong", "MISSING"),
+        ("Zoë", &zoe, "MISSING"),
+        ("ada", &ada, "MISSING"),
+        ("Zoë", "", "MISSING"),
+        ("ada", &token, "INVALID_CREDENTIALS"),
+        ("nobody", &token, "INVALID_CREDENTIALS"),
+        ("", &token, "INVALID_CREDENTIALS"),
+        ("x y", &token, "INVALID_CREDENTIALS"),
+        ("Zoë", "sym_x", "TOKEN_INVALID"),
+        ("Zoë", &unknown, "TOKEN_INVALID"),
+    ] {
+        let answer = basic(username, password, "").await;
+        assert_eq!(answer.status, 401, "{username} {password}");
+        assert_eq!(answer.at("/reason"), reason, "{username} {password}");
+        assert_eq!(identity(&answer), [""; 4]);
+    }
+    // No password was verified, so no attempt was counted and the trail has no refused sign-in.
+    let trail = app.graphql("{ auditEvents(first: 50) { nodes { kind } } }");
+    let trail = trail.bearer(&ada).send().await;
+    assert!(
+        !trail.body.to_string().contains("SIGN_IN_FAILED"),
+        "{trail:?}"
+    );
+    // Elsewhere, an access token is no password.
+    let me = app.graphql("mutation { createToken { token } }");
+    let me = me.basic("Zoë", &token).send().await;
+    assert_eq!(me.error().1, "INVALID_CREDENTIALS");
+    // A dead token is refused in the next request.
+    let disable = app.graphql("mutation { disableUser(id: 2) { user { id } } }");
+    disable.bearer(&ada).send().await;
+    let answer = basic("Zoë", &token, "").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.at("/reason")),
+        (401, &json!("TOKEN_EXPIRED"))
+    );
+}
+
+#[tokio::test]
+async fn the_name_is_percent_encoded() {
+    let app = TestApp::start().await;
+    for (name, encoded) in [
+        ("a.b-c_d~e@x.org", "a.b-c_d~e@x.org"),
+        ("100%", "100%25"),
+        ("a+b/c", "a%2Bb%2Fc"),
+        ("名前", "%E5%90%8D%E5%89%8D"),
+        ("o'neil;\"x\"", "o%27neil%3B%22x%22"),
+    ] {
+        app.register(name).await;
+        let token = app.sign_in(name).await;
+        assert_eq!(
+            auth(&app, "", &token).await.header("x-auth-username"),
+            encoded
+        );
+    }
 }
 
 /// nginx with a service behind it. nginx is killed when the test ends.
@@ -241,10 +443,7 @@ struct Proxied {
 impl Proxied {
     /// Starts nginx with the configuration of the README after an edit.
     async fn configured(app: &TestApp, edit: impl FnOnce(String) -> String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let service = listener.local_addr().unwrap().to_string();
-        let service_listener = TcpAcceptor::from_tokio(listener).unwrap();
-        tokio::spawn(poem::Server::new_with_acceptor(service_listener).run(echo));
+        let service = start_echo_service().await;
         let readme = include_str!("../README.md");
         let (_, block) = readme.split_once("```nginx\n").unwrap();
         let (block, _) = block.split_once("```").unwrap();
@@ -256,7 +455,12 @@ impl Proxied {
         let folder = tempfile::tempdir().unwrap();
         // A socket, because another test could take a free port.
         let socket = folder.path().join("nginx.sock");
-        let configuration = wrapped(&edit(block), &socket);
+        let listen = format!(
+            "server {{\nlisten unix:{};\n{}}}\n",
+            socket.display(),
+            edit(block)
+        );
+        let configuration = wrapped_for_nginx(&listen, folder.path());
         fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
         let nginx = Process::start(
             Command::new("nginx")
@@ -283,22 +487,8 @@ impl Proxied {
     }
 }
 
-/// Returns the configuration around the locations, with one process that keeps the user of the test.
-fn wrapped(locations: &str, socket: &Path) -> String {
-    let temporary: PathBuf = socket.with_file_name("temporary");
-    let temporary = temporary.display();
-    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {temporary}-{kind};\n"))
-        .concat();
-    format!(
-        "master_process off;\npid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}\
-         server {{\nlisten unix:{};\n{locations}}}\n}}\n",
-        socket.display()
-    )
-}
-
 /// Returns the values of a header that the service received.
-fn received<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
+pub fn received<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
     let headers = answer.at("/headers").as_array();
     let headers = headers.unwrap_or_else(|| panic!("{answer:?}")).iter();
     headers
@@ -364,7 +554,7 @@ async fn nginx_requires_a_scope_and_an_unknown_one_refuses_every_request() {
     let answer = Answer::of(spoofed(request.bearer_auth(&zoe))).await;
     assert_eq!(answer.status, 200);
     let headers = IDENTITY.map(|name| received(&answer, name));
-    assert_eq!(headers, [["2"], ["Zoë"], ["USER"], ["*"]]);
+    assert_eq!(headers, [["2"], ["Zo%C3%AB"], ["USER"], ["*"]]);
 
     let misspelt = |readme: String| readme.replace("role=admin", "roles=admin");
     let proxied = Proxied::configured(&app, misspelt).await;

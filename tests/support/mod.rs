@@ -6,6 +6,7 @@ mod database;
 mod nodejs;
 mod postgres_server;
 pub mod raw_http;
+pub mod reverse_proxy;
 mod server_on_postgres;
 mod server_process;
 mod sqlite_faults;
