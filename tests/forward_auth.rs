@@ -302,7 +302,6 @@ async fn auth_answers_without_waiting_for_the_body() {
         ("Content-Length: 5", ""),
         ("Content-Length: 900000000", ""),
         ("Content-Length: 900000000", "xxxx"),
-        ("Content-Length: 18446744073709551615", ""),
         ("Transfer-Encoding: chunked", ""),
         ("Transfer-Encoding: chunked", "5\r\nab"),
         ("Transfer-Encoding: chunked", "zz\r\n"),
@@ -410,7 +409,7 @@ async fn auth_accepts_basic_credentials_with_an_access_token_of_the_user() {
     let answer = basic("Zoë", &token, "").await;
     assert_eq!(
         (answer.status.as_u16(), answer.at("/reason")),
-        (401, &json!("TOKEN_EXPIRED"))
+        (401, &json!("TOKEN_INVALID"))
     );
 }
 
