@@ -183,6 +183,7 @@ impl Error {
 
     /// Returns the parts of the response that reports this error.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub(crate) fn details(&self) -> ErrorDetails {
         let (code, status, message): (_, _, Cow<'static, str>) = match self {
             Self::Unauthenticated(why) => ("UNAUTHENTICATED", 401, why.details().1.into()),

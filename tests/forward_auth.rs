@@ -323,7 +323,7 @@ async fn auth_answers_without_waiting_for_the_body() {
         assert!(since.elapsed() < Duration::from_secs(2), "{headers}");
     }
     // The client sends all of a large body before it reads the response.
-    let mut request = head("Content-Length: 1500000").into_bytes();
+    let mut request = head("Connection: close\r\nContent-Length: 1500000").into_bytes();
     request.extend(vec![b'x'; 1_500_000]);
     let answer = raw(&app, &request).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");

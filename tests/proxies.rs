@@ -1,4 +1,4 @@
-//! nginx, Caddy and HAProxy with the configurations of docs/proxies.md.
+//! Real reverse proxies with the configurations of docs/proxies.md.
 
 use futures_util::future::join_all;
 use reqwest::Method;
