@@ -116,7 +116,6 @@ async fn other_methods_get_405_with_the_allowed_methods() {
     let app = TestApp::start().await;
     for (method, path, allow) in [
         (Method::GET, "/tokens", "POST, DELETE"),
-        (Method::POST, "/auth", "GET, HEAD"),
         (Method::POST, "/healthz", "GET, HEAD"),
         (Method::DELETE, "/readyz", "GET, HEAD"),
         (Method::POST, "/", "GET, HEAD"),
