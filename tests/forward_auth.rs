@@ -48,7 +48,8 @@ pub fn spoofed(mut request: RequestBuilder) -> RequestBuilder {
         // WSGI maps `-` and `_` to the same character.
         request = request
             .header(name, "spoofed")
-            .header(name.replace('-', "_"), "spoofed");
+            .header(name.replace('-', "_"), "spoofed")
+            .header(name.replacen('-', "_", 1), "spoofed");
     }
     request
 }
