@@ -172,6 +172,7 @@ async fn every_request_is_authenticated_for_itself(kind: ProxyKind) {
 async fn symbolon_works_behind_a_proxy(kind: ProxyKind) {
     let app = websocket_subscriptions::configured(|config| {
         config.http.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+        config.throttle.address = "3/1".parse().unwrap();
     })
     .await;
     let proxy = ReverseProxy::start(kind, "Symbolon", |text| {
@@ -204,6 +205,21 @@ async fn symbolon_works_behind_a_proxy(kind: ProxyKind) {
         assert_eq!(event["address"], CLIENT_ADDRESS, "{event}");
     }
     assert!(trail.body.to_string().contains(CLIENT_ADDRESS));
+
+    // One client of the proxy that guesses passwords is refused, and other clients are not.
+    let guess = async |client: &Client| {
+        let guess = client.graphql("mutation { createToken { token } }");
+        let answer = guess.basic("nobody", "wrong").send().await;
+        answer.error().0.to_owned()
+    };
+    let guesses = [
+        guess(client).await,
+        guess(client).await,
+        guess(client).await,
+    ];
+    assert_eq!(guesses, ["UNAUTHENTICATED"; 3]);
+    assert_eq!(guess(client).await, "RATE_LIMITED");
+    assert_eq!(guess(&app).await, "UNAUTHENTICATED");
 
     // A page of the same origin.
     let origin = client.base.as_bytes();
