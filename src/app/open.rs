@@ -14,7 +14,7 @@ use crate::error::StartError;
 use crate::http::AppState;
 use crate::model::password::PasswordRules;
 use crate::model::server_key::ServerKey;
-use crate::model::session::Lifetime;
+use crate::model::session_lifetime::Lifetime;
 use crate::service::Services;
 use crate::service::access_token_verifier::AccessTokenVerifier;
 use crate::service::access_tokens::AccessTokens;

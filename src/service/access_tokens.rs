@@ -19,7 +19,7 @@ use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::token_summary::LiveToken;
 use crate::model::user::UserId;
 use crate::service::authorization::Caller;
-use crate::service::named_input::Input;
+use crate::service::input::Input;
 use crate::service::revocation_steps::revoke_access_token;
 use crate::store::{NewAccessToken, Store, Transaction};
 

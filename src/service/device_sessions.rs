@@ -11,14 +11,15 @@ use crate::model::device_session::DeviceSession;
 use crate::model::identity::Identity;
 use crate::model::label::Label;
 use crate::model::request_credentials::{BearerToken, TokenType};
-use crate::model::session::Lifetime;
+use crate::model::session_lifetime::Lifetime;
 use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::token_summary::LiveToken;
 use crate::model::user::User;
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
+use crate::service::issued_token::IssuedToken;
 use crate::service::revocation_steps::revoke_device_session;
-use crate::service::sessions::{IssuedToken, Sessions, commit_renewal};
+use crate::service::sessions::{Sessions, commit_renewal};
 use crate::service::token_uses::UsedToken;
 use crate::store::{NewSession, Transaction};
 

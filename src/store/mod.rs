@@ -33,13 +33,13 @@ mod postgres_schema;
 mod rate_limits;
 mod sessions;
 mod shared_sessions;
+mod sign_in_and_password_change;
 mod sqlite;
 mod sqlite_tables_check;
 mod token_liveness;
 mod token_owners;
 mod transaction;
 mod users;
-mod verified_passwords;
 
 pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::database::Store;

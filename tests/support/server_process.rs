@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{Client, common_key, database::require_module, database_url, on_postgres};
 
@@ -310,4 +311,13 @@ pub fn finish_with(command: &mut Command, input: &str) -> (Option<i32>, String, 
         String::from_utf8(output.stdout).unwrap(),
         String::from_utf8(output.stderr).unwrap(),
     )
+}
+
+/// Starts a server on SQLite in a new folder, with these environment variables.
+pub fn server_with(settings: &[(&str, &str)]) -> (TempDir, Server) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), |command| {
+        command.envs(settings.iter().copied());
+    });
+    (folder, server)
 }

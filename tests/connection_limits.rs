@@ -1,26 +1,17 @@
-//! Limits of connections: time, number, size of requests, and memory.
+//! Limits of connections: number, time, and the share of an address.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-use crate::support::raw_http::{HEAD, TYPENAME, connect, read_until, rest, with_length};
-use crate::support::{Answer, Server, eventually};
-
-pub fn configured(settings: &[(&str, &str)]) -> (tempfile::TempDir, Server) {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::configured(folder.path(), |command| {
-        command.envs(settings.iter().copied());
-    });
-    (folder, server)
-}
+use crate::support::raw_http::{HEAD, connect, read_until};
+use crate::support::{Answer, Server, eventually, server_with};
 
 /// Sends `start`, and then `byte` once a second.
 struct Slow {
@@ -82,7 +73,7 @@ fn assert_timed_out(answer: &str) {
 
 #[tokio::test]
 async fn a_slow_request_is_ended_after_the_configured_time() {
-    let (_folder, server) = configured(&[("SYMBOLON_READ_TIMEOUT", "3")]);
+    let (_folder, server) = server_with(&[("SYMBOLON_READ_TIMEOUT", "3")]);
     let (head, body) = (Slow::head(&server).await, Slow::body(&server).await);
     let both = async { tokio::join!(head.end(), body.end()) };
     let (head, body) = timeout(Duration::from_secs(30), both).await.unwrap();
@@ -114,7 +105,7 @@ fn allow_open_files(required: u64) {
 async fn a_thousand_slow_clients_do_not_block_others() {
     // The server inherits the limit.
     allow_open_files(2_000);
-    let (_folder, server) = configured(&[
+    let (_folder, server) = server_with(&[
         ("SYMBOLON_THROTTLE", "off"),
         // Each client has an address of its own.
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
@@ -162,7 +153,7 @@ async fn a_thousand_slow_clients_do_not_block_others() {
 #[test]
 fn concurrent_connections_beyond_the_limit_wait() {
     allow_open_files(2_000);
-    let (_folder, server) = configured(&[
+    let (_folder, server) = server_with(&[
         ("SYMBOLON_THROTTLE", "off"),
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
     ]);
@@ -187,77 +178,6 @@ fn concurrent_connections_beyond_the_limit_wait() {
     }
 }
 
-fn in_chunks(body: &str) -> String {
-    let mut request = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n");
-    for chunk in body.as_bytes().chunks(10_000) {
-        let text = std::str::from_utf8(chunk).unwrap();
-        request.push_str(&format!("{:x}\r\n{text}\r\n", chunk.len()));
-    }
-    request + "0\r\n\r\n"
-}
-
-#[tokio::test]
-async fn a_client_that_writes_a_large_body_first_receives_413() {
-    let (_folder, server) = configured(&[]);
-    let body = format!("{}{TYPENAME}", " ".repeat(1024 * 1024));
-    for request in [with_length(&body), in_chunks(&body)] {
-        let socket = TcpSocket::new_v4().unwrap();
-        // With a larger buffer the kernel takes the whole megabyte, and the write succeeds although the
-        // server does not read.
-        socket.set_send_buffer_size(16 * 1024).unwrap();
-        let address = server.address().parse().unwrap();
-        let mut stream = socket.connect(address).await.unwrap();
-        let exchange = async {
-            stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            answer
-        };
-        let answer = timeout(Duration::from_secs(30), exchange).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-        assert!(answer.contains(r#""code":"PAYLOAD_TOO_LARGE""#), "{answer}");
-        assert!(answer.contains("connection: close\r\n"), "{answer}");
-    }
-}
-
-#[test]
-fn the_body_limit_is_exact_to_the_byte() {
-    let (_folder, server) = configured(&[("SYMBOLON_BODY_LIMIT", "1000")]);
-    for (size, status) in [(1000, "HTTP/1.1 200 "), (1001, "HTTP/1.1 413 ")] {
-        let body = format!("{TYPENAME}{}", " ".repeat(size - TYPENAME.len()));
-        for request in [with_length(&body), in_chunks(&body)] {
-            let mut stream = connect(&server);
-            stream.write_all(request.as_bytes()).unwrap();
-            let answer = read_until(&mut stream, "}}");
-            assert!(answer.starts_with(status), "{size}: {answer}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn oversized_headers_and_invalid_http_are_refused() {
-    let (_folder, server) = configured(&[]);
-    let long = format!("{HEAD}X-Long: {}\r\n\r\n", "x".repeat(64 * 1024));
-    // A TLS ClientHello.
-    let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n";
-    for (request, status) in [
-        (long.as_bytes(), "HTTP/1.1 431 "),
-        (b"How are you?\r\n\r\n", "HTTP/1.1 400 "),
-        (tls, "HTTP/1.1 400 "),
-        (
-            b"POST /graphql HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-            "HTTP/1.1 400 ",
-        ),
-    ] {
-        let mut stream = connect(&server);
-        stream.write_all(request).unwrap();
-        let answer = rest(stream);
-        assert!(answer.starts_with(status), "{answer}");
-        let typename = server.graphql("{ __typename }").send().await;
-        assert_eq!(typename.at("/data/__typename"), "Query");
-    }
-}
-
 #[test]
 fn a_connection_beyond_the_limit_waits_for_a_free_place() {
     let settings = [
@@ -267,7 +187,7 @@ fn a_connection_beyond_the_limit_waits_for_a_free_place() {
         // No connection ends by itself.
         ("SYMBOLON_READ_TIMEOUT", "600"),
     ];
-    let (_folder, server) = configured(&settings);
+    let (_folder, server) = server_with(&settings);
     let fetch = |stream: &mut TcpStream| {
         stream
             .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -299,7 +219,7 @@ fn a_client_that_stops_reading_is_disconnected() {
         ("SYMBOLON_MAX_CONNECTIONS", "1"),
         ("SYMBOLON_READ_TIMEOUT", "1"),
     ];
-    let (_folder, server) = configured(&settings);
+    let (_folder, server) = server_with(&settings);
     let mut stalled = connect(&server);
     // Far more responses than the buffers of both ends hold.
     let page = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(10_000);
@@ -345,7 +265,7 @@ async fn health(stream: &mut tokio::net::TcpStream) -> String {
 
 #[tokio::test]
 async fn an_address_uses_at_most_its_share_of_the_connections() {
-    let (_folder, server) = configured(&[
+    let (_folder, server) = server_with(&[
         ("SYMBOLON_MAX_CONNECTIONS", "16"),
         // No connection ends by itself.
         ("SYMBOLON_READ_TIMEOUT", "600"),
@@ -375,70 +295,6 @@ async fn an_address_uses_at_most_its_share_of_the_connections() {
     eventually("a place is free", async || {
         let answer = health(&mut connect_from(&server, "127.0.0.1").await).await;
         answer.starts_with("HTTP/1.1 200 OK\r\n").then_some(())
-    })
-    .await;
-}
-
-/// Returns the number of bytes in the queues of both ends of the connections to the server.
-fn unread_bytes(server: &Server) -> u64 {
-    let (_, port) = server.address().rsplit_once(':').unwrap();
-    let end = format!(":{:04X}", port.parse::<u16>().unwrap());
-    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let queues = connections.lines().filter_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let is_own = [fields[1], fields[2]].iter().any(|one| one.ends_with(&end));
-        let (to_send, to_read) = fields[4].split_once(':').filter(|_| is_own)?;
-        let bytes = |queue| u64::from_str_radix(queue, 16).unwrap();
-        Some(bytes(to_send) + bytes(to_read))
-    });
-    queues.sum()
-}
-
-#[tokio::test]
-async fn incomplete_bodies_share_a_memory_budget_and_small_requests_are_exempt() {
-    let (_folder, server) = configured(&[
-        // Memory for 16 bodies.
-        ("SYMBOLON_BODY_LIMIT", "4100000"),
-        ("SYMBOLON_READ_TIMEOUT", "600"),
-    ]);
-    let large = format!("{}{TYPENAME}", " ".repeat(4_000_000));
-    let mut slow = Vec::new();
-    for _ in 0..16 {
-        let mut stream = tokio::net::TcpStream::connect(server.address())
-            .await
-            .unwrap();
-        let request = with_length(&large);
-        // Everything but the last byte.
-        let incomplete = &request.as_bytes()[..request.len() - 1];
-        stream.write_all(incomplete).await.unwrap();
-        slow.push(stream);
-    }
-    let post = |body: String| {
-        let request = server.request(Method::POST, "/graphql").body(body);
-        Answer::of(request.header("content-type", "application/json"))
-    };
-    // The body needs more memory than is left. The server reads and drops its rest after the refusal.
-    let another = format!("{}{TYPENAME}", " ".repeat(2_500_000));
-    eventually("the server has read the requests", async || {
-        (unread_bytes(&server) == 0).then_some(())
-    })
-    .await;
-    let answer = post(another.clone()).await;
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
-    assert_eq!(answer.header("retry-after"), "1");
-    let small = format!("{TYPENAME}{}", " ".repeat(4096 - TYPENAME.len()));
-    assert_eq!(post(small).await.at("/data/__typename"), "Query");
-    // The slow requests are answered once they are complete.
-    let mut first = slow.remove(0);
-    first.write_all(b"}").await.unwrap();
-    let mut answer = vec![0; 15];
-    first.read_exact(&mut answer).await.unwrap();
-    assert_eq!(answer, b"HTTP/1.1 200 OK");
-    drop(slow);
-    eventually("the memory budget has room", async || {
-        let answer = post(another.clone()).await;
-        (answer.status == 200).then_some(())
     })
     .await;
 }
