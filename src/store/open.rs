@@ -29,8 +29,17 @@ use crate::store::sqlite_tables_check::check_file;
 use crate::store::{postgres_pool, postgres_schema};
 use crate::supervised_tasks::supervise;
 
-/// The number of Symbolon's tables on PostgreSQL, excluding the table of applied migrations.
-const TABLES: i64 = 7;
+/// Symbolon's tables, excluding the table of applied migrations. A role without the privilege to write to one of them
+/// makes an instance unavailable.
+const TABLES: [&str; 7] = [
+    "symbolon_user",
+    "symbolon_session",
+    "symbolon_access_token",
+    "symbolon_one_time_token",
+    "symbolon_audit_event",
+    "symbolon_throttle",
+    "symbolon_known_address",
+];
 
 /// The time limit for finding the schema, and for the first heartbeats, when a PostgreSQL database is opened.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -185,7 +194,7 @@ impl Store {
         };
         let writer = connect(connections.writers);
         prepare_tables(&writer, &location, tables).await?;
-        heartbeat.set_required_table_count(TABLES);
+        heartbeat.set_required_tables(&TABLES);
         let readers = connect(connections.readers);
         let invalidation = Invalidation::new(Source::Notifications(Arc::clone(&heartbeat)));
         let mut tasks = JoinSet::new();
