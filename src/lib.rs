@@ -88,10 +88,10 @@ pub use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 pub use crate::model::identity::Identity;
 #[cfg(feature = "server")]
 pub use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
+pub use crate::model::live_token::LiveToken;
 pub use crate::model::one_time_link::OneTimeLink;
 pub use crate::model::rate_limit::Rate;
 pub use crate::model::request_credentials::TokenType;
-pub use crate::model::token_summary::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;
 pub use crate::service::hooks::{HookError, Hooks, Registrant};

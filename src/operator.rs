@@ -11,9 +11,9 @@ use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 use crate::model::field_errors::MutationError;
 #[cfg(feature = "server")]
 use crate::model::imported_user::{ImportResult, ImportedUser};
+use crate::model::live_token::LiveToken;
 use crate::model::one_time_link::OneTimeLink;
 use crate::model::pagination::PageRequest;
-use crate::model::token_summary::LiveToken;
 use crate::model::user::{Role, User, UserId};
 use crate::service::Services;
 use crate::service::authorization::Caller;
@@ -280,7 +280,7 @@ impl Operator {
     pub fn purge(&self) -> OperatorFuture<'_, u64> {
         let purged = async move {
             self.services.purge().await?;
-            self.services.sessions.purge().await
+            self.services.sessions.delete_ended().await
         };
         purged.boxed()
     }

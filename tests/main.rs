@@ -100,6 +100,7 @@ mod several_instances_in_one_process;
 mod sign_in;
 mod sign_in_flood;
 mod similar_usernames_report;
+mod slow_clients;
 mod sqlite;
 mod text_processing_cost;
 mod throttle;

@@ -112,7 +112,7 @@ impl Sessions {
     }
 
     /// Deletes the sessions that have ended. Returns the number of deleted sessions.
-    pub(crate) async fn purge(&self) -> Result<u64, Error> {
+    pub(crate) async fn delete_ended(&self) -> Result<u64, Error> {
         let transaction = self.store.begin().await?;
         let now = self.clock.now();
         let shared = transaction.delete_expired_sessions(now).await?;

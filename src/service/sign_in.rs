@@ -113,7 +113,7 @@ impl SignIn {
         }
         attempt.give_back(&transaction).await?;
         if let Some(network) = client.network() {
-            transaction.insert_known_address(user, network, now).await?;
+            transaction.remember_address(user, network, now).await?;
         }
         let actor = Actor::user(user, Credential::Password, client);
         transaction.record_event(NewAuditEvent::new(

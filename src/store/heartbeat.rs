@@ -163,7 +163,7 @@ impl Heartbeat {
     }
 
     /// Sends the first heartbeats, which measure the server's clock and determine the state of the server.
-    pub(super) async fn start(&self, options: &PgConnectOptions) -> Result<(), Error> {
+    pub(super) async fn send_first(&self, options: &PgConnectOptions) -> Result<(), Error> {
         let mut connection = options.connect().await?;
         for _ in 0..3 {
             let state = self.send(&mut connection).await?;

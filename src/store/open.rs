@@ -184,7 +184,7 @@ impl Store {
         let eviction = PoolEviction::new();
         let heartbeat_timeout = connections.acquire_timeout + HEARTBEAT_GRACE;
         let heartbeat = Heartbeat::new(heartbeat_timeout, BootClock::System, Arc::clone(&eviction));
-        let started = timeout(START_TIMEOUT, heartbeat.start(&options)).await;
+        let started = timeout(START_TIMEOUT, heartbeat.send_first(&options)).await;
         started
             .unwrap_or(Err(SqlxError::PoolTimedOut))
             .map_err(failed)?;
