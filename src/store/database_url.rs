@@ -6,38 +6,50 @@ use std::path::{Path, PathBuf};
 use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 
-/// The accepted parameters of a PostgreSQL URL. Other parameters are refused, because a misspelt `sslmode` would make
-/// the connection insecure.
-const PARAMETERS: &[&str] = &[
-    "application_name",
-    "dbname",
-    "host",
-    "hostaddr",
-    "options",
-    "password",
-    "port",
-    "sslcert",
-    "sslkey",
-    "sslmode",
-    "sslrootcert",
-    "statement-cache-capacity",
-    "user",
-];
+use crate::store::postgres_url::parse_postgres;
 
-/// The reason why a database URL is refused. The messages do not repeat the URL, which may contain a password.
+/// The reason why a database URL is refused. The messages never repeat a part of the URL that may be a part of a
+/// password.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UrlError {
     #[error("the database URL must be sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE")]
     Unknown,
     #[error(
-        "the database URL has an @ after the first /, ? or #: in the user and the password, write these \
-         characters as %2F, %3F and %23; elsewhere, write @ as %40"
+        "the database URL must be sqlite://FILE without parameters; Symbolon sets the parameters of the connection"
+    )]
+    SqliteParameters,
+    #[error(
+        "the database URL contains an @, # or & at a place where Symbolon expects none: in the user, the password and \
+         the parameters, write % as %25, / as %2F, ? as %3F, # as %23, & as %26 and @ as %40"
     )]
     Unencoded,
-    #[error("the database URL has a parameter that Symbolon does not know: {0:?}")]
-    Parameter(String),
+    #[error("the database URL has a parameter that Symbolon does not know{0}")]
+    Parameter(ParameterName),
+    #[error("the parameter {0} of the database URL {1}")]
+    Value(&'static str, &'static str),
+    #[error("the database URL names several servers; Symbolon connects to one server")]
+    SeveralHosts,
+    #[error("the port in the database URL is not a number from 1 to 65535")]
+    Port,
+    #[error(
+        "the database URL contains a % that does not begin an encoded character; write % as %25"
+    )]
+    Encoding,
     #[error("the database URL cannot be parsed: {0}")]
     Malformed(#[source] sea_orm::sqlx::Error),
+}
+
+/// The name of an unknown parameter, or `None` if the name may be a part of a password.
+#[derive(Debug)]
+pub(crate) struct ParameterName(pub(super) Option<String>);
+
+impl fmt::Display for ParameterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(name) => write!(f, ": {name}"),
+            None => f.write_str("; if the password contains a ? or &, write ? as %3F and & as %26"),
+        }
+    }
 }
 
 /// The location of a database.
@@ -52,14 +64,20 @@ pub(crate) enum Location {
 impl Location {
     /// Parses a URL. Does not open or create the database.
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return parse_postgres(url);
+        for scheme in ["postgres://", "postgresql://"] {
+            if let Some(rest) = url.strip_prefix(scheme) {
+                let options = parse_postgres(rest)?.disable_statement_logging();
+                return Ok(Self::Server(Box::new(options)));
+            }
         }
         let rest = url.strip_prefix("sqlite:").ok_or(UrlError::Unknown)?;
         let path = rest.strip_prefix("//").unwrap_or(rest);
-        // In-memory databases are refused, because each connection would open a separate database. Parameters are
-        // refused, because they could disable durability.
-        if path.is_empty() || path.contains(['?', '#']) || path.starts_with(":memory:") {
+        // Parameters are refused, because they could disable durability.
+        if path.contains(['?', '#']) {
+            return Err(UrlError::SqliteParameters);
+        }
+        // In-memory databases are refused, because each connection would open a separate database.
+        if path.is_empty() || path.starts_with(":memory:") {
             return Err(UrlError::Unknown);
         }
         Ok(Self::File(PathBuf::from(path)))
@@ -81,28 +99,6 @@ impl Location {
     }
 }
 
-fn parse_postgres(url: &str) -> Result<Location, UrlError> {
-    // A part of an unencoded password could be parsed as a host, a path or a parameter, and appear in messages.
-    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    if rest[authority..].contains('@') {
-        return Err(UrlError::Unencoded);
-    }
-    let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
-    for parameter in parameters.split('&').filter(|text| !text.is_empty()) {
-        let key = parameter.split('=').next().unwrap_or_default();
-        if !PARAMETERS.contains(&key) {
-            return Err(UrlError::Parameter(key.to_owned()));
-        }
-    }
-    let options: PgConnectOptions = url.parse().map_err(UrlError::Malformed)?;
-    let mut options = options.disable_statement_logging();
-    if options.get_application_name().is_none() {
-        options = options.application_name("symbolon");
-    }
-    Ok(Location::Server(Box::new(options)))
-}
-
 /// Formats the path of the file, or the URL without the password and the parameters.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +106,12 @@ impl fmt::Display for Location {
             Self::File(path) => path.display().fmt(f),
             Self::Server(options) => {
                 let user = options.get_username();
-                write!(f, "postgres://{user}@{}", options.get_host())?;
+                write!(f, "postgres://{user}@")?;
+                match (options.get_socket(), options.get_host()) {
+                    (Some(socket), _) => socket.display().fmt(f),
+                    (None, address) if address.contains(':') => write!(f, "[{address}]"),
+                    (None, host) => f.write_str(host),
+                }?;
                 write!(f, ":{}/", options.get_port())?;
                 // The default database has the name of the user.
                 f.write_str(options.get_database().unwrap_or(user))

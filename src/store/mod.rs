@@ -30,6 +30,7 @@ mod pages;
 mod pool_eviction;
 mod postgres_pool;
 mod postgres_schema;
+mod postgres_url;
 mod rate_limits;
 mod sessions;
 mod shared_sessions;
