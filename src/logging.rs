@@ -191,22 +191,20 @@ fn parse_filter(filter: &str) -> Result<Targets, String> {
     let directives: Vec<_> = directives
         .filter(|directive| !directive.is_empty())
         .collect();
+    let requirement = || {
+        let levels = LEVELS.join(", ");
+        format!("{LOG} requires a level ({levels}) or a list such as info,symbolon=debug")
+    };
     for directive in &directives {
         let level = directive
             .rsplit_once('=')
             .map_or(*directive, |(_, level)| level);
         if !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
-            return Err(format!(
-                "{LOG}: {level:?} is not a log level; the levels are {}, and a list such as info,symbolon=debug sets \
-                 the level of a target",
-                LEVELS.join(", ")
-            ));
+            return Err(requirement());
         }
     }
     let filter = directives.join(",").parse();
-    filter.map_err(|error: ParseError| {
-        format!("{LOG} is not a list such as info,symbolon=debug: {error}")
-    })
+    filter.map_err(|_: ParseError| requirement())
 }
 
 /// The format of the log lines.

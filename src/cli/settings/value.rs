@@ -79,7 +79,7 @@ fn parse_list<T>(
     let items = items.map(|(index, item)| {
         parse(item).ok_or_else(|| {
             format!(
-                "requires a list of {requirement}; item {} is not",
+                "requires a list of {requirement}; item {} is invalid",
                 index + 1
             )
         })
