@@ -60,7 +60,6 @@ const ENVIRONMENT: &str = "Environment variables without an option:
           Log format: text or json. [default: text]";
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "the program creates one value")]
 enum Command {
     /// Start the server, which provides the GraphQL API and the token endpoints over HTTP
     Serve(serve::Serve),

@@ -7,50 +7,7 @@ use sea_orm::sqlx::ConnectOptions;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 
 use crate::store::postgres_url::parse_postgres;
-
-/// The reason why a database URL is refused. The messages never repeat a part of the URL that may be a part of a
-/// password.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UrlError {
-    #[error("the database URL must be sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE")]
-    Unknown,
-    #[error(
-        "the database URL must be sqlite://FILE without parameters; Symbolon sets the parameters of the connection"
-    )]
-    SqliteParameters,
-    #[error(
-        "the database URL contains an @, # or & at a place where Symbolon expects none: in the user, the password and \
-         the parameters, write % as %25, / as %2F, ? as %3F, # as %23, & as %26 and @ as %40"
-    )]
-    Unencoded,
-    #[error("the database URL has a parameter that Symbolon does not know{0}")]
-    Parameter(ParameterName),
-    #[error("the parameter {0} of the database URL {1}")]
-    Value(&'static str, &'static str),
-    #[error("the database URL names several servers; Symbolon connects to one server")]
-    SeveralHosts,
-    #[error("the port in the database URL is not a number from 1 to 65535")]
-    Port,
-    #[error(
-        "the database URL contains a % that does not begin an encoded character; write % as %25"
-    )]
-    Encoding,
-    #[error("the database URL cannot be parsed: {0}")]
-    Malformed(#[source] sea_orm::sqlx::Error),
-}
-
-/// The name of an unknown parameter, or `None` if the name may be a part of a password.
-#[derive(Debug)]
-pub(crate) struct ParameterName(pub(super) Option<String>);
-
-impl fmt::Display for ParameterName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(name) => write!(f, ": {name}"),
-            None => f.write_str("; if the password contains a ? or &, write ? as %3F and & as %26"),
-        }
-    }
-}
+use crate::store::url_error::UrlError;
 
 /// The location of a database.
 #[derive(Clone)]
@@ -123,5 +80,179 @@ impl fmt::Display for Location {
 impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Location({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        Location::parse(url).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_urls_of_hosting_services_are_accepted() {
+        for (url, name, ssl_mode) in [
+            (
+                "postgresql://app:npg_s@ep-cool-1-pooler.eu-central-1.aws.neon.tech/neondb?sslmode=require&channel_binding=require",
+                "postgres://app@ep-cool-1-pooler.eu-central-1.aws.neon.tech:5432/neondb",
+                "Require",
+            ),
+            (
+                "postgres://app:s@ep-cool-1.neon.tech/neondb?options=endpoint%3Dep-cool-1&connect_timeout=10&sslrootcert=system",
+                "postgres://app@ep-cool-1.neon.tech:5432/neondb",
+                "VerifyFull",
+            ),
+            (
+                "postgres://postgres.abcd:s@aws-0-eu-west-1.pooler.supabase.com:6543/postgres?pgbouncer=true&supa=base-pooler.x",
+                "postgres://postgres.abcd@aws-0-eu-west-1.pooler.supabase.com:6543/postgres",
+                "Prefer",
+            ),
+            (
+                "postgres://app:s@db.c1.eu-central-1.rds.amazonaws.com:5432/app?sslmode=verify-full&sslrootcert=/etc/global-bundle.pem&target_session_attrs=read-write",
+                "postgres://app@db.c1.eu-central-1.rds.amazonaws.com:5432/app",
+                "VerifyFull",
+            ),
+            (
+                "postgres://app:s@db.rds.amazonaws.com/app?sslmode=require&sslrootcert=/etc/global-bundle.pem",
+                "postgres://app@db.rds.amazonaws.com:5432/app",
+                "VerifyCa",
+            ),
+            (
+                "postgresql://app:s@/app?host=/cloudsql/project:region:instance",
+                "postgres://app@/cloudsql/project:region:instance:5432/app",
+                "Disable",
+            ),
+            (
+                "postgresql:///app?host=/cloudsql/project:region:instance&user=app&password=s&sslmode=require",
+                "postgres://app@/cloudsql/project:region:instance:5432/app",
+                "Disable",
+            ),
+            (
+                "postgres://app:s@%2Fcloudsql%2Fproject%3Aregion%3Ainstance/app",
+                "postgres://app@/cloudsql/project:region:instance:5432/app",
+                "Disable",
+            ),
+            (
+                "postgres://app%40server:s@[2001:db8::7]:6000/app?application_name=x",
+                "postgres://app@server@[2001:db8::7]:6000/app",
+                "Prefer",
+            ),
+            (
+                "postgres://app@h/app?channel_binding=require",
+                "postgres://app@h:5432/app",
+                "Require",
+            ),
+        ] {
+            let location = Location::parse(url).unwrap();
+            assert_eq!(location.full_name(), name);
+            let Location::Server(options) = location else {
+                panic!("{url}")
+            };
+            assert_eq!(format!("{:?}", options.get_ssl_mode()), ssl_mode, "{url}");
+        }
+        let url = "postgres://h/db?options=endpoint%3Dep-cool-1";
+        let Location::Server(options) = Location::parse(url).unwrap() else {
+            panic!("{url}")
+        };
+        assert_eq!(options.get_options(), Some("endpoint=ep-cool-1"));
+    }
+
+    #[test]
+    fn a_bad_parameter_is_named() {
+        for (url, expected) in [
+            ("postgres://h/db?ssl_mode=require", "ssl_mode"),
+            (
+                "postgres://h/db?sslmode=perhaps",
+                "sslmode of the database URL is not",
+            ),
+            (
+                "postgres://h/db?sslmode=require&sslrootcert=system",
+                "sslrootcert",
+            ),
+            (
+                "postgres://h/db?sslmode=disable&channel_binding=require",
+                "channel_binding",
+            ),
+            (
+                "postgres://h/db?channel_binding=perhaps",
+                "channel_binding of the database URL is not",
+            ),
+            (
+                "postgres://h/db?target_session_attrs=standby",
+                "target_session_attrs",
+            ),
+            ("postgres://a:1,b:2/db", "several servers"),
+            ("postgres://h/db?host=a,b", "several servers"),
+            ("postgres://h:0/db", "port"),
+            ("postgres://h:port/db", "port"),
+            ("postgres://h/db?port=70000", "port"),
+            (
+                "postgres://h/db?hostaddr=h",
+                "hostaddr of the database URL is not",
+            ),
+            (
+                "postgres://h/db?statement-cache-capacity=x",
+                "statement-cache-capacity",
+            ),
+            ("postgres://h/%ff", "%25"),
+            ("postgres://h/%00", "%25"),
+            ("sqlite://a.db?mode=rwc", "without parameters"),
+        ] {
+            let message = refusal(url);
+            assert!(message.contains(expected), "{url}: {message}");
+        }
+    }
+
+    /// Each message is checked for a part of the password that is at least three characters long.
+    #[test]
+    fn no_message_contains_a_part_of_the_password() {
+        let parts = ["first", "second", "third"];
+        let mut accepted = 0;
+        for [a, b] in [
+            "?", "@", "#", "%", "/", "&", "=", ":", " ", "+", ";", "\\", "%4", "%00", ",", "[",
+            "\n",
+        ]
+        .iter()
+        .flat_map(|a| ["", "?", "@", "#", "%", "/", "&", "=", "%40"].map(|b| [*a, b]))
+        {
+            for number in ["first", "123"] {
+                let password = format!("{number}{a}second{b}third");
+                // With an @ or a / in the password, a URL without a server is the URL of another server.
+                let is_ambiguous = password.contains(['@', '/']);
+                for url in [
+                    format!("postgres://app:{password}@h/app"),
+                    format!("postgres://app:{password}@h:5432/app?sslmode=require"),
+                    format!("postgres://app:{password}%40h/app"),
+                    format!("postgres://app:{password}"),
+                    format!("postgres://{password}@h/app"),
+                    format!("postgres://h/app?user=app&password={password}"),
+                    format!("postgres://h/app?password={password}&sslmode=require"),
+                    format!("postgres://h/app?password={password}&sslmod=require"),
+                    format!("host=h user=app password={password}"),
+                    format!("mysql://app:{password}@h/app"),
+                ] {
+                    let is_user = url.starts_with(&format!("postgres://{password}"));
+                    if is_ambiguous && url == format!("postgres://app:{password}") {
+                        continue;
+                    }
+                    match Location::parse(&url) {
+                        Err(error) => {
+                            let messages = format!("{error} {error:?}");
+                            let leaks = parts.iter().any(|part| messages.contains(part));
+                            assert!(!leaks, "{url}: {messages}");
+                        }
+                        Ok(location) => {
+                            accepted += 1;
+                            let text = format!("{location} {location:?} {}", location.full_name());
+                            let leaks = parts.iter().any(|part| text.contains(part));
+                            assert!(!leaks || is_user, "{url}: {text}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(accepted > 100, "{accepted}");
     }
 }

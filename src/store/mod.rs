@@ -41,6 +41,7 @@ mod sqlite_tables_check;
 mod token_liveness;
 mod token_owners;
 mod transaction;
+mod url_error;
 mod users;
 mod verified_passwords;
 
