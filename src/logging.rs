@@ -184,24 +184,31 @@ fn cap_other_crates(filter: &Targets) -> Targets {
 /// The names of the levels.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
+/// The level of the targets for which a list of targets contains no level.
+const DEFAULT_LEVEL: &str = "warn";
+
 /// Parses a log filter: a list of levels and of `TARGET=LEVEL`. Refuses unknown levels, because tracing-subscriber would
 /// interpret an unknown level as the name of a target, and disable all other targets.
 fn parse_filter(filter: &str) -> Result<Targets, String> {
     let directives = filter.split(',').map(str::trim);
-    let directives: Vec<_> = directives
+    let mut directives: Vec<_> = directives
         .filter(|directive| !directive.is_empty())
         .collect();
     let requirement = || {
         let levels = LEVELS.join(", ");
         format!("{LOG} requires a level ({levels}) or a list such as info,symbolon=debug")
     };
+    let is_target = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-');
     for directive in &directives {
-        let level = directive
-            .rsplit_once('=')
-            .map_or(*directive, |(_, level)| level);
-        if !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+        let (target, level) = directive.split_once('=').unwrap_or(("symbolon", directive));
+        let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+        if !is_level || target.is_empty() || !target.chars().all(is_target) {
             return Err(requirement());
         }
+    }
+    // Otherwise, a list of targets would disable the errors of all other targets.
+    if directives.iter().all(|directive| directive.contains('=')) {
+        directives.insert(0, DEFAULT_LEVEL);
     }
     let filter = directives.join(",").parse();
     filter.map_err(|_: ParseError| requirement())
@@ -256,6 +263,40 @@ pub(crate) fn init(is_server: bool) -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_are_checked_and_never_disable_the_errors_of_other_targets() {
+        for filter in [
+            "symbolon=debug",
+            "info",
+            "INFO, poem=Debug,",
+            "symbolon::http=trace",
+        ] {
+            let filter = parse_filter(filter).unwrap();
+            assert!(filter.would_enable("symbolon::store", &Level::ERROR));
+        }
+        assert!(
+            !parse_filter("off")
+                .unwrap()
+                .would_enable("symbolon", &Level::ERROR)
+        );
+        for filter in [
+            "warning",
+            "info,loud",
+            "symbolon=",
+            "=info",
+            "symbolon[x]=info",
+            "a=b=info",
+            "4",
+        ] {
+            assert!(
+                parse_filter(filter)
+                    .unwrap_err()
+                    .contains("SYMBOLON_LOG requires"),
+                "{filter}"
+            );
+        }
+    }
 
     #[test]
     fn the_level_of_other_crates_is_capped() {

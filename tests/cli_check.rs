@@ -181,6 +181,16 @@ mod sqlite {
         ] {
             Checks::run(&cli, &[("DATABASE_URL", url)]).assert("database", "failed", text);
         }
+        // A symbolic link is checked like the file to which it leads.
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, cli.folder.path().join(name)).unwrap();
+        };
+        link("/nonexistent/symbolon.db", "nowhere.db");
+        let nowhere = [("DATABASE_URL", "sqlite://nowhere.db")];
+        Checks::run(&cli, &nowhere).assert("database", "failed", "nowhere.db cannot be read");
+        link("text.db", "link.db");
+        let linked = [("DATABASE_URL", "sqlite://link.db")];
+        Checks::run(&cli, &linked).assert("database", "failed", "not an SQLite database");
         // A pseudo file system has no space and cannot be written to, not even by root.
         let checks = Checks::run(&cli, &[("DATABASE_URL", "sqlite:///sys/symbolon.db")]);
         checks.assert("free space", "failed", "0 MiB at /sys");

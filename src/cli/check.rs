@@ -285,7 +285,8 @@ fn clock(file: Option<&Path>, difference: Option<i64>) -> CheckRow {
 
 /// Checks the free space of the volume that contains the database file.
 fn free_space(file: &Path) -> CheckRow {
-    let folder = file.parent().unwrap_or(file);
+    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let folder = file.parent().unwrap_or(&file);
     let outcome = |outcome, detail| row("free space", outcome, detail);
     match statvfs(folder) {
         Err(error) => {

@@ -55,7 +55,8 @@ const ENVIRONMENT: &str = "Environment variables without an option:
   SYMBOLON_SECRET_KEY
           Server key: 32 random bytes, encoded in base64. `openssl rand -base64 32` creates a key.
   SYMBOLON_LOG
-          Log level: off, error, warn, info, debug or trace; or a list such as info,symbolon=debug. [default: info]
+          Log level: off, error, warn, info, debug or trace; or a list such as info,symbolon=debug.
+          Without a level of their own, the targets that a list does not name have the level warn. [default: info]
   SYMBOLON_LOG_FORMAT
           Log format: text or json. [default: text]";
 
@@ -92,7 +93,8 @@ enum Command {
     Backup(backup::Backup),
     /// Check that the server is ready
     ///
-    /// The exit code is 0 if the server responds to `/readyz` with status 200, and 1 otherwise.
+    /// The exit code is 0 if the server responds to `/readyz` with status 200, and 1 otherwise. If the server listens on
+    /// 0.0.0.0 or ::, the command connects to the loopback address.
     Healthcheck(healthcheck::Healthcheck),
 }
 

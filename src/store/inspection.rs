@@ -1,6 +1,7 @@
 //! The inspection of a database that may not exist, without changing it.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -75,21 +76,27 @@ pub(crate) async fn inspect(location: &Location) -> Result<DatabaseInspection, O
 }
 
 async fn inspect_file(path: &Path, location: &Location) -> Result<DatabaseInspection, OpenError> {
-    let folder = folder_of(path);
+    // SQLite creates its files beside the file to which a symbolic link leads.
+    let real_path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder_of(&real_path);
     if !folder.is_dir() {
         return Err(OpenError::NoFolder(folder.to_owned()));
     }
     let tables = match check_file(path, location).await {
+        Err(OpenError::Missing(_)) if fs::symlink_metadata(path).is_ok() => {
+            // The file is a symbolic link that leads to no file.
+            let error = io::Error::from(io::ErrorKind::NotFound);
+            return Err(OpenError::Read(path.to_owned(), error));
+        }
         Err(OpenError::Missing(_)) => TablesState::NoFile,
         checked => tables_state(checked)?,
     };
     check_hard_links(path)?;
     let denied = |path: &Path| access(path, Access::READ_OK | Access::WRITE_OK).err();
-    let file = (tables != TablesState::NoFile).then_some(path);
+    let file = (tables != TablesState::NoFile).then_some(real_path.as_path());
     // SQLite creates files beside the database.
     let write_obstacle = file.into_iter().chain([folder]).find_map(|path| {
-        let error = std::io::Error::from(denied(path)?);
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let error = io::Error::from(denied(path)?);
         Some(format!("{} cannot be written to: {error}", path.display()))
     });
     Ok(DatabaseInspection {

@@ -6,7 +6,9 @@ use std::fmt;
 /// password.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UrlError {
-    #[error("the database URL must be sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE")]
+    #[error(
+        "the database URL must be sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE, without quotation marks"
+    )]
     Unknown,
     #[error(
         "the database URL must be sqlite://FILE without parameters; Symbolon sets the parameters of the connection"
