@@ -198,6 +198,25 @@ fn the_message_about_a_bad_value_names_what_was_read_and_contains_no_part_of_the
 }
 
 #[test]
+fn a_key_in_place_of_a_path_is_in_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    for command in ["serve", "check", "user list"] {
+        let mut program = unconfigured_symbolon(folder.path());
+        program
+            .args(command.split(' '))
+            .env("SYMBOLON_SECRET_KEY_FILE", key);
+        let (code, output, error) = finish(&mut program);
+        assert_eq!(code, Some(2), "{error}");
+        assert!(
+            error.contains("SYMBOLON_SECRET_KEY_FILE requires the path"),
+            "{error}"
+        );
+        assert!(!(output + &error).contains(key));
+    }
+}
+
+#[test]
 fn an_empty_option_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for flag in ["--port", "--database-url", "--cors-origins"] {

@@ -190,8 +190,15 @@ impl Value for Rate {
     }
 }
 
+/// The file of the server key.
 impl Value for Option<PathBuf> {
     fn parse(text: &str) -> Result<Self, String> {
+        // A key in base64 instead of a path would appear in messages.
+        if text.len() == 44 && text.ends_with('=') {
+            return Err(
+                "requires the path of a file; SYMBOLON_SECRET_KEY sets the key itself".to_owned(),
+            );
+        }
         Ok(Some(text.into()))
     }
 
