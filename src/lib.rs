@@ -70,6 +70,8 @@ mod supervised_tasks;
 pub use async_trait::async_trait;
 pub use sea_orm;
 
+#[cfg(feature = "server")]
+pub use crate::app::Inspection;
 pub use crate::app::{Symbolon, SymbolonBuilder};
 pub use crate::clock::{Clock, DatabaseClock, MockClock};
 pub use crate::config::{
@@ -99,5 +101,5 @@ pub use crate::service::one_time_links::Invitation;
 pub use crate::service::registration::Registration;
 pub use crate::service::similar_usernames_report::SimilarUsernames;
 #[cfg(feature = "server")]
-pub use crate::store::{FlaskDatabase, FlaskRow};
+pub use crate::store::{DatabaseInspection, FlaskDatabase, FlaskRow, TablesState};
 pub use crate::store::{HookTransaction, MissedEvents};

@@ -1,7 +1,5 @@
 //! Opening the database.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +23,7 @@ use crate::store::notifications;
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
-use crate::store::sqlite_tables_check::check_file;
+use crate::store::sqlite_tables_check::{check_file, check_hard_links};
 use crate::store::{postgres_pool, postgres_schema};
 use crate::supervised_tasks::supervise;
 
@@ -107,9 +105,7 @@ impl Store {
         if !folder.is_dir() {
             return Err(OpenError::NoFolder(folder.to_owned()));
         }
-        if fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1) {
-            return Err(OpenError::HardLinked(path.to_owned()));
-        }
+        check_hard_links(path)?;
         if tables == Tables::Migrate {
             create_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         }
