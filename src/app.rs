@@ -1,5 +1,7 @@
 //! [`Symbolon`], the entry point of the library.
 
+#[cfg(feature = "server")]
+mod inspection;
 mod open;
 
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use poem::endpoint::{BoxEndpoint, Endpoint};
 use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use tokio::net::TcpListener;
 
+#[cfg(feature = "server")]
+pub use self::inspection::Inspection;
 use self::open::{Migrations, open};
 use crate::clock::Clock;
 use crate::config::Config;

@@ -70,6 +70,8 @@ mod supervised_tasks;
 pub use async_trait::async_trait;
 pub use sea_orm;
 
+#[cfg(feature = "server")]
+pub use crate::app::Inspection;
 pub use crate::app::{Symbolon, SymbolonBuilder};
 pub use crate::clock::{Clock, DatabaseClock, MockClock};
 pub use crate::config::{
@@ -89,10 +91,10 @@ pub use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 pub use crate::model::identity::Identity;
 #[cfg(feature = "server")]
 pub use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
+pub use crate::model::live_token::LiveToken;
 pub use crate::model::one_time_link::OneTimeLink;
 pub use crate::model::rate_limit::Rate;
 pub use crate::model::request_credentials::TokenType;
-pub use crate::model::token_summary::LiveToken;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;
 pub use crate::service::hooks::{HookError, Hooks, Registrant};
@@ -100,5 +102,5 @@ pub use crate::service::one_time_links::Invitation;
 pub use crate::service::registration::Registration;
 pub use crate::service::similar_usernames_report::SimilarUsernames;
 #[cfg(feature = "server")]
-pub use crate::store::{FlaskDatabase, FlaskRow};
+pub use crate::store::{DatabaseInspection, FlaskDatabase, FlaskRow, TablesState};
 pub use crate::store::{HookTransaction, MissedEvents};

@@ -17,11 +17,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::cli::environment::{LOG, LOG_FORMAT, variable};
+
 /// The default value of `SYMBOLON_LOG` for `symbolon serve`.
-pub(crate) const SERVER_FILTER: &str = "info,poem=warn,sea_orm_migration=warn,sqlx=warn";
+const SERVER_FILTER: &str = "info,poem=warn,sea_orm_migration=warn,sqlx=warn";
 
 /// The default value of `SYMBOLON_LOG` for other commands, which print their results to standard output.
-pub(crate) const COMMAND_FILTER: &str = "warn";
+const COMMAND_FILTER: &str = "warn";
 
 /// Log lines that have not been written yet. Several lines are written at once, because a system call for
 /// each line would take longer than the formatting of the line.
@@ -179,36 +181,77 @@ fn cap_other_crates(filter: &Targets) -> Targets {
     }))
 }
 
-/// Parses a log filter. Refuses a directive without `=` that is not a level, because tracing-subscriber would
-/// interpret any other word as the name of a crate, and disable all other crates.
+/// The names of the levels.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The level of the targets for which a list of targets contains no level.
+const DEFAULT_LEVEL: &str = "warn";
+
+/// Parses a log filter: a list of levels and of `TARGET=LEVEL`. Refuses unknown levels, because tracing-subscriber would
+/// interpret an unknown level as the name of a target, and disable all other targets.
 fn parse_filter(filter: &str) -> Result<Targets, String> {
-    let invalid = |reason: String| format!("SYMBOLON_LOG={filter:?} is not a log filter: {reason}");
-    for directive in filter.split(',').map(str::trim) {
-        if !directive.contains('=') && directive.parse::<LevelFilter>().is_err() {
-            let levels = "off, error, warn, info, debug or trace, or TARGET=LEVEL";
-            return Err(invalid(format!("{directive:?} is not {levels}")));
+    let directives = filter.split(',').map(str::trim);
+    let mut directives: Vec<_> = directives
+        .filter(|directive| !directive.is_empty())
+        .collect();
+    let requirement = || {
+        let levels = LEVELS.join(", ");
+        format!("{LOG} requires a level ({levels}) or a list such as info,symbolon=debug")
+    };
+    let is_target = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-');
+    for directive in &directives {
+        let (target, level) = directive.split_once('=').unwrap_or(("symbolon", directive));
+        let is_level = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+        if !is_level || target.is_empty() || !target.chars().all(is_target) {
+            return Err(requirement());
         }
     }
-    filter
-        .parse()
-        .map_err(|error: ParseError| invalid(error.to_string()))
+    // Otherwise, a list of targets would disable the errors of all other targets.
+    if directives.iter().all(|directive| directive.contains('=')) {
+        directives.insert(0, DEFAULT_LEVEL);
+    }
+    let filter = directives.join(",").parse();
+    filter.map_err(|_: ParseError| requirement())
+}
+
+/// The format of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Reads the format from the environment.
+fn log_format() -> Result<LogFormat, String> {
+    let format = variable(LOG_FORMAT)?.unwrap_or_default();
+    match format.to_ascii_lowercase().as_str() {
+        "" | "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("{LOG_FORMAT} requires `text` or `json`")),
+    }
+}
+
+/// Returns whether the log consists of JSON lines.
+pub(crate) fn is_json() -> bool {
+    log_format() == Ok(LogFormat::Json)
 }
 
 /// Initializes the log. The environment variable `SYMBOLON_LOG` contains a level or a list of `TARGET=LEVEL`.
 /// `SYMBOLON_LOG_FORMAT` is `text` or `json`.
-pub(crate) fn init(default_filter: &str) -> Result<(), Box<dyn Error>> {
-    let filter = std::env::var("SYMBOLON_LOG").ok();
-    let filter = filter.filter(|filter| !filter.trim().is_empty());
-    let filter = parse_filter(filter.as_deref().unwrap_or(default_filter))?;
+pub(crate) fn init(is_server: bool) -> Result<(), Box<dyn Error>> {
+    let filter = variable(LOG)?;
+    let default = if is_server {
+        SERVER_FILTER
+    } else {
+        COMMAND_FILTER
+    };
+    let filter = parse_filter(filter.as_deref().unwrap_or(default))?;
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .with_writer(BufferWriter { flush: true });
-    let layer = match std::env::var("SYMBOLON_LOG_FORMAT").as_deref() {
-        Err(_) | Ok("text") => layer.event_format(TextFormat::default()).boxed(),
-        Ok("json") => layer.json().flatten_event(true).boxed(),
-        Ok(other) => {
-            return Err(format!("SYMBOLON_LOG_FORMAT={other:?} is not text or json").into());
-        }
+    let layer = match log_format()? {
+        LogFormat::Text => layer.event_format(TextFormat::default()).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry()
         .with(layer)
@@ -220,6 +263,40 @@ pub(crate) fn init(default_filter: &str) -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_are_checked_and_never_disable_the_errors_of_other_targets() {
+        for filter in [
+            "symbolon=debug",
+            "info",
+            "INFO, poem=Debug,",
+            "symbolon::http=trace",
+        ] {
+            let filter = parse_filter(filter).unwrap();
+            assert!(filter.would_enable("symbolon::store", &Level::ERROR));
+        }
+        assert!(
+            !parse_filter("off")
+                .unwrap()
+                .would_enable("symbolon", &Level::ERROR)
+        );
+        for filter in [
+            "warning",
+            "info,loud",
+            "symbolon=",
+            "=info",
+            "symbolon[x]=info",
+            "a=b=info",
+            "4",
+        ] {
+            assert!(
+                parse_filter(filter)
+                    .unwrap_err()
+                    .contains("SYMBOLON_LOG requires"),
+                "{filter}"
+            );
+        }
+    }
 
     #[test]
     fn the_level_of_other_crates_is_capped() {

@@ -21,10 +21,18 @@ fn main() -> ExitCode {
     // random order.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let result = run(cli::parse());
+    let command = cli::parse();
+    let is_server = command.is_server();
+    let result = run(command);
+    // A server that fails to start logs the error if the log is read by a program.
+    let is_logged = is_server && logging::is_json();
+    if let (Err(error), true) = (&result, is_logged) {
+        tracing::error!("{error}");
+    }
     logging::flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(_) if is_logged => ExitCode::FAILURE,
         Err(error) => {
             // If standard error is closed, the error cannot be reported.
             let _ = writeln!(std::io::stderr(), "symbolon: {error}");
@@ -34,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: cli::Cli) -> Result<(), Box<dyn Error>> {
-    logging::init(command.default_log_filter())?;
+    logging::init(command.is_server())?;
     Builder::new_multi_thread()
         .enable_all()
         .on_thread_park(logging::flush)

@@ -11,13 +11,13 @@ use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 use crate::model::field_errors::MutationError;
 #[cfg(feature = "server")]
 use crate::model::imported_user::{ImportResult, ImportedUser};
+use crate::model::live_token::LiveToken;
 use crate::model::one_time_link::OneTimeLink;
 use crate::model::pagination::PageRequest;
-use crate::model::token_summary::LiveToken;
 use crate::model::user::{Role, User, UserId};
 use crate::service::Services;
 use crate::service::authorization::Caller;
-use crate::service::named_input::Input;
+use crate::service::input::Input;
 use crate::service::one_time_links::Invitation;
 use crate::service::registration::Registration;
 use crate::service::similar_usernames_report::SimilarUsernames;
@@ -261,7 +261,7 @@ impl Operator {
     /// of user id. The result contains only the beginning of each token's digest, because the tokens are not
     /// stored.
     pub fn sessions(&self, after: Option<UserId>) -> OperatorFuture<'_, Vec<LiveToken>> {
-        self.services.sessions.live(after, PAGE_SIZE).boxed()
+        self.services.sessions.live_shared(after, PAGE_SIZE).boxed()
     }
 
     /// Returns at most 1,000 live device sessions with ids greater than `after`, in ascending order of id.
@@ -280,7 +280,7 @@ impl Operator {
     pub fn purge(&self) -> OperatorFuture<'_, u64> {
         let purged = async move {
             self.services.purge().await?;
-            self.services.sessions.purge().await
+            self.services.sessions.delete_ended().await
         };
         purged.boxed()
     }

@@ -563,7 +563,7 @@ fn a_wildcard_and_a_malformed_origin_or_header_name_are_refused_at_the_start() {
 
 #[tokio::test]
 async fn a_refused_origin_is_logged_once_with_the_setting() {
-    let (_folder, server) = crate::http_limits::configured(&[("SYMBOLON_CORS_ORIGINS", LISTED)]);
+    let (_folder, server) = crate::support::server_with(&[("SYMBOLON_CORS_ORIGINS", LISTED)]);
     let send = async |method: Method, path: &str, origin: &str| {
         let request = server.request(method, path).header("origin", origin);
         Answer::of(request.header("access-control-request-method", "POST")).await

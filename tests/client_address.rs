@@ -3,8 +3,7 @@
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 
-use crate::http_limits::configured;
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, server_with};
 
 /// Returns the client address that the log records for a request with these `X-Forwarded-For` headers.
 async fn client(server: &Server, forwarded: &[&[u8]]) -> String {
@@ -28,7 +27,7 @@ async fn client_with<'a>(
 
 #[tokio::test]
 async fn the_client_address_is_the_last_hop_that_is_not_a_trusted_proxy() {
-    let (_folder, server) = configured(&[
+    let (_folder, server) = server_with(&[
         ("SYMBOLON_LOG_FORMAT", "json"),
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.0/8,2001:db8::7"),
     ]);
@@ -53,7 +52,7 @@ async fn the_client_address_is_the_last_hop_that_is_not_a_trusted_proxy() {
 
 #[tokio::test]
 async fn the_client_address_is_the_peer_without_a_trusted_proxy() {
-    let (_folder, server) = configured(&[("SYMBOLON_LOG_FORMAT", "json")]);
+    let (_folder, server) = server_with(&[("SYMBOLON_LOG_FORMAT", "json")]);
     for forwarded in [
         &[][..],
         &[&b"203.0.113.7"[..]],
@@ -65,7 +64,7 @@ async fn the_client_address_is_the_peer_without_a_trusted_proxy() {
 
 #[tokio::test]
 async fn a_forwarded_address_is_parsed_from_the_end_of_the_header() {
-    let (_folder, server) = configured(&[
+    let (_folder, server) = server_with(&[
         ("SYMBOLON_LOG_FORMAT", "json"),
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"),
     ]);
@@ -89,7 +88,7 @@ async fn a_forwarded_address_is_parsed_from_the_end_of_the_header() {
 
 #[tokio::test]
 async fn a_forwarded_address_from_an_untrusted_peer_is_logged_once() {
-    let (_folder, server) = configured(&[("SYMBOLON_TRUSTED_PROXIES", "10.0.0.0/8")]);
+    let (_folder, server) = server_with(&[("SYMBOLON_TRUSTED_PROXIES", "10.0.0.0/8")]);
     let warnings = |log: &str| log.matches("SYMBOLON_TRUSTED_PROXIES").count();
     Answer::of(server.request(Method::GET, "/healthz")).await;
     assert_eq!(warnings(&server.log()), 0);
@@ -112,7 +111,7 @@ async fn a_forwarded_address_from_an_untrusted_peer_is_logged_once() {
 
 #[tokio::test]
 async fn the_forwarded_header_is_read_if_it_is_configured() {
-    let (_folder, server) = configured(&[
+    let (_folder, server) = server_with(&[
         ("SYMBOLON_LOG_FORMAT", "json"),
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"),
         ("SYMBOLON_CLIENT_ADDRESS_HEADER", "Forwarded"),
@@ -174,7 +173,7 @@ async fn the_forwarded_header_is_read_if_it_is_configured() {
 
 #[tokio::test]
 async fn the_forwarded_header_is_ignored_by_default() {
-    let (_folder, server) = configured(&[
+    let (_folder, server) = server_with(&[
         ("SYMBOLON_LOG_FORMAT", "json"),
         ("SYMBOLON_TRUSTED_PROXIES", "127.0.0.1"),
     ]);

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use crate::http_limits::configured;
 use crate::support::raw_http::{connect, rest};
+use crate::support::server_with;
 
 #[test]
 fn a_request_needs_one_valid_host() {
-    let (_folder, server) = configured(&[]);
+    let (_folder, server) = server_with(&[]);
     let send = |version: &str, headers: &str, target: &str| {
         let mut stream = connect(&server);
         write!(

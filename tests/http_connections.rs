@@ -4,9 +4,8 @@ use std::io::Write;
 
 use serde_json::json;
 
-use crate::http_limits::configured;
-use crate::support::PASSWORD;
 use crate::support::raw_http::{HEAD, TYPENAME, connect, read_until, rest, with_length};
+use crate::support::{PASSWORD, server_with};
 
 /// Argon2 parameters of a slow hash: 64 MiB, eight iterations.
 pub const COSTLY: [(&str, &str); 2] = [
@@ -16,7 +15,7 @@ pub const COSTLY: [(&str, &str); 2] = [
 
 #[test]
 fn a_connection_serves_several_requests_in_order() {
-    let (_folder, server) = configured(&[]);
+    let (_folder, server) = server_with(&[]);
     let mut stream = connect(&server);
     for _ in 0..3 {
         write!(
@@ -42,7 +41,7 @@ pub fn registration(username: &str) -> String {
 
 #[tokio::test]
 async fn a_half_closed_connection_receives_its_response() {
-    let (_folder, server) = configured(&COSTLY);
+    let (_folder, server) = server_with(&COSTLY);
     let mut stream = connect(&server);
     stream.write_all(registration("ada").as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();

@@ -103,6 +103,13 @@ async fn a_page_exists_only_if_links_lead_to_it() {
     };
     let app = TestApp::configured(own).await;
     assert_eq!(pages(&app).await, [false, true, true]);
+    // The setting is the page of the server.
+    let same = |config: &mut Config| {
+        config.public_url = Some("https://login.example.org".to_owned());
+        config.reset_page = Some("https://login.example.org/reset".to_owned());
+    };
+    let app = TestApp::configured(same).await;
+    assert_eq!(pages(&app).await, [true, true, true]);
     // An application can have its own page with this name.
     let app = TestApp::with_routes(own, |symbolon| {
         let own_page = make_sync(|_| "own page");

@@ -5,13 +5,12 @@ use std::io::Write;
 use sea_orm::EntityTrait;
 
 use crate::http_connections::{COSTLY, registration};
-use crate::http_limits::configured;
 use crate::support::raw_http::connect;
-use crate::support::{Answer, database_in, eventually};
+use crate::support::{Answer, database_in, eventually, server_with};
 
 #[tokio::test]
 async fn a_mutation_completes_although_its_client_disconnects() {
-    let (_folder, server) = configured(&COSTLY);
+    let (_folder, server) = server_with(&COSTLY);
     let mut stream = connect(&server);
     stream.write_all(registration("ada").as_bytes()).unwrap();
     drop(stream);
@@ -25,7 +24,7 @@ async fn a_mutation_completes_although_its_client_disconnects() {
 #[tokio::test]
 async fn a_request_timeout_does_not_cancel_the_mutation() {
     // The largest permitted parameters: 256 MiB, 16 iterations.
-    let (folder, server) = configured(&[
+    let (folder, server) = server_with(&[
         ("SYMBOLON_REQUEST_TIMEOUT", "1"),
         ("SYMBOLON_ARGON2_MEMORY", "262144"),
         ("SYMBOLON_ARGON2_ITERATIONS", "16"),

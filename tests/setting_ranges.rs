@@ -35,11 +35,11 @@ fn numbers() -> BTreeMap<String, String> {
         {
             flag = (name, value.trim_end_matches('>'));
         }
-        if let Some((_, rest)) = line.split_once("[env: ")
-            && !NOT_NUMBERS.contains(&flag.1)
-        {
+        for rest in line.split("[env: ").skip(1) {
             let (name, _) = rest.split_once(']').unwrap();
-            numbers.insert(name.to_owned(), format!("--{}", flag.0));
+            if !NOT_NUMBERS.contains(&flag.1) {
+                numbers.insert(name.to_owned(), format!("--{}", flag.0));
+            }
         }
     }
     numbers
@@ -143,9 +143,8 @@ async fn every_numeric_setting_is_refused_out_of_range_and_works_within() {
                 Ok(server) => works(&server, folder.path(), (name, &value)).await,
                 Err(refusal) => {
                     refused += 1;
-                    let is_named = refusal.contains(name.as_str()) || refusal.contains(flag);
                     assert!(
-                        is_named && !refusal.contains("panicked"),
+                        refusal.contains(name.as_str()) && !refusal.contains(&format!("'{flag}")),
                         "{name}={value}: {refusal}"
                     );
                     let is_empty = std::fs::read_dir(folder.path()).unwrap().all(|entry| {
@@ -198,7 +197,7 @@ fn settings_out_of_range_are_reported_and_no_file_is_created() {
     let folder = tempfile::tempdir().unwrap();
     for (name, value) in [
         ("PORT", "70000"),
-        ("HOST", "nowhere"),
+        ("HOST", "nowhere.invalid"),
         ("SYMBOLON_TOKEN_LIFETIME", "119"),
         ("SYMBOLON_TOKEN_LIFETIME", "2592001"),
         ("SYMBOLON_ARGON2_MEMORY", "1"),

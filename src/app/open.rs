@@ -14,7 +14,7 @@ use crate::error::StartError;
 use crate::http::AppState;
 use crate::model::password::PasswordRules;
 use crate::model::server_key::ServerKey;
-use crate::model::session::Lifetime;
+use crate::model::session_lifetime::Lifetime;
 use crate::service::Services;
 use crate::service::access_token_verifier::AccessTokenVerifier;
 use crate::service::access_tokens::AccessTokens;
@@ -237,7 +237,7 @@ fn connections(config: &PostgresConfig) -> Connections {
 }
 
 /// Returns the source of the server key: the configuration, or a file beside the SQLite database.
-fn key_source(config: &Config, database: &Location) -> Result<KeySource, StartError> {
+pub(super) fn key_source(config: &Config, database: &Location) -> Result<KeySource, StartError> {
     if let Some(key) = &config.secret_key {
         return Ok(KeySource::Given(key.0.clone()));
     }
@@ -250,7 +250,7 @@ fn key_source(config: &Config, database: &Location) -> Result<KeySource, StartEr
     Ok(KeySource::OwnFile(PathBuf::from(key_file)))
 }
 
-fn open_error(error: OpenError) -> StartError {
+pub(super) fn open_error(error: OpenError) -> StartError {
     match error {
         OpenError::Newer(..) | OpenError::Older(_) | OpenError::Migrate(..) => {
             StartError::Migration(error.into())

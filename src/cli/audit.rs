@@ -7,12 +7,12 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 use symbolon::{
-    ActorType, AuditEvent, AuditEventFilter, AuditEventKind, Config, CredentialType, Operator,
-    Role, UserId,
+    ActorType, AuditEvent, AuditEventFilter, AuditEventKind, CredentialType, Operator, Role, UserId,
 };
 
 use super::database::{Database, find_user};
 use super::output::{Output, Row, Timestamp, or_dash};
+use super::settings::Settings;
 
 #[derive(Args, Debug)]
 pub(super) struct Audit {
@@ -48,7 +48,7 @@ fn kind() -> impl TypedValueParser<Value = AuditEventKind> {
 }
 
 impl Audit {
-    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
+    pub(super) async fn run(self, settings: Settings) -> Result<(), Box<dyn Error>> {
         let work = async |operator: &Operator| {
             let user = match self.user {
                 Some(name) => Some(find_user(operator, &name).await?.id),
@@ -60,7 +60,7 @@ impl Audit {
             };
             list(operator, &self.output, filter, self.limit).await
         };
-        self.database.with_operator(config, work).await
+        self.database.with_operator(settings, work).await
     }
 }
 

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use symbolon::{Config, Operator};
+use symbolon::Operator;
 
 use super::database::Database;
+use super::settings::Settings;
 
 #[derive(Args, Debug)]
 pub(super) struct Backup {
@@ -19,7 +20,7 @@ pub(super) struct Backup {
 }
 
 impl Backup {
-    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
+    pub(super) async fn run(self, settings: Settings) -> Result<(), Box<dyn Error>> {
         let file = self.file;
         let work = async |operator: &Operator| {
             let users = operator.back_up(&file).await?;
@@ -29,6 +30,6 @@ impl Backup {
                 file.display()
             )?)
         };
-        self.database.with_operator(config, work).await
+        self.database.with_operator(settings, work).await
     }
 }

@@ -3,38 +3,68 @@
 use std::error::Error;
 use std::io::{self, Write};
 
-use clap::Args;
-use symbolon::{Config, Operator, Secret, SimilarUsernames, StartError, Symbolon, User};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use symbolon::{Config, Operator, SimilarUsernames, StartError, Symbolon, User};
 
 use super::file_owner;
+use super::settings::{Settings, Source, options};
 
-#[derive(Args, Debug)]
-pub(super) struct Database {
-    /// URL of the database: sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE
-    #[arg(
-        long,
-        env = "DATABASE_URL",
-        value_name = "URL",
-        default_value = Config::default().database_url.reveal().to_owned(),
-        global = true,
-        hide_env_values = true
-    )]
-    database_url: Secret,
+/// The option of the database of a command.
+#[derive(Debug)]
+pub(super) struct Database(Settings);
+
+const OPTION: &str = "database-url";
+
+impl Args for Database {
+    fn augment_args(command: Command) -> Command {
+        command.args(
+            options(&[OPTION])
+                .into_iter()
+                .map(|option| option.global(true)),
+        )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Database {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Settings::read(matches, |option| option == OPTION).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl Database {
+    /// Returns the configuration from `settings`, with the database of this command.
+    fn complete(self, settings: Settings) -> (Config, Sources) {
+        let sources = Sources {
+            database_url: self.0.source(OPTION),
+            ..Sources::of(&settings)
+        };
+        let mut config = settings.values.config;
+        config.database_url = self.0.values.config.database_url;
+        (config, sources)
+    }
+
     /// Opens the database, runs `work`, and closes the database. Fails if the database does not exist or was not
     /// migrated to this version.
     pub(super) async fn with_operator(
         self,
-        mut config: Config,
+        settings: Settings,
         work: impl AsyncFnOnce(&Operator) -> Result<(), Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
-        config.database_url = self.database_url;
+        let (config, sources) = self.complete(settings);
         if let Some(file) = Symbolon::database_file(&config).filter(|file| file.exists()) {
             file_owner::check(&file)?;
         }
-        let operator = Symbolon::open_operator(config).await?;
+        let operator = Symbolon::open_operator(config).await;
+        let operator = operator.map_err(|error| sources.explain(error))?;
         print_name(&operator.database());
         let result = work(&operator).await;
         let closed = operator.close().await;
@@ -46,10 +76,10 @@ impl Database {
     /// usernames that look alike.
     pub(super) async fn migrate(
         self,
-        mut config: Config,
+        settings: Settings,
     ) -> Result<(String, SimilarUsernames), Box<dyn Error>> {
-        config.database_url = self.database_url;
-        let symbolon = create(config).await?;
+        let (config, sources) = self.complete(settings);
+        let symbolon = create(config, sources).await?;
         let database = symbolon.database();
         print_name(&database);
         let similar = symbolon.operator().similar_usernames().await;
@@ -58,23 +88,56 @@ impl Database {
     }
 }
 
+/// The sources of the settings whose values are checked when the database is opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sources {
+    database_url: Source,
+    secret_key_file: Source,
+}
+
+impl Sources {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let has_key = settings.values.config.secret_key.is_some();
+        let secret_key_file = match settings.source("secret-key-file") {
+            // The key takes precedence over the file.
+            _ if has_key => Source::Default,
+            source => source,
+        };
+        Self {
+            database_url: settings.source(OPTION),
+            secret_key_file,
+        }
+    }
+
+    /// Adds the name of the invalid setting to an error.
+    pub(super) fn explain(self, error: StartError) -> Box<dyn Error> {
+        match (error, self.database_url, self.secret_key_file) {
+            (StartError::MissingServerKey, ..) => format!(
+                "{error}: set SYMBOLON_SECRET_KEY to the key, or SYMBOLON_SECRET_KEY_FILE to a file that contains the key. \
+                 `openssl rand -base64 32` creates a key",
+                error = StartError::MissingServerKey
+            )
+            .into(),
+            // The other settings were checked when they were read.
+            (StartError::Configuration(error), url, _) => format!("{url}: {error}").into(),
+            (error @ StartError::ServerKey(_), _, Source::Default) => error.into(),
+            (error @ StartError::ServerKey(_), _, file) => format!("{file}: {error}").into(),
+            (error, ..) => error.into(),
+        }
+    }
+}
+
 /// Opens the database for a server. Creates the database if it does not exist, and migrates it.
-pub(super) async fn create(config: Config) -> Result<Symbolon, Box<dyn Error>> {
+pub(super) async fn create(config: Config, sources: Sources) -> Result<Symbolon, Box<dyn Error>> {
     if let Some(file) = Symbolon::database_file(&config) {
         file_owner::check(&file)?;
     }
-    Symbolon::open(config).await.map_err(|error| match error {
-        StartError::MissingServerKey => format!(
-            "{error}: set SYMBOLON_SECRET_KEY to the key, or SYMBOLON_SECRET_KEY_FILE to a file that contains the key. \
-             `openssl rand -base64 32` creates a key"
-        )
-        .into(),
-        error => error.into(),
-    })
+    let symbolon = Symbolon::open(config).await;
+    symbolon.map_err(|error| sources.explain(error))
 }
 
 /// Prints the name of the database to standard error, because scripts read standard output.
-fn print_name(database: &str) {
+pub(super) fn print_name(database: &str) {
     // The command continues even if standard error is closed.
     let _ = writeln!(io::stderr(), "symbolon: database {database}");
 }

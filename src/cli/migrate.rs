@@ -4,9 +4,9 @@ use std::error::Error;
 use std::io::Write;
 
 use clap::Args;
-use symbolon::Config;
 
 use super::database::Database;
+use super::settings::Settings;
 
 #[derive(Args, Debug)]
 pub(super) struct Migrate {
@@ -15,8 +15,8 @@ pub(super) struct Migrate {
 }
 
 impl Migrate {
-    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
-        let (database, similar) = self.database.migrate(config).await?;
+    pub(super) async fn run(self, settings: Settings) -> Result<(), Box<dyn Error>> {
+        let (database, similar) = self.database.migrate(settings).await?;
         let mut output = std::io::stdout().lock();
         writeln!(output, "{database} is up to date")?;
         if similar.count == 0 {

@@ -3,10 +3,13 @@
 
 mod audit;
 mod backup;
+mod check;
 mod database;
+pub(crate) mod environment;
 mod file_owner;
 mod healthcheck;
 mod import;
+mod listen;
 mod migrate;
 mod output;
 mod prompt;
@@ -22,14 +25,14 @@ use std::io;
 use clap::{Parser, Subcommand};
 use symbolon::{FieldError, MutationError};
 
-use crate::logging;
-
 /// Token authentication for GraphQL
 ///
 /// Without a command, `symbolon` starts the server. The server stores its data in the working directory. To use
 /// the API explorer, open http://127.0.0.1:8000/ in a browser.
 ///
-/// Each option can also be set by an environment variable. The option has precedence over the variable.
+/// Each option can also be set by an environment variable. The option has precedence over the variable. An empty
+/// variable counts as unset. Booleans are `on`, `true`, `yes` or `1`, and `off`, `false`, `no` or `0`. `symbolon check`
+/// prints all settings.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -39,23 +42,25 @@ use crate::logging;
     term_width = 0
 )]
 pub(crate) struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-
+    // This field is the first one, because the settings that are read depend on the subcommand, which clap removes
+    // when it parses the field `command`.
     #[command(flatten)]
     serve: serve::Serve,
+
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
 const ENVIRONMENT: &str = "Environment variables without an option:
   SYMBOLON_SECRET_KEY
           Server key: 32 random bytes, encoded in base64. `openssl rand -base64 32` creates a key.
   SYMBOLON_LOG
-          Log level: error, warn, info, debug or trace. [default: info]
+          Log level: off, error, warn, info, debug or trace; or a list such as info,symbolon=debug.
+          Without a level of their own, the targets that a list does not name have the level warn. [default: info]
   SYMBOLON_LOG_FORMAT
           Log format: text or json. [default: text]";
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "the program creates one value")]
 enum Command {
     /// Start the server, which provides the GraphQL API and the token endpoints over HTTP
     Serve(serve::Serve),
@@ -65,6 +70,11 @@ enum Command {
     /// was not migrated to this version. These commands do not migrate the database, because an older server
     /// may still be using the database.
     Migrate(migrate::Migrate),
+    /// Print the settings with their sources, and check the environment of the server
+    ///
+    /// The command checks the database, the server key, the clock, the free space and the ports. It neither creates nor
+    /// changes a database or a key. The exit code is 1 if a check fails.
+    Check(check::Check),
     /// Print the GraphQL schema (SDL)
     Schema,
     /// List, add and change users
@@ -83,7 +93,8 @@ enum Command {
     Backup(backup::Backup),
     /// Check that the server is ready
     ///
-    /// The exit code is 0 if the server responds to `/readyz` with status 200, and 1 otherwise.
+    /// The exit code is 0 if the server responds to `/readyz` with status 200, and 1 otherwise. If the server listens on
+    /// 0.0.0.0 or ::, the command connects to the loopback address.
     Healthcheck(healthcheck::Healthcheck),
 }
 
@@ -93,28 +104,30 @@ pub(crate) fn parse() -> Cli {
 }
 
 impl Cli {
-    /// Returns the default log filter.
-    pub(crate) fn default_log_filter(&self) -> &'static str {
-        match self.command {
-            None | Some(Command::Serve(_)) => logging::SERVER_FILTER,
-            Some(_) => logging::COMMAND_FILTER,
-        }
+    /// Returns whether the command starts the server.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self.command, None | Some(Command::Serve(_)))
     }
 
     pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
+        let unused = environment::UnusedVariables::find(&settings::variables());
+        if !matches!(self.command, Some(Command::Check(_))) {
+            unused.log();
+        }
         let Some(command) = self.command else {
             return self.serve.run().await;
         };
         // Subcommands have few options. All other settings of a subcommand come from the environment.
-        let config = self.serve.config();
+        let settings = self.serve.settings;
         let result = match command {
             Command::Serve(serve) => return serve.run().await,
-            Command::Migrate(migrate) => migrate.run(config).await,
+            Command::Migrate(migrate) => migrate.run(settings).await,
+            Command::Check(check) => check.run(&unused).await,
             Command::Schema => schema::run(),
-            Command::User(user) => user.run(config).await,
-            Command::Token(token) => token.run(config).await,
-            Command::Audit(audit) => audit.run(config).await,
-            Command::Backup(backup) => backup.run(config).await,
+            Command::User(user) => user.run(settings).await,
+            Command::Token(token) => token.run(settings).await,
+            Command::Audit(audit) => audit.run(settings).await,
+            Command::Backup(backup) => backup.run(settings).await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
         };
         result.or_else(operator_error)

@@ -3,83 +3,46 @@
 use std::error::Error;
 use std::future::pending;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr};
 
 use clap::Args;
-use symbolon::Config;
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::database;
+use super::database::{self, Sources};
+use super::listen::{listen, listen_for_metrics};
 use super::settings::Settings;
-
-/// The maximum number of connections that wait to be accepted. The usual 128 is too low when many clients reconnect
-/// at once: the system drops or resets the excess connections.
-const BACKLOG: u32 = 1024;
-
-/// The default address to listen on, and the address for metrics.
-pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// The default port.
-pub(super) const PORT: u16 = 8000;
+use crate::logging;
 
 #[derive(Args, Debug)]
 pub(super) struct Serve {
-    /// Address to listen on
-    ///
-    /// [env: HOST]
-    #[arg(long, env = "HOST", default_value_t = HOST, hide_env = true, help_heading = "Server")]
-    host: IpAddr,
-
-    /// Port to listen on
-    ///
-    /// With 0, the system selects a free port.
-    ///
-    /// [env: PORT]
-    #[arg(long, env = "PORT", default_value_t = PORT, hide_env = true, help_heading = "Server")]
-    port: u16,
-
-    /// Port on 127.0.0.1 at which the server provides /metrics for Prometheus
-    ///
-    /// If no port is set, the server provides no metrics.
-    ///
-    /// [env: SYMBOLON_METRICS_PORT]
-    #[arg(
-        long,
-        env = "SYMBOLON_METRICS_PORT",
-        value_name = "PORT",
-        hide_env = true,
-        help_heading = "Server"
-    )]
-    metrics_port: Option<u16>,
-
     #[command(flatten)]
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 impl Serve {
-    pub(super) fn config(self) -> Config {
-        self.settings.0
-    }
-
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let host = self.host;
         // The ports are bound before the database is opened, so that a failed start creates no files.
-        let listener = bind(host, self.port)?;
+        let listener = listen(&self.settings).await?;
         let address = listener.local_addr()?;
-        let metrics = self.metrics_port.map(|port| bind(HOST, port)).transpose()?;
-        let symbolon = database::create(self.config()).await?;
+        let metrics = listen_for_metrics(&self.settings)?;
+        let sources = Sources::of(&self.settings);
+        let symbolon = database::create(self.settings.values.config, sources).await?;
         let app = symbolon.own_routes();
         let shutdown = shutdown()?;
-        writeln!(
-            io::stdout(),
-            "Symbolon {version} listens on http://{address}\n\
-             data       {database}\n\
-             try first  open http://{address}/ in a browser, or\n  \
-             curl http://{address}/graphql -H 'Content-Type: application/json' -d '{{\"query\":\"{{ __typename }}\"}}'",
-            version = env!("CARGO_PKG_VERSION"),
-            database = symbolon.database(),
-        )?;
-        if !host.is_loopback() {
+        let (version, database) = (env!("CARGO_PKG_VERSION"), symbolon.database());
+        // Containers merge standard output and the log, which must then consist of JSON lines.
+        if logging::is_json() {
+            let url = format!("http://{address}");
+            tracing::info!(version, url, database, "Symbolon is listening");
+        } else {
+            writeln!(
+                io::stdout(),
+                "Symbolon {version} listens on http://{address}\n\
+                 data       {database}\n\
+                 try first  open http://{address}/ in a browser, or\n  \
+                 curl http://{address}/graphql -H 'Content-Type: application/json' -d '{{\"query\":\"{{ __typename }}\"}}'",
+            )?;
+        }
+        if !address.ip().is_loopback() {
             tracing::warn!(
                 %address,
                 "clients send passwords and tokens unencrypted: use a reverse proxy that terminates TLS"
@@ -93,20 +56,6 @@ impl Serve {
         symbolon.serve(app, listener, shutdown).await?;
         Ok(())
     }
-}
-
-fn bind(host: IpAddr, port: u16) -> Result<TcpListener, String> {
-    let listen = || {
-        let socket = match host {
-            IpAddr::V4(_) => TcpSocket::new_v4(),
-            IpAddr::V6(_) => TcpSocket::new_v6(),
-        }?;
-        // Without this option, `bind` fails while connections of a previous server on this port are closing.
-        socket.set_reuseaddr(true)?;
-        socket.bind((host, port).into())?;
-        socket.listen(BACKLOG)
-    };
-    listen().map_err(|error: io::Error| format!("cannot listen on {host} port {port}: {error}"))
 }
 
 /// Installs signal handlers. Returns a future that completes at the first SIGTERM or SIGINT.

@@ -1,19 +1,14 @@
-//! The settings of the server: the option, the environment variable and the help text of each field of [`Config`].
+//! The settings of the server: the option, the environment variable and the help text of each setting.
 
+mod from_arguments;
+mod setting;
 mod value;
 
-use std::env;
-use std::ops::RangeInclusive;
-
-use clap::error::ErrorKind;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use symbolon::{Config, Secret, StartError};
-
-use self::value::Value;
-
-/// The configuration from the command line and the environment.
-#[derive(Debug)]
-pub(super) struct Settings(pub(super) Config);
+pub(super) use self::from_arguments::Settings;
+use self::setting::Setting;
+pub(super) use self::setting::Source;
+pub(super) use self::value::Host;
+use super::environment::WITHOUT_OPTION;
 
 /// Creates the [`Setting`] of a field from the names of the option and of the environment variable, the
 /// placeholder of the value, the summary that `-h` prints, and the details that only `--help` prints.
@@ -21,8 +16,8 @@ macro_rules! setting {
     ($($field:ident).+, $flag:literal, $variable:literal, $value:literal, $summary:literal, $details:literal) => {
         Setting::new(
             stringify!($($field).+),
-            |config| &mut config.$($field).+,
-            Arg::new($flag).long($flag).env($variable).value_name($value),
+            |values| &mut values.config.$($field).+,
+            ($flag, $variable, $value),
             $summary,
             $details,
         )
@@ -32,8 +27,9 @@ macro_rules! setting {
 /// Returns all settings, grouped under the headings of the help.
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn settings() -> [(&'static str, Vec<Setting>); 7] {
+fn settings() -> [(&'static str, Vec<Setting>); 8] {
     [
+        ("Server", server_settings()),
         ("Database", vec![
             setting!(database_url, "database-url", "DATABASE_URL", "URL",
                 "URL of the database",
@@ -196,136 +192,57 @@ fn settings() -> [(&'static str, Vec<Setting>); 7] {
     ]
 }
 
-type Apply = Box<dyn Fn(&mut Config, &ArgMatches)>;
-
-/// A setting, with its command-line argument.
-struct Setting {
-    /// The path of the field in [`Config`].
-    field: &'static str,
-    argument: Arg,
-    /// Sets the field to the parsed value of the argument, if the argument has a value.
-    apply: Apply,
+/// Returns the settings that are not part of [`Config`].
+fn server_settings() -> Vec<Setting> {
+    vec![
+        Setting::new(
+            "host",
+            |values| &mut values.host,
+            ("host", "SYMBOLON_HOST", "HOST"),
+            "Address or host name to listen on",
+            "The server listens on one address. If a host name has several addresses, the server listens on the first IPv4 \
+             address, or on the first IPv6 address if there is no IPv4 address. SYMBOLON_HOST takes precedence over HOST.",
+        )
+        .or_variable("HOST"),
+        Setting::new(
+            "port",
+            |values| &mut values.port,
+            ("port", "SYMBOLON_PORT", "PORT"),
+            "Port to listen on",
+            "With 0, the system selects a free port. SYMBOLON_PORT takes precedence over PORT.",
+        )
+        .or_variable("PORT"),
+        Setting::new(
+            "metrics_port",
+            |values| &mut values.metrics_port,
+            ("metrics-port", "SYMBOLON_METRICS_PORT", "PORT"),
+            "Port on 127.0.0.1 at which the server provides /metrics for Prometheus",
+            "If no port is set, the server provides no metrics.",
+        ),
+    ]
 }
 
-impl Setting {
-    fn new<T: Value>(
-        field: &'static str,
-        access: fn(&mut Config) -> &mut T,
-        argument: Arg,
-        summary: &str,
-        details: &str,
-    ) -> Self {
-        let mut defaults = Config::default();
-        let mut numbers = defaults.numbers().into_iter();
-        let range = numbers.find(|number| number.field == field);
-        let range = range.map(|number| number.range);
-        let variable = variable(&argument);
-        let notes = match &range {
-            Some(range) => format!(
-                "[env: {variable}] [range: {} to {}]",
-                range.start(),
-                range.end()
-            ),
-            None => format!("[env: {variable}]"),
-        };
-        let details = if details.is_empty() {
-            ""
-        } else {
-            &format!("\n\n{details}")
-        };
-        let parse = move |text: &str| {
-            let checked = T::parse(text).and_then(|value| {
-                let mut config = Config::default();
-                *access(&mut config) = value.clone();
-                config.check().map_err(|error| match error {
-                    // This error concerns a number of a rate limit, which has two numbers.
-                    StartError::OutOfRange { value, range, .. } => {
-                        format!(
-                            "{value} is outside the range {} to {}",
-                            range.start(),
-                            range.end()
-                        )
-                    }
-                    error => error.to_string(),
-                })?;
-                Ok(value)
-            });
-            checked.map_err(|error| match &range {
-                Some(range) => requirement(&variable, range),
-                None => error,
-            })
-        };
-        let id = argument.get_id().clone();
-        Self {
-            field,
-            argument: argument
-                .help(summary.to_owned())
-                .long_help(format!("{summary}.{details}\n\n{notes}"))
-                // `notes` names the variable. clap would also print the value, which may contain a password.
-                .hide_env(true)
-                .default_value(access(&mut defaults).format())
-                .value_parser(parse),
-            apply: Box::new(move |config, matches| {
-                if let Some(value) = matches.get_one::<T>(id.as_str()) {
-                    access(config).clone_from(value);
-                }
-            }),
-        }
-    }
+fn all_settings() -> impl Iterator<Item = Setting> {
+    settings().into_iter().flat_map(|(_, settings)| settings)
 }
 
-fn variable(argument: &Arg) -> String {
-    let variable = argument.get_env().unwrap_or_default();
-    variable.display().to_string()
+/// Returns the names of all environment variables.
+pub(super) fn variables() -> Vec<&'static str> {
+    let with_option = all_settings().flat_map(|setting| setting.variables);
+    with_option.chain(WITHOUT_OPTION).collect()
 }
 
-fn requirement(variable: &str, range: &RangeInclusive<u64>) -> String {
-    let (min, max) = (range.start(), range.end());
-    format!("{variable} requires a whole number from {min} to {max}")
-}
-
-impl Args for Settings {
-    fn augment_args(command: Command) -> Command {
-        let arguments = settings().into_iter().flat_map(|(heading, settings)| {
-            let arguments = settings.into_iter().map(|setting| setting.argument);
-            arguments.map(move |argument| argument.help_heading(heading))
-        });
-        command.args(arguments)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Settings {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut config = Config::default();
-        // The key has no option, because other users of the machine can read command lines.
-        config.secret_key = env::var("SYMBOLON_SECRET_KEY").ok().map(Secret::from);
-        let settings = settings().into_iter().flat_map(|(_, settings)| settings);
-        let settings: Vec<_> = settings.collect();
-        for setting in &settings {
-            (setting.apply)(&mut config, matches);
-        }
-        // The range of a number may depend on another setting.
-        if let Err(StartError::OutOfRange { field, range, .. }) = config.check()
-            && let Some(setting) = settings.iter().find(|setting| setting.field == field)
-        {
-            let error = requirement(&variable(&setting.argument), &range);
-            return Err(clap::Error::raw(ErrorKind::ValueValidation, error));
-        }
-        Ok(Self(config))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
+/// Returns the options of some settings.
+pub(super) fn options(flags: &[&str]) -> Vec<clap::Arg> {
+    let settings = all_settings().filter(|setting| flags.contains(&setting.flag));
+    settings.map(|setting| setting.argument).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args, Command};
+    use symbolon::Config;
+
     use super::*;
 
     #[test]
@@ -336,6 +253,11 @@ mod tests {
         let ranges = numbers
             .iter()
             .filter(|number| !number.field.starts_with("throttle."));
-        assert_eq!(help.matches("[range: ").count(), ranges.count(), "{help}");
+        // The ports are not numbers of the configuration.
+        assert_eq!(
+            help.matches("[range: ").count(),
+            ranges.count() + 2,
+            "{help}"
+        );
     }
 }

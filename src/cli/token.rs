@@ -5,11 +5,12 @@ use std::error::Error;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
-use symbolon::{Config, LiveToken, Operator, TokenType};
+use symbolon::{LiveToken, Operator, TokenType};
 
 use super::database::{Database, find_user};
 use super::output::{Output, Row, Timestamp, or_dash};
 use super::prompt;
+use super::settings::Settings;
 
 #[derive(Args, Debug)]
 pub(super) struct Token {
@@ -60,7 +61,7 @@ struct TokenOwner {
 }
 
 impl Token {
-    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
+    pub(super) async fn run(self, settings: Settings) -> Result<(), Box<dyn Error>> {
         let output = self.output;
         let work = async |operator: &Operator| match self.command {
             Command::List => list(operator, &output).await,
@@ -74,7 +75,7 @@ impl Token {
                 Ok(output.print_result(&json!({ "purged": purged }), &sentence)?)
             }
         };
-        self.database.with_operator(config, work).await
+        self.database.with_operator(settings, work).await
     }
 }
 

@@ -5,12 +5,13 @@ use std::error::Error;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use symbolon::{Config, Invitation, OneTimeLink, Operator, Registration, Role, User};
+use symbolon::{Invitation, OneTimeLink, Operator, Registration, Role, User};
 
 use super::database::{Database, find_user};
 use super::import::Import;
 use super::output::{Output, Row, Timestamp, or_dash};
 use super::prompt;
+use super::settings::Settings;
 
 #[derive(Args, Debug)]
 pub(super) struct Users {
@@ -124,9 +125,9 @@ fn role() -> impl TypedValueParser<Value = Role> {
 }
 
 impl Users {
-    pub(super) async fn run(self, config: Config) -> Result<(), Box<dyn Error>> {
+    pub(super) async fn run(self, settings: Settings) -> Result<(), Box<dyn Error>> {
         let work = async |operator: &Operator| self.command.run(operator, &self.output).await;
-        self.database.with_operator(config, work).await
+        self.database.with_operator(settings, work).await
     }
 }
 

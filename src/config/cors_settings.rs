@@ -16,14 +16,21 @@ impl Config {
                     .to_owned(),
             );
         }
-        if let Some(text) = http.cors_origins.iter().find(|text| !is_origin(text)) {
+        // The messages contain no part of the setting, which may be a misplaced password.
+        if let Some(index) = http.cors_origins.iter().position(|text| !is_origin(text)) {
+            let item = index + 1;
             return refuse(format!(
-                "{text:?} is not an origin such as https://app.example.org"
+                "item {item} of the CORS origins is not an origin such as https://app.example.org"
             ));
         }
-        if let Some(text) = http.cors_headers.iter().find(|text| !is_header_name(text)) {
+        if let Some(index) = http
+            .cors_headers
+            .iter()
+            .position(|text| !is_header_name(text))
+        {
+            let item = index + 1;
             return refuse(format!(
-                "{text:?} is not the name of a request header such as x-tenant"
+                "item {item} of the CORS headers is not the name of a request header such as x-tenant"
             ));
         }
         Ok(())

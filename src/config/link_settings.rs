@@ -33,9 +33,10 @@ impl Config {
             let url = public.as_ref()?;
             Some(format!("{}{path}", url.as_str().trim_end_matches('/')))
         };
+        let (own, included) = (own.map(String::from), page("/reset"));
         Ok(LinkSettings {
-            has_own_reset_page: own.is_some(),
-            reset_page: own.map(String::from).or_else(|| page("/reset")),
+            has_own_reset_page: own.is_some() && own != included,
+            reset_page: own.or(included),
             invitation_page: page("/invite"),
             reset_lifetime: TimeDelta::seconds(self.reset_link_lifetime.into()),
             invitation_lifetime: TimeDelta::seconds(self.invitation_lifetime.into()),

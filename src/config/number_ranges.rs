@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::model::password_hash::{MAX_ARGON2_ITERATIONS, MAX_PARALLELISM};
-use crate::model::session::Lifetime;
+use crate::model::session_lifetime::Lifetime;
 
 /// At most 100 years.
 const DAYS: RangeInclusive<u64> = 0..=36_500;

@@ -16,7 +16,7 @@ use crate::graphql::session_token::SessionToken;
 use crate::graphql::token_mutation::TokenMutation;
 use crate::graphql::user::{Role, User, user_id};
 use crate::graphql::user_error::{split, without_payload};
-use crate::service::named_input::Input;
+use crate::service::input::Input;
 
 /// Symbolon's mutations, to be merged with the mutations of an application.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::graphql::user::Role;
 use crate::model::field_change::FieldChange;
 use crate::service::access_tokens::AccessTokenForm;
-use crate::service::named_input::Input;
+use crate::service::input::Input;
 use crate::service::one_time_links::Invitation;
 use crate::service::profile::Profile;
 use crate::service::registration::Registration;

@@ -4,7 +4,7 @@ use async_graphql::SimpleObject;
 use chrono::{DateTime, Utc};
 
 use crate::graphql::user::User;
-use crate::service::sessions::IssuedToken;
+use crate::service::issued_token::IssuedToken;
 
 /// The token of a session, which is either shared by all clients of the user or belongs to one device. Clients
 /// send the token in the header `Authorization: Bearer <token>`

@@ -17,6 +17,7 @@ pub(crate) mod identity;
 #[cfg(feature = "server")]
 pub(crate) mod imported_user;
 pub(crate) mod label;
+pub(crate) mod live_token;
 pub(crate) mod one_time_link;
 pub(crate) mod one_time_token;
 pub(crate) mod pagination;
@@ -28,13 +29,14 @@ pub(crate) mod request_credentials;
 pub(crate) mod requirement;
 pub(crate) mod scopes;
 pub(crate) mod server_key;
-pub(crate) mod session;
+pub(crate) mod session_lifetime;
 pub(crate) mod session_summary;
 pub(crate) mod session_token;
+pub(crate) mod shared_session;
 pub(crate) mod text_limits;
 pub(crate) mod token_digest;
 pub(crate) mod token_secret;
-pub(crate) mod token_summary;
+
 pub(crate) mod user;
 pub(crate) mod user_record;
 pub(crate) mod username;

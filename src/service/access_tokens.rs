@@ -12,14 +12,14 @@ use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::label::Label;
+use crate::model::live_token::LiveToken;
 use crate::model::request_credentials::TokenType;
 use crate::model::requirement::Requirement;
 use crate::model::scopes::Scopes;
 use crate::model::token_secret::{SecretType, TokenSecret};
-use crate::model::token_summary::LiveToken;
 use crate::model::user::UserId;
 use crate::service::authorization::Caller;
-use crate::service::named_input::Input;
+use crate::service::input::Input;
 use crate::service::revocation_steps::revoke_access_token;
 use crate::store::{NewAccessToken, Store, Transaction};
 

@@ -77,7 +77,7 @@ impl Authenticator {
         match token.token_type() {
             TokenType::AccessToken => self.access_tokens.verify(token).await,
             TokenType::DeviceSession => self.sessions.verify_device(token).await,
-            TokenType::SharedSession => self.sessions.verify(token).await,
+            TokenType::SharedSession => self.sessions.verify_shared(token).await,
         }
     }
 
@@ -86,7 +86,7 @@ impl Authenticator {
         match token.token_type() {
             TokenType::AccessToken => self.access_tokens.ended_by_expiration(token).await,
             TokenType::DeviceSession => self.sessions.device_ended_by_expiration(token).await,
-            TokenType::SharedSession => self.sessions.ended_by_expiration(token).await,
+            TokenType::SharedSession => self.sessions.shared_ended_by_expiration(token).await,
         }
     }
 

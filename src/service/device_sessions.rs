@@ -10,15 +10,16 @@ use crate::model::client::Client;
 use crate::model::device_session::DeviceSession;
 use crate::model::identity::Identity;
 use crate::model::label::Label;
+use crate::model::live_token::LiveToken;
 use crate::model::request_credentials::{BearerToken, TokenType};
-use crate::model::session::Lifetime;
+use crate::model::session_lifetime::Lifetime;
 use crate::model::token_secret::{SecretType, TokenSecret};
-use crate::model::token_summary::LiveToken;
 use crate::model::user::User;
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
+use crate::service::issued_token::IssuedToken;
 use crate::service::revocation_steps::revoke_device_session;
-use crate::service::sessions::{IssuedToken, Sessions, commit_renewal};
+use crate::service::sessions::{Sessions, commit_renewal};
 use crate::service::token_uses::UsedToken;
 use crate::store::{NewSession, Transaction};
 
@@ -160,7 +161,7 @@ impl Sessions {
     }
 
     /// Deletes the rows of device sessions that ended more than 30 days ago.
-    pub(super) async fn purge_devices(
+    pub(super) async fn purge_device_sessions(
         &self,
         transaction: &Transaction,
         now: DateTime<Utc>,

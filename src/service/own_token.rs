@@ -4,10 +4,10 @@ use crate::error::Error;
 use crate::model::actor::{Actor, Credential};
 use crate::model::request_credentials::TokenType;
 use crate::model::requirement::Requirement;
+use crate::service::issued_token::IssuedToken;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::revoke_access_token;
 use crate::service::session_token_options::SessionTokenOptions;
-use crate::service::sessions::IssuedToken;
 
 impl Authentication {
     /// Issues a session token to a request with Basic credentials.
@@ -39,7 +39,7 @@ impl Authentication {
         match token.token_type() {
             TokenType::DeviceSession => sessions.renew_device(token, client).await,
             TokenType::SharedSession | TokenType::AccessToken => {
-                sessions.renew(token, client).await
+                sessions.renew_shared(token, client).await
             }
         }
     }
@@ -49,7 +49,7 @@ impl Authentication {
         let (token, client) = (self.bearer()?, self.client());
         let authenticator = self.authenticator();
         match token.token_type() {
-            TokenType::SharedSession => authenticator.sessions.revoke(token, client).await,
+            TokenType::SharedSession => authenticator.sessions.revoke_shared(token, client).await,
             TokenType::DeviceSession => authenticator.sessions.revoke_device(token, client).await,
             TokenType::AccessToken => {
                 let (record, token) = authenticator.access_tokens.find(token).await?;

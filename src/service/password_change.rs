@@ -7,10 +7,10 @@ use crate::model::password::Password;
 use crate::model::password_hash::PasswordHash;
 use crate::model::requirement::Requirement;
 use crate::service::authorization::Caller;
-use crate::service::named_input::Input;
+use crate::service::input::Input;
+use crate::service::issued_token::IssuedToken;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::{revoke_other_tokens, revoke_shared_session};
-use crate::service::sessions::IssuedToken;
 use crate::service::throttle::Admission;
 use crate::service::users::Users;
 

@@ -10,7 +10,7 @@ use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::one_time_token::OneTimeToken;
 use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user_record::UserRecord;
-use crate::service::named_input::Input;
+use crate::service::input::Input;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::revoke_all_tokens;
 use crate::service::users::Users;

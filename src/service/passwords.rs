@@ -11,7 +11,7 @@ use crate::model::password::{Password, SubmittedPassword};
 use crate::model::password_hash::PasswordHash;
 use crate::model::password_hash::{self, Argon2, HashAlgorithm, HashParts, Variant, Version};
 use crate::model::random_bytes::random_bytes;
-use crate::service::hash_algorithms;
+use crate::service::hash_computation;
 use crate::service::hash_queue::{HashQueue, Memory, Permit, Share};
 
 /// The maximum time that a job waits for a thread. After this time, most clients no longer wait for the
@@ -121,7 +121,7 @@ impl Slot {
         let output = self.permit.run(Memory::Usual, move |memory| {
             let mut output = [0; OUTPUT_LENGTH];
             let password = password.as_bytes();
-            hash_algorithms::argon2(argon2, password, &salt, &mut output, memory)?;
+            hash_computation::argon2(argon2, password, &salt, &mut output, memory)?;
             Ok::<_, Error>(output)
         });
         Ok(PasswordHash::new(argon2, &salt, &output.await??))
@@ -164,7 +164,7 @@ impl Slot {
             } else {
                 prepared.as_bytes()
             };
-            hash_algorithms::is_match(&parts, password, memory)
+            hash_computation::is_match(&parts, password, memory)
         });
         if !is_match.await?? {
             return Ok(Verdict::Wrong);
@@ -271,7 +271,7 @@ mod tests {
             let (salt, mut output) = ([7; SALT_LENGTH], [0; OUTPUT_LENGTH]);
             let memory = &mut Vec::new();
             let bytes = password.as_bytes();
-            hash_algorithms::argon2(slot.argon2, bytes, &salt, &mut output, memory).unwrap();
+            hash_computation::argon2(slot.argon2, bytes, &salt, &mut output, memory).unwrap();
             let hash = PasswordHash::new(slot.argon2, &salt, &output);
             let imported = passwords.import(&hash.0).unwrap();
             let Verdict::Outdated(new) = verify(&mut slot, password, &imported).await else {

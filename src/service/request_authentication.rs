@@ -14,8 +14,8 @@ use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::service::authenticator::Authenticator;
+use crate::service::issued_token::IssuedToken;
 use crate::service::session_token_options::SessionTokenOptions;
-use crate::service::sessions::IssuedToken;
 use crate::store::Epoch;
 
 /// The credentials of one request, and the identity that results from their verification. The credentials are

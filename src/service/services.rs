@@ -54,7 +54,9 @@ impl Services {
         self.refused_attempts.purge(&transaction, now).await?;
         self.throttle.purge(&transaction, now).await?;
         self.access_tokens.purge(&transaction, now).await?;
-        self.sessions.purge_devices(&transaction, now).await?;
+        self.sessions
+            .purge_device_sessions(&transaction, now)
+            .await?;
         self.users.purge_one_time_tokens(&transaction, now).await?;
         transaction.commit().await
     }

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::model::label::Label;
-use crate::model::session::Lifetime;
+use crate::model::session_lifetime::Lifetime;
 
 /// The options of a sign-in that issues a token.
 #[derive(Clone, Debug, Default)]

@@ -16,11 +16,12 @@ use crate::model::user::User;
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::service::hook_runner::HookRunner;
-use crate::service::named_input::Input;
+use crate::service::input::Input;
+use crate::service::issued_token::IssuedToken;
 use crate::service::passwords::Verdict;
 use crate::service::refused_attempts::RefusedAttempts;
 use crate::service::session_token_options::SessionTokenOptions;
-use crate::service::sessions::{IssuedToken, Sessions};
+use crate::service::sessions::Sessions;
 use crate::service::throttle::{Admission, Attempt, Throttle};
 use crate::store::Store;
 
@@ -112,7 +113,7 @@ impl SignIn {
         }
         attempt.give_back(&transaction).await?;
         if let Some(network) = client.network() {
-            transaction.insert_known_address(user, network, now).await?;
+            transaction.remember_address(user, network, now).await?;
         }
         let actor = Actor::user(user, Credential::Password, client);
         transaction.record_event(NewAuditEvent::new(

@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use entity::access_token::{self, Column};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select, sea_query::OnConflict,
-};
+use sea_orm::sea_query::{LockBehavior, LockType, OnConflict};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select};
 
 use crate::clock::at;
 use crate::error::Error;
@@ -126,10 +125,17 @@ impl Transaction {
             last_used_at: Set(Some(at.timestamp_millis())),
             ..Default::default()
         };
-        let update = access_token::Entity::update_many().set(row);
-        self.execute(update.filter(Column::Id.eq(id)))
-            .await
-            .map(drop)
+        let unlocked = access_token::Entity::find_by_id(id)
+            .select_only()
+            .column(Column::Id)
+            // Waiting for a locked row could cause a deadlock with a transaction that deletes several tokens. The next
+            // use of the token is recorded instead.
+            .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+            .into_query();
+        let update = access_token::Entity::update_many()
+            .set(row)
+            .filter(Column::Id.in_subquery(unlocked));
+        self.execute(update).await.map(drop)
     }
 
     /// Deletes the tokens that expired before `end`.

@@ -6,8 +6,8 @@
 //! the notifications of all changes that were committed before the heartbeat was sent have also arrived.
 
 use std::borrow::Cow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::error::DatabaseError;
@@ -33,12 +33,11 @@ const TRUST_PERIOD: Duration = Duration::from_secs(1);
 const PREFIX: &str = "beat ";
 
 /// The statement that sends a heartbeat. Returns the server's time in milliseconds, whether transactions can write,
-/// and the number of Symbolon's tables that the role can write to. `pg_notify` fails with SQLSTATE 25006 on a standby.
+/// and the number of tables of `$3` that the role can write to. `pg_notify` fails with SQLSTATE 25006 on a standby.
 const SEND: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
     current_setting('transaction_read_only') = 'off', ( \
         SELECT count(*) FROM pg_class t WHERE t.relnamespace = current_schema()::regnamespace \
-        AND t.relkind IN ('r', 'p') AND t.relname LIKE 'symbolon\\_%' \
-        AND t.relname <> 'symbolon_migration' \
+        AND t.relkind IN ('r', 'p') AND t.relname = ANY ($3) \
         AND has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT') \
         AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE')) \
     FROM pg_notify($1, $2)";
@@ -70,8 +69,8 @@ pub(super) struct Heartbeat {
     state: watch::Sender<State>,
     /// The time without an answer after which the server is considered unreachable.
     timeout: Duration,
-    /// The number of tables that the role must be able to write to.
-    tables: AtomicI64,
+    /// The tables that the role must be able to write to. Unset until the tables exist.
+    tables: OnceLock<&'static [&'static str]>,
     /// The eviction of connections that all pools for this server share.
     eviction: Arc<PoolEviction>,
     database_clock: DatabaseClock,
@@ -90,7 +89,7 @@ impl Heartbeat {
             received: AtomicU64::new(0),
             state: watch::Sender::new(State::Available),
             timeout,
-            tables: AtomicI64::new(0),
+            tables: OnceLock::new(),
             eviction,
             database_clock: DatabaseClock::default(),
         })
@@ -158,13 +157,13 @@ impl Heartbeat {
         }
     }
 
-    /// Sets the number of tables that the role must be able to write to.
-    pub(super) fn set_required_table_count(&self, count: i64) {
-        self.tables.store(count, Ordering::SeqCst);
+    /// Sets the tables that the role must be able to write to.
+    pub(super) fn set_required_tables(&self, tables: &'static [&'static str]) {
+        self.tables.get_or_init(|| tables);
     }
 
     /// Sends the first heartbeats, which measure the server's clock and determine the state of the server.
-    pub(super) async fn start(&self, options: &PgConnectOptions) -> Result<(), Error> {
+    pub(super) async fn send_first(&self, options: &PgConnectOptions) -> Result<(), Error> {
         let mut connection = options.connect().await?;
         for _ in 0..3 {
             let state = self.send(&mut connection).await?;
@@ -248,16 +247,19 @@ impl Heartbeat {
     async fn send(&self, connection: &mut PgConnection) -> Result<State, Error> {
         let (started, started_at) = (Instant::now(), Clock::System.now());
         let payload = format!("{PREFIX}{:x} {}", self.instance, self.clock.micros());
+        let tables = self.tables.get().copied().unwrap_or_default();
         let answer = query_as::<_, (i64, bool, i64)>(SEND)
             .bind(CHANNEL)
             .bind(payload)
+            .bind(tables)
             .fetch_one(connection)
             .await;
         match answer {
-            Ok((millis, is_writable, tables)) => {
+            Ok((millis, is_writable, writable_tables)) => {
                 self.database_clock
                     .record(started_at, started.elapsed(), millis);
-                let is_writable = is_writable && tables >= self.tables.load(Ordering::SeqCst);
+                let is_writable =
+                    is_writable && usize::try_from(writable_tables) == Ok(tables.len());
                 Ok(if is_writable {
                     State::Available
                 } else {

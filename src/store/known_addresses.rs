@@ -45,7 +45,7 @@ impl Transaction {
 
     /// Records that the user signed in from this network. If the user has more than [`MAX_ADDRESSES`] addresses,
     /// deletes the oldest addresses.
-    pub(crate) async fn insert_known_address(
+    pub(crate) async fn remember_address(
         &self,
         user: UserId,
         network: IpAddr,

@@ -6,7 +6,7 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
 
 use crate::store::database_url::Location;
-use crate::store::open_error::OpenError;
+use crate::store::open_error::{NO_TABLES, OpenError};
 use crate::store::sqlite::immediate;
 
 /// The key of the PostgreSQL advisory lock that a migration holds.
@@ -37,10 +37,9 @@ pub(super) async fn prepare_tables(
                 Err(OpenError::Newer(location.clone(), newer))
             })
         }
-        Ok(applied) if applied.is_empty() => Err(OpenError::Foreign(
-            location.full_name(),
-            "it has no tables of Symbolon",
-        )),
+        Ok(applied) if applied.is_empty() => {
+            Err(OpenError::Foreign(location.full_name(), NO_TABLES))
+        }
         Ok(_) => Err(OpenError::Older(location.full_name())),
         // The cause of the error may be an unknown migration.
         Err(error) => Err(match find_unknown(database).await {

@@ -17,6 +17,8 @@ mod hook_transaction;
 mod identity_validity;
 #[cfg(feature = "server")]
 mod imported_users;
+#[cfg(feature = "server")]
+mod inspection;
 mod invalidation;
 mod known_addresses;
 mod migrations;
@@ -30,16 +32,18 @@ mod pages;
 mod pool_eviction;
 mod postgres_pool;
 mod postgres_schema;
+mod postgres_url;
 mod rate_limits;
 mod sessions;
 mod shared_sessions;
+mod sign_in_and_password_change;
 mod sqlite;
 mod sqlite_tables_check;
 mod token_liveness;
 mod token_owners;
 mod transaction;
+mod url_error;
 mod users;
-mod verified_passwords;
 
 pub(crate) use self::access_tokens::NewAccessToken;
 pub(crate) use self::database::Store;
@@ -50,6 +54,10 @@ pub use self::flask_database::{FlaskDatabase, FlaskRow};
 pub use self::hook_transaction::HookTransaction;
 #[cfg(feature = "server")]
 pub(crate) use self::imported_users::ExistingFields;
+#[cfg(feature = "server")]
+pub(crate) use self::inspection::inspect;
+#[cfg(feature = "server")]
+pub use self::inspection::{DatabaseInspection, TablesState};
 pub(crate) use self::invalidation::Epoch;
 pub(crate) use self::notifications::MAX_NOTIFICATION_DELAY;
 pub(crate) use self::open::Connections;

@@ -1,7 +1,5 @@
 //! Opening the database.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,12 +23,21 @@ use crate::store::notifications;
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
-use crate::store::sqlite_tables_check::check_file;
+use crate::store::sqlite_tables_check::{check_file, check_hard_links};
 use crate::store::{postgres_pool, postgres_schema};
 use crate::supervised_tasks::supervise;
 
-/// The number of Symbolon's tables on PostgreSQL, excluding the table of applied migrations.
-const TABLES: i64 = 7;
+/// Symbolon's tables, excluding the table of applied migrations. A role without the privilege to write to one of them
+/// makes an instance unavailable.
+const TABLES: [&str; 7] = [
+    "symbolon_user",
+    "symbolon_session",
+    "symbolon_access_token",
+    "symbolon_one_time_token",
+    "symbolon_audit_event",
+    "symbolon_throttle",
+    "symbolon_known_address",
+];
 
 /// The time limit for finding the schema, and for the first heartbeats, when a PostgreSQL database is opened.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,9 +105,7 @@ impl Store {
         if !folder.is_dir() {
             return Err(OpenError::NoFolder(folder.to_owned()));
         }
-        if fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1) {
-            return Err(OpenError::HardLinked(path.to_owned()));
-        }
+        check_hard_links(path)?;
         if tables == Tables::Migrate {
             create_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         }
@@ -175,7 +180,7 @@ impl Store {
         let eviction = PoolEviction::new();
         let heartbeat_timeout = connections.acquire_timeout + HEARTBEAT_GRACE;
         let heartbeat = Heartbeat::new(heartbeat_timeout, BootClock::System, Arc::clone(&eviction));
-        let started = timeout(START_TIMEOUT, heartbeat.start(&options)).await;
+        let started = timeout(START_TIMEOUT, heartbeat.send_first(&options)).await;
         started
             .unwrap_or(Err(SqlxError::PoolTimedOut))
             .map_err(failed)?;
@@ -185,7 +190,7 @@ impl Store {
         };
         let writer = connect(connections.writers);
         prepare_tables(&writer, &location, tables).await?;
-        heartbeat.set_required_table_count(TABLES);
+        heartbeat.set_required_tables(&TABLES);
         let readers = connect(connections.readers);
         let invalidation = Invalidation::new(Source::Notifications(Arc::clone(&heartbeat)));
         let mut tasks = JoinSet::new();

@@ -12,6 +12,12 @@ const ADVICE: &str = "Name the database with --database-url or DATABASE_URL, or 
                       working directory of the server. `symbolon migrate` creates a database and its \
                       tables";
 
+/// The reason why a database without tables of Symbolon is refused.
+pub(super) const NO_TABLES: &str = "it has no tables of Symbolon";
+
+/// The reason why an empty file is refused.
+pub(super) const EMPTY_FILE: &str = "the file is empty";
+
 /// The reason why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {

@@ -22,7 +22,7 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::store::database::Store;
-use crate::store::token_liveness::{device_session_is_live, session_is_live};
+use crate::store::token_liveness::{device_session_is_live, shared_session_is_live};
 use crate::store::transaction::Transaction;
 use crate::store::users::{to_array, to_record};
 
@@ -99,7 +99,7 @@ impl Store {
             .await?;
         let shared = user::Entity::find()
             .filter(user::Column::Id.is_in(ids()))
-            .filter(session_is_live(now))
+            .filter(shared_session_is_live(now))
             .all(&self.readers)
             .await?;
         let (of_shared, of_devices): (Vec<_>, Vec<_>) =

@@ -1,4 +1,5 @@
-//! SQL statements for shared sessions. A shared session is stored in three columns of the table of users.
+//! SQL statements for shared sessions: the session that all clients of a user share, stored in three columns of the
+//! table of users.
 
 use chrono::{DateTime, Utc};
 use entity::user::{self, Column};
@@ -8,12 +9,12 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Qu
 
 use crate::error::Error;
 use crate::model::CLOCK_TOLERANCE;
-use crate::model::session::Session;
+use crate::model::shared_session::SharedSession;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::store::database::Store;
-use crate::store::token_liveness::session_is_live;
+use crate::store::token_liveness::shared_session_is_live;
 use crate::store::transaction::Transaction;
 use crate::store::users::to_record;
 
@@ -26,7 +27,7 @@ impl Store {
         limit: u64,
     ) -> Result<Vec<UserRecord>, Error> {
         let rows = user::Entity::find()
-            .filter(session_is_live(now))
+            .filter(shared_session_is_live(now))
             .filter(Column::Id.gt(after.map_or(0, |id| id.0)))
             .order_by_asc(Column::Id)
             .limit(limit)
@@ -68,7 +69,7 @@ impl Transaction {
     pub(crate) async fn set_session(
         &self,
         record: &UserRecord,
-        new: &Session,
+        new: &SharedSession,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
         // Without a live session, there is no cached identity to invalidate. Announcing the change to other processes
@@ -87,7 +88,7 @@ impl Transaction {
     pub(crate) async fn extend_session(
         &self,
         user: UserId,
-        session: &Session,
+        session: &SharedSession,
         expires_at: DateTime<Utc>,
     ) -> Result<bool, Error> {
         let update = user::Entity::update_many()
@@ -150,7 +151,7 @@ pub(super) fn may_have_live_session(record: &UserRecord, now: DateTime<Utc>) -> 
     session.is_some_and(|session| session.nonce.is_some() && session.expires_at > latest)
 }
 
-fn new_session(session: &Session) -> user::ActiveModel {
+fn new_session(session: &SharedSession) -> user::ActiveModel {
     user::ActiveModel {
         token_digest: Set(Some(session.digest.0.to_vec())),
         token_nonce: Set(session.nonce.map(|nonce| nonce.0.to_vec())),

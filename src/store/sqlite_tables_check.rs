@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::store::database_url::Location;
 use crate::store::errors::is_busy;
 use crate::store::migrations::{Tables, prepare_tables};
-use crate::store::open_error::OpenError;
+use crate::store::open_error::{EMPTY_FILE, OpenError};
 use crate::store::sqlite::{connect_read_only, retry_while, with_suffix};
 
 /// SQLite's error message for a file that the process has no permission to open.
@@ -33,7 +34,7 @@ pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), O
         return foreign("it is not a file");
     }
     if metadata.len() == 0 {
-        return foreign("the file is empty");
+        return foreign(EMPTY_FILE);
     }
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let check = || async {
@@ -57,4 +58,12 @@ pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), O
         }
         checked => checked,
     }
+}
+
+/// Refuses a file that has several names (hard links).
+pub(super) fn check_hard_links(path: &Path) -> Result<(), OpenError> {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1) {
+        return Err(OpenError::HardLinked(path.to_owned()));
+    }
+    Ok(())
 }

@@ -8,20 +8,21 @@ use sea_orm::{ColumnTrait, Condition, ExprTrait};
 
 use crate::model::access_token::AccessToken;
 use crate::model::device_session::DeviceSession;
-use crate::model::session::{Lifetime, Session};
+use crate::model::session_lifetime::Lifetime;
+use crate::model::shared_session::SharedSession;
 use crate::model::user::User;
 use crate::model::user_record::UserRecord;
 
 impl UserRecord {
     /// Returns the session if its token is live at `now`.
-    pub(crate) fn live_session(&self, now: DateTime<Utc>) -> Option<&Session> {
+    pub(crate) fn live_session(&self, now: DateTime<Utc>) -> Option<&SharedSession> {
         let session = self.session.as_ref()?;
         (!self.user.is_disabled() && session.is_live(now)).then_some(session)
     }
 }
 
 /// Returns the condition for users whose session token is live at `now`.
-pub(super) fn session_is_live(now: DateTime<Utc>) -> Condition {
+pub(super) fn shared_session_is_live(now: DateTime<Utc>) -> Condition {
     let latest = Lifetime::latest_expiration(now);
     Condition::all()
         .add(user::Column::DisabledAt.is_null())

@@ -15,8 +15,8 @@ use crate::model::email::Email;
 use crate::model::field_change::FieldChange;
 use crate::model::pagination::PageRequest;
 use crate::model::password_hash::PasswordHash;
-use crate::model::session::Session;
 use crate::model::session_token::Nonce;
+use crate::model::shared_session::SharedSession;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{Role, User, UserId};
 use crate::model::user_record::UserRecord;
@@ -279,7 +279,7 @@ fn to_column(role: Role) -> user::Role {
 /// Converts a row to a user.
 pub(super) fn to_record(row: user::Model) -> Result<UserRecord, Error> {
     let session = match (row.token_digest, row.token_expiration) {
-        (Some(digest), Some(expires_at)) => Some(Session {
+        (Some(digest), Some(expires_at)) => Some(SharedSession {
             digest: TokenDigest(to_array(digest)?),
             nonce: row.token_nonce.map(to_array).transpose()?.map(Nonce),
             expires_at: at(expires_at),

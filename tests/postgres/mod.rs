@@ -1,11 +1,11 @@
 //! Tests of PostgreSQL only. They start a server of their own; `scripts/test` does not run them on SQLite.
 
+mod cancelled_and_waiting_requests;
 mod consistency;
 mod instances;
 mod outages;
 mod schemas;
 mod tls;
-mod transactions;
 mod unwritable_servers;
 
 use std::process::Command;

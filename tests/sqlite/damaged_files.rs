@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use super::disk_faults::{BEGIN, END};
-use crate::support::sqlite_scenario::Scenario;
+use crate::support::server_on_sqlite::ServerOnSqlite;
 use crate::support::{Answer, Server};
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_server_survives_damage_to_its_own_files() {
     ];
     let mut violations = Vec::new();
     for (name, harm) in harms {
-        let scenario = Scenario::start().await;
+        let scenario = ServerOnSqlite::start().await;
         let token = scenario.session().await;
         scenario.own_files().iter().for_each(|file| harm(file));
         let accepted = scenario.accepts(&token).await;

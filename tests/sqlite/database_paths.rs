@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::sqlite_scenario::Scenario;
+use crate::support::server_on_sqlite::ServerOnSqlite;
 use crate::support::{Server, finish_with, unconfigured_symbolon, unthrottled};
 
 #[test]
@@ -30,7 +30,7 @@ fn a_database_file_with_several_links_is_refused() {
 
 #[tokio::test]
 async fn a_revocation_through_any_path_takes_effect_at_once() {
-    let scenario = Scenario::start().await;
+    let scenario = ServerOnSqlite::start().await;
     let folder = scenario.folder.path().canonicalize().unwrap();
     let real = scenario.database();
     let link = folder.join("link.db");
@@ -75,7 +75,7 @@ async fn a_revocation_takes_effect_at_once_in_a_server_that_opened_a_link() {
         registered.at("/data/createUser/user/id").is_string(),
         "{registered:?}"
     );
-    let scenario = Scenario { server, folder };
+    let scenario = ServerOnSqlite { server, folder };
     let token = scenario.session().await;
     // The other path has another key file, which this command does not use.
     scenario.succeeds("token revoke ada");

@@ -8,9 +8,9 @@ mod postgres_server;
 pub mod raw_http;
 pub mod reverse_proxy;
 mod server_on_postgres;
+pub mod server_on_sqlite;
 mod server_process;
 mod sqlite_faults;
-pub mod sqlite_scenario;
 mod stored_rows;
 mod tcp_proxy;
 mod test_app;
@@ -23,7 +23,7 @@ pub use nodejs::{node_in, succeed};
 pub use postgres_server::{DATABASE_PASSWORD, Postgres, end_connections};
 pub use server_on_postgres::Instance;
 pub use server_process::{
-    Process, Server, finish, finish_with, symbolon, unconfigured_symbolon, unthrottled,
+    Process, Server, finish, finish_with, server_with, symbolon, unconfigured_symbolon, unthrottled,
 };
 pub use sqlite_faults::{Injection, SmallDisk, is_exhaustive};
 pub use stored_rows::{StoredUser, database_files, empty_the_journal};

@@ -1,5 +1,6 @@
 //! HTTP/1.1 as text on a TCP connection.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -39,4 +40,18 @@ pub fn read_until(stream: &mut TcpStream, last: &str) -> String {
 
 pub fn with_length(body: &str) -> String {
     format!("{HEAD}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+/// Raises the limit of open files, which is 1,024 on some systems.
+pub fn allow_open_files(required: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < required) {
+        let maximum = limit.maximum;
+        let current = Some(maximum.map_or(required, |maximum| maximum.min(required)));
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    }
+    let current = getrlimit(Resource::Nofile).current;
+    assert!(
+        current.is_none_or(|current| current >= required),
+        "{limit:?}"
+    );
 }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{Client, common_key, database::require_module, database_url, on_postgres};
 
@@ -230,8 +231,19 @@ impl Server {
         let file = std::fs::File::create(&log).unwrap();
         let mut process = Process::start(command.stdout(Stdio::piped()).stderr(file));
         let mut lines = BufReader::new(process.child.stdout.take().unwrap());
+        let is_json = command
+            .get_envs()
+            .any(|(name, value)| name == "SYMBOLON_LOG_FORMAT" && value == Some("json".as_ref()));
         let mut startup_output = String::new();
-        while !startup_output.contains(last) {
+        // With a JSON log, the server writes nothing to standard output until it ends.
+        while is_json && !startup_output.contains("Symbolon is listening") {
+            startup_output = std::fs::read_to_string(&log).unwrap();
+            if process.child.try_wait().unwrap().is_some() {
+                return Err(std::fs::read_to_string(&log).unwrap());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        while !is_json && !startup_output.contains(last) {
             if lines.read_line(&mut startup_output).unwrap() == 0 {
                 return Err(startup_output + &std::fs::read_to_string(&log).unwrap());
             }
@@ -239,7 +251,7 @@ impl Server {
         // Without a reader, the pipe would fill up.
         thread::spawn(move || lines.read_to_end(&mut Vec::new()));
         let base = startup_output
-            .split_whitespace()
+            .split(|c: char| c.is_whitespace() || c == '"')
             .find(|word| word.starts_with("http://"))
             .unwrap();
         Ok(Self {
@@ -310,4 +322,13 @@ pub fn finish_with(command: &mut Command, input: &str) -> (Option<i32>, String, 
         String::from_utf8(output.stdout).unwrap(),
         String::from_utf8(output.stderr).unwrap(),
     )
+}
+
+/// Starts a server on SQLite in a new folder, with these environment variables.
+pub fn server_with(settings: &[(&str, &str)]) -> (TempDir, Server) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::configured(folder.path(), |command| {
+        command.envs(settings.iter().copied());
+    });
+    (folder, server)
 }

@@ -10,7 +10,7 @@ use crate::clock::BootClock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::identity::Identity;
 use crate::model::request_credentials::BearerToken;
-use crate::model::session::REUSE_MARGIN;
+use crate::model::shared_session::REUSE_MARGIN;
 use crate::model::user::{Role, UserId};
 use crate::service::authenticator::Authenticator;
 use crate::store::Epoch;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::sqlite_scenario::Scenario;
+use crate::support::server_on_sqlite::ServerOnSqlite;
 use crate::support::{database_files, is_exhaustive};
 
 const CALLS: &str =
@@ -40,7 +40,7 @@ impl Point {
 }
 
 /// Returns the points of a run without faults, in order.
-fn points(scenario: &Scenario, line: &str) -> Vec<Point> {
+fn points(scenario: &ServerOnSqlite, line: &str) -> Vec<Point> {
     let files = database_files(&scenario.database());
     let trace = scenario.folder.path().join("trace");
     let mut strace: Vec<String> = ["strace", "-f", "-y", "-o", trace.to_str().unwrap()]
@@ -113,7 +113,7 @@ const KILLED: &str = "signal=KILL";
 
 /// Runs a command once for each point and injects a fault there.
 async fn is_harmed_everywhere(line: &str, harm: &str) {
-    let scenario = Scenario::start().await;
+    let scenario = ServerOnSqlite::start().await;
     scenario.session().await;
     let all = points(&scenario, line);
     let chosen = chosen(all.clone(), &scenario.own_files());

@@ -14,12 +14,12 @@ use crate::support::{
 };
 
 /// A server on a database in a folder, with the user `ada`.
-pub struct Scenario {
+pub struct ServerOnSqlite {
     pub server: Server,
     pub folder: TempDir,
 }
 
-impl Scenario {
+impl ServerOnSqlite {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::on_sqlite_configured(folder.path(), unthrottled);

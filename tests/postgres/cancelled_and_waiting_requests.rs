@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
+use serde_json::json;
 use symbolon::{Config, Registration, Role, Symbolon};
 
 use super::{connect, number};
@@ -87,5 +88,41 @@ async fn a_long_row_lock_is_answered_with_503_and_does_not_block_others() {
     holding.rollback().await.unwrap();
     let revoked = one.mutate(&ada, "revokeToken").await;
     assert_eq!(revoked.at("/data/revokeToken"), true);
+    database.close().await.unwrap();
+}
+
+/// Otherwise, it could cause a deadlock with a transaction that revokes several tokens.
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn recording_the_uses_of_tokens_does_not_wait_for_locked_rows() {
+    let url = shared_postgres().create();
+    let one = Instance::start(&url);
+    let mut tokens = Vec::new();
+    for name in ["ada", "bob"] {
+        one.register(name).await;
+        tokens.push(one.access_token(name, json!({ "name": "x" })).await);
+        tokens.push(one.sign_in(name).await);
+    }
+    let database = connect(&url).await;
+    let holding = database.begin().await.unwrap();
+    for table in ["symbolon_access_token", "symbolon_session"] {
+        let lock = format!(
+            "SELECT * FROM {table} WHERE user_id = \
+             (SELECT id FROM symbolon_user WHERE username = 'ada') FOR UPDATE"
+        );
+        holding.execute_unprepared(&lock).await.unwrap();
+    }
+    for token in &tokens {
+        assert!(one.accepts(token).await);
+    }
+    let used = "SELECT (SELECT count(last_used_at) FROM symbolon_access_token) \
+        + (SELECT count(last_used_at) FROM symbolon_session)";
+    eventually("the uses of the tokens of bob are recorded", async || {
+        let used = Statement::from_string(DbBackend::Postgres, used);
+        let row = database.query_one_raw(used).await.unwrap().unwrap();
+        (row.try_get_by_index::<i64>(0).unwrap() == 2).then_some(())
+    })
+    .await;
+    holding.rollback().await.unwrap();
     database.close().await.unwrap();
 }

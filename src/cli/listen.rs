@@ -1,0 +1,84 @@
+//! The addresses on which the server listens.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+
+use super::settings::{Host, Settings, Source};
+
+/// The maximum number of connections that wait to be accepted. The usual 128 is too low when many clients reconnect
+/// at once: the system drops or resets the excess connections.
+const BACKLOG: u32 = 1024;
+
+/// Listens on the host and the port of the settings.
+///
+/// # Errors
+///
+/// Returns a message that names the settings if the host name cannot be resolved, or if the port cannot be bound.
+pub(super) async fn listen(settings: &Settings) -> Result<TcpListener, String> {
+    let (host, port) = (&settings.values.host, settings.values.port);
+    let (host_source, port_source) = (settings.source("host"), settings.source("port"));
+    let address = resolve(host).await.map_err(|error| {
+        format!("{host_source}: the host name {host} cannot be resolved: {error}")
+    })?;
+    let on = match host {
+        Host::Address(_) => format!("{host} port {port}"),
+        Host::Name(_) => format!("{host} ({address}) port {port}"),
+    };
+    bind(address, port).map_err(|error| {
+        let sources = [host_source, port_source].map(|source| match source {
+            Source::Default => None,
+            source => Some(source.to_string()),
+        });
+        let sources: Vec<_> = sources.into_iter().flatten().collect();
+        let set_by = match &*sources {
+            [] => String::new(),
+            sources => format!(" (set by {})", sources.join(" and ")),
+        };
+        format!("cannot listen on {on}{set_by}: {error}")
+    })
+}
+
+/// Listens on the port for metrics, if the settings contain one.
+///
+/// # Errors
+///
+/// Returns a message that names the setting if the port cannot be bound.
+pub(super) fn listen_for_metrics(settings: &Settings) -> Result<Option<TcpListener>, String> {
+    let Some(port) = settings.values.metrics_port else {
+        return Ok(None);
+    };
+    let host = Ipv4Addr::LOCALHOST;
+    let listener = bind(host.into(), port);
+    let source = settings.source("metrics-port");
+    listener
+        .map(Some)
+        .map_err(|error| format!("cannot listen on {host} port {port} (set by {source}): {error}"))
+}
+
+/// Returns the address of a host. Of several addresses, the first IPv4 address is used, or the first IPv6 address if
+/// there is no IPv4 address.
+async fn resolve(host: &Host) -> io::Result<IpAddr> {
+    let name = match host {
+        Host::Address(address) => return Ok(*address),
+        Host::Name(name) => name,
+    };
+    let addresses = lookup_host((name.as_str(), 0)).await?;
+    // `min_by_key` returns the first of several addresses.
+    let address = addresses
+        .map(|address| address.ip())
+        .min_by_key(IpAddr::is_ipv6);
+    address.ok_or_else(|| io::Error::other("the name has no address"))
+}
+
+fn bind(host: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let socket = match host {
+        IpAddr::V4(_) => TcpSocket::new_v4(),
+        IpAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // Without this option, `bind` fails while connections of a previous server on this port are closing.
+    socket.set_reuseaddr(true)?;
+    socket.bind((host, port).into())?;
+    socket.listen(BACKLOG)
+}
