@@ -78,7 +78,7 @@ fn each_crate_is_used_in_its_layers_only() {
             "async_graphql",
             &["graphql/", "http/graphql.rs", "http/websocket/"],
         ),
-        ("async_graphql_poem", &["http/websocket/"]),
+        ("icu_properties", &["model/precis.rs", "model/precis/"]),
         ("tokio_tungstenite", &["http/websocket/"]),
         ("clap", &["cli/"]),
         ("csv", &["cli/"]),

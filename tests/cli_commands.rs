@@ -52,9 +52,9 @@ async fn user_list_prints_columns_or_json() {
     .await;
     assert_eq!(
         cli.run("user list"),
-        "id  username  role   state     created               last sign-in          email\n\
-         1   Ada       admin  active    1970-01-01T00:00:00Z  1970-01-01T00:00:01Z  -\n\
-         2   bob       user   disabled  1970-01-01T00:00:01Z  -                     bob@example.org\n"
+        "id  username  role   state     created                   last sign-in              email\n\
+         1   Ada       admin  active    1970-01-01T00:00:00.000Z  1970-01-01T00:00:01.500Z  -\n\
+         2   bob       user   disabled  1970-01-01T00:00:01.000Z  -                         bob@example.org\n"
     );
     assert_eq!(
         cli.run("user show BOB"),
@@ -62,7 +62,7 @@ async fn user_list_prints_columns_or_json() {
          username      bob\n\
          role          user\n\
          state         disabled\n\
-         created       1970-01-01T00:00:01Z\n\
+         created       1970-01-01T00:00:01.000Z\n\
          last sign-in  -\n\
          email         bob@example.org\n"
     );

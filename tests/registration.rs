@@ -49,7 +49,7 @@ async fn a_registered_user_is_returned_as_entered() {
                 "username": "Ada",
                 "email": "Ada@Example.org",
                 "role": "USER",
-                "createdAt": "2026-01-01T00:00:00+00:00",
+                "createdAt": "2026-01-01T00:00:00.000+00:00",
                 "lastSignInAt": null,
             },
             "userErrors": [],
