@@ -405,7 +405,7 @@ async fn long_lists_are_complete_and_a_closed_pipe_is_no_error() {
     }
     let audit = cli.run("audit --limit 1");
     assert!(
-        audit.contains("25 times until 1970-01-01T01:00:00Z"),
+        audit.contains("25 times until 1970-01-01T01:00:00.000Z"),
         "{audit}"
     );
     for line in ["user list", "user list --json", "audit --limit 9999"] {

@@ -1,13 +1,13 @@
 //! The protocol graphql-transport-ws: the reaction of the server to each message, and the token of a WebSocket.
 
-use async_graphql::{Context, Result, Subscription};
+use async_graphql::{Context, Error, Result, Subscription};
 use futures_util::{SinkExt, Stream, StreamExt, stream};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use symbolon::{Authenticated, ContextExt, Mutation, Query};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{PASSWORD, Socket, TestApp};
+use crate::support::{Socket, TestApp};
 
 struct Subscriptions;
 
@@ -23,11 +23,11 @@ impl Subscriptions {
 
     /// An event with an error, and then an event without an error.
     async fn unsteady(&self) -> impl Stream<Item = Result<i32>> {
-        stream::iter([Err("the event failed".into()), Ok(1)])
+        stream::iter([Err(Error::new("the event failed")), Ok(1)])
     }
 
     async fn unavailable(&self) -> Result<impl Stream<Item = i32> + use<>> {
-        Err::<stream::Empty<i32>, _>("the source is not available".into())
+        Err::<stream::Empty<i32>, _>(Error::new("the source is not available"))
     }
 
     #[graphql(guard = "Authenticated")]
@@ -160,10 +160,6 @@ async fn each_valid_message_has_the_specified_answer() {
         ),
         (
             vec![subscribe("a", "subscription { none }")],
-            vec![error("a", "GRAPHQL_VALIDATION_FAILED")],
-        ),
-        (
-            vec![subscribe("a", count)],
             vec![error("a", "GRAPHQL_VALIDATION_FAILED")],
         ),
         (
@@ -452,10 +448,10 @@ async fn a_subscription_sees_the_new_name_after_a_rename() {
         &json!([]),
         "{renamed:?}"
     );
-    // An event that was resolved before the rename can follow.
-    for _ in 0..2 {
-        socket.event("1").await;
+    // Events that were sent before the rename follow first.
+    let mut names = Vec::new();
+    while names.last() != Some(&json!("countess")) && names.len() < 1000 {
+        names.push(socket.event("1").await["data"]["names"].take());
     }
-    assert_eq!(socket.event("1").await["data"]["names"], "countess");
-    assert_eq!(app.sign_in("countess").await, token, "{PASSWORD}");
+    assert_eq!(names.last(), Some(&json!("countess")));
 }

@@ -10,22 +10,27 @@ use unicode_security::{
 ///
 /// The name satisfies the restriction level "Highly Restrictive" (section 5.2): all letters belong to one script, or to
 /// Latin and the scripts of Japanese, Chinese or Korean, and all characters belong to the General Security Profile
-/// (section 3.1). The profile excludes the scripts of small communities, such as Adlam, and historic scripts. A name in
-/// one of these scripts is accepted if the name contains no other script and does not look like a name in ASCII.
+/// (section 3.1). The profile excludes the scripts of small communities, such as Adlam, historic scripts, and rare
+/// characters, such as many ideographs. A name with such characters is accepted if all letters belong to one script, or
+/// to the scripts of Japanese, Chinese or Korean, and if the name does not look like a name in ASCII.
 pub(crate) fn is_acceptable(name: &str) -> bool {
     let letters: String = name.chars().filter(|c| !c.is_ascii_punctuation()).collect();
     letters.check_restriction_level(RestrictionLevel::HighlyRestrictive)
-        || (letters.chars().all(is_accepted_in_one_script)
+        || (letters.chars().all(is_permitted_in_one_script)
             && letters.is_single_script()
             && !skeleton(&letters).is_ascii())
 }
 
-/// Returns whether a character belongs to the General Security Profile, or is excluded only because of its script.
-fn is_accepted_in_one_script(c: char) -> bool {
+/// Returns whether a character belongs to the General Security Profile, or is excluded only because few people use it.
+fn is_permitted_in_one_script(c: char) -> bool {
     c.identifier_allowed()
         || matches!(
             c.identifier_type(),
-            Some(IdentifierType::Limited_Use | IdentifierType::Exclusion)
+            Some(
+                IdentifierType::Limited_Use
+                    | IdentifierType::Exclusion
+                    | IdentifierType::Uncommon_Use
+            )
         )
 }
 
