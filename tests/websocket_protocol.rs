@@ -128,9 +128,9 @@ async fn each_valid_message_has_the_specified_answer() {
     let app = app().await;
     let mut socket = Socket::open_uninitialised(&app.base).await;
     let ping = json!({ "type": "ping" });
-    let pong = json!({ "type": "pong" });
+    let answer = json!({ "type": "pong" });
     // Both parties can send pings and pongs at any time.
-    exchange(&mut socket, &[pong.clone(), ping], &[pong]).await;
+    exchange(&mut socket, &[answer.clone(), ping], &[answer]).await;
     let init = json!({ "type": "connection_init", "payload": null, "unknown": 1 });
     exchange(&mut socket, &[init], &[json!({ "type": "connection_ack" })]).await;
     let failed = json!({ "type": "next", "id": "a", "payload": {
