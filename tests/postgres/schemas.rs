@@ -15,7 +15,9 @@ fn a_database_that_cannot_store_all_characters_is_refused() {
         server.run(&[create]);
         let folder = tempfile::tempdir().unwrap();
         let mut migrate = unconfigured_symbolon(folder.path());
-        migrate.args(["migrate", "--database-url", &server.url(&name)]);
+        migrate
+            .args(["migrate", "--database-url", &server.url(&name)])
+            .env("SYMBOLON_SECRET_KEY_FILE", common_key());
         let (code, _, error) = finish(&mut migrate);
         assert_eq!(code, Some(i32::from(is_refused)), "{error}");
         let message = format!("has the encoding {encoding}, which cannot represent");
