@@ -106,6 +106,9 @@ async fn a_username_can_use_a_script_that_unicode_added_recently() {
         // Osage, Lisu and Deseret letters that look like Latin letters.
         "𐓂",
         "ꓐꓳꓐ",
+        // Cherokee letters that look like Latin letters in upper case.
+        "ᎠᎡ",
+        "ꭰꭱ",
         // Right-to-left letters mixed with left-to-right letters.
         "𞤀𛅰",
         "🙂",

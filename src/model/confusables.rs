@@ -18,7 +18,7 @@ pub(crate) fn is_acceptable(name: &str) -> bool {
     letters.check_restriction_level(RestrictionLevel::HighlyRestrictive)
         || (letters.chars().all(is_permitted_in_one_script)
             && letters.is_single_script()
-            && !skeleton(&letters).is_ascii())
+            && !letters.chars().all(looks_like_ascii))
 }
 
 /// Returns whether a character belongs to the General Security Profile, or is excluded only because few people use it.
@@ -32,6 +32,17 @@ fn is_permitted_in_one_script(c: char) -> bool {
                     | IdentifierType::Uncommon_Use
             )
         )
+}
+
+/// Returns whether a letter looks like ASCII characters, in upper case or in lower case. A user can change the case of a
+/// name later.
+fn looks_like_ascii(c: char) -> bool {
+    let forms = [
+        c.to_string(),
+        c.to_uppercase().collect(),
+        c.to_lowercase().collect(),
+    ];
+    forms.iter().any(|form| skeleton(form).is_ascii())
 }
 
 /// Returns the skeleton of a name (section 4). Names that look alike have equal skeletons.

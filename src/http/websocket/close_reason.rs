@@ -22,6 +22,7 @@ impl CloseReason {
     pub(super) const IDLE: Self = Self::new(1000, "There has been no subscription for a minute.");
     pub(super) const SHUTDOWN: Self = Self::new(1001, "The server is shutting down.");
     pub(super) const PROTOCOL_ERROR: Self = Self::new(1002, "The frame violates RFC 6455.");
+    pub(super) const INVALID_TEXT: Self = Self::new(1007, "The text is not valid UTF-8.");
     pub(super) const TOO_LARGE: Self = Self::new(1009, "The message is too large.");
     pub(super) const INTERNAL: Self = Self::new(1011, "Internal server error.");
     pub(super) const UNAVAILABLE: Self = Self::new(1013, "The service is temporarily unavailable.");

@@ -159,6 +159,7 @@ impl From<&Error> for CloseReason {
     fn from(error: &Error) -> Self {
         match error {
             Error::Capacity(_) => Self::TOO_LARGE,
+            Error::Utf8(_) => Self::INVALID_TEXT,
             Error::Io(error) if error.kind() == io::ErrorKind::OutOfMemory => Self::UNAVAILABLE,
             _ => Self::PROTOCOL_ERROR,
         }
