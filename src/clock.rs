@@ -131,19 +131,37 @@ fn system_millis() -> i64 {
     i64::try_from(millis).unwrap_or(i64::MAX)
 }
 
-/// Converts milliseconds since the Unix epoch to an instant. Values outside chrono's range are clamped.
+/// The last year that a timestamp of RFC 3339 can represent.
+pub(crate) const MAX_YEAR: i32 = 9999;
+
+/// The first millisecond of the year 0, and the last millisecond of the year [`MAX_YEAR`].
+const RFC_3339_RANGE: (i64, i64) = (-62_167_219_200_000, 253_402_300_799_999);
+
+/// Converts milliseconds since the Unix epoch to an instant. Instants that RFC 3339 cannot represent are clamped.
 #[must_use]
 pub(crate) fn at(millis: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp_millis(millis).unwrap_or(if millis < 0 {
-        DateTime::<Utc>::MIN_UTC
-    } else {
-        DateTime::<Utc>::MAX_UTC
-    })
+    let (first, last) = RFC_3339_RANGE;
+    DateTime::from_timestamp_millis(millis.clamp(first, last)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::Datelike;
+
     use super::*;
+
+    #[test]
+    fn instants_have_the_years_of_rfc_3339() {
+        for (millis, expected) in [
+            (i64::MIN, "0000-01-01T00:00:00+00:00"),
+            (0, "1970-01-01T00:00:00+00:00"),
+            (253_402_300_800_000, "9999-12-31T23:59:59.999+00:00"),
+            (i64::MAX, "9999-12-31T23:59:59.999+00:00"),
+        ] {
+            assert_eq!(at(millis).to_rfc3339(), expected);
+        }
+        assert_eq!(at(i64::MAX).year(), MAX_YEAR);
+    }
 
     #[test]
     fn the_most_exact_measurement_is_used_until_the_clock_is_set() {

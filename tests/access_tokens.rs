@@ -51,7 +51,7 @@ async fn an_access_token_is_shown_once_and_stored_as_a_digest() {
             "id": "1",
             "name": "My laptop",
             "scopes": ["a", "notes:read"],
-            "createdAt": "2026-01-01T00:00:00+00:00",
+            "createdAt": "2026-01-01T00:00:00.000+00:00",
             "expiresAt": null,
             "lastUsedAt": null,
         })
@@ -278,12 +278,12 @@ async fn the_last_use_is_written_later_and_at_most_once_a_minute() {
     };
     last_used(Value::Null).await;
     app.me(&token).await;
-    last_used(json!("2026-01-01T00:00:00+00:00")).await;
+    last_used(json!("2026-01-01T00:00:00.000+00:00")).await;
     app.advance(TimeDelta::seconds(59));
     app.me(&token).await;
     app.advance(TimeDelta::seconds(1));
     app.me(&token).await;
-    last_used(json!("2026-01-01T00:01:00+00:00")).await;
+    last_used(json!("2026-01-01T00:01:00.000+00:00")).await;
 }
 
 #[tokio::test]

@@ -377,8 +377,8 @@ async fn failed_attempts_share_one_row_per_user_and_hour() {
         recorded,
         [(&Value::Null, &json!(3)), (&json!("2"), &json!(2))]
     );
-    assert_eq!(nodes[1]["at"], "2026-01-01T00:00:00+00:00");
-    assert_eq!(nodes[1]["lastAt"], "2026-01-01T00:05:00+00:00");
+    assert_eq!(nodes[1]["at"], "2026-01-01T00:00:00.000+00:00");
+    assert_eq!(nodes[1]["lastAt"], "2026-01-01T00:05:00.000+00:00");
     assert_eq!(nodes[1]["requestId"], last.header("x-request-id"));
     app.advance(TimeDelta::minutes(54));
     fail("ada").await;

@@ -148,8 +148,8 @@ async fn an_event_records_time_user_actor_and_address() {
         &json!([{
             "id": answer.at("/data/auditEvents/nodes/0/id"),
             "kind": "DISABLED",
-            "at": "2026-01-01T00:05:00+00:00",
-            "lastAt": "2026-01-01T00:05:00+00:00",
+            "at": "2026-01-01T00:05:00.000+00:00",
+            "lastAt": "2026-01-01T00:05:00.000+00:00",
             "count": 1,
             "userId": id.to_string(),
             "actorId": "1",

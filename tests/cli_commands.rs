@@ -52,9 +52,9 @@ async fn user_list_prints_columns_or_json() {
     .await;
     assert_eq!(
         cli.run("user list"),
-        "id  username  role   state     created               last sign-in          email\n\
-         1   Ada       admin  active    1970-01-01T00:00:00Z  1970-01-01T00:00:01Z  -\n\
-         2   bob       user   disabled  1970-01-01T00:00:01Z  -                     bob@example.org\n"
+        "id  username  role   state     created                   last sign-in              email\n\
+         1   Ada       admin  active    1970-01-01T00:00:00.000Z  1970-01-01T00:00:01.500Z  -\n\
+         2   bob       user   disabled  1970-01-01T00:00:01.000Z  -                         bob@example.org\n"
     );
     assert_eq!(
         cli.run("user show BOB"),
@@ -62,7 +62,7 @@ async fn user_list_prints_columns_or_json() {
          username      bob\n\
          role          user\n\
          state         disabled\n\
-         created       1970-01-01T00:00:01Z\n\
+         created       1970-01-01T00:00:01.000Z\n\
          last sign-in  -\n\
          email         bob@example.org\n"
     );
@@ -405,7 +405,7 @@ async fn long_lists_are_complete_and_a_closed_pipe_is_no_error() {
     }
     let audit = cli.run("audit --limit 1");
     assert!(
-        audit.contains("25 times until 1970-01-01T01:00:00Z"),
+        audit.contains("25 times until 1970-01-01T01:00:00.000Z"),
         "{audit}"
     );
     for line in ["user list", "user list --json", "audit --limit 9999"] {

@@ -115,14 +115,14 @@ async fn the_list_contains_all_live_sessions_with_their_details() {
     assert_eq!(list[0]["device"], Value::Null);
     assert_eq!(list[0]["current"], false);
     assert_eq!(list[0]["userAgent"], "Shared/1.0");
-    assert_eq!(list[0]["createdAt"], "2026-01-01T00:00:00+00:00");
-    assert_eq!(list[0]["expiresAt"], "2026-01-01T01:00:00+00:00");
+    assert_eq!(list[0]["createdAt"], "2026-01-01T00:00:00.000+00:00");
+    assert_eq!(list[0]["expiresAt"], "2026-01-01T01:00:00.000+00:00");
     assert_eq!(
         list[1],
         json!({
             "id": id, "device": "my phone", "current": true,
-            "createdAt": "2026-01-01T00:00:10+00:00", "lastUsedAt": null,
-            "expiresAt": "2026-01-01T01:00:10+00:00",
+            "createdAt": "2026-01-01T00:00:10.000+00:00", "lastUsedAt": null,
+            "expiresAt": "2026-01-01T01:00:10.000+00:00",
             "address": "127.0.0.1", "userAgent": "x".repeat(256),
         })
     );
@@ -162,7 +162,7 @@ async fn the_last_use_of_each_session_is_written_later_and_at_most_once_a_minute
             .await;
         };
         app.me(token).await;
-        last_used("2026-01-01T00:00:00+00:00").await;
+        last_used("2026-01-01T00:00:00.000+00:00").await;
     }
     app.advance(TimeDelta::seconds(59));
     for token in [&shared, &phone] {
@@ -179,8 +179,8 @@ async fn the_last_use_of_each_session_is_written_later_and_at_most_once_a_minute
         app.me(token).await;
         eventually("the last use a minute later", async || {
             let at = sessions(&app, token).await[index]["lastUsedAt"].clone();
-            assert_ne!(at, "2026-01-01T00:00:59+00:00");
-            (at == "2026-01-01T00:01:00+00:00").then_some(())
+            assert_ne!(at, "2026-01-01T00:00:59.000+00:00");
+            (at == "2026-01-01T00:01:00.000+00:00").then_some(())
         })
         .await;
     }
@@ -240,7 +240,7 @@ async fn a_device_session_is_renewed_up_to_the_maximum_age() {
     assert_eq!(renewed.at("/data/renewToken/token"), phone.as_str());
     assert_eq!(
         renewed.at("/data/renewToken/expiresAt"),
-        "2026-01-01T01:30:00+00:00"
+        "2026-01-01T01:30:00.000+00:00"
     );
     for _ in 0..60 {
         app.advance(TimeDelta::minutes(59));
@@ -297,10 +297,10 @@ async fn a_sign_in_on_another_device_updates_the_cached_user() {
         let me = app.graphql("{ me { lastSignInAt } }").bearer(&phone);
         me.send().await.string("/data/me/lastSignInAt").to_owned()
     };
-    assert_eq!(last_sign_in().await, "2026-01-01T00:00:00+00:00");
+    assert_eq!(last_sign_in().await, "2026-01-01T00:00:00.000+00:00");
     app.advance(TimeDelta::seconds(5));
     app.sign_in_on("ada", "laptop").await;
-    assert_eq!(last_sign_in().await, "2026-01-01T00:00:05+00:00");
+    assert_eq!(last_sign_in().await, "2026-01-01T00:00:05.000+00:00");
 }
 
 #[tokio::test]

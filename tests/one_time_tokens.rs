@@ -113,7 +113,7 @@ async fn a_reset_replaces_the_password_and_ends_every_credential() {
         &json!({
             "url": format!("{BASE}/reset#token={token}&username=ada"),
             "token": token,
-            "expiresAt": "2026-01-01T00:15:00+00:00",
+            "expiresAt": "2026-01-01T00:15:00.000+00:00",
             "user": { "username": "ada" },
         })
     );
@@ -178,7 +178,7 @@ async fn an_invited_user_chooses_the_first_password() {
             "link": {
                 "url": format!("{BASE}/invite#token={first}&username=%C4%8Capek"),
                 "token": first,
-                "expiresAt": "2026-01-08T00:00:00+00:00",
+                "expiresAt": "2026-01-08T00:00:00.000+00:00",
             },
             "userErrors": [],
         })

@@ -22,7 +22,7 @@ async fn a_client_of_the_flask_original_works_unchanged() {
     let created = post(&app, "ada", PASSWORD).await;
     assert_eq!(created.status, 200);
     assert_eq!(created.header("cache-control"), "no-store");
-    assert_eq!(created.at("/expires_at"), "2026-01-01T01:00:00+00:00");
+    assert_eq!(created.at("/expires_at"), "2026-01-01T01:00:00.000+00:00");
     let token = created.at("/token").as_str().unwrap().to_owned();
     assert_eq!(token.len(), 32);
     assert_eq!(

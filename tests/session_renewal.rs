@@ -21,7 +21,7 @@ async fn a_renewed_token_keeps_its_value_and_gets_a_full_lifetime() {
         renewed.at("/data/renewToken"),
         &json!({
             "token": token,
-            "expiresAt": "2026-01-01T01:59:59+00:00",
+            "expiresAt": "2026-01-01T01:59:59.000+00:00",
             "expiresIn": 3600,
             "user": { "username": "ada" },
         })
@@ -46,7 +46,7 @@ async fn a_session_ends_30_days_after_the_last_sign_in_in_spite_of_renewals() {
     let renewed = renew(&app, &token).await;
     assert_eq!(
         renewed.at("/data/renewToken/expiresAt"),
-        "2026-01-31T00:00:00+00:00"
+        "2026-01-31T00:00:00.000+00:00"
     );
     app.advance(TimeDelta::hours(5));
     let expired = renew(&app, &token).await;

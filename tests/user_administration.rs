@@ -95,7 +95,7 @@ async fn a_disabled_user_is_refused_at_once_and_gets_a_new_token_once_enabled() 
     let disabled = mutate(&app, &ada, "disableUser(id: 2)").await;
     assert_eq!(
         disabled.at("/data/done/user/disabledAt"),
-        "2026-01-01T00:00:00+00:00"
+        "2026-01-01T00:00:00.000+00:00"
     );
     assert_eq!(
         app.me(&bob).await.error(),

@@ -101,9 +101,9 @@ async fn private_fields_are_visible_to_their_owner_and_admins() {
         "id": "1",
         "username": "ada",
         "role": "USER",
-        "createdAt": "2026-01-01T00:00:00+00:00",
+        "createdAt": "2026-01-01T00:00:00.000+00:00",
         "email": "ada@example.org",
-        "lastSignInAt": "2026-01-01T00:00:00+00:00",
+        "lastSignInAt": "2026-01-01T00:00:00.000+00:00",
         "disabledAt": null,
         "accessTokens": [],
     });
@@ -406,6 +406,9 @@ async fn the_list_of_users_requires_the_role_admin() {
         let own = with_bearer(&app, &bob, document).await;
         assert_eq!(own.at("/data/user/id"), "3");
         assert_eq!(own.at("/data/user/role"), "USER");
-        assert_eq!(own.at("/data/user/createdAt"), "2026-01-01T00:00:00+00:00");
+        assert_eq!(
+            own.at("/data/user/createdAt"),
+            "2026-01-01T00:00:00.000+00:00"
+        );
     }
 }

@@ -93,8 +93,8 @@ async fn a_password_change_ends_the_session_and_starts_a_new_one() {
             me.await.at("/data/me/lastSignInAt")
         ),
         (
-            &json!("2026-01-01T00:10:00+00:00"),
-            &json!("2026-01-01T00:10:00+00:00")
+            &json!("2026-01-01T00:10:00.000+00:00"),
+            &json!("2026-01-01T00:10:00.000+00:00")
         )
     );
     assert_eq!(

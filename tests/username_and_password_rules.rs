@@ -54,7 +54,7 @@ async fn a_new_username_uses_one_script() {
         let answer = create(&app, name, PASSWORD).await;
         assert_eq!(code(&answer, "createUser"), "", "{name}");
     }
-    for name in [MIXED, "αda", "ada\u{10d3}", "\u{16a0}\u{16a2}"] {
+    for name in [MIXED, "αda", "ada\u{10d3}", "a\u{16a0}\u{16a2}"] {
         let answer = create(&app, name, PASSWORD).await;
         assert_eq!(code(&answer, "createUser"), "INVALID", "{name}");
         assert_eq!(answer.at("/data/createUser/userErrors/0/field"), "username");

@@ -156,7 +156,6 @@ async fn a_websocket_without_a_subscription_is_closed_after_a_minute() {
     a_minute_passes().await;
     assert_eq!(idle.closed().await.0, 1000);
     busy.send(&json!({ "type": "complete", "id": "1" })).await;
-    assert_eq!(busy.receive().await["type"], "complete");
     busy.send(&json!({ "type": "ping" })).await;
     assert_eq!(busy.receive().await["type"], "pong");
     a_minute_passes().await;
@@ -183,7 +182,6 @@ async fn the_subscriptions_of_a_websocket_share_a_byte_budget() {
     socket
         .send(&json!({ "type": "complete", "id": long(0) }))
         .await;
-    assert_eq!(socket.receive().await["type"], "complete");
     let numbers = |count: usize| {
         json!({ "type": "subscribe", "id": "numbers", "payload": {
             "query": "subscription($of: [Int!]!) { number(of: $of) }",
@@ -442,7 +440,6 @@ async fn a_websocket_carries_20_concurrent_subscriptions() {
         assert_eq!(refusal, limit);
     }
     socket.send(&json!({ "type": "complete", "id": "7" })).await;
-    assert_eq!(socket.receive().await["type"], "complete");
     socket.subscribe("one", "subscription { public }").await;
     assert_eq!(socket.event("one").await["data"]["public"], 1);
 }

@@ -143,8 +143,9 @@ pub(super) fn print_name(database: &str) {
 }
 
 /// Returns the user with this name. Names that are equal after PRECIS preparation, for example in another case,
-/// match.
+/// match. ASCII whitespace around the name is ignored, as at a sign-in.
 pub(super) async fn find_user(operator: &Operator, username: &str) -> Result<User, Box<dyn Error>> {
+    let username = username.trim_matches(|c: char| c.is_ascii_whitespace());
     let user = operator.user(username).await?;
     // `{:?}` escapes control characters, which the terminal would interpret.
     user.ok_or_else(|| format!("there is no user {username:?}").into())

@@ -105,19 +105,19 @@ fn visible(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
-/// A time. Text shows seconds, and JSON also shows milliseconds.
+/// A time, with milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timestamp(pub(super) DateTime<Utc>);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Secs, true))
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+        serializer.collect_str(self)
     }
 }
 

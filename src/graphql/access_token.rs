@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_graphql::{ID, Object};
-use chrono::{DateTime, Utc};
 
 use crate::graphql::connection::list_complexity;
+use crate::graphql::timestamp::Timestamp;
 use crate::model::{access_token, text_limits};
 
 /// An access token without its secret.
@@ -32,18 +32,18 @@ impl AccessToken {
     }
 
     /// The time at which the access token was created.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+    async fn created_at(&self) -> Timestamp {
+        self.0.created_at.into()
     }
 
     /// The time at which the access token expires. Null if the access token does not expire.
-    async fn expires_at(&self) -> Option<DateTime<Utc>> {
-        self.0.expires_at
+    async fn expires_at(&self) -> Option<Timestamp> {
+        self.0.expires_at.map(Timestamp)
     }
 
     /// The time at which the access token was last used, accurate to one minute. Null if the access token
     /// has never been used.
-    async fn last_used_at(&self) -> Option<DateTime<Utc>> {
-        self.0.last_used_at
+    async fn last_used_at(&self) -> Option<Timestamp> {
+        self.0.last_used_at.map(Timestamp)
     }
 }

@@ -1,9 +1,9 @@
 //! The audit trail.
 
 use async_graphql::{Enum, ID, SimpleObject};
-use chrono::{DateTime, Utc};
 
 use crate::graphql::connection::Connection;
+use crate::graphql::timestamp::Timestamp;
 use crate::graphql::user::Role;
 use crate::model::{audit_event, audit_event_enums};
 
@@ -22,9 +22,9 @@ pub(crate) struct AuditEvent {
     /// The kind of the event.
     kind: AuditEventKind,
     /// The time of the event. For a combined entry, the time of its first event.
-    at: DateTime<Utc>,
+    at: Timestamp,
     /// For a combined entry, the time of its latest event. Otherwise equal to `at`.
-    last_at: DateTime<Utc>,
+    last_at: Timestamp,
     /// The number of events in a combined entry. Otherwise 1.
     count: i64,
     /// The ID of the user whom the event concerns. The user may have been deleted since. Null if the event
@@ -65,8 +65,8 @@ impl From<audit_event::AuditEvent> for AuditEvent {
         Self {
             id: event.id.into(),
             kind: event.kind.into(),
-            at: event.at,
-            last_at: event.last_at,
+            at: event.at.into(),
+            last_at: event.last_at.into(),
             count: event.count,
             user_id: event.user.map(ID::from),
             actor_type: event.actor_type.map(Into::into),

@@ -22,6 +22,7 @@ mod session;
 mod session_token;
 mod spec_extension;
 mod standalone_schema;
+mod timestamp;
 mod token_mutation;
 mod user;
 mod user_error;

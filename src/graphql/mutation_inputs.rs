@@ -18,10 +18,12 @@ pub(crate) struct CreateUserInput {
     /// script, for example Latin, or to the combination of scripts in which Chinese, Japanese or Korean is
     /// written. Usernames that differ only in case are considered equal.
     username: String,
-    /// The e-mail address (optional). No other user can have the same e-mail address.
+    /// The e-mail address (optional). No other user can have the same e-mail address. A blank text counts as
+    /// null.
     email: Option<String>,
-    /// The password, at most 128 characters long. The minimum length is a setting of the server (8 by
-    /// default). Very common passwords and passwords that contain the username are refused.
+    /// The password, at most 128 characters long. The password can contain every printable character and
+    /// emoji. The minimum length is a setting of the server (8 by default). Very common passwords and
+    /// passwords that contain the username are refused.
     password: String,
 }
 
@@ -58,7 +60,8 @@ pub(crate) struct CreateAccessTokenInput {
     /// The lifetime, in seconds. If both `expiresIn` and `expiresAt` are omitted, the access token does not
     /// expire.
     expires_in: Option<i32>,
-    /// The time at which the access token expires. `expiresAt` cannot be combined with `expiresIn`.
+    /// The time at which the access token expires, before the year 10000. `expiresAt` cannot be combined with
+    /// `expiresIn`.
     expires_at: Option<DateTime<Utc>>,
 }
 
@@ -82,7 +85,7 @@ pub(crate) struct UpdateUserInput {
     pub(super) id: Option<ID>,
     /// The new username, for which the same rules apply as in `createUser`.
     username: Option<String>,
-    /// The new e-mail address. Null removes the current e-mail address.
+    /// The new e-mail address. Null or a blank text removes the current e-mail address.
     email: MaybeUndefined<String>,
 }
 
@@ -114,7 +117,8 @@ pub(crate) struct DeleteUserInput {
 pub(crate) struct InviteUserInput {
     /// The username. It must satisfy the rules that `createUser` has for usernames.
     username: String,
-    /// The e-mail address (optional). It must differ from the e-mail addresses of all other users.
+    /// The e-mail address (optional). It must differ from the e-mail addresses of all other users. A blank
+    /// text counts as null.
     email: Option<String>,
     /// The role. The default is `USER`, or the current role of a user who was invited before.
     role: Option<Role>,

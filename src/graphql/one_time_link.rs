@@ -1,8 +1,8 @@
 //! One-time links.
 
 use async_graphql::SimpleObject;
-use chrono::{DateTime, Utc};
 
+use crate::graphql::timestamp::Timestamp;
 use crate::graphql::user::User;
 use crate::model::one_time_link;
 use crate::service::visible_user::VisibleUser;
@@ -17,7 +17,7 @@ pub(crate) struct OneTimeLink {
     /// digits.
     token: String,
     /// The time at which the link expires.
-    expires_at: DateTime<Utc>,
+    expires_at: Timestamp,
     /// The user who chooses a new password.
     user: User,
 }
@@ -27,7 +27,7 @@ impl OneTimeLink {
         Self {
             url: link.url().to_owned(),
             token: link.token().to_owned(),
-            expires_at: link.expires_at,
+            expires_at: link.expires_at.into(),
             user: User(user),
         }
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_graphql::connection::EmptyFields;
 use async_graphql::{ID, Object};
-use chrono::{DateTime, Utc};
 
 use crate::graphql::connection::Connection;
+use crate::graphql::timestamp::Timestamp;
 use crate::model::pagination::Page;
 use crate::model::session_summary::SessionSummary;
 use crate::model::token_digest::TokenDigest;
@@ -38,19 +38,19 @@ impl Session {
     }
 
     /// The time at which the token was issued. Null if an earlier version of the server issued the token.
-    async fn created_at(&self) -> Option<DateTime<Utc>> {
-        self.summary.created_at
+    async fn created_at(&self) -> Option<Timestamp> {
+        self.summary.created_at.map(Timestamp)
     }
 
     /// The time at which the session was last used, accurate to one minute. Null if the session has not been
     /// used yet.
-    async fn last_used_at(&self) -> Option<DateTime<Utc>> {
-        self.summary.last_used_at
+    async fn last_used_at(&self) -> Option<Timestamp> {
+        self.summary.last_used_at.map(Timestamp)
     }
 
     /// The time at which the session expires.
-    async fn expires_at(&self) -> DateTime<Utc> {
-        self.summary.expires_at
+    async fn expires_at(&self) -> Timestamp {
+        self.summary.expires_at.into()
     }
 
     /// The IP address of the client to which the token was issued. Null if the address is unknown.

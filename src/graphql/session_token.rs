@@ -1,8 +1,8 @@
 //! Session tokens.
 
 use async_graphql::SimpleObject;
-use chrono::{DateTime, Utc};
 
+use crate::graphql::timestamp::Timestamp;
 use crate::graphql::user::User;
 use crate::service::issued_token::IssuedToken;
 
@@ -18,7 +18,7 @@ pub(crate) struct SessionToken {
     /// The type of the token. Always `Bearer`.
     token_type: &'static str,
     /// The time at which the token expires.
-    expires_at: DateTime<Utc>,
+    expires_at: Timestamp,
     /// The number of seconds until the token expires.
     expires_in: i64,
     /// The user whom the token authenticates.
@@ -30,7 +30,7 @@ impl From<IssuedToken> for SessionToken {
         Self {
             token: issued.token.0,
             token_type: "Bearer",
-            expires_at: issued.expires_at,
+            expires_at: issued.expires_at.into(),
             expires_in: issued.expires_in,
             user: User(issued.user),
         }

@@ -1,7 +1,6 @@
 //! Users and their roles.
 
 use async_graphql::{Context, Enum, ID, Object, Result};
-use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
 use crate::graphql::access_token::AccessToken;
@@ -9,6 +8,7 @@ use crate::graphql::connection::{Connection, list_complexity};
 use crate::graphql::context::{authentication, caller, loader};
 use crate::graphql::data_loader::{AccessTokensOf, SessionsOf};
 use crate::graphql::session::SessionConnection;
+use crate::graphql::timestamp::Timestamp;
 use crate::model::user::{self, UserId};
 use crate::service::access_tokens::MAX_TOKENS;
 use crate::service::device_sessions::MAX_DEVICE_SESSIONS;
@@ -62,8 +62,8 @@ impl User {
     }
 
     /// The time at which the user was created. Null if the caller is neither this user nor an admin.
-    async fn created_at(&self) -> Result<Option<DateTime<Utc>>> {
-        Ok(self.0.created_at()?)
+    async fn created_at(&self) -> Result<Option<Timestamp>> {
+        Ok(self.0.created_at()?.map(Timestamp))
     }
 
     /// The e-mail address of the user, which the server does not verify. Null if the user has no e-mail
@@ -74,8 +74,8 @@ impl User {
 
     /// The time at which the user last signed in with a password. Null if the user has never signed in, or
     /// if the caller is neither this user nor an admin.
-    async fn last_sign_in_at(&self) -> Result<Option<DateTime<Utc>>> {
-        Ok(self.0.last_sign_in_at()?)
+    async fn last_sign_in_at(&self) -> Result<Option<Timestamp>> {
+        Ok(self.0.last_sign_in_at()?.map(Timestamp))
     }
 
     /// The access tokens of the user, at most 50, oldest first. Null if the caller is neither this user nor
@@ -106,8 +106,8 @@ impl User {
 
     /// The time at which the user was disabled. Null if the user is not disabled, or if the caller is
     /// neither this user nor an admin.
-    async fn disabled_at(&self) -> Result<Option<DateTime<Utc>>> {
-        Ok(self.0.disabled_at()?)
+    async fn disabled_at(&self) -> Result<Option<Timestamp>> {
+        Ok(self.0.disabled_at()?.map(Timestamp))
     }
 }
 

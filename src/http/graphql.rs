@@ -6,8 +6,10 @@ use std::sync::Arc;
 use async_graphql::Variables;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{ObjectType, ServerError, SubscriptionType, Value};
+use async_graphql_poem::GraphQLResponse;
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use poem::{Endpoint, Request, Response};
+use poem::web::Json;
+use poem::{Endpoint, IntoResponse, Request, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::yield_now;
@@ -267,43 +269,27 @@ impl MediaType {
     }
 }
 
-/// The body of a response. `data` is missing if no field was executed.
+/// The body of the response to a request that was not executed. It has no `data`.
 #[derive(Serialize)]
-struct Body<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+struct RequestErrorBody<'a> {
     errors: &'a [ServerError],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     extensions: &'a BTreeMap<String, Value>,
 }
 
 fn response(media_type: MediaType, outcome: Outcome) -> Response {
-    let async_graphql::Response {
-        data,
-        errors,
-        extensions,
-        http_headers,
-        ..
-    } = outcome.response;
-    let body = Body {
-        data: outcome.request_error.is_none().then_some(&data),
-        errors: &errors,
-        extensions: &extensions,
-    };
-    let status = match &outcome.request_error {
-        Some(error) => media_type.status(error),
-        None => StatusCode::OK,
-    };
-    let mut response = match serde_json::to_vec(&body) {
-        Ok(body) => Response::builder().status(status).body(body),
-        Err(error) => {
-            tracing::error!(%error, "a response cannot be serialized as JSON");
-            StatusCode::INTERNAL_SERVER_ERROR.into()
+    let mut response = match &outcome.request_error {
+        None => GraphQLResponse(outcome.response).into_response(),
+        Some(error) => {
+            let body = RequestErrorBody {
+                errors: &outcome.response.errors,
+                extensions: &outcome.response.extensions,
+            };
+            let response = Json(body).with_status(media_type.status(error));
+            response.into_response()
         }
     };
     let headers = response.headers_mut();
-    headers.extend(http_headers);
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static(media_type.name()),

@@ -14,6 +14,7 @@ use crate::http::error_responses::{Challenge, error_response};
 use crate::http::middleware::RequestContext;
 use crate::http::request_body;
 use crate::http::state::AppState;
+use crate::model::timestamp::rfc3339;
 use crate::service::request_authentication::Authentication;
 use crate::service::run_to_completion;
 use crate::service::session_token_options::SessionTokenOptions;
@@ -36,7 +37,7 @@ pub(super) async fn create(
     match created.await {
         Ok(issued) => Json(json!({
             "token": issued.token.0,
-            "expires_at": issued.expires_at.to_rfc3339(),
+            "expires_at": rfc3339(issued.expires_at),
         }))
         .with_header(header::CACHE_CONTROL, "no-store")
         .into_response(),

@@ -15,6 +15,13 @@ pub(crate) struct Email {
 }
 
 impl Email {
+    /// Parses an optional address. Forms send an empty text for a field without input. Therefore, a blank text counts as
+    /// no address.
+    pub(crate) fn parse_optional(text: Option<&str>) -> Result<Option<Self>, FieldError> {
+        let text = text.filter(|text| !text.trim().is_empty());
+        text.map(Self::parse).transpose()
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, FieldError> {
         let options = Options::default()
             .without_display_text()

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::model::actor::Credential;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
+use crate::model::timestamp::rfc3339;
 use crate::model::user::{Role, UserId};
 
 /// One occurrence: a change, a sign-in, or a refused attempt.
@@ -53,7 +54,7 @@ impl Event {
         tracing::info!(
             target: "symbolon::audit",
             event = self.kind.name(),
-            at = self.at.to_rfc3339(),
+            at = rfc3339(self.at),
             user_id = self.user.map(tracing::field::display),
             actor = self.actor_type.name(),
             actor_id = self.actor.map(tracing::field::display),

@@ -1,12 +1,15 @@
 //! The names that users give to their access tokens and devices.
 
-use precis_profiles::Nickname as NicknameProfile;
-use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::model::field_errors::{FieldError, FieldErrorCode};
+use crate::model::precis::{enforce_until_stable, is_printable, map_spaces};
 use crate::model::text_limits;
 
-/// The label of an access token or a device: 1 to 64 characters, prepared with the PRECIS profile `Nickname` (RFC 8266).
+const BLANK: &str = "The name must not be empty.";
+
+/// The label of an access token or a device: 1 to 64 characters, prepared with the PRECIS profile `Nickname` (RFC
+/// 8266), which additionally accepts the invisible characters of emoji.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Label(pub(crate) String);
 
@@ -19,15 +22,24 @@ impl Label {
             return too_long();
         }
         if text.trim().is_empty() {
-            return refuse(FieldErrorCode::Blank, "The name must not be empty.");
+            return refuse(FieldErrorCode::Blank, BLANK);
         }
-        match NicknameProfile::enforce(text) {
-            Ok(name) if name.chars().count() <= 64 => Ok(Self(name.into_owned())),
-            Ok(_) => too_long(),
-            Err(_) => refuse(
+        match enforce_until_stable(text, enforce_nickname) {
+            Some(name) if name.is_empty() => refuse(FieldErrorCode::Blank, BLANK),
+            Some(name) if name.chars().count() <= 64 => Ok(Self(name)),
+            Some(_) => too_long(),
+            None => refuse(
                 FieldErrorCode::Invalid,
                 "A name must not contain control characters or invisible characters.",
             ),
         }
     }
+}
+
+/// Removes the spaces at both ends of a name, reduces other runs of spaces to one space, and normalizes the name.
+/// Returns `None` if the name contains an invalid character.
+fn enforce_nickname(text: &str) -> Option<String> {
+    let spaced = is_printable(text).then(|| map_spaces(text).collect::<String>())?;
+    let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
+    Some(words.join(" ").nfkc().collect())
 }

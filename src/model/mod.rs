@@ -23,6 +23,7 @@ pub(crate) mod one_time_token;
 pub(crate) mod pagination;
 pub(crate) mod password;
 pub(crate) mod password_hash;
+pub(crate) mod precis;
 pub(crate) mod random_bytes;
 pub(crate) mod rate_limit;
 pub(crate) mod request_credentials;
@@ -34,6 +35,7 @@ pub(crate) mod session_summary;
 pub(crate) mod session_token;
 pub(crate) mod shared_session;
 pub(crate) mod text_limits;
+pub(crate) mod timestamp;
 pub(crate) mod token_digest;
 pub(crate) mod token_secret;
 

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use precis_profiles::OpaqueString;
-use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::model::common_passwords::is_common;
 use crate::model::field_errors::{FieldError, FieldErrorCode};
+use crate::model::precis::{is_printable, map_spaces};
 use crate::model::text_limits;
 
 /// The maximum number of characters.
@@ -15,8 +14,9 @@ const MAX_CHARACTERS: usize = 128;
 
 const TOO_LONG: &str = "A password has at most 128 characters.";
 
-/// A password in plain text, prepared with the PRECIS profile `OpaqueString` ([RFC 8265, section 4]). The preparation
-/// makes the bytes of a password independent of the keyboard and the operating system.
+/// A password in plain text, prepared with the PRECIS profile `OpaqueString` ([RFC 8265, section 4]), which additionally
+/// accepts the invisible characters of emoji. The preparation makes the bytes of a password independent of the keyboard
+/// and the operating system.
 ///
 /// [RFC 8265, section 4]: https://www.rfc-editor.org/rfc/rfc8265#section-4
 #[derive(Clone)]
@@ -96,14 +96,13 @@ impl Password {
         if text.len() > text_limits::PASSWORD {
             return refuse(FieldErrorCode::TooLong, TOO_LONG);
         }
-        match OpaqueString::enforce(text) {
-            Ok(prepared) if prepared.chars().count() <= MAX_CHARACTERS => {
-                Ok(Self(prepared.into_owned()))
-            }
-            Ok(_) => refuse(FieldErrorCode::TooLong, TOO_LONG),
-            Err(_) => refuse(
+        match enforce_opaque_string(text) {
+            Some(prepared) if prepared.chars().count() <= MAX_CHARACTERS => Ok(Self(prepared)),
+            Some(_) => refuse(FieldErrorCode::TooLong, TOO_LONG),
+            None => refuse(
                 FieldErrorCode::Invalid,
-                "A password must not contain control or unassigned characters.",
+                "A password must not contain control characters, invisible characters or unassigned \
+                 characters.",
             ),
         }
     }
@@ -119,6 +118,12 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Returns the prepared form of a password, or `None` if the password is empty or contains an invalid character.
+fn enforce_opaque_string(text: &str) -> Option<String> {
+    let is_valid = !text.is_empty() && is_printable(text);
+    is_valid.then(|| map_spaces(text).nfc().collect())
+}
+
 /// The password that a client submits at a sign-in.
 pub(crate) struct SubmittedPassword {
     pub(crate) password: Password,
@@ -130,9 +135,9 @@ impl SubmittedPassword {
     /// Prepares a password. A password that cannot be prepared is used unchanged, because the password may match
     /// an imported hash, and because its verification must take as long as that of any other password.
     pub(crate) fn new(text: &str) -> Self {
-        let prepared = (text.len() <= text_limits::PASSWORD).then(|| OpaqueString::enforce(text));
-        let prepared = prepared.and_then(Result::ok);
-        let prepared = prepared.map_or_else(|| text.to_owned(), Into::into);
+        let has_valid_length = text.len() <= text_limits::PASSWORD;
+        let prepared = has_valid_length.then(|| enforce_opaque_string(text));
+        let prepared = prepared.flatten().unwrap_or_else(|| text.to_owned());
         Self {
             password: Password(prepared),
             as_sent: text.to_owned(),

@@ -18,10 +18,10 @@ pub(crate) enum Credentials {
     Bearer(BearerToken),
 }
 
-/// The user-id and the password of Basic credentials, as the client sent them.
+/// The user-id and the password of Basic credentials.
 #[derive(Clone)]
 pub(crate) struct UserPass {
-    /// The user-id, which contains no colon.
+    /// The user-id without the ASCII whitespace at both ends, which people copy or type by mistake. Contains no colon.
     pub(crate) username: String,
     /// The text after the first colon.
     pub(crate) password: String,

@@ -1,9 +1,9 @@
 //! The maximum lengths of texts that clients send, in bytes.
 //!
-//! PRECIS preparation and Unicode normalization do not take linear time. `precis-core` 0.2 reads the whole text for
-//! each U+30FB or U+0660 in the text, and normalization sorts runs of combining marks. Therefore, the length of each
-//! text is checked before the text is processed. A character has at most four bytes in UTF-8. Therefore, a text with
-//! a valid number of characters exceeds its limit only if the text is in decomposed form.
+//! PRECIS preparation and Unicode normalization do not take linear time. The rule of PRECIS for a zero width non-joiner
+//! reads all marks beside it, and normalization sorts runs of combining marks. Therefore, the length of each text is
+//! checked before the text is processed. A character has at most four bytes in UTF-8. Therefore, a text with a valid
+//! number of characters exceeds its limit only if the text is in decomposed form.
 //!
 //! The limits for GraphQL documents, request bodies and request heads are part of the configuration.
 

@@ -1,13 +1,10 @@
 //! Usernames ([RFC 8265](https://www.rfc-editor.org/rfc/rfc8265)) and their canonical form.
 
-use std::borrow::Cow;
+use unicode_normalization::UnicodeNormalization;
 
-use precis_profiles::precis_core;
-use precis_profiles::precis_core::profile::PrecisFastInvocation;
-use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
-
-use crate::model::confusables::is_highly_restrictive;
+use crate::model::confusables::is_acceptable;
 use crate::model::field_errors::{FieldError, FieldErrorCode};
+use crate::model::precis::{enforce_until_stable, is_identifier, satisfies_bidi_rule};
 use crate::model::text_limits;
 
 /// A username: 1 to 64 characters.
@@ -29,7 +26,7 @@ impl Username {
     /// others.
     pub(crate) fn parse_new(text: &str) -> Result<Self, FieldError> {
         let name = Self::parse(text)?;
-        if !is_highly_restrictive(&name.display) {
+        if !is_acceptable(&name.display) {
             let message = "A username must not mix letters of several scripts, such as Latin and Cyrillic, or \
                            contain characters that Unicode does not recommend for identifiers.";
             return Err(FieldError::new(
@@ -51,8 +48,8 @@ impl Username {
             return refuse(FieldErrorCode::TooLong, TOO_LONG);
         }
         let (Some(display), Some(canonical)) = (
-            enforce_until_stable(text, UsernameCasePreserved::enforce),
-            enforce_until_stable(text, UsernameCaseMapped::enforce),
+            enforce_until_stable(text, enforce_case_preserved),
+            enforce_until_stable(text, enforce_case_mapped),
         ) else {
             return refuse(
                 FieldErrorCode::Invalid,
@@ -73,19 +70,31 @@ impl Username {
     }
 }
 
-/// Applies `enforce` until its result no longer changes, as RFC 8264, section 7, requires. Returns `None` if
-/// `enforce` refuses the text, or if the result of the fourth application still differs from that of the third.
-fn enforce_until_stable<'a>(
-    text: &'a str,
-    enforce: impl Fn(String) -> Result<Cow<'a, str>, precis_core::Error>,
-) -> Option<String> {
-    let mut text = enforce(text.to_owned()).ok()?.into_owned();
-    for _ in 0..3 {
-        let next = enforce(text.clone()).ok()?.into_owned();
-        if next == text {
-            return Some(text);
+/// Prepares a name with the PRECIS profile `UsernameCasePreserved` (RFC 8265, section 3.4).
+fn enforce_case_preserved(text: &str) -> Option<String> {
+    let text = map_width(text);
+    let text = is_identifier(&text).then(|| text.nfc().collect::<String>())?;
+    satisfies_bidi_rule(&text).then_some(text)
+}
+
+/// Prepares a name with the PRECIS profile `UsernameCaseMapped` (RFC 8265, section 3.3).
+fn enforce_case_mapped(text: &str) -> Option<String> {
+    let text = map_width(text);
+    let lower_case = text.chars().flat_map(char::to_lowercase);
+    let text = is_identifier(&text).then(|| lower_case.nfc().collect::<String>())?;
+    satisfies_bidi_rule(&text).then_some(text)
+}
+
+/// Maps fullwidth and halfwidth characters to their usual width (RFC 8265, section 3.2.1). Characters whose usual form is
+/// no valid identifier need not be mapped.
+fn map_width(text: &str) -> String {
+    let mut mapped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\u{ff01}'..='\u{ff9f}') {
+            mapped.extend(c.nfkc());
+        } else {
+            mapped.push(c);
         }
-        text = next;
     }
-    None
+    mapped
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, MAX_YEAR};
 use crate::error::{Error, Unauthenticated};
 use crate::model::access_token::AccessToken;
 use crate::model::audit_event::NewAuditEvent;
@@ -25,9 +25,6 @@ use crate::store::{NewAccessToken, Store, Transaction};
 
 /// The maximum number of access tokens of a user, including expired tokens.
 pub(crate) const MAX_TOKENS: usize = 50;
-
-/// The last year that a timestamp of RFC 3339 can represent.
-const MAX_YEAR: i32 = 9999;
 
 /// The time for which the row of an expired token is kept. During this time, the token is reported as expired.
 /// Afterwards, the token is reported as invalid.
@@ -171,27 +168,33 @@ fn expiration(
     form: &AccessTokenForm,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, FieldError> {
-    let (field, message) = match (form.expires_in, form.expires_at) {
-        (None, None) => return Ok(None),
-        (Some(Input { value, .. }), None) if value >= 1 => {
-            return Ok(Some(now + TimeDelta::seconds(value)));
-        }
-        (None, Some(Input { field, value })) if value.year() > MAX_YEAR => (
-            field,
-            "The expiration must be before the year 10000.".to_owned(),
-        ),
-        (None, Some(Input { value, .. })) if value > now => return Ok(Some(value)),
-        (Some(Input { field, .. }), None) => (
-            field,
-            "The lifetime must be at least one second.".to_owned(),
-        ),
-        (None, Some(Input { field, .. })) => {
-            (field, "The expiration must be in the future.".to_owned())
-        }
-        (Some(seconds), Some(Input { field, .. })) => (
-            field,
-            format!("Set either {} or {field}, not both.", seconds.field),
-        ),
+    let refuse = |field, message: &str| {
+        let message = message.to_owned();
+        Err(FieldError::new(field, FieldErrorCode::Invalid, message))
     };
-    Err(FieldError::new(field, FieldErrorCode::Invalid, message))
+    let (field, expiration) = match (form.expires_in, form.expires_at) {
+        (None, None) => return Ok(None),
+        (Some(seconds), Some(Input { field, .. })) => {
+            let message = format!("Set either {} or {field}, not both.", seconds.field);
+            return refuse(field, &message);
+        }
+        (Some(Input { field, value }), None) if value < 1 => {
+            return refuse(field, "The lifetime must be at least one second.");
+        }
+        (Some(Input { field, value }), None) => {
+            let lifetime = TimeDelta::try_seconds(value);
+            (
+                field,
+                lifetime.and_then(|lifetime| now.checked_add_signed(lifetime)),
+            )
+        }
+        (None, Some(Input { field, value })) => (field, Some(value)),
+    };
+    match expiration.filter(|expiration| expiration.year() <= MAX_YEAR) {
+        None => refuse(field, "The expiration must be before the year 10000."),
+        Some(expiration) if expiration <= now => {
+            refuse(field, "The expiration must be in the future.")
+        }
+        expiration => Ok(expiration),
+    }
 }

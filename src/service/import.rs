@@ -72,7 +72,7 @@ impl Import {
 
     fn candidate(&self, index: usize, user: ImportedUser) -> Result<Candidate, String> {
         let message = |error: FieldError| error.message.into_owned();
-        let email = user.email.as_deref().map(Email::parse).transpose();
+        let email = Email::parse_optional(user.email.as_deref());
         Ok(Candidate {
             index,
             username: Username::parse(&user.username).map_err(message)?,

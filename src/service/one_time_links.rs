@@ -207,7 +207,7 @@ fn refuse_disabled(user: &User, field: &'static str) -> Result<(), FieldError> {
 /// Parses the properties. The error lists all invalid properties.
 fn parse(invitation: &Invitation) -> Result<(Username, Option<Email>), MutationError> {
     let username = Username::parse_new(&invitation.username);
-    let email = invitation.email.as_deref().map(Email::parse).transpose();
+    let email = Email::parse_optional(invitation.email.as_deref());
     match (username, email) {
         (Ok(username), Ok(email)) => Ok((username, email)),
         (username, email) => Err([username.err(), email.err()].into()),

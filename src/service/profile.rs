@@ -98,10 +98,7 @@ fn parse(profile: Profile) -> Result<ProfileChange, MutationError> {
     };
     let email = match profile.email {
         FieldChange::Keep => Ok(FieldChange::Keep),
-        FieldChange::Set(email) => {
-            let email = email.as_deref().map(Email::parse).transpose();
-            email.map(FieldChange::Set)
-        }
+        FieldChange::Set(email) => Email::parse_optional(email.as_deref()).map(FieldChange::Set),
     };
     match (username, email) {
         (Ok(username), Ok(email)) => Ok(ProfileChange { username, email }),

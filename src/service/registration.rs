@@ -132,7 +132,7 @@ impl ParsedRegistration {
     /// Parses the properties. The error lists all invalid properties.
     fn parse(text: &Registration, rules: PasswordRules) -> Result<Self, MutationError> {
         let username = Username::parse_new(&text.username);
-        let email = text.email.as_deref().map(Email::parse).transpose();
+        let email = Email::parse_optional(text.email.as_deref());
         let canonical = username.as_ref().map_or("", |name| &name.canonical);
         let password = rules.parse_new(&text.password, canonical, "password");
         match (username, email, password) {

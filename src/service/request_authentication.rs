@@ -73,6 +73,11 @@ impl Authentication {
         &self.0.client
     }
 
+    /// Returns the credentials of the request, which may be invalid.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.0.credentials
+    }
+
     /// Returns the Bearer token of the request.
     pub(super) fn bearer(&self) -> Result<&BearerToken, Error> {
         match &self.0.credentials {

@@ -46,6 +46,11 @@ pub(crate) enum OpenError {
          with {1}"
     )]
     OtherSchema(Location, String, String),
+    #[error(
+        "the database {0} has the encoding {1}, which cannot represent the usernames of all users; create a database \
+         with the encoding UTF8, and copy the data with pg_dump and psql"
+    )]
+    Encoding(Location, String),
     #[error("no schema of the search_path of {0} exists")]
     NoSchema(Location),
     #[error("the tables in {0} cannot be brought up to date: {1}")]

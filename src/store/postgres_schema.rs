@@ -13,6 +13,10 @@ const SCHEMAS_WITH_TABLES: &str = "SELECT n.nspname::text FROM pg_class c \
 
 /// Returns the schema in which tables are created. All connections are restricted to this schema. Otherwise, the
 /// tables could be created again in a schema that is created later and precedes this schema in the search path.
+///
+/// # Errors
+///
+/// Returns an error if the schema cannot be determined, or if the database cannot store all characters.
 pub(super) async fn find_schema(
     location: &Location,
     options: &PgConnectOptions,
@@ -25,12 +29,19 @@ pub(super) async fn find_schema(
         let with_tables = query_scalar::<_, String>(SCHEMAS_WITH_TABLES)
             .fetch_all(&mut connection)
             .await?;
+        let encoding = query_scalar::<_, String>("SELECT current_setting('server_encoding')")
+            .fetch_one(&mut connection)
+            .await?;
         connection.close().await?;
-        Ok((current, with_tables))
+        Ok((current, with_tables, encoding))
     };
     let schemas = schemas.await;
-    let (current, with_tables) =
+    let (current, with_tables, encoding) =
         schemas.map_err(|error| OpenError::Server(location.clone(), error))?;
+    // A database with the encoding SQL_ASCII stores the bytes of UTF-8 unchanged.
+    if !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII") {
+        return Err(OpenError::Encoding(location.clone(), encoding));
+    }
     let current = current.ok_or_else(|| OpenError::NoSchema(location.clone()))?;
     match with_tables.into_iter().find(|schema| *schema != current) {
         Some(other) => Err(OpenError::OtherSchema(location.clone(), other, current)),

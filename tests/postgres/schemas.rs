@@ -4,6 +4,27 @@ use crate::support::{
     Instance, common_key, eventually, finish, shared_postgres, unconfigured_symbolon,
 };
 
+#[test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+fn a_database_that_cannot_store_all_characters_is_refused() {
+    let server = shared_postgres();
+    for (encoding, is_refused) in [("LATIN1", true), ("SQL_ASCII", false)] {
+        let name = server.new_name();
+        let create =
+            format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
+        server.run(&[create]);
+        let folder = tempfile::tempdir().unwrap();
+        let mut migrate = unconfigured_symbolon(folder.path());
+        migrate
+            .args(["migrate", "--database-url", &server.url(&name)])
+            .env("SYMBOLON_SECRET_KEY_FILE", common_key());
+        let (code, _, error) = finish(&mut migrate);
+        assert_eq!(code, Some(i32::from(is_refused)), "{error}");
+        let message = format!("has the encoding {encoding}, which cannot represent");
+        assert_eq!(error.contains(&message), is_refused, "{error}");
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
 async fn an_instance_uses_one_schema_and_refuses_a_search_path_that_hides_its_tables() {

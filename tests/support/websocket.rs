@@ -21,7 +21,16 @@ pub struct Socket(pub WebSocketStream<MaybeTlsStream<TcpStream>>);
 impl Socket {
     /// Opens a WebSocket with these headers. Returns the status of a refusal.
     pub async fn open(base: &str, headers: &[(&'static str, &str)]) -> Result<Self, StatusCode> {
-        let url = format!("{}/graphql", base.replace("http://", "ws://"));
+        Self::open_at(base, "/graphql", headers).await
+    }
+
+    /// Opens a WebSocket at this path with these headers. Returns the status of a refusal.
+    pub async fn open_at(
+        base: &str,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, StatusCode> {
+        let url = format!("{}{path}", base.replace("http://", "ws://"));
         let mut request = url.into_client_request().unwrap();
         for (name, value) in headers {
             let value = HeaderValue::from_str(value).unwrap();
@@ -83,13 +92,17 @@ impl Socket {
         message["payload"].take()
     }
 
-    /// Returns `code` and `reason`, or `limit`, of the only error of this operation.
+    /// Returns `code` and `reason`, or `limit`, of the only error of this operation, which was refused.
     pub async fn refusal(&mut self, id: &str) -> (String, String) {
-        let event = self.event(id).await;
-        let complete = json!({ "type": "complete", "id": id });
-        assert_eq!(self.receive().await, complete, "{event}");
-        assert_eq!(event["errors"].as_array().map(Vec::len), Some(1), "{event}");
-        let extensions = &event["errors"][0]["extensions"];
+        let message = self.receive().await;
+        assert_eq!(
+            (&message["type"], &message["id"]),
+            (&json!("error"), &json!(id)),
+            "{message}"
+        );
+        let errors = message["payload"].as_array().unwrap();
+        assert_eq!(errors.len(), 1, "{message}");
+        let extensions = &errors[0]["extensions"];
         let text = |name: &str| extensions[name].as_str().map(str::to_owned);
         let reason = text("reason").or_else(|| text("limit"));
         (text("code").unwrap_or_default(), reason.unwrap_or_default())

@@ -14,9 +14,8 @@ const VERSION: &str = "13";
 
 /// Returns whether the request is a WebSocket handshake.
 pub(crate) fn is_upgrade_request(request: &Request) -> bool {
-    let upgrade = request.header(header::UPGRADE);
-    request.method() == Method::GET
-        && upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+    let is_websocket = |protocol: &str| protocol.eq_ignore_ascii_case("websocket");
+    request.method() == Method::GET && has_item(request.headers(), header::UPGRADE, is_websocket)
 }
 
 /// Checks the headers of the request, except `Sec-WebSocket-Version`, and returns the value of

@@ -93,7 +93,7 @@ impl MessageStream {
 
     /// Returns the close reason for the error that ended reading, if any.
     pub(super) fn read_error(&self) -> Option<CloseReason> {
-        self.read_error.get().copied()
+        self.read_error.get().cloned()
     }
 
     /// Returns whether a frame has been received since the last call. The first call returns `true`.
@@ -129,7 +129,7 @@ impl MessageStream {
         let mut stream = stream.unwrap_or_else(PoisonError::into_inner);
         let frame = CloseFrame {
             code: reason.code.into(),
-            reason: Utf8Bytes::from_static(reason.text),
+            reason: Utf8Bytes::from(reason.text.into_owned()),
         };
         stream.send(Message::Close(Some(frame))).await?;
         while let Some(Ok(message)) = stream.next().await {
@@ -159,6 +159,7 @@ impl From<&Error> for CloseReason {
     fn from(error: &Error) -> Self {
         match error {
             Error::Capacity(_) => Self::TOO_LARGE,
+            Error::Utf8(_) => Self::INVALID_TEXT,
             Error::Io(error) if error.kind() == io::ErrorKind::OutOfMemory => Self::UNAVAILABLE,
             _ => Self::PROTOCOL_ERROR,
         }

@@ -3,30 +3,28 @@
 mod close_reason;
 mod handshake;
 mod message_stream;
+mod messages;
+mod protocol;
+mod running_subscriptions;
 mod socket_state;
 mod subscription_executor;
 
-use std::convert::Infallible;
 use std::future::pending;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_graphql::http::WebSocketProtocols;
 use async_graphql::{ObjectType, SubscriptionType};
-use async_graphql_poem::{GraphQLProtocol, GraphQLWebSocket};
-use futures_util::{FutureExt, sink, stream};
-use poem::web::websocket::Message;
+use futures_util::FutureExt;
 use poem::{Request, Response};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use self::close_reason::CloseReason;
 pub(super) use self::handshake::is_upgrade_request;
 use self::message_stream::MessageStream;
-use self::socket_state::{InitResult, SocketState};
+use self::protocol::Protocol;
+use self::socket_state::SocketState;
 use self::subscription_executor::SubscriptionExecutor;
 use crate::error::Error;
 use crate::graphql::execution::Executor;
@@ -34,8 +32,6 @@ use crate::http::middleware::RequestContext;
 use crate::http::server::ConnectionGuard;
 use crate::http::state::AppState;
 
-/// The time between two pings. A client that sends nothing during two intervals is disconnected.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// The maximum time for a client to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -59,7 +55,7 @@ where
         return Ok(response);
     }
     let accept_key = handshake::accept_key(headers)?;
-    let client = context.authentication.client().clone();
+    let client = context.authentication.client();
     let acquire = |network| {
         let permit = state.socket_limits.per_address.try_acquire(network);
         permit.ok_or(Error::TooManyConnections)
@@ -70,7 +66,7 @@ where
         Error::BadRequest(message.to_owned())
     })?;
     let connection_guard = request.extensions().get::<ConnectionGuard>().cloned();
-    let socket = SocketState::new(Arc::clone(state), client, Arc::clone(&context.id));
+    let socket = SocketState::new(Arc::clone(state), context);
     let executor = SubscriptionExecutor {
         executor: Arc::clone(executor),
         socket: Arc::clone(&socket),
@@ -87,15 +83,19 @@ where
 }
 
 /// Serves a WebSocket until the client disconnects or the server closes it.
-async fn serve<E: async_graphql::Executor>(
+async fn serve<Q, M, S>(
     messages: MessageStream,
     socket: Arc<SocketState>,
-    executor: E,
+    executor: SubscriptionExecutor<Q, M, S>,
     mut connection_guard: Option<ConnectionGuard>,
-) {
+) where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
     let (init_sender, init_receiver) = oneshot::channel();
     let reason = {
-        let protocol = run_protocol(&messages, &socket, executor, init_sender);
+        let protocol = Protocol::new(&messages, executor, init_sender).run();
         let protocol = AssertUnwindSafe(protocol).catch_unwind();
         let shutdown = async {
             match &mut connection_guard {
@@ -113,76 +113,9 @@ async fn serve<E: async_graphql::Executor>(
             }),
         }
     };
-    let code = reason.map(|reason| reason.code);
+    let code = reason.as_ref().map(|reason| reason.code);
     tracing::debug!(request_id = &*socket.request_id, code, "WebSocket closed");
     if let Some(reason) = reason {
         let _ = timeout(CLOSE_TIMEOUT, messages.close(reason)).await;
-    }
-}
-
-/// Runs the protocol graphql-transport-ws. Returns the close reason, or `None` if the client has
-/// disconnected.
-async fn run_protocol<E: async_graphql::Executor>(
-    messages: &MessageStream,
-    socket: &Arc<SocketState>,
-    executor: E,
-    init_sender: oneshot::Sender<InitResult>,
-) -> Option<CloseReason> {
-    let socket_for_init = Arc::clone(socket);
-    let input = |cx: &mut Context<'_>| -> Poll<Option<io::Result<Message>>> {
-        // The library polls again after it has taken the error response, so no waker is registered.
-        if socket.has_pending_error() {
-            return Poll::Pending;
-        }
-        let message = ready!(messages.poll_message(cx));
-        Poll::Ready(message.map(|message| {
-            socket.store_id_length(&message);
-            Ok(Message::binary(message))
-        }))
-    };
-    // The capacity of 1 makes the library wait until the previous message has been sent.
-    let (sender, mut receiver) = mpsc::channel::<Message>(1);
-    let output = sink::unfold(sender, |sender, message| async move {
-        let sent = sender.send(message).await;
-        sent.map(|()| sender).map_err(io::Error::other)
-    });
-    let protocol = GraphQLProtocol(WebSocketProtocols::GraphQLWS);
-    let protocol =
-        GraphQLWebSocket::new_with_pair(output, stream::poll_fn(input), executor, protocol)
-            .on_connection_init(|payload| socket_for_init.on_connection_init(payload, init_sender))
-            .serve();
-    let write = async {
-        let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut silent_intervals = 0;
-        loop {
-            let sent = tokio::select! {
-                biased;
-                message = receiver.recv() => match message {
-                    Some(Message::Text(text)) => messages.send(text).await,
-                    Some(Message::Close(Some((code, _)))) => {
-                        return Some(CloseReason::from_async_graphql(code.into()));
-                    }
-                    // The library sends no other messages.
-                    Some(_) => Ok(()),
-                    None => return messages.read_error(),
-                },
-                _ = pings.tick() => {
-                    let has_received = messages.take_has_received();
-                    silent_intervals = if has_received { 0 } else { silent_intervals + 1 };
-                    if silent_intervals == 2 {
-                        return None;
-                    }
-                    messages.ping().await
-                }
-            };
-            if sent.is_err() {
-                return None;
-            }
-        }
-    };
-    tokio::select! {
-        reason = write => reason,
-        never = async { protocol.await; pending::<Infallible>().await } => match never {},
     }
 }

@@ -1,21 +1,18 @@
 //! The state of one WebSocket: its token, its subscriptions, and the reasons for closing the WebSocket.
 
-use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::pending;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_graphql::Data;
-use futures_util::future::pending;
-use serde::Deserialize;
-use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use serde_json::{Map, Value};
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::close_reason::CloseReason;
 use crate::error::Error;
 use crate::http::authorization_header;
 use crate::http::connection_limits::KeyedPermit;
+use crate::http::middleware::RequestContext;
 use crate::http::state::AppState;
 use crate::model::client::Client;
 use crate::model::request_credentials::Credentials;
@@ -31,19 +28,15 @@ const MAX_SUBSCRIPTION_BYTES: usize = 512 * 1024;
 /// The time without a subscription after which a WebSocket is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The result of `connection_init`. If the client sent a token, the result contains the watch of the
-/// token.
-pub(super) type InitResult = Result<Option<TokenWatch>, CloseReason>;
-
 /// The state that all operations of a WebSocket share.
 pub(super) struct SocketState {
     pub(super) state: Arc<AppState>,
     client: Client,
     pub(super) request_id: Arc<str>,
+    /// The credentials in the header `Authorization` of the upgrade request.
+    upgrade_credentials: Credentials,
     initialised: OnceLock<Initialised>,
     usage: watch::Sender<Usage>,
-    id_bytes: AtomicUsize,
-    error_permit: Arc<Semaphore>,
 }
 
 /// The data that an accepted `connection_init` determines.
@@ -77,42 +70,31 @@ impl Drop for UsageGuard {
 }
 
 impl SocketState {
-    pub(super) fn new(state: Arc<AppState>, client: Client, request_id: Arc<str>) -> Arc<Self> {
+    /// Creates the state of the WebSocket that `upgrade` requests.
+    pub(super) fn new(state: Arc<AppState>, upgrade: &RequestContext) -> Arc<Self> {
         Arc::new(Self {
             state,
-            client,
-            request_id,
+            client: upgrade.authentication.client().clone(),
+            request_id: Arc::clone(&upgrade.id),
+            upgrade_credentials: upgrade.authentication.credentials().clone(),
             initialised: OnceLock::new(),
             usage: watch::Sender::default(),
-            id_bytes: AtomicUsize::new(0),
-            error_permit: Arc::new(Semaphore::new(1)),
         })
     }
 
-    /// Handles `connection_init`, and sends the result to the receiver. If the result is a close reason,
-    /// the function does not return, because the WebSocket is then closed.
-    pub(super) async fn on_connection_init(
-        self: Arc<Self>,
-        payload: Value,
-        result: oneshot::Sender<InitResult>,
-    ) -> async_graphql::Result<Data> {
-        // The field is named after the header, whose name is case-insensitive.
-        let authorization = payload.get("authorization");
-        let authorization = authorization.or_else(|| payload.get("Authorization"));
-        let credentials = authorization.and_then(Value::as_str);
-        let credentials = credentials.map_or(Credentials::None, authorization_header::parse);
-        let initialised = self.initialise(credentials).await;
-        let is_accepted = initialised.is_ok();
-        // An error is ignored, because sending fails only if the WebSocket has closed.
-        let _ = result.send(initialised);
-        if is_accepted {
-            Ok(Data::default())
-        } else {
-            pending().await
-        }
-    }
-
-    async fn initialise(&self, credentials: Credentials) -> InitResult {
+    /// Handles the payload of `connection_init`. Returns the watch of the token if the client sent a token.
+    ///
+    /// The token in the payload takes precedence over the token in the header of the upgrade request. Browsers cannot
+    /// set this header for a WebSocket, but can add Basic credentials that belong to a proxy. Therefore, only a Bearer
+    /// token is read from the header.
+    pub(super) async fn initialise(
+        &self,
+        payload: &Map<String, Value>,
+    ) -> Result<Option<TokenWatch>, CloseReason> {
+        let credentials = match (payload_credentials(payload), &self.upgrade_credentials) {
+            (Credentials::None, header @ Credentials::Bearer(_)) => header.clone(),
+            (payload, _) => payload,
+        };
         let (token, user_permit) = match &credentials {
             Credentials::Bearer(token) => {
                 let watches = &self.state.services.token_watches;
@@ -127,7 +109,7 @@ impl SocketState {
             }
             Credentials::None | Credentials::Malformed | Credentials::Basic(_) => (None, None),
         };
-        // The library calls this function only once for each WebSocket.
+        // This function is called only once for each WebSocket.
         let _ = self.initialised.set(Initialised {
             credentials,
             confirmation: token.as_ref().map(TokenWatch::confirmation),
@@ -137,13 +119,15 @@ impl SocketState {
     }
 
     /// Waits until the WebSocket must be closed, and returns the reason. A WebSocket is closed if
-    /// `connection_init` failed or was not received in time, if the token has expired or was revoked, or if
-    /// there has been no subscription for [`IDLE_TIMEOUT`].
-    pub(super) async fn close_reason(&self, result: oneshot::Receiver<InitResult>) -> CloseReason {
-        let token = match timeout(self.state.read_timeout(), result).await {
-            Ok(Ok(Ok(token))) => token,
-            Ok(Ok(Err(reason))) => return reason,
-            // The client has disconnected.
+    /// `connection_init` was not received in time, if the token has expired or was revoked, or if there has been
+    /// no subscription for [`IDLE_TIMEOUT`]. `initialised` receives the result of [`Self::initialise`].
+    pub(super) async fn close_reason(
+        &self,
+        initialised: oneshot::Receiver<Option<TokenWatch>>,
+    ) -> CloseReason {
+        let token = match timeout(self.state.read_timeout(), initialised).await {
+            Ok(Ok(token)) => token,
+            // The client has disconnected, or `connection_init` failed.
             Ok(Err(_)) => return pending().await,
             Err(_) => return CloseReason::INIT_TIMEOUT,
         };
@@ -179,23 +163,8 @@ impl SocketState {
         }
     }
 
-    /// Stores the length of the operation id in a message. The library keeps the id of a subscription in
-    /// memory, but does not pass the id to the executor.
-    pub(super) fn store_id_length(&self, message: &[u8]) {
-        #[derive(Deserialize)]
-        struct Subscribe<'a> {
-            #[serde(borrow, default)]
-            id: Cow<'a, str>,
-        }
-        let subscribe = serde_json::from_slice::<Subscribe<'_>>(message);
-        let length = subscribe.map_or(message.len(), |subscribe| subscribe.id.len());
-        self.id_bytes.store(length, Ordering::Relaxed);
-    }
-
-    /// Counts a new subscription that uses `bytes` bytes in addition to its id. Returns an error if a limit
-    /// is exceeded.
+    /// Counts a new subscription that uses `bytes` bytes. Returns an error if a limit is exceeded.
     pub(super) fn start_subscription(self: &Arc<Self>, bytes: usize) -> Result<UsageGuard, Error> {
-        let bytes = bytes + self.id_bytes.load(Ordering::Relaxed);
         {
             // Only the task of this WebSocket increases the usage, so the check and the increase need not be
             // atomic.
@@ -217,18 +186,6 @@ impl SocketState {
         })
     }
 
-    /// Marks the error response to an operation as pending until the returned permit is dropped.
-    pub(super) fn begin_error(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.error_permit).try_acquire_owned().ok()
-    }
-
-    /// Returns whether an error response has not been written yet. Until the response has been written, no
-    /// message is read. Otherwise, the library would read all available messages before it writes a
-    /// response, and would accumulate responses.
-    pub(super) fn has_pending_error(&self) -> bool {
-        self.error_permit.available_permits() == 0
-    }
-
     /// Creates the authentication of one operation.
     pub(super) fn authentication(&self) -> Authentication {
         let initialised = self.initialised.get();
@@ -245,4 +202,15 @@ impl SocketState {
     pub(super) fn confirmation(&self) -> Option<Confirmation> {
         self.initialised.get()?.confirmation.clone()
     }
+}
+
+/// Returns the credentials in the payload of `connection_init`: the first valid value of the field `authorization`, and
+/// then of the field `authorization` of `headers`. The field is named after the header. Therefore, its case is ignored.
+fn payload_credentials(payload: &Map<String, Value>) -> Credentials {
+    let headers = payload.get("headers").and_then(Value::as_object);
+    let fields = payload.iter().chain(headers.into_iter().flatten());
+    let values = fields.filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let parsed = values.filter_map(|(_, value)| Some(authorization_header::parse(value.as_str()?)));
+    let mut valid = parsed.filter(|credentials| !matches!(credentials, Credentials::None));
+    valid.next().unwrap_or_default()
 }
