@@ -79,7 +79,7 @@ fn a_refused_command_says_what_to_do() {
     }
     let error = refused("user list", "login.example.org");
     assert!(
-        error.contains("--public-url") && error.contains("such as https://"),
+        error.contains("SYMBOLON_PUBLIC_URL is invalid") && error.contains("such as https://"),
         "{error}"
     );
     let list = cli.run("user list");
