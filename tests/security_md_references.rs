@@ -12,11 +12,14 @@ fn has_test(source: &str, path: &str) -> bool {
             .split_once(&format!("\nmod {module} {{\n"))
             .map(|(_, rest)| rest),
     };
-    let function = source.and_then(|source| source.split_once(&format!("fn {name}(")));
-    // The attributes of a function follow the last empty line before it.
-    function.is_some_and(|(before, _)| {
-        let attributes = before.rsplit("\n\n").next().unwrap();
-        attributes.contains("test]") || attributes.contains("test(")
+    let function = format!("fn {name}(");
+    source.is_some_and(|source| {
+        // A test of several modules calls a function of the same name.
+        source.match_indices(&function).any(|(at, _)| {
+            // The attributes of a function follow the last empty line before it.
+            let attributes = source[..at].rsplit("\n\n").next().unwrap();
+            attributes.contains("test]") || attributes.contains("test(")
+        })
     })
 }
 
