@@ -1,5 +1,6 @@
 //! The errors of the library, and the responses to them.
 
+mod document_error;
 mod start_error;
 
 use std::borrow::Cow;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use tracing::Level;
 
+pub use self::document_error::{DocumentError, Position};
 pub use self::start_error::StartError;
 
 /// The reason why a request, or a part of the request, was refused.
@@ -35,10 +37,16 @@ pub enum Error {
     PayloadTooLarge,
     /// The request body does not have the media type `application/json`.
     UnsupportedMediaType,
-    /// The document is not syntactically valid GraphQL. Contains the message for the client.
-    GraphqlParseFailed(String),
-    /// The document is not valid for the schema. Contains the message for the client.
+    /// The document is not syntactically valid GraphQL.
+    GraphqlParseFailed(DocumentError),
+    /// The operation cannot be executed. Contains the message for the client.
     GraphqlValidationFailed(String),
+    /// The document is not valid for the schema. Contains at most 100 errors, in the order of their positions.
+    InvalidDocument(Arc<[DocumentError]>),
+    /// The values of variables do not have the declared types. Contains at most 50 errors.
+    InvalidVariables(Arc<[DocumentError]>),
+    /// The request contains the hash of a document instead of the document.
+    PersistedQueryNotSupported,
     /// The request exceeds a limit. Contains the name of the limit.
     LimitExceeded(&'static str),
     /// The client has made too many attempts.
@@ -196,9 +204,23 @@ impl Error {
                 415,
                 "The content type of the body must be application/json.".into(),
             ),
-            Self::GraphqlParseFailed(message) => {
-                ("GRAPHQL_PARSE_FAILED", 400, message.clone().into())
+            Self::GraphqlParseFailed(error) => {
+                ("GRAPHQL_PARSE_FAILED", 400, error.message.clone().into())
             }
+            Self::InvalidDocument(errors) => {
+                let message = errors.first().map(|error| error.message.clone());
+                ("GRAPHQL_VALIDATION_FAILED", 400, message.unwrap_or_default().into())
+            }
+            Self::InvalidVariables(errors) => {
+                let message = errors.first().map(|error| error.message.clone());
+                ("BAD_USER_INPUT", 400, message.unwrap_or_default().into())
+            }
+            // Clients repeat the request with the document only after the status 200 and this message.
+            Self::PersistedQueryNotSupported => (
+                "PERSISTED_QUERY_NOT_SUPPORTED",
+                200,
+                "PersistedQueryNotSupported".into(),
+            ),
             Self::GraphqlValidationFailed(message) => {
                 ("GRAPHQL_VALIDATION_FAILED", 400, message.clone().into())
             }

@@ -3,6 +3,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
+use async_graphql::registry::Registry;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
@@ -48,11 +49,12 @@ impl DocumentCache {
         text: &str,
         name: Option<&str>,
         limits: &Limits,
+        registry: &Registry,
     ) -> Result<(Arc<Document>, Option<Key>), Error> {
         if let Some(document) = self.0.get(&KeyRef { text, name }) {
             return Ok((document, None));
         }
-        let document = Document::parse(text, name, limits)?;
+        let document = Document::parse(text, name, limits, registry)?;
         let key = Key {
             text: text.to_owned(),
             name: name.map(str::to_owned),

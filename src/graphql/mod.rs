@@ -22,10 +22,12 @@ mod session;
 mod session_token;
 mod spec_extension;
 mod standalone_schema;
+mod syntax;
 mod token_mutation;
 mod user;
 mod user_error;
 mod validated_document;
+mod validation;
 mod variables;
 
 pub(crate) use async_graphql::{ObjectType, SubscriptionType};

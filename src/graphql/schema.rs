@@ -2,10 +2,14 @@
 
 use std::any::Any;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_graphql::extensions::ExtensionFactory;
-use async_graphql::{CustomDirectiveFactory, InputType, ObjectType, OutputType, SubscriptionType};
+use async_graphql::{
+    CustomDirectiveFactory, InputType, ObjectType, OutputType, SchemaEnv, SubscriptionType,
+    ValidationMode,
+};
+use futures_util::FutureExt;
 
 use crate::config::Limits;
 use crate::graphql::spec_extension::SpecExtension;
@@ -16,6 +20,7 @@ pub struct SchemaBuilder<Q, M, S> {
     builder: async_graphql::SchemaBuilder<Arc<Q>, M, S>,
     query: Arc<Q>,
     has_extensions: bool,
+    env: Arc<OnceLock<SchemaEnv>>,
 }
 
 /// A schema for [`Symbolon::routes`](crate::Symbolon::routes). The schema dereferences to
@@ -25,6 +30,8 @@ pub struct Schema<Q, M, S> {
     /// The query root for the fast path. `None` if the application has added extensions, because the fast
     /// path does not run extensions.
     pub(super) query: Option<Arc<Q>>,
+    /// The types and directives of the schema. Always set.
+    pub(super) env: Arc<OnceLock<SchemaEnv>>,
 }
 
 impl<Q, M, S> SchemaBuilder<Q, M, S>
@@ -36,8 +43,11 @@ where
     pub(crate) fn new(limits: &Limits, query: Q, mutation: M, subscription: S) -> Self {
         let query = Arc::new(query);
         let root = Arc::clone(&query);
+        let env = Arc::default();
         let builder = async_graphql::Schema::build(root, mutation, subscription)
-            .extension(SpecExtension)
+            .extension(SpecExtension::new(Arc::clone(&env)))
+            // The crate validates documents itself.
+            .validation_mode(ValidationMode::Fast)
             .limit_complexity(limits.complexity)
             .limit_recursive_depth(limits.nesting);
         let builder = if limits.introspection {
@@ -49,6 +59,7 @@ where
             builder,
             query,
             has_extensions: false,
+            env,
         }
     }
 
@@ -101,8 +112,12 @@ where
 
     /// Builds the schema.
     pub fn finish(self) -> Schema<Q, M, S> {
+        let library = self.builder.finish();
+        // The extension stores the environment of the schema during the first request.
+        let _ = library.execute("").now_or_never();
         Schema {
-            library: self.builder.finish(),
+            env: self.env,
+            library,
             query: (!self.has_extensions).then_some(self.query),
         }
     }
@@ -121,6 +136,7 @@ impl<Q, M, S> Clone for Schema<Q, M, S> {
         Self {
             library: self.library.clone(),
             query: self.query.clone(),
+            env: Arc::clone(&self.env),
         }
     }
 }
