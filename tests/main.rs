@@ -64,6 +64,7 @@ mod explorer;
 mod forward_auth;
 mod graphql_execution;
 mod graphql_http_conformance;
+mod graphql_js_comparison;
 mod graphql_resolver_errors;
 mod graphql_schema;
 mod hash_queue;

@@ -132,7 +132,8 @@ impl Value<'_> {
         let name = |text: &str| LibraryName::new(text);
         // Validation refuses numbers that are out of range.
         let number = |text: &str| {
-            let parsed = text.parse::<Number>();
+            // `Number` represents "-0" as a floating-point number.
+            let parsed = if text == "-0" { "0" } else { text }.parse::<Number>();
             parsed.map_or(LibraryValue::Null, LibraryValue::Number)
         };
         match &self.kind {
