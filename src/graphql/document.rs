@@ -16,8 +16,8 @@ use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::document_limits::check_operation;
-use crate::graphql::syntax;
 use crate::graphql::syntax::ast::{Fragment, Operation};
+use crate::graphql::syntax::parser::parse;
 use crate::graphql::validated_document::{ValidatedDocument, fast_path_operation, inspect_fields};
 use crate::graphql::validation::validate;
 
@@ -56,7 +56,7 @@ impl Document {
         limits: &Limits,
         registry: &Registry,
     ) -> Result<Self, Error> {
-        let document = syntax::parse(text, limits)?;
+        let document = parse(text, limits)?;
         validate(&document, registry, limits)?;
         let operation = select_operation(&document.operations, name)?;
         let definition = operation.to_library();

@@ -17,7 +17,7 @@ use crate::graphql::document_limits::check_variables;
 use crate::graphql::errors::{request_error_response, set_error_codes};
 use crate::graphql::fast_path::FastPath;
 use crate::graphql::schema::Schema;
-use crate::graphql::variables;
+use crate::graphql::variables::coerce;
 use crate::service::request_authentication::Authentication;
 use crate::service::{Services, run_to_completion};
 
@@ -111,7 +111,7 @@ where
         };
         let (document, key) =
             (self.documents).get_or_parse(&text, name.as_deref(), &self.limits, &env.registry)?;
-        let variables = variables::coerce(&env.registry, document.operation(), variables)?;
+        let variables = coerce(&env.registry, document.operation(), variables)?;
         Ok(Prepared {
             document,
             key,

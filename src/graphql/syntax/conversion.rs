@@ -27,7 +27,7 @@ impl Name<'_> {
 }
 
 impl Operation<'_> {
-    pub(in crate::graphql) fn to_library(&self) -> Positioned<library::OperationDefinition> {
+    pub(crate) fn to_library(&self) -> Positioned<library::OperationDefinition> {
         let variables = self.variables.iter();
         let definition = library::OperationDefinition {
             ty: self.ty,
@@ -40,7 +40,7 @@ impl Operation<'_> {
 }
 
 impl Fragment<'_> {
-    pub(in crate::graphql) fn to_library(&self) -> Positioned<library::FragmentDefinition> {
+    pub(crate) fn to_library(&self) -> Positioned<library::FragmentDefinition> {
         let definition = library::FragmentDefinition {
             type_condition: type_condition(self.on),
             directives: directives(&self.directives),
@@ -128,7 +128,7 @@ impl InlineFragment<'_> {
 }
 
 impl Value<'_> {
-    pub(in crate::graphql) fn to_library(&self) -> LibraryValue {
+    pub(crate) fn to_library(&self) -> LibraryValue {
         let name = |text: &str| LibraryName::new(text);
         // Validation refuses numbers that are out of range.
         let number = |text: &str| {

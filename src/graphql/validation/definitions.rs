@@ -9,10 +9,10 @@ use crate::error::Position;
 use crate::graphql::syntax::ast::{
     Directive, Document, Field, Fragment, Name, Operation, Selection, SelectionSet, ValueKind,
 };
-use crate::graphql::validation::Validator;
 use crate::graphql::validation::directives::Location;
 use crate::graphql::validation::types::{composite, root_type};
-use crate::graphql::validation::variables::Scope;
+use crate::graphql::validation::usages::Scope;
+use crate::graphql::validation::validator::Validator;
 
 impl<'d> Validator<'d> {
     /// Checks that the names of operations and of fragments are unique, and that an anonymous operation is

@@ -7,9 +7,9 @@ use async_graphql::registry::MetaInputValue;
 
 use crate::error::Position;
 use crate::graphql::syntax::ast::{Argument, Directive};
-use crate::graphql::validation::Validator;
 use crate::graphql::validation::suggestion::did_you_mean;
 use crate::graphql::validation::types::is_required;
+use crate::graphql::validation::validator::Validator;
 
 impl<'d> Validator<'d> {
     pub(super) fn check_directives(&mut self, directives: &'d [Directive<'d>], location: Location) {

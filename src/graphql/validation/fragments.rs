@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::graphql::syntax::ast::{Document, Fragment, Selection, SelectionSet, Spread};
-use crate::graphql::validation::Validator;
+use crate::graphql::validation::validator::Validator;
 
 impl<'d> Validator<'d> {
     pub(super) fn check_fragments(&mut self, document: &'d Document<'d>) {

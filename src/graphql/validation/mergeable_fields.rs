@@ -4,8 +4,22 @@ use std::collections::HashMap;
 
 use async_graphql::registry::{MetaType, Registry};
 
+use crate::error::Position;
 use crate::graphql::syntax::ast::{Argument, Field, Selection, SelectionSet, Value, ValueKind};
 use crate::graphql::validation::types::{FieldDefinition, item, named};
+
+/// The maximum number of positions in each of the two groups of a conflict, as in graphql-js.
+const MAX_POSITIONS: usize = 20;
+
+/// Fields that cannot be merged.
+pub(super) struct Conflict<'d> {
+    pub(super) name: &'d str,
+    pub(super) reason: String,
+    pub(super) one: Vec<Position>,
+    pub(super) other: Vec<Position>,
+}
+
+pub(super) type Conflicts<'d> = Vec<Conflict<'d>>;
 
 /// A field with its context.
 #[derive(Clone, Copy)]
@@ -115,4 +129,27 @@ fn are_equal(one: &Value<'_>, other: &Value<'_>, comparisons: &mut usize) -> boo
         }
         _ => false,
     }
+}
+
+/// Returns one conflict between two fields for the conflicts between their selections.
+pub(super) fn merge<'d>(
+    nested: Conflicts<'d>,
+    name: &'d str,
+    one: &Field<'d>,
+    other: &Field<'d>,
+) -> Option<Conflict<'d>> {
+    let first = nested.first()?;
+    let mut conflict = Conflict {
+        name,
+        reason: format!("the fields \"{}\" below them conflict", first.name),
+        one: vec![one.position],
+        other: vec![other.position],
+    };
+    for Conflict { one, other, .. } in nested {
+        conflict.one.extend(one);
+        conflict.other.extend(other);
+    }
+    conflict.one.truncate(MAX_POSITIONS);
+    conflict.other.truncate(MAX_POSITIONS);
+    Some(conflict)
 }

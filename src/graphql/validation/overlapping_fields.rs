@@ -9,21 +9,18 @@ use std::rc::Rc;
 use async_graphql::registry::{MetaType, Registry};
 
 use crate::config::Limits;
-use crate::error::{Error, Position};
+use crate::error::Error;
 use crate::graphql::document_limits::check_limit;
 use crate::graphql::syntax::ast::{Document, Field, Fragment, Selection, SelectionSet};
-use crate::graphql::validation::Validator;
 use crate::graphql::validation::mergeable_fields::{
-    Collected, Selected, are_equal_arguments, do_types_conflict,
+    Collected, Conflict, Conflicts, Selected, are_equal_arguments, do_types_conflict, merge,
 };
 use crate::graphql::validation::types::{FieldDefinition, composite, named, root_type};
+use crate::graphql::validation::validator::Validator;
 
 /// The maximum number of fields, fragments and values to compare. A document of 30 KB can contain a million
 /// pairs. The limit corresponds to 0.1 s in an unoptimized program.
 const MAX_COMPARISONS: usize = 100_000;
-
-/// The maximum number of positions in each of the two groups of a conflict, as in graphql-js.
-const MAX_POSITIONS: usize = 20;
 
 impl<'d> Validator<'d> {
     pub(super) fn check_overlapping_fields(
@@ -60,16 +57,6 @@ impl<'d> Validator<'d> {
         Ok(())
     }
 }
-
-/// Fields that cannot be merged.
-struct Conflict<'d> {
-    name: &'d str,
-    reason: String,
-    one: Vec<Position>,
-    other: Vec<Position>,
-}
-
-type Conflicts<'d> = Vec<Conflict<'d>>;
 
 struct Comparison<'a, 'd> {
     registry: &'d Registry,
@@ -343,27 +330,4 @@ impl<'d> Comparison<'_, 'd> {
 /// fields is weaker than one of other fields.
 fn has_been_compared(earlier: Option<&bool>, is_exclusive: bool) -> bool {
     earlier.is_some_and(|was_exclusive| is_exclusive || !was_exclusive)
-}
-
-/// Returns one conflict between two fields for the conflicts between their selections.
-fn merge<'d>(
-    nested: Conflicts<'d>,
-    name: &'d str,
-    one: &Field<'d>,
-    other: &Field<'d>,
-) -> Option<Conflict<'d>> {
-    let first = nested.first()?;
-    let mut conflict = Conflict {
-        name,
-        reason: format!("the fields \"{}\" below them conflict", first.name),
-        one: vec![one.position],
-        other: vec![other.position],
-    };
-    for Conflict { one, other, .. } in nested {
-        conflict.one.extend(one);
-        conflict.other.extend(other);
-    }
-    conflict.one.truncate(MAX_POSITIONS);
-    conflict.other.truncate(MAX_POSITIONS);
-    Some(conflict)
 }

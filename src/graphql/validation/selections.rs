@@ -4,9 +4,9 @@
 use async_graphql::registry::MetaType;
 
 use crate::graphql::syntax::ast::{Field, InlineFragment, Name, Selection, SelectionSet, Spread};
-use crate::graphql::validation::Validator;
 use crate::graphql::validation::directives::Location;
 use crate::graphql::validation::types::{FieldDefinition, composite, named};
+use crate::graphql::validation::validator::Validator;
 
 impl<'d> Validator<'d> {
     /// Checks the selections on the type `parent`. `parent` is `None` if an error in the type has been

@@ -5,22 +5,9 @@ use std::collections::HashMap;
 use async_graphql::registry::{MetaInputValue, MetaType, Registry};
 
 use crate::graphql::syntax::ast::{Argument, Value, ValueKind};
-use crate::graphql::validation::Validator;
 use crate::graphql::validation::types::{is_required, item, named};
-use crate::graphql::validation::variables::Usage;
-
-/// The place of a value.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Place<'d> {
-    /// The type that is expected. `None` if the argument or input field is unknown.
-    pub(super) ty: Option<&'d str>,
-    pub(super) has_default: bool,
-    /// Whether the value is that of a field of an input object with exactly one field.
-    pub(super) is_in_oneof: bool,
-    /// Whether the types of values have already been refused, so that only variables and repeated fields
-    /// are examined.
-    pub(super) is_refused: bool,
-}
+use crate::graphql::validation::usages::{Place, Usage};
+use crate::graphql::validation::validator::Validator;
 
 impl<'d> Validator<'d> {
     /// Checks the value of an argument. The definition is `None` if the argument is unknown.

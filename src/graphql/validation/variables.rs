@@ -4,53 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use async_graphql::registry::MetaType;
 
-use crate::error::Position;
 use crate::graphql::syntax::ast::{Document, Operation, ValueKind, VariableDefinition};
-use crate::graphql::validation::Validator;
 use crate::graphql::validation::directives::Location;
 use crate::graphql::validation::types::{accepts, named};
-use crate::graphql::validation::values::Place;
-
-/// The use of a variable.
-#[derive(Clone, Copy)]
-pub(super) struct Usage<'d> {
-    pub(super) name: &'d str,
-    pub(super) position: Position,
-    pub(super) place: Place<'d>,
-}
-
-/// The definition that contains a use of a variable. An operation is identified by its position.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Scope<'d> {
-    Operation(Position),
-    Fragment(&'d str),
-}
-
-/// The uses of variables in each definition.
-#[derive(Default)]
-pub(super) struct Usages<'d> {
-    scopes: HashMap<Scope<'d>, Vec<Usage<'d>>>,
-    current: Option<Scope<'d>>,
-}
-
-impl<'d> Usages<'d> {
-    /// Begins a definition. If the name of a fragment is repeated, the last fragment counts.
-    pub(super) fn enter(&mut self, scope: Scope<'d>) {
-        self.scopes.insert(scope, Vec::new());
-        self.current = Some(scope);
-    }
-
-    pub(super) fn add(&mut self, usage: Usage<'d>) {
-        let scope = self.current.and_then(|scope| self.scopes.get_mut(&scope));
-        if let Some(usages) = scope {
-            usages.push(usage);
-        }
-    }
-
-    fn of(&self, scope: Scope<'d>) -> impl Iterator<Item = Usage<'d>> {
-        self.scopes.get(&scope).into_iter().flatten().copied()
-    }
-}
+use crate::graphql::validation::usages::{Place, Scope, Usage};
+use crate::graphql::validation::validator::Validator;
 
 impl<'d> Validator<'d> {
     pub(super) fn check_variable_definitions(&mut self, variables: &'d [VariableDefinition<'d>]) {
