@@ -6,20 +6,20 @@ use std::mem::size_of;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{Node, Schema, ast};
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType,
     Selection, SelectionSet,
 };
-use async_graphql::registry::Registry;
 use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
 
 use crate::config::Limits;
 use crate::error::Error;
-use crate::graphql::document_limits::check_operation;
-use crate::graphql::syntax::ast::{Fragment, Operation};
-use crate::graphql::syntax::parser::parse;
+use crate::graphql::document_conversion::Conversion;
+use crate::graphql::document_limits::{check_operation, check_text};
+use crate::graphql::document_validation::parse_and_validate;
 use crate::graphql::validated_document::{ValidatedDocument, fast_path_operation, inspect_fields};
-use crate::graphql::validation::validate;
 
 /// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table
 /// entries and the padding that the allocator adds.
@@ -54,30 +54,35 @@ impl Document {
         text: &str,
         name: Option<&str>,
         limits: &Limits,
-        registry: &Registry,
+        schema: &Valid<Schema>,
     ) -> Result<Self, Error> {
-        let document = parse(text, limits)?;
-        validate(&document, registry, limits)?;
-        let operation = select_operation(&document.operations, name)?;
-        let definition = operation.to_library();
-        let convert =
-            |fragment: &Fragment<'_>| (Name::new(fragment.name.text), fragment.to_library());
-        let mut fragments: HashMap<_, _> = document.fragments.iter().map(convert).collect();
+        let tokens = check_text(text, limits)?;
+        let document = parse_and_validate(text, schema, limits)?;
+        let definitions = document.definitions.iter();
+        let operations: Vec<_> = definitions
+            .clone()
+            .filter_map(ast::Definition::as_operation_definition)
+            .collect();
+        let operation = select_operation(&operations, name)?;
+        let conversion = Conversion::new(text);
+        let definition = conversion.operation(operation);
+        let mut fragments: HashMap<_, _> = definitions
+            .filter_map(ast::Definition::as_fragment_definition)
+            .map(|fragment| (Name::new(&fragment.name), conversion.fragment(fragment)))
+            .collect();
         let cost = check_operation(&fragments, &definition.node, limits)?;
         // Fragments of other operations are removed, because they can use variables that this operation
         // does not declare.
         fragments.retain(|name, _| cost.fragments.contains(name));
         let root_fields = root_fields(&fragments, &definition.node.selection_set.node);
         Ok(Self {
-            operation_type: operation.ty,
-            name: operation.name.map(|name| name.text.to_owned()),
+            operation_type: definition.node.ty,
+            name: operation.name.as_ref().map(ToString::to_string),
             fields: root_fields.join(","),
             root_fields,
             // Each token is counted as a node of the largest type. The factor 2 is necessary because a vector
             // can have up to twice the capacity that it needs.
-            bytes: 2 * text.len()
-                + 2 * document.tokens * size_of::<Positioned<Selection>>()
-                + OVERHEAD,
+            bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
             operation: definition,
@@ -197,9 +202,9 @@ impl fmt::Debug for Document {
 
 /// Returns the operation to execute (GraphQL specification, section 6.1).
 fn select_operation<'d>(
-    operations: &'d [Operation<'d>],
+    operations: &[&'d Node<ast::OperationDefinition>],
     name: Option<&str>,
-) -> Result<&'d Operation<'d>, Error> {
+) -> Result<&'d Node<ast::OperationDefinition>, Error> {
     let refuse = |message: &str| Err(Error::GraphqlValidationFailed(message.to_owned()));
     match (operations, name) {
         ([], _) => {
@@ -207,17 +212,21 @@ fn select_operation<'d>(
         }
         ([operation], None) => Ok(operation),
         (_, None) => refuse("The document has several operations. Select one with operationName."),
-        ([Operation { name: None, .. }], Some(_)) => {
+        ([operation], Some(_)) if operation.name.is_none() => {
             refuse("The operation is anonymous. Remove operationName, or name the operation.")
         }
         (operations, Some(name)) => {
-            let is_meant =
-                |operation: &&Operation<'_>| operation.name.is_some_and(|own| own.text == name);
-            let operation = operations.iter().find(is_meant);
-            operation.map_or_else(
-                || refuse("The document has no operation with the name in operationName."),
-                Ok,
-            )
+            let is_meant = |operation: &&&Node<ast::OperationDefinition>| {
+                (operation.name.as_ref()).is_some_and(|own| own == name)
+            };
+            operations
+                .iter()
+                .copied()
+                .find(|it| is_meant(&it))
+                .map_or_else(
+                    || refuse("The document has no operation with the name in operationName."),
+                    Ok,
+                )
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use async_graphql::registry::Registry;
+use apollo_compiler::Schema;
+use apollo_compiler::validation::Valid;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
@@ -49,12 +50,12 @@ impl DocumentCache {
         text: &str,
         name: Option<&str>,
         limits: &Limits,
-        registry: &Registry,
+        schema: &Valid<Schema>,
     ) -> Result<(Arc<Document>, Option<Key>), Error> {
         if let Some(document) = self.0.get(&KeyRef { text, name }) {
             return Ok((document, None));
         }
-        let document = Document::parse(text, name, limits, registry)?;
+        let document = Document::parse(text, name, limits, schema)?;
         let key = Key {
             text: text.to_owned(),
             name: name.map(str::to_owned),

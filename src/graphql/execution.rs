@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use apollo_compiler::validation::Valid;
 use async_graphql::{
     Name, ObjectType, Request, Response, SchemaEnv, SubscriptionType, Value, Variables,
 };
@@ -68,6 +69,7 @@ pub(crate) struct Executor<Q, M, S> {
     services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
     env: Arc<OnceLock<SchemaEnv>>,
+    definitions: Arc<Valid<apollo_compiler::Schema>>,
     fast_path: Option<Arc<FastPath<Q>>>,
     documents: Arc<DocumentCache>,
     limits: Limits,
@@ -91,6 +93,7 @@ where
             services,
             schema: schema.library,
             env: schema.env,
+            definitions: schema.definitions,
             fast_path: schema.query.and_then(FastPath::new).map(Arc::new),
             documents,
             limits,
@@ -109,8 +112,12 @@ where
         let Some(env) = self.env.get() else {
             return Err(Error::internal("the environment of the schema is not set"));
         };
-        let (document, key) =
-            (self.documents).get_or_parse(&text, name.as_deref(), &self.limits, &env.registry)?;
+        let (document, key) = (self.documents).get_or_parse(
+            &text,
+            name.as_deref(),
+            &self.limits,
+            &self.definitions,
+        )?;
         let variables = coerce(&env.registry, document.operation(), variables)?;
         Ok(Prepared {
             document,

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use apollo_compiler::validation::Valid;
 use async_graphql::extensions::ExtensionFactory;
 use async_graphql::{
     CustomDirectiveFactory, InputType, ObjectType, OutputType, SchemaEnv, SubscriptionType,
@@ -32,6 +33,8 @@ pub struct Schema<Q, M, S> {
     pub(super) query: Option<Arc<Q>>,
     /// The types and directives of the schema. Always set.
     pub(super) env: Arc<OnceLock<SchemaEnv>>,
+    /// The types and directives for which documents are validated.
+    pub(super) definitions: Arc<Valid<apollo_compiler::Schema>>,
 }
 
 impl<Q, M, S> SchemaBuilder<Q, M, S>
@@ -46,7 +49,7 @@ where
         let env = Arc::default();
         let builder = async_graphql::Schema::build(root, mutation, subscription)
             .extension(SpecExtension::new(Arc::clone(&env)))
-            // The crate validates documents itself.
+            // `graphql/document_validation.rs` validates documents.
             .validation_mode(ValidationMode::Fast)
             .limit_complexity(limits.complexity)
             .limit_recursive_depth(limits.nesting);
@@ -117,6 +120,7 @@ where
         let _ = library.execute("").now_or_never();
         Schema {
             env: self.env,
+            definitions: Arc::new(definitions(&library.sdl())),
             library,
             query: (!self.has_extensions).then_some(self.query),
         }
@@ -137,6 +141,18 @@ impl<Q, M, S> Clone for Schema<Q, M, S> {
             library: self.library.clone(),
             query: self.query.clone(),
             env: Arc::clone(&self.env),
+            definitions: Arc::clone(&self.definitions),
         }
     }
+}
+
+/// Reads a schema in the schema definition language.
+fn definitions(sdl: &str) -> Valid<apollo_compiler::Schema> {
+    apollo_compiler::Schema::parse_and_validate(sdl, "schema.graphql").unwrap_or_else(|invalid| {
+        // async-graphql checks less.
+        let first = invalid.errors.iter().next();
+        let problem = first.map(|first| first.error.to_string());
+        tracing::error!(problem, "the GraphQL schema is not valid");
+        Valid::assume_valid(invalid.partial)
+    })
 }
