@@ -26,7 +26,11 @@ impl<'t> Positions<'t> {
 
     /// Returns the position of the start of a span. A node without a span has the position of the text.
     pub(super) fn of(&self, span: Option<SourceSpan>) -> Position {
-        let offset = span.map_or(0, |span| span.offset());
+        self.at(span.map_or(0, |span| span.offset()))
+    }
+
+    /// Returns the position of an offset in bytes.
+    pub(super) fn at(&self, offset: usize) -> Position {
         let (start, mut position) = match self.last.get() {
             last if last.0 <= offset => last,
             _ => Self::START,

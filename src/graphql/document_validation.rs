@@ -14,8 +14,8 @@ use apollo_compiler::parser::Parser;
 use apollo_compiler::validation::{DiagnosticList, Valid};
 
 use crate::config::Limits;
-use crate::error::{DocumentError, Error, Position};
-use crate::graphql::document_checks;
+use crate::error::{DocumentError, Error};
+use crate::graphql::document_checks::{check_syntax, check_values, check_variable_usages};
 use crate::graphql::document_positions::Positions;
 
 /// The maximum number of validation errors in a response, as in graphql-js. A short document can have
@@ -30,13 +30,23 @@ pub(super) fn parse_and_validate(
     limits: &Limits,
 ) -> Result<Document, Error> {
     // A text within the limit on nesting can exceed the limit of the parser only after a syntax error.
-    let mut parser = Parser::new().recursion_limit(limits.nesting + 1);
+    let recursion = limits.nesting + 1;
+    if let Some(offset) = check_syntax(text, recursion) {
+        return Err(syntax_error(text, offset));
+    }
+    let mut parser = Parser::new().recursion_limit(recursion);
     let document = parser
         .parse_ast(text, "")
-        .map_err(|invalid| syntax_error(text, &invalid.errors))?;
-    let mut errors = document_checks::check(text, &document, limits);
-    if let Err(invalid) = document.to_executable_validate(schema) {
-        errors.extend(document_errors(text, &invalid.errors));
+        .map_err(|_| syntax_error(text, 0))?;
+    let mut errors = check_values(text, &document, limits);
+    // The next step is skipped after errors, because it would report the consequences of the errors.
+    match document.to_executable(schema) {
+        Err(invalid) => errors.extend(document_errors(text, &invalid.errors)),
+        Ok(executable) if errors.is_empty() => match executable.validate(schema) {
+            Err(invalid) => errors.extend(document_errors(text, &invalid.errors)),
+            Ok(valid) => errors.extend(check_variable_usages(text, &valid, schema)),
+        },
+        Ok(_) => {}
     }
     if errors.is_empty() {
         return Ok(document);
@@ -46,15 +56,16 @@ pub(super) fn parse_and_validate(
     Err(Error::InvalidDocument(Arc::from(errors)))
 }
 
-/// Returns the first error, because the parser continues after an error. The message contains no text of the
-/// document, because the text can contain secrets.
-fn syntax_error(text: &str, errors: &DiagnosticList) -> Error {
-    let first = document_errors(text, errors).into_iter().min();
-    let positions = first.map(|first| first.positions).unwrap_or_default();
-    let Position { line, column } = positions.first().copied().unwrap_or_default();
+/// Returns an error at an offset in bytes. The message contains no text of the document, because the text can
+/// contain secrets.
+fn syntax_error(text: &str, offset: usize) -> Error {
+    let position = Positions::new(text).at(offset);
     Error::GraphqlParseFailed(DocumentError {
-        positions,
-        message: format!("The document has a syntax error at line {line}, column {column}."),
+        positions: vec![position],
+        message: format!(
+            "The document has a syntax error at line {}, column {}.",
+            position.line, position.column
+        ),
     })
 }
 
