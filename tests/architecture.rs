@@ -78,6 +78,8 @@ fn each_crate_is_used_in_its_layers_only() {
             "async_graphql",
             &["graphql/", "http/graphql.rs", "http/websocket/"],
         ),
+        ("apollo_compiler", &["graphql/"]),
+        ("apollo_parser", &["graphql/"]),
         ("async_graphql_poem", &["http/websocket/"]),
         ("tokio_tungstenite", &["http/websocket/"]),
         ("clap", &["cli/"]),

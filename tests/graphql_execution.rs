@@ -262,9 +262,9 @@ async fn an_error_has_the_position_of_its_cause() {
             json!([[[1, 14]], [[1, 20]]]),
         ),
         (
-            "query($a: [Nope] = [1]) { __typename @skip(if: $a) }",
+            "query($a: Boolean = null) { __typename @skip(if: $a) }",
             json!({}),
-            json!([[[1, 12]]]),
+            json!([[[1, 7], [1, 50]]]),
         ),
     ] {
         let answer = app.graphql_with(document, &variables).send().await;

@@ -57,6 +57,7 @@ mod device_sessions;
 mod document_and_identity_caches;
 mod document_limits;
 mod durability;
+mod embedded_schemas;
 mod embedding;
 mod error_responses;
 mod events;

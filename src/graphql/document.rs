@@ -12,6 +12,7 @@ use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType,
     Selection, SelectionSet,
 };
+use async_graphql::registry::Registry;
 use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
 
 use crate::config::Limits;
@@ -55,9 +56,10 @@ impl Document {
         name: Option<&str>,
         limits: &Limits,
         schema: &Valid<Schema>,
+        registry: &Registry,
     ) -> Result<Self, Error> {
         let tokens = check_text(text, limits)?;
-        let document = parse_and_validate(text, schema, limits)?;
+        let document = parse_and_validate(text, schema, registry, limits)?;
         let definitions = document.definitions.iter();
         let operations: Vec<_> = definitions
             .clone()

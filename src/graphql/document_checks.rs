@@ -6,14 +6,17 @@ use std::collections::{HashMap, HashSet};
 use apollo_compiler::ast::{Argument, Definition, Directive, Document, Type, Value};
 use apollo_compiler::ast::{InputValueDefinition, Selection, VariableDefinition};
 use apollo_compiler::executable::{ExecutableDocument, Selection as TypedSelection, SelectionSet};
+use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Node, Schema};
 use apollo_parser::Parser;
 use apollo_parser::cst::{self, CstNode};
 use async_graphql::Number;
+use async_graphql::registry::{MetaType, Registry};
 
 use crate::config::Limits;
 use crate::error::DocumentError;
+use crate::graphql::document_conversion::convert_value;
 use crate::graphql::document_positions::Positions;
 
 /// Returns the offset of the first syntax error in bytes. The parser continues after an error, and accepts
@@ -148,19 +151,21 @@ impl ValueChecker<'_> {
 }
 
 /// Checks the types of variables at their usages
-/// ([section 5.8.5](https://spec.graphql.org/September2025/#sec-All-Variable-Usages-Are-Allowed)), and that a
-/// `@oneOf` input object has exactly one field.
-pub(super) fn check_variable_usages(
+/// ([section 5.8.5](https://spec.graphql.org/September2025/#sec-All-Variable-Usages-Are-Allowed)), the values of
+/// custom scalars, and that a `@oneOf` input object has exactly one field.
+pub(super) fn check_types(
     text: &str,
     document: &Valid<ExecutableDocument>,
     schema: &Schema,
+    registry: &Registry,
 ) -> Vec<DocumentError> {
     let mut errors = Vec::new();
     for operation in document.operations.iter() {
-        let mut checker = UsageChecker {
+        let mut checker = TypeChecker {
             positions: Positions::new(text),
             document,
             schema,
+            registry,
             variables: &operation.variables,
             visited: HashSet::new(),
             errors: &mut errors,
@@ -176,17 +181,18 @@ pub(super) fn check_variable_usages(
     errors
 }
 
-struct UsageChecker<'d> {
+struct TypeChecker<'d> {
     positions: Positions<'d>,
     document: &'d ExecutableDocument,
     schema: &'d Schema,
+    registry: &'d Registry,
     variables: &'d [Node<VariableDefinition>],
     /// The names of the fragments that have been visited.
     visited: HashSet<&'d Name>,
     errors: &'d mut Vec<DocumentError>,
 }
 
-impl<'d> UsageChecker<'d> {
+impl<'d> TypeChecker<'d> {
     fn selections(&mut self, set: &'d SelectionSet) {
         for selection in &set.selections {
             match selection {
@@ -244,8 +250,37 @@ impl<'d> UsageChecker<'d> {
                     self.value(ty.item_type(), false, item);
                 }
             }
-            Value::Object(fields) => self.object(ty, value, fields),
-            _ => {}
+            Value::Null => {}
+            _ => {
+                self.custom_scalar(ty, value);
+                if let Value::Object(fields) = &**value {
+                    self.object(ty, value, fields);
+                }
+            }
+        }
+    }
+
+    fn custom_scalar(&mut self, ty: &Type, value: &Node<Value>) {
+        let name = ty.inner_named_type();
+        let is_built_in = (self.schema.types.get(name)).is_none_or(ExtendedType::is_built_in);
+        let Some(MetaType::Scalar {
+            is_valid: Some(is_valid),
+            ..
+        }) = self
+            .registry
+            .types
+            .get(name.as_str())
+            .filter(|_| !is_built_in)
+        else {
+            return;
+        };
+        // A value with variables is checked when the resolver reads it.
+        let constant = convert_value(value).into_const();
+        if constant.is_some_and(|constant| !is_valid(&constant)) {
+            self.errors.push(DocumentError {
+                positions: vec![self.positions.of(value.location())],
+                message: format!("the value is not a valid `{name}`"),
+            });
         }
     }
 

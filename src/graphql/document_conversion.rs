@@ -76,7 +76,7 @@ impl<'t> Conversion<'t> {
             nullable: true,
         });
         let default = definition.default_value.as_ref().and_then(|default| {
-            let constant = value(default).into_const()?;
+            let constant = convert_value(default).into_const()?;
             Some(Positioned::new(constant, self.pos(default.location())))
         });
         let node = library::VariableDefinition {
@@ -163,13 +163,14 @@ impl<'t> Conversion<'t> {
         let convert = |argument: &Node<ast::Argument>| {
             let name = self.name(&argument.name);
             let pos = self.pos(argument.value.location());
-            (name, Positioned::new(value(&argument.value), pos))
+            (name, Positioned::new(convert_value(&argument.value), pos))
         };
         arguments.iter().map(convert).collect()
     }
 }
 
-fn value(node: &ast::Value) -> LibraryValue {
+/// Converts a value of a document whose numbers are within range.
+pub(super) fn convert_value(node: &ast::Value) -> LibraryValue {
     let name = |name: &Name| LibraryName::new(name);
     match node {
         ast::Value::Null => LibraryValue::Null,
@@ -179,15 +180,20 @@ fn value(node: &ast::Value) -> LibraryValue {
         ast::Value::Int(int) => number(int.as_str()),
         ast::Value::Float(float) => number(float.as_str()),
         ast::Value::Boolean(value) => LibraryValue::Boolean(*value),
-        ast::Value::List(items) => LibraryValue::List(items.iter().map(|it| value(it)).collect()),
+        ast::Value::List(items) => {
+            LibraryValue::List(items.iter().map(|it| convert_value(it)).collect())
+        }
         ast::Value::Object(fields) => {
             let fields = fields.iter();
-            LibraryValue::Object(fields.map(|(key, it)| (name(key), value(it))).collect())
+            LibraryValue::Object(
+                fields
+                    .map(|(key, it)| (name(key), convert_value(it)))
+                    .collect(),
+            )
         }
     }
 }
 
-/// Converts a number that [`check`](crate::graphql::document_checks::check) has accepted.
 fn number(text: &str) -> LibraryValue {
     // `Number` represents "-0" as a floating-point number.
     let parsed = if text == "-0" { "0" } else { text }.parse::<Number>();

@@ -12,10 +12,11 @@ use apollo_compiler::ast::Document;
 use apollo_compiler::diagnostic::ToCliReport;
 use apollo_compiler::parser::Parser;
 use apollo_compiler::validation::{DiagnosticList, Valid};
+use async_graphql::registry::Registry;
 
 use crate::config::Limits;
 use crate::error::{DocumentError, Error};
-use crate::graphql::document_checks::{check_syntax, check_values, check_variable_usages};
+use crate::graphql::document_checks::{check_syntax, check_types, check_values};
 use crate::graphql::document_positions::Positions;
 
 /// The maximum number of validation errors in a response, as in graphql-js. A short document can have
@@ -27,6 +28,7 @@ const MAX_ERRORS: usize = 100;
 pub(super) fn parse_and_validate(
     text: &str,
     schema: &Valid<Schema>,
+    registry: &Registry,
     limits: &Limits,
 ) -> Result<Document, Error> {
     // A text within the limit on nesting can exceed the limit of the parser only after a syntax error.
@@ -44,7 +46,7 @@ pub(super) fn parse_and_validate(
         Err(invalid) => errors.extend(document_errors(text, &invalid.errors)),
         Ok(executable) if errors.is_empty() => match executable.validate(schema) {
             Err(invalid) => errors.extend(document_errors(text, &invalid.errors)),
-            Ok(valid) => errors.extend(check_variable_usages(text, &valid, schema)),
+            Ok(valid) => errors.extend(check_types(text, &valid, schema, registry)),
         },
         Ok(_) => {}
     }

@@ -69,7 +69,7 @@ pub(crate) struct Executor<Q, M, S> {
     services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
     env: Arc<OnceLock<SchemaEnv>>,
-    definitions: Arc<Valid<apollo_compiler::Schema>>,
+    definitions: Option<Arc<Valid<apollo_compiler::Schema>>>,
     fast_path: Option<Arc<FastPath<Q>>>,
     documents: Arc<DocumentCache>,
     limits: Limits,
@@ -109,14 +109,15 @@ where
             variables,
         } = operation;
         check_variables(&variables, &self.limits)?;
-        let Some(env) = self.env.get() else {
+        let (Some(env), Some(definitions)) = (self.env.get(), &self.definitions) else {
             return Err(Error::internal("the environment of the schema is not set"));
         };
-        let (document, key) = (self.documents).get_or_parse(
+        let (document, key) = self.documents.get_or_parse(
             &text,
             name.as_deref(),
             &self.limits,
-            &self.definitions,
+            definitions,
+            &env.registry,
         )?;
         let variables = coerce(&env.registry, document.operation(), variables)?;
         Ok(Prepared {

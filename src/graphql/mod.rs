@@ -22,6 +22,7 @@ mod mutation_payloads;
 mod one_time_link;
 mod query;
 mod schema;
+mod schema_definitions;
 mod session;
 mod session_token;
 mod spec_extension;

@@ -13,6 +13,7 @@ use async_graphql::{
 use futures_util::FutureExt;
 
 use crate::config::Limits;
+use crate::graphql::schema_definitions::definitions;
 use crate::graphql::spec_extension::SpecExtension;
 
 /// A builder for a [`Schema`], returned by [`Symbolon::schema`](crate::Symbolon::schema). Its methods
@@ -33,8 +34,8 @@ pub struct Schema<Q, M, S> {
     pub(super) query: Option<Arc<Q>>,
     /// The types and directives of the schema. Always set.
     pub(super) env: Arc<OnceLock<SchemaEnv>>,
-    /// The types and directives for which documents are validated.
-    pub(super) definitions: Arc<Valid<apollo_compiler::Schema>>,
+    /// The types and directives for which documents are validated. Always set.
+    pub(super) definitions: Option<Arc<Valid<apollo_compiler::Schema>>>,
 }
 
 impl<Q, M, S> SchemaBuilder<Q, M, S>
@@ -118,9 +119,11 @@ where
         let library = self.builder.finish();
         // The extension stores the environment of the schema during the first request.
         let _ = library.execute("").now_or_never();
+        let registry = self.env.get().map(|env| &env.registry);
+        let definitions = registry.map(definitions).map(Arc::new);
         Schema {
             env: self.env,
-            definitions: Arc::new(definitions(&library.sdl())),
+            definitions,
             library,
             query: (!self.has_extensions).then_some(self.query),
         }
@@ -141,20 +144,7 @@ impl<Q, M, S> Clone for Schema<Q, M, S> {
             library: self.library.clone(),
             query: self.query.clone(),
             env: Arc::clone(&self.env),
-            definitions: Arc::clone(&self.definitions),
+            definitions: self.definitions.clone(),
         }
     }
-}
-
-/// Reads a schema in the schema definition language.
-fn definitions(sdl: &str) -> Valid<apollo_compiler::Schema> {
-    // apollo-compiler 1.33 does not know this field of introspection.
-    let sdl = format!("{sdl}\nextend type __Type {{ isOneOf: Boolean }}");
-    apollo_compiler::Schema::parse_and_validate(sdl, "schema.graphql").unwrap_or_else(|invalid| {
-        // async-graphql checks less.
-        let first = invalid.errors.iter().next();
-        let problem = first.map(|first| first.error.to_string());
-        tracing::error!(problem, "the GraphQL schema is not valid");
-        Valid::assume_valid(invalid.partial)
-    })
 }
