@@ -79,3 +79,41 @@ fn document_errors(text: &str, errors: &DiagnosticList) -> Vec<DocumentError> {
     };
     errors.iter().map(|error| convert(error.error)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use async_graphql::EmptySubscription;
+    use proptest::prelude::*;
+
+    use super::{Limits, parse_and_validate};
+    use crate::graphql::schema::Schema;
+    use crate::graphql::standalone_schema::roots::{Mutation, Query};
+    use crate::graphql::standalone_schema::standalone_schema;
+
+    /// Generates texts that are similar to documents.
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[{}\\[\\]()\"\\\\#\n\r ,:$@a!=|&1é😀\u{feff}\u{0}]",
+            "\"\"\"|\\\\\"\"\"|\\.\\.\\. |\\.\\.\\.on User|\\.\\.\\.F |query\\(|fragment F on User|mutation |-1\\.5e3",
+            "\\{ |\\} |me \\{|user\\(id: |id |x: |users\\(first: |createUser\\(input: \\{|username: |__typename |__type ",
+            "\\$v: Int! = |\\$v: \\[ID\\]|\\$v |@skip\\(if: |@nope |\"\\\\uD83D\\\\u[A-F0-9]{4}\" |\"x\" |null |true |99999999999 ",
+            "[ -~]{0,4}",
+        ];
+        proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn no_text_causes_a_panic(text in text()) {
+            static SCHEMA: LazyLock<Schema<Query, Mutation, EmptySubscription>> =
+                LazyLock::new(|| standalone_schema(&Limits::default()).finish());
+            let (env, definitions) = (SCHEMA.env.get().unwrap(), SCHEMA.definitions.as_ref());
+            let limits = Limits::default();
+            let _ = parse_and_validate(&text, definitions.unwrap(), &env.registry, &limits);
+        }
+    }
+}
