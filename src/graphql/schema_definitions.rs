@@ -103,16 +103,11 @@ fn type_definition(registry: &Registry, ty: &MetaType) -> String {
 
 fn fields_of<'f>(fields: impl Iterator<Item = &'f MetaField>) -> String {
     let fields = fields.filter(|field| !field.name.starts_with("__"));
-    fields
-        .map(|field| {
-            format!(
-                "{}{}: {} ",
-                field.name,
-                arguments(field.args.values()),
-                field.ty
-            )
-        })
-        .collect()
+    fields.fold(String::new(), |mut sdl, field| {
+        let arguments = arguments(field.args.values());
+        let _ = write!(sdl, "{}{arguments}: {} ", field.name, field.ty);
+        sdl
+    })
 }
 
 fn arguments<'v>(values: impl Iterator<Item = &'v MetaInputValue>) -> String {
