@@ -92,13 +92,13 @@ fn dog() -> Dog {
     }
 }
 
-struct Same;
+struct Same(#[expect(dead_code)] Option<i32>);
 
 impl CustomDirective for Same {}
 
 #[Directive(location = "Field")]
-fn same(_level: Option<i32>) -> impl CustomDirective {
-    Same
+fn same(level: Option<i32>) -> impl CustomDirective {
+    Same(level)
 }
 
 #[TypeDirective(location = "Object")]
