@@ -174,10 +174,9 @@ impl Error {
         Self::Internal(Arc::from(cause.into()))
     }
 
-    /// Returns the parts of the response that reports this error.
-    #[must_use]
-    pub(crate) fn details(&self) -> ErrorDetails {
-        let (code, status, message): (_, _, Cow<'static, str>) = match self {
+    /// Returns the code, the HTTP status and the message for the client.
+    fn summary(&self) -> (&'static str, u16, Cow<'static, str>) {
+        match self {
             Self::Unauthenticated(why) => ("UNAUTHENTICATED", 401, why.details().1.into()),
             Self::Forbidden(why) => ("FORBIDDEN", 403, why.details().1.into()),
             Self::SignInRefused(message) => ("FORBIDDEN", 403, message.clone().into()),
@@ -208,12 +207,10 @@ impl Error {
                 ("GRAPHQL_PARSE_FAILED", 400, error.message.clone().into())
             }
             Self::InvalidDocument(errors) => {
-                let message = errors.first().map(|error| error.message.clone());
-                ("GRAPHQL_VALIDATION_FAILED", 400, message.unwrap_or_default().into())
+                ("GRAPHQL_VALIDATION_FAILED", 400, first_message(errors))
             }
             Self::InvalidVariables(errors) => {
-                let message = errors.first().map(|error| error.message.clone());
-                ("BAD_USER_INPUT", 400, message.unwrap_or_default().into())
+                ("BAD_USER_INPUT", 400, first_message(errors))
             }
             // Clients repeat the request with the document only after the status 200 and this message.
             Self::PersistedQueryNotSupported => (
@@ -261,7 +258,13 @@ impl Error {
                 500,
                 "An internal error occurred.".into(),
             ),
-        };
+        }
+    }
+
+    /// Returns the parts of the response that reports this error.
+    #[must_use]
+    pub(crate) fn details(&self) -> ErrorDetails {
+        let (code, status, message) = self.summary();
         ErrorDetails {
             code,
             reason: match self {
@@ -307,6 +310,11 @@ impl Error {
             _ => tracing::debug!(request_id, code, reason, "request refused"),
         }
     }
+}
+
+fn first_message(errors: &[DocumentError]) -> Cow<'static, str> {
+    let message = errors.first().map(|error| error.message.clone());
+    message.unwrap_or_default().into()
 }
 
 impl From<Unauthenticated> for Error {

@@ -326,9 +326,8 @@ impl<'a> Parser<'a> {
                     Token::String(text) => ValueKind::String(text),
                     Token::Name("true") => ValueKind::Boolean(true),
                     Token::Name("false") => ValueKind::Boolean(false),
-                    Token::Name("null") => ValueKind::Null,
-                    Token::Name(name) => ValueKind::Enum(name),
-                    Token::Punctuator(_) | Token::End => ValueKind::Null,
+                    Token::Name(name) if name != "null" => ValueKind::Enum(name),
+                    _ => ValueKind::Null,
                 }
             }
         };
