@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_graphql::{
-    EmptySubscription, Enum, InputObject, InputValueError, InputValueResult, MergedObject, Object,
-    OneofObject, Scalar, ScalarType, Value as GraphqlValue,
+    EmptySubscription, Enum, InputObject, InputValueError, InputValueResult, Interface,
+    MergedObject, Object, OneofObject, Scalar, ScalarType, SimpleObject, Union,
+    Value as GraphqlValue,
 };
 use serde_json::{Value, json};
 use symbolon::{Authenticated, RequireScope};
@@ -337,4 +338,106 @@ async fn a_hash_without_a_document_is_answered_so_that_clients_send_the_document
     let body = json!({ "query": "{ __typename }", "extensions": extensions });
     let answer = app.graphql_body(&body).send().await;
     assert_eq!(answer.body, json!({ "data": { "__typename": "Query" } }));
+}
+
+#[derive(SimpleObject)]
+struct Cat {
+    name: String,
+    meow: String,
+}
+
+#[derive(SimpleObject)]
+struct Dog {
+    name: String,
+    bark: i32,
+    growl: String,
+}
+
+#[derive(Interface)]
+#[graphql(field(name = "name", ty = "&String"))]
+enum Named {
+    Cat(Cat),
+    Dog(Dog),
+}
+
+#[derive(Union)]
+enum Pet {
+    Cat(Cat),
+    Dog(Dog),
+}
+
+#[derive(Default)]
+struct Pets;
+
+#[Object]
+impl Pets {
+    async fn pet(&self) -> Pet {
+        Pet::Cat(Cat {
+            name: "Tom".to_owned(),
+            meow: "miaow".to_owned(),
+        })
+    }
+
+    async fn named(&self) -> Named {
+        Named::Dog(Dog {
+            name: "Rex".to_owned(),
+            bark: 3,
+            growl: "grr".to_owned(),
+        })
+    }
+}
+
+#[derive(MergedObject)]
+struct PetQuery(symbolon::Query, Pets);
+
+#[tokio::test]
+async fn fields_of_interfaces_and_unions_are_validated() {
+    let app = TestApp::with_routes(
+        |_| {},
+        |symbolon| {
+            let query = PetQuery(symbolon::Query, Pets);
+            let schema = symbolon.schema(query, symbolon::Mutation, EmptySubscription);
+            symbolon.routes(schema.finish())
+        },
+    )
+    .await;
+    for (document, positions) in [
+        // A pet is of one type only, so the fields can differ, but not in their forms.
+        (
+            "{ pet { ... on Cat { x: meow } ... on Dog { x: growl } } }",
+            json!([]),
+        ),
+        (
+            "{ pet { ... on Cat { x: meow } ... on Dog { x: bark } } }",
+            json!([[22, 45]]),
+        ),
+        (
+            "{ named { x: name ... on Dog { x: growl } } }",
+            json!([[11, 32]]),
+        ),
+        ("{ pet { __typename ... on Named { name } } }", json!([])),
+        ("{ pet { name } }", json!([[9]])),
+        ("{ named { name meow } }", json!([[16]])),
+        ("{ named { ... on User { id } } }", json!([[11]])),
+        (
+            "{ pet { ...F } } fragment F on Token { token }",
+            json!([[9]]),
+        ),
+        (
+            "{ pet { ... on Cat { ... on Dog { bark } } } }",
+            json!([[22]]),
+        ),
+    ] {
+        let answer = app.graphql(document).send().await;
+        let errors = answer.body["errors"].as_array().into_iter().flatten();
+        let columns = errors.map(|error| {
+            let locations = error["locations"].as_array().unwrap().iter();
+            json!(locations.map(|at| at["column"].clone()).collect::<Vec<_>>())
+        });
+        assert_eq!(
+            json!(columns.collect::<Vec<_>>()),
+            positions,
+            "{document}: {answer:?}"
+        );
+    }
 }

@@ -67,7 +67,7 @@ export const DOCUMENTS = {
     ["query A($a: Int!) { users(first: $a) { totalCount } } query B($b: Int!) { users(first: $b) { totalCount } }", { a: 1 }, "A"],
     ["query A($a: Int!) { users(first: $a) { totalCount } } query B($b: Int!) { users(first: $b) { totalCount } }", { a: 1 }, "B"],
     ["query A($v: ID) { ...F } query B { ...F } fragment F on Query { user(id: $v) { id } }", {}, "A"],
-    "type A { a: Int }", "{ __typename } type A { a: Int }", "extend type User { a: Int }", "schema { query: Query }", "directive @a on FIELD",
+    "type A { a: Int }", "{ __typename } type A { a: Int }", "extend type User { a: Int }", "type { a: Int }", "{ __typename } enum A { 1 }", "schema { query: Query }", "directive @a on FIELD",
     '"description" { __typename }', '"description" query { __typename }', '"description" type A { a: Int }', "scalar A", "enum A { B }",
     "input A { a: Int }", "union A = User", "interface A { a: Int }", "{ __typename } nope", "{ __typename } 1", '{ __typename } "x"',
   ],
