@@ -413,7 +413,7 @@ async fn fields_of_interfaces_and_unions_are_validated() {
         ),
         (
             "{ named { x: name ... on Dog { x: growl } } }",
-            json!([[32]]),
+            json!([[11]]),
         ),
         ("{ pet { __typename ... on Named { name } } }", json!([])),
         ("{ pet { name } }", json!([[9]])),
