@@ -1,5 +1,7 @@
 //! The errors of the library, and the responses to them.
 
+mod denial_reasons;
+mod document_error;
 mod start_error;
 
 use std::borrow::Cow;
@@ -8,6 +10,8 @@ use std::sync::Arc;
 
 use tracing::Level;
 
+pub use self::denial_reasons::{Forbidden, Unauthenticated};
+pub use self::document_error::{DocumentError, Position};
 pub use self::start_error::StartError;
 
 /// The reason why a request, or a part of the request, was refused.
@@ -37,10 +41,16 @@ pub enum Error {
     UnsupportedMediaType,
     /// The request body has a content coding, such as gzip.
     EncodedBody,
-    /// The document is not syntactically valid GraphQL. Contains the message for the client.
-    GraphqlParseFailed(String),
-    /// The document is not valid for the schema. Contains the message for the client.
+    /// The document is not syntactically valid GraphQL.
+    GraphqlParseFailed(DocumentError),
+    /// The operation cannot be executed. Contains the message for the client.
     GraphqlValidationFailed(String),
+    /// The document is not valid for the schema. Contains at most 100 errors, in the order of their positions.
+    InvalidDocument(Arc<[DocumentError]>),
+    /// The values of variables do not have the declared types. Contains at most 50 errors.
+    InvalidVariables(Arc<[DocumentError]>),
+    /// The request contains the hash of a document instead of the document.
+    PersistedQueryNotSupported,
     /// The request exceeds a limit. Contains the name of the limit.
     LimitExceeded(&'static str),
     /// The client has made too many attempts.
@@ -61,94 +71,6 @@ pub enum Error {
     OutcomeUnknown,
     /// An unexpected error. The cause is logged, and never sent to the client.
     Internal(Arc<dyn std::error::Error + Send + Sync>),
-}
-
-/// The reason why a request has no valid credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unauthenticated {
-    /// The request has no credentials.
-    Missing,
-    /// The operation requires the username and the password, but the `Authorization` header is malformed or has
-    /// another scheme.
-    NotBasic,
-    /// The operation requires a token, but the `Authorization` header is malformed or has another scheme.
-    NotBearer,
-    /// The user does not exist or is disabled, or the password is wrong.
-    InvalidCredentials,
-    /// The token was never issued, or has been replaced.
-    TokenInvalid,
-    /// The token has expired or was revoked.
-    TokenExpired,
-}
-
-/// The reason why valid credentials do not permit an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Forbidden {
-    /// A browser sent the request on behalf of a page of another site.
-    CrossSite,
-    /// The user does not have the required role.
-    RoleRequired,
-    /// The access token does not have the required scope.
-    ScopeRequired,
-    /// The operation requires a session token or a password, but the request has an access token.
-    SessionRequired,
-    /// The operation requires HTTP Basic credentials, because it grants or changes authority.
-    PasswordRequired,
-    /// Registration is closed. Only admins can register users.
-    RegistrationClosed,
-}
-
-impl Unauthenticated {
-    /// Returns the value of the field `reason`, and the message for the client.
-    fn details(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Missing => ("MISSING", "Authentication is required."),
-            Self::NotBasic => (
-                "MISSING",
-                "Send username and password as HTTP Basic credentials.",
-            ),
-            Self::NotBearer => (
-                "MISSING",
-                "Send a Bearer token: `Authorization: Bearer TOKEN`.",
-            ),
-            Self::InvalidCredentials => {
-                ("INVALID_CREDENTIALS", "The username or password is wrong.")
-            }
-            Self::TokenInvalid => ("TOKEN_INVALID", "The token is not valid."),
-            Self::TokenExpired => (
-                "TOKEN_EXPIRED",
-                "The token has expired or was revoked. Sign in again.",
-            ),
-        }
-    }
-}
-
-impl Forbidden {
-    /// Returns the value of the field `reason`, and the message for the client.
-    fn details(self) -> (&'static str, &'static str) {
-        match self {
-            Self::CrossSite => (
-                "CROSS_SITE",
-                "Pages of this origin cannot make changes. The setting SYMBOLON_CORS_ORIGINS lists the permitted origins.",
-            ),
-            Self::RoleRequired => ("ROLE_REQUIRED", "Your role does not permit this operation."),
-            Self::ScopeRequired => (
-                "SCOPE_REQUIRED",
-                "The scopes of the token do not permit this operation.",
-            ),
-            Self::SessionRequired => (
-                "SESSION_REQUIRED",
-                "An access token does not permit this operation. Sign in.",
-            ),
-            Self::PasswordRequired => (
-                "PASSWORD_REQUIRED",
-                "A token does not permit this operation. Send the username and the password as HTTP Basic \
-                 credentials in the same request.",
-            ),
-            Self::RegistrationClosed => ("REGISTRATION_CLOSED", "Only admins can register users."),
-        }
-    }
 }
 
 /// The parts of the response that reports an [`Error`].
@@ -181,11 +103,9 @@ impl Error {
         Self::Internal(Arc::from(cause.into()))
     }
 
-    /// Returns the parts of the response that reports this error.
-    #[must_use]
-    #[expect(clippy::too_many_lines, reason = "a table")]
-    pub(crate) fn details(&self) -> ErrorDetails {
-        let (code, status, message): (_, _, Cow<'static, str>) = match self {
+    /// Returns the code, the HTTP status and the message for the client.
+    fn summary(&self) -> (&'static str, u16, Cow<'static, str>) {
+        match self {
             Self::Unauthenticated(why) => ("UNAUTHENTICATED", 401, why.details().1.into()),
             Self::Forbidden(why) => ("FORBIDDEN", 403, why.details().1.into()),
             Self::SignInRefused(message) => ("FORBIDDEN", 403, message.clone().into()),
@@ -217,9 +137,21 @@ impl Error {
                 415,
                 "The body must not be compressed. Send the body without Content-Encoding.".into(),
             ),
-            Self::GraphqlParseFailed(message) => {
-                ("GRAPHQL_PARSE_FAILED", 400, message.clone().into())
+            Self::GraphqlParseFailed(error) => {
+                ("GRAPHQL_PARSE_FAILED", 400, error.message.clone().into())
             }
+            Self::InvalidDocument(errors) => {
+                ("GRAPHQL_VALIDATION_FAILED", 400, first_message(errors))
+            }
+            Self::InvalidVariables(errors) => {
+                ("BAD_USER_INPUT", 400, first_message(errors))
+            }
+            // Clients repeat the request with the document only after the status 200 and this message.
+            Self::PersistedQueryNotSupported => (
+                "PERSISTED_QUERY_NOT_SUPPORTED",
+                200,
+                "PersistedQueryNotSupported".into(),
+            ),
             Self::GraphqlValidationFailed(message) => {
                 ("GRAPHQL_VALIDATION_FAILED", 400, message.clone().into())
             }
@@ -260,7 +192,13 @@ impl Error {
                 500,
                 "An internal error occurred.".into(),
             ),
-        };
+        }
+    }
+
+    /// Returns the parts of the response that reports this error.
+    #[must_use]
+    pub(crate) fn details(&self) -> ErrorDetails {
+        let (code, status, message) = self.summary();
         ErrorDetails {
             code,
             reason: match self {
@@ -306,6 +244,11 @@ impl Error {
             _ => tracing::debug!(request_id, code, reason, "request refused"),
         }
     }
+}
+
+fn first_message(errors: &[DocumentError]) -> Cow<'static, str> {
+    let message = errors.first().map(|error| error.message.clone());
+    message.unwrap_or_default().into()
 }
 
 impl From<Unauthenticated> for Error {

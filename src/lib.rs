@@ -78,7 +78,7 @@ pub use crate::config::{
     ClientAddressHeader, Config, HttpConfig, Limits, Number, PostgresConfig, Secret,
     ThrottleConfig, UserList,
 };
-pub use crate::error::{Error, Forbidden, StartError, Unauthenticated};
+pub use crate::error::{DocumentError, Error, Forbidden, Position, StartError, Unauthenticated};
 pub use crate::graphql::{
     Authenticated, ContextExt, Mutation, Query, RequireRole, RequireScope, Schema, SchemaBuilder,
     sdl,

@@ -80,6 +80,8 @@ fn each_crate_is_used_in_its_layers_only() {
         ),
         ("async_graphql_poem", &["http/graphql.rs"]),
         ("icu_properties", &["model/precis.rs", "model/precis/"]),
+        ("apollo_compiler", &["graphql/"]),
+        ("apollo_parser", &["graphql/"]),
         ("tokio_tungstenite", &["http/websocket/"]),
         ("clap", &["cli/"]),
         ("csv", &["cli/"]),

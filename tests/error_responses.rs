@@ -61,7 +61,7 @@ async fn an_invalid_document_is_refused_with_the_reason() {
         ),
         (
             "{ me { id } } query B { me { id } }",
-            "GRAPHQL_PARSE_FAILED",
+            "GRAPHQL_VALIDATION_FAILED",
         ),
     ] {
         let answer = app.graphql(document).send().await;

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_graphql::{
-    EmptySubscription, Enum, InputObject, InputValueError, InputValueResult, MergedObject, Object,
-    OneofObject, Scalar, ScalarType, Value as GraphqlValue,
+    EmptySubscription, Enum, InputObject, InputValueError, InputValueResult, Interface,
+    MergedObject, Object, OneofObject, Scalar, ScalarType, SimpleObject, Union,
+    Value as GraphqlValue,
 };
 use serde_json::{Value, json};
 use symbolon::{Authenticated, RequireScope};
@@ -17,17 +18,25 @@ use crate::support::{Answer, TestApp};
 async fn values_of_variables_are_checked_before_anything_is_executed() {
     let app = TestApp::start().await;
     let user = "mutation($i: CreateUserInput!) { createUser(input: $i) { user { id } } }";
+    let int = "query($n: Int) { users(first: $n) { totalCount } }";
+    let required = "query($n: Int!) { users(first: $n) { totalCount } }";
+    let id = "query($n: ID) { user(id: $n) { id } }";
+    let name = "query($n: String) { user(username: $n) { id } }";
+    let flag = "query($n: Boolean!) { __typename @skip(if: $n) }";
+    let kind = "query($n: AuditEventKind) { auditEvents(kind: $n) { nodes { id } } }";
+    let scopes = "mutation($n: [String!]!) {
+        createAccessToken(input: {name: \"x\", scopes: $n}) { token } }";
     for (document, variables) in [
-        ("query($n: Int!) { __typename }", json!({})),
-        ("query($n: Int!) { __typename }", json!({ "n": null })),
-        ("query($n: Int) { __typename }", json!({ "n": "1" })),
-        ("query($n: Int) { __typename }", json!({ "n": 1.5 })),
-        ("query($n: Int) { __typename }", json!({ "n": 3_000_000_000_u32 })),
-        ("query($n: [Int!]) { __typename }", json!({ "n": [1, null] })),
-        ("query($n: ID) { __typename }", json!({ "n": 1.5 })),
-        ("query($n: Boolean) { __typename }", json!({ "n": "true" })),
-        ("query($n: String) { __typename }", json!({ "n": 1 })),
-        ("query($n: Role) { __typename }", json!({ "n": "EMPEROR" })),
+        (required, json!({})),
+        (required, json!({ "n": null })),
+        (int, json!({ "n": "1" })),
+        (int, json!({ "n": 1.5 })),
+        (int, json!({ "n": 3_000_000_000_u32 })),
+        (scopes, json!({ "n": ["x", null] })),
+        (id, json!({ "n": 1.5 })),
+        (flag, json!({ "n": "true" })),
+        (name, json!({ "n": 1 })),
+        (kind, json!({ "n": "EMPEROR" })),
         (user, json!({ "i": "ada" })),
         (user, json!({ "i": { "username": "ada" } })),
         (user, json!({ "i": { "username": "ada", "password": "correct horse", "wings": 2 } })),
@@ -46,31 +55,23 @@ async fn values_of_variables_are_checked_before_anything_is_executed() {
         assert!(message.contains("The variable $"), "{message}");
     }
     for (document, variables) in [
-        ("query($n: Int = 1) { __typename }", json!({})),
         (
-            "query($n: Int) { __typename }",
-            json!({ "n": null, "unknown": { "a": [1] } }),
+            "query($n: Int = 1) { users(first: $n) { totalCount } }",
+            json!({}),
         ),
-        ("query($n: Float) { __typename }", json!({ "n": 1 })),
-        ("query($n: ID) { __typename }", json!({ "n": 1 })),
-        ("query($n: [Int]) { __typename }", json!({ "n": 1 })),
-        ("query($n: Role) { __typename }", json!({ "n": "ADMIN" })),
+        (int, json!({ "n": null, "unknown": { "a": [1] } })),
+        (id, json!({ "n": 1 })),
+        (scopes, json!({ "n": "account:read" })),
+        (kind, json!({ "n": "REGISTERED" })),
         (
             user,
             json!({ "i": { "username": "bob", "password": "correct horse", "email": null } }),
         ),
     ] {
-        let document = document.replace(
-            "{ __typename }",
-            "{ __type(name: \"x\") { name } __typename }",
-        );
-        let answer = app.graphql_with(&document, &variables).send().await;
-        // Validation reports an unused variable with another code.
+        let answer = app.graphql_with(document, &variables).send().await;
+        // The fields require credentials.
         let code = answer.at("/errors/0/extensions/code");
-        assert!(
-            code.is_null() || code == "GRAPHQL_VALIDATION_FAILED",
-            "{answer:?}"
-        );
+        assert!(code.is_null() || code == "UNAUTHENTICATED", "{answer:?}");
     }
     assert_eq!(app.register("ada").await, 2);
 }
@@ -223,5 +224,220 @@ async fn values_of_custom_scalars_are_validated_in_each_request() {
         }
         let count = query(&app, &token, "{ wishes }", json!({})).await;
         assert_eq!(count.at("/data/wishes"), 2 * round);
+    }
+}
+
+#[tokio::test]
+async fn an_error_has_the_position_of_its_cause() {
+    let app = TestApp::start().await;
+    for (document, variables, positions) in [
+        ("{\n  me { id", json!({}), json!([[[2, 10]]])),
+        (
+            "{ user(id: \"\\u{1F600}\") { nope } }",
+            json!({}),
+            json!([[[1, 27]]]),
+        ),
+        (
+            "{ user(id: \"😀\") { nope } }",
+            json!({}),
+            json!([[[1, 20]]]),
+        ),
+        (
+            "{ nope\r  me { nope } }",
+            json!({}),
+            json!([[[1, 3]], [[2, 8]]]),
+        ),
+        (
+            "query($a: Int!\n$b: Int!) { users(first: $a, last: $b) { totalCount } }",
+            json!({ "b": "x" }),
+            json!([[[1, 7]], [[2, 1]]]),
+        ),
+        (
+            "mutation { createUser(input: {username: \"a\", username: \"b\", password: \"c\"}) { user { id } } }",
+            json!({}),
+            json!([[[1, 31], [1, 46]]]),
+        ),
+        (
+            "{ __typename @nope @skip }",
+            json!({}),
+            json!([[[1, 14]], [[1, 20]]]),
+        ),
+        (
+            "query($a: Boolean = null) { __typename @skip(if: $a) }",
+            json!({}),
+            json!([[[1, 7], [1, 50]]]),
+        ),
+    ] {
+        let answer = app.graphql_with(document, &variables).send().await;
+        let errors = answer.at("/errors").as_array().unwrap().iter();
+        let found: Vec<_> = errors
+            .map(|error| {
+                let locations = error["locations"].as_array().unwrap().iter();
+                json!(
+                    locations
+                        .map(|at| json!([at["line"], at["column"]]))
+                        .collect::<Vec<_>>()
+                )
+            })
+            .collect();
+        assert_eq!(json!(found), positions, "{document}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn escapes_and_directives_on_typename_are_executed() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    for name in ["\"\\u0061d\\u{61}\"", "\"\"\"\n    ada\n  \"\"\""] {
+        let document = format!("{{ user(username: {name}) {{ username }} }}");
+        let answer = app.graphql(&document).bearer(&token).send().await;
+        assert_eq!(answer.at("/data/user/username"), "ada", "{answer:?}");
+    }
+    for pair in ["\\uD83D\\uDE00", "\\u{1F600}"] {
+        let document = format!(
+            "mutation {{ createToken(device: \"{pair}\") {{ user {{ sessions {{ nodes {{ device }} }} }} }} }}"
+        );
+        let request = app
+            .graphql(&document)
+            .basic("ada", crate::support::PASSWORD);
+        let answer = request.send().await;
+        let sessions = answer
+            .at("/data/createToken/user/sessions/nodes")
+            .to_string();
+        assert!(sessions.contains('😀'), "{answer:?}");
+    }
+    // The default value counts if the variable is not given.
+    let document = "query($a: Boolean = true, $b: Boolean!) {
+        a: __typename @skip(if: $a) b: __typename @include(if: $b) c: __typename @include(if: $a) }";
+    let answer = app
+        .graphql_with(document, &json!({ "b": false }))
+        .send()
+        .await;
+    assert_eq!(answer.body, json!({ "data": { "c": "Query" } }));
+}
+
+#[tokio::test]
+async fn a_hash_without_a_document_is_answered_so_that_clients_send_the_document() {
+    let app = TestApp::start().await;
+    let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": "0".repeat(64) } });
+    for accept in ["application/json", "application/graphql-response+json"] {
+        let post = app
+            .request(reqwest::Method::POST, "/graphql")
+            .json(&json!({ "extensions": extensions }));
+        // The encoded form of {"persistedQuery":{}}.
+        let path = "/graphql?extensions=%7B%22persistedQuery%22%3A%7B%7D%7D";
+        let get = app.request(reqwest::Method::GET, path);
+        for request in [post, get] {
+            let answer = Answer::of(request.header("accept", accept)).await;
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.error().0, "PERSISTED_QUERY_NOT_SUPPORTED");
+            assert_eq!(answer.at("/errors/0/message"), "PersistedQueryNotSupported");
+        }
+    }
+    let body = json!({ "query": "{ __typename }", "extensions": extensions });
+    let answer = app.graphql_body(&body).send().await;
+    assert_eq!(answer.body, json!({ "data": { "__typename": "Query" } }));
+}
+
+#[derive(SimpleObject)]
+struct Cat {
+    name: String,
+    meow: String,
+}
+
+#[derive(SimpleObject)]
+struct Dog {
+    name: String,
+    bark: i32,
+    growl: String,
+}
+
+#[derive(Interface)]
+#[graphql(field(name = "name", ty = "&String"))]
+enum Named {
+    Cat(Cat),
+    Dog(Dog),
+}
+
+#[derive(Union)]
+enum Pet {
+    Cat(Cat),
+    Dog(Dog),
+}
+
+#[derive(Default)]
+struct Pets;
+
+#[Object]
+impl Pets {
+    async fn pet(&self) -> Pet {
+        Pet::Cat(Cat {
+            name: "Tom".to_owned(),
+            meow: "miaow".to_owned(),
+        })
+    }
+
+    async fn named(&self) -> Named {
+        Named::Dog(Dog {
+            name: "Rex".to_owned(),
+            bark: 3,
+            growl: "grr".to_owned(),
+        })
+    }
+}
+
+#[derive(MergedObject)]
+struct PetQuery(symbolon::Query, Pets);
+
+#[tokio::test]
+async fn fields_of_interfaces_and_unions_are_validated() {
+    let app = TestApp::with_routes(
+        |_| {},
+        |symbolon| {
+            let query = PetQuery(symbolon::Query, Pets);
+            let schema = symbolon.schema(query, symbolon::Mutation, EmptySubscription);
+            symbolon.routes(schema.finish())
+        },
+    )
+    .await;
+    for (document, positions) in [
+        // A pet is of one type only, so the fields can differ, but not in their forms.
+        (
+            "{ pet { ... on Cat { x: meow } ... on Dog { x: growl } } }",
+            json!([]),
+        ),
+        (
+            "{ pet { ... on Cat { x: meow } ... on Dog { x: bark } } }",
+            json!([[45]]),
+        ),
+        (
+            "{ named { x: name ... on Dog { x: growl } } }",
+            json!([[11]]),
+        ),
+        ("{ pet { __typename ... on Named { name } } }", json!([])),
+        ("{ pet { name } }", json!([[9]])),
+        ("{ named { name meow } }", json!([[16]])),
+        ("{ named { ... on User { id } } }", json!([[11]])),
+        (
+            "{ pet { ...F } } fragment F on Token { token }",
+            json!([[9]]),
+        ),
+        (
+            "{ pet { ... on Cat { ... on Dog { bark } } } }",
+            json!([[22]]),
+        ),
+    ] {
+        let answer = app.graphql(document).send().await;
+        let errors = answer.body["errors"].as_array().into_iter().flatten();
+        let columns = errors.map(|error| {
+            let locations = error["locations"].as_array().unwrap().iter();
+            json!(locations.map(|at| at["column"].clone()).collect::<Vec<_>>())
+        });
+        assert_eq!(
+            json!(columns.collect::<Vec<_>>()),
+            positions,
+            "{document}: {answer:?}"
+        );
     }
 }

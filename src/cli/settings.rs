@@ -166,7 +166,7 @@ fn settings() -> [(&'static str, Vec<Setting>); 8] {
         ("GraphQL limits", vec![
             setting!(limits.introspection, "introspection", "SYMBOLON_INTROSPECTION", "ON|OFF",
                 "Allow introspection of the schema",
-                "With `off`, clients cannot query the schema, and error messages do not suggest names."),
+                "With `off`, clients cannot query the schema."),
             setting!(document_cache, "document-cache", "SYMBOLON_DOCUMENT_CACHE", "MIB",
                 "Size of the cache of parsed documents, in MiB",
                 "A size of 0 disables the cache."),

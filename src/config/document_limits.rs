@@ -30,8 +30,7 @@ with_defaults! {
         /// maximum length of the list.
         pub complexity: usize = 5000,
 
-        /// Whether clients can query the schema. If not, error messages do not suggest names from the schema
-        /// either.
+        /// Whether clients can query the schema.
         pub introspection: bool = true,
     }
 }

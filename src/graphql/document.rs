@@ -6,16 +6,20 @@ use std::mem::size_of;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{Node, Schema, ast};
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType,
     Selection, SelectionSet,
 };
-use async_graphql::parser::{Error as ParserError, parse_query};
+use async_graphql::registry::Registry;
 use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::graphql::document_conversion::Conversion;
 use crate::graphql::document_limits::{check_operation, check_text};
+use crate::graphql::document_validation::parse_and_validate;
 use crate::graphql::validated_document::{ValidatedDocument, fast_path_operation, inspect_fields};
 
 /// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table
@@ -36,34 +40,46 @@ pub(crate) struct Document {
     /// in a fragment counts once for each use of the fragment.
     multiplying_aliases: usize,
     max_complexity: usize,
-    parsed: ExecutableDocument,
-    /// Set after the first successful validation. Contains `None` if the validation depends on the values
-    /// of variables.
+    operation: Positioned<OperationDefinition>,
+    fragments: HashMap<Name, Positioned<FragmentDefinition>>,
+    /// Set after the complexity of the document has been checked for the first time. Contains `None` if the
+    /// complexity depends on the values of variables.
     validated: OnceLock<Option<ValidatedDocument>>,
     bytes: usize,
 }
 
 impl Document {
-    /// Parses a document and selects the operation to execute. Checks the document and the operation against
-    /// the limits.
-    pub(super) fn parse(text: &str, name: Option<&str>, limits: &Limits) -> Result<Self, Error> {
+    /// Parses and validates a document, and selects the operation to execute. Checks the document and the
+    /// operation against the limits.
+    pub(super) fn parse(
+        text: &str,
+        name: Option<&str>,
+        limits: &Limits,
+        schema: &Valid<Schema>,
+        registry: &Registry,
+    ) -> Result<Self, Error> {
         let tokens = check_text(text, limits)?;
-        let mut parsed = parse_query(text).map_err(|error| parse_error(&error))?;
-        let has_one_operation = parsed.operations.iter().count() == 1;
-        let (name, operation) = select_operation(&mut parsed, name)?;
-        let cost = check_operation(&parsed.fragments, &operation.node, limits)?;
-        if !has_one_operation {
-            // Fragments of other operations are removed, because they can use variables that this operation
-            // does not declare.
-            let used = cost.fragments;
-            parsed.fragments.retain(|name, _| used.contains(name));
-        }
-        let root_fields = root_fields(&parsed.fragments, &operation.node.selection_set.node);
-        let operation_type = operation.node.ty;
-        parsed.operations = DocumentOperations::Single(operation);
+        let document = parse_and_validate(text, schema, registry, limits)?;
+        let definitions = document.definitions.iter();
+        let operations: Vec<_> = definitions
+            .clone()
+            .filter_map(ast::Definition::as_operation_definition)
+            .collect();
+        let operation = select_operation(&operations, name)?;
+        let conversion = Conversion::new(text);
+        let definition = conversion.operation(operation);
+        let mut fragments: HashMap<_, _> = definitions
+            .filter_map(ast::Definition::as_fragment_definition)
+            .map(|fragment| (Name::new(&fragment.name), conversion.fragment(fragment)))
+            .collect();
+        let cost = check_operation(&fragments, &definition.node, limits)?;
+        // Fragments of other operations are removed, because they can use variables that this operation
+        // does not declare.
+        fragments.retain(|name, _| cost.fragments.contains(name));
+        let root_fields = root_fields(&fragments, &definition.node.selection_set.node);
         Ok(Self {
-            operation_type,
-            name,
+            operation_type: definition.node.ty,
+            name: operation.name.as_ref().map(ToString::to_string),
             fields: root_fields.join(","),
             root_fields,
             // Each token is counted as a node of the largest type. The factor 2 is necessary because a vector
@@ -71,7 +87,8 @@ impl Document {
             bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
-            parsed,
+            operation: definition,
+            fragments,
             validated: OnceLock::new(),
         })
     }
@@ -90,35 +107,24 @@ impl Document {
         self.bytes
     }
 
-    /// Returns the names of the variables that the operation declares.
-    pub(super) fn variables(&self) -> impl Iterator<Item = &Name> {
-        let definitions = self
-            .operation()
-            .map(|operation| &operation.variable_definitions);
-        definitions
-            .into_iter()
-            .flatten()
-            .map(|definition| &definition.node.name.node)
-    }
-
     /// Returns a copy of the parsed document, because async-graphql consumes the document that it executes.
     pub(super) fn parsed(&self) -> ExecutableDocument {
-        self.parsed.clone()
-    }
-
-    pub(super) fn operation(&self) -> Option<&OperationDefinition> {
-        match &self.parsed.operations {
-            DocumentOperations::Single(operation) => Some(&operation.node),
-            DocumentOperations::Multiple(_) => None,
+        ExecutableDocument {
+            operations: DocumentOperations::Single(self.operation.clone()),
+            fragments: self.fragments.clone(),
         }
     }
 
-    pub(super) fn selection_set(&self) -> Option<&Positioned<SelectionSet>> {
-        self.operation().map(|operation| &operation.selection_set)
+    pub(super) fn operation(&self) -> &OperationDefinition {
+        &self.operation.node
+    }
+
+    pub(super) fn selection_set(&self) -> &Positioned<SelectionSet> {
+        &self.operation.node.selection_set
     }
 
     pub(super) fn fragments(&self) -> &HashMap<Name, Positioned<FragmentDefinition>> {
-        &self.parsed.fragments
+        &self.fragments
     }
 
     /// Returns whether the document has been validated successfully, at least for the variables of one
@@ -161,11 +167,7 @@ impl Document {
             (!depends_on_variables).then(|| ValidatedDocument {
                 result,
                 schema: schema.clone(),
-                fast_path: fast_path_operation(
-                    &self.parsed.operations,
-                    &selections,
-                    &self.root_fields,
-                ),
+                fast_path: fast_path_operation(&self.operation, &selections, &self.root_fields),
                 has_nullable,
                 erred: AtomicBool::new(false),
             })
@@ -174,10 +176,10 @@ impl Document {
 
     /// Returns all selections of the operation and of its fragments, at any depth.
     fn selections(&self) -> Vec<&Selection> {
-        let fragments = self.parsed.fragments.values();
+        let fragments = self.fragments.values();
         let fragments = fragments.map(|fragment| &fragment.node.selection_set.node);
-        let operation = self.selection_set().map(|set| &set.node);
-        let mut sets: Vec<_> = fragments.chain(operation).collect();
+        let operation = &self.selection_set().node;
+        let mut sets: Vec<_> = fragments.chain([operation]).collect();
         let mut selections = Vec::new();
         while let Some(set) = sets.pop() {
             for selection in &set.items {
@@ -200,38 +202,34 @@ impl fmt::Debug for Document {
     }
 }
 
-/// Removes the operation to execute from the document, and returns the operation with its name (GraphQL
-/// specification, section 6.1). The other operations are dropped, because async-graphql confuses the variables
-/// of several operations.
-fn select_operation(
-    document: &mut ExecutableDocument,
+/// Returns the operation to execute (GraphQL specification, section 6.1).
+fn select_operation<'d>(
+    operations: &[&'d Node<ast::OperationDefinition>],
     name: Option<&str>,
-) -> Result<(Option<String>, Positioned<OperationDefinition>), Error> {
+) -> Result<&'d Node<ast::OperationDefinition>, Error> {
     let refuse = |message: &str| Err(Error::GraphqlValidationFailed(message.to_owned()));
-    let empty = DocumentOperations::Multiple(HashMap::new());
-    let mut operations = match (std::mem::replace(&mut document.operations, empty), name) {
-        (DocumentOperations::Single(operation), None) => return Ok((None, operation)),
-        (DocumentOperations::Single(_), Some(_)) => {
-            return refuse(
-                "The operation is anonymous. Remove operationName, or name the operation.",
-            );
+    match (operations, name) {
+        ([], _) => {
+            refuse("The document has no operation. Add a query, a mutation or a subscription.")
         }
-        (DocumentOperations::Multiple(operations), _) => operations,
-    };
-    let name = match (name, operations.len()) {
-        (Some(name), _) => name.to_owned(),
-        (None, 1) => operations
-            .keys()
-            .next()
-            .map(Name::to_string)
-            .unwrap_or_default(),
-        (None, _) => {
-            return refuse("The document has several operations. Select one with operationName.");
+        ([operation], None) => Ok(operation),
+        (_, None) => refuse("The document has several operations. Select one with operationName."),
+        ([operation], Some(_)) if operation.name.is_none() => {
+            refuse("The operation is anonymous. Remove operationName, or name the operation.")
         }
-    };
-    match operations.remove(name.as_str()) {
-        Some(operation) => Ok((Some(name), operation)),
-        None => refuse("The document has no operation with the name in operationName."),
+        (operations, Some(name)) => {
+            let is_meant = |operation: &&&Node<ast::OperationDefinition>| {
+                (operation.name.as_ref()).is_some_and(|own| own == name)
+            };
+            operations
+                .iter()
+                .copied()
+                .find(|it| is_meant(&it))
+                .map_or_else(
+                    || refuse("The document has no operation with the name in operationName."),
+                    Ok,
+                )
+        }
     }
 }
 
@@ -253,13 +251,4 @@ fn root_fields(
         set.map_or_else(Vec::new, |set| root_fields(fragments, &set.node))
     });
     names.collect()
-}
-
-/// Converts an error of the parser. Only the position is used, because the message of the parser has
-/// several lines.
-fn parse_error(error: &ParserError) -> Error {
-    let position = error.positions().next();
-    let position = position.map(|at| format!(" at line {}, column {}", at.line, at.column));
-    let position = position.unwrap_or_default();
-    Error::GraphqlParseFailed(format!("The document has a syntax error{position}."))
 }

@@ -3,6 +3,9 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
+use apollo_compiler::Schema;
+use apollo_compiler::validation::Valid;
+use async_graphql::registry::Registry;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
@@ -48,11 +51,13 @@ impl DocumentCache {
         text: &str,
         name: Option<&str>,
         limits: &Limits,
+        schema: &Valid<Schema>,
+        registry: &Registry,
     ) -> Result<(Arc<Document>, Option<Key>), Error> {
         if let Some(document) = self.0.get(&KeyRef { text, name }) {
             return Ok((document, None));
         }
-        let document = Document::parse(text, name, limits)?;
+        let document = Document::parse(text, name, limits, schema, registry)?;
         let key = Key {
             text: text.to_owned(),
             name: name.map(str::to_owned),

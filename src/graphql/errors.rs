@@ -3,7 +3,7 @@
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError, Value};
 
-use crate::error::Error;
+use crate::error::{DocumentError, Error};
 
 /// Sets the code of each error in a response. Returns the error for which the request was refused, if
 /// no field was executed.
@@ -47,7 +47,18 @@ pub(super) const TOO_COMPLEX: &str = "Query is too complex.";
 pub(crate) fn request_error_response(error: &Error, request_id: &str) -> Response {
     let mut server_error = ServerError::new("", None);
     replace(&mut server_error, error, request_id);
-    Response::from_errors(vec![server_error])
+    let located = |located: &DocumentError| ServerError {
+        message: located.message.clone(),
+        locations: located.positions.iter().copied().map(Into::into).collect(),
+        ..server_error.clone()
+    };
+    Response::from_errors(match error {
+        Error::GraphqlParseFailed(error) => vec![located(error)],
+        Error::InvalidDocument(errors) | Error::InvalidVariables(errors) => {
+            errors.iter().map(located).collect()
+        }
+        _ => vec![server_error],
+    })
 }
 
 /// Logs `error`, and copies its message and its extensions to `server_error`, which is sent to the

@@ -1,9 +1,12 @@
 //! Executes operations, with limits, a document cache, a fast path, a time limit and error codes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_graphql::{Name, ObjectType, Request, Response, SubscriptionType, Value, Variables};
+use apollo_compiler::validation::Valid;
+use async_graphql::{
+    Name, ObjectType, Request, Response, SchemaEnv, SubscriptionType, Value, Variables,
+};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 
 use crate::config::Limits;
@@ -15,6 +18,7 @@ use crate::graphql::document_limits::check_variables;
 use crate::graphql::errors::{request_error_response, set_error_codes};
 use crate::graphql::fast_path::FastPath;
 use crate::graphql::schema::Schema;
+use crate::graphql::variables::coerce;
 use crate::service::request_authentication::Authentication;
 use crate::service::{Services, run_to_completion};
 
@@ -64,6 +68,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Executor<Q, M, S> {
     services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
+    env: Arc<OnceLock<SchemaEnv>>,
+    definitions: Option<Arc<Valid<apollo_compiler::Schema>>>,
     fast_path: Option<Arc<FastPath<Q>>>,
     documents: Arc<DocumentCache>,
     limits: Limits,
@@ -86,6 +92,8 @@ where
         Self {
             services,
             schema: schema.library,
+            env: schema.env,
+            definitions: schema.definitions,
             fast_path: schema.query.and_then(FastPath::new).map(Arc::new),
             documents,
             limits,
@@ -93,28 +101,30 @@ where
         }
     }
 
-    /// Checks an operation against the limits. Parses the document unless the cache contains it.
+    /// Checks an operation and its variables. Parses and validates the document unless the cache contains it.
     pub(crate) fn prepare(&self, operation: Operation) -> Result<Prepared, Error> {
         let Operation {
             document: text,
             name,
-            mut variables,
+            variables,
         } = operation;
         check_variables(&variables, &self.limits)?;
-        let (document, key) =
-            (self.documents).get_or_parse(&text, name.as_deref(), &self.limits)?;
-        // Undeclared variables are dropped, because a subscription would keep them in memory.
-        let mut declared = Variables::default();
-        for name in document.variables() {
-            if let Some((name, value)) = variables.remove_entry(name) {
-                declared.insert(name, value);
-            }
-        }
+        let (Some(env), Some(definitions)) = (self.env.get(), &self.definitions) else {
+            return Err(Error::internal("the environment of the schema is not set"));
+        };
+        let (document, key) = self.documents.get_or_parse(
+            &text,
+            name.as_deref(),
+            &self.limits,
+            definitions,
+            &env.registry,
+        )?;
+        let variables = coerce(&env.registry, document.operation(), variables)?;
         Ok(Prepared {
             document,
             key,
             text,
-            variables: declared,
+            variables,
         })
     }
 

@@ -17,7 +17,6 @@ use futures_util::FutureExt;
 
 use crate::graphql::context::ResolverContext;
 use crate::graphql::document::Document;
-use crate::graphql::variables;
 use crate::service::Services;
 use crate::service::request_authentication::Authentication;
 
@@ -48,11 +47,7 @@ impl<Q: ObjectType> FastPath<Q> {
         authentication: &Authentication,
     ) -> Option<Response> {
         let (validated, operation) = document.fast_path()?;
-        let selection_set = document.selection_set()?;
-        let registry = &validated.schema.registry;
-        if let Err(error) = variables::check(registry, &operation.node, variables) {
-            return Some(Response::from_errors(vec![error]));
-        }
+        let selection_set = document.selection_set();
         let mut data = Data::default();
         data.insert(ResolverContext::new(
             Arc::clone(services),

@@ -2,12 +2,18 @@
 
 use std::any::Any;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use apollo_compiler::validation::Valid;
 use async_graphql::extensions::ExtensionFactory;
-use async_graphql::{CustomDirectiveFactory, InputType, ObjectType, OutputType, SubscriptionType};
+use async_graphql::{
+    CustomDirectiveFactory, InputType, ObjectType, OutputType, SchemaEnv, SubscriptionType,
+    ValidationMode,
+};
+use futures_util::FutureExt;
 
 use crate::config::Limits;
+use crate::graphql::schema_definitions::definitions;
 use crate::graphql::spec_extension::SpecExtension;
 
 /// A builder for a [`Schema`], returned by [`Symbolon::schema`](crate::Symbolon::schema). Its methods
@@ -16,6 +22,7 @@ pub struct SchemaBuilder<Q, M, S> {
     builder: async_graphql::SchemaBuilder<Arc<Q>, M, S>,
     query: Arc<Q>,
     has_extensions: bool,
+    env: Arc<OnceLock<SchemaEnv>>,
 }
 
 /// A schema for [`Symbolon::routes`](crate::Symbolon::routes). The schema dereferences to
@@ -25,6 +32,10 @@ pub struct Schema<Q, M, S> {
     /// The query root for the fast path. `None` if the application has added extensions, because the fast
     /// path does not run extensions.
     pub(super) query: Option<Arc<Q>>,
+    /// The types and directives of the schema. Always set.
+    pub(super) env: Arc<OnceLock<SchemaEnv>>,
+    /// The types and directives for which documents are validated. Always set.
+    pub(super) definitions: Option<Arc<Valid<apollo_compiler::Schema>>>,
 }
 
 impl<Q, M, S> SchemaBuilder<Q, M, S>
@@ -36,8 +47,11 @@ where
     pub(crate) fn new(limits: &Limits, query: Q, mutation: M, subscription: S) -> Self {
         let query = Arc::new(query);
         let root = Arc::clone(&query);
+        let env = Arc::default();
         let builder = async_graphql::Schema::build(root, mutation, subscription)
-            .extension(SpecExtension)
+            .extension(SpecExtension::new(Arc::clone(&env)))
+            // `graphql/document_validation.rs` validates documents.
+            .validation_mode(ValidationMode::Fast)
             .limit_complexity(limits.complexity)
             .limit_recursive_depth(limits.nesting);
         let builder = if limits.introspection {
@@ -49,6 +63,7 @@ where
             builder,
             query,
             has_extensions: false,
+            env,
         }
     }
 
@@ -101,8 +116,15 @@ where
 
     /// Builds the schema.
     pub fn finish(self) -> Schema<Q, M, S> {
+        let library = self.builder.finish();
+        // The extension stores the environment of the schema during the first request.
+        let _ = library.execute("").now_or_never();
+        let registry = self.env.get().map(|env| &env.registry);
+        let definitions = registry.map(definitions).map(Arc::new);
         Schema {
-            library: self.builder.finish(),
+            env: self.env,
+            definitions,
+            library,
             query: (!self.has_extensions).then_some(self.query),
         }
     }
@@ -121,6 +143,8 @@ impl<Q, M, S> Clone for Schema<Q, M, S> {
         Self {
             library: self.library.clone(),
             query: self.query.clone(),
+            env: Arc::clone(&self.env),
+            definitions: self.definitions.clone(),
         }
     }
 }

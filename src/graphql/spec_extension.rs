@@ -1,30 +1,50 @@
 //! An async-graphql extension for rules of the GraphQL specification that async-graphql does not implement.
-//! Variables are checked before execution, and an error in a nullable field makes only that field null. The
-//! extension also skips validation for documents that have already been validated.
+//! An error in a nullable field makes only that field null. The
+//! extension also skips the calculation of the complexity for documents whose complexity is known.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_graphql::async_trait::async_trait;
 use async_graphql::extensions::{
-    Extension, ExtensionContext, ExtensionFactory, NextExecute, NextParseQuery, NextResolve,
+    Extension, ExtensionContext, ExtensionFactory, NextExecute, NextRequest, NextResolve,
     NextValidation, ResolveInfo,
 };
-use async_graphql::parser::types::ExecutableDocument;
-use async_graphql::{Response, ServerError, ServerResult, ValidationResult, Value, Variables};
+use async_graphql::{Response, SchemaEnv, ServerError, ServerResult, ValidationResult, Value};
 
 use crate::graphql::context::ResolverContext;
 use crate::graphql::errors::TOO_COMPLEX;
-use crate::graphql::variables;
 
-/// The maximum number of validation errors in a response, as in graphql-js. A short document can have thousands.
-const MAX_VALIDATION_ERRORS: usize = 100;
+/// Creates an extension for each request.
+pub(super) struct SpecExtension {
+    /// The environment of the schema, which async-graphql makes available only to extensions and resolvers.
+    env: Arc<OnceLock<SchemaEnv>>,
+}
 
-/// Creates a [`RequestExtension`] for each request.
-pub(super) struct SpecExtension;
+impl SpecExtension {
+    /// Returns a factory that stores the environment of the schema in `env` during the first request. The
+    /// first request is not executed.
+    pub(super) fn new(env: Arc<OnceLock<SchemaEnv>>) -> Self {
+        Self { env }
+    }
+}
 
 impl ExtensionFactory for SpecExtension {
     fn create(&self) -> Arc<dyn Extension> {
+        if self.env.get().is_none() {
+            return Arc::new(EnvironmentExtension(Arc::clone(&self.env)));
+        }
         Arc::new(RequestExtension::default())
+    }
+}
+
+/// Stores the environment of the schema.
+struct EnvironmentExtension(Arc<OnceLock<SchemaEnv>>);
+
+#[async_trait]
+impl Extension for EnvironmentExtension {
+    async fn request(&self, ctx: &ExtensionContext<'_>, _: NextRequest<'_>) -> Response {
+        self.0.get_or_init(|| ctx.schema_env.clone());
+        Response::default()
     }
 }
 
@@ -44,20 +64,6 @@ impl RequestExtension {
 
 #[async_trait]
 impl Extension for RequestExtension {
-    async fn parse_query(
-        &self,
-        ctx: &ExtensionContext<'_>,
-        query: &str,
-        variables: &Variables,
-        next: NextParseQuery<'_>,
-    ) -> ServerResult<ExecutableDocument> {
-        let request = ctx.data_opt::<ResolverContext>();
-        if let Some(operation) = request.and_then(|request| request.document.operation()) {
-            variables::check(&ctx.schema_env.registry, operation, variables)?;
-        }
-        next.run(ctx, query, variables).await
-    }
-
     async fn validation(
         &self,
         ctx: &ExtensionContext<'_>,
@@ -70,10 +76,7 @@ impl Extension for RequestExtension {
         if let Some(validated) = document.validated() {
             return Ok(validated.result);
         }
-        let result = next.run(ctx).await.map_err(|mut errors| {
-            errors.truncate(MAX_VALIDATION_ERRORS);
-            errors
-        })?;
+        let result = next.run(ctx).await?;
         if !document.is_within_complexity(result.complexity) {
             return Err(vec![ServerError::new(TOO_COMPLEX, None)]);
         }

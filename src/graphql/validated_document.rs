@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_graphql::parser::types::{
-    DocumentOperations, OperationDefinition, OperationType, Selection,
-};
+use async_graphql::parser::types::{OperationDefinition, OperationType, Selection};
 use async_graphql::registry::Registry;
 use async_graphql::{Positioned, SchemaEnv, ValidationResult};
 
@@ -57,13 +55,10 @@ pub(super) fn inspect_fields(selections: &[&Selection], registry: &Registry) -> 
 /// Returns the operation without its selections if the fast path can execute it. The fast path executes
 /// queries without directives and without introspection.
 pub(super) fn fast_path_operation(
-    operations: &DocumentOperations,
+    operation: &Positioned<OperationDefinition>,
     selections: &[&Selection],
     root_fields: &[Arc<str>],
 ) -> Option<Positioned<OperationDefinition>> {
-    let DocumentOperations::Single(operation) = operations else {
-        return None;
-    };
     let has_directives = |selection: &Selection| !selection.directives().is_empty();
     let is_introspection =
         |field: &Arc<str>| field.starts_with('_') && field.as_ref() != "__typename";

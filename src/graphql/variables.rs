@@ -2,47 +2,80 @@
 //! ([GraphQL specification, section 6.1.2](https://spec.graphql.org/October2021/#sec-Coercing-Variable-Values)).
 //! async-graphql checks only variables that are used, and only when it executes the field that uses them.
 
+use std::sync::Arc;
+
 use async_graphql::parser::types::{BaseType, OperationDefinition, Type};
 use async_graphql::registry::{MetaInputValue, MetaType, Registry};
-use async_graphql::{Error as GraphqlError, Pos, ServerResult, Value, Variables};
+use async_graphql::{Value, Variables};
 
-use crate::error::Error;
+use crate::error::{DocumentError, Error, Position};
 
-/// Checks that each variable of an operation has a value of its declared type. Returns an error for the
-/// first variable without a valid value.
-pub(super) fn check(
+/// The maximum number of errors in the variables of a request, as in graphql-js.
+const MAX_ERRORS: usize = 50;
+
+/// Checks that each variable of an operation has a value of its declared type, and returns the values,
+/// including the default values. Other values are dropped, because a subscription would keep them in
+/// memory.
+pub(super) fn coerce(
     registry: &Registry,
     operation: &OperationDefinition,
-    variables: &Variables,
-) -> ServerResult<()> {
+    mut given: Variables,
+) -> Result<Variables, Error> {
+    let mut values = Variables::default();
+    let mut errors = Vec::new();
     for definition in &operation.variable_definitions {
+        let position = definition.pos;
         let definition = &definition.node;
         let name = &definition.name.node;
         let ty = &definition.var_type.node;
-        let result = match variables.get(name) {
-            None if definition.default_value().is_some() => Ok(()),
-            None => Err(format!("is required. Give it a value of the type {ty}")),
-            Some(value) => check_value(registry, ty, value)
-                .map_err(|message| format!("is not valid: {message}")),
-        };
-        result.map_err(|message| {
-            let error = Error::BadUserInput(format!("The variable ${name} {message}."));
-            GraphqlError::new_with_source(error).into_server_error(Pos::default())
-        })?;
+        let mut problems = Vec::new();
+        match given.remove_entry(name) {
+            Some((name, value)) => {
+                check_value(registry, ty, &value, &mut problems);
+                values.insert(name, value);
+            }
+            None => match &definition.default_value {
+                // Without this value, `@skip` and `@include` of async-graphql ignore the default value.
+                Some(default) => {
+                    values.insert(name.clone(), default.node.clone());
+                }
+                None if ty.nullable => {}
+                None => problems.push(format!("a value of the type {ty} is required")),
+            },
+        }
+        errors.extend(problems.into_iter().map(|problem| DocumentError {
+            positions: vec![Position {
+                line: position.line,
+                column: position.column,
+            }],
+            message: format!("The variable ${name} is not valid: {problem}."),
+        }));
     }
-    Ok(())
+    if errors.is_empty() {
+        return Ok(values);
+    }
+    errors.truncate(MAX_ERRORS);
+    Err(Error::InvalidVariables(Arc::from(errors)))
 }
 
-fn check_value(registry: &Registry, ty: &Type, value: &Value) -> Result<(), String> {
+/// Adds a description of each invalid part of a value to `problems`.
+fn check_value(registry: &Registry, ty: &Type, value: &Value, problems: &mut Vec<String>) {
+    if problems.len() >= MAX_ERRORS {
+        return;
+    }
     let is_valid = match (&ty.base, value) {
         (_, Value::Null) => ty.nullable,
         (BaseType::List(item), Value::List(values)) => {
-            return values
-                .iter()
-                .try_for_each(|value| check_value(registry, item, value));
+            for value in values {
+                check_value(registry, item, value, problems);
+            }
+            true
         }
         // A single value is coerced to a list of one item.
-        (BaseType::List(item), value) => return check_value(registry, item, value),
+        (BaseType::List(item), value) => {
+            check_value(registry, item, value, problems);
+            true
+        }
         (BaseType::Named(name), value) => match (name.as_str(), value) {
             ("Int", Value::Number(number)) => number
                 .as_i64()
@@ -56,26 +89,9 @@ fn check_value(registry: &Registry, ty: &Type, value: &Value) -> Result<(), Stri
                 (Some(MetaType::Enum { enum_values, .. }), Value::String(value)) => {
                     enum_values.contains_key(value)
                 }
-                (
-                    Some(MetaType::InputObject {
-                        input_fields,
-                        oneof,
-                        ..
-                    }),
-                    Value::Object(object),
-                ) => {
-                    let is_known = |key: &str| input_fields.contains_key(key);
-                    if let Some(unknown) = object.keys().find(|key| !is_known(key)) {
-                        return Err(format!("{name} has no field {unknown}"));
-                    }
-                    let has_null = object.values().any(|value| *value == Value::Null);
-                    if *oneof && (object.len() != 1 || has_null) {
-                        return Err(format!("expected exactly one field of {name}"));
-                    }
-                    return input_fields.values().try_for_each(|field| {
-                        check_field(registry, field, object.get(field.name.as_str()))
-                            .map_err(|message| format!("{}: {message}", field.name))
-                    });
+                (Some(ty @ MetaType::InputObject { .. }), value @ Value::Object(_)) => {
+                    check_object(registry, ty, value, problems);
+                    true
                 }
                 (Some(MetaType::Enum { .. } | MetaType::InputObject { .. }), _) => false,
                 (Some(MetaType::Scalar { is_valid, .. }), value) => {
@@ -86,10 +102,40 @@ fn check_value(registry: &Registry, ty: &Type, value: &Value) -> Result<(), Stri
             },
         },
     };
-    if is_valid {
-        Ok(())
-    } else {
-        Err(format!("expected a value of the type {ty}"))
+    if !is_valid {
+        problems.push(format!("expected a value of the type {ty}"));
+    }
+}
+
+fn check_object(registry: &Registry, ty: &MetaType, value: &Value, problems: &mut Vec<String>) {
+    let (
+        MetaType::InputObject {
+            name,
+            input_fields,
+            oneof,
+            ..
+        },
+        Value::Object(object),
+    ) = (ty, value)
+    else {
+        return;
+    };
+    for field in input_fields.values() {
+        let mut inner = Vec::new();
+        check_field(registry, field, object.get(field.name.as_str()), &mut inner);
+        problems.extend(
+            inner
+                .iter()
+                .map(|problem| format!("{}: {problem}", field.name)),
+        );
+    }
+    let unknown = object
+        .keys()
+        .filter(|key| !input_fields.contains_key(key.as_str()));
+    problems.extend(unknown.map(|key| format!("{name} has no field {key}")));
+    let has_null = object.values().any(|value| *value == Value::Null);
+    if *oneof && (object.len() != 1 || has_null) {
+        problems.push(format!("expected exactly one field of {name}"));
     }
 }
 
@@ -97,14 +143,15 @@ fn check_field(
     registry: &Registry,
     field: &MetaInputValue,
     value: Option<&Value>,
-) -> Result<(), String> {
+    problems: &mut Vec<String>,
+) {
     // The types in a schema are well-formed, so parsing does not fail.
     let Some(ty) = Type::new(&field.ty) else {
-        return Ok(());
+        return;
     };
     match value {
-        Some(value) => check_value(registry, &ty, value),
-        None if ty.nullable || field.default_value.is_some() => Ok(()),
-        None => Err(format!("a value of the type {ty} is required")),
+        Some(value) => check_value(registry, &ty, value, problems),
+        None if ty.nullable || field.default_value.is_some() => {}
+        None => problems.push(format!("a value of the type {ty} is required")),
     }
 }

@@ -154,17 +154,26 @@ struct Parameters {
     query: Option<String>,
     operation_name: Option<String>,
     variables: Option<Variables>,
-    #[serde(rename = "extensions")]
-    _extensions: Option<BTreeMap<String, Value>>,
+    extensions: Option<BTreeMap<String, Value>>,
 }
 
 impl TryFrom<Parameters> for Operation {
     type Error = Error;
 
     fn try_from(parameters: Parameters) -> Result<Self, Error> {
-        let missing = || Error::BadRequest("The parameter `query` is missing.".to_owned());
+        let is_persisted = parameters
+            .extensions
+            .is_some_and(|it| it.contains_key("persistedQuery"));
+        let document = match parameters.query {
+            Some(document) => document,
+            None if is_persisted => return Err(Error::PersistedQueryNotSupported),
+            None => {
+                let message = "The parameter `query` is missing.";
+                return Err(Error::BadRequest(message.to_owned()));
+            }
+        };
         Ok(Self {
-            document: parameters.query.ok_or_else(missing)?,
+            document,
             name: parameters.operation_name,
             variables: parameters.variables.unwrap_or_default(),
         })
@@ -197,7 +206,7 @@ fn parse_query_string(request: &Request) -> Result<Operation, Error> {
         query: parameters.query,
         operation_name: parameters.operation_name.filter(|name| !name.is_empty()),
         variables: parse_map(parameters.variables, "parameter `variables`")?,
-        _extensions: parse_map(parameters.extensions, "parameter `extensions`")?,
+        extensions: parse_map(parameters.extensions, "parameter `extensions`")?,
     }
     .try_into()
 }
@@ -262,6 +271,8 @@ impl MediaType {
                 Self::Json,
                 Error::GraphqlParseFailed(_)
                 | Error::GraphqlValidationFailed(_)
+                | Error::InvalidDocument(_)
+                | Error::InvalidVariables(_)
                 | Error::BadUserInput(_),
             ) => StatusCode::OK,
             _ => error_responses::status(error),
