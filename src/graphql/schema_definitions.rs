@@ -6,6 +6,9 @@ use apollo_compiler::Schema;
 use apollo_compiler::validation::Valid;
 use async_graphql::registry::{MetaField, MetaInputValue, MetaType, Registry};
 
+/// The scalars that each schema has (GraphQL specification, section 3.5).
+const BUILT_IN_SCALARS: [&str; 5] = ["Int", "Float", "String", "Boolean", "ID"];
+
 /// Converts the types and directives of a schema. The SDL that async-graphql exports is not used, because it is
 /// malformed if a description or a reason for a deprecation contains quotation marks.
 pub(super) fn definitions(registry: &Registry) -> Valid<Schema> {
@@ -34,7 +37,7 @@ fn sdl(registry: &Registry) -> String {
     }
     sdl.push_str(" }\n");
     for ty in registry.types.values() {
-        if !ty.name().starts_with("__") {
+        if !ty.name().starts_with("__") && !BUILT_IN_SCALARS.contains(&ty.name()) {
             sdl.push_str(&type_definition(registry, ty));
         }
     }
