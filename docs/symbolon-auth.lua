@@ -23,7 +23,10 @@ core.register_action("symbolon_auth", { "http-req" }, function(txn, url)
     headers["authorization"] = headers["authorization"] or {}
     table.insert(headers["authorization"], value)
   end
-  local response = core.httpclient():get({ url = url, headers = headers, timeout = 5000 })
+  -- The log of Symbolon contains the address of the client.
+  headers["x-forwarded-for"] = { txn.f:src() }
+  -- HAProxy tries four times, so the time limit is 5 s in all.
+  local response = core.httpclient():get({ url = url, headers = headers, timeout = 1250 })
   local status = response and response.status or 0
   if status == 200 then
     for _, name in ipairs(IDENTITY) do
@@ -33,7 +36,7 @@ core.register_action("symbolon_auth", { "http-req" }, function(txn, url)
         txn.http:req_set_header(name, values[0])
       end
     end
-  elseif status == 401 or status == 403 or status == 429 then
+  elseif status == 400 or status == 401 or status == 403 or status == 429 or status == 431 then
     refuse(txn, status, response)
   else
     -- Symbolon is unavailable, or the URL is wrong.

@@ -518,6 +518,16 @@ fn a_wildcard_and_a_malformed_origin_or_header_name_are_refused_at_the_start() {
         ),
         ("SYMBOLON_CORS_ORIGINS", "null", "is not an origin"),
         (
+            "SYMBOLON_CORS_ORIGINS",
+            "https://a.example:443",
+            "is not an origin",
+        ),
+        (
+            "SYMBOLON_CORS_ORIGINS",
+            "http://a.example:80",
+            "is not an origin",
+        ),
+        (
             "SYMBOLON_CORS_HEADERS",
             "*",
             "is not the name of a request header",

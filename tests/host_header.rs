@@ -72,6 +72,12 @@ fn a_request_needs_one_valid_host() {
             assert!(answer.contains("Host header"), "{headers:?}: {answer}");
         }
     }
+    // A proxy and Symbolon could take different hosts from this request.
+    for (host, status) in [("a", 200), ("A", 200), ("b", 400), ("a:80", 400)] {
+        let answer = send("1.1", &format!("Host: {host}\r\n"), "http://a/healthz");
+        let start = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&start), "{host}: {answer}");
+    }
     // HTTP/1.0 has no `Host`, but a client must not send several.
     let answer = send("1.0", "", "/healthz");
     assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");

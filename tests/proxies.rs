@@ -97,6 +97,23 @@ async fn the_service_gets_the_identity(kind: ProxyKind) {
     let answer = raw(client, &chunked).await;
     assert!(answer.contains(r#""length":5"#), "{answer}");
 
+    // A proxy removes the headers that `Connection` names. The client cannot remove the identity.
+    let hop = format!(
+        "GET /x HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {ada}\r\n\
+         Connection: close, X-Auth-Scopes, x-auth-user-id, X-Auth-Role, X-Auth-Username\r\n\r\n"
+    );
+    let answer = raw(client, &hop).await;
+    let names = [
+        "x-auth-user-id",
+        "x-auth-username",
+        "x-auth-role",
+        "x-auth-scopes",
+    ];
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") || names.iter().all(|name| answer.contains(name)),
+        "{answer}"
+    );
+
     // The path and several `Authorization` headers of the client do not weaken the requirement.
     for target in [
         "/auth/../x",

@@ -42,7 +42,13 @@ impl Config {
 fn is_origin(text: &str) -> bool {
     let host = text.split_once("://").map_or("", |(_, host)| host);
     let is_plain = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
-    !host.is_empty() && text.chars().all(is_plain) && !host.contains(['/', '?', '#', '@', '*', ','])
+    // Browsers omit the default port.
+    let has_default_port = text.starts_with("https://") && host.ends_with(":443")
+        || text.starts_with("http://") && host.ends_with(":80");
+    !host.is_empty()
+        && !has_default_port
+        && text.chars().all(is_plain)
+        && !host.contains(['/', '?', '#', '@', '*', ','])
 }
 
 /// Returns whether the text is a `token` (RFC 9110, section 5.6.2) other than a wildcard.

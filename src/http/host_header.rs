@@ -11,6 +11,15 @@ use crate::error::Error;
 /// headers and an invalid one, because a proxy and Symbolon could take different hosts from them.
 pub(super) fn check(request: &Request) -> Result<(), Error> {
     let refuse = |message: &str| Err(Error::BadRequest(message.to_owned()));
+    // A proxy that uses the authority of the target, as section 3.2.2 requires, would take another host than a check of
+    // `Origin`, which uses the header.
+    let authority = request.original_uri().authority();
+    let header = request.headers().get(header::HOST);
+    if let (Some(authority), Some(host)) = (authority, header)
+        && !(authority.as_str().as_bytes()).eq_ignore_ascii_case(host.as_bytes())
+    {
+        return refuse("The Host header differs from the host of the request target.");
+    }
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if request.version() == Version::HTTP_11 => {
