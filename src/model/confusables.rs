@@ -1,10 +1,19 @@
 //! Confusable names ([UTS #39](https://www.unicode.org/reports/tr39/)).
 
+use icu_properties::props::{CanonicalCombiningClass, GeneralCategory, SoftDotted};
+use icu_properties::{CodePointMapData, CodePointSetData};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 use unicode_security::general_security_profile::IdentifierType;
 use unicode_security::{
     GeneralSecurityProfile, MixedScript, RestrictionLevel, RestrictionLevelDetection,
     confusable_detection,
 };
+
+use crate::model::precis::category;
+
+/// The maximum number of nonspacing marks in a sequence.
+const MAX_MARKS: usize = 4;
 
 /// Returns whether a new user can have a name. ASCII punctuation is ignored, because e-mail addresses are used as names.
 ///
@@ -45,7 +54,47 @@ fn looks_like_ascii(c: char) -> bool {
     forms.iter().any(|form| skeleton(form).is_ascii())
 }
 
-/// Returns the skeleton of a name (section 4). Names that look alike have equal skeletons.
+/// Returns whether all marks of a name are visible (section 5.4). Each mark follows a letter or a digit. A sequence of
+/// nonspacing marks contains at most 4 marks, and no mark twice in succession. The dot of `i` and similar letters hides no
+/// mark.
+pub(crate) fn has_visible_marks(name: &str) -> bool {
+    let class = CodePointMapData::<CanonicalCombiningClass>::new();
+    let mut base = None;
+    // The nonspacing marks since the last other character.
+    let mut marks: Vec<char> = Vec::new();
+    for c in name.nfd() {
+        if !is_combining_mark(c) {
+            base = Some(c);
+            marks.clear();
+            continue;
+        }
+        if base.is_none_or(|base| base.is_ascii_punctuation()) {
+            return false;
+        }
+        if category(c) != GeneralCategory::NonspacingMark {
+            marks.clear();
+            continue;
+        }
+        let is_above = |mark: &char| class.get(*mark) == CanonicalCombiningClass::Above;
+        let is_hidden = matches!(c, '\u{307}' | '\u{358}')
+            && base.is_some_and(looks_dotted)
+            && !marks.iter().any(is_above);
+        if is_hidden || marks.len() == MAX_MARKS || marks.last() == Some(&c) {
+            return false;
+        }
+        marks.push(c);
+    }
+    true
+}
+
+/// Returns whether a letter with an additional dot looks like `i` or `j`, or like the letter without the additional dot.
+fn looks_dotted(c: char) -> bool {
+    CodePointSetData::new::<SoftDotted>().contains(c) || matches!(c, 'ı' | 'ȷ')
+}
+
+/// Returns the skeleton of a name (section 4). Names that look alike have equal skeletons. A dot that the dot of `i` or `j`
+/// hides is removed.
 pub(crate) fn skeleton(name: &str) -> String {
-    confusable_detection::skeleton(name).collect()
+    let skeleton: String = confusable_detection::skeleton(name).collect();
+    skeleton.replace("i\u{307}", "i").replace("j\u{307}", "j")
 }
