@@ -151,7 +151,7 @@ async fn a_body_that_is_meant_as_json_must_be_json_and_other_bodies_are_ignored(
         b"{\"device\": \"caf\xe9\"}",
         b"\xef\xbb\xbf{\"device\": \"phone\"}",
         br#"{"device": "phone"} {}"#,
-        br#"{'device': 'phone'}"#,
+        br"{'device': 'phone'}",
     ];
     let other: &[&[u8]] = &[
         b"device=phone",

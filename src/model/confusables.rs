@@ -1,19 +1,20 @@
 //! Confusable names ([UTS #39](https://www.unicode.org/reports/tr39/)).
 
-use icu_properties::props::{CanonicalCombiningClass, GeneralCategory, SoftDotted};
-use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 use unicode_security::general_security_profile::IdentifierType;
 use unicode_security::{
     GeneralSecurityProfile, MixedScript, RestrictionLevel, RestrictionLevelDetection,
     confusable_detection,
 };
 
-use crate::model::precis::category;
+use crate::model::precis::{is_nonspacing_mark, is_soft_dotted};
 
 /// The maximum number of nonspacing marks in a sequence.
 const MAX_MARKS: usize = 4;
+
+/// The canonical combining class of marks above a letter.
+const ABOVE: u8 = 230;
 
 /// Returns whether a new user can have a name. ASCII punctuation is ignored, because e-mail addresses are used as names.
 ///
@@ -43,8 +44,8 @@ fn is_permitted_in_one_script(c: char) -> bool {
         )
 }
 
-/// Returns whether a letter looks like ASCII characters, in upper case or in lower case. A user can change the case of a
-/// name later.
+/// Returns whether a letter looks like ASCII characters, in upper case or in lower case. Names that differ only in case are
+/// equal.
 fn looks_like_ascii(c: char) -> bool {
     let forms = [
         c.to_string(),
@@ -58,7 +59,6 @@ fn looks_like_ascii(c: char) -> bool {
 /// nonspacing marks contains at most 4 marks, and no mark twice in succession. The dot of `i` and similar letters hides no
 /// mark.
 pub(crate) fn has_visible_marks(name: &str) -> bool {
-    let class = CodePointMapData::<CanonicalCombiningClass>::new();
     let mut base = None;
     // The nonspacing marks since the last other character.
     let mut marks: Vec<char> = Vec::new();
@@ -71,11 +71,11 @@ pub(crate) fn has_visible_marks(name: &str) -> bool {
         if base.is_none_or(|base| base.is_ascii_punctuation()) {
             return false;
         }
-        if category(c) != GeneralCategory::NonspacingMark {
+        if !is_nonspacing_mark(c) {
             marks.clear();
             continue;
         }
-        let is_above = |mark: &char| class.get(*mark) == CanonicalCombiningClass::Above;
+        let is_above = |mark: &char| canonical_combining_class(*mark) == ABOVE;
         let is_hidden = matches!(c, '\u{307}' | '\u{358}')
             && base.is_some_and(looks_dotted)
             && !marks.iter().any(is_above);
@@ -89,7 +89,7 @@ pub(crate) fn has_visible_marks(name: &str) -> bool {
 
 /// Returns whether a letter with an additional dot looks like `i` or `j`, or like the letter without the additional dot.
 fn looks_dotted(c: char) -> bool {
-    CodePointSetData::new::<SoftDotted>().contains(c) || matches!(c, 'ı' | 'ȷ')
+    is_soft_dotted(c) || matches!(c, 'ı' | 'ȷ')
 }
 
 /// Returns the skeleton of a name (section 4). Names that look alike have equal skeletons. A dot that the dot of `i` or `j`

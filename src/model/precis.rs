@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 
 use icu_properties::props::{
     BidiClass, CanonicalCombiningClass, ChangesWhenLowercased, DefaultIgnorableCodePoint,
-    GeneralCategory, HangulSyllableType, JoiningType, Script, VariationSelector,
+    GeneralCategory, HangulSyllableType, JoiningType, Script, SoftDotted, VariationSelector,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::{UnicodeNormalization, is_nfkc};
@@ -234,8 +234,17 @@ pub(crate) fn enforce_until_stable(
     None
 }
 
-/// Returns the general category of a character.
-pub(crate) fn category(c: char) -> GeneralCategory {
+/// Returns whether a character is a mark without a width of its own.
+pub(crate) fn is_nonspacing_mark(c: char) -> bool {
+    category(c) == GeneralCategory::NonspacingMark
+}
+
+/// Returns whether a character has a dot that disappears under a mark above, such as `i`.
+pub(crate) fn is_soft_dotted(c: char) -> bool {
+    CodePointSetData::new::<SoftDotted>().contains(c)
+}
+
+fn category(c: char) -> GeneralCategory {
     CodePointMapData::<GeneralCategory>::new().get(c)
 }
 
