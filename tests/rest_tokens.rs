@@ -130,3 +130,75 @@ async fn other_methods_get_405_with_the_allowed_methods() {
         assert_eq!(answer.at("/code"), "METHOD_NOT_ALLOWED", "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_body_that_is_meant_as_json_must_be_json_and_other_bodies_are_ignored() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let shared = app.sign_in("ada").await;
+    let post = async |media_type: Option<&str>, body: &[u8]| {
+        let mut request = app.post_tokens("ada").body(body.to_vec());
+        if let Some(media_type) = media_type {
+            request = request.header("content-type", media_type);
+        }
+        Answer::of(request).await
+    };
+    let object: &[&[u8]] = &[
+        b"{",
+        b" \n{\"device\"",
+        br#"{"device": "phone",}"#,
+        br#"{"device": "\ud800"}"#,
+        b"{\"device\": \"caf\xe9\"}",
+        b"\xef\xbb\xbf{\"device\": \"phone\"}",
+        br#"{"device": "phone"} {}"#,
+        br"{'device': 'phone'}",
+    ];
+    let other: &[&[u8]] = &[
+        b"device=phone",
+        b"\0",
+        b"caf\xe9",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe{\0}\0",
+        b"--x\r\n\r\n{\r\n--x--",
+    ];
+    let json = [
+        "application/json",
+        "Application/JSON ; charset=utf-8",
+        "application/json; charset=utf-16",
+        "application/merge-patch+json",
+    ];
+    let ignored = [
+        None,
+        Some("application/x-www-form-urlencoded"),
+        Some("text/plain"),
+        Some("application/jsonx"),
+        Some("multipart/form-data; boundary=x"),
+    ];
+    for body in object.iter().chain(other) {
+        let is_object = object.contains(body);
+        let text = String::from_utf8_lossy(body);
+        for media_type in json.map(Some).iter().chain(&ignored) {
+            let answer = post(*media_type, body).await;
+            if is_object || !ignored.contains(media_type) {
+                assert_eq!(answer.status, 400, "{media_type:?} {text:?}");
+                assert_eq!(answer.at("/code"), "BAD_REQUEST", "{media_type:?} {text:?}");
+                let message = answer.string("/message");
+                assert!(
+                    message.starts_with("The body is not valid JSON"),
+                    "{message}"
+                );
+            } else {
+                assert_eq!(
+                    answer.at("/token"),
+                    shared.as_str(),
+                    "{media_type:?} {text:?}"
+                );
+            }
+        }
+    }
+    // Some clients always send the header `Content-Type`.
+    for body in ["", " \r\n", "null", "[]", "\"device\"", "{}"] {
+        let answer = post(Some("application/json"), body.as_bytes()).await;
+        assert_eq!(answer.at("/token"), shared.as_str(), "{body:?}");
+    }
+}

@@ -34,6 +34,36 @@ async fn migrate_reports_confusable_usernames_and_changes_none() {
     assert_eq!(names(&cli), before);
 }
 
+/// Each of these names satisfies the rules for new names.
+#[tokio::test]
+async fn migrate_reports_names_of_different_scripts_that_look_alike() {
+    let pairs = [
+        ("ace", "\u{430}\u{441}\u{435}"),
+        ("oo", "\u{3bf}\u{3bf}"),
+        ("工", "エ"),
+        ("口", "ロ"),
+        ("apple", "\u{430}\u{440}\u{440}\u{4cf}\u{435}"),
+        // In one script.
+        ("ill", "iIl"),
+        ("modern", "modem"),
+    ];
+    let names: Vec<_> = pairs
+        .iter()
+        .flat_map(|(one, other)| [*one, *other])
+        .collect();
+    let cli = Cli::with_users(&names);
+    let report = cli.run("migrate");
+    let lines: Vec<_> = report.lines().skip(2).collect();
+    assert_eq!(lines.len(), pairs.len(), "{report}");
+    for (line, (older, _)) in lines.iter().zip(pairs) {
+        let older = older.escape_default().to_string();
+        assert!(
+            line.contains(&format!(" looks like {older} (user ")),
+            "{report}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_report_of_confusable_usernames_is_bounded() {
     let cli = Cli::with_users(&["root"]);

@@ -229,6 +229,42 @@ async fn an_empty_email_is_null() {
 }
 
 #[tokio::test]
+async fn the_normalization_of_an_email_address_makes_no_difference() {
+    let app = TestApp::unthrottled().await;
+    let create = async |username: &str, email: &str| {
+        let input = json!({ "username": username, "password": PASSWORD, "email": email });
+        create(&app, input).await
+    };
+    for (username, email, stored, others) in [
+        (
+            "a",
+            "ame\u{301}lie@exa\u{308}mple.example",
+            "amélie@exämple.example",
+            ["AMÉLIE@exämple.example", "AME\u{301}LIE@EXÄMPLE.example"],
+        ),
+        (
+            "b",
+            "\u{1112}\u{1161}\u{11ab}@한국.example",
+            "한@한국.example",
+            ["한@한국.EXAMPLE", "한@\u{1112}\u{1161}\u{11ab}국.example"],
+        ),
+        (
+            "c",
+            "νικος@example.org",
+            "νικος@example.org",
+            ["ΝΙΚΟΣ@example.org", "νικοσ@example.org"],
+        ),
+    ] {
+        let created = create(username, email).await;
+        assert_eq!(created.at("/data/createUser/user/email"), stored);
+        for other in others {
+            let taken = problems(&create("other", other).await);
+            assert_eq!(taken, ["email: TAKEN"], "{other}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn timestamps_have_three_fractional_digits() {
     let app = TestApp::unthrottled().await;
     app.register("ada").await;

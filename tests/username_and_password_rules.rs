@@ -62,6 +62,83 @@ async fn a_new_username_uses_one_script() {
 }
 
 #[tokio::test]
+async fn names_that_differ_only_in_case_or_normalization_are_equal() {
+    let app = TestApp::unthrottled().await;
+    for (name, spellings) in [
+        ("νικος", &["ΝΙΚΟΣ", "νικοσ", "Νικος"][..]),
+        ("ςα-ΣΣ", &["σα-σς", "ΣΑ-ΣΣ"]),
+        ("İbrahim", &["I\u{307}BRAHIM"]),
+        ("ǰa", &["J\u{30c}A", "j\u{30c}a"]),
+        ("Straẞe", &["straße"]),
+        // Hangul syllables as the letters that macOS sends, and composed characters.
+        (
+            "김철수",
+            &["\u{1100}\u{1175}\u{11b7}\u{110e}\u{1165}\u{11af}\u{1109}\u{116e}"],
+        ),
+        ("がくせい", &["か\u{3099}くせい"]),
+        ("Zoe\u{308}", &["ZOË"]),
+    ] {
+        let created = create(&app, name, PASSWORD).await;
+        assert_eq!(code(&created, "createUser"), "", "{name}");
+        for spelling in spellings {
+            let created = create(&app, spelling, PASSWORD).await;
+            assert_eq!(code(&created, "createUser"), "TAKEN", "{spelling}");
+            app.sign_in(spelling).await;
+        }
+    }
+    // Decomposed Hangul can also be the first spelling.
+    let created = create(&app, "\u{1112}\u{1161}\u{11ab}", PASSWORD).await;
+    assert_eq!(code(&created, "createUser"), "");
+    app.sign_in("한").await;
+}
+
+#[tokio::test]
+async fn a_new_username_has_no_marks_that_hide_or_pile_up() {
+    let app = TestApp::unthrottled().await;
+    let stacked = format!("a{}", "\u{301}\u{302}".repeat(14));
+    for name in [
+        // The dot of the letter hides the mark.
+        "i\u{307}van",
+        "j\u{307}x",
+        "xi\u{323}\u{307}",
+        "\u{131}\u{307}van",
+        "\u{456}\u{307}",
+        // Marks without a letter.
+        "\u{301}ada",
+        "\u{93e}\u{915}",
+        "a_\u{332}b",
+        "a-\u{338}",
+        // Many marks, and the same mark twice.
+        stacked.as_str(),
+        "a\u{301}\u{302}\u{303}\u{304}\u{306}",
+        "e\u{301}\u{301}",
+    ] {
+        let answer = create(&app, name, PASSWORD).await;
+        assert_eq!(code(&answer, "createUser"), "INVALID", "{name:?}");
+        assert_eq!(answer.at("/data/createUser/userErrors/0/field"), "username");
+    }
+    for name in [
+        "İvan",
+        "Nguyễn",
+        "नमस्ते",
+        "สวัสดี",
+        "ကြွင်း",
+        "q\u{301}\u{323}",
+        "שָׁלוֹם",
+    ] {
+        let answer = create(&app, name, PASSWORD).await;
+        assert_eq!(code(&answer, "createUser"), "", "{name:?}");
+    }
+    // The lower case of `İ` has a hidden dot. A user cannot change a valid name into an invalid spelling.
+    let update = app.graphql_with(
+        "mutation($n: String!) { updateUser(input: { username: $n }) { userErrors { code } } }",
+        &json!({ "n": "i\u{307}van" }),
+    );
+    let updated = update.basic("İvan", PASSWORD).send().await;
+    assert_eq!(code(&updated, "updateUser"), "INVALID", "{updated:?}");
+}
+
+#[tokio::test]
 async fn an_existing_username_keeps_working() {
     let app = TestApp::unthrottled().await;
     let id = app.register("ada").await;
@@ -100,6 +177,9 @@ async fn a_new_password_must_not_contain_the_username() {
         ("grace", "amazing GRACE of 1906", contains),
         ("hopper", "ｇｒａｓｓＨＯＰＰＥＲ", contains),
         ("Пётр", "это ПЁТР и его пароль", contains),
+        ("νικος", "ο ΝΙΚΟΣ είναι εδώ", contains),
+        ("ΝΙΚΟΣ", "νικος1234", contains),
+        ("νικοςΑ", "νικοσα1234", contains),
         // Names of fewer than four characters occur in passwords by accident.
         ("ada", "an adaptation", ""),
         ("zqz", "zqzZQZzqz", contains),

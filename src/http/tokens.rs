@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use poem::http::{StatusCode, header};
 use poem::web::{Data, Json};
 use poem::{Body, IntoResponse, Request, Response, handler};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::http::error_responses::{Challenge, error_response};
@@ -20,7 +20,8 @@ use crate::service::run_to_completion;
 use crate::service::session_token_options::SessionTokenOptions;
 
 /// `POST /tokens`: returns the session token of the user whose Basic credentials the request contains. If the body
-/// is a JSON object with the member `device`, starts a session for this device. Other bodies are ignored.
+/// is a JSON object with the member `device`, starts a session for this device. Other bodies are ignored, except invalid
+/// JSON: a client that intends to start a device session must not get the shared session.
 #[handler]
 pub(super) async fn create(
     request: &Request,
@@ -30,7 +31,7 @@ pub(super) async fn create(
 ) -> Response {
     let created = async {
         let body = request_body::read(request.headers(), body, state).await?;
-        let options = SessionTokenOptions::parse(None, false, device(&body)?.as_deref())?;
+        let options = SessionTokenOptions::parse(None, false, device(request, &body)?.as_deref())?;
         let create = |caller: Authentication| async move { caller.create_token(options).await };
         run(&context, state.request_timeout(), create).await
     };
@@ -56,14 +57,34 @@ pub(super) async fn revoke(context: RequestContext, Data(state): Data<&Arc<AppSt
 }
 
 /// Returns the member `device` of a JSON object. Returns `None` for all other bodies, because clients of the original
-/// Flask application can send any body.
-fn device(body: &[u8]) -> Result<Option<String>, Error> {
-    let body: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+/// Flask application can send any body. Refuses a body that is meant as JSON, but is not valid JSON.
+fn device(request: &Request, body: &[u8]) -> Result<Option<String>, Error> {
+    // Some clients declare the type of an empty body.
+    if body.trim_ascii().is_empty() || !(declares_json(request) || begins_as_object(body)) {
+        return Ok(None);
+    }
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|error| Error::BadRequest(format!("The body is not valid JSON: {error}.")))?;
     match body.get("device") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(device)) => Ok(Some(device.clone())),
         Some(_) => Err(Error::BadUserInput("`device` must be a string.".to_owned())),
     }
+}
+
+/// Returns whether the media type is `application/json`, or a type with the suffix `+json` (RFC 6839).
+fn declares_json(request: &Request) -> bool {
+    let media_type = request.content_type().unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default();
+    let media_type = media_type.trim().to_ascii_lowercase();
+    media_type == "application/json" || media_type.ends_with("+json")
+}
+
+/// Returns whether the first character after a byte order mark and whitespace is `{`. Many clients send JSON without its
+/// media type.
+fn begins_as_object(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    body.trim_ascii_start().starts_with(b"{")
 }
 
 /// Runs a change to completion, but waits for at most `timeout`. Cross-origin requests are refused,

@@ -1,16 +1,18 @@
 //! E-mail addresses and their canonical form.
 
 use email_address::{EmailAddress, Options};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::model::field_errors::{FieldError, FieldErrorCode};
+use crate::model::precis::fold_case;
 use crate::model::text_limits;
 
 /// The e-mail address of a user. Symbolon does not check whether the user receives mail at this address.
 #[derive(Clone, Debug)]
 pub(crate) struct Email {
-    /// The address in the spelling that the user entered.
+    /// The address in the spelling that the user entered, in the normalization form NFC.
     pub(crate) display: String,
-    /// The address in lower case, for comparisons.
+    /// The address in the form for comparisons that ignore case: [`fold_case`].
     pub(crate) canonical: String,
 }
 
@@ -26,15 +28,17 @@ impl Email {
         let options = Options::default()
             .without_display_text()
             .without_domain_literal();
-        if text.len() > text_limits::EMAIL
-            || EmailAddress::parse_with_options(text, options).is_err()
-        {
+        let invalid = || {
             let message = "This is not an e-mail address.";
-            return Err(FieldError::new("email", FieldErrorCode::Invalid, message));
+            FieldError::new("email", FieldErrorCode::Invalid, message)
+        };
+        if text.len() > text_limits::EMAIL {
+            return Err(invalid());
         }
-        Ok(Self {
-            display: text.to_owned(),
-            canonical: text.to_lowercase(),
-        })
+        // Some operating systems send letters and their marks as separate characters.
+        let display: String = text.nfc().collect();
+        EmailAddress::parse_with_options(&display, options).map_err(|_| invalid())?;
+        let canonical = fold_case(&display);
+        Ok(Self { display, canonical })
     }
 }

@@ -6,7 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::model::common_passwords::is_common;
 use crate::model::field_errors::{FieldError, FieldErrorCode};
-use crate::model::precis::{is_printable, map_spaces};
+use crate::model::precis::{fold_case, is_printable, map_spaces};
 use crate::model::text_limits;
 
 /// The maximum number of characters.
@@ -81,7 +81,7 @@ fn contains_username(password: &str, username: &str) -> bool {
 }
 
 fn fold(text: &str) -> String {
-    text.nfkc().flat_map(char::to_lowercase).collect()
+    fold_case(&text.nfkc().collect::<String>())
 }
 
 impl Password {

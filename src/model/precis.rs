@@ -12,10 +12,10 @@ use std::ops::RangeInclusive;
 
 use icu_properties::props::{
     BidiClass, CanonicalCombiningClass, ChangesWhenLowercased, DefaultIgnorableCodePoint,
-    GeneralCategory, HangulSyllableType, JoiningType, Script, VariationSelector,
+    GeneralCategory, HangulSyllableType, JoiningType, Script, SoftDotted, VariationSelector,
 };
 use icu_properties::{CodePointMapData, CodePointSetData};
-use unicode_normalization::is_nfkc;
+use unicode_normalization::{UnicodeNormalization, is_nfkc};
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
@@ -204,6 +204,19 @@ pub(crate) fn satisfies_bidi_rule(text: &str) -> bool {
         })
 }
 
+/// Returns a text in lower case and in the normalization form NFC, for comparisons that ignore case.
+///
+/// The lower case of `Σ` is `ς` at the end of a word, and `σ` elsewhere. In a comparison, `σ` stands for both. Otherwise,
+/// names that have the same upper case would differ, and a password could contain a name in another form.
+pub(crate) fn fold_case(text: &str) -> String {
+    // A capital letter and a mark can have a composed form only in lower case, such as `ǰ`.
+    let lower_case = text.nfc().flat_map(char::to_lowercase);
+    lower_case
+        .map(|c| if c == 'ς' { 'σ' } else { c })
+        .nfc()
+        .collect()
+}
+
 /// Applies `enforce` until its result no longer changes, as RFC 8264, section 7, requires. Returns `None` if `enforce`
 /// refuses the text, or if the result of the fourth application still differs from that of the third.
 pub(crate) fn enforce_until_stable(
@@ -219,6 +232,16 @@ pub(crate) fn enforce_until_stable(
         text = next;
     }
     None
+}
+
+/// Returns whether a character is a mark without a width of its own.
+pub(crate) fn is_nonspacing_mark(c: char) -> bool {
+    category(c) == GeneralCategory::NonspacingMark
+}
+
+/// Returns whether a character has a dot that disappears under a mark above, such as `i`.
+pub(crate) fn is_soft_dotted(c: char) -> bool {
+    CodePointSetData::new::<SoftDotted>().contains(c)
 }
 
 fn category(c: char) -> GeneralCategory {

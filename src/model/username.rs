@@ -2,9 +2,9 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::model::confusables::is_acceptable;
+use crate::model::confusables::{has_visible_marks, is_acceptable};
 use crate::model::field_errors::{FieldError, FieldErrorCode};
-use crate::model::precis::{enforce_until_stable, is_identifier, satisfies_bidi_rule};
+use crate::model::precis::{enforce_until_stable, fold_case, is_identifier, satisfies_bidi_rule};
 use crate::model::text_limits;
 
 /// A username: 1 to 64 characters.
@@ -12,7 +12,7 @@ use crate::model::text_limits;
 pub(crate) struct Username {
     /// The name in the spelling that the user chose: PRECIS `UsernameCasePreserved` (section 3.4).
     pub(crate) display: String,
-    /// The name in canonical form, for comparisons: PRECIS `UsernameCaseMapped` (section 3.3).
+    /// The name in canonical form, for comparisons: PRECIS `UsernameCaseMapped` (section 3.3), with [`fold_case`].
     pub(crate) canonical: String,
 }
 
@@ -26,16 +26,20 @@ impl Username {
     /// others.
     pub(crate) fn parse_new(text: &str) -> Result<Self, FieldError> {
         let name = Self::parse(text)?;
-        if !is_acceptable(&name.display) {
-            let message = "A username must not mix letters of several scripts, such as Latin and Cyrillic, or \
-                           contain characters that Unicode does not recommend for identifiers.";
-            return Err(FieldError::new(
-                "username",
-                FieldErrorCode::Invalid,
-                message,
-            ));
-        }
-        Ok(name)
+        let message = if !is_acceptable(&name.display) {
+            "A username must not mix letters of several scripts, such as Latin and Cyrillic, or contain characters \
+             that Unicode does not recommend for identifiers."
+        } else if !has_visible_marks(&name.display) {
+            "In a username, each accent must belong to a letter and be visible. A letter has at most 4 different \
+             accents."
+        } else {
+            return Ok(name);
+        };
+        Err(FieldError::new(
+            "username",
+            FieldErrorCode::Invalid,
+            message,
+        ))
     }
 
     /// Parses the name of an existing user.
@@ -70,19 +74,18 @@ impl Username {
     }
 }
 
-/// Prepares a name with the PRECIS profile `UsernameCasePreserved` (RFC 8265, section 3.4).
+/// Prepares a name with the PRECIS profile `UsernameCasePreserved` (RFC 8265, section 3.4). The name is normalized before
+/// its characters are checked, because the decomposed forms of some valid characters are invalid, such as the letters of
+/// a Hangul syllable.
 fn enforce_case_preserved(text: &str) -> Option<String> {
-    let text = map_width(text);
-    let text = is_identifier(&text).then(|| text.nfc().collect::<String>())?;
-    satisfies_bidi_rule(&text).then_some(text)
+    let text: String = map_width(text).nfc().collect();
+    (is_identifier(&text) && satisfies_bidi_rule(&text)).then_some(text)
 }
 
-/// Prepares a name with the PRECIS profile `UsernameCaseMapped` (RFC 8265, section 3.3).
+/// Prepares a name with the PRECIS profile `UsernameCaseMapped` (RFC 8265, section 3.3), except that the two lower-case
+/// forms of the letter sigma are equal.
 fn enforce_case_mapped(text: &str) -> Option<String> {
-    let text = map_width(text);
-    let lower_case = text.chars().flat_map(char::to_lowercase);
-    let text = is_identifier(&text).then(|| lower_case.nfc().collect::<String>())?;
-    satisfies_bidi_rule(&text).then_some(text)
+    enforce_case_preserved(text).map(|text| fold_case(&text))
 }
 
 /// Maps fullwidth and halfwidth characters to their usual width (RFC 8265, section 3.2.1). Characters whose usual form is

@@ -53,7 +53,7 @@ impl Users {
         let change = self.begin(authorized, id).await?;
         let old = change.record.user.username.clone();
         if let FieldChange::Set(new) = &profile.username {
-            refuse_mixed_scripts(new, &old)?;
+            refuse_imitations(new, &old)?;
         }
         if !change.transaction.set_profile(id, &profile).await? {
             drop(change);
@@ -106,9 +106,10 @@ fn parse(profile: Profile) -> Result<ProfileChange, MutationError> {
     }
 }
 
-/// Refuses a new name that mixes scripts. A name that is equal to the old name after preparation is allowed.
-fn refuse_mixed_scripts(new: &Username, old: &str) -> Result<(), FieldError> {
-    if Username::parse(old).is_ok_and(|old| old.canonical == new.canonical) {
+/// Refuses a name that a new user cannot have. If the old name is such a name, another spelling of it is allowed.
+fn refuse_imitations(new: &Username, old: &str) -> Result<(), FieldError> {
+    let is_respelled = Username::parse(old).is_ok_and(|old| old.canonical == new.canonical);
+    if is_respelled && Username::parse_new(old).is_err() {
         return Ok(());
     }
     Username::parse_new(&new.display).map(drop)
