@@ -6,7 +6,7 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
 
 use crate::store::database_url::Location;
-use crate::store::open_error::{NO_TABLES, OpenError, TABLES_OF_OTHERS};
+use crate::store::open_error::{NO_TABLES, OpenError};
 use crate::store::sqlite::immediate;
 
 /// The key of the PostgreSQL advisory lock that a migration holds.
@@ -52,12 +52,11 @@ pub(super) async fn prepare_tables(
         Ok(applied) if applied.is_empty() => {
             let has_table = has_table(database).await;
             let has_table = has_table.map_err(|error| OpenError::Connect(location.clone(), error));
-            let reason = if has_table? {
-                TABLES_OF_OTHERS
+            Err(if has_table? {
+                OpenError::TablesOfOthers(location.full_name())
             } else {
-                NO_TABLES
-            };
-            Err(OpenError::Foreign(location.full_name(), reason))
+                OpenError::Foreign(location.full_name(), NO_TABLES)
+            })
         }
         Ok(_) => Err(OpenError::Older(location.full_name())),
         // The cause of the error may be an unknown migration.

@@ -16,9 +16,6 @@ const ADVICE: &str = "Name the database with --database-url or DATABASE_URL, or 
 /// The reason why a database without tables of Symbolon is refused.
 pub(super) const NO_TABLES: &str = "it has no tables of Symbolon";
 
-/// The reason why a database with some other program's tables is refused.
-pub(super) const TABLES_OF_OTHERS: &str = "it has a table whose name is that of a table of Symbolon, but no record of Symbolon's migrations";
-
 /// The reason why an empty file is refused.
 pub(super) const EMPTY_FILE: &str = "the file is empty";
 
@@ -71,6 +68,11 @@ pub(crate) enum OpenError {
          the command as the user that runs the server"
     )]
     Denied(String),
+    #[error(
+        "{0} has a table with the name of a table of Symbolon, but no record of the migrations of Symbolon; use \
+         another database"
+    )]
+    TablesOfOthers(String),
     #[error("{0} is not a database of Symbolon: {1}. {advice}", advice = ADVICE)]
     Foreign(String, &'static str),
     #[error(
