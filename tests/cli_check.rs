@@ -196,6 +196,8 @@ fn a_program_that_is_not_symbolon_is_a_failure() {
 #[tokio::test]
 async fn a_table_of_another_program_is_a_failure() {
     let cli = Cli::in_empty_folder();
+    // SQLite takes an empty file for an empty database.
+    fs::write(cli.folder.path().join("symbolon.db"), "").unwrap();
     let database = database_in(cli.folder.path()).await;
     let create = "CREATE TABLE symbolon_user (name text)";
     database.execute_unprepared(create).await.unwrap();
@@ -283,7 +285,7 @@ mod sqlite {
             // A page in the middle, the pages at the end, and the schema.
             [&whole[..3 * page], &[0xab; 4096], &whole[4 * page..]].concat(),
             whole[..5 * page].to_vec(),
-            [&whole[..200], &[0xab; 2000], &whole[2200..]].concat(),
+            [&whole[..100], &[0xab; 3000], &whole[3100..]].concat(),
         ] {
             fs::write(path("damaged.db"), damaged).unwrap();
             let damaged = [("DATABASE_URL", "sqlite://damaged.db")];
