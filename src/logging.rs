@@ -6,6 +6,8 @@ use std::fmt::{self, Write as _};
 use std::io::{self, BufWriter, Stderr, Write};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
+use chrono::SecondsFormat;
+use serde_json::json;
 use symbolon::Clock;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -234,6 +236,26 @@ fn log_format() -> Result<LogFormat, String> {
 /// Returns whether the log consists of JSON lines.
 pub(crate) fn is_json() -> bool {
     log_format() == Ok(LogFormat::Json)
+}
+
+/// Writes an error that ends the program to standard error. `SYMBOLON_LOG` has no effect, because it may be the cause of
+/// the error, or disable all log lines. If the log is read by a program and consists of JSON lines, the error is one as
+/// well.
+pub(crate) fn write_last_error(error: &dyn fmt::Display, is_server: bool) {
+    flush();
+    let line = if is_server && is_json() {
+        json!({
+            "timestamp": Clock::System.now().to_rfc3339_opts(SecondsFormat::Micros, true),
+            "level": "ERROR",
+            "message": error.to_string(),
+            "target": "symbolon",
+        })
+        .to_string()
+    } else {
+        format!("symbolon: {error}")
+    };
+    // If standard error is closed, the error cannot be reported.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Initializes the log. The environment variable `SYMBOLON_LOG` contains a level or a list of `TARGET=LEVEL`.

@@ -1,7 +1,6 @@
 //! The program `symbolon`.
 
 use std::error::Error;
-use std::io::Write;
 use std::process::ExitCode;
 
 use rustix::process::Signal;
@@ -21,21 +20,17 @@ fn main() -> ExitCode {
     // random order.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    let command = cli::parse();
+    let command = match cli::parse() {
+        Ok(command) => command,
+        Err(code) => return code,
+    };
     let is_server = command.is_server();
     let result = run(command);
-    // A server that fails to start logs the error if the log is read by a program.
-    let is_logged = is_server && logging::is_json();
-    if let (Err(error), true) = (&result, is_logged) {
-        tracing::error!("{error}");
-    }
     logging::flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) if is_logged => ExitCode::FAILURE,
         Err(error) => {
-            // If standard error is closed, the error cannot be reported.
-            let _ = writeln!(std::io::stderr(), "symbolon: {error}");
+            logging::write_last_error(&error, is_server);
             ExitCode::FAILURE
         }
     }

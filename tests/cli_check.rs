@@ -1,10 +1,14 @@
 //! The command `symbolon check`.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::thread;
 
 use migration::{Migrator, MigratorTrait};
+use sea_orm::ConnectionTrait;
 use serde_json::Value;
 
 use crate::cli_database_selection::files;
@@ -93,7 +97,10 @@ async fn the_state_of_the_tables_is_reported_and_nothing_is_changed() {
 #[test]
 fn an_unusable_key_is_reported() {
     let cli = Cli::new();
-    let key = [("SYMBOLON_SECRET_KEY", "a secret without meaning")];
+    let key = [
+        ("SYMBOLON_SECRET_KEY", "a secret without meaning"),
+        ("SYMBOLON_SECRET_KEY_FILE", ""),
+    ];
     let checks = Checks::run(&cli, &key);
     checks.assert(
         "server key",
@@ -107,6 +114,12 @@ fn an_unusable_key_is_reported() {
         "failed",
         "SYMBOLON_SECRET_KEY_FILE: the key file missing.key",
     );
+    let exposed = cli.folder.path().join("exposed.key");
+    let text = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    fs::write(&exposed, text).unwrap();
+    fs::set_permissions(&exposed, Permissions::from_mode(0o644)).unwrap();
+    let key = [("SYMBOLON_SECRET_KEY_FILE", "exposed.key")];
+    Checks::run(&cli, &key).assert("server key", "note", "exposed.key can be read by other");
     if on_postgres() {
         let none = [("SYMBOLON_SECRET_KEY_FILE", "")];
         Checks::run(&cli, &none).assert("server key", "failed", "openssl rand");
@@ -128,6 +141,72 @@ fn a_port_that_another_program_uses_is_reported() {
         "failed",
         "SYMBOLON_HOST: the host name name.invalid",
     );
+    checks.assert("port", "failed", "set the host to");
+    let checks = Checks::run(&cli, &[("SYMBOLON_HOST", "192.0.2.1")]);
+    checks.assert(
+        "port",
+        "failed",
+        "set the host to an address of this machine",
+    );
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let both = [
+        ("SYMBOLON_PORT", port.as_str()),
+        ("SYMBOLON_METRICS_PORT", &port),
+    ];
+    Checks::run(&cli, &both).assert("metrics port", "failed", "the server itself listens");
+}
+
+#[test]
+fn a_program_that_is_not_symbolon_is_a_failure() {
+    let cli = Cli::new();
+    for (status, body, is_symbolon) in [
+        ("200 OK", "ready\n", true),
+        (
+            "503 Service Unavailable",
+            r#"{"error":{"code":"SERVICE_UNAVAILABLE","message":"x"}}"#,
+            true,
+        ),
+        ("200 OK", "<html>ready</html>", false),
+        ("503 Service Unavailable", "down", false),
+        ("404 Not Found", "ready\n", false),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let count = stream.read(&mut request).unwrap();
+            assert!(request[..count].starts_with(b"GET /readyz "));
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+            .unwrap();
+        });
+        let checks = Checks::run(&cli, &[("SYMBOLON_PORT", &port)]);
+        let result = if is_symbolon { "note" } else { "failed" };
+        checks.assert("port", result, "");
+        server.join().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_table_of_another_program_is_a_failure() {
+    let cli = Cli::in_empty_folder();
+    // SQLite takes an empty file for an empty database.
+    fs::write(cli.folder.path().join("symbolon.db"), "").unwrap();
+    let database = database_in(cli.folder.path()).await;
+    let create = "CREATE TABLE symbolon_user (name text)";
+    database.execute_unprepared(create).await.unwrap();
+    database.close().await.unwrap();
+    Checks::run(&cli, &[]).assert("database", "failed", "use another database");
+    let (code, _, error) = finish(&mut cli.command("migrate"));
+    assert_eq!(code, Some(1));
+    assert!(error.contains("already exists"), "{error}");
+    assert!(!error.contains("at line"), "{error}");
 }
 
 #[test]
@@ -194,6 +273,27 @@ mod sqlite {
         // A pseudo file system has no space and cannot be written to, not even by root.
         let checks = Checks::run(&cli, &[("DATABASE_URL", "sqlite:///sys/symbolon.db")]);
         checks.assert("free space", "failed", "0 MiB at /sys");
+    }
+
+    #[test]
+    fn damaged_files_and_dangling_key_files_are_reported() {
+        let cli = Cli::new();
+        let path = |name: &str| cli.folder.path().join(name);
+        let whole = fs::read(path("symbolon.db")).unwrap();
+        let page = 4096;
+        for damaged in [
+            // A page in the middle, the pages at the end, and the schema.
+            [&whole[..3 * page], &[0xab; 4096], &whole[4 * page..]].concat(),
+            whole[..5 * page].to_vec(),
+            [&whole[..100], &[0xab; 3000], &whole[3100..]].concat(),
+        ] {
+            fs::write(path("damaged.db"), damaged).unwrap();
+            let damaged = [("DATABASE_URL", "sqlite://damaged.db")];
+            Checks::run(&cli, &damaged).assert("database", "failed", "restore a backup");
+        }
+        fs::remove_file(path("symbolon.db.key")).unwrap();
+        std::os::unix::fs::symlink("nowhere", path("symbolon.db.key")).unwrap();
+        Checks::run(&cli, &[]).assert("server key", "failed", "a symbolic link to a file");
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //! program, and their effective values from `symbolon check`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -116,7 +119,7 @@ fn an_option_precedes_a_variable_and_the_report_names_the_source() {
     let valid = |setting: &Setting| {
         let value = &default.settings[&setting.variables[0]].0;
         match (value.as_str(), setting.value.as_str()) {
-            ("-", "FILE") => "key".to_owned(),
+            ("-", "FILE") => "./key".to_owned(),
             ("-", "URL") => "https://login.example.org".to_owned(),
             ("-", "NETS") => "10.0.0.0/8".to_owned(),
             ("-", "ORIGINS") => "https://app.example.org".to_owned(),
@@ -163,9 +166,7 @@ fn the_message_about_a_bad_value_names_what_was_read_and_contains_no_part_of_the
         );
         assert_eq!(output, "");
         let error = error.lines().next().unwrap().to_owned();
-        // A message about a file names the file.
-        let is_file = error.contains("key file");
-        assert!(is_file || !error.contains("misplaced"), "{error}");
+        assert!(!error.contains("misplaced"), "{error}");
         error
     };
     let begins = |error: &str, name: &str| {
@@ -200,20 +201,103 @@ fn the_message_about_a_bad_value_names_what_was_read_and_contains_no_part_of_the
 #[test]
 fn a_key_in_place_of_a_path_is_in_no_message() {
     let folder = tempfile::tempdir().unwrap();
-    let key = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    for command in ["serve", "check", "user list"] {
+    let key = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    let hexadecimal = "01".repeat(32);
+    let values = [
+        format!("{key}="),
+        key.to_owned(),
+        format!("'{key}='"),
+        format!("\"{key}=\""),
+        format!("base64:{key}="),
+        format!("./{key}="),
+        key.replace('Q', "/"),
+        key.replace('Q', "_"),
+        hexadecimal.clone(),
+        format!("hex:{hexadecimal}"),
+        "passphrase".to_owned(),
+    ];
+    let commands = ["serve", "check", "user list"].into_iter().cycle();
+    for (value, command) in values.iter().zip(commands) {
         let mut program = unconfigured_symbolon(folder.path());
         program
             .args(command.split(' '))
-            .env("SYMBOLON_SECRET_KEY_FILE", key);
+            .env("SYMBOLON_SECRET_KEY_FILE", value);
         let (code, output, error) = finish(&mut program);
-        assert_eq!(code, Some(2), "{error}");
+        assert_eq!(code, Some(2), "{value}: {error}");
         assert!(
             error.contains("SYMBOLON_SECRET_KEY_FILE requires the path"),
             "{error}"
         );
-        assert!(!(output + &error).contains(key));
+        assert!(!(output + &error).contains(value.trim_matches(['"', '\''])));
     }
+}
+
+#[test]
+fn a_key_and_a_key_file_together_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    for (variable, option, file) in [
+        (
+            "",
+            &["--secret-key-file", "./a.key"][..],
+            "--secret-key-file",
+        ),
+        ("./a.key", &[], "SYMBOLON_SECRET_KEY_FILE"),
+    ] {
+        let mut serve = unconfigured_symbolon(folder.path());
+        serve.envs([
+            ("SYMBOLON_SECRET_KEY", key),
+            ("SYMBOLON_SECRET_KEY_FILE", variable),
+        ]);
+        let (code, _, error) = finish(serve.args(option));
+        assert_eq!(code, Some(2), "{error}");
+        let expected = format!("SYMBOLON_SECRET_KEY and {file} are both set");
+        assert!(error.contains(&expected), "{error}");
+        assert!(!error.contains(key), "{error}");
+    }
+}
+
+/// The start fails before the log exists, with a log level that disables the error, and with invalid settings.
+#[test]
+fn an_error_that_ends_the_start_is_always_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let invalid = OsStr::from_bytes(b"\xff");
+    for (name, value, code, text) in [
+        ("SYMBOLON_LOG", OsStr::new("loud"), 1, "SYMBOLON_LOG "),
+        ("SYMBOLON_LOG", invalid, 1, "SYMBOLON_LOG "),
+        ("PORT", OsStr::new(&port), 1, "cannot listen on"),
+        ("PORT", OsStr::new("80000"), 2, "PORT "),
+        (
+            "SYMBOLON_TOKEN_LIFETIME",
+            invalid,
+            2,
+            "SYMBOLON_TOKEN_LIFETIME ",
+        ),
+        ("DATABASE_URL", OsStr::new("nonsense"), 1, "DATABASE_URL: "),
+    ] {
+        for format in ["json", "text"] {
+            let mut serve = unconfigured_symbolon(folder.path());
+            serve.envs([("PORT", "0"), ("SYMBOLON_LOG", "off")]);
+            serve.env("SYMBOLON_LOG_FORMAT", format).env(name, value);
+            let (found, output, error) = finish(&mut serve);
+            assert_eq!((found, output.as_str()), (Some(code), ""), "{name}");
+            let message = if format == "json" {
+                let line: Value = serde_json::from_str(&error).unwrap();
+                assert_eq!(line["level"], "ERROR");
+                line["message"].as_str().unwrap().to_owned()
+            } else {
+                error.split_once(": ").unwrap().1.to_owned()
+            };
+            assert!(message.starts_with(text), "{name}: {message}");
+        }
+    }
+    let mut serve = unconfigured_symbolon(folder.path());
+    serve.env("SYMBOLON_LOG_FORMAT", invalid);
+    let (code, _, error) = finish(&mut serve);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("SYMBOLON_LOG_FORMAT"), "{error}");
 }
 
 #[test]

@@ -241,6 +241,7 @@ impl Start {
         command.env("DATABASE_URL", database_url(folder, DATABASE_FILE));
         if let Self::Fixture(fixture) = self {
             command.env("SYMBOLON_SECRET_KEY", fixture.text("secret_key"));
+            command.env("SYMBOLON_SECRET_KEY_FILE", "");
         }
         command
     }

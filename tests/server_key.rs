@@ -68,7 +68,10 @@ fn the_same_key_from_a_file_or_the_environment_gives_the_same_token() {
         })
     };
     let first = token(&|command| {
-        command.env("SYMBOLON_SECRET_KEY", KEY);
+        command.envs([
+            ("SYMBOLON_SECRET_KEY", KEY),
+            ("SYMBOLON_SECRET_KEY_FILE", ""),
+        ]);
     });
     let second = token(&|command| {
         command.env("SYMBOLON_SECRET_KEY_FILE", "given");
@@ -111,7 +114,7 @@ fn an_invalid_key_is_refused_and_not_printed() {
             fs::write(folder.path().join("given"), text).unwrap();
             migrate.env("SYMBOLON_SECRET_KEY_FILE", "given");
         } else {
-            migrate.env(name, text);
+            migrate.envs([(name, text), ("SYMBOLON_SECRET_KEY_FILE", "")]);
         }
         let (code, _, error) = finish(&mut migrate);
         assert_eq!(code, Some(1));

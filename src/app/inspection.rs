@@ -1,9 +1,10 @@
-//! The inspection of the environment of an instance, without changing anything.
+//! The inspection of the environment of an instance, without changing data.
 
 use super::Symbolon;
 use super::open::{key_source, open_error};
 use crate::config::Config;
 use crate::error::StartError;
+use crate::service::server_key::KeySource;
 use crate::store::{DatabaseInspection, Location, inspect};
 
 /// The state of the database and of the server key. Created by [`Symbolon::inspect`].
@@ -15,17 +16,22 @@ pub struct Inspection {
     /// Whether the server key exists, or the reason why the key cannot be used. If the key does not exist,
     /// [`Symbolon::open`] creates it.
     pub server_key: Result<bool, StartError>,
+    /// A warning about a key that can be used.
+    pub server_key_warning: Option<String>,
 }
 
 impl Symbolon {
-    /// Inspects the database and the server key. Neither creates nor changes them.
+    /// Inspects the database and the server key. Creates neither of them, and changes no data. SQLite may create or update
+    /// the file that ends with `-shm` if a file that ends with `-wal` exists.
     ///
     /// # Errors
     ///
     /// Returns an error if the database URL is invalid.
     pub async fn inspect(config: &Config) -> Result<Inspection, StartError> {
         let location = parse(config)?;
-        let server_key = key_source(config, &location).and_then(|source| {
+        let source = key_source(config, &location);
+        let warning = source.as_ref().ok().and_then(KeySource::warning);
+        let server_key = source.and_then(|source| {
             let key = source.find();
             let key = key.map_err(|error| StartError::ServerKey(error.into()))?;
             Ok(key.is_some())
@@ -33,6 +39,7 @@ impl Symbolon {
         Ok(Inspection {
             database: inspect(&location).await.map_err(open_error),
             server_key,
+            server_key_warning: warning.map(|warning| warning.to_string()),
         })
     }
 

@@ -162,6 +162,9 @@ async fn open_database(
     // after the database has been opened.
     let server_key = |error: KeyError| StartError::ServerKey(error.into());
     let key = key_source.find().map_err(server_key)?;
+    if let Some(warning) = key_source.warning() {
+        tracing::warn!("{warning}");
+    }
     let connections = connections(&config.postgres);
     let store = match migrations {
         Migrations::Apply => Store::open(location, connections).await,

@@ -3,21 +3,20 @@
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::path::{self, Path};
+use std::time::UNIX_EPOCH;
 
 use clap::Args;
 use rustix::fs::statvfs;
 use serde::Serialize;
 use symbolon::{Clock, DatabaseInspection, Symbolon, TablesState};
-use tokio::time::timeout;
 
+use super::check_row::{CheckRow, Outcome, row};
 use super::database::{Sources, print_name};
 use super::environment::{LOG, LOG_FORMAT, SECRET_KEY, UnusedVariables, describe, variable};
 use super::file_owner;
-use super::healthcheck::{authority, get_readyz};
-use super::listen::{listen, listen_for_metrics};
 use super::output::{Output, Row};
+use super::port_checks::check_ports;
 use super::settings::Settings;
 
 /// The minimum free space of the volume of an SQLite database, in bytes.
@@ -28,9 +27,6 @@ const MAX_CLOCK_DIFFERENCE: i64 = 30_000;
 
 /// The start of 2026, as a Unix timestamp. This version of Symbolon did not exist before.
 const MIN_TIME: i64 = 1_767_225_600;
-
-/// The maximum time to wait for a server that uses the port.
-const READYZ_TIME_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Args, Debug)]
 pub(super) struct Check {
@@ -58,47 +54,6 @@ impl Row for SettingRow {
             self.value.clone(),
             self.source.clone(),
         ]
-    }
-}
-
-/// The outcome of a check. A note is no failure.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    Ok,
-    Note,
-    Failed,
-}
-
-#[derive(Serialize)]
-struct CheckRow {
-    check: &'static str,
-    result: Outcome,
-    detail: String,
-}
-
-impl Row for CheckRow {
-    const COLUMNS: &'static [&'static str] = &["check", "result", "detail"];
-
-    fn cells(&self) -> Vec<String> {
-        let result = match self.result {
-            Outcome::Ok => "ok",
-            Outcome::Note => "note",
-            Outcome::Failed => "FAILED",
-        };
-        vec![
-            self.check.to_owned(),
-            result.to_owned(),
-            self.detail.clone(),
-        ]
-    }
-}
-
-fn row(check: &'static str, result: Outcome, detail: impl Into<String>) -> CheckRow {
-    CheckRow {
-        check,
-        result,
-        detail: detail.into(),
     }
 }
 
@@ -196,6 +151,9 @@ async fn check_database(settings: &Settings, name: &str) -> Result<Vec<CheckRow>
         .and_then(|database| database.clock_difference);
     let difference = difference.map(|difference| difference.num_milliseconds());
     let key = match inspection.server_key {
+        Ok(true) if let Some(warning) = inspection.server_key_warning => {
+            row("server key", Outcome::Note, warning)
+        }
         Ok(true) => row("server key", Outcome::Ok, "the key can be used"),
         Ok(false) => row(
             "server key",
@@ -285,7 +243,8 @@ fn clock(file: Option<&Path>, difference: Option<i64>) -> CheckRow {
 
 /// Checks the free space of the volume that contains the database file.
 fn free_space(file: &Path) -> CheckRow {
-    let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let absolute = || path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let file = fs::canonicalize(file).unwrap_or_else(|_| absolute());
     let folder = file.parent().unwrap_or(&file);
     let outcome = |outcome, detail| row("free space", outcome, detail);
     match statvfs(folder) {
@@ -303,47 +262,4 @@ fn free_space(file: &Path) -> CheckRow {
             outcome(Outcome::Ok, mebibytes)
         }
     }
-}
-
-/// Checks that the ports can be bound, or that a server already uses them.
-async fn check_ports(settings: &Settings) -> Vec<CheckRow> {
-    let listener = listen(settings).await;
-    let metrics = listen_for_metrics(settings);
-    let running = match &listener {
-        Ok(_) => None,
-        Err(_) => running_server(settings).await,
-    };
-    let describe = |check, result: Result<String, String>| match (result, &running) {
-        (Ok(detail), _) => row(check, Outcome::Ok, detail),
-        (Err(_), Some(server)) => row(check, Outcome::Note, server.clone()),
-        (Err(error), None) => row(
-            check,
-            Outcome::Failed,
-            format!("{error}; end the program that uses the port, or set another address or port"),
-        ),
-    };
-    let port = listener.map(|listener| {
-        let address = listener.local_addr();
-        address.map_or_else(
-            |_| "free".to_owned(),
-            |address| format!("{address} is free"),
-        )
-    });
-    let mut checks = vec![describe("port", port)];
-    match metrics {
-        Ok(None) => {}
-        Ok(Some(_)) => checks.push(describe("metrics port", Ok("free".to_owned()))),
-        Err(error) => checks.push(describe("metrics port", Err(error))),
-    }
-    checks
-}
-
-/// Returns a note if a server answers at the address of the settings.
-async fn running_server(settings: &Settings) -> Option<String> {
-    let address = authority(settings);
-    let answer = timeout(READYZ_TIME_LIMIT, get_readyz(&address)).await;
-    let status = answer.ok()?.ok()?;
-    Some(format!(
-        "a running server uses the port: http://{address}/readyz answers {status}"
-    ))
 }

@@ -97,15 +97,9 @@ pub(super) struct Sources {
 
 impl Sources {
     pub(super) fn of(settings: &Settings) -> Self {
-        let has_key = settings.values.config.secret_key.is_some();
-        let secret_key_file = match settings.source("secret-key-file") {
-            // The key takes precedence over the file.
-            _ if has_key => Source::Default,
-            source => source,
-        };
         Self {
             database_url: settings.source(OPTION),
-            secret_key_file,
+            secret_key_file: settings.source("secret-key-file"),
         }
     }
 

@@ -1,11 +1,14 @@
 //! `symbolon healthcheck`
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use hyper::body::Body;
 use hyper::client::conn::http1;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
@@ -17,6 +20,9 @@ use super::settings::{Host, Settings, options};
 
 /// The maximum time to wait for a response.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// The size of a body in bytes after which no more is read.
+const MAX_BODY: usize = 64 * 1024;
 
 /// The address of the server. For 0.0.0.0 and ::, the command connects to the loopback address.
 #[derive(Debug)]
@@ -46,30 +52,31 @@ impl FromArgMatches for Healthcheck {
 }
 
 /// Returns the host and the port of a server with these settings, as they appear in a URL.
-pub(super) fn authority(settings: &Settings) -> String {
-    let host: Host = match &settings.values.host {
-        Host::Address(IpAddr::V4(host)) if host.is_unspecified() => {
-            Host::Address(Ipv4Addr::LOCALHOST.into())
-        }
-        Host::Address(IpAddr::V6(host)) if host.is_unspecified() => {
-            Host::Address(Ipv6Addr::LOCALHOST.into())
-        }
-        host => host.clone(),
-    };
+fn authority(settings: &Settings) -> String {
     let port = settings.values.port;
-    match host {
-        Host::Address(IpAddr::V6(host)) => format!("[{host}]:{port}"),
-        host => format!("{host}:{port}"),
+    match &settings.values.host {
+        Host::Address(host) => reachable((*host, port).into()).to_string(),
+        Host::Name(host) => format!("{host}:{port}"),
     }
+}
+
+/// Returns the address at which a server on this machine is reached that listens on `address`.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(host) if host.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(host) if host.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
 
 impl Healthcheck {
     pub(super) async fn run(self) -> Result<(), Box<dyn Error>> {
         let address = authority(&self.0);
         let url = format!("http://{address}/readyz");
-        match timeout(TIME_LIMIT, get_readyz(&address)).await {
-            Ok(Ok(StatusCode::OK)) => Ok(writeln!(std::io::stdout(), "ready")?),
-            Ok(Ok(status)) => Err(format!("{url} answers {status}").into()),
+        match timeout(TIME_LIMIT, get(&address, "/readyz")).await {
+            Ok(Ok((StatusCode::OK, _))) => Ok(writeln!(std::io::stdout(), "ready")?),
+            Ok(Ok((status, _))) => Err(format!("{url} answers {status}").into()),
             Ok(Err(error)) => Err(format!("{url}: {error}").into()),
             Err(_) => {
                 Err(format!("{url} does not answer within {} s", TIME_LIMIT.as_secs()).into())
@@ -78,12 +85,22 @@ impl Healthcheck {
     }
 }
 
-pub(super) async fn get_readyz(address: &str) -> Result<StatusCode, Box<dyn Error>> {
+/// Sends a request. Returns the status and the beginning of the body.
+pub(super) async fn get(address: &str, path: &str) -> Result<(StatusCode, String), Box<dyn Error>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // The result of this task is ignored, because `send_request` also returns the errors of the connection.
     tokio::spawn(connection);
-    let request = Request::get("/readyz").header(HOST, address);
+    let request = Request::get(path).header(HOST, address);
     let response = sender.send_request(request.body(String::new())?).await?;
-    Ok(response.status())
+    let status = response.status();
+    let (mut body, mut text) = (response.into_body(), Vec::new());
+    while text.len() < MAX_BODY
+        && let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+    {
+        if let Ok(data) = frame?.into_data() {
+            text.extend_from_slice(&data);
+        }
+    }
+    Ok((status, String::from_utf8_lossy(&text).into_owned()))
 }

@@ -1,7 +1,7 @@
 //! The addresses on which the server listens.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
@@ -11,16 +11,49 @@ use super::settings::{Host, Settings, Source};
 /// at once: the system drops or resets the excess connections.
 const BACKLOG: u32 = 1024;
 
+/// The reason why the server cannot listen. The message names the settings.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct ListenError {
+    message: String,
+    /// The address, or `None` if the host name cannot be resolved.
+    pub(super) address: Option<SocketAddr>,
+    pub(super) kind: io::ErrorKind,
+}
+
+impl ListenError {
+    /// Returns what the operator can do.
+    pub(super) fn advice(&self) -> &'static str {
+        if self.address.is_none() {
+            return "set the host to an address of this machine, or to a name that resolves to one";
+        }
+        match self.kind {
+            io::ErrorKind::AddrInUse => {
+                "end the program that uses the port, or set another address or port"
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                "set the host to an address of this machine, such as 127.0.0.1 or 0.0.0.0"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "set a port from 1024, or permit the user to use smaller ports"
+            }
+            _ => "set another address or port",
+        }
+    }
+}
+
 /// Listens on the host and the port of the settings.
 ///
 /// # Errors
 ///
-/// Returns a message that names the settings if the host name cannot be resolved, or if the port cannot be bound.
-pub(super) async fn listen(settings: &Settings) -> Result<TcpListener, String> {
+/// Returns an error if the host name cannot be resolved, or if the port cannot be bound.
+pub(super) async fn listen(settings: &Settings) -> Result<TcpListener, ListenError> {
     let (host, port) = (&settings.values.host, settings.values.port);
     let (host_source, port_source) = (settings.source("host"), settings.source("port"));
-    let address = resolve(host).await.map_err(|error| {
-        format!("{host_source}: the host name {host} cannot be resolved: {error}")
+    let address = resolve(host).await.map_err(|error| ListenError {
+        message: format!("{host_source}: the host name {host} cannot be resolved: {error}"),
+        address: None,
+        kind: error.kind(),
     })?;
     let on = match host {
         Host::Address(_) => format!("{host} port {port}"),
@@ -36,7 +69,11 @@ pub(super) async fn listen(settings: &Settings) -> Result<TcpListener, String> {
             [] => String::new(),
             sources => format!(" (set by {})", sources.join(" and ")),
         };
-        format!("cannot listen on {on}{set_by}: {error}")
+        ListenError {
+            message: format!("cannot listen on {on}{set_by}: {error}"),
+            address: Some((address, port).into()),
+            kind: error.kind(),
+        }
     })
 }
 
@@ -44,17 +81,19 @@ pub(super) async fn listen(settings: &Settings) -> Result<TcpListener, String> {
 ///
 /// # Errors
 ///
-/// Returns a message that names the setting if the port cannot be bound.
-pub(super) fn listen_for_metrics(settings: &Settings) -> Result<Option<TcpListener>, String> {
+/// Returns an error if the port cannot be bound.
+pub(super) fn listen_for_metrics(settings: &Settings) -> Result<Option<TcpListener>, ListenError> {
     let Some(port) = settings.values.metrics_port else {
         return Ok(None);
     };
     let host = Ipv4Addr::LOCALHOST;
     let listener = bind(host.into(), port);
     let source = settings.source("metrics-port");
-    listener
-        .map(Some)
-        .map_err(|error| format!("cannot listen on {host} port {port} (set by {source}): {error}"))
+    listener.map(Some).map_err(|error| ListenError {
+        message: format!("cannot listen on {host} port {port} (set by {source}): {error}"),
+        address: Some((host, port).into()),
+        kind: error.kind(),
+    })
 }
 
 /// Returns the address of a host. Of several addresses, the first IPv4 address is used, or the first IPv6 address if

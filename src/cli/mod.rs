@@ -4,6 +4,7 @@
 mod audit;
 mod backup;
 mod check;
+mod check_row;
 mod database;
 pub(crate) mod environment;
 mod file_owner;
@@ -12,6 +13,7 @@ mod import;
 mod listen;
 mod migrate;
 mod output;
+mod port_checks;
 mod prompt;
 mod schema;
 mod serve;
@@ -19,11 +21,15 @@ mod settings;
 mod token;
 mod user;
 
+use std::env;
 use std::error::Error;
 use std::io;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use symbolon::{FieldError, MutationError};
+
+use crate::logging;
 
 /// Token authentication for GraphQL
 ///
@@ -72,8 +78,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Print the settings with their sources, and check the environment of the server
     ///
-    /// The command checks the database, the server key, the clock, the free space and the ports. It neither creates nor
-    /// changes a database or a key. The exit code is 1 if a check fails.
+    /// The command checks the database, the server key, the clock, the free space and the ports. It creates no
+    /// database and no key, and changes no data. The exit code is 1 if a check fails.
     Check(check::Check),
     /// Print the GraphQL schema (SDL)
     Schema,
@@ -98,9 +104,24 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
 }
 
-/// Parses the command line. If the command line is invalid, prints an error and exits.
-pub(crate) fn parse() -> Cli {
-    Cli::parse()
+/// Parses the command line. If the command line or a variable is invalid, prints an error and returns the exit code.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // The parsed command line does not exist. Options before a subcommand belong to the server.
+        let first = env::args_os().nth(1);
+        let first = first.map(|first| first.to_string_lossy().into_owned());
+        let is_server = first.is_none_or(|first| first == "serve" || first.starts_with('-'));
+        if error.use_stderr() && is_server && logging::is_json() {
+            let text = error.render().to_string();
+            let message = text.split("\n\nUsage:").next().unwrap_or_default();
+            let message = message.strip_prefix("error: ").unwrap_or(message);
+            logging::write_last_error(&message.trim_end(), is_server);
+        } else {
+            // If the stream is closed, nothing can be printed.
+            let _ = error.print();
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
+    })
 }
 
 impl Cli {

@@ -51,7 +51,7 @@ fn settings() -> [(&'static str, Vec<Setting>); 8] {
             setting!(secret_key_file, "secret-key-file", "SYMBOLON_SECRET_KEY_FILE", "FILE",
                 "File that contains the server key",
                 "The key consists of 32 random bytes, encoded in base64. The variable SYMBOLON_SECRET_KEY sets the key \
-                 without a file. If neither the option nor the variable is set, a key file is created beside the SQLite \
+                 without a file. Only one of the two can be set. If neither is set, a key file is created beside the SQLite \
                  database. With PostgreSQL, one of the two is required, and all instances must use the same key."),
             setting!(token_lifetime, "token-lifetime", "SYMBOLON_TOKEN_LIFETIME", "SECONDS",
                 "Lifetime of a new session token, in seconds", ""),

@@ -20,6 +20,8 @@ pub(crate) enum KeyError {
     Read(PathBuf, #[source] io::Error),
     #[error("the key file {0} can be read by other users; run `chmod 600` on it")]
     Exposed(PathBuf),
+    #[error("the key file {0} is a symbolic link to a file that does not exist")]
+    Dangling(PathBuf),
     #[error("the key file {0} cannot be created: {1}")]
     Create(PathBuf, #[source] io::Error),
     #[error("no random bytes are available for a server key: {0}")]
@@ -46,19 +48,29 @@ impl KeySource {
                 let name = || KeyError::Malformed("SYMBOLON_SECRET_KEY".to_owned());
                 Ok(Some(ServerKey::parse(text).ok_or_else(name)?))
             }
-            Self::GivenFile(path) => {
-                if exposed(path).map_err(|error| KeyError::Read(path.clone(), error))? {
-                    tracing::warn!("{}", KeyError::Exposed(path.clone()));
-                }
-                read(path).map(Some)
-            }
+            Self::GivenFile(path) => read(path).map(Some),
             Self::OwnFile(path) => match exposed(path) {
                 Ok(false) => read(path).map(Some),
                 Ok(true) => Err(KeyError::Exposed(path.clone())),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    match fs::symlink_metadata(path) {
+                        Ok(_) => Err(KeyError::Dangling(path.clone())),
+                        Err(_) => Ok(None),
+                    }
+                }
                 Err(error) => Err(KeyError::Read(path.clone(), error)),
             },
             Self::Unused => ServerKey::random().map(Some).map_err(KeyError::Random),
+        }
+    }
+
+    /// Returns a warning if other users can read a file that the configuration names.
+    pub(crate) fn warning(&self) -> Option<KeyError> {
+        match self {
+            Self::GivenFile(path) if exposed(path).is_ok_and(|exposed| exposed) => {
+                Some(KeyError::Exposed(path.clone()))
+            }
+            _ => None,
         }
     }
 

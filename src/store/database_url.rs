@@ -1,5 +1,6 @@
 //! The location of a database, and the parser of database URLs.
 
+use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,8 @@ impl Location {
     pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
         for scheme in ["postgres://", "postgresql://"] {
             if let Some(rest) = url.strip_prefix(scheme) {
-                let options = parse_postgres(rest)?.disable_statement_logging();
+                let options =
+                    parse_postgres(rest, |name| env::var_os(name))?.disable_statement_logging();
                 return Ok(Self::Server(Box::new(options)));
             }
         }

@@ -1,8 +1,8 @@
-//! The inspection of a database that may not exist, without changing it.
+//! The inspection of a database that may not exist, without changing its data.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{self, Path};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -18,7 +18,9 @@ use crate::store::migrations::{Tables, prepare_tables};
 use crate::store::open_error::{EMPTY_FILE, NO_TABLES, OpenError};
 use crate::store::postgres_schema::find_schema;
 use crate::store::sqlite::folder_of;
-use crate::store::sqlite_tables_check::{check_file, check_hard_links};
+use crate::store::sqlite_tables_check::{
+    check_file, check_hard_links, check_structure, find_damage,
+};
 
 /// The time limit for the inspection of a PostgreSQL database.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -58,7 +60,7 @@ pub struct DatabaseInspection {
     pub clock_difference: Option<TimeDelta>,
 }
 
-/// Inspects a database. Neither creates nor changes the database.
+/// Inspects a database. Does not create the database, and changes no data in it.
 ///
 /// # Errors
 ///
@@ -77,7 +79,8 @@ pub(crate) async fn inspect(location: &Location) -> Result<DatabaseInspection, O
 
 async fn inspect_file(path: &Path, location: &Location) -> Result<DatabaseInspection, OpenError> {
     // SQLite creates its files beside the file to which a symbolic link leads.
-    let real_path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let absolute = || path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real_path = fs::canonicalize(path).unwrap_or_else(|_| absolute());
     let folder = folder_of(&real_path);
     if !folder.is_dir() {
         return Err(OpenError::NoFolder(folder.to_owned()));
@@ -89,8 +92,12 @@ async fn inspect_file(path: &Path, location: &Location) -> Result<DatabaseInspec
             return Err(OpenError::Read(path.to_owned(), error));
         }
         Err(OpenError::Missing(_)) => TablesState::NoFile,
-        checked => tables_state(checked)?,
+        checked => tables_state(checked.map_err(|error| find_damage(&real_path, error)))?,
     };
+    if matches!(tables, TablesState::Current | TablesState::Outdated) {
+        let checked = check_structure(&real_path, location).await;
+        checked.map_err(|error| find_damage(&real_path, error))?;
+    }
     check_hard_links(path)?;
     let denied = |path: &Path| access(path, Access::READ_OK | Access::WRITE_OK).err();
     let file = (tables != TablesState::NoFile).then_some(real_path.as_path());

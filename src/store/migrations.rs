@@ -12,6 +12,18 @@ use crate::store::sqlite::immediate;
 /// The key of the PostgreSQL advisory lock that a migration holds.
 const LOCK: i64 = i64::from_be_bytes(*b"symbolon");
 
+/// Symbolon's tables, excluding the table of applied migrations. A role without the privilege to write to one of them
+/// makes an instance unavailable.
+pub(super) const TABLES: [&str; 7] = [
+    "symbolon_user",
+    "symbolon_session",
+    "symbolon_access_token",
+    "symbolon_one_time_token",
+    "symbolon_audit_event",
+    "symbolon_throttle",
+    "symbolon_known_address",
+];
+
 /// The treatment of a database whose tables are missing or older than this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tables {
@@ -38,7 +50,13 @@ pub(super) async fn prepare_tables(
             })
         }
         Ok(applied) if applied.is_empty() => {
-            Err(OpenError::Foreign(location.full_name(), NO_TABLES))
+            let has_table = has_table(database).await;
+            let has_table = has_table.map_err(|error| OpenError::Connect(location.clone(), error));
+            Err(if has_table? {
+                OpenError::TablesOfOthers(location.full_name())
+            } else {
+                OpenError::Foreign(location.full_name(), NO_TABLES)
+            })
         }
         Ok(_) => Err(OpenError::Older(location.full_name())),
         // The cause of the error may be an unknown migration.
@@ -48,6 +66,20 @@ pub(super) async fn prepare_tables(
             Err(error) => OpenError::Connect(location.clone(), error),
         }),
     }
+}
+
+/// Returns whether the database has a table with the name of a table of Symbolon.
+async fn has_table(database: &DatabaseConnection) -> Result<bool, DbErr> {
+    let names = TABLES.map(|name| format!("'{name}'")).join(", ");
+    let backend = database.get_database_backend();
+    let select = match backend {
+        DbBackend::Postgres => format!(
+            "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN ({names})"
+        ),
+        _ => format!("SELECT 1 FROM sqlite_master WHERE name IN ({names})"),
+    };
+    let row = database.query_one_raw(Statement::from_string(backend, select));
+    Ok(row.await?.is_some())
 }
 
 /// Applies all pending migrations in one transaction. If several processes start at the same time, one process

@@ -33,6 +33,7 @@ mod pool_eviction;
 mod postgres_pool;
 mod postgres_schema;
 mod postgres_url;
+mod postgres_variables;
 mod rate_limits;
 mod sessions;
 mod shared_sessions;

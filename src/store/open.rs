@@ -17,7 +17,7 @@ use crate::store::database_url::Location;
 use crate::store::event_publisher::EventPublisher;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::invalidation::{Invalidation, Source};
-use crate::store::migrations::{Tables, prepare_tables};
+use crate::store::migrations::{TABLES, Tables, prepare_tables};
 use crate::store::monitored_connection::{Monitor, MonitoredConnection, WriteState};
 use crate::store::notifications;
 use crate::store::open_error::OpenError;
@@ -26,18 +26,6 @@ use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private
 use crate::store::sqlite_tables_check::{check_file, check_hard_links};
 use crate::store::{postgres_pool, postgres_schema};
 use crate::supervised_tasks::supervise;
-
-/// Symbolon's tables, excluding the table of applied migrations. A role without the privilege to write to one of them
-/// makes an instance unavailable.
-const TABLES: [&str; 7] = [
-    "symbolon_user",
-    "symbolon_session",
-    "symbolon_access_token",
-    "symbolon_one_time_token",
-    "symbolon_audit_event",
-    "symbolon_throttle",
-    "symbolon_known_address",
-];
 
 /// The time limit for finding the schema, and for the first heartbeats, when a PostgreSQL database is opened.
 const START_TIMEOUT: Duration = Duration::from_secs(5);

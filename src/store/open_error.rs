@@ -1,5 +1,6 @@
 //! Errors that occur when the database is opened.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -32,10 +33,15 @@ pub(crate) enum OpenError {
          and lose changes; keep one name, or replace the others by symbolic links"
     )]
     HardLinked(PathBuf),
-    #[error("the database {0} cannot be opened: {1}")]
+    #[error("the database {0} cannot be opened: {cause}", cause = without_line(.1))]
     Connect(Location, #[source] DbErr),
-    #[error("the database {0} cannot be opened: {1}")]
+    #[error("the database {0} cannot be opened: {cause}", cause = without_line(.1))]
     Server(Location, #[source] SqlxError),
+    #[error(
+        "the database file {0} is damaged: {1}; keep a copy of the file, and restore a backup (docs/upgrading.md, \
+         Downgrading)"
+    )]
+    Damaged(PathBuf, String),
     #[error(
         "the database {0} was written by a newer version of Symbolon, which has the migration {1}; upgrade Symbolon"
     )]
@@ -53,7 +59,7 @@ pub(crate) enum OpenError {
     Encoding(Location, String),
     #[error("no schema of the search_path of {0} exists")]
     NoSchema(Location),
-    #[error("the tables in {0} cannot be brought up to date: {1}")]
+    #[error("the tables in {0} cannot be brought up to date: {cause}", cause = without_line(.1))]
     Migrate(Location, #[source] DbErr),
     #[error("the database {0} does not exist. {advice}", advice = ADVICE)]
     Missing(String),
@@ -62,6 +68,11 @@ pub(crate) enum OpenError {
          the command as the user that runs the server"
     )]
     Denied(String),
+    #[error(
+        "{0} has a table with the name of a table of Symbolon, but no record of the migrations of Symbolon; use \
+         another database"
+    )]
+    TablesOfOthers(String),
     #[error("{0} is not a database of Symbolon: {1}. {advice}", advice = ADVICE)]
     Foreign(String, &'static str),
     #[error(
@@ -69,4 +80,15 @@ pub(crate) enum OpenError {
          `symbolon migrate`, or start the server of this version"
     )]
     Older(String),
+}
+
+/// Formats an error without the line in the source code of PostgreSQL, which sqlx appends to messages of the server.
+fn without_line(error: &impl fmt::Display) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((message, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => {
+            message.to_owned()
+        }
+        _ => text,
+    }
 }

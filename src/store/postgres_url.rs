@@ -3,13 +3,15 @@
 //! docs/database-urls.md describes all parameters. An unknown parameter is refused, because a misspelt `sslmode` would
 //! make the connection insecure.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use url::form_urlencoded::Serializer;
 
-use crate::store::url_error::{ParameterName, UrlError};
+use crate::store::postgres_variables::{Variable, variables};
+use crate::store::url_error::{ParameterName, ParameterSource, UrlError};
 
 /// The parameters that are passed to sqlx, after the checks in [`Parameters::set`].
 const APPLIED: &[&str] = &[
@@ -61,8 +63,12 @@ const SSL_MODES: [&str; 6] = [
     "verify-full",
 ];
 
-/// Parses the part of a URL after the scheme.
-pub(super) fn parse_postgres(url: &str) -> Result<PgConnectOptions, UrlError> {
+/// Parses the part of a URL after the scheme. Variables of libpq apply to the parts that the URL lacks. `read` returns
+/// the value of a variable.
+pub(super) fn parse_postgres(
+    url: &str,
+    read: impl Fn(&str) -> Option<OsString>,
+) -> Result<PgConnectOptions, UrlError> {
     let end = url.find(['/', '?', '#']).unwrap_or(url.len());
     let (authority, rest) = url.split_at(end);
     // A part of an unencoded password could be taken for a host, a database or a parameter, and appear in messages.
@@ -94,9 +100,23 @@ pub(super) fn parse_postgres(url: &str) -> Result<PgConnectOptions, UrlError> {
             let name = is_named.then(|| name.escape_default().to_string());
             return Err(UrlError::Parameter(ParameterName(name)));
         };
-        parameters.set(known, decode(value)?)?;
+        parameters.set(ParameterSource::Url(known), known, decode(value)?)?;
         // The text after an unencoded & in a password would be taken for a parameter.
         may_be_password |= name == "password";
+    }
+    let from_url = parameters.names.clone();
+    // The host and its address are the same part.
+    let is_in_url = |name: &str| match name {
+        "host" | "hostaddr" => from_url.contains(&"host") || from_url.contains(&"hostaddr"),
+        name => from_url.contains(&name),
+    };
+    for Variable {
+        source,
+        name,
+        value,
+    } in variables(is_in_url, read)?
+    {
+        parameters.set(source, name, value)?;
     }
     parameters.into_options()
 }
@@ -119,11 +139,21 @@ fn decode(text: &str) -> Result<String, UrlError> {
     Ok(decoded.into_owned())
 }
 
+/// A parameter that is passed to sqlx.
+struct Applied {
+    source: ParameterSource,
+    name: &'static str,
+    value: String,
+}
+
 /// The parameters of a connection, in the order in which they take effect.
 #[derive(Default)]
 struct Parameters {
-    applied: Vec<(&'static str, String)>,
-    needs_tls: bool,
+    applied: Vec<Applied>,
+    /// The names of all parameters.
+    names: Vec<&'static str>,
+    /// The parameter that requires TLS.
+    needs_tls: Option<ParameterSource>,
 }
 
 impl Parameters {
@@ -131,24 +161,34 @@ impl Parameters {
         if value.is_empty() {
             return Ok(());
         }
-        self.set(name, value)
+        self.set(ParameterSource::Url(name), name, value)
     }
 
-    fn set(&mut self, name: &'static str, value: String) -> Result<(), UrlError> {
-        let refuse = |reason| Err(UrlError::Value(name, reason));
+    fn set(
+        &mut self,
+        source: ParameterSource,
+        name: &'static str,
+        value: String,
+    ) -> Result<(), UrlError> {
+        let refuse = |reason| Err(UrlError::Value(source, reason));
         match name {
             "host" | "hostaddr" | "port" if value.contains(',') => {
-                return Err(UrlError::SeveralHosts);
+                return refuse("names several servers; Symbolon connects to one server");
             }
-            // Such a host is a part of a password.
             "host"
                 if value.contains(['@', ':', '?', '#', '&', ' '])
                     && !value.starts_with('/')
                     && value.parse::<IpAddr>().is_err() =>
             {
-                return Err(UrlError::Unencoded);
+                return match source {
+                    // Such a host is a part of a password.
+                    ParameterSource::Url(_) => Err(UrlError::Unencoded),
+                    ParameterSource::Variable(_) => refuse("is not a host name"),
+                };
             }
-            "port" if !value.parse().is_ok_and(|port: u16| port > 0) => return Err(UrlError::Port),
+            "port" if !value.parse().is_ok_and(|port: u16| port > 0) => {
+                return refuse("is not a number from 1 to 65535");
+            }
             "hostaddr" if value.parse::<IpAddr>().is_err() => {
                 return refuse("is not an IP address");
             }
@@ -159,7 +199,7 @@ impl Parameters {
                 return refuse("is not a whole number");
             }
             "channel_binding" => match &*value {
-                "require" => self.needs_tls = true,
+                "require" => self.needs_tls = Some(source),
                 "prefer" | "disable" => {}
                 _ => return refuse("is not require, prefer or disable"),
             },
@@ -173,61 +213,92 @@ impl Parameters {
             },
             _ => {}
         }
+        self.names.push(name);
         if APPLIED.contains(&name) {
-            self.applied.push((name, value));
+            self.applied.push(Applied {
+                source,
+                name,
+                value,
+            });
         }
         Ok(())
     }
 
-    fn last(&self, name: &str) -> Option<&str> {
-        let mut values = self.applied.iter().rev();
-        let value = values.find(|(applied, _)| *applied == name)?;
-        Some(&value.1)
+    fn last(&self, name: &str) -> Option<&Applied> {
+        self.applied
+            .iter()
+            .rev()
+            .find(|applied| applied.name == name)
     }
 
     /// Returns the mode of TLS that libpq would use.
     fn ssl_mode(&self) -> Result<Option<&'static str>, UrlError> {
         // libpq ignores `sslmode` for Unix sockets.
-        if self.last("host").is_some_and(|host| host.starts_with('/')) {
+        if self
+            .last("host")
+            .is_some_and(|host| host.value.starts_with('/'))
+        {
             return Ok(Some("disable"));
         }
-        let given = self.last("sslmode");
+        let given = self.last("sslmode").map(|mode| mode.value.as_str());
         let mode = SSL_MODES.into_iter().find(|mode| Some(*mode) == given);
-        match (mode, self.last("sslrootcert")) {
-            (None | Some("verify-full"), Some("system")) => Ok(Some("verify-full")),
-            (_, Some("system")) => Err(UrlError::Value(
-                "sslrootcert",
+        let roots = self.last("sslrootcert");
+        match (mode, roots, self.needs_tls) {
+            (None | Some("verify-full"), Some(roots), _) if roots.is_system() => {
+                Ok(Some("verify-full"))
+            }
+            (_, Some(roots), _) if roots.is_system() => Err(UrlError::Value(
+                roots.source,
                 "is `system`, which requires sslmode=verify-full",
             )),
-            (Some("require"), Some(_)) => Ok(Some("verify-ca")),
-            (None | Some("allow" | "prefer"), _) if self.needs_tls => Ok(Some("require")),
-            (Some("disable"), _) if self.needs_tls => Err(UrlError::Value(
-                "channel_binding",
+            (Some("require"), Some(_), _) => Ok(Some("verify-ca")),
+            // TLS that is required with a root certificate means `verify-ca`, as for `require`.
+            (None | Some("allow" | "prefer"), Some(_), Some(_)) => Ok(Some("verify-ca")),
+            (None | Some("allow" | "prefer"), None, Some(_)) => Ok(Some("require")),
+            (Some("disable"), _, Some(source)) => Err(UrlError::Value(
+                source,
                 "is `require`, which requires TLS, but sslmode is `disable`",
             )),
-            (mode, _) => Ok(mode),
+            (mode, ..) => Ok(mode),
         }
     }
 
     fn into_options(self) -> Result<PgConnectOptions, UrlError> {
         let ssl_mode = self.ssl_mode()?;
+        let roots = self.last("sslrootcert");
+        // The roots of the system are those that sqlx contains.
+        let has_other_roots = roots.is_some_and(|roots| !roots.is_system());
         let mut query = Serializer::new(String::new());
-        for (name, value) in &self.applied {
-            // The roots of the system are those that sqlx contains.
-            let is_system = *name == "sslrootcert" && value == "system";
-            if *name != "sslmode" && !is_system {
-                query.append_pair(name, value);
+        for applied in &self.applied {
+            if applied.name != "sslmode" && !applied.is_system() && !applied.is_read_by_sqlx() {
+                query.append_pair(applied.name, &applied.value);
             }
         }
-        if let Some(mode) = ssl_mode {
-            query.append_pair("sslmode", mode);
-        }
+        // sqlx must not read the variable PGSSLMODE.
+        query.append_pair("sslmode", ssl_mode.unwrap_or("prefer"));
         let url = format!("postgres://?{}", query.finish());
-        let options: PgConnectOptions = url.parse().map_err(UrlError::Malformed)?;
+        let mut options: PgConnectOptions = url.parse().map_err(UrlError::Malformed)?;
+        if !has_other_roots {
+            // Otherwise, sqlx would take an empty variable PGSSLROOTCERT, or the value `system`, for a file.
+            options = options.ssl_root_cert_from_pem(Vec::new());
+        }
         Ok(match options.get_application_name() {
-            Some(_) => options,
-            None => options.application_name("symbolon"),
+            Some(name) if !name.is_empty() => options,
+            _ => options.application_name("symbolon"),
         })
+    }
+}
+
+impl Applied {
+    fn is_system(&self) -> bool {
+        self.name == "sslrootcert" && self.value == "system"
+    }
+
+    /// Returns whether sqlx reads the same variable by itself. sqlx would append `options` a second time, and accepts
+    /// certificates themselves in place of paths only in variables.
+    fn is_read_by_sqlx(&self) -> bool {
+        let is_variable = matches!(self.source, ParameterSource::Variable(_));
+        is_variable && matches!(self.name, "options" | "sslcert" | "sslkey" | "sslrootcert")
     }
 }
 

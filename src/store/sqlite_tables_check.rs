@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
 use crate::store::database_url::Location;
 use crate::store::errors::is_busy;
 use crate::store::migrations::{Tables, prepare_tables};
@@ -13,6 +15,9 @@ use crate::store::sqlite::{connect_read_only, retry_while, with_suffix};
 
 /// SQLite's error message for a file that the process has no permission to open.
 const CANNOT_OPEN: &str = "unable to open database file";
+
+/// SQLite's error message for a damaged file.
+const MALFORMED: &str = "database disk image is malformed";
 
 /// SQLite's error message for a file in another format.
 const NOT_SQLITE: &str = "file is not a database";
@@ -57,6 +62,43 @@ pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), O
             Err(OpenError::Denied(location.full_name()))
         }
         checked => checked,
+    }
+}
+
+/// Refuses a file whose structure is damaged. Reads the whole file.
+pub(super) async fn check_structure(path: &Path, location: &Location) -> Result<(), OpenError> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let failed = |error| OpenError::Connect(location.clone(), error);
+    let check = || async {
+        let is_immutable = !with_suffix(&path, "-wal").exists();
+        let database = connect_read_only(&path, is_immutable)
+            .await
+            .map_err(failed)?;
+        let pragma = Statement::from_string(DbBackend::Sqlite, "PRAGMA quick_check(1)");
+        let row = database.query_one_raw(pragma).await;
+        let _ = database.close().await;
+        let row = row.map_err(failed)?;
+        let damage: Option<String> = row.and_then(|row| row.try_get_by_index(0).ok());
+        match damage.as_deref() {
+            Some("ok") => Ok(()),
+            damage => Err(OpenError::Damaged(
+                path.clone(),
+                damage.unwrap_or_default().replace('\n', " "),
+            )),
+        }
+    };
+    let is_retryable =
+        |error: &OpenError| matches!(error, OpenError::Connect(_, error) if is_busy(error));
+    retry_while(is_retryable, check).await
+}
+
+/// Converts the error of SQLite for a damaged file.
+pub(super) fn find_damage(path: &Path, error: OpenError) -> OpenError {
+    match error {
+        OpenError::Connect(_, error) if error.to_string().contains(MALFORMED) => {
+            OpenError::Damaged(path.to_owned(), MALFORMED.to_owned())
+        }
+        error => error,
     }
 }
 

@@ -21,18 +21,30 @@ pub(crate) enum UrlError {
     Unencoded,
     #[error("the database URL has a parameter that Symbolon does not know{0}")]
     Parameter(ParameterName),
-    #[error("the parameter {0} of the database URL {1}")]
-    Value(&'static str, &'static str),
-    #[error("the database URL names several servers; Symbolon connects to one server")]
-    SeveralHosts,
-    #[error("the port in the database URL is not a number from 1 to 65535")]
-    Port,
+    #[error("{0} {1}")]
+    Value(ParameterSource, &'static str),
     #[error(
         "the database URL contains a % that does not begin an encoded character; write % as %25"
     )]
     Encoding,
     #[error("the database URL cannot be parsed: {0}")]
     Malformed(#[source] sea_orm::sqlx::Error),
+}
+
+/// The source of a parameter of a connection, with the name of the parameter or of the variable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ParameterSource {
+    Url(&'static str),
+    Variable(&'static str),
+}
+
+impl fmt::Display for ParameterSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(name) => write!(f, "the parameter {name} of the database URL"),
+            Self::Variable(name) => write!(f, "the variable {name}"),
+        }
+    }
 }
 
 /// The name of an unknown parameter, or `None` if the name may be a part of a password.

@@ -65,6 +65,22 @@ async fn the_tls_certificate_of_the_server_is_verified() {
         let (code, _, error) = finish(on(&url, &folder).arg("migrate"));
         assert_eq!(code, Some(i32::from(!is_right)), "{url}: {error}");
     }
+    // The variables of libpq have the same meaning as the parameters.
+    let (good, bad) = (("PGSSLROOTCERT", &*ca), ("PGSSLROOTCERT", &*other));
+    for (parameters, variables, is_right) in [
+        ("", &[("PGSSLMODE", "require"), bad][..], false),
+        ("", &[("PGSSLMODE", "require"), good], true),
+        ("?sslmode=require", &[bad], false),
+        ("", &[("PGSSLROOTCERT", "system")], false),
+        ("?sslmode=require", &[("PGSSLROOTCERT", "")], true),
+        ("", &[("PGSSLMODE", "requires")], false),
+        ("", &[("PGCHANNELBINDING", "require")], true),
+    ] {
+        let mut migrate = on(&format!("{url}{parameters}"), &folder);
+        let (code, _, error) = finish(migrate.envs(variables.iter().copied()).arg("migrate"));
+        let expected = Some(i32::from(!is_right));
+        assert_eq!(code, expected, "{parameters} {variables:?}: {error}");
+    }
     let instance = Instance::start(&format!("{url}?sslmode=verify-full&sslrootcert={ca}"));
     instance.register("ada").await;
     assert!(instance.accepts(&instance.sign_in("ada").await).await);

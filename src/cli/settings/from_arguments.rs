@@ -47,6 +47,14 @@ impl Settings {
         }
         let key = variable(SECRET_KEY).map_err(invalid)?;
         values.config.secret_key = key.map(Into::into);
+        let file = sources.iter().find(|(flag, _)| *flag == "secret-key-file");
+        if let (Some(_), Some((_, file))) = (&values.config.secret_key, file)
+            && *file != Source::Default
+        {
+            return Err(invalid(format!(
+                "{SECRET_KEY} and {file} are both set; remove one of them"
+            )));
+        }
         // The range of a number may depend on another setting.
         if let Err(StartError::OutOfRange { field, range, .. }) = values.config.check()
             && let Some((_, (_, source))) = settings

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use symbolon::{ClientAddressHeader, Config, Rate, Secret, Symbolon, UserList};
@@ -190,13 +190,22 @@ impl Value for Rate {
     }
 }
 
+/// The length of 32 bytes in base64 without padding. The same bytes are longer in hexadecimal digits.
+const MIN_KEY_LENGTH: usize = 43;
+
 /// The file of the server key.
 impl Value for Option<PathBuf> {
     fn parse(text: &str) -> Result<Self, String> {
-        // A key in base64 instead of a path would appear in messages.
-        if text.len() == 44 && text.ends_with('=') {
+        // Messages contain the path. A key in place of the path must not appear in them.
+        let has_key = text
+            .split(|c: char| !c.is_ascii_alphanumeric() && !"+/-_=".contains(c))
+            .any(|part| part.trim_end_matches('=').len() >= MIN_KEY_LENGTH);
+        let is_path = text.contains(['/', '.']) && !has_key;
+        if !is_path && !Path::new(text).exists() {
             return Err(
-                "requires the path of a file; SYMBOLON_SECRET_KEY sets the key itself".to_owned(),
+                "requires the path of a file, and the value is not the path of an existing file; \
+                 SYMBOLON_SECRET_KEY sets the key itself"
+                    .to_owned(),
             );
         }
         Ok(Some(text.into()))
