@@ -441,3 +441,63 @@ async fn fields_of_interfaces_and_unions_are_validated() {
         );
     }
 }
+
+/// Otherwise, a mutation would be executed several times.
+#[tokio::test]
+async fn root_fields_with_one_response_key_are_executed_once() {
+    let app = TestApp::start().await;
+    let create = |name: &str, selection: &str| {
+        format!(
+            r#"createUser(input: {{ username: "{name}", password: "correct horse" }}) {{ {selection} }}"#
+        )
+    };
+    let (user, errors) = ("user { username }", "userErrors { code }");
+    let fragment = |name: &str, field: String| format!("fragment {name} on Mutation {{ {field} }}");
+    for (name, document) in [
+        (
+            "ada",
+            format!(
+                "mutation {{ {} {} }}",
+                create("ada", user),
+                create("ada", errors)
+            ),
+        ),
+        (
+            "bob",
+            format!(
+                "mutation {{ ...A ...B ...A ... on Mutation {{ ...B {} }} }} {} {}",
+                create("bob", "user { id }"),
+                fragment("A", create("bob", user)),
+                fragment("B", create("bob", errors)),
+            ),
+        ),
+        (
+            "eve",
+            format!(
+                "mutation($v: Boolean = true) {{ {} {} }}",
+                create("eve", user).replace(") {", ") @include(if: $v) {"),
+                create("eve", errors).replace(") {", ") @include(if: $v) {"),
+            ),
+        ),
+    ] {
+        let answer = app.graphql(&document).send().await;
+        assert_eq!(
+            answer.at("/data/createUser/user/username"),
+            name,
+            "{answer:?}"
+        );
+        assert_eq!(answer.at("/data/createUser/userErrors"), &json!([]));
+    }
+    let document = format!(
+        "mutation {{ {} {} }}",
+        create("zoe", user),
+        create("zoe", errors).replace(") {", ") @include(if: true) {")
+    );
+    let answer = app.graphql(&document).send().await;
+    assert_eq!(answer.error(), ("GRAPHQL_VALIDATION_FAILED", ""));
+    let answer = app
+        .graphql(&format!("mutation {{ {} }}", create("zoe", user)))
+        .send()
+        .await;
+    assert_eq!(answer.at("/data/createUser/user/username"), "zoe");
+}

@@ -17,7 +17,8 @@ with_defaults! {
         /// Maximum depth of nested brackets in a document and in its variables.
         pub nesting: usize = 50,
 
-        /// Maximum number of selections and directives in an operation, after the expansion of its fragments.
+        /// Maximum number of selections and directives in the operations of a document, after the expansion of
+        /// fragments.
         pub selections: usize = 2000,
 
         /// Maximum depth of nested fields.

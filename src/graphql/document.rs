@@ -18,8 +18,9 @@ use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::document_conversion::Conversion;
-use crate::graphql::document_limits::{check_operation, check_text};
-use crate::graphql::document_validation::parse_and_validate;
+use crate::graphql::document_limits::{check_operations, check_text};
+use crate::graphql::document_validation::{parse, validate};
+use crate::graphql::field_merging::merge_fields;
 use crate::graphql::validated_document::{ValidatedDocument, fast_path_operation, inspect_fields};
 
 /// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table
@@ -59,27 +60,31 @@ impl Document {
         registry: &Registry,
     ) -> Result<Self, Error> {
         let tokens = check_text(text, limits)?;
-        let document = parse_and_validate(text, schema, registry, limits)?;
+        let document = parse(text, limits)?;
         let definitions = document.definitions.iter();
         let operations: Vec<_> = definitions
             .clone()
             .filter_map(ast::Definition::as_operation_definition)
             .collect();
-        let operation = select_operation(&operations, name)?;
         let conversion = Conversion::new(text);
-        let definition = conversion.operation(operation);
         let mut fragments: HashMap<_, _> = definitions
             .filter_map(ast::Definition::as_fragment_definition)
             .map(|fragment| (Name::new(&fragment.name), conversion.fragment(fragment)))
             .collect();
-        let cost = check_operation(&fragments, &definition.node, limits)?;
+        let converted = operations.iter().map(|it| conversion.operation(it));
+        let mut converted: Vec<_> = converted.collect();
+        let mut costs = check_operations(&fragments, &converted, limits)?;
+        validate(text, &document, schema, registry, limits)?;
+        let selected = select_operation(&operations, name)?;
+        let (mut definition, cost) = (converted.swap_remove(selected), costs.swap_remove(selected));
         // Fragments of other operations are removed, because they can use variables that this operation
         // does not declare.
         fragments.retain(|name, _| cost.fragments.contains(name));
+        merge_fields(&mut definition.node, &mut fragments)?;
         let root_fields = root_fields(&fragments, &definition.node.selection_set.node);
         Ok(Self {
             operation_type: definition.node.ty,
-            name: operation.name.as_ref().map(ToString::to_string),
+            name: operations[selected].name.as_ref().map(ToString::to_string),
             fields: root_fields.join(","),
             root_fields,
             // Each token is counted as a node of the largest type. The factor 2 is necessary because a vector
@@ -202,38 +207,34 @@ impl fmt::Debug for Document {
     }
 }
 
-/// Returns the operation to execute (GraphQL specification, section 6.1).
-fn select_operation<'d>(
-    operations: &[&'d Node<ast::OperationDefinition>],
+/// Returns the index of the operation to execute (GraphQL specification, section 6.1).
+fn select_operation(
+    operations: &[&Node<ast::OperationDefinition>],
     name: Option<&str>,
-) -> Result<&'d Node<ast::OperationDefinition>, Error> {
+) -> Result<usize, Error> {
     let refuse = |message: &str| Err(Error::GraphqlValidationFailed(message.to_owned()));
     match (operations, name) {
         ([], _) => {
             refuse("The document has no operation. Add a query, a mutation or a subscription.")
         }
-        ([operation], None) => Ok(operation),
+        ([_], None) => Ok(0),
         (_, None) => refuse("The document has several operations. Select one with operationName."),
         ([operation], Some(_)) if operation.name.is_none() => {
             refuse("The operation is anonymous. Remove operationName, or name the operation.")
         }
         (operations, Some(name)) => {
-            let is_meant = |operation: &&&Node<ast::OperationDefinition>| {
+            let is_meant = |operation: &&Node<ast::OperationDefinition>| {
                 (operation.name.as_ref()).is_some_and(|own| own == name)
             };
-            operations
-                .iter()
-                .copied()
-                .find(|it| is_meant(&it))
-                .map_or_else(
-                    || refuse("The document has no operation with the name in operationName."),
-                    Ok,
-                )
+            operations.iter().position(is_meant).map_or_else(
+                || refuse("The document has no operation with the name in operationName."),
+                Ok,
+            )
         }
     }
 }
 
-/// Returns the names of the root fields. Call this function only after [`check_operation`], which limits the
+/// Returns the names of the root fields. Call this function only after [`check_operations`], which limits the
 /// number of root fields.
 fn root_fields(
     fragments: &HashMap<Name, Positioned<FragmentDefinition>>,

@@ -110,12 +110,32 @@ pub(super) struct OperationCost {
     /// The number of aliases that can multiply the size of the response, but that the complexity does not
     /// include. Fragments are expanded.
     pub(super) multiplying_aliases: usize,
+    /// The number of selections and directives.
+    selections: usize,
     /// The names of the fragments that the operation uses.
     pub(super) fragments: HashSet<Name>,
 }
 
-/// Checks an operation as if its fragments were expanded. The time is linear in the length of the text.
-pub(super) fn check_operation(
+/// Checks the operations of a document as if their fragments were expanded. Returns the cost of each operation. The limit
+/// on selections applies to all operations together, because all are validated.
+pub(super) fn check_operations(
+    fragments: &Fragments,
+    operations: &[Positioned<OperationDefinition>],
+    limits: &Limits,
+) -> Result<Vec<OperationCost>, Error> {
+    let mut costs = Vec::with_capacity(operations.len());
+    let mut selections = 0_usize;
+    for operation in operations {
+        let cost = check_operation(fragments, &operation.node, limits)?;
+        selections = selections.saturating_add(cost.selections);
+        check_limit("selections", selections, limits.selections)?;
+        costs.push(cost);
+    }
+    Ok(costs)
+}
+
+/// The time is linear in the length of the text.
+fn check_operation(
     fragments: &Fragments,
     operation: &OperationDefinition,
     limits: &Limits,
@@ -134,7 +154,6 @@ pub(super) fn check_operation(
         .sum();
     let directives = operation.directives.len().saturating_add(on_variables);
     let selections = cost.selections.saturating_add(directives);
-    check_limit("selections", selections, limits.selections)?;
     // The complexity of a root field does not account for SQL statements and transactions. Without this limit,
     // a document of 10 KB can contain 900 root fields. These fields could issue 900 session tokens, each in its
     // own transaction. They could also count all users 900 times, which uses 38 MB of memory. With the default
@@ -144,6 +163,7 @@ pub(super) fn check_operation(
     check_limit("nesting", cost.nesting, limits.nesting)?;
     check_limit("introspectionDepth", cost.introspection_depth, 2)?;
     Ok(OperationCost {
+        selections,
         multiplying_aliases: cost.multiplying_aliases,
         fragments: visitor.fragments.into_keys().cloned().collect(),
     })
@@ -243,8 +263,8 @@ impl<'a> CostVisitor<'a> {
 
     fn fragment(&mut self, name: &'a Name) -> Result<DocumentCost, Error> {
         if let Some(cost) = self.fragments.get(name) {
-            let cycle = || format!("The fragment {name} spreads itself. Remove the cycle.");
-            return cost.ok_or_else(|| Error::GraphqlValidationFailed(cycle()));
+            // Validation refuses cycles.
+            return Ok(cost.unwrap_or_default());
         }
         // Validation refuses undefined fragments.
         let Some(fragment) = self.definitions.get(name) else {

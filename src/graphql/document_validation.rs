@@ -23,24 +23,29 @@ use crate::graphql::document_positions::Positions;
 /// thousands.
 const MAX_ERRORS: usize = 100;
 
-/// Parses a document whose text is within the limits, and checks that the document is valid for a schema,
-/// whatever the values of its variables are.
-pub(super) fn parse_and_validate(
-    text: &str,
-    schema: &Valid<Schema>,
-    registry: &Registry,
-    limits: &Limits,
-) -> Result<Document, Error> {
+/// Parses a document whose text is within the limits.
+pub(super) fn parse(text: &str, limits: &Limits) -> Result<Document, Error> {
     // A text within the limit on nesting can exceed the limit of the parser only after a syntax error.
     let recursion = limits.nesting + 1;
     if let Some(offset) = check_syntax(text, recursion) {
         return Err(syntax_error(text, offset));
     }
     let mut parser = Parser::new().recursion_limit(recursion);
-    let document = parser
+    parser
         .parse_ast(text, "")
-        .map_err(|_| syntax_error(text, 0))?;
-    let mut errors = check_values(text, &document, limits);
+        .map_err(|_| syntax_error(text, 0))
+}
+
+/// Checks that a document is valid for a schema, whatever the values of its variables are. The time depends on the
+/// number of selections after the expansion of fragments, so the limits of operations are checked before.
+pub(super) fn validate(
+    text: &str,
+    document: &Document,
+    schema: &Valid<Schema>,
+    registry: &Registry,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let mut errors = check_values(text, document, limits);
     // The next step is skipped after errors, because it would report the consequences of the errors.
     match document.to_executable(schema) {
         Err(invalid) => errors.extend(document_errors(text, &invalid.errors)),
@@ -51,7 +56,7 @@ pub(super) fn parse_and_validate(
         Ok(_) => {}
     }
     if errors.is_empty() {
-        return Ok(document);
+        return Ok(());
     }
     errors.sort();
     errors.truncate(MAX_ERRORS);
@@ -87,7 +92,7 @@ mod tests {
     use async_graphql::EmptySubscription;
     use proptest::prelude::*;
 
-    use super::{Limits, parse_and_validate};
+    use super::{Limits, parse, validate};
     use crate::graphql::schema::Schema;
     use crate::graphql::standalone_schema::roots::{Mutation, Query};
     use crate::graphql::standalone_schema::standalone_schema;
@@ -113,7 +118,10 @@ mod tests {
                 LazyLock::new(|| standalone_schema(&Limits::default()).finish());
             let (env, definitions) = (SCHEMA.env.get().unwrap(), SCHEMA.definitions.as_ref());
             let limits = Limits::default();
-            let _ = parse_and_validate(&text, definitions.unwrap(), &env.registry, &limits);
+            if let Ok(document) = parse(&text, &limits) {
+                let definitions = definitions.unwrap();
+                let _ = validate(&text, &document, definitions, &env.registry, &limits);
+            }
         }
     }
 }

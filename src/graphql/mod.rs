@@ -15,6 +15,7 @@ mod document_validation;
 pub(crate) mod errors;
 pub(crate) mod execution;
 mod fast_path;
+mod field_merging;
 mod guard;
 mod mutation;
 mod mutation_inputs;

@@ -1,0 +1,148 @@
+//! Merges the fields of a validated operation that have the same response key
+//! ([GraphQL specification, section 6.3.2](https://spec.graphql.org/September2025/#sec-Field-Collection)).
+//!
+//! async-graphql resolves each of these fields and merges the results. A mutation would be executed several times.
+
+use std::collections::{HashMap, HashSet};
+
+use async_graphql::parser::types::{
+    Directive, FragmentDefinition, OperationDefinition, OperationType, Selection, SelectionSet,
+};
+use async_graphql::{Name, Positioned};
+
+use crate::error::Error;
+
+type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
+
+/// Merges the fields of each selection set of an operation and its fragments. The root fields of a mutation are also
+/// merged across fragments.
+///
+/// # Errors
+///
+/// Returns [`Error::GraphqlValidationFailed`] if root fields of a mutation with one response key cannot be merged,
+/// because they have different directives.
+pub(super) fn merge_fields(
+    operation: &mut OperationDefinition,
+    fragments: &mut Fragments,
+) -> Result<(), Error> {
+    let root = &mut operation.selection_set.node;
+    if operation.ty == OperationType::Mutation {
+        let items = std::mem::take(&mut root.items);
+        inline_fragments(items, fragments, &mut HashSet::new(), &mut root.items);
+    }
+    for fragment in fragments.values_mut() {
+        merge(&mut fragment.node.selection_set.node);
+    }
+    merge(root);
+    if operation.ty == OperationType::Mutation {
+        let mut keys = Vec::new();
+        collect_keys(root, fragments, &mut keys);
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.len() < count {
+            let message = "A field of the mutation is selected several times with different directives. \
+                           Select the field once, or use aliases.";
+            return Err(Error::GraphqlValidationFailed(message.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Replaces fragments without directives by their selections, each named fragment once. The type condition of a fragment
+/// at the root always applies.
+fn inline_fragments(
+    items: Vec<Positioned<Selection>>,
+    fragments: &Fragments,
+    visited: &mut HashSet<Name>,
+    inlined: &mut Vec<Positioned<Selection>>,
+) {
+    for item in items {
+        if !item.node.directives().is_empty() {
+            inlined.push(item);
+            continue;
+        }
+        match item.node {
+            Selection::Field(_) => inlined.push(item),
+            Selection::InlineFragment(inline) => {
+                let set = inline.node.selection_set.node;
+                inline_fragments(set.items, fragments, visited, inlined);
+            }
+            Selection::FragmentSpread(spread) => {
+                let name = spread.node.fragment_name.node;
+                // Validation refuses undefined fragments.
+                if let Some(fragment) = fragments.get(&name)
+                    && visited.insert(name)
+                {
+                    let set = fragment.node.selection_set.node.clone();
+                    inline_fragments(set.items, fragments, visited, inlined);
+                }
+            }
+        }
+    }
+}
+
+/// Merges fields with the same response key and the same directives. Validation has checked that these fields have the
+/// same name and arguments.
+fn merge(set: &mut SelectionSet) {
+    let mut merged: Vec<Positioned<Selection>> = Vec::with_capacity(set.items.len());
+    let mut indices: HashMap<String, Vec<usize>> = HashMap::new();
+    for mut item in std::mem::take(&mut set.items) {
+        if let Selection::Field(field) = &mut item.node {
+            let key = field.node.response_key().node.to_string();
+            let indices = indices.entry(key).or_default();
+            let equal = indices.iter().copied().find(|index| {
+                let other = merged[*index].node.directives();
+                has_equal_directives(other, &field.node.directives)
+            });
+            if let Some(index) = equal
+                && let Selection::Field(first) = &mut merged[index].node
+            {
+                let items = std::mem::take(&mut field.node.selection_set.node.items);
+                first.node.selection_set.node.items.extend(items);
+                continue;
+            }
+            indices.push(merged.len());
+        }
+        merged.push(item);
+    }
+    set.items = merged;
+    for item in &mut set.items {
+        match &mut item.node {
+            Selection::Field(field) => merge(&mut field.node.selection_set.node),
+            Selection::InlineFragment(inline) => merge(&mut inline.node.selection_set.node),
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+}
+
+fn has_equal_directives(left: &[Positioned<Directive>], right: &[Positioned<Directive>]) -> bool {
+    left.len() == right.len()
+        && left.iter().zip(right).all(|(left, right)| {
+            let (left, right) = (&left.node, &right.node);
+            let values = |directive: &Directive| {
+                let arguments = directive.arguments.iter();
+                let arguments =
+                    arguments.map(|(name, value)| (name.node.clone(), value.node.clone()));
+                arguments.collect::<Vec<_>>()
+            };
+            left.name.node == right.name.node && values(left) == values(right)
+        })
+}
+
+/// Adds the response keys of the fields of a selection set, including those in fragments.
+fn collect_keys(set: &SelectionSet, fragments: &Fragments, keys: &mut Vec<String>) {
+    for item in &set.items {
+        match &item.node {
+            Selection::Field(field) => keys.push(field.node.response_key().node.to_string()),
+            Selection::InlineFragment(inline) => {
+                collect_keys(&inline.node.selection_set.node, fragments, keys);
+            }
+            Selection::FragmentSpread(spread) => {
+                if let Some(fragment) = fragments.get(&spread.node.fragment_name.node) {
+                    collect_keys(&fragment.node.selection_set.node, fragments, keys);
+                }
+            }
+        }
+    }
+}
