@@ -251,9 +251,10 @@ impl Parameters {
                 roots.source,
                 "is `system`, which requires sslmode=verify-full",
             )),
-            (Some("require"), Some(_), _) => Ok(Some("verify-ca")),
-            // TLS that is required with a root certificate means `verify-ca`, as for `require`.
-            (None | Some("allow" | "prefer"), Some(_), Some(_)) => Ok(Some("verify-ca")),
+            // A root certificate has the same effect if another parameter requires TLS.
+            (Some("require"), Some(_), _) | (None | Some("allow" | "prefer"), Some(_), Some(_)) => {
+                Ok(Some("verify-ca"))
+            }
             (None | Some("allow" | "prefer"), None, Some(_)) => Ok(Some("require")),
             (Some("disable"), _, Some(source)) => Err(UrlError::Value(
                 source,
