@@ -9,18 +9,17 @@ use chrono::TimeDelta;
 use rustix::fs::{Access, access};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::query_as;
-use sea_orm::{SqlxError, SqlxPostgresConnector};
+use sea_orm::{ConnectionTrait, DbBackend, SqlxError, SqlxPostgresConnector, Statement};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::store::database_url::Location;
+use crate::store::errors::is_busy;
 use crate::store::migrations::{Tables, prepare_tables};
 use crate::store::open_error::{EMPTY_FILE, NO_TABLES, OpenError};
 use crate::store::postgres_schema::find_schema;
-use crate::store::sqlite::folder_of;
-use crate::store::sqlite_tables_check::{
-    check_file, check_hard_links, check_structure, find_damage,
-};
+use crate::store::sqlite::{connect_read_only, folder_of, retry_while, with_suffix};
+use crate::store::sqlite_tables_check::{check_file, check_hard_links, explain};
 
 /// The time limit for the inspection of a PostgreSQL database.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -92,11 +91,10 @@ async fn inspect_file(path: &Path, location: &Location) -> Result<DatabaseInspec
             return Err(OpenError::Read(path.to_owned(), error));
         }
         Err(OpenError::Missing(_)) => TablesState::NoFile,
-        checked => tables_state(checked.map_err(|error| find_damage(&real_path, error)))?,
+        checked => tables_state(checked)?,
     };
     if matches!(tables, TablesState::Current | TablesState::Outdated) {
-        let checked = check_structure(&real_path, location).await;
-        checked.map_err(|error| find_damage(&real_path, error))?;
+        check_structure(&real_path, location).await?;
     }
     check_hard_links(path)?;
     let denied = |path: &Path| access(path, Access::READ_OK | Access::WRITE_OK).err();
@@ -111,6 +109,33 @@ async fn inspect_file(path: &Path, location: &Location) -> Result<DatabaseInspec
         write_obstacle,
         clock_difference: None,
     })
+}
+
+/// Refuses a file whose structure is damaged. Reads the whole file.
+async fn check_structure(path: &Path, location: &Location) -> Result<(), OpenError> {
+    let failed = |error| OpenError::Connect(location.clone(), error);
+    let check = || async {
+        let is_immutable = !with_suffix(path, "-wal").exists();
+        let database = connect_read_only(path, is_immutable)
+            .await
+            .map_err(failed)?;
+        let pragma = Statement::from_string(DbBackend::Sqlite, "PRAGMA quick_check(1)");
+        let row = database.query_one_raw(pragma).await;
+        let _ = database.close().await;
+        let row = row.map_err(failed)?;
+        let damage: Option<String> = row.and_then(|row| row.try_get_by_index(0).ok());
+        match damage.as_deref() {
+            Some("ok") => Ok(()),
+            damage => Err(OpenError::Damaged(
+                path.to_owned(),
+                damage.unwrap_or_default().replace('\n', " "),
+            )),
+        }
+    };
+    let is_retryable =
+        |error: &OpenError| matches!(error, OpenError::Connect(_, error) if is_busy(error));
+    let checked = retry_while(is_retryable, check).await;
+    checked.map_err(|error| explain(error, path, location))
 }
 
 fn tables_state(checked: Result<(), OpenError>) -> Result<TablesState, OpenError> {

@@ -251,7 +251,7 @@ impl Parameters {
                 roots.source,
                 "is `system`, which requires sslmode=verify-full",
             )),
-            // TLS that is required with a root certificate means `verify-ca`, as in libpq.
+            // A root certificate has the same effect if another parameter requires TLS.
             (Some("require"), Some(_), _) | (None | Some("allow" | "prefer"), Some(_), Some(_)) => {
                 Ok(Some("verify-ca"))
             }

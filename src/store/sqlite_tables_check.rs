@@ -5,8 +5,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
-
 use crate::store::database_url::Location;
 use crate::store::errors::is_busy;
 use crate::store::migrations::{Tables, prepare_tables};
@@ -54,51 +52,24 @@ pub(super) async fn check_file(path: &Path, location: &Location) -> Result<(), O
     };
     let is_retryable =
         |error: &OpenError| matches!(error, OpenError::Connect(_, error) if is_busy(error));
-    match retry_while(is_retryable, check).await {
-        Err(OpenError::Connect(_, error)) if error.to_string().contains(NOT_SQLITE) => {
-            foreign("the file is not an SQLite database")
-        }
-        Err(OpenError::Connect(_, error)) if error.to_string().contains(CANNOT_OPEN) => {
-            Err(OpenError::Denied(location.full_name()))
-        }
-        checked => checked,
-    }
+    let checked = retry_while(is_retryable, check).await;
+    checked.map_err(|error| explain(error, &path, location))
 }
 
-/// Refuses a file whose structure is damaged. Reads the whole file.
-pub(super) async fn check_structure(path: &Path, location: &Location) -> Result<(), OpenError> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let failed = |error| OpenError::Connect(location.clone(), error);
-    let check = || async {
-        let is_immutable = !with_suffix(&path, "-wal").exists();
-        let database = connect_read_only(&path, is_immutable)
-            .await
-            .map_err(failed)?;
-        let pragma = Statement::from_string(DbBackend::Sqlite, "PRAGMA quick_check(1)");
-        let row = database.query_one_raw(pragma).await;
-        let _ = database.close().await;
-        let row = row.map_err(failed)?;
-        let damage: Option<String> = row.and_then(|row| row.try_get_by_index(0).ok());
-        match damage.as_deref() {
-            Some("ok") => Ok(()),
-            damage => Err(OpenError::Damaged(
-                path.clone(),
-                damage.unwrap_or_default().replace('\n', " "),
-            )),
-        }
+/// Replaces an error of SQLite by the error that describes the file.
+pub(super) fn explain(error: OpenError, path: &Path, location: &Location) -> OpenError {
+    let OpenError::Connect(_, cause) = &error else {
+        return error;
     };
-    let is_retryable =
-        |error: &OpenError| matches!(error, OpenError::Connect(_, error) if is_busy(error));
-    retry_while(is_retryable, check).await
-}
-
-/// Converts the error of SQLite for a damaged file.
-pub(super) fn find_damage(path: &Path, error: OpenError) -> OpenError {
-    match error {
-        OpenError::Connect(_, error) if error.to_string().contains(MALFORMED) => {
-            OpenError::Damaged(path.to_owned(), MALFORMED.to_owned())
-        }
-        error => error,
+    let cause = cause.to_string();
+    if cause.contains(NOT_SQLITE) {
+        OpenError::Foreign(location.full_name(), "the file is not an SQLite database")
+    } else if cause.contains(CANNOT_OPEN) {
+        OpenError::Denied(location.full_name())
+    } else if cause.contains(MALFORMED) {
+        OpenError::Damaged(path.to_owned(), MALFORMED.to_owned())
+    } else {
+        error
     }
 }
 
