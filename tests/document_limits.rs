@@ -257,10 +257,19 @@ fn attacks(size: usize) -> Vec<(&'static str, String)> {
     let end = size.min(700);
     let _ = write!(bomb, " fragment F{end} on Query {{ __typename }}");
     let _ = write!(chain, " fragment F{end} on Query {{ __typename }}");
+    let end = size.min(90);
+    let mut operations: String = (0..size.min(400)).fold(String::new(), |text, n| {
+        text + &format!("query q{n} {{ ...F0 }} ")
+    });
+    for n in 0..end {
+        let _ = write!(operations, "fragment F{n} on Query {{ ...F{} }} ", n + 1);
+    }
+    let _ = write!(operations, "fragment F{end} on Query {{ __typename }}");
     let cycle = chain.replace("{ __typename }", "{ ...F0 }");
     let bomb_without_fields = bomb.replace("{ __typename }", "{ ...Nowhere }");
     vec![
         ("lists", format!("{{ a(b: {}{}) }}", open("["), open("]"))),
+        ("operations with a chain of fragments", operations),
         ("lists that do not end", format!("{{ a(b: {}", open("["))),
         (
             "objects",

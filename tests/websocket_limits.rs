@@ -405,8 +405,8 @@ async fn a_websocket_has_the_limits_of_http_requests() {
         ("", "GRAPHQL_PARSE_FAILED", ""),
         (
             &format!("subscription {{ {} }}", "public ".repeat(100)),
-            "GRAPHQL_VALIDATION_FAILED",
-            "",
+            "LIMIT_EXCEEDED",
+            "rootFields",
         ),
         (
             &format!("subscription {{ public }}{}", " ".repeat(33_000)),
