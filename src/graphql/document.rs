@@ -18,9 +18,10 @@ use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::document_conversion::Conversion;
-use crate::graphql::document_limits::{check_operations, check_text};
+use crate::graphql::document_limits::check_text;
 use crate::graphql::document_validation::{parse, validate};
 use crate::graphql::field_merging::merge_fields;
+use crate::graphql::operation_limits::check_operations;
 use crate::graphql::validated_document::{ValidatedDocument, fast_path_operation, inspect_fields};
 
 /// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table

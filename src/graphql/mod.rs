@@ -21,6 +21,7 @@ mod mutation;
 mod mutation_inputs;
 mod mutation_payloads;
 mod one_time_link;
+mod operation_limits;
 mod query;
 mod schema;
 mod schema_definitions;

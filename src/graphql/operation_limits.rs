@@ -1,0 +1,188 @@
+//! Limits on operations. An operation is checked before its fragments are expanded, because nested fragments can multiply
+//! the number of selections exponentially.
+
+use std::collections::{HashMap, HashSet};
+
+use async_graphql::parser::types::{
+    FragmentDefinition, OperationDefinition, Selection, SelectionSet,
+};
+use async_graphql::{Name, Positioned};
+
+use crate::config::Limits;
+use crate::error::Error;
+use crate::graphql::document_limits::check_limit;
+
+type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
+
+/// The properties of an operation that is within the limits.
+pub(super) struct OperationCost {
+    /// The number of aliases that can multiply the size of the response, but that the complexity does not
+    /// include. Fragments are expanded.
+    pub(super) multiplying_aliases: usize,
+    /// The number of selections and directives.
+    selections: usize,
+    /// The names of the fragments that the operation uses.
+    pub(super) fragments: HashSet<Name>,
+}
+
+/// Checks the operations of a document as if their fragments were expanded. Returns the cost of each operation. The limit
+/// on selections applies to all operations together, because all are validated.
+pub(super) fn check_operations(
+    fragments: &Fragments,
+    operations: &[Positioned<OperationDefinition>],
+    limits: &Limits,
+) -> Result<Vec<OperationCost>, Error> {
+    let mut costs = Vec::with_capacity(operations.len());
+    let mut selections = 0_usize;
+    for operation in operations {
+        let cost = check_operation(fragments, &operation.node, limits)?;
+        selections = selections.saturating_add(cost.selections);
+        check_limit("selections", selections, limits.selections)?;
+        costs.push(cost);
+    }
+    Ok(costs)
+}
+
+/// The time is linear in the length of the text.
+fn check_operation(
+    fragments: &Fragments,
+    operation: &OperationDefinition,
+    limits: &Limits,
+) -> Result<OperationCost, Error> {
+    let mut visitor = CostVisitor {
+        definitions: fragments,
+        fragments: HashMap::new(),
+        nesting: 0,
+        max_nesting: limits.nesting,
+    };
+    let cost = visitor.selection_set(&operation.selection_set.node)?;
+    // Validation returns an error for each invalid directive.
+    let variables = operation.variable_definitions.iter();
+    let on_variables: usize = variables
+        .map(|variable| variable.node.directives.len())
+        .sum();
+    let directives = operation.directives.len().saturating_add(on_variables);
+    let selections = cost.selections.saturating_add(directives);
+    // The complexity of a root field does not account for SQL statements and transactions. Without this limit,
+    // a document of 10 KB can contain 900 root fields. These fields could issue 900 session tokens, each in its
+    // own transaction. They could also count all users 900 times, which uses 38 MB of memory. With the default
+    // limit of 50 root fields, this uses 4 MB.
+    check_limit("rootFields", cost.root_fields, limits.root_fields)?;
+    check_limit("depth", cost.depth, limits.depth)?;
+    check_limit("nesting", cost.nesting, limits.nesting)?;
+    check_limit("introspectionDepth", cost.introspection_depth, 2)?;
+    Ok(OperationCost {
+        selections,
+        multiplying_aliases: cost.multiplying_aliases,
+        fragments: visitor.fragments.into_keys().cloned().collect(),
+    })
+}
+
+/// The introspection fields that lead from one type to a list of types.
+const TYPE_LISTS: [&str; 4] = ["fields", "interfaces", "possibleTypes", "inputFields"];
+
+/// The cost of selections, with fragments expanded.
+#[derive(Clone, Copy, Default)]
+struct DocumentCost {
+    /// The number of selections and directives, at any depth.
+    selections: usize,
+    /// The number of fields that are not nested in another field.
+    root_fields: usize,
+    /// The number of aliases at any depth.
+    aliases: usize,
+    /// The number of aliases of `__typename`, plus the number of all aliases below `__schema` and `__type`.
+    /// async-graphql assigns no complexity to `__typename`, and counts a list of types as one type.
+    multiplying_aliases: usize,
+    /// The nesting depth of fields.
+    depth: usize,
+    /// The nesting depth of selections, including fragments.
+    nesting: usize,
+    /// The nesting depth of the fields in [`TYPE_LISTS`].
+    type_lists: usize,
+    /// The nesting depth of the fields in [`TYPE_LISTS`] that are below `__schema` or `__type`.
+    introspection_depth: usize,
+}
+
+impl DocumentCost {
+    /// Adds the cost of a sibling selection.
+    fn add(&mut self, other: Self) {
+        self.selections = self.selections.saturating_add(other.selections);
+        self.root_fields = self.root_fields.saturating_add(other.root_fields);
+        self.aliases = self.aliases.saturating_add(other.aliases);
+        self.multiplying_aliases =
+            (self.multiplying_aliases).saturating_add(other.multiplying_aliases);
+        self.depth = self.depth.max(other.depth);
+        self.nesting = self.nesting.max(other.nesting);
+        self.type_lists = self.type_lists.max(other.type_lists);
+        self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
+    }
+}
+
+struct CostVisitor<'a> {
+    definitions: &'a Fragments,
+    /// The cost of each visited fragment. `None` while the fragment is being visited.
+    fragments: HashMap<&'a Name, Option<DocumentCost>>,
+    /// The nesting of the selection that is being visited.
+    nesting: usize,
+    max_nesting: usize,
+}
+
+impl<'a> CostVisitor<'a> {
+    fn selection_set(&mut self, set: &'a SelectionSet) -> Result<DocumentCost, Error> {
+        let mut cost = DocumentCost::default();
+        for selection in &set.items {
+            cost.add(self.selection(&selection.node)?);
+        }
+        Ok(cost)
+    }
+
+    fn selection(&mut self, selection: &'a Selection) -> Result<DocumentCost, Error> {
+        self.nesting += 1;
+        check_limit("nesting", self.nesting, self.max_nesting)?;
+        let mut cost = match selection {
+            Selection::Field(field) => {
+                let field = &field.node;
+                let mut cost = self.selection_set(&field.selection_set.node)?;
+                let name = field.name.node.as_str();
+                let has_alias = field.alias.is_some();
+                cost.root_fields = 1;
+                cost.depth += 1;
+                cost.type_lists += usize::from(TYPE_LISTS.contains(&name));
+                if matches!(name, "__schema" | "__type") {
+                    cost.introspection_depth = cost.type_lists;
+                    cost.multiplying_aliases = cost.aliases;
+                }
+                cost.aliases = cost.aliases.saturating_add(has_alias.into());
+                if has_alias && name == "__typename" {
+                    cost.multiplying_aliases = 1;
+                }
+                cost
+            }
+            Selection::InlineFragment(fragment) => {
+                self.selection_set(&fragment.node.selection_set.node)?
+            }
+            Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node)?,
+        };
+        let directives = selection.directives().len();
+        cost.selections = cost.selections.saturating_add(1 + directives);
+        cost.nesting += 1;
+        self.nesting -= 1;
+        Ok(cost)
+    }
+
+    fn fragment(&mut self, name: &'a Name) -> Result<DocumentCost, Error> {
+        if let Some(cost) = self.fragments.get(name) {
+            // Validation refuses cycles.
+            return Ok(cost.unwrap_or_default());
+        }
+        // Validation refuses undefined fragments.
+        let Some(fragment) = self.definitions.get(name) else {
+            return Ok(DocumentCost::default());
+        };
+        self.fragments.insert(name, None);
+        let mut cost = self.selection_set(&fragment.node.selection_set.node)?;
+        cost.selections = (cost.selections).saturating_add(fragment.node.directives.len());
+        self.fragments.insert(name, Some(cost));
+        Ok(cost)
+    }
+}
