@@ -130,10 +130,12 @@ fn has_equal_directives(left: &[Positioned<Directive>], right: &[Positioned<Dire
         })
 }
 
-/// Adds the response keys of the fields of a selection set, including those in fragments.
+/// Adds the response keys of the fields of a selection set, including those in fragments. `__typename` changes nothing and
+/// can be resolved several times.
 fn collect_keys(set: &SelectionSet, fragments: &Fragments, keys: &mut Vec<String>) {
     for item in &set.items {
         match &item.node {
+            Selection::Field(field) if field.node.name.node == "__typename" => {}
             Selection::Field(field) => keys.push(field.node.response_key().node.to_string()),
             Selection::InlineFragment(inline) => {
                 collect_keys(&inline.node.selection_set.node, fragments, keys);

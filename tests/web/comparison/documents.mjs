@@ -2,6 +2,11 @@
 // variables, and the name of the operation.
 
 export const DOCUMENTS = {
+  "repeated root fields": [
+    "mutation { revokeToken revokeToken }", "mutation { revokeToken revokeToken @include(if: true) }",
+    "mutation { revokeToken ...F ... @include(if: true) { revokeToken } } fragment F on Mutation { revokeToken }",
+    "mutation { __typename __typename @skip(if: true) a: revokeToken b: revokeToken }",
+  ],
   "source text": [
     "", " ", "#", "# only a comment", "\uFEFF", "\uFEFF{ __typename }", "{ __typename }\uFEFF",
     "{,,,__typename,,,}", "{__typename # c\n}", "{__typename #é😀\r}", "{\r\n__typename\r\nnope\r\n}",
@@ -11,6 +16,7 @@ export const DOCUMENTS = {
     "\uFEFF\uFEFF  { nope }", "{ \uFEFF nope }", ";", "?", "%", "{ ~ }", "'x'", "{ user(username: 'x') { id } }",
   ],
   "punctuators": [
+    "{ a, : __typename }", "{ ... , { __typename } }",
     "{ .. F }", "{ . }", "{ ....F }", "{ ...... }", "{ __typename } &", "{ __typename } |", "{ a:b:c }", "{ : }",
     "{ a: }", "{}", "{ me {} }", "query {}", "( )", "[ ]", "{ me() { id } }", "query () { __typename }",
     "query Q() { __typename }", "{ __typename }}", "{{ __typename }}", "{ user(id 1) { id } }", "{ user(id: ) { id } }",
