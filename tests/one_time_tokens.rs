@@ -241,19 +241,20 @@ async fn an_invited_user_takes_as_long_to_refuse_as_an_unknown_user() {
     .await;
     invite(&app, r#"{ username: "bob" }"#).await;
     let time = async |username: &str| {
-        let mut best = std::time::Duration::MAX;
-        for _ in 0..3 {
-            let started = std::time::Instant::now();
-            assert!(!signs_in(&app, username, "wrong").await);
-            best = best.min(started.elapsed());
-        }
-        best
+        let started = std::time::Instant::now();
+        assert!(!signs_in(&app, username, "wrong").await);
+        started.elapsed()
     };
-    let (unknown, invited) = (time("nobody").await, time("bob").await);
-    assert!(
-        invited * 2 > unknown && unknown * 2 > invited,
-        "{invited:?}, {unknown:?}"
-    );
+    // The load of the machine delays single requests, so the shortest times are compared.
+    let (mut unknown, mut invited) = (std::time::Duration::MAX, std::time::Duration::MAX);
+    for _ in 0..40 {
+        unknown = unknown.min(time("nobody").await);
+        invited = invited.min(time("bob").await);
+        if invited * 2 > unknown && unknown * 2 > invited {
+            return;
+        }
+    }
+    panic!("{invited:?}, {unknown:?}");
 }
 
 #[tokio::test]
