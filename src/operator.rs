@@ -17,7 +17,7 @@ use crate::model::pagination::PageRequest;
 use crate::model::user::{Role, User, UserId};
 use crate::service::Services;
 use crate::service::authorization::Caller;
-use crate::service::input::Input;
+use crate::service::named_input::NamedInput;
 use crate::service::one_time_links::Invitation;
 use crate::service::registration::Registration;
 use crate::service::similar_usernames_report::SimilarUsernames;
@@ -141,7 +141,7 @@ impl Operator {
         id: UserId,
         new: &'a str,
     ) -> OperatorFuture<'a, User, MutationError> {
-        let new = Input::new("password", new);
+        let new = NamedInput::new("password", new);
         let users = &self.services.users;
         whole(users.set_password(Caller::Operator, id, new))
     }
@@ -222,7 +222,7 @@ impl Operator {
     ///
     /// Returns [`MutationError::Fields`] if the user does not exist, or is the last admin.
     pub fn delete(&self, id: UserId) -> OperatorFuture<'_, (), MutationError> {
-        let password = Input::new("password", "");
+        let password = NamedInput::new("password", "");
         let users = &self.services.users;
         let deleted = users.delete(Caller::Operator, Some(id), password);
         deleted.map_ok(drop).boxed()

@@ -2,35 +2,14 @@
 //! async-graphql.
 
 use async_graphql::{
-    Context, CustomDirective, Directive, Enum, ID, InputObject, InputValueError, InputValueResult,
-    Interface, MergedObject, Object, OneofObject, Scalar, ScalarType, SimpleObject, Subscription,
-    TypeDirective, Union, Value as GraphqlValue,
+    Context, CustomDirective, Directive, Enum, ID, InputObject, Interface, MergedObject, Object,
+    OneofObject, SimpleObject, Subscription, TypeDirective, Union,
 };
 use futures_util::{Stream, stream};
 use serde_json::json;
 
+use crate::graphql_execution::Even;
 use crate::support::{Socket, TestApp};
-
-/// A number, written as a string.
-struct Even(i64);
-
-#[Scalar(specified_by_url = "https://example.com/even")]
-impl ScalarType for Even {
-    fn parse(value: GraphqlValue) -> InputValueResult<Self> {
-        match &value {
-            GraphqlValue::String(text) => Ok(Self(text.parse()?)),
-            _ => Err(InputValueError::expected_type(value)),
-        }
-    }
-
-    fn is_valid(value: &GraphqlValue) -> bool {
-        matches!(value, GraphqlValue::String(text) if text.parse::<i64>().is_ok_and(|n| n % 2 == 0))
-    }
-
-    fn to_value(&self) -> GraphqlValue {
-        GraphqlValue::String(self.0.to_string())
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 enum Colour {

@@ -118,9 +118,9 @@ async fn fields_are_returned_in_document_order() {
 
 /// A custom scalar: an even number, written as a string.
 #[derive(Clone)]
-struct Even(i64);
+pub struct Even(pub i64);
 
-#[Scalar]
+#[Scalar(specified_by_url = "https://example.com/even")]
 impl ScalarType for Even {
     fn parse(value: GraphqlValue) -> InputValueResult<Self> {
         let GraphqlValue::String(text) = &value else {

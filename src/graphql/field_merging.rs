@@ -118,15 +118,9 @@ fn merge(set: &mut SelectionSet) {
 
 fn has_equal_directives(left: &[Positioned<Directive>], right: &[Positioned<Directive>]) -> bool {
     left.len() == right.len()
-        && left.iter().zip(right).all(|(left, right)| {
+        && (left.iter().zip(right)).all(|(left, right)| {
             let (left, right) = (&left.node, &right.node);
-            let values = |directive: &Directive| {
-                let arguments = directive.arguments.iter();
-                let arguments =
-                    arguments.map(|(name, value)| (name.node.clone(), value.node.clone()));
-                arguments.collect::<Vec<_>>()
-            };
-            left.name.node == right.name.node && values(left) == values(right)
+            left.name == right.name && left.arguments == right.arguments
         })
 }
 

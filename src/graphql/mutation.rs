@@ -16,7 +16,7 @@ use crate::graphql::session_token::SessionToken;
 use crate::graphql::token_mutation::TokenMutation;
 use crate::graphql::user::{Role, User, user_id};
 use crate::graphql::user_error::{split, without_payload};
-use crate::service::input::Input;
+use crate::service::named_input::NamedInput;
 
 /// Symbolon's mutations, to be merged with the mutations of an application.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,8 +66,8 @@ impl Mutation {
         #[graphql(desc = "The current and the new password.")] input: ChangePasswordInput,
     ) -> Result<ChangePasswordPayload> {
         let request = request(ctx)?;
-        let current = Input::new("currentPassword", input.current_password.as_str());
-        let new = Input::new("newPassword", input.new_password.as_str());
+        let current = NamedInput::new("currentPassword", input.current_password.as_str());
+        let new = NamedInput::new("newPassword", input.new_password.as_str());
         let changed =
             (request.services.users).change_password(&request.authentication, current, new);
         let result = Box::pin(changed).await;
@@ -106,7 +106,7 @@ impl Mutation {
     ) -> Result<DeleteUserPayload> {
         let (caller, services) = caller(ctx)?;
         let id = input.id.as_ref().map(user_id);
-        let password = Input::new("password", input.password.as_deref().unwrap_or_default());
+        let password = NamedInput::new("password", input.password.as_deref().unwrap_or_default());
         let result = Box::pin(services.users.delete(caller, id, password)).await;
         let (deleted, user_errors) = split(result)?;
         let deleted_user_id = deleted.map(ID::from);
@@ -142,7 +142,7 @@ impl Mutation {
     ) -> Result<UserPayload> {
         let (caller, services) = caller(ctx)?;
         let id = user_id(&input.id);
-        let new = Input::new("newPassword", input.new_password.as_str());
+        let new = NamedInput::new("newPassword", input.new_password.as_str());
         UserPayload::new(Box::pin(services.users.set_password(caller, id, new)).await)
     }
 
@@ -192,8 +192,8 @@ impl Mutation {
         #[graphql(desc = "The new password.")] new_password: String,
     ) -> Result<ResetPasswordPayload> {
         let request = request(ctx)?;
-        let token = Input::new("token", token.as_str());
-        let new = Input::new("newPassword", new_password.as_str());
+        let token = NamedInput::new("token", token.as_str());
+        let new = NamedInput::new("newPassword", new_password.as_str());
         let reset = (request.services.users).reset_password(&request.authentication, token, new);
         ResetPasswordPayload::new(Box::pin(reset).await)
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::graphql::user::Role;
 use crate::model::field_change::FieldChange;
 use crate::service::access_tokens::AccessTokenForm;
-use crate::service::input::Input;
+use crate::service::named_input::NamedInput;
 use crate::service::one_time_links::Invitation;
 use crate::service::profile::Profile;
 use crate::service::registration::Registration;
@@ -72,8 +72,8 @@ impl From<CreateAccessTokenInput> for AccessTokenForm {
             scopes: input.scopes,
             expires_in: input
                 .expires_in
-                .map(|seconds| Input::new("expiresIn", seconds.into())),
-            expires_at: input.expires_at.map(|at| Input::new("expiresAt", at)),
+                .map(|seconds| NamedInput::new("expiresIn", seconds.into())),
+            expires_at: input.expires_at.map(|at| NamedInput::new("expiresAt", at)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An async-graphql extension for rules of the GraphQL specification that async-graphql does not implement.
-//! An error in a nullable field makes only that field null. The
-//! extension also skips the calculation of the complexity for documents whose complexity is known.
+//! An error in a nullable field makes only that field null. The extension also skips the calculation of the complexity
+//! for documents whose complexity is known.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 

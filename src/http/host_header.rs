@@ -8,18 +8,14 @@ use poem::http::{Version, header};
 use crate::error::Error;
 
 /// Refuses a request without a `Host` header, unless the request uses HTTP/1.0 or HTTP/2. Also refuses several `Host`
-/// headers and an invalid one, because a proxy and Symbolon could take different hosts from them.
+/// headers, an invalid one, and one that differs from the host of an absolute request target: a proxy could take another
+/// host from the request than Symbolon, which compares `Host` with `Origin`.
 pub(super) fn check(request: &Request) -> Result<(), Error> {
     let refuse = |message: &str| Err(Error::BadRequest(message.to_owned()));
-    // A proxy that uses the authority of the target, as section 3.2.2 requires, would take another host than a check of
-    // `Origin`, which uses the header.
-    let authority = request.original_uri().authority();
-    let header = request.headers().get(header::HOST);
-    if let (Some(authority), Some(host)) = (authority, header)
-        && !(authority.as_str().as_bytes()).eq_ignore_ascii_case(host.as_bytes())
-    {
-        return refuse("The Host header differs from the host of the request target.");
-    }
+    let target = request.original_uri().authority();
+    let is_target = |host: &[u8]| {
+        target.is_none_or(|target| target.as_str().as_bytes().eq_ignore_ascii_case(host))
+    };
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if request.version() == Version::HTTP_11 => {
@@ -27,6 +23,9 @@ pub(super) fn check(request: &Request) -> Result<(), Error> {
         }
         (Some(_), Some(_)) => refuse("The request has several Host headers."),
         (Some(host), None) if !is_valid(host.as_bytes()) => refuse("The Host header is invalid."),
+        (Some(host), None) if !is_target(host.as_bytes()) => {
+            refuse("The Host header differs from the host of the request target.")
+        }
         _ => Ok(()),
     }
 }

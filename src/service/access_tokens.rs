@@ -19,7 +19,7 @@ use crate::model::scopes::Scopes;
 use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user::UserId;
 use crate::service::authorization::Caller;
-use crate::service::input::Input;
+use crate::service::named_input::NamedInput;
 use crate::service::revocation_steps::revoke_access_token;
 use crate::store::{NewAccessToken, Store, Transaction};
 
@@ -37,8 +37,8 @@ pub(crate) struct AccessTokenForm {
     /// `None` grants all scopes.
     pub(crate) scopes: Option<Vec<String>>,
     /// The lifetime, in seconds. If neither `expires_in` nor `expires_at` is set, the token does not expire.
-    pub(crate) expires_in: Option<Input<i64>>,
-    pub(crate) expires_at: Option<Input<DateTime<Utc>>>,
+    pub(crate) expires_in: Option<NamedInput<i64>>,
+    pub(crate) expires_at: Option<NamedInput<DateTime<Utc>>>,
 }
 
 /// The use cases for access tokens.
@@ -174,21 +174,21 @@ fn expiration(
     };
     let (field, expiration) = match (form.expires_in, form.expires_at) {
         (None, None) => return Ok(None),
-        (Some(seconds), Some(Input { field, .. })) => {
+        (Some(seconds), Some(NamedInput { field, .. })) => {
             let message = format!("Set either {} or {field}, not both.", seconds.field);
             return refuse(field, &message);
         }
-        (Some(Input { field, value }), None) if value < 1 => {
+        (Some(NamedInput { field, value }), None) if value < 1 => {
             return refuse(field, "The lifetime must be at least one second.");
         }
-        (Some(Input { field, value }), None) => {
+        (Some(NamedInput { field, value }), None) => {
             let lifetime = TimeDelta::try_seconds(value);
             (
                 field,
                 lifetime.and_then(|lifetime| now.checked_add_signed(lifetime)),
             )
         }
-        (None, Some(Input { field, value })) => (field, Some(value)),
+        (None, Some(NamedInput { field, value })) => (field, Some(value)),
     };
     match expiration.filter(|expiration| expiration.year() <= MAX_YEAR) {
         None => refuse(field, "The expiration must be before the year 10000."),

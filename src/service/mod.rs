@@ -15,8 +15,9 @@ pub(crate) mod identity_cache;
 mod identity_cache_check;
 #[cfg(feature = "server")]
 pub(crate) mod import;
-pub(crate) mod input;
+
 pub(crate) mod issued_token;
+pub(crate) mod named_input;
 pub(crate) mod one_time_links;
 mod own_token;
 mod paging;

@@ -7,8 +7,8 @@ use crate::model::password::Password;
 use crate::model::password_hash::PasswordHash;
 use crate::model::requirement::Requirement;
 use crate::service::authorization::Caller;
-use crate::service::input::Input;
 use crate::service::issued_token::IssuedToken;
+use crate::service::named_input::NamedInput;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::{revoke_other_tokens, revoke_shared_session};
 use crate::service::throttle::Admission;
@@ -21,8 +21,8 @@ impl Users {
     pub(crate) async fn change_password(
         &self,
         request: &Authentication,
-        current: Input<&str>,
-        new: Input<&str>,
+        current: NamedInput<&str>,
+        new: NamedInput<&str>,
     ) -> Result<IssuedToken, MutationError> {
         let caller = Caller::from(request);
         let authorized = caller.authorize(&Requirement::SESSION).await?;

@@ -10,7 +10,7 @@ use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::one_time_token::OneTimeToken;
 use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user_record::UserRecord;
-use crate::service::input::Input;
+use crate::service::named_input::NamedInput;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::revoke_all_tokens;
 use crate::service::users::Users;
@@ -22,8 +22,8 @@ impl Users {
     pub(crate) async fn reset_password(
         &self,
         request: &Authentication,
-        token: Input<&str>,
-        new: Input<&str>,
+        token: NamedInput<&str>,
+        new: NamedInput<&str>,
     ) -> Result<VisibleUser, MutationError> {
         // All checks without side effects come first, so that no hash is computed for an invalid token or password.
         let not_valid = || refusal(token.field, NOT_VALID);

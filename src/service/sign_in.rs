@@ -16,8 +16,8 @@ use crate::model::user::User;
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::service::hook_runner::HookRunner;
-use crate::service::input::Input;
 use crate::service::issued_token::IssuedToken;
+use crate::service::named_input::NamedInput;
 use crate::service::passwords::Verdict;
 use crate::service::refused_attempts::RefusedAttempts;
 use crate::service::session_token_options::SessionTokenOptions;
@@ -145,7 +145,7 @@ impl SignIn {
     pub(super) async fn confirm(
         &self,
         record: &UserRecord,
-        password: Input<&str>,
+        password: NamedInput<&str>,
         actor: &Actor,
     ) -> Result<Admission, MutationError> {
         let id = record.user.id;

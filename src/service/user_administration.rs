@@ -7,7 +7,7 @@ use crate::model::field_errors::MutationError;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
 use crate::service::authorization::Caller;
-use crate::service::input::Input;
+use crate::service::named_input::NamedInput;
 use crate::service::user_change::no_such_user;
 use crate::service::users::Users;
 use crate::service::visible_user::VisibleUser;
@@ -79,7 +79,7 @@ impl Users {
         &self,
         caller: Caller<'_>,
         id: UserId,
-        new: Input<&str>,
+        new: NamedInput<&str>,
     ) -> Result<VisibleUser, MutationError> {
         let authorized = caller.authorize(&ADMIN_PASSWORD).await?;
         caller.claim_new_hash()?;

@@ -7,7 +7,7 @@ use crate::model::field_errors::MutationError;
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
 use crate::service::authorization::Caller;
-use crate::service::input::Input;
+use crate::service::named_input::NamedInput;
 use crate::service::users::Users;
 
 impl Users {
@@ -17,7 +17,7 @@ impl Users {
         &self,
         caller: Caller<'_>,
         id: Option<UserId>,
-        password: Input<&str>,
+        password: NamedInput<&str>,
     ) -> Result<UserId, MutationError> {
         let (id, is_own) = caller.target(id).await?;
         let role = if is_own { Role::User } else { Role::Admin };

@@ -3,12 +3,12 @@
 /// A value that a client sent. Errors about the value contain `field`, the name under which the endpoint
 /// received the value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Input<T> {
+pub(crate) struct NamedInput<T> {
     pub(crate) field: &'static str,
     pub(crate) value: T,
 }
 
-impl<T> Input<T> {
+impl<T> NamedInput<T> {
     pub(crate) fn new(field: &'static str, value: T) -> Self {
         Self { field, value }
     }
