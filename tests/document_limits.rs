@@ -265,11 +265,19 @@ fn attacks(size: usize) -> Vec<(&'static str, String)> {
         let _ = write!(operations, "fragment F{n} on Query {{ ...F{} }} ", n + 1);
     }
     let _ = write!(operations, "fragment F{end} on Query {{ __typename }}");
+    let mut values = format!(
+        "fragment F on Mutation {{ createAccessToken(input: {{ name: \"a\", scopes: [{}] }}) {{ __typename }} }} ",
+        "1 ".repeat(size.min(1_900))
+    );
+    for n in 0..size.min(240) {
+        let _ = write!(values, "mutation M{n} {{ ...F }} ");
+    }
     let cycle = chain.replace("{ __typename }", "{ ...F0 }");
     let bomb_without_fields = bomb.replace("{ __typename }", "{ ...Nowhere }");
     vec![
         ("lists", format!("{{ a(b: {}{}) }}", open("["), open("]"))),
         ("operations with a chain of fragments", operations),
+        ("operations with a fragment of values", values),
         ("lists that do not end", format!("{{ a(b: {}", open("["))),
         (
             "objects",

@@ -4,9 +4,10 @@
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::types::{
-    FragmentDefinition, OperationDefinition, Selection, SelectionSet,
+    Directive, FragmentDefinition, OperationDefinition, Selection, SelectionSet,
 };
 use async_graphql::{Name, Positioned};
+use async_graphql_value::Value;
 
 use crate::config::Limits;
 use crate::error::Error;
@@ -21,23 +22,28 @@ pub(super) struct OperationCost {
     pub(super) multiplying_aliases: usize,
     /// The number of selections and directives.
     selections: usize,
+    /// The number of values in arguments. A fragment counts once.
+    values: usize,
     /// The names of the fragments that the operation uses.
     pub(super) fragments: HashSet<Name>,
 }
 
 /// Checks the operations of a document as if their fragments were expanded. Returns the cost of each operation. The limit
-/// on selections applies to all operations together, because all are validated.
+/// on selections applies to all operations together, because all are validated. The values in a fragment are validated for
+/// each operation that uses the fragment, so the limit on tokens applies to their number.
 pub(super) fn check_operations(
     fragments: &Fragments,
     operations: &[Positioned<OperationDefinition>],
     limits: &Limits,
 ) -> Result<Vec<OperationCost>, Error> {
     let mut costs = Vec::with_capacity(operations.len());
-    let mut selections = 0_usize;
+    let (mut selections, mut values) = (0_usize, 0_usize);
     for operation in operations {
         let cost = check_operation(fragments, &operation.node, limits)?;
         selections = selections.saturating_add(cost.selections);
         check_limit("selections", selections, limits.selections)?;
+        values = values.saturating_add(cost.values);
+        check_limit("tokens", values, limits.tokens)?;
         costs.push(cost);
     }
     Ok(costs)
@@ -52,6 +58,7 @@ fn check_operation(
     let mut visitor = CostVisitor {
         definitions: fragments,
         fragments: HashMap::new(),
+        values: 0,
         nesting: 0,
         max_nesting: limits.nesting,
     };
@@ -73,6 +80,7 @@ fn check_operation(
     check_limit("introspectionDepth", cost.introspection_depth, 2)?;
     Ok(OperationCost {
         selections,
+        values: visitor.values,
         multiplying_aliases: cost.multiplying_aliases,
         fragments: visitor.fragments.into_keys().cloned().collect(),
     })
@@ -122,6 +130,8 @@ struct CostVisitor<'a> {
     definitions: &'a Fragments,
     /// The cost of each visited fragment. `None` while the fragment is being visited.
     fragments: HashMap<&'a Name, Option<DocumentCost>>,
+    /// The number of values in the arguments of visited selections.
+    values: usize,
     /// The nesting of the selection that is being visited.
     nesting: usize,
     max_nesting: usize,
@@ -142,6 +152,7 @@ impl<'a> CostVisitor<'a> {
         let mut cost = match selection {
             Selection::Field(field) => {
                 let field = &field.node;
+                self.values += count_values(&field.arguments);
                 let mut cost = self.selection_set(&field.selection_set.node)?;
                 let name = field.name.node.as_str();
                 let has_alias = field.alias.is_some();
@@ -163,7 +174,9 @@ impl<'a> CostVisitor<'a> {
             }
             Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node)?,
         };
-        let directives = selection.directives().len();
+        let directives = selection.directives();
+        self.values += directives.iter().map(values_of).sum::<usize>();
+        let directives = directives.len();
         cost.selections = cost.selections.saturating_add(1 + directives);
         cost.nesting += 1;
         self.nesting -= 1;
@@ -185,4 +198,20 @@ impl<'a> CostVisitor<'a> {
         self.fragments.insert(name, Some(cost));
         Ok(cost)
     }
+}
+
+fn values_of(directive: &Positioned<Directive>) -> usize {
+    count_values(&directive.node.arguments)
+}
+
+/// Returns the number of values in arguments, at any depth. The nesting of the text is limited.
+fn count_values(arguments: &[(Positioned<Name>, Positioned<Value>)]) -> usize {
+    fn count(value: &Value) -> usize {
+        1 + match value {
+            Value::List(values) => values.iter().map(count).sum(),
+            Value::Object(fields) => fields.values().map(count).sum(),
+            _ => 0,
+        }
+    }
+    arguments.iter().map(|(_, value)| count(&value.node)).sum()
 }

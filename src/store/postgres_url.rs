@@ -31,14 +31,13 @@ const APPLIED: &[&str] = &[
 ];
 
 /// The parameters whose effect Symbolon has by itself for each connection, and which are checked.
-const CHECKED: &[&str] = &["channel_binding", "target_session_attrs"];
+const CHECKED: &[&str] = &["channel_binding", "gssencmode", "target_session_attrs"];
 
 /// The parameters that change neither the security nor the meaning of a connection.
 const IGNORED: &[&str] = &[
     "client_encoding",
     "connect_timeout",
     "fallback_application_name",
-    "gssencmode",
     "keepalives",
     "keepalives_count",
     "keepalives_idle",
@@ -203,6 +202,11 @@ impl Parameters {
                 "prefer" | "disable" => {}
                 _ => return refuse("is not require, prefer or disable"),
             },
+            "gssencmode" => match &*value {
+                "prefer" | "disable" => {}
+                "require" => return refuse("requires GSSAPI encryption, which is not supported"),
+                _ => return refuse("is not prefer or disable"),
+            },
             "target_session_attrs" => match &*value {
                 // Symbolon uses no connection to a server that is a standby or read-only.
                 "any" | "read-write" | "primary" | "prefer-standby" => {}
@@ -238,7 +242,13 @@ impl Parameters {
             .last("host")
             .is_some_and(|host| host.value.starts_with('/'))
         {
-            return Ok(Some("disable"));
+            return match self.needs_tls {
+                Some(source) => Err(UrlError::Value(
+                    source,
+                    "is `require`, which requires TLS, but a Unix socket has no TLS",
+                )),
+                None => Ok(Some("disable")),
+            };
         }
         let given = self.last("sslmode").map(|mode| mode.value.as_str());
         let mode = SSL_MODES.into_iter().find(|mode| Some(*mode) == given);

@@ -22,6 +22,7 @@ const READ: &[(&str, &str)] = &[
     ("PGAPPNAME", "application_name"),
     ("PGOPTIONS", "options"),
     ("PGCHANNELBINDING", "channel_binding"),
+    ("PGGSSENCMODE", "gssencmode"),
     ("PGTARGETSESSIONATTRS", "target_session_attrs"),
 ];
 
@@ -158,6 +159,8 @@ mod tests {
             ("PGSSLMODE", "REQUIRE "),
             ("PGCHANNELBINDING", "secret"),
             ("PGTARGETSESSIONATTRS", "secret"),
+            ("PGGSSENCMODE", "secret"),
+            ("PGGSSENCMODE", "require"),
         ];
         let refused = REFUSED.iter().map(|variable| (*variable, "secret"));
         let empty = READ.iter().filter(|(_, name)| NOT_EMPTY.contains(name));
@@ -171,6 +174,7 @@ mod tests {
         let conflicts = [
             ("h/db?sslmode=require", ("PGSSLROOTCERT", "system")),
             ("h/db?sslmode=disable", ("PGCHANNELBINDING", "require")),
+            ("/db?host=/run", ("PGCHANNELBINDING", "require")),
         ];
         for (url, variable) in conflicts {
             let message = ssl_mode(url, &[variable]);
