@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::forward_auth::{IDENTITY, ada_and_zoe, received, spoofed};
 use crate::support::reverse_proxy::{
@@ -180,7 +180,12 @@ async fn every_request_is_authenticated_for_itself(kind: ProxyKind) {
     assert_eq!(received(&answer, "x-auth-user-id"), ["2"]);
     assert_eq!(received(&answer, "authorization"), [""; 0]);
     // Without Symbolon, every request is refused.
+    let address = app.address().parse().unwrap();
     let (folder, _) = app.stop().await;
+    // The port of Symbolon must not be used by the server of another test.
+    let reserved = TcpSocket::new_v4().unwrap();
+    reserved.set_reuseaddr(true).unwrap();
+    reserved.bind(address).unwrap();
     let answer = get(client, &zoe).await;
     assert!(answer.status.is_server_error(), "{answer:?}");
     drop(folder);

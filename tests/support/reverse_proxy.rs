@@ -106,7 +106,10 @@ impl ProxyKind {
             Self::Caddy => {
                 let (site, rest) = block.split_once(" {").unwrap();
                 assert!(site.ends_with("example.org"), "{site}");
-                format!("{{\nadmin off\nauto_https off\n}}\nhttp://{address} {{{rest}")
+                // Without `default_bind`, Caddy listens on all addresses, where another test can use the port.
+                format!(
+                    "{{\nadmin off\nauto_https off\ndefault_bind {PROXY_ADDRESS}\n}}\nhttp://{address} {{{rest}"
+                )
             }
             Self::Haproxy => {
                 let lines = block.lines().map(|line| match line.trim() {
