@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
+use crate::http::connection_metrics::ConnectionMetrics;
 use crate::http::{self, AppState, Middleware};
 use crate::model::event::Event;
 use crate::operator::Operator;
@@ -152,7 +153,8 @@ impl Symbolon {
         E::Endpoint: 'static,
     {
         let app = app.with(self.middleware()).map_to_response().boxed();
-        let serving = self.serve_boxed(app, listener, shutdown);
+        let connections = &self.state.metrics.connections;
+        let serving = self.serve_boxed(app, listener, connections, shutdown);
         async move {
             serving.await?;
             self.close().await.map_err(std::io::Error::other)
@@ -163,9 +165,11 @@ impl Symbolon {
         &'a self,
         app: BoxEndpoint<'static>,
         listener: TcpListener,
+        connections: &'a ConnectionMetrics,
         shutdown: impl Future<Output = ()> + Send + 'a,
     ) -> impl Future<Output = std::io::Result<()>> + Send {
-        http::serve(app, listener, &self.state.http, shutdown.boxed()).boxed()
+        let config = &self.state.http;
+        http::serve(app, listener, config, connections, shutdown.boxed()).boxed()
     }
 
     /// Returns the interface for administration, which requires no credentials. Programs that run beside the
@@ -175,9 +179,10 @@ impl Symbolon {
         Operator::new(Arc::clone(&self.state.services))
     }
 
-    /// Returns an endpoint that serves the metrics in the
-    /// [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) text format. Mount the endpoint
-    /// where only Prometheus can reach it.
+    /// Returns an endpoint that serves the metrics. The format is
+    /// [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/) if the request accepts it, and the older
+    /// text format of Prometheus otherwise. The endpoint requires no authentication. Mount the endpoint where only
+    /// Prometheus can reach it.
     #[must_use]
     pub fn metrics(&self) -> impl Endpoint<Output = Response> + 'static {
         http::metrics(&self.state)
@@ -195,7 +200,10 @@ impl Symbolon {
     ) -> std::io::Result<()> {
         let app = Route::new().at("/metrics", self.metrics());
         let app = app.map_to_response().boxed();
-        self.serve_boxed(app, listener, shutdown).await
+        // These connections are not those of clients.
+        let connections = ConnectionMetrics::default();
+        self.serve_boxed(app, listener, &connections, shutdown)
+            .await
     }
 
     /// Returns a stream of the events that this instance publishes from now on: one event for each change, each

@@ -29,7 +29,9 @@ use crate::service::refused_attempts::RefusedAttempts;
 use crate::service::server_key::{KeyError, KeySource};
 use crate::service::sessions::Sessions;
 use crate::service::sign_in::SignIn;
+use crate::service::sign_in_metrics::SignInMetrics;
 use crate::service::throttle::{Rates, Throttle};
+use crate::service::throttle_metrics::ThrottleMetrics;
 use crate::service::token_uses::TokenUses;
 use crate::service::token_watch::TokenWatches;
 use crate::service::users::Users;
@@ -80,6 +82,7 @@ pub(super) async fn open(
         refused_attempts: Arc::clone(&refused_attempts),
         passwords: Arc::clone(&passwords),
         rates: rates(&config.throttle),
+        metrics: ThrottleMetrics::new(),
     });
     let token_uses = Arc::new(TokenUses::new(Arc::clone(&store)));
     let sessions = Arc::new(Sessions {
@@ -98,6 +101,7 @@ pub(super) async fn open(
         refused_attempts: Arc::clone(&refused_attempts),
         sessions: Arc::clone(&sessions),
         hooks: hooks.clone(),
+        metrics: SignInMetrics::new(),
     };
     let authenticator = Arc::new(Authenticator::new(
         AccessTokenVerifier::new(Arc::clone(&store), clock.clone(), Arc::clone(&token_uses)),

@@ -1,7 +1,7 @@
 //! The addresses on which the server listens.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
@@ -48,8 +48,33 @@ impl ListenError {
 ///
 /// Returns an error if the host name cannot be resolved, or if the port cannot be bound.
 pub(super) async fn listen(settings: &Settings) -> Result<TcpListener, ListenError> {
-    let (host, port) = (&settings.values.host, settings.values.port);
-    let (host_source, port_source) = (settings.source("host"), settings.source("port"));
+    let sources = ["host", "port"].map(|flag| settings.source(flag));
+    listen_on(&settings.values.host, settings.values.port, sources).await
+}
+
+/// Listens on the host and the port for metrics, if the settings contain the port.
+///
+/// # Errors
+///
+/// Returns an error if the host name cannot be resolved, or if the port cannot be bound.
+pub(super) async fn listen_for_metrics(
+    settings: &Settings,
+) -> Result<Option<TcpListener>, ListenError> {
+    let Some(port) = settings.values.metrics_port else {
+        return Ok(None);
+    };
+    let sources = ["metrics-host", "metrics-port"].map(|flag| settings.source(flag));
+    let listener = listen_on(&settings.values.metrics_host, port, sources).await;
+    listener.map(Some)
+}
+
+/// Listens on a host and a port that come from these sources.
+async fn listen_on(
+    host: &Host,
+    port: u16,
+    sources: [Source; 2],
+) -> Result<TcpListener, ListenError> {
+    let [host_source, _] = sources;
     let address = resolve(host).await.map_err(|error| ListenError {
         message: format!("{host_source}: the host name {host} cannot be resolved: {error}"),
         address: None,
@@ -60,7 +85,7 @@ pub(super) async fn listen(settings: &Settings) -> Result<TcpListener, ListenErr
         Host::Name(_) => format!("{host} ({address}) port {port}"),
     };
     bind(address, port).map_err(|error| {
-        let sources = [host_source, port_source].map(|source| match source {
+        let sources = sources.map(|source| match source {
             Source::Default => None,
             source => Some(source.to_string()),
         });
@@ -74,25 +99,6 @@ pub(super) async fn listen(settings: &Settings) -> Result<TcpListener, ListenErr
             address: Some((address, port).into()),
             kind: error.kind(),
         }
-    })
-}
-
-/// Listens on the port for metrics, if the settings contain one.
-///
-/// # Errors
-///
-/// Returns an error if the port cannot be bound.
-pub(super) fn listen_for_metrics(settings: &Settings) -> Result<Option<TcpListener>, ListenError> {
-    let Some(port) = settings.values.metrics_port else {
-        return Ok(None);
-    };
-    let host = Ipv4Addr::LOCALHOST;
-    let listener = bind(host.into(), port);
-    let source = settings.source("metrics-port");
-    listener.map(Some).map_err(|error| ListenError {
-        message: format!("cannot listen on {host} port {port} (set by {source}): {error}"),
-        address: Some((host, port).into()),
-        kind: error.kind(),
     })
 }
 

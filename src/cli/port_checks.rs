@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use serde_json::Value;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::check_row::{CheckRow, Outcome, row};
@@ -19,21 +20,22 @@ const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// Checks that the ports can be bound, or that a server of Symbolon already uses them.
 pub(super) async fn check_ports(settings: &Settings) -> Vec<CheckRow> {
     let listener = listen(settings).await;
-    let metrics = listen_for_metrics(settings);
+    let metrics = listen_for_metrics(settings).await;
     let values = &settings.values;
     let is_same_port = values.metrics_port == Some(values.port);
     let mut checks = vec![match &listener {
         Ok(listener) => {
-            let address = listener.local_addr();
-            let address =
-                address.map_or_else(|_| "the port".to_owned(), |address| address.to_string());
-            row("port", Outcome::Ok, format!("{address} is free"))
+            let detail = format!("{} is free", address_of(listener));
+            row("port", Outcome::Ok, detail)
         }
         Err(error) => used_port("port", error, "/readyz", is_symbolon).await,
     }];
     match metrics {
         Ok(None) => {}
-        Ok(Some(_)) => checks.push(row("metrics port", Outcome::Ok, "free")),
+        Ok(Some(listener)) => {
+            let detail = format!("{} is free", address_of(&listener));
+            checks.push(row("metrics port", Outcome::Ok, detail));
+        }
         Err(error) if is_same_port && error.kind == ErrorKind::AddrInUse && listener.is_ok() => {
             let advice = "the server itself listens on this port; set another port for metrics";
             let detail = format!("{error}; {advice}");
@@ -45,6 +47,11 @@ pub(super) async fn check_ports(settings: &Settings) -> Vec<CheckRow> {
         }
     }
     checks
+}
+
+fn address_of(listener: &TcpListener) -> String {
+    let address = listener.local_addr();
+    address.map_or_else(|_| "the port".to_owned(), |address| address.to_string())
 }
 
 /// Returns a note if the server that uses a port is a server of Symbolon, and a failure otherwise. A request is sent only

@@ -23,7 +23,7 @@ impl Serve {
         // The ports are bound before the database is opened, so that a failed start creates no files.
         let listener = listen(&self.settings).await?;
         let address = listener.local_addr()?;
-        let metrics = listen_for_metrics(&self.settings)?;
+        let metrics = listen_for_metrics(&self.settings).await?;
         let sources = Sources::of(&self.settings);
         let symbolon = database::create(self.settings.values.config, sources).await?;
         let app = symbolon.own_routes();
@@ -49,6 +49,13 @@ impl Serve {
             );
         }
         if let Some(listener) = metrics {
+            let address = listener.local_addr()?;
+            if !address.ip().is_loopback() {
+                tracing::warn!(
+                    %address,
+                    "metrics require no authentication: only Prometheus should be able to reach this address"
+                );
+            }
             let symbolon = symbolon.clone();
             // Metrics are available until the process exits.
             tokio::spawn(async move { symbolon.serve_metrics(listener, pending()).await });

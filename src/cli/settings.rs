@@ -216,8 +216,15 @@ fn server_settings() -> Vec<Setting> {
             "metrics_port",
             |values| &mut values.metrics_port,
             ("metrics-port", "SYMBOLON_METRICS_PORT", "PORT"),
-            "Port on 127.0.0.1 at which the server provides /metrics for Prometheus",
+            "Port at which the server provides /metrics for Prometheus",
             "If no port is set, the server provides no metrics.",
+        ),
+        Setting::new(
+            "metrics_host",
+            |values| &mut values.metrics_host,
+            ("metrics-host", "SYMBOLON_METRICS_HOST", "HOST"),
+            "Address or host name at which the server provides /metrics",
+            "Metrics require no authentication. Use an address that only Prometheus can reach.",
         ),
     ]
 }

@@ -30,7 +30,7 @@ mod session_token;
 mod spec_extension;
 mod standalone_schema;
 mod timestamp;
-mod token_mutation;
+pub(crate) mod token_mutation;
 mod user;
 mod user_error;
 mod validated_document;

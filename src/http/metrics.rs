@@ -1,22 +1,33 @@
 //! Metrics for Prometheus. The number of label values is bounded, because the values come from the schema and
 //! from fixed sets, never from a client.
+//!
+//! Each layer counts its own metrics, and this module collects them. docs/monitoring.md describes all metrics.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+mod current_values;
+#[cfg(target_os = "linux")]
+mod process;
+mod text_format;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use poem::http::StatusCode;
+use poem::http::{HeaderMap, StatusCode};
 use poem::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use self::current_values::CurrentValues;
+use self::text_format::TextFormat;
 use crate::error::Error;
 use crate::graphql::document::Document;
 use crate::graphql::document_cache::DocumentCache;
+use crate::graphql::token_mutation;
+use crate::http::connection_metrics::{ConnectionMetrics, SocketMetrics};
+use crate::service::Services;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct FieldLabels {
@@ -30,10 +41,8 @@ struct StatusLabels {
     status: u16,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct CacheLabels {
-    cache: &'static str,
-}
+/// The label value of `POST /tokens` in the metrics of sign-ins.
+pub(super) const TOKENS_ENDPOINT: &str = "tokens";
 
 /// The metrics of one application.
 #[derive(Debug)]
@@ -44,14 +53,18 @@ pub(crate) struct Metrics {
     /// The counter in `responses` for the status 200.
     ok: Counter,
     seconds: Histogram,
-    caches: Family<CacheLabels, Gauge>,
-    stale: Counter,
-    documents: Mutex<Vec<Weak<DocumentCache>>>,
+    current_values: Arc<CurrentValues>,
+    pub(crate) connections: ConnectionMetrics,
+    pub(super) sockets: SocketMetrics,
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("symbolon");
+    /// Collects the metrics of an application that accepts at most `max_connections` connections.
+    pub(crate) fn new(services: &Arc<Services>, max_connections: usize) -> Self {
+        let mut root = Registry::default();
+        #[cfg(target_os = "linux")]
+        root.register_collector(Box::new(process::ProcessMetrics));
+        let registry = root.sub_registry_with_prefix("symbolon");
         let fields = Family::<FieldLabels, Counter>::default();
         let help = "Number of root fields in executed operations";
         registry.register("root_fields", help, fields.clone());
@@ -63,31 +76,31 @@ impl Metrics {
         let seconds = Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
         let help = "Time from the head of a request to its response, in seconds";
         registry.register("request_duration_seconds", help, seconds.clone());
-        let caches = Family::<CacheLabels, Gauge>::default();
-        let help = "Estimated memory of each cache, in bytes";
-        registry.register("cache_bytes", help, caches.clone());
-        let stale = Counter::default();
-        let help = "Number of cached identities that differed from the database. A value above 0 indicates an error in Symbolon";
-        registry.register("stale_identities", help, stale.clone());
+        let connections = ConnectionMetrics::default();
+        connections.register(registry, max_connections);
+        let sockets = SocketMetrics::default();
+        sockets.register(registry);
+        for endpoint in [token_mutation::ENDPOINT, TOKENS_ENDPOINT] {
+            services.authenticator.add_sign_in_endpoint(endpoint);
+        }
+        services.register_metrics(registry);
+        let current_values = Arc::new(CurrentValues::new(Arc::clone(services)));
+        registry.register_collector(Box::new(Arc::clone(&current_values)));
         Self {
-            registry,
+            registry: root,
             fields,
             responses,
             ok,
             seconds,
-            caches,
-            stale,
-            documents: Mutex::default(),
+            current_values,
+            connections,
+            sockets,
         }
     }
 
     /// Adds the document cache of a schema to the metric `cache_bytes`.
     pub(super) fn add_document_cache(&self, cache: &Arc<DocumentCache>) {
-        let mut caches = self
-            .documents
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        caches.push(Arc::downgrade(cache));
+        self.current_values.add_document_cache(cache);
     }
 
     /// Counts a response and records its duration.
@@ -114,25 +127,14 @@ impl Metrics {
         }
     }
 
-    /// Returns all metrics in the OpenMetrics text format. `identities` is the size of the identity cache
-    /// in bytes. `stale` is the total number of cached identities that differed from the database.
-    pub(super) fn response(&self, identities: u64, stale: u64) -> Result<Response, Error> {
-        self.stale.inc_by(stale.saturating_sub(self.stale.get()));
-        let documents = self
-            .documents
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let documents = documents.iter().filter_map(Weak::upgrade);
-        let documents = documents.map(|documents| documents.bytes()).sum();
-        for (cache, bytes) in [("identities", identities), ("documents", documents)] {
-            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            self.caches.get_or_create(&CacheLabels { cache }).set(bytes);
-        }
+    /// Returns all metrics in the text format that the headers of the request ask for.
+    pub(super) fn response(&self, headers: &HeaderMap) -> Result<Response, Error> {
+        let format = TextFormat::negotiate(headers);
         let mut text = String::new();
         encode(&mut text, &self.registry).map_err(Error::internal)?;
-        let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         // `with_content_type` replaces the `Content-Type` header. `with_header` would add a second
         // header.
-        Ok(text.with_content_type(media_type).into_response())
+        let text = format.convert(text).with_content_type(format.media_type());
+        Ok(text.into_response())
     }
 }

@@ -3,6 +3,7 @@
 mod authorization_header;
 mod client_address;
 mod connection_limits;
+pub(crate) mod connection_metrics;
 mod cross_origin;
 mod error_responses;
 #[cfg(feature = "explorer")]

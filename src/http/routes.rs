@@ -92,14 +92,9 @@ fn with_and_without_slash(
 /// Returns the endpoint that Prometheus scrapes. The endpoint can be mounted at any path.
 pub(crate) fn metrics(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
     let state = Arc::clone(state);
-    let response = move |_| {
-        let authenticator = &state.services.authenticator;
-        let stale_identities = authenticator.stale_identities();
-        state
-            .metrics
-            .response(authenticator.cache_bytes(), stale_identities)
-    };
-    poem::endpoint::make_sync(response).map_to_response()
+    let response = move |request: Request| state.metrics.response(request.headers());
+    let response = poem::endpoint::make_sync(response).map_to_response();
+    with_allow_header("GET, HEAD", get(response))
 }
 
 /// Adds the allowed methods to the response to a request with any other method (RFC 9110, section

@@ -28,6 +28,7 @@ use crate::http::client_address::is_trusted;
 use crate::http::connection_limits::{
     KeyedPermit, KeyedSemaphore, connections_per_address, max_connections,
 };
+use crate::http::connection_metrics::{ConnectionMetrics, GaugeGuard};
 use crate::http::error_responses::{Challenge, error_response};
 use crate::model::client::network;
 
@@ -51,7 +52,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct ConnectionGuard {
     // The permit for the address is dropped first, so that this permit is free when the next connection is
     // accepted.
-    _permits: Arc<(Option<KeyedPermit<IpAddr>>, Option<OwnedSemaphorePermit>)>,
+    _permits: Arc<(
+        Option<KeyedPermit<IpAddr>>,
+        Option<OwnedSemaphorePermit>,
+        GaugeGuard,
+    )>,
     shutdown: watch::Receiver<()>,
 }
 
@@ -63,12 +68,13 @@ impl ConnectionGuard {
     }
 }
 
-/// Serves `app` on `listener` until `shutdown` completes. After that, pending requests have 10 seconds
+/// Serves `app` on `listener` until `shutdown` completes, and counts the connections in `metrics`. After that, pending requests have 10 seconds
 /// to finish.
 pub(crate) async fn serve<E: Endpoint + 'static>(
     app: E,
     listener: TcpListener,
     config: &HttpConfig,
+    metrics: &ConnectionMetrics,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let app = Arc::new(app);
@@ -102,14 +108,16 @@ pub(crate) async fn serve<E: Endpoint + 'static>(
         let address_permit = match address_limit.try_acquire(remote.ip()) {
             Ok(permit) => permit,
             Err(error) => {
+                metrics.refused.inc();
                 if let Ok(permit) = Arc::clone(&refusal_permits).try_acquire_owned() {
                     connections.spawn(refuse_connection(stream, http.clone(), error, permit));
                 }
                 continue;
             }
         };
+        let open = GaugeGuard::new(&metrics.open);
         let mut guard = ConnectionGuard {
-            _permits: Arc::new((address_permit, connection_permit)),
+            _permits: Arc::new((address_permit, connection_permit, open)),
             shutdown: shutdown_receiver.clone(),
         };
         let (app, request_guard) = (Arc::clone(&app), guard.clone());

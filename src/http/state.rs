@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{HttpConfig, Limits};
 use crate::http::client_address::IgnoredHeaderWarning;
-use crate::http::connection_limits::SocketLimits;
+use crate::http::connection_limits::{SocketLimits, max_connections};
 use crate::http::cross_origin::RefusedOrigins;
 use crate::http::memory_budget::MemoryBudget;
 use crate::http::metrics::Metrics;
@@ -19,7 +19,7 @@ pub(crate) struct AppState {
     pub(crate) limits: Limits,
     /// The size of the document cache of each schema, in bytes.
     pub(super) document_cache: u64,
-    pub(super) metrics: Metrics,
+    pub(crate) metrics: Metrics,
     pub(super) ignored_header_warning: IgnoredHeaderWarning,
     pub(super) refused_origins: RefusedOrigins,
     pub(super) socket_limits: SocketLimits,
@@ -34,6 +34,7 @@ impl AppState {
         limits: Limits,
         document_cache: u64,
     ) -> Self {
+        let metrics = Metrics::new(&services, max_connections(&http));
         Self {
             services,
             socket_limits: SocketLimits::new(&http),
@@ -41,7 +42,7 @@ impl AppState {
             http,
             limits,
             document_cache,
-            metrics: Metrics::new(),
+            metrics,
             ignored_header_warning: IgnoredHeaderWarning::default(),
             refused_origins: RefusedOrigins::default(),
         }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::http::error_responses::{Challenge, error_response};
+use crate::http::metrics::TOKENS_ENDPOINT;
 use crate::http::middleware::RequestContext;
 use crate::http::request_body;
 use crate::http::state::AppState;
@@ -31,7 +32,8 @@ pub(super) async fn create(
 ) -> Response {
     let created = async {
         let body = request_body::read(request.headers(), body, state).await?;
-        let options = SessionTokenOptions::parse(None, false, device(request, &body)?.as_deref())?;
+        let device = device(request, &body)?;
+        let options = SessionTokenOptions::parse(TOKENS_ENDPOINT, None, false, device.as_deref())?;
         let create = |caller: Authentication| async move { caller.create_token(options).await };
         run(&context, state.request_timeout(), create).await
     };

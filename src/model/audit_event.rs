@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::actor::Actor;
 use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
+use crate::model::request_credentials::TokenType;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{Role, UserId};
 
@@ -58,6 +59,8 @@ pub(crate) struct NewAuditEvent {
     pub(crate) user: Option<UserId>,
     pub(crate) actor: Actor,
     pub(crate) token: Option<TokenDigest>,
+    /// The type of `token`. `None` for a one-time token, which the kind of the event implies.
+    pub(crate) token_type: Option<TokenType>,
     pub(crate) detail: AuditEventDetail,
 }
 
@@ -118,6 +121,7 @@ impl NewAuditEvent {
             user: user.into(),
             actor,
             token: None,
+            token_type: None,
             detail: AuditEventDetail::None,
         }
     }
@@ -127,10 +131,15 @@ impl NewAuditEvent {
         Self { detail, ..self }
     }
 
-    /// Sets the token that the event concerns.
-    pub(crate) fn with_token(self, token: TokenDigest) -> Self {
+    /// Sets the token that the event concerns. `token_type` is `None` for a one-time token.
+    pub(crate) fn with_token(
+        self,
+        token: TokenDigest,
+        token_type: impl Into<Option<TokenType>>,
+    ) -> Self {
         Self {
             token: Some(token),
+            token_type: token_type.into(),
             ..self
         }
     }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::model::actor::Credential;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
+use crate::model::request_credentials::TokenType;
 use crate::model::timestamp::rfc3339;
 use crate::model::user::{Role, UserId};
 
@@ -42,6 +43,8 @@ pub struct Event {
     pub username: Option<String>,
     /// The first 12 hexadecimal digits of the SHA-256 digest of the token that the event concerns.
     pub token: Option<String>,
+    /// The type of the token, for the metrics. `None` for a one-time token.
+    pub(crate) token_type: Option<TokenType>,
     /// The address of the client.
     pub address: Option<IpAddr>,
     /// The id of the request.
@@ -89,6 +92,7 @@ impl From<NewAuditEvent> for Event {
             old_username: new.detail.old_username().map(str::to_owned),
             username: new.detail.username().map(str::to_owned),
             token: new.token.map(|digest| digest.prefix()),
+            token_type: new.token_type,
             address: client.and_then(|client| client.address),
             request_id: client.and_then(|client| client.request_id.as_deref().map(str::to_owned)),
         }

@@ -91,7 +91,7 @@ impl AccessTokens {
         };
         let actor = authorized.actor().clone();
         let event = NewAuditEvent::new(AuditEventKind::TokenIssued, user, actor, now);
-        transaction.record_event(event.with_token(token.digest));
+        transaction.record_event(event.with_token(token.digest, TokenType::AccessToken));
         transaction.commit().await?;
         Ok((secret, token))
     }

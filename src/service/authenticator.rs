@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use tokio::time::sleep;
 
 use crate::clock::Clock;
@@ -26,6 +28,8 @@ pub(crate) struct Authenticator {
     pub(super) sign_in: SignIn,
     identities: IdentityCache,
     check: CacheCheck,
+    hits: Counter,
+    misses: Counter,
 }
 
 impl Authenticator {
@@ -42,6 +46,8 @@ impl Authenticator {
             sign_in,
             identities,
             check: CacheCheck::default(),
+            hits: Counter::default(),
+            misses: Counter::default(),
         }
     }
 
@@ -56,6 +62,7 @@ impl Authenticator {
         let identity = self.identities.identity(&entry, now)?;
         self.sessions.uses.record_cached(&entry, &digest, now);
         self.check.offer(token, &entry);
+        self.hits.inc();
         Some(identity)
     }
 
@@ -64,6 +71,7 @@ impl Authenticator {
         if let Some(identity) = self.cached_identity(token).await {
             return Ok(identity);
         }
+        self.misses.inc();
         self.store.check_database_file()?;
         // The epoch is read before the database, so that a change during the read invalidates the entry.
         let epoch = self.store.epoch();
@@ -120,6 +128,20 @@ impl Authenticator {
             self.check.count_stale();
             self.identities.remove(&digest);
         }
+    }
+
+    /// Adds the metrics of the identity cache and of sign-ins to a registry.
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        let help = "Number of requests whose token was verified with the identity cache";
+        registry.register("identity_cache_hits", help, self.hits.clone());
+        let help = "Number of requests whose token was verified with the database";
+        registry.register("identity_cache_misses", help, self.misses.clone());
+        self.sign_in.metrics.register(registry);
+    }
+
+    /// Adds an endpoint that issues tokens to the metrics of sign-ins.
+    pub(crate) fn add_sign_in_endpoint(&self, endpoint: &'static str) {
+        self.sign_in.metrics.add_endpoint(endpoint);
     }
 
     /// Returns the number of cached identities that were found to differ from the database. A number greater

@@ -58,7 +58,7 @@ impl Sessions {
         };
         transaction.insert_session(new).await?;
         let event = NewAuditEvent::new(AuditEventKind::TokenIssued, user.id, actor.clone(), now);
-        transaction.record_event(event.with_token(secret.digest()));
+        transaction.record_event(event.with_token(secret.digest(), TokenType::DeviceSession));
         let token = BearerToken(secret.reveal().to_owned());
         Ok(IssuedToken::new(token, expires_at, user, now))
     }
@@ -103,7 +103,8 @@ impl Sessions {
             {
                 let renewed = IssuedToken::new(token.clone(), expires_at, record.user, now);
                 let actor = Actor::user(id, Credential::Session(session.digest), client);
-                return commit_renewal(transaction, renewed, session.digest, actor, now).await;
+                let token = (session.digest, TokenType::DeviceSession);
+                return commit_renewal(transaction, renewed, token, actor, now).await;
             }
         }
     }

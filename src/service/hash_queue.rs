@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -15,17 +14,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Error;
+use crate::service::hash_metrics::{HashMetrics, HashQueueState, Rejection};
+use crate::service::hash_threads::{Job, Memory, run_jobs};
 
 const BUSY: Error = Error::ServiceUnavailable { retry_after: 1 };
 
 /// After its first place, an address gets its `n`-th place only if `n * FREE_PER_PLACE` places are free.
 const FREE_PER_PLACE: usize = 3;
-
-/// The niceness of the hashing threads. Request threads preempt hashing threads almost immediately. On a fully
-/// loaded processor, a hashing thread still gets about a thirtieth of the time.
-const NICENESS: i32 = 15;
-
-type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
 /// A bounded queue of jobs for a fixed number of threads.
 ///
@@ -43,6 +38,7 @@ struct Inner {
     threads: usize,
     max_wait: Duration,
     addresses: Mutex<HashMap<IpAddr, Address>>,
+    metrics: HashMetrics,
 }
 
 /// The use of the queue by one client address.
@@ -51,15 +47,6 @@ struct Address {
     places: usize,
     /// One permit for each job of the address that can be passed to the threads at the same time.
     turns: Arc<Semaphore>,
-}
-
-/// The memory that a job needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Memory {
-    /// The buffer that the thread reuses.
-    Usual,
-    /// A larger buffer, which is freed after the job.
-    Large,
 }
 
 impl HashQueue {
@@ -90,6 +77,7 @@ impl HashQueue {
             threads,
             max_wait,
             addresses: Mutex::default(),
+            metrics: HashMetrics::new(),
         })))
     }
 
@@ -100,7 +88,7 @@ impl HashQueue {
     /// of all places. Five addresses together can use at most five eighths of a large queue.
     pub(super) fn share(&self, address: Option<IpAddr>) -> Result<Share, Error> {
         if self.0.free_places.available_permits() == 0 {
-            return Err(BUSY);
+            return Err(self.0.reject(Rejection::Full));
         }
         let counted = address.map(|address| self.0.count(address)).transpose()?;
         let queue = Arc::clone(&self.0);
@@ -110,7 +98,24 @@ impl HashQueue {
     /// Takes a place in the queue. Fails if no place is free.
     pub(super) fn reserve(&self, share: Share) -> Result<Permit, Error> {
         let place = Arc::clone(&self.0.free_places).try_acquire_owned();
-        Ok(Permit(Arc::new((share, place.map_err(|_| BUSY)?))))
+        let place = place.map_err(|_| self.0.reject(Rejection::Full))?;
+        Ok(Permit(Arc::new((share, place))))
+    }
+
+    /// Returns the metrics that the queue counts.
+    pub(super) fn metrics(&self) -> &HashMetrics {
+        &self.0.metrics
+    }
+
+    /// Returns the current use of the queue.
+    pub(super) fn state(&self) -> HashQueueState {
+        let (places, threads) = (self.0.places, self.0.threads);
+        let used = places.saturating_sub(self.0.free_places.available_permits());
+        HashQueueState {
+            places,
+            used,
+            threads,
+        }
     }
 }
 
@@ -124,10 +129,16 @@ impl Inner {
             turns: Arc::new(Semaphore::new(self.threads)),
         });
         if entry.places >= most {
-            return Err(BUSY);
+            return Err(self.reject(Rejection::Address));
         }
         entry.places += 1;
         Ok((address, Arc::clone(&entry.turns)))
+    }
+
+    /// Counts a refused request, and returns its error.
+    fn reject(&self, reason: Rejection) -> Error {
+        self.metrics.count_rejection(reason);
+        BUSY
     }
 }
 
@@ -165,11 +176,13 @@ impl Permit {
         work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T, Error> {
         let Share { queue, counted } = &self.0.0;
-        let deadline = Instant::now() + queue.max_wait;
+        let started = Instant::now();
+        let deadline = started + queue.max_wait;
         let mut turn = None;
         if let Some((_, turns)) = counted {
             let acquired = timeout_at(deadline, Arc::clone(turns).acquire_owned()).await;
-            turn = Some(acquired.map_err(|_| BUSY)?.map_err(Error::internal)?);
+            let acquired = acquired.map_err(|_| queue.reject(Rejection::Timeout))?;
+            turn = Some(acquired.map_err(Error::internal)?);
         }
         let held = (Arc::clone(&self.0), turn);
         let (answer, result) = oneshot::channel();
@@ -177,9 +190,16 @@ impl Permit {
             if answer.is_closed() {
                 return;
             }
-            let result = (Instant::now() <= deadline)
-                .then(|| work(buffer))
-                .ok_or(BUSY);
+            let queue = &held.0.0.queue;
+            let begun = Instant::now();
+            queue.metrics.observe_wait(begun.duration_since(started));
+            let result = if begun <= deadline {
+                let result = work(buffer);
+                queue.metrics.observe_duration(begun.elapsed());
+                Ok(result)
+            } else {
+                Err(queue.reject(Rejection::Timeout))
+            };
             drop(held);
             // The send fails if the caller has dropped the future.
             let _ = answer.send(result);
@@ -197,25 +217,6 @@ impl Permit {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs jobs until the queue is dropped.
-fn run_jobs(jobs: &Mutex<Receiver<Job>>, memory: Memory) {
-    // On other systems, `nice` would change the priority of the whole process.
-    if cfg!(target_os = "linux")
-        && let Err(error) = rustix::process::nice(NICENESS)
-    {
-        tracing::debug!(%error, "a hashing thread keeps its priority");
-    }
-    let mut buffer = Vec::new();
-    loop {
-        // The mutex is unlocked before the job runs.
-        let Ok(job) = lock(jobs).recv() else { return };
-        let _ = catch_unwind(AssertUnwindSafe(|| job(&mut buffer)));
-        if memory == Memory::Large {
-            buffer = Vec::new();
-        }
-    }
 }
 
 #[cfg(test)]

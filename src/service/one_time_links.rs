@@ -192,7 +192,7 @@ async fn issue(
         TokenPurpose::Invitation => AuditEventKind::Invited,
     };
     let event = NewAuditEvent::new(kind, user.id, actor.clone(), now);
-    transaction.record_event(event.with_token(digest));
+    transaction.record_event(event.with_token(digest, None));
     Ok(link)
 }
 

@@ -12,7 +12,9 @@ use crate::model::password_hash::PasswordHash;
 use crate::model::password_hash::{self, Argon2, HashAlgorithm, HashParts, Variant, Version};
 use crate::model::random_bytes::random_bytes;
 use crate::service::hash_computation;
-use crate::service::hash_queue::{HashQueue, Memory, Permit, Share};
+use crate::service::hash_metrics::{HashMetrics, HashQueueState};
+use crate::service::hash_queue::{HashQueue, Permit, Share};
+use crate::service::hash_threads::Memory;
 
 /// The maximum time that a job waits for a thread. After this time, most clients no longer wait for the
 /// response.
@@ -95,6 +97,16 @@ impl Passwords {
     /// `client` has used up its share.
     pub(crate) fn share(&self, client: Option<IpAddr>) -> Result<Share, Error> {
         self.queue.share(client)
+    }
+
+    /// Returns the metrics that the hash queue counts.
+    pub(crate) fn metrics(&self) -> &HashMetrics {
+        self.queue.metrics()
+    }
+
+    /// Returns the current use of the hash queue.
+    pub(crate) fn queue_state(&self) -> HashQueueState {
+        self.queue.state()
     }
 
     /// Takes a place in the queue for the hashes of one request. Fails if no place is free.

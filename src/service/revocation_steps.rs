@@ -8,6 +8,7 @@ use crate::model::actor::Actor;
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::device_session::DeviceSession;
+use crate::model::request_credentials::TokenType;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
@@ -22,12 +23,12 @@ pub(super) fn revoked_expiration(now: DateTime<Utc>) -> DateTime<Utc> {
 pub(super) fn record_revocation(
     transaction: &mut Transaction,
     user: UserId,
-    token: TokenDigest,
+    (digest, token_type): (TokenDigest, TokenType),
     actor: &Actor,
     now: DateTime<Utc>,
 ) {
     let event = NewAuditEvent::new(AuditEventKind::TokenRevoked, user, actor.clone(), now);
-    transaction.record_event(event.with_token(token));
+    transaction.record_event(event.with_token(digest, token_type));
 }
 
 /// Revokes all tokens of a user, and deletes the unused one-time tokens of the user. Call this function only after
@@ -78,7 +79,8 @@ pub(super) async fn revoke_shared_session(
     transaction.revoke_session_of_user(user, expiration).await?;
     let live = record.live_session(now);
     if let Some(session) = live {
-        record_revocation(transaction, user, session.digest, actor, now);
+        let token = (session.digest, TokenType::SharedSession);
+        record_revocation(transaction, user, token, actor, now);
     }
     Ok(live.is_some())
 }
@@ -101,7 +103,8 @@ pub(super) async fn revoke_device_session(
         .await?;
     let was_live = session.is_live_for(user, now);
     if was_live {
-        record_revocation(transaction, user.id, session.digest, actor, now);
+        let token = (session.digest, TokenType::DeviceSession);
+        record_revocation(transaction, user.id, token, actor, now);
     }
     Ok(was_live)
 }
@@ -135,7 +138,8 @@ async fn revoke(
     transaction.delete_access_token(token).await?;
     let was_live = !token.has_expired(now);
     if was_live {
-        record_revocation(transaction, token.user, token.digest, actor, now);
+        let revoked = (token.digest, TokenType::AccessToken);
+        record_revocation(transaction, token.user, revoked, actor, now);
     }
     Ok(was_live)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
+use prometheus_client::registry::Registry;
 
 use crate::error::Error;
 use crate::model::event::Event;
@@ -20,7 +21,7 @@ use crate::service::throttle::Throttle;
 use crate::service::token_uses::TokenUses;
 use crate::service::token_watch::TokenWatches;
 use crate::service::users::Users;
-use crate::store::{MissedEvents, Store};
+use crate::store::{MissedEvents, PoolState, Store};
 
 /// The services that the endpoints of one instance use.
 #[derive(Debug)]
@@ -85,6 +86,37 @@ impl Services {
     /// Returns the time since the last received heartbeat was sent, or `None` if no heartbeat was received.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         self.store.heartbeat_age()
+    }
+
+    /// Returns `postgresql` or `sqlite`.
+    pub(crate) fn database_kind(&self) -> &'static str {
+        match self.store.location().file() {
+            Some(_) => "sqlite",
+            None => "postgresql",
+        }
+    }
+
+    /// Returns whether the database answers and accepts writes, as far as is known without a query.
+    pub(crate) fn is_database_available(&self) -> bool {
+        self.store.is_available()
+    }
+
+    /// Returns whether cached identities can be used. With PostgreSQL, this requires that notifications arrive.
+    pub(crate) fn permits_cache(&self) -> bool {
+        self.store.permits_cache()
+    }
+
+    /// Returns the connections of each pool.
+    pub(crate) fn pools(&self) -> [PoolState; 2] {
+        self.store.pools()
+    }
+
+    /// Adds the metrics that services and the store count to a registry.
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        self.authenticator.register_metrics(registry);
+        self.throttle.metrics.register(registry);
+        self.throttle.passwords.metrics().register(registry);
+        self.store.register_metrics(registry);
     }
 
     /// Copies the SQLite database into a new file. Returns the number of users in the copy.

@@ -5,8 +5,10 @@ use crate::model::label::Label;
 use crate::model::session_lifetime::Lifetime;
 
 /// The options of a sign-in that issues a token.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct SessionTokenOptions {
+    /// The name of the endpoint in the metrics.
+    pub(crate) endpoint: &'static str,
     /// The lifetime of a new token. `None` means the configured lifetime.
     pub(crate) lifetime: Option<Lifetime>,
     pub(crate) session: RequestedSession,
@@ -21,15 +23,10 @@ pub(crate) enum RequestedSession {
     Device(Label),
 }
 
-impl Default for RequestedSession {
-    fn default() -> Self {
-        Self::Shared { fresh: false }
-    }
-}
-
 impl SessionTokenOptions {
-    /// Parses the options of a request. Fails if `device` is invalid, or is combined with `fresh`.
+    /// Parses the options of a request to `endpoint`. Fails if `device` is invalid, or is combined with `fresh`.
     pub(crate) fn parse(
+        endpoint: &'static str,
         lifetime: Option<i64>,
         fresh: bool,
         device: Option<&str>,
@@ -47,6 +44,7 @@ impl SessionTokenOptions {
             }
         };
         Ok(Self {
+            endpoint,
             lifetime: lifetime.map(Lifetime::from_seconds).transpose()?,
             session,
         })

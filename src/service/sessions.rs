@@ -10,6 +10,7 @@ use crate::model::actor::{Actor, Credential};
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::client::Client;
+use crate::model::request_credentials::TokenType;
 use crate::model::server_key::ServerKey;
 use crate::model::session_lifetime::Lifetime;
 use crate::model::token_digest::TokenDigest;
@@ -126,12 +127,12 @@ impl Sessions {
 pub(super) async fn commit_renewal(
     mut transaction: Transaction,
     renewed: IssuedToken,
-    digest: TokenDigest,
+    (digest, token_type): (TokenDigest, TokenType),
     actor: Actor,
     now: DateTime<Utc>,
 ) -> Result<IssuedToken, Error> {
     let event = NewAuditEvent::new(AuditEventKind::TokenRenewed, actor.user_id(), actor, now);
-    transaction.record_event(event.with_token(digest));
+    transaction.record_event(event.with_token(digest, token_type));
     transaction.commit().await?;
     Ok(renewed)
 }

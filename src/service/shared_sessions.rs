@@ -50,7 +50,7 @@ impl Sessions {
         };
         transaction.insert_session(details).await?;
         let event = NewAuditEvent::new(AuditEventKind::TokenIssued, id, actor.clone(), now);
-        transaction.record_event(event.with_token(session.digest));
+        transaction.record_event(event.with_token(session.digest, TokenType::SharedSession));
         Ok(IssuedToken::new(
             token.into(),
             session.expires_at,
@@ -97,7 +97,8 @@ impl Sessions {
             if transaction.extend_session(id, &session, expires_at).await? {
                 let renewed = IssuedToken::new(token.clone(), expires_at, record.user, now);
                 let actor = Actor::user(id, Credential::Session(session.digest), client);
-                return commit_renewal(transaction, renewed, session.digest, actor, now).await;
+                let token = (session.digest, TokenType::SharedSession);
+                return commit_renewal(transaction, renewed, token, actor, now).await;
             }
         }
     }
@@ -129,7 +130,8 @@ impl Sessions {
         let was_live = record.live_session(now).is_some();
         if was_live {
             let actor = Actor::user(id, Credential::Session(session.digest), client);
-            record_revocation(&mut transaction, id, session.digest, &actor, now);
+            let token = (session.digest, TokenType::SharedSession);
+            record_revocation(&mut transaction, id, token, &actor, now);
         }
         transaction.commit().await?;
         Ok(was_live)

@@ -22,6 +22,7 @@ use crate::service::passwords::Verdict;
 use crate::service::refused_attempts::RefusedAttempts;
 use crate::service::session_token_options::SessionTokenOptions;
 use crate::service::sessions::Sessions;
+use crate::service::sign_in_metrics::{CONFIRMATION, PASSWORD, SignInMetrics};
 use crate::service::throttle::{Admission, Attempt, Throttle};
 use crate::store::Store;
 
@@ -34,6 +35,7 @@ pub(crate) struct SignIn {
     pub(crate) refused_attempts: Arc<RefusedAttempts>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) hooks: HookRunner,
+    pub(crate) metrics: SignInMetrics,
 }
 
 impl SignIn {
@@ -41,6 +43,20 @@ impl SignIn {
     /// username, a wrong password and a disabled user, returns the same error after the same amount of work, so
     /// that a client cannot distinguish these cases.
     pub(super) async fn by_password(
+        &self,
+        credentials: &UserPass,
+        options: Option<SessionTokenOptions>,
+        client: &Client,
+    ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
+        let endpoint = options
+            .as_ref()
+            .map_or(PASSWORD, |options| options.endpoint);
+        let signed_in = self.verify(credentials, options, client).await;
+        self.metrics.count(endpoint, signed_in.as_ref());
+        signed_in
+    }
+
+    async fn verify(
         &self,
         credentials: &UserPass,
         options: Option<SessionTokenOptions>,
@@ -143,6 +159,21 @@ impl SignIn {
     /// Verifies the password of a user who is already signed in. Returns the admission of the attempt, whose
     /// slot can be used to compute a new hash.
     pub(super) async fn confirm(
+        &self,
+        record: &UserRecord,
+        password: NamedInput<&str>,
+        actor: &Actor,
+    ) -> Result<Admission, MutationError> {
+        let confirmed = self.verify_current(record, password, actor).await;
+        match &confirmed {
+            Err(MutationError::Fields(_)) => self.metrics.count_wrong_confirmation(),
+            Err(MutationError::Error(error)) => self.metrics.count::<()>(CONFIRMATION, Err(error)),
+            Ok(_) => self.metrics.count(CONFIRMATION, Ok(())),
+        }
+        confirmed
+    }
+
+    async fn verify_current(
         &self,
         record: &UserRecord,
         password: NamedInput<&str>,

@@ -15,6 +15,7 @@ use crate::model::user::{User, UserId};
 use crate::model::username::Username;
 use crate::service::passwords::{Passwords, Slot};
 use crate::service::refused_attempts::RefusedAttempts;
+use crate::service::throttle_metrics::{self as metrics, ThrottleMetrics};
 use crate::store::{Bucket, Store, Transaction};
 
 /// The time for which the address of a sign-in remains a known address of the user.
@@ -82,6 +83,7 @@ pub(crate) struct Throttle {
     pub(crate) passwords: Arc<Passwords>,
     /// `None` allows every attempt.
     pub(crate) rates: Option<Rates>,
+    pub(crate) metrics: ThrottleMetrics,
 }
 
 impl Throttle {
@@ -254,9 +256,7 @@ impl Throttle {
             let drained_at = self.store.bucket_drained_at(bucket).await?;
             let wait = drained_at.and_then(|drained_at| bucket.rate.retry_after(drained_at, now));
             if let Some(wait) = wait {
-                self.refused_attempts.record_throttled(user, client, now);
-                let retry_after = seconds(wait);
-                return Err(Error::RateLimited { retry_after });
+                return Err(self.refuse(bucket, wait, user, client, now));
             }
         }
         Ok(())
@@ -277,17 +277,42 @@ impl Throttle {
         for bucket in &buckets {
             if !transaction.count_attempt(bucket, now).await? {
                 // Concurrent attempts filled the bucket after it was read.
-                self.refused_attempts.record_throttled(user, client, now);
-                let retry_after = seconds(bucket.rate.interval());
-                return Err(Error::RateLimited { retry_after });
+                return Err(self.refuse(bucket, bucket.rate.interval(), user, client, now));
             }
         }
         transaction.commit().await?;
         Ok(Attempt(buckets))
     }
+
+    /// Records that a full bucket refuses an attempt, and returns the error.
+    fn refuse(
+        &self,
+        bucket: &Bucket,
+        wait: TimeDelta,
+        user: Option<UserId>,
+        client: &Client,
+        now: DateTime<Utc>,
+    ) -> Error {
+        self.metrics.count(bucket.limit);
+        self.refused_attempts.record_throttled(user, client, now);
+        let retry_after = seconds(wait);
+        Error::RateLimited { retry_after }
+    }
 }
 
 impl Subject<'_> {
+    /// Returns the name of the limit in the metrics.
+    fn limit(self) -> &'static str {
+        match self {
+            Self::Name(_) => metrics::USERNAME,
+            Self::Known(..) => metrics::KNOWN_ADDRESS,
+            Self::Session(_) => metrics::CONFIRMATION,
+            Self::Address(_) => metrics::ADDRESS,
+            Self::Registration(_) => metrics::REGISTRATION_ADDRESS,
+            Self::Changes(_) => metrics::REGISTRATION_USER,
+        }
+    }
+
     /// Returns the key of the bucket.
     fn key(self) -> [u8; 32] {
         let text = match self {
@@ -310,7 +335,8 @@ impl Rates {
             Subject::Registration(_) | Subject::Changes(_) => self.registration,
         };
         let key = subject.key();
-        Bucket { key, rate }
+        let limit = subject.limit();
+        Bucket { limit, key, rate }
     }
 }
 

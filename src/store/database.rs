@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
+use prometheus_client::registry::Registry;
 use sea_orm::DatabaseConnection;
 use tokio::task::JoinSet;
 
@@ -14,6 +15,7 @@ use crate::store::database_url::Location;
 use crate::store::event_publisher::{EventPublisher, MissedEvents};
 use crate::store::invalidation::Invalidation;
 use crate::store::monitored_connection::{Monitor, MonitoredConnection};
+use crate::store::pool_metrics::{DatabaseMetrics, PoolState, READERS, WRITERS};
 use crate::store::sqlite::DatabaseFiles;
 
 /// An open database: the connections that write, and the connections that only read.
@@ -30,6 +32,7 @@ pub(crate) struct Store {
     pub(super) location: Location,
     pub(super) invalidation: Arc<Invalidation>,
     pub(super) publisher: Arc<EventPublisher>,
+    pub(super) metrics: DatabaseMetrics,
     /// The files of the SQLite database. Contains no files for PostgreSQL.
     pub(super) files: DatabaseFiles,
     /// The tasks that receive the changes of other processes.
@@ -64,6 +67,35 @@ impl Store {
             Some(_) => Err(Error::ServiceUnavailable { retry_after: 1 }),
             None => Ok(()),
         }
+    }
+
+    /// Returns whether the database answers and accepts writes, as far as is known without a query.
+    pub(crate) fn is_available(&self) -> bool {
+        let heartbeat = self.monitor.heartbeat.as_ref();
+        let write_state = self.monitor.write_state.as_ref();
+        heartbeat.is_none_or(|heartbeat| heartbeat.is_available())
+            && !write_state.is_some_and(|write_state| write_state.is_failing())
+            && self.check_database_file().is_ok()
+    }
+
+    /// Returns whether cached identities can be used, which PostgreSQL permits only while notifications arrive.
+    pub(crate) fn permits_cache(&self) -> bool {
+        let heartbeat = self.monitor.heartbeat.as_ref();
+        heartbeat.is_none_or(|heartbeat| heartbeat.permits_cache())
+    }
+
+    /// Returns the connections of each pool.
+    pub(crate) fn pools(&self) -> [PoolState; 2] {
+        [
+            self.readers.pool_state(READERS),
+            PoolState::of(WRITERS, &self.writer),
+        ]
+    }
+
+    /// Adds the metrics that are counted continuously to a registry.
+    pub(crate) fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+        self.publisher.metrics.register(registry);
     }
 
     /// Logs and publishes an event that changes no row.

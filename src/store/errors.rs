@@ -47,6 +47,57 @@ pub(super) fn unavailable(error: &DbErr) -> Option<Error> {
     None
 }
 
+/// The kind of an error in the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorKind {
+    /// The database does not answer, or is a standby.
+    Unavailable,
+    /// A lock, a connection or a statement was not available in time, or transactions were in conflict.
+    Busy,
+    /// The database cannot write, for example because the disk is full.
+    Unwritable,
+    /// Any other error. Each of these errors is logged with its cause.
+    Other,
+}
+
+impl ErrorKind {
+    pub(super) const ALL: [Self; 4] =
+        [Self::Unavailable, Self::Busy, Self::Unwritable, Self::Other];
+
+    /// Returns the label value.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
+            Self::Unwritable => "unwritable",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Returns the kind of an error. Returns `None` for the violation of a constraint, which is an expected result.
+pub(super) fn kind(error: &DbErr) -> Option<ErrorKind> {
+    let is_busy = match code(error) {
+        Some(Code::Sqlite(CONSTRAINT)) => return None,
+        Some(Code::Postgres(code)) if code.starts_with("23") => return None,
+        // Conflicts between transactions (40), full connection slots (53300), locks (55P03) and time limits (57014, 25P03).
+        Some(Code::Postgres(code)) => {
+            has_prefix(&code, &["40", "53300", "55P03", "57014", "25P03"])
+        }
+        Some(Code::Sqlite(_)) => is_busy(error),
+        None => matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
+    };
+    Some(if is_busy {
+        ErrorKind::Busy
+    } else if is_unwritable(error) {
+        ErrorKind::Unwritable
+    } else if is_temporary(error) {
+        ErrorKind::Unavailable
+    } else {
+        ErrorKind::Other
+    })
+}
+
 /// The code of an error that the database reported.
 enum Code {
     /// The primary result code of SQLite.

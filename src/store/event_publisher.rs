@@ -7,6 +7,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::model::event::Event;
+use crate::store::event_metrics::EventMetrics;
 
 /// The number of events that a stream can be behind before it misses events.
 const CAPACITY: usize = 1024;
@@ -25,6 +26,7 @@ pub struct MissedEvents {
 pub(super) struct EventPublisher {
     /// `None` after the database was closed.
     sender: Mutex<Option<broadcast::Sender<Arc<Event>>>>,
+    pub(super) metrics: EventMetrics,
 }
 
 impl EventPublisher {
@@ -32,12 +34,16 @@ impl EventPublisher {
         let sender = broadcast::Sender::new(CAPACITY);
         Arc::new(Self {
             sender: Mutex::new(Some(sender)),
+            metrics: EventMetrics::new(),
         })
     }
 
-    /// Logs events, and sends them to all streams. No other event is sent between them.
+    /// Logs and counts events, and sends them to all streams. No other event is sent between them.
     pub(super) fn publish(&self, events: Vec<Event>) {
-        events.iter().for_each(Event::log);
+        for event in &events {
+            event.log();
+            self.metrics.count(event);
+        }
         let sender = self.lock();
         if let Some(sender) = sender.as_ref()
             && sender.receiver_count() > 0

@@ -14,6 +14,7 @@ use sea_orm::{
 use crate::store::errors::{breaks_connection, is_unwritable};
 use crate::store::heartbeat::Heartbeat;
 use crate::store::pool_eviction::PoolEviction;
+use crate::store::pool_metrics::{PoolMetrics, PoolState};
 
 /// Whether writes to the database fail. Each change of this state is logged once.
 #[derive(Debug, Default)]
@@ -23,6 +24,11 @@ pub(super) struct WriteState {
 }
 
 impl WriteState {
+    /// Returns whether the last write failed because the database cannot be written to.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
     /// Records whether a file of the database has been deleted or replaced.
     pub(super) fn set_replaced(&self, file: Option<&Path>) {
         let was_replaced = self.is_file_replaced.swap(file.is_some(), Ordering::SeqCst);
@@ -61,6 +67,7 @@ pub(super) struct Monitor {
     pub(super) write_state: Option<Arc<WriteState>>,
     /// `None` for SQLite.
     pub(super) heartbeat: Option<Arc<Heartbeat>>,
+    pub(super) metrics: PoolMetrics,
 }
 
 impl Monitor {
@@ -74,6 +81,7 @@ impl Monitor {
             None => statement.await,
         };
         if let Err(error) = &result {
+            self.metrics.count_error(error);
             if breaks_connection(error) {
                 self.eviction.evict_all();
             }
@@ -86,6 +94,14 @@ impl Monitor {
             }
         }
         result
+    }
+
+    /// Like [`Self::run`], for a statement that may have to wait for a connection.
+    async fn run_on_connection<T>(
+        &self,
+        statement: impl Future<Output = Result<T, DbErr>>,
+    ) -> Result<T, DbErr> {
+        self.run(self.metrics.clone().measure_wait(statement)).await
     }
 }
 
@@ -108,6 +124,11 @@ impl<C> MonitoredConnection<C> {
 impl MonitoredConnection<DatabaseConnection> {
     pub(super) async fn close(&self) -> Result<(), DbErr> {
         self.connection.close_by_ref().await
+    }
+
+    /// Returns the connections of the pool with this label value.
+    pub(super) fn pool_state(&self, pool: &'static str) -> PoolState {
+        PoolState::of(pool, &self.connection)
     }
 }
 
@@ -133,25 +154,25 @@ impl<C: ConnectionTrait> ConnectionTrait for MonitoredConnection<C> {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         self.monitor
-            .run(self.connection.execute_raw(statement))
+            .run_on_connection(self.connection.execute_raw(statement))
             .await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         self.monitor
-            .run(self.connection.execute_unprepared(sql))
+            .run_on_connection(self.connection.execute_unprepared(sql))
             .await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         self.monitor
-            .run(self.connection.query_one_raw(statement))
+            .run_on_connection(self.connection.query_one_raw(statement))
             .await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.monitor
-            .run(self.connection.query_all_raw(statement))
+            .run_on_connection(self.connection.query_all_raw(statement))
             .await
     }
 

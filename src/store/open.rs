@@ -18,10 +18,11 @@ use crate::store::event_publisher::EventPublisher;
 use crate::store::heartbeat::Heartbeat;
 use crate::store::invalidation::{Invalidation, Source};
 use crate::store::migrations::{TABLES, Tables, prepare_tables};
-use crate::store::monitored_connection::{Monitor, MonitoredConnection, WriteState};
+use crate::store::monitored_connection::{Monitor, MonitoredConnection};
 use crate::store::notifications;
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
+use crate::store::pool_metrics::{DatabaseMetrics, READERS, WRITERS};
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
 use crate::store::sqlite_tables_check::{check_file, check_hard_links};
 use crate::store::{postgres_pool, postgres_schema};
@@ -120,18 +121,21 @@ impl Store {
                 reader.lock().await.run(on_change).await;
             }
         }));
-        let monitor = |eviction, write_state| Monitor {
+        let metrics = DatabaseMetrics::new();
+        let monitor = |eviction, write_state, pool| Monitor {
             eviction,
             write_state,
             heartbeat: None,
+            metrics: metrics.of_pool(pool),
         };
         Ok(Self {
             writer,
-            monitor: monitor(write_eviction, Some(Arc::new(WriteState::default()))),
-            readers: MonitoredConnection::new(readers, monitor(read_eviction, None)),
+            monitor: monitor(write_eviction, Some(Arc::default()), WRITERS),
+            readers: MonitoredConnection::new(readers, monitor(read_eviction, None, READERS)),
             location,
             invalidation,
             publisher: EventPublisher::new(),
+            metrics,
             files,
             tasks: Mutex::new(tasks),
         })
@@ -193,18 +197,21 @@ impl Store {
             let on_change = move |users: &AffectedUsers| shared_invalidation.invalidate(users);
             notifications::listen(Arc::clone(&receiving_heartbeat), options.clone(), on_change)
         }));
-        let monitor = |write_state| Monitor {
+        let metrics = DatabaseMetrics::new();
+        let monitor = |write_state, pool| Monitor {
             eviction: Arc::clone(&eviction),
             write_state,
             heartbeat: Some(Arc::clone(&heartbeat)),
+            metrics: metrics.of_pool(pool),
         };
         Ok(Self {
             writer,
-            monitor: monitor(Some(Arc::new(WriteState::default()))),
-            readers: MonitoredConnection::new(readers, monitor(None)),
+            monitor: monitor(Some(Arc::default()), WRITERS),
+            readers: MonitoredConnection::new(readers, monitor(None, READERS)),
             location,
             invalidation,
             publisher: EventPublisher::new(),
+            metrics,
             files: DatabaseFiles::default(),
             tasks: Mutex::new(tasks),
         })

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::store::heartbeat::Heartbeat;
 use crate::store::pool_eviction::PoolEviction;
+use crate::store::pool_metrics::end_wait;
 
 /// The idle time after which a connection is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(1);
@@ -41,7 +42,11 @@ pub(super) fn connect(
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
             let heartbeat = Arc::clone(&heartbeat);
-            Box::pin(async move { heartbeat.refuse_standby(connection).await })
+            Box::pin(async move {
+                heartbeat.refuse_standby(connection).await?;
+                end_wait();
+                Ok(())
+            })
         })
         .before_acquire(move |connection, used| {
             let eviction = Arc::clone(&acquired);
@@ -50,11 +55,14 @@ pub(super) fn connect(
                     return Ok(false);
                 }
                 if used.idle_for < TEST_AFTER {
+                    end_wait();
                     return Ok(true);
                 }
                 let answer = timeout(TEST_TIMEOUT, connection.ping()).await;
                 let is_usable = matches!(answer, Ok(Ok(())));
-                if !is_usable {
+                if is_usable {
+                    end_wait();
+                } else {
                     eviction.evict_all();
                 }
                 Ok(is_usable)

@@ -20,6 +20,8 @@ const MAX_KEYS: usize = 500;
 /// A bucket and its rate limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
+    /// The name of the limit in the metrics.
+    pub(crate) limit: &'static str,
     pub(crate) key: [u8; 32],
     pub(crate) rate: Rate,
 }

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use crate::store::errors::is_busy;
 use crate::store::pool_eviction::PoolEviction;
+use crate::store::pool_metrics::end_wait;
 
 /// The maximum time to wait for locks of other processes, and for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,8 +132,15 @@ pub(super) async fn connect(
             .min_connections(1)
             .acquire_timeout(BUSY_TIMEOUT)
             .test_before_acquire(false)
+            .after_connect(|_, _| {
+                end_wait();
+                Box::pin(async { Ok(()) })
+            })
             .before_acquire(move |connection, used| {
                 let is_usable = !acquired.is_evicted(used.age) && !connection.is_in_transaction();
+                if is_usable {
+                    end_wait();
+                }
                 Box::pin(async move { Ok(is_usable) })
             })
             .after_release(move |connection, used| {

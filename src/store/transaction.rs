@@ -39,12 +39,12 @@ impl Store {
     /// order to change it locks the row. Each statement also repeats the conditions under which it changes a row.
     pub(crate) async fn begin(&self) -> Result<Transaction, Error> {
         self.check_database_file()?;
-        let writer = self.writer.clone();
+        let (writer, metrics) = (self.writer.clone(), self.monitor.metrics.clone());
         let begin = async {
             // The statement runs in a separate task, which completes even if this future is dropped. Otherwise, the
             // connection could return to the pool with an open transaction.
             let begin = async move { writer.begin_with_options(immediate()).await };
-            let task = tokio::spawn(begin).await;
+            let task = tokio::spawn(metrics.measure_wait(begin)).await;
             task.map_err(|error| DbErr::Custom(error.to_string()))?
         };
         let transaction = self.monitor.run(begin).await?;

@@ -89,7 +89,13 @@ fn invalid(message: String) -> Error {
 }
 
 /// The settings that only some subcommands read, by their options. These subcommands have the options themselves.
-const READ_BY_SUBCOMMANDS: [&str; 4] = ["host", "port", "metrics-port", "database-url"];
+const READ_BY_SUBCOMMANDS: [&str; 5] = [
+    "host",
+    "port",
+    "metrics-host",
+    "metrics-port",
+    "database-url",
+];
 
 impl Args for Settings {
     fn augment_args(command: Command) -> Command {

@@ -15,6 +15,7 @@ pub(in crate::cli) struct Values {
     pub(in crate::cli) config: Config,
     pub(in crate::cli) host: Host,
     pub(in crate::cli) port: u16,
+    pub(in crate::cli) metrics_host: Host,
     pub(in crate::cli) metrics_port: Option<u16>,
 }
 
@@ -24,6 +25,7 @@ impl Default for Values {
             config: Config::default(),
             host: Host::Address(Ipv4Addr::LOCALHOST.into()),
             port: 8000,
+            metrics_host: Host::Address(Ipv4Addr::LOCALHOST.into()),
             metrics_port: None,
         }
     }

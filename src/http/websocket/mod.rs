@@ -28,6 +28,7 @@ use self::socket_state::SocketState;
 use self::subscription_executor::SubscriptionExecutor;
 use crate::error::Error;
 use crate::graphql::execution::Executor;
+use crate::http::connection_metrics::GaugeGuard;
 use crate::http::middleware::RequestContext;
 use crate::http::server::ConnectionGuard;
 use crate::http::state::AppState;
@@ -76,6 +77,7 @@ where
         if let Ok(upgraded) = upgraded.await {
             let (limit, budget) = (socket.state.http.body_limit, &socket.state.memory_budget);
             let messages = MessageStream::new(upgraded, limit, budget).await;
+            let _open = GaugeGuard::new(&socket.state.metrics.sockets.open);
             serve(messages, socket, executor, connection_guard).await;
         }
     });
@@ -114,6 +116,7 @@ async fn serve<Q, M, S>(
         }
     };
     let code = reason.as_ref().map(|reason| reason.code);
+    socket.state.metrics.sockets.count_close(code);
     tracing::debug!(request_id = &*socket.request_id, code, "WebSocket closed");
     if let Some(reason) = reason {
         let _ = timeout(CLOSE_TIMEOUT, messages.close(reason)).await;

@@ -12,6 +12,7 @@ use super::close_reason::CloseReason;
 use crate::error::Error;
 use crate::http::authorization_header;
 use crate::http::connection_limits::KeyedPermit;
+use crate::http::connection_metrics::GaugeGuard;
 use crate::http::middleware::RequestContext;
 use crate::http::state::AppState;
 use crate::model::client::Client;
@@ -58,6 +59,7 @@ struct Usage {
 pub(super) struct UsageGuard {
     socket: Arc<SocketState>,
     bytes: usize,
+    _running: GaugeGuard,
 }
 
 impl Drop for UsageGuard {
@@ -183,6 +185,7 @@ impl SocketState {
         Ok(UsageGuard {
             socket: Arc::clone(self),
             bytes,
+            _running: GaugeGuard::new(&self.state.metrics.sockets.subscriptions),
         })
     }
 
