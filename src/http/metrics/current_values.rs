@@ -47,33 +47,9 @@ impl CurrentValues {
     }
 }
 
-/// The value of a gauge.
-struct Value(f64);
-
-impl From<bool> for Value {
-    fn from(value: bool) -> Self {
-        Self(u8::from(value).into())
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
-impl From<usize> for Value {
-    fn from(value: usize) -> Self {
-        Self(value as f64)
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
-impl From<u64> for Value {
-    fn from(value: u64) -> Self {
-        Self(value as f64)
-    }
-}
-
-impl From<u32> for Value {
-    fn from(value: u32) -> Self {
-        Self(value.into())
-    }
+/// Adds the full stop that the registry adds to the help of other metrics.
+fn sentence(help: &str) -> String {
+    format!("{help}.")
 }
 
 /// Encodes a metric without labels.
@@ -84,7 +60,7 @@ pub(super) fn encode_metric(
     metric: &impl EncodeMetric,
 ) -> Result<(), fmt::Error> {
     let metric_type = metric.metric_type();
-    metric.encode(encoder.encode_descriptor(name, help, None, metric_type)?)
+    metric.encode(encoder.encode_descriptor(name, &sentence(help), None, metric_type)?)
 }
 
 /// Encodes a gauge that has one value for each set of labels.
@@ -92,10 +68,10 @@ fn encode_gauges<const N: usize>(
     encoder: &mut DescriptorEncoder,
     name: &str,
     help: &str,
-    values: impl IntoIterator<Item = ([(&'static str, &'static str); N], Value)>,
+    values: impl IntoIterator<Item = ([(&'static str, &'static str); N], u64)>,
 ) -> Result<(), fmt::Error> {
-    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (labels, Value(value)) in values {
+    let mut metric = encoder.encode_descriptor(name, &sentence(help), None, MetricType::Gauge)?;
+    for (labels, value) in values {
         ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
     }
     Ok(())
@@ -105,9 +81,9 @@ fn encode_gauge(
     encoder: &mut DescriptorEncoder,
     name: &str,
     help: &str,
-    value: impl Into<Value>,
+    value: usize,
 ) -> Result<(), fmt::Error> {
-    encode_metric(encoder, name, help, &ConstGauge::new(value.into().0))
+    encode_metric(encoder, name, help, &ConstGauge::new(value as u64))
 }
 
 impl Collector for CurrentValues {
@@ -123,20 +99,20 @@ impl Collector for CurrentValues {
             ("version", env!("CARGO_PKG_VERSION")),
             ("database", self.services.database_kind()),
         ];
-        encode_gauges(encoder, "build_info", help, [(build, Value(1.0))])?;
+        encode_gauges(encoder, "build_info", help, [(build, 1)])?;
         let help = "Estimated memory of each cache, in bytes";
         let caches = [
             ("identities", authenticator.cache_bytes()),
             ("documents", self.document_bytes()),
         ];
-        let caches = caches.map(|(cache, bytes)| ([("cache", cache)], bytes.into()));
+        let caches = caches.map(|(cache, bytes)| ([("cache", cache)], bytes));
         encode_gauges(encoder, "cache_bytes", help, caches)?;
         let help = "Number of cached identities that differed from the database. A value above 0 indicates an error in Symbolon";
         let stale = ConstCounter::new(authenticator.stale_identities());
         encode_metric(encoder, "stale_identities", help, &stale)?;
         let help = "Whether cached identities can be used: 1, or 0 while notifications from PostgreSQL may be lost";
         let is_usable = self.services.permits_cache();
-        encode_gauge(encoder, "identity_cache_usable", help, is_usable)?;
+        encode_gauge(encoder, "identity_cache_usable", help, is_usable.into())?;
         if let Some(age) = self.services.heartbeat_age() {
             let help = "Time since the last received heartbeat was sent to PostgreSQL, in seconds";
             let age = ConstGauge::new(age.as_secs_f64());
@@ -144,12 +120,12 @@ impl Collector for CurrentValues {
         }
         let help = "Whether the database answers and accepts writes, as far as is known: 1, or 0";
         let is_available = self.services.is_database_available();
-        encode_gauge(encoder, "database_available", help, is_available)?;
+        encode_gauge(encoder, "database_available", help, is_available.into())?;
         let pools = self.services.pools();
         let help = "Number of open database connections, by pool and state";
         let connections = pools.iter().flat_map(|pool| {
             let states = [("idle", pool.idle), ("in_use", pool.in_use)];
-            states.map(|(state, count)| ([("pool", pool.pool), ("state", state)], count.into()))
+            states.map(|(state, count)| ([("pool", pool.pool), ("state", state)], count as u64))
         });
         encode_gauges(encoder, "database_connections", help, connections)?;
         let help = "Maximum number of open database connections, by pool";
