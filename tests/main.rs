@@ -82,6 +82,7 @@ mod list_complexity;
 mod log_secrecy;
 mod migrations;
 mod models;
+mod monitoring;
 mod one_time_tokens;
 mod pages;
 mod password_hashing;

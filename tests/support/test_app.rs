@@ -85,6 +85,17 @@ impl TestApp {
         Self::open(folder, clock, hooks, |_| {}, Symbolon::own_routes).await
     }
 
+    /// Starts an app with hooks and its own routes.
+    pub async fn with_hooks_and_routes(
+        hooks: impl Hooks + 'static,
+        configure: impl FnOnce(&mut Config),
+        routes: impl FnOnce(&Symbolon) -> Route,
+    ) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let clock = MockClock::new(start_of_time());
+        Self::open(folder, clock, hooks, configure, routes).await
+    }
+
     /// Starts an app at the time `now` on the existing database of `folder`.
     pub async fn on_existing_database(
         folder: TempDir,
