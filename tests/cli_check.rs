@@ -156,6 +156,21 @@ fn a_port_that_another_program_uses_is_reported() {
         ("SYMBOLON_METRICS_PORT", &port),
     ];
     Checks::run(&cli, &both).assert("metrics port", "failed", "the server itself listens");
+    for (host, outcome, detail) in [
+        ("localhost", "failed", "the server itself listens"),
+        ("127.0.0.2", "ok", "127.0.0.2:"),
+        ("::1", "ok", "[::1]:"),
+        ("192.0.2.1", "failed", "SYMBOLON_METRICS_HOST"),
+        (
+            "name.invalid",
+            "failed",
+            "SYMBOLON_METRICS_HOST: the host name",
+        ),
+    ] {
+        let [own, metrics] = both;
+        let settings = [own, metrics, ("SYMBOLON_METRICS_HOST", host)];
+        Checks::run(&cli, &settings).assert("metrics port", outcome, detail);
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ mod client_address;
 mod configuration_sources;
 mod connection_limits;
 mod database_upgrades;
+mod deploy;
 mod device_sessions;
 mod document_and_identity_caches;
 mod document_limits;

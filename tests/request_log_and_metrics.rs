@@ -262,7 +262,9 @@ fn free_port() -> u16 {
 /// Returns the metrics as Prometheus reads them.
 async fn metrics(port: u16) -> String {
     let url = format!("http://127.0.0.1:{port}/metrics");
-    let answer = Answer::of(reqwest::Client::new().get(url)).await;
+    let accept = "application/openmetrics-text;version=1.0.0,*/*;q=0.1";
+    let request = reqwest::Client::new().get(url).header("accept", accept);
+    let answer = Answer::of(request).await;
     assert_eq!(answer.status, 200);
     let types: Vec<_> = answer.headers.get_all("content-type").iter().collect();
     assert_eq!(types.len(), 1, "{types:?}");
@@ -323,6 +325,12 @@ async fn the_metrics_count_root_fields_and_responses() {
 async fn clients_cannot_create_metric_labels() {
     let port = free_port();
     let (_folder, server) = configured(&[("SYMBOLON_METRICS_PORT", &port.to_string())]);
+    let series = |metrics: &str| -> BTreeSet<String> {
+        let lines = metrics.lines().filter(|line| !line.starts_with('#'));
+        let series = lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned());
+        series.collect()
+    };
+    let mut first = BTreeSet::new();
     for number in 0..50 {
         let name = format!("x{:016x}{number}", rand::random::<u64>());
         for document in [
@@ -342,16 +350,31 @@ async fn clients_cannot_create_metric_labels() {
         }
         let method = Method::from_bytes(name.as_bytes()).unwrap();
         Answer::of(server.request(method, &format!("/{name}"))).await;
+        Answer::of(server.post_tokens(&name)).await;
+        let create = server.graphql("mutation { createToken { token } }");
+        create.basic(&name, PASSWORD).send().await;
+        server.register(&name).await;
+        if number == 0 {
+            first = series(&metrics(port).await);
+        }
     }
     let metrics = metrics(port).await;
+    assert!(first.len() > 100);
+    assert_eq!(series(&metrics), first);
     let are = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
     assert_eq!(label(&metrics, "operation"), are(&["mutation", "query"]));
     assert_eq!(
         label(&metrics, "field"),
-        are(&["__typename", "me", "revokeToken"])
+        are(&[
+            "__typename",
+            "createToken",
+            "createUser",
+            "me",
+            "revokeToken"
+        ])
     );
     assert_eq!(label(&metrics, "outcome"), are(&["error", "ok"]));
-    assert_eq!(label(&metrics, "status"), are(&["200", "404"]));
+    assert_eq!(label(&metrics, "status"), are(&["200", "401", "404"]));
 }
 
 #[tokio::test]
@@ -364,6 +387,25 @@ async fn the_metrics_are_served_at_the_configured_address_only() {
         let answer = Answer::of(server.request(Method::GET, "/metrics")).await;
         assert_eq!(answer.status, 404);
     }
+    for (host, port) in [("::1", free_port()), ("localhost", free_port())] {
+        let port = port.to_string();
+        let settings = [
+            ("SYMBOLON_METRICS_HOST", host),
+            ("SYMBOLON_METRICS_PORT", &port),
+        ];
+        let (_folder, server) = configured(&settings);
+        let host = if host == "::1" { "[::1]" } else { "127.0.0.1" };
+        let url = format!("http://{host}:{port}/metrics");
+        let answer = Answer::of(reqwest::Client::new().get(url)).await;
+        assert_eq!(answer.status, 200);
+        assert!(!server.log().contains("metrics require no authentication"));
+    }
+    let everywhere = [
+        ("SYMBOLON_METRICS_HOST", "0.0.0.0"),
+        ("SYMBOLON_METRICS_PORT", "0"),
+    ];
+    let (_folder, server) = configured(&everywhere);
+    server.log_when(|log| log.contains("metrics require no authentication"));
     // The listener of the metrics serves nothing else.
     for path in ["/", "/graphql", "/tokens", "/healthz"] {
         let url = format!("http://127.0.0.1:{port}{path}");

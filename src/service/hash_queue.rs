@@ -109,12 +109,11 @@ impl HashQueue {
 
     /// Returns the current use of the queue.
     pub(super) fn state(&self) -> HashQueueState {
-        let (places, threads) = (self.0.places, self.0.threads);
-        let used = places.saturating_sub(self.0.free_places.available_permits());
+        let free = self.0.free_places.available_permits();
         HashQueueState {
-            places,
-            used,
-            threads,
+            places: self.0.places,
+            used: self.0.places.saturating_sub(free),
+            threads: self.0.threads,
         }
     }
 }

@@ -43,6 +43,7 @@ pub(crate) mod sign_in_metrics;
 pub(crate) mod similar_usernames_report;
 pub(crate) mod throttle;
 pub(crate) mod throttle_metrics;
+mod throttle_subject;
 pub(crate) mod token_uses;
 pub(crate) mod token_watch;
 mod uniqueness;

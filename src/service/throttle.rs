@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -15,7 +14,8 @@ use crate::model::user::{User, UserId};
 use crate::model::username::Username;
 use crate::service::passwords::{Passwords, Slot};
 use crate::service::refused_attempts::RefusedAttempts;
-use crate::service::throttle_metrics::{self as metrics, ThrottleMetrics};
+use crate::service::throttle_metrics::ThrottleMetrics;
+use crate::service::throttle_subject::Subject;
 use crate::store::{Bucket, Store, Transaction};
 
 /// The time for which the address of a sign-in remains a known address of the user.
@@ -31,23 +31,6 @@ pub(crate) struct Rates {
     /// The limit on registrations, profile changes and uses of one-time tokens from one address. Also the limit on
     /// registrations, invitations, profile changes and new passwords for other users by one user.
     pub(crate) registration: Rate,
-}
-
-/// The subject whose attempts are counted in a bucket.
-#[derive(Clone, Copy, Debug)]
-enum Subject<'a> {
-    /// A username, even if no user has this name.
-    Name(&'a str),
-    /// A user and a known address of this user.
-    Known(UserId, IpAddr),
-    /// A signed-in user who confirms the password.
-    Session(UserId),
-    /// An address from which passwords are tried.
-    Address(IpAddr),
-    /// An address from which users are registered, profiles are changed or one-time tokens are used.
-    Registration(IpAddr),
-    /// A user who registers or invites users, changes profiles or sets the passwords of other users.
-    Changes(UserId),
 }
 
 /// An allowed attempt, and the buckets that count it.
@@ -297,33 +280,6 @@ impl Throttle {
         self.refused_attempts.record_throttled(user, client, now);
         let retry_after = seconds(wait);
         Error::RateLimited { retry_after }
-    }
-}
-
-impl Subject<'_> {
-    /// Returns the name of the limit in the metrics.
-    fn limit(self) -> &'static str {
-        match self {
-            Self::Name(_) => metrics::USERNAME,
-            Self::Known(..) => metrics::KNOWN_ADDRESS,
-            Self::Session(_) => metrics::CONFIRMATION,
-            Self::Address(_) => metrics::ADDRESS,
-            Self::Registration(_) => metrics::REGISTRATION_ADDRESS,
-            Self::Changes(_) => metrics::REGISTRATION_USER,
-        }
-    }
-
-    /// Returns the key of the bucket.
-    fn key(self) -> [u8; 32] {
-        let text = match self {
-            Self::Name(name) => format!("name {name}"),
-            Self::Known(user, address) => format!("known {user} {address}"),
-            Self::Session(user) => format!("session {user}"),
-            Self::Address(address) => format!("address {address}"),
-            Self::Registration(address) => format!("registration {address}"),
-            Self::Changes(user) => format!("changes {user}"),
-        };
-        Sha256::digest(text).into()
     }
 }
 
