@@ -147,7 +147,7 @@ async fn use_everything() -> TestApp {
     socket.subscribe("1", "subscription { silent }").await;
     eventually("the subscription runs", async || {
         let metrics = Metrics::scrape(&app).await;
-        (metrics.samples["symbolon_subscriptions"] == 1.0).then_some(())
+        (metrics.samples["symbolon_subscriptions"] > 0.0).then_some(())
     })
     .await;
     Metrics::scrape(&app)

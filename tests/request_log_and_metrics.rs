@@ -248,7 +248,7 @@ async fn a_refused_document_is_not_logged() {
 }
 
 /// Returns a free port below the range that the kernel uses for outgoing connections.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     loop {
@@ -260,7 +260,7 @@ fn free_port() -> u16 {
 }
 
 /// Returns the metrics as Prometheus reads them.
-async fn metrics(port: u16) -> String {
+pub async fn metrics(port: u16) -> String {
     let url = format!("http://127.0.0.1:{port}/metrics");
     let accept = "application/openmetrics-text;version=1.0.0,*/*;q=0.1";
     let request = reqwest::Client::new().get(url).header("accept", accept);

@@ -52,7 +52,7 @@ impl SignIn {
             .as_ref()
             .map_or(PASSWORD, |options| options.endpoint);
         let signed_in = self.verify(credentials, options, client).await;
-        self.metrics.count(endpoint, signed_in.as_ref());
+        self.metrics.count(endpoint, signed_in.as_ref().err());
         signed_in
     }
 
@@ -167,8 +167,8 @@ impl SignIn {
         let confirmed = self.verify_current(record, password, actor).await;
         match &confirmed {
             Err(MutationError::Fields(_)) => self.metrics.count_wrong_confirmation(),
-            Err(MutationError::Error(error)) => self.metrics.count::<()>(CONFIRMATION, Err(error)),
-            Ok(_) => self.metrics.count(CONFIRMATION, Ok(())),
+            Err(MutationError::Error(error)) => self.metrics.count(CONFIRMATION, Some(error)),
+            Ok(_) => self.metrics.count(CONFIRMATION, None),
         }
         confirmed
     }

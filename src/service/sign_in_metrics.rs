@@ -59,14 +59,15 @@ impl SignInMetrics {
         registry.register("sign_ins", help, self.0.clone());
     }
 
-    pub(super) fn count<T>(&self, endpoint: &'static str, result: Result<T, &Error>) {
-        let result = match result {
-            Ok(_) => SUCCESS,
-            Err(Error::Unauthenticated(_)) => WRONG_CREDENTIALS,
-            Err(Error::RateLimited { .. }) => THROTTLED,
-            Err(Error::SignInRefused(_)) => REFUSED_BY_HOOK,
-            Err(Error::ServiceUnavailable { .. } | Error::OutcomeUnknown) => UNAVAILABLE,
-            Err(_) => ERROR,
+    /// Counts a request with this error, or a success without an error.
+    pub(super) fn count(&self, endpoint: &'static str, error: Option<&Error>) {
+        let result = match error {
+            None => SUCCESS,
+            Some(Error::Unauthenticated(_)) => WRONG_CREDENTIALS,
+            Some(Error::RateLimited { .. }) => THROTTLED,
+            Some(Error::SignInRefused(_)) => REFUSED_BY_HOOK,
+            Some(Error::ServiceUnavailable { .. } | Error::OutcomeUnknown) => UNAVAILABLE,
+            Some(_) => ERROR,
         };
         self.0.get_or_create(&Labels { endpoint, result }).inc();
     }

@@ -122,23 +122,21 @@ pub(super) fn end_wait() {
 
 impl PoolState {
     pub(super) fn of(pool: &'static str, connection: &DatabaseConnection) -> Self {
-        let (size, idle, max) = match connection.get_database_backend() {
-            DbBackend::Postgres => {
-                let pool = connection.get_postgres_connection_pool();
-                (
-                    pool.size(),
-                    pool.num_idle(),
-                    pool.options().get_max_connections(),
-                )
-            }
-            _ => {
-                let pool = connection.get_sqlite_connection_pool();
-                (
-                    pool.size(),
-                    pool.num_idle(),
-                    pool.options().get_max_connections(),
-                )
-            }
+        let is_postgres = connection.get_database_backend() == DbBackend::Postgres;
+        let (size, idle, max) = if is_postgres {
+            let pool = connection.get_postgres_connection_pool();
+            (
+                pool.size(),
+                pool.num_idle(),
+                pool.options().get_max_connections(),
+            )
+        } else {
+            let pool = connection.get_sqlite_connection_pool();
+            (
+                pool.size(),
+                pool.num_idle(),
+                pool.options().get_max_connections(),
+            )
         };
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         Self {

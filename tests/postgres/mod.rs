@@ -3,6 +3,7 @@
 mod cancelled_and_waiting_requests;
 mod consistency;
 mod instances;
+mod metrics;
 mod outages;
 mod schemas;
 mod tls;
