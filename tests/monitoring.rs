@@ -11,6 +11,7 @@ use symbolon::{Config, HookError, HookTransaction, Hooks, Symbolon, User, async_
 
 use crate::support::{Answer, PASSWORD, Socket, TestApp, eventually, finish_with, on_postgres};
 use crate::websocket_limits;
+use crate::websocket_subscriptions::closed;
 
 /// Refuses the sign-ins of `eve`.
 struct RefuseEve;
@@ -156,6 +157,7 @@ async fn use_everything() -> TestApp {
     // The server closes the WebSocket, because its token is revoked.
     let answer = app.graphql("mutation { revokeToken }").bearer(&token);
     assert_eq!(answer.send().await.at("/data/revokeToken"), true);
+    assert_eq!(closed(socket).await, 4401);
     eventually("the WebSocket is closed", async || {
         let metrics = Metrics::scrape(&app).await;
         (metrics.samples["symbolon_websockets"] == 0.0).then_some(())
@@ -530,5 +532,19 @@ async fn prometheus_gets_openmetrics_and_other_clients_get_the_older_format() {
         if status == 405 {
             assert_eq!(answer.header("allow"), "GET, HEAD");
         }
+    }
+}
+
+#[tokio::test]
+async fn two_instances_in_one_process_count_separately() {
+    let (one, two) = (
+        TestApp::with_routes(|_| {}, routes).await,
+        TestApp::with_routes(|_| {}, routes).await,
+    );
+    one.register("ada").await;
+    for (app, expected) in [(&one, 1.0), (&two, 0.0)] {
+        let metrics = Metrics::scrape(app).await;
+        metrics.assert(r#"symbolon_events_total{kind="REGISTERED"}"#, expected);
+        metrics.assert("symbolon_hash_duration_seconds_count", expected);
     }
 }
