@@ -1,6 +1,8 @@
 //! [`Symbolon`], the entry point of the library.
 
 #[cfg(feature = "server")]
+mod copy;
+#[cfg(feature = "server")]
 mod inspection;
 mod open;
 

@@ -6,7 +6,10 @@ mod audit_event_insertion;
 mod audit_events;
 mod backup;
 mod change_counter;
+#[cfg(feature = "server")]
+mod copy;
 mod database;
+mod database_lock;
 mod database_url;
 mod errors;
 mod event_publisher;
@@ -47,6 +50,10 @@ mod url_error;
 mod users;
 
 pub(crate) use self::access_tokens::NewAccessToken;
+#[cfg(feature = "server")]
+pub(crate) use self::copy::{CopyError, copy};
+#[cfg(feature = "server")]
+pub use self::copy::{CopyProgress, CopyReport};
 pub(crate) use self::database::Store;
 pub(crate) use self::database_url::Location;
 pub use self::event_publisher::MissedEvents;
