@@ -71,7 +71,7 @@ pub use async_trait::async_trait;
 pub use sea_orm;
 
 #[cfg(feature = "server")]
-pub use crate::app::Inspection;
+pub use crate::app::{Inspection, RestoreReport};
 pub use crate::app::{Symbolon, SymbolonBuilder};
 pub use crate::clock::{Clock, DatabaseClock, MockClock};
 pub use crate::config::{

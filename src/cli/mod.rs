@@ -16,6 +16,7 @@ mod migrate;
 mod output;
 mod port_checks;
 mod prompt;
+mod restore;
 mod schema;
 mod serve;
 mod settings;
@@ -100,6 +101,12 @@ enum Command {
     ///
     /// The command can be used while the server is running. The copy does not contain the server key.
     Backup(backup::Backup),
+    /// Replace the SQLite database by a backup, and revoke all tokens
+    ///
+    /// Stop the server first. Users, passwords, roles and the audit trail return to the state of the backup. The command
+    /// migrates a backup of an older version. It keeps the replaced database in a file whose name ends with
+    /// `.before-restore-N`.
+    Restore(restore::Restore),
     /// Copy all data to an empty database: from SQLite to PostgreSQL, or from PostgreSQL to SQLite
     ///
     /// Stop the server first. The variable SYMBOLON_COPY_TO contains the URL of the target. The command creates the tables
@@ -159,6 +166,7 @@ impl Cli {
             Command::Token(token) => token.run(settings).await,
             Command::Audit(audit) => audit.run(settings).await,
             Command::Backup(backup) => backup.run(settings).await,
+            Command::Restore(restore) => restore.run(settings).await,
             Command::Copy(copy) => copy.run(settings).await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
         };

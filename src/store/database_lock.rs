@@ -7,8 +7,10 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+#[cfg(feature = "server")]
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use crate::store::open_error::OpenError;
 use crate::store::sqlite::{folder_of, with_suffix};
@@ -44,14 +46,17 @@ impl DatabaseLock {
         lock: impl Fn(&File) -> Result<(), TryLockError>,
         refusal: impl Fn(String) -> OpenError,
     ) -> Result<Self, OpenError> {
-        let path = lock_file(database);
-        let failed = |error: io::Error| OpenError::Lock(path.clone(), error);
+        let file = lock_file(database);
+        let failed = |error: io::Error| OpenError::Lock(file.clone(), error);
         let mut options = OpenOptions::new();
         let options = options.write(true).create(true).mode(0o600);
-        let file = options.open(&path).map_err(failed)?;
-        match lock(&file) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(refusal(database.display().to_string())),
+        let opened = options.open(&file).map_err(failed)?;
+        match lock(&opened) {
+            Ok(()) => Ok(Self { _file: opened }),
+            Err(TryLockError::WouldBlock) => {
+                let name = path::absolute(database).unwrap_or_else(|_| database.to_owned());
+                Err(refusal(name.display().to_string()))
+            }
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }
@@ -69,4 +74,14 @@ pub(super) fn real_path(database: &Path) -> PathBuf {
         let file = folder.ok().zip(database.file_name());
         file.map_or_else(|| database.to_owned(), |(folder, name)| folder.join(name))
     })
+}
+
+/// Returns whether two paths lead to the same file.
+#[cfg(feature = "server")]
+pub(super) fn is_same_file(a: &Path, b: &Path) -> bool {
+    let id = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    real_path(a) == real_path(b) || id(a).is_some_and(|a| Some(a) == id(b))
 }

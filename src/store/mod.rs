@@ -38,6 +38,8 @@ mod postgres_schema;
 mod postgres_url;
 mod postgres_variables;
 mod rate_limits;
+#[cfg(feature = "server")]
+mod restore;
 mod sessions;
 mod shared_sessions;
 mod sign_in_and_password_change;
@@ -71,6 +73,8 @@ pub(crate) use self::notifications::MAX_NOTIFICATION_DELAY;
 pub(crate) use self::open::Connections;
 pub(crate) use self::open_error::OpenError;
 pub(crate) use self::rate_limits::Bucket;
+#[cfg(feature = "server")]
+pub(crate) use self::restore::{Restoration, RestoreError};
 pub(crate) use self::sessions::NewSession;
 pub(crate) use self::sqlite::folder_of;
 pub(crate) use self::transaction::Transaction;

@@ -1,9 +1,5 @@
 //! The connection to the source or to the target of a copy.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
@@ -11,7 +7,7 @@ use sea_orm::{
 };
 
 use super::CopyError;
-use crate::store::database_lock::real_path;
+use crate::store::database_lock::is_same_file;
 use crate::store::database_url::Location;
 use crate::store::migrations::{TABLES, Tables, prepare_tables};
 use crate::store::open_error::OpenError;
@@ -187,13 +183,4 @@ async fn identity(location: &Location) -> Result<Option<String>, CopyError> {
     row.map(|row| row.try_get_by_index(0))
         .transpose()
         .map_err(failed)
-}
-
-/// Returns whether two paths lead to the same file.
-pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
-    let id = |path: &Path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    };
-    real_path(a) == real_path(b) || id(a).is_some_and(|a| Some(a) == id(b))
 }
