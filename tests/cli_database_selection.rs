@@ -65,6 +65,7 @@ fn leaf(words: &str, help: &str) -> Leaf {
         (_, "ROLE") => "admin",
         (" user import", "FILE") => "users.csv",
         (" backup", "FILE") => "copy.db",
+        (" restore", "FILE") => "users.csv",
         _ => panic!("a value for <{name}> of {words:?} is to be added to this test"),
     });
     let values: Vec<_> = values.collect();
