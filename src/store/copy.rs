@@ -2,18 +2,19 @@
 
 mod claim;
 mod endpoint;
+mod error;
 mod last_ids;
 mod table;
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DatabaseTransaction;
 
 use self::claim::Claim;
 use self::endpoint::{Endpoint, first_used_table};
+pub(crate) use self::error::CopyError;
 use self::table::{Table, TableSum};
 use crate::store::database_url::Location;
 use crate::store::inspection::{TablesState, inspect};
 use crate::store::migrations::TABLES;
-use crate::store::open_error::OpenError;
 
 /// The progress of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,42 +33,6 @@ pub struct CopyReport {
     pub tables: Vec<(&'static str, u64)>,
     /// The reasons why a copy would be refused. Empty except after a dry run.
     pub obstacles: Vec<String>,
-}
-
-/// The reason why a database is not copied.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CopyError {
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error("{0} is both the source and the target")]
-    SameDatabase(String),
-    #[error("the target {0} is not empty: the table {1} has rows; use an empty database")]
-    NotEmpty(String, &'static str),
-    #[error("the target {0} cannot be written to: {1}")]
-    NotWritable(String, String),
-    #[error(
-        "{0} does not deliver notifications, for example because of a connection pooler in transaction mode; use \
-         the URL of the database server itself, so that the command can find out whether a server is using the database"
-    )]
-    NoNotifications(String),
-    #[error("a server started on {0} during the copy; stop the server, and run the command again")]
-    Started(String),
-    #[error("the table {0} cannot be read: {1}")]
-    Read(&'static str, #[source] DbErr),
-    #[error("the table {0} of the target cannot be written to: {1}")]
-    Write(&'static str, #[source] DbErr),
-    #[error(
-        "the row {1} of the table {0} contains the character U+0000, which PostgreSQL cannot store"
-    )]
-    Nul(&'static str, String),
-    #[error("the copy of the table {0} differs from its source")]
-    Different(&'static str),
-    #[error("{0}: {1}")]
-    Connection(String, #[source] DbErr),
-    #[error("the commit failed: {0}; the target contains either all rows or none")]
-    Commit(#[source] DbErr),
-    #[error("{1}; the target {0} has no rows")]
-    NoRows(String, #[source] Box<CopyError>),
 }
 
 /// Copies all rows of Symbolon's tables from `source` to `target` in one transaction, and compares the copy with its

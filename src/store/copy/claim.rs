@@ -11,7 +11,7 @@ use sea_orm::sqlx::query;
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 use tokio::time::{sleep, timeout};
 
-use super::CopyError;
+use super::error::CopyError;
 use crate::store::database_lock::DatabaseLock;
 use crate::store::database_url::Location;
 use crate::store::heartbeat::{CHANNEL, Heartbeat, INTERVAL};

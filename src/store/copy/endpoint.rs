@@ -6,7 +6,7 @@ use sea_orm::{
     IsolationLevel, SqlxPostgresConnector, Statement, TransactionTrait,
 };
 
-use super::CopyError;
+use super::error::CopyError;
 use crate::store::database_lock::is_same_file;
 use crate::store::database_url::Location;
 use crate::store::migrations::{TABLES, Tables, prepare_tables};

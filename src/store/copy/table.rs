@@ -11,7 +11,7 @@ use sea_orm::{
 };
 use sha2::{Digest, Sha256};
 
-use super::CopyError;
+use super::error::CopyError;
 
 /// The number of rows that are read and written at once.
 const BATCH: u64 = 500;
