@@ -131,9 +131,11 @@ impl Restoration {
         let copy = self.copy_path();
         create_private(&copy).map_err(|error| RestoreError::Write(copy.clone(), error))?;
         let backup = real_path(backup);
-        let has_journal = ["-wal", "-journal"].iter();
-        let has_journal = has_journal.map(|suffix| with_suffix(&backup, suffix).exists());
-        let is_immutable = !has_journal.fold(false, |any, exists| any || exists);
+        let has_journal = ["-wal", "-journal"]
+            .iter()
+            .any(|suffix| with_suffix(&backup, suffix).exists());
+        // Without a journal, the file is read without locks, because locking would create a journal.
+        let is_immutable = !has_journal;
         let source = connect_read_only(&backup, is_immutable).await;
         let source = source.map_err(failed)?;
         let work = async {
