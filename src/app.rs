@@ -1,8 +1,12 @@
 //! [`Symbolon`], the entry point of the library.
 
 #[cfg(feature = "server")]
+mod copy;
+#[cfg(feature = "server")]
 mod inspection;
 mod open;
+#[cfg(feature = "server")]
+mod restore;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +21,8 @@ use tokio::net::TcpListener;
 #[cfg(feature = "server")]
 pub use self::inspection::Inspection;
 use self::open::{Migrations, open};
+#[cfg(feature = "server")]
+pub use self::restore::RestoreReport;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::StartError;

@@ -71,7 +71,7 @@ pub use async_trait::async_trait;
 pub use sea_orm;
 
 #[cfg(feature = "server")]
-pub use crate::app::Inspection;
+pub use crate::app::{Inspection, RestoreReport};
 pub use crate::app::{Symbolon, SymbolonBuilder};
 pub use crate::clock::{Clock, DatabaseClock, MockClock};
 pub use crate::config::{
@@ -102,5 +102,7 @@ pub use crate::service::one_time_links::Invitation;
 pub use crate::service::registration::Registration;
 pub use crate::service::similar_usernames_report::SimilarUsernames;
 #[cfg(feature = "server")]
-pub use crate::store::{DatabaseInspection, FlaskDatabase, FlaskRow, TablesState};
+pub use crate::store::{
+    CopyProgress, CopyReport, DatabaseInspection, FlaskDatabase, FlaskRow, TablesState,
+};
 pub use crate::store::{HookTransaction, MissedEvents};

@@ -88,7 +88,12 @@ mod sqlite {
         let names = fs::read_dir(folder.path()).unwrap();
         let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        let expected = ["symbolon.db", "symbolon.db.key", "taken"];
+        let expected = [
+            "symbolon.db",
+            "symbolon.db-lock",
+            "symbolon.db.key",
+            "taken",
+        ];
         assert_eq!(names, expected);
     }
 }

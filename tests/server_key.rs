@@ -147,6 +147,7 @@ mod sqlite {
         let expected = [
             "log",
             "symbolon.db",
+            "symbolon.db-lock",
             "symbolon.db-shm",
             "symbolon.db-wal",
             "symbolon.db.key",

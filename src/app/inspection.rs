@@ -53,7 +53,8 @@ impl Symbolon {
     }
 }
 
-fn parse(config: &Config) -> Result<Location, StartError> {
+/// Parses the database URL.
+pub(super) fn parse(config: &Config) -> Result<Location, StartError> {
     let location = Location::parse(&config.database_url.0);
     location.map_err(|error| StartError::Configuration(error.into()))
 }

@@ -233,7 +233,7 @@ fn rates(config: &ThrottleConfig) -> Option<Rates> {
     })
 }
 
-fn connections(config: &PostgresConfig) -> Connections {
+pub(super) fn connections(config: &PostgresConfig) -> Connections {
     let millis = |millis: u32| Duration::from_millis(millis.into());
     Connections {
         readers: config.readers,

@@ -42,7 +42,7 @@ impl FromArgMatches for Database {
 
 impl Database {
     /// Returns the configuration from `settings`, with the database of this command.
-    fn complete(self, settings: Settings) -> (Config, Sources) {
+    pub(super) fn complete(self, settings: Settings) -> (Config, Sources) {
         let sources = Sources {
             database_url: self.0.source(OPTION),
             ..Sources::of(&settings)

@@ -8,9 +8,11 @@ pub(crate) const SECRET_KEY: &str = "SYMBOLON_SECRET_KEY";
 pub(crate) const LOG: &str = "SYMBOLON_LOG";
 /// The log format.
 pub(crate) const LOG_FORMAT: &str = "SYMBOLON_LOG_FORMAT";
+/// The URL of the target of `symbolon copy`. The URL has no option, because it can contain a password.
+pub(super) const COPY_TO: &str = "SYMBOLON_COPY_TO";
 
 /// The variables without an option.
-pub(super) const WITHOUT_OPTION: [&str; 3] = [SECRET_KEY, LOG, LOG_FORMAT];
+pub(super) const WITHOUT_OPTION: [&str; 4] = [SECRET_KEY, LOG, LOG_FORMAT, COPY_TO];
 
 /// The prefix of the variables that belong to Symbolon.
 const PREFIX: &str = "SYMBOLON_";

@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod check;
 mod check_row;
+mod copy;
 mod database;
 pub(crate) mod environment;
 mod file_owner;
@@ -15,6 +16,7 @@ mod migrate;
 mod output;
 mod port_checks;
 mod prompt;
+mod restore;
 mod schema;
 mod serve;
 mod settings;
@@ -64,7 +66,9 @@ const ENVIRONMENT: &str = "Environment variables without an option:
           Log level: off, error, warn, info, debug or trace; or a list such as info,symbolon=debug.
           Without a level of their own, the targets that a list does not name have the level warn. [default: info]
   SYMBOLON_LOG_FORMAT
-          Log format: text or json. [default: text]";
+          Log format: text or json. [default: text]
+  SYMBOLON_COPY_TO
+          URL of the database to which `symbolon copy` copies. Other commands and the server do not use it.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -97,6 +101,19 @@ enum Command {
     ///
     /// The command can be used while the server is running. The copy does not contain the server key.
     Backup(backup::Backup),
+    /// Replace the SQLite database by a backup, and revoke all tokens
+    ///
+    /// Stop the server first. Users, passwords, roles and the audit trail return to the state of the backup. The command
+    /// migrates a backup of an older version. It keeps the replaced database in a file whose name ends with
+    /// `.before-restore-N`.
+    Restore(restore::Restore),
+    /// Copy all data to an empty database: from SQLite to PostgreSQL, or from PostgreSQL to SQLite
+    ///
+    /// Stop the server first. The variable SYMBOLON_COPY_TO contains the URL of the target. The command creates the tables
+    /// of the target. It copies all users, tokens, rate limits and the audit trail in one transaction, and compares the copy
+    /// with its source before the commit. The target must be empty. Tokens stay valid if the servers use the same server
+    /// key, which the command does not copy.
+    Copy(copy::Copy),
     /// Check that the server is ready
     ///
     /// The exit code is 0 if the server responds to `/readyz` with status 200, and 1 otherwise. If the server listens on
@@ -149,6 +166,8 @@ impl Cli {
             Command::Token(token) => token.run(settings).await,
             Command::Audit(audit) => audit.run(settings).await,
             Command::Backup(backup) => backup.run(settings).await,
+            Command::Restore(restore) => restore.run(settings).await,
+            Command::Copy(copy) => copy.run(settings).await,
             Command::Healthcheck(healthcheck) => healthcheck.run().await,
         };
         result.or_else(operator_error)

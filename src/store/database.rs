@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::clock::DatabaseClock;
 use crate::error::Error;
 use crate::model::event::Event;
+use crate::store::database_lock::DatabaseLock;
 use crate::store::database_url::Location;
 use crate::store::event_publisher::{EventPublisher, MissedEvents};
 use crate::store::invalidation::Invalidation;
@@ -37,6 +38,8 @@ pub(crate) struct Store {
     pub(super) files: DatabaseFiles,
     /// The tasks that receive the changes of other processes.
     pub(super) tasks: Mutex<JoinSet<()>>,
+    /// The lock on the SQLite database, until the database is closed. `None` for PostgreSQL.
+    pub(super) lock: Mutex<Option<DatabaseLock>>,
 }
 
 impl Store {
@@ -120,6 +123,8 @@ impl Store {
         self.readers.close().await?;
         self.writer.close_by_ref().await?;
         self.publisher.close();
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.take();
         Ok(())
     }
 }

@@ -276,6 +276,12 @@ impl Heartbeat {
         payload.starts_with(PREFIX)
     }
 
+    /// Returns a payload that instances receive as the heartbeat of another instance, and ignore.
+    #[cfg(feature = "server")]
+    pub(super) fn payload_of_copy(number: u64) -> String {
+        format!("{PREFIX}{number:x} copy")
+    }
+
     /// Records a received heartbeat. Returns `false`, without recording the heartbeat, if another instance sent it.
     pub(super) fn record_received(&self, payload: &str) -> bool {
         let prefix = format!("{PREFIX}{:x} ", self.instance);

@@ -6,7 +6,10 @@ mod audit_event_insertion;
 mod audit_events;
 mod backup;
 mod change_counter;
+#[cfg(feature = "server")]
+mod copy;
 mod database;
+mod database_lock;
 mod database_url;
 mod errors;
 mod event_metrics;
@@ -37,6 +40,8 @@ mod postgres_schema;
 mod postgres_url;
 mod postgres_variables;
 mod rate_limits;
+#[cfg(feature = "server")]
+mod restore;
 mod sessions;
 mod shared_sessions;
 mod sign_in_and_password_change;
@@ -49,6 +54,10 @@ mod url_error;
 mod users;
 
 pub(crate) use self::access_tokens::NewAccessToken;
+#[cfg(feature = "server")]
+pub(crate) use self::copy::{CopyError, copy};
+#[cfg(feature = "server")]
+pub use self::copy::{CopyProgress, CopyReport};
 pub(crate) use self::database::Store;
 pub(crate) use self::database_url::Location;
 pub use self::event_publisher::MissedEvents;
@@ -67,6 +76,8 @@ pub(crate) use self::open::Connections;
 pub(crate) use self::open_error::OpenError;
 pub(crate) use self::pool_metrics::PoolState;
 pub(crate) use self::rate_limits::Bucket;
+#[cfg(feature = "server")]
+pub(crate) use self::restore::{Restoration, RestoreError};
 pub(crate) use self::sessions::NewSession;
 pub(crate) use self::sqlite::folder_of;
 pub(crate) use self::transaction::Transaction;

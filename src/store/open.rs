@@ -13,6 +13,7 @@ use crate::clock::BootClock;
 use crate::store::affected_users::AffectedUsers;
 use crate::store::change_counter::ChangeCounter;
 use crate::store::database::Store;
+use crate::store::database_lock::DatabaseLock;
 use crate::store::database_url::Location;
 use crate::store::event_publisher::EventPublisher;
 use crate::store::heartbeat::Heartbeat;
@@ -98,6 +99,8 @@ impl Store {
         if tables == Tables::Migrate {
             create_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         }
+        // The lock is acquired before the first connection opens the file, which a restoration could replace.
+        let lock = DatabaseLock::shared(path)?;
         let failed = |error| OpenError::Connect(location.clone(), error);
         // The evictions are separate so that an error of a transaction does not evict the connections that read.
         let (write_eviction, read_eviction) = (PoolEviction::new(), PoolEviction::new());
@@ -138,6 +141,7 @@ impl Store {
             metrics,
             files,
             tasks: Mutex::new(tasks),
+            lock: Mutex::new(Some(lock)),
         })
     }
 
@@ -167,8 +171,7 @@ impl Store {
         )
         .await;
         let schema = schema.unwrap_or_else(|_| Err(failed(SqlxError::PoolTimedOut)))?;
-        let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
-        let options = options.options([("search_path", quoted)]);
+        let options = options.options([("search_path", postgres_schema::quote(&schema))]);
         let eviction = PoolEviction::new();
         let heartbeat_timeout = connections.acquire_timeout + HEARTBEAT_GRACE;
         let heartbeat = Heartbeat::new(heartbeat_timeout, BootClock::System, Arc::clone(&eviction));
@@ -214,6 +217,7 @@ impl Store {
             metrics,
             files: DatabaseFiles::default(),
             tasks: Mutex::new(tasks),
+            lock: Mutex::default(),
         })
     }
 }

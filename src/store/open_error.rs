@@ -33,6 +33,17 @@ pub(crate) enum OpenError {
          and lose changes; keep one name, or replace the others by symbolic links"
     )]
     HardLinked(PathBuf),
+    #[error(
+        "the lock file {0} cannot be locked: {1}; run the command as the user that runs the server"
+    )]
+    Lock(PathBuf, #[source] io::Error),
+    #[error("the database {0} is being copied or restored; try again after the command has ended")]
+    Locked(String),
+    #[cfg(feature = "server")]
+    #[error(
+        "a server or another command is using the database {0}; stop the server, and run the command again"
+    )]
+    InUse(String),
     #[error("the database {0} cannot be opened: {cause}", cause = without_line(.1))]
     Connect(Location, #[source] DbErr),
     #[error("the database {0} cannot be opened: {cause}", cause = without_line(.1))]

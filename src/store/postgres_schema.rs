@@ -48,3 +48,8 @@ pub(super) async fn find_schema(
         None => Ok(current),
     }
 }
+
+/// Returns the name of a schema in the form in which SQL contains it.
+pub(super) fn quote(schema: &str) -> String {
+    format!("\"{}\"", schema.replace('"', "\"\""))
+}

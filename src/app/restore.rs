@@ -1,0 +1,64 @@
+//! Replacement of the database by a backup.
+
+use std::path::{Path, PathBuf};
+
+use super::Symbolon;
+use super::inspection::parse;
+use super::open::{connections, open_error};
+use crate::config::Config;
+use crate::error::StartError;
+use crate::store::{Restoration, RestoreError, Store};
+
+/// The result of [`Symbolon::restore`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RestoreReport {
+    /// The number of session tokens and access tokens that were live in the backup and were revoked. `None` if the
+    /// tokens were kept.
+    pub revoked: Option<u64>,
+    /// The file that contains the replaced database. `None` if there was no database.
+    pub replaced: Option<PathBuf>,
+}
+
+impl Symbolon {
+    /// Replaces the SQLite database by a backup. Migrates the backup, and revokes all tokens and one-time links in it unless
+    /// `keep_tokens` is set, before the database is replaced. Keeps the replaced database. Does not change the file of the
+    /// backup.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the database is not SQLite, if a process is using it, if the backup is damaged, has no tables of
+    /// Symbolon or was written by a newer version, or if a file cannot be written. The database has then not been replaced.
+    pub async fn restore(
+        config: &Config,
+        backup: &Path,
+        keep_tokens: bool,
+    ) -> Result<RestoreReport, StartError> {
+        let restoration = Restoration::prepare(&parse(config)?, backup).await;
+        let restoration = restoration.map_err(restore_error)?;
+        let failed = |error: crate::Error| StartError::Database(error.into());
+        let copy = Store::open(restoration.copy_location(), connections(&config.postgres)).await;
+        let copy = copy.map_err(open_error)?;
+        copy.close().await.map_err(failed)?;
+        let revoked = if keep_tokens {
+            None
+        } else {
+            let mut config = config.clone();
+            let path = restoration.copy_path();
+            config.database_url = format!("sqlite://{}", path.display()).into();
+            let operator = Self::open_operator(config).await?;
+            let revoked = operator.revoke_all_tokens().await.map_err(failed)?;
+            operator.close().await.map_err(failed)?;
+            Some(revoked)
+        };
+        let replaced = restoration.replace().await.map_err(restore_error)?;
+        Ok(RestoreReport { revoked, replaced })
+    }
+}
+
+fn restore_error(error: RestoreError) -> StartError {
+    match error {
+        RestoreError::Open(error) => open_error(error),
+        error => StartError::Database(error.into()),
+    }
+}
