@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::clock::{BootClock, Clock, DatabaseClock};
 use crate::store::pool_eviction::PoolEviction;
-use crate::store::postgres_connection::{SessionOptions, code};
+use crate::store::postgres_connection::{SessionOptions, code, is_unreachable};
 use crate::store::server_state::State;
 use crate::store::server_timelines::{HighestTimelines, Timeline};
 
@@ -323,15 +323,6 @@ impl Heartbeat {
     /// Discards the last received heartbeat. This is necessary when notifications may be lost.
     pub(super) fn reset_received(&self) {
         self.received.store(0, Ordering::SeqCst);
-    }
-}
-
-/// Returns whether the error shows that the server is unreachable.
-fn is_unreachable(error: &Error) -> bool {
-    match code(error) {
-        // The server is shutting down, has crashed, or is starting up.
-        Some(code) => code.starts_with("57P"),
-        None => true,
     }
 }
 

@@ -93,3 +93,12 @@ pub(super) fn code(error: &SqlxError) -> Option<String> {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.map(std::borrow::Cow::into_owned)
 }
+
+/// Returns whether the error shows that the server is unreachable.
+pub(super) fn is_unreachable(error: &SqlxError) -> bool {
+    match code(error) {
+        // The server is shutting down, has crashed, or is starting up.
+        Some(code) => code.starts_with("57P"),
+        None => true,
+    }
+}

@@ -2,8 +2,10 @@
 
 mod cancelled_and_waiting_requests;
 mod consistency;
+mod failover;
 mod instances;
 mod outages;
+mod pgbouncer;
 mod schemas;
 mod tls;
 mod unwritable_servers;
