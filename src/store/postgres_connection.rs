@@ -26,7 +26,9 @@ impl SessionOptions {
 
     /// Adds a setting. The value is inserted into the statement `SET` without quotation marks.
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {
-        self.settings += &format!("SET {name} = {value};");
+        for part in ["SET ", name, " = ", value, ";"] {
+            self.settings.push_str(part);
+        }
         self
     }
 
