@@ -178,7 +178,8 @@ async fn instances_work_behind_session_pooling_and_survive_a_restart_of_pgbounce
         }
     }
     println!("connections under load: {most}");
-    assert!(most <= CONNECTIONS_OF_TWO, "{most}");
+    // While a connection that sends or receives heartbeats is replaced, the server can count both.
+    assert!(most <= CONNECTIONS_OF_TWO + 2, "{most}");
 
     let admin = pgbouncer.url_of("pgbouncer");
     for outage in ["RECONNECT", "KILL", "kill -9"] {
