@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tempfile::TempDir;
@@ -192,6 +192,7 @@ async fn instances_work_behind_session_pooling_and_survive_a_restart_of_pgbounce
             }
             _ => {
                 pgbouncer.process.signal("KILL");
+                pgbouncer.process.wait(Duration::from_secs(30));
                 pgbouncer.process = PgBouncer::run(&pgbouncer.folder);
                 pgbouncer.listens().await;
             }
