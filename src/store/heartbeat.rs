@@ -5,20 +5,21 @@
 //! Notifications arrive in the order in which their transactions were committed. Therefore, when a heartbeat arrives,
 //! the notifications of all changes that were committed before the heartbeat was sent have also arrived.
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use sea_orm::sqlx::error::DatabaseError;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
-use sea_orm::sqlx::{ConnectOptions, Connection, Error, query_as, query_scalar};
+use sea_orm::sqlx::postgres::PgConnection;
+use sea_orm::sqlx::{Connection, Error, query_as, query_scalar};
 use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::clock::{BootClock, Clock, DatabaseClock};
 use crate::store::pool_eviction::PoolEviction;
+use crate::store::postgres_connection::{SessionOptions, code, is_unreachable};
+use crate::store::server_state::State;
+use crate::store::server_timelines::{HighestTimelines, Timeline};
 
 /// The name of the channel for notifications.
 pub(super) const CHANNEL: &str = "symbolon";
@@ -33,27 +34,26 @@ const TRUST_PERIOD: Duration = Duration::from_secs(1);
 const PREFIX: &str = "beat ";
 
 /// The statement that sends a heartbeat. Returns the server's time in milliseconds, whether transactions can write,
-/// and the number of tables of `$3` that the role can write to. `pg_notify` fails with SQLSTATE 25006 on a standby.
+/// the number of tables of `$3` that the role can write to, and the process of the server. `pg_notify` fails with SQLSTATE 25006 on a standby.
 const SEND: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
     current_setting('transaction_read_only') = 'off', ( \
         SELECT count(*) FROM pg_class t WHERE t.relnamespace = current_schema()::regnamespace \
         AND t.relkind IN ('r', 'p') AND t.relname = ANY ($3) \
         AND has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT') \
-        AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE')) \
+        AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE')), \
+    pg_backend_pid() \
     FROM pg_notify($1, $2)";
 
 /// The query that returns whether the server of a connection accepts writes.
 const IS_WRITABLE: &str =
     "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'";
 
-/// The state of the server at the last heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Available,
-    /// The server does not answer.
-    Unreachable,
-    /// The server is a standby or read-only, or the role lacks privileges.
-    ReadOnly,
+/// The connection that sends heartbeats.
+struct Sender {
+    connection: PgConnection,
+    timeline: Option<Timeline>,
+    /// The process of the server that executed the last heartbeat.
+    process: Option<i32>,
 }
 
 /// The sender and the receiver of the heartbeats of this instance.
@@ -74,6 +74,7 @@ pub(super) struct Heartbeat {
     /// The eviction of connections that all pools for this server share.
     eviction: Arc<PoolEviction>,
     database_clock: DatabaseClock,
+    timelines: HighestTimelines,
 }
 
 impl Heartbeat {
@@ -92,6 +93,7 @@ impl Heartbeat {
             tables: OnceLock::new(),
             eviction,
             database_clock: DatabaseClock::default(),
+            timelines: HighestTimelines::default(),
         })
     }
 
@@ -140,13 +142,23 @@ impl Heartbeat {
         Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
     }
 
-    /// Refuses a new connection to a standby while heartbeats reach the primary, because the data of a standby may be
-    /// outdated. A load balancer, or a host name during a failover, can lead to both servers.
-    pub(super) async fn refuse_standby(&self, connection: &mut PgConnection) -> Result<(), Error> {
+    /// Refuses a new connection to a standby or to an old primary while heartbeats reach the primary, because the data
+    /// of these servers may be outdated. A load balancer, or a host name during a failover, can lead to all servers.
+    pub(super) async fn refuse_unsuitable(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), Error> {
         if !self.is_available() {
             // While the server is unavailable, statements are refused. When the server is available again, this
             // connection is evicted.
             return Ok(());
+        }
+        if let Some(timeline) = Timeline::of(connection).await
+            && self.is_outdated(timeline)
+        {
+            return Err(Error::Protocol(
+                "the server of the connection is an old primary".to_owned(),
+            ));
         }
         match query_scalar(IS_WRITABLE).fetch_one(connection).await {
             Ok(false) => Err(Error::Protocol(
@@ -157,25 +169,44 @@ impl Heartbeat {
         }
     }
 
+    /// Records a timeline. Returns whether the timeline belongs to an old primary.
+    fn is_outdated(&self, timeline: Timeline) -> bool {
+        if self.timelines.record(timeline) {
+            // The existing connections may lead to the old primary.
+            self.eviction.evict_all();
+        }
+        self.timelines.is_outdated(timeline)
+    }
+
+    async fn open_sender(&self, options: &SessionOptions) -> Result<Sender, Error> {
+        let mut connection = options.connect().await?;
+        let timeline = Timeline::of(&mut connection).await;
+        Ok(Sender {
+            connection,
+            timeline,
+            process: None,
+        })
+    }
+
     /// Sets the tables that the role must be able to write to.
     pub(super) fn set_required_tables(&self, tables: &'static [&'static str]) {
         self.tables.get_or_init(|| tables);
     }
 
     /// Sends the first heartbeats, which measure the server's clock and determine the state of the server.
-    pub(super) async fn send_first(&self, options: &PgConnectOptions) -> Result<(), Error> {
-        let mut connection = options.connect().await?;
+    pub(super) async fn send_first(&self, options: &SessionOptions) -> Result<(), Error> {
+        let mut sender = self.open_sender(options).await?;
         for _ in 0..3 {
-            let state = self.send(&mut connection).await?;
+            let state = self.send(&mut sender).await?;
             self.set_state(state);
         }
-        connection.close().await
+        sender.connection.close().await
     }
 
     /// Sends heartbeats until the future is dropped.
-    pub(super) async fn send_periodically(self: Arc<Self>, options: PgConnectOptions) {
+    pub(super) async fn send_periodically(self: Arc<Self>, options: SessionOptions) {
         // Heartbeats need not be durable.
-        let options = options.options([("synchronous_commit", "off")]);
+        let options = options.with("synchronous_commit", "off");
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut connection, mut is_refused) = (None, false);
@@ -186,7 +217,7 @@ impl Heartbeat {
             let sent = timeout(self.timeout, async {
                 let current = match &mut current {
                     Some(current) => current,
-                    none => none.insert(options.connect().await?),
+                    none => none.insert(self.open_sender(&options).await?),
                 };
                 self.send(current).await
             });
@@ -229,33 +260,34 @@ impl Heartbeat {
             self.eviction.evict_all();
         }
         let before = self.state.send_replace(state);
-        match state {
-            _ if before == state => {}
-            State::Available => tracing::info!("the database is available again"),
-            State::Unreachable => {
-                tracing::warn!(
-                    "the database does not answer: requests that need the database are refused"
-                );
-            }
-            State::ReadOnly => tracing::warn!(
-                "the database cannot be written to, because the server is a standby or read-only, or \
-                 because the role lacks privileges: requests that need the database are refused"
-            ),
+        if before != state {
+            state.log();
         }
     }
 
-    async fn send(&self, connection: &mut PgConnection) -> Result<State, Error> {
+    async fn send(&self, sender: &mut Sender) -> Result<State, Error> {
+        if sender.timeline.is_some_and(|own| self.is_outdated(own)) {
+            return Ok(State::Outdated);
+        }
         let (started, started_at) = (Instant::now(), Clock::System.now());
         let payload = format!("{PREFIX}{:x} {}", self.instance, self.clock.micros());
         let tables = self.tables.get().copied().unwrap_or_default();
-        let answer = query_as::<_, (i64, bool, i64)>(SEND)
+        let answer = query_as::<_, (i64, bool, i64, i32)>(SEND)
             .bind(CHANNEL)
             .bind(payload)
             .bind(tables)
-            .fetch_one(connection)
+            .fetch_one(&mut sender.connection)
             .await;
         match answer {
-            Ok((millis, is_writable, writable_tables)) => {
+            Ok((.., process))
+                if sender
+                    .process
+                    .replace(process)
+                    .is_some_and(|last| last != process) =>
+            {
+                Ok(State::TransactionPooling)
+            }
+            Ok((millis, is_writable, writable_tables, _)) => {
                 self.database_clock
                     .record(started_at, started.elapsed(), millis);
                 let is_writable =
@@ -298,20 +330,6 @@ impl Heartbeat {
     pub(super) fn reset_received(&self) {
         self.received.store(0, Ordering::SeqCst);
     }
-}
-
-/// Returns whether the error shows that the server is unreachable.
-fn is_unreachable(error: &Error) -> bool {
-    match code(error) {
-        // The server is shutting down, has crashed, or is starting up.
-        Some(code) => code.starts_with("57P"),
-        None => true,
-    }
-}
-
-fn code(error: &Error) -> Option<String> {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    code.map(Cow::into_owned)
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ mod open_error;
 mod pages;
 mod pool_eviction;
 mod pool_metrics;
+mod postgres_connection;
 mod postgres_pool;
 mod postgres_schema;
 mod postgres_url;
@@ -42,6 +43,8 @@ mod postgres_variables;
 mod rate_limits;
 #[cfg(feature = "server")]
 mod restore;
+mod server_state;
+mod server_timelines;
 mod sessions;
 mod shared_sessions;
 mod sign_in_and_password_change;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::Error;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sea_orm::sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 
 use crate::store::affected_users::AffectedUsers;
 use crate::store::heartbeat::{CHANNEL, Heartbeat, INTERVAL};
+use crate::store::postgres_connection::SessionOptions;
 
 /// The maximum time until an instance on PostgreSQL learns of a change by another instance, even if notifications no
 /// longer arrive.
@@ -23,7 +24,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Receives notifications until the future is dropped. Calls `on_change` with the users that have changed.
 pub(super) async fn listen(
     heartbeat: Arc<Heartbeat>,
-    options: PgConnectOptions,
+    options: SessionOptions,
     on_change: impl Fn(&AffectedUsers) + Send + Sync,
 ) {
     let (mut pause, mut failures) = (INTERVAL, 0_u32);
@@ -52,17 +53,22 @@ pub(super) async fn listen(
 /// from this instance was received.
 async fn receive(
     heartbeat: &Heartbeat,
-    options: &PgConnectOptions,
+    options: &SessionOptions,
     on_change: &(impl Fn(&AffectedUsers) + Send + Sync),
 ) -> bool {
     // The listener has its own pool, because returning a lost connection to its pool takes a long time. In a shared
     // pool, the lost connection would occupy a slot during this time.
     let connect = async {
+        let session = Arc::new(options.clone());
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(options.clone());
+            .after_connect(move |connection, _| {
+                let session = Arc::clone(&session);
+                Box::pin(async move { session.apply(connection).await })
+            })
+            .connect_with(options.options.clone());
         let mut listener = PgListener::connect_with(&pool.await?).await?;
         listener.ignore_pool_close_event(true);
         listener.eager_reconnect(false);

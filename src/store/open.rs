@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sea_orm::SqlxError;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -24,6 +23,7 @@ use crate::store::notifications;
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
 use crate::store::pool_metrics::{DatabaseMetrics, READERS, WRITERS};
+use crate::store::postgres_connection::{SessionOptions, has_transaction_pooling};
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
 use crate::store::sqlite_tables_check::{check_file, check_hard_links};
 use crate::store::{postgres_pool, postgres_schema};
@@ -153,32 +153,31 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Server(location.clone(), error);
         let limit = connections.statement_timeout.as_millis().to_string();
-        let options = options.options([
-            ("synchronous_commit", "on"),
-            ("default_transaction_isolation", "read committed"),
-            ("statement_timeout", &limit),
+        let timed_out = |_| OpenError::NoAnswer(location.clone(), START_TIMEOUT.as_secs());
+        let is_pooled = timeout(START_TIMEOUT, has_transaction_pooling(&options)).await;
+        if is_pooled.map_err(timed_out)?.map_err(failed)? {
+            return Err(OpenError::TransactionPooling(location.clone()));
+        }
+        let schema = postgres_schema::find_schema(&location, &options);
+        let schema = timeout(START_TIMEOUT, schema).await.map_err(timed_out)??;
+        let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+        let options = SessionOptions::new(options)
+            .with("synchronous_commit", "on")
+            .with("default_transaction_isolation", "'read committed'")
+            .with("statement_timeout", &limit)
             // The locks of a client that has disappeared are released after this time.
-            ("idle_in_transaction_session_timeout", &limit),
+            .with("idle_in_transaction_session_timeout", &limit)
             // Keep-alive messages prevent network devices from dropping idle connections, and make the server close
             // dead connections.
-            ("tcp_keepalives_idle", "30"),
-            ("tcp_keepalives_interval", "10"),
-            ("tcp_keepalives_count", "3"),
-        ]);
-        let schema = timeout(
-            START_TIMEOUT,
-            postgres_schema::find_schema(&location, &options),
-        )
-        .await;
-        let schema = schema.unwrap_or_else(|_| Err(failed(SqlxError::PoolTimedOut)))?;
-        let options = options.options([("search_path", postgres_schema::quote(&schema))]);
+            .with("tcp_keepalives_idle", "30")
+            .with("tcp_keepalives_interval", "10")
+            .with("tcp_keepalives_count", "3")
+            .with("search_path", &quoted);
         let eviction = PoolEviction::new();
         let heartbeat_timeout = connections.acquire_timeout + HEARTBEAT_GRACE;
         let heartbeat = Heartbeat::new(heartbeat_timeout, BootClock::System, Arc::clone(&eviction));
         let started = timeout(START_TIMEOUT, heartbeat.send_first(&options)).await;
-        started
-            .unwrap_or(Err(SqlxError::PoolTimedOut))
-            .map_err(failed)?;
+        started.map_err(timed_out)?.map_err(failed)?;
         let connect = |size| {
             let timeout = connections.acquire_timeout;
             postgres_pool::connect(&options, size, timeout, &eviction, &heartbeat)

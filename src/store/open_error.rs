@@ -68,6 +68,17 @@ pub(crate) enum OpenError {
          with the encoding UTF8, and copy the data with pg_dump and psql"
     )]
     Encoding(Location, String),
+    #[error(
+        "the database {0} did not answer within {1} s. If a connection pooler is used, its limits may be too low for the \
+         connections of all instances (docs/scaling.md, Connections)"
+    )]
+    NoAnswer(Location, u64),
+    #[error(
+        "the database {0} is behind a connection pooler with transaction or statement pooling, which loses \
+         notifications, prepared statements and settings; use session pooling (in PgBouncer, pool_mode = session), or \
+         connect to PostgreSQL directly"
+    )]
+    TransactionPooling(Location),
     #[error("no schema of the search_path of {0} exists")]
     NoSchema(Location),
     #[error("the tables in {0} cannot be brought up to date: {cause}", cause = without_line(.1))]

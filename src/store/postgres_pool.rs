@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::Connection;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::{DatabaseConnection, SqlxError, SqlxPostgresConnector};
 use tokio::time::timeout;
 
 use crate::store::heartbeat::Heartbeat;
 use crate::store::pool_eviction::PoolEviction;
 use crate::store::pool_metrics::end_wait;
+use crate::store::postgres_connection::SessionOptions;
 
 /// The idle time after which a connection is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(1);
@@ -27,23 +28,24 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Opens a pool of connections.
 pub(super) fn connect(
-    options: &PgConnectOptions,
+    options: &SessionOptions,
     size: u32,
     acquire_timeout: Duration,
     eviction: &Arc<PoolEviction>,
     heartbeat: &Arc<Heartbeat>,
 ) -> DatabaseConnection {
     let (acquired, released) = (Arc::clone(eviction), Arc::clone(eviction));
-    let heartbeat = Arc::clone(heartbeat);
+    let (heartbeat, session) = (Arc::clone(heartbeat), Arc::new(options.clone()));
     let pool = PgPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(acquire_timeout)
         .idle_timeout(IDLE_TIMEOUT)
         .test_before_acquire(false)
         .after_connect(move |connection, _| {
-            let heartbeat = Arc::clone(&heartbeat);
+            let (heartbeat, session) = (Arc::clone(&heartbeat), Arc::clone(&session));
             Box::pin(async move {
-                heartbeat.refuse_standby(connection).await?;
+                session.apply(connection).await?;
+                heartbeat.refuse_unsuitable(connection).await?;
                 end_wait();
                 Ok(())
             })
@@ -76,6 +78,6 @@ pub(super) fn connect(
                 Ok(!eviction.is_evicted(used.age) && !connection.is_in_transaction())
             })
         })
-        .connect_lazy_with(options.clone());
+        .connect_lazy_with(options.options.clone());
     SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
 }

@@ -2,9 +2,11 @@
 
 mod cancelled_and_waiting_requests;
 mod consistency;
+mod failover;
 mod instances;
 mod metrics;
 mod outages;
+mod pgbouncer;
 mod schemas;
 mod tls;
 mod unwritable_servers;

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// Waits until the instance refuses a live token and is not ready.
-async fn is_out_of_service(instance: &Instance, token: &str) {
+pub async fn is_out_of_service(instance: &Instance, token: &str) {
     eventually("the instance is out of service", async || {
         (!instance.is_ready().await && !instance.accepts(token).await).then_some(())
     })

@@ -36,24 +36,7 @@ impl Postgres {
 
     /// Starts a server with settings that are files, of which it gets copies.
     pub fn with_files(settings: &[&str], files: &[(&str, &Path)]) -> Self {
-        let bin = installed();
-        let folder = tempfile::tempdir().unwrap();
-        // PostgreSQL refuses to run as root.
-        if is_root() {
-            succeed(Command::new("chown").arg("postgres:").arg(folder.path()));
-        }
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let mut server = Self {
-            bin,
-            folder,
-            port,
-            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
-            keeper: Mutex::default(),
-            databases: Mutex::default(),
-        };
+        let mut server = Self::in_new_folder(settings);
         let mut initdb = server.as_its_user(&server.bin.join("initdb"));
         initdb
             .args([
@@ -77,6 +60,43 @@ impl Postgres {
         }
         server.restart();
         server
+    }
+
+    /// Starts a copy of this server, which is stopped, as a standby, and promotes the standby.
+    pub fn promote_a_copy(&self) -> Self {
+        let copy = Self::in_new_folder(&[]);
+        succeed(
+            Command::new("cp")
+                .arg("-a")
+                .arg(self.data())
+                .arg(copy.data()),
+        );
+        fs::write(copy.data().join("standby.signal"), "").unwrap();
+        copy.restart();
+        copy.run(&["SELECT pg_promote()".to_owned()]);
+        copy
+    }
+
+    /// Returns a server without data.
+    fn in_new_folder(settings: &[&str]) -> Self {
+        let bin = installed();
+        let folder = tempfile::tempdir().unwrap();
+        // PostgreSQL refuses to run as root.
+        if is_root() {
+            succeed(Command::new("chown").arg("postgres:").arg(folder.path()));
+        }
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        Self {
+            bin,
+            folder,
+            port,
+            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
+            keeper: Mutex::default(),
+            databases: Mutex::default(),
+        }
     }
 
     /// Starts the server again on its data.

@@ -1,7 +1,7 @@
 //! A TCP proxy that can drop traffic without closing connections, as network devices do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +16,8 @@ pub struct Proxy {
 
 struct State {
     began: Instant,
+    /// The port of the server.
+    target: AtomicU16,
     /// Connections that were last used before this time are dropped, in microseconds since `began`.
     forgotten: AtomicU64,
     /// The number of silences. A connection from before a silence stays silent forever.
@@ -30,6 +32,7 @@ impl Proxy {
         let own = listener.local_addr().unwrap().port();
         let state = Arc::new(State {
             began: Instant::now(),
+            target: AtomicU16::new(port),
             forgotten: AtomicU64::new(0),
             silences: AtomicU32::new(0),
             is_silent: AtomicBool::new(false),
@@ -39,6 +42,7 @@ impl Proxy {
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
+                let port = shared.target.load(Ordering::SeqCst);
                 let server = TcpStream::connect(("127.0.0.1", port)).await;
                 if let Ok(server) = server {
                     forward(client, server, &shared);
@@ -46,6 +50,11 @@ impl Proxy {
             }
         });
         Self { port: own, state }
+    }
+
+    /// Leads new connections to another server. Existing connections stay.
+    pub fn lead_to(&self, port: u16) {
+        self.state.target.store(port, Ordering::SeqCst);
     }
 
     /// Drops all traffic from now on without closing connections.
