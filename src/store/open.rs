@@ -23,14 +23,11 @@ use crate::store::notifications;
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
 use crate::store::pool_metrics::{DatabaseMetrics, READERS, WRITERS};
-use crate::store::postgres_connection::{SessionOptions, has_transaction_pooling};
+use crate::store::postgres_connection::{START_TIMEOUT, SessionOptions};
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
 use crate::store::sqlite_tables_check::{check_file, check_hard_links};
 use crate::store::{postgres_pool, postgres_schema};
 use crate::supervised_tasks::supervise;
-
-/// The time limit for finding the schema, and for the first heartbeats, when a PostgreSQL database is opened.
-const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A server that does not answer a heartbeat within the acquire timeout plus this time is considered
 /// unreachable.
@@ -153,14 +150,7 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Server(location.clone(), error);
         let limit = connections.statement_timeout.as_millis().to_string();
-        let timed_out = |_| OpenError::NoAnswer(location.clone(), START_TIMEOUT.as_secs());
-        let is_pooled = timeout(START_TIMEOUT, has_transaction_pooling(&options)).await;
-        if is_pooled.map_err(timed_out)?.map_err(failed)? {
-            return Err(OpenError::TransactionPooling(location.clone()));
-        }
-        let schema = postgres_schema::find_schema(&location, &options);
-        let schema = timeout(START_TIMEOUT, schema).await.map_err(timed_out)??;
-        let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+        let schema = postgres_schema::find_schema(&location, &options).await?;
         let options = SessionOptions::new(options)
             .with("synchronous_commit", "on")
             .with("default_transaction_isolation", "'read committed'")
@@ -172,11 +162,12 @@ impl Store {
             .with("tcp_keepalives_idle", "30")
             .with("tcp_keepalives_interval", "10")
             .with("tcp_keepalives_count", "3")
-            .with("search_path", &quoted);
+            .with("search_path", &postgres_schema::quote(&schema));
         let eviction = PoolEviction::new();
         let heartbeat_timeout = connections.acquire_timeout + HEARTBEAT_GRACE;
         let heartbeat = Heartbeat::new(heartbeat_timeout, BootClock::System, Arc::clone(&eviction));
         let started = timeout(START_TIMEOUT, heartbeat.send_first(&options)).await;
+        let timed_out = |_| OpenError::NoAnswer(location.clone(), START_TIMEOUT.as_secs());
         started.map_err(timed_out)?.map_err(failed)?;
         let connect = |size| {
             let timeout = connections.acquire_timeout;

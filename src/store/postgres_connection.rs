@@ -1,9 +1,14 @@
 //! Connections to a PostgreSQL server, with the settings of a session that Symbolon requires.
 
+use std::time::Duration;
+
 use sea_orm::SqlxError;
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
 use sea_orm::sqlx::{ConnectOptions, Connection, Executor, Row, raw_sql};
+
+/// The time limit for finding the schema, and for the first heartbeats, when a database is opened.
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The number of checks for transaction pooling. Another client of the pooler can make a single check fail to find
 /// transaction pooling.

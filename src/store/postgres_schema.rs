@@ -2,9 +2,11 @@
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::{ConnectOptions, Connection, query_scalar};
+use tokio::time::timeout;
 
 use crate::store::database_url::Location;
 use crate::store::open_error::OpenError;
+use crate::store::postgres_connection::{START_TIMEOUT, has_transaction_pooling};
 
 /// The query for the schemas in the search path that contain tables of Symbolon.
 const SCHEMAS_WITH_TABLES: &str = "SELECT n.nspname::text FROM pg_class c \
@@ -16,11 +18,24 @@ const SCHEMAS_WITH_TABLES: &str = "SELECT n.nspname::text FROM pg_class c \
 ///
 /// # Errors
 ///
-/// Returns an error if the schema cannot be determined, or if the database cannot store all characters.
+/// Returns an error if the schema cannot be determined within [`START_TIMEOUT`], if the database cannot store all
+/// characters, or if a connection pooler does not use session pooling.
 pub(super) async fn find_schema(
     location: &Location,
     options: &PgConnectOptions,
 ) -> Result<String, OpenError> {
+    let found = timeout(START_TIMEOUT, find_schema_without_limit(location, options)).await;
+    found.map_err(|_| OpenError::NoAnswer(location.clone(), START_TIMEOUT.as_secs()))?
+}
+
+async fn find_schema_without_limit(
+    location: &Location,
+    options: &PgConnectOptions,
+) -> Result<String, OpenError> {
+    let failed = |error| OpenError::Server(location.clone(), error);
+    if has_transaction_pooling(options).await.map_err(failed)? {
+        return Err(OpenError::TransactionPooling(location.clone()));
+    }
     let schemas = async {
         let mut connection = options.connect().await?;
         let current = query_scalar::<_, Option<String>>("SELECT current_schema()::text")
@@ -36,8 +51,7 @@ pub(super) async fn find_schema(
         Ok((current, with_tables, encoding))
     };
     let schemas = schemas.await;
-    let (current, with_tables, encoding) =
-        schemas.map_err(|error| OpenError::Server(location.clone(), error))?;
+    let (current, with_tables, encoding) = schemas.map_err(failed)?;
     // A database with the encoding SQL_ASCII stores the bytes of UTF-8 unchanged.
     if !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII") {
         return Err(OpenError::Encoding(location.clone(), encoding));

@@ -1,5 +1,7 @@
 //! The connection to the source or to the target of a copy.
 
+use std::sync::Arc;
+
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
@@ -12,6 +14,7 @@ use crate::store::database_url::Location;
 use crate::store::migrations::{TABLES, Tables, prepare_tables};
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
+use crate::store::postgres_connection::SessionOptions;
 use crate::store::postgres_schema::{find_schema, quote};
 use crate::store::sqlite::{self, create_private, immediate};
 use crate::store::sqlite_tables_check::check_file;
@@ -120,18 +123,23 @@ async fn connect_to_server(
     options: &PgConnectOptions,
 ) -> Result<DatabaseConnection, OpenError> {
     let schema = find_schema(location, options).await?;
-    let options = options.clone().options([
-        ("search_path", quote(&schema).as_str()),
-        ("synchronous_commit", "on"),
+    let session = SessionOptions::new(options.clone())
+        .with("search_path", &quote(&schema))
+        .with("synchronous_commit", "on")
         // A large copy takes a long time. Only the wait for locks is limited.
-        ("statement_timeout", "0"),
-        ("idle_in_transaction_session_timeout", "0"),
-        ("lock_timeout", "5000"),
-    ]);
+        .with("statement_timeout", "0")
+        .with("idle_in_transaction_session_timeout", "0")
+        .with("lock_timeout", "5000");
+    let session = Arc::new(session);
+    let options = session.options.clone();
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .idle_timeout(None)
-        .max_lifetime(None);
+        .max_lifetime(None)
+        .after_connect(move |connection, _| {
+            let session = Arc::clone(&session);
+            Box::pin(async move { session.apply(connection).await })
+        });
     let pool = pool.connect_with(options).await;
     let pool = pool.map_err(|error| OpenError::Server(location.clone(), error))?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
