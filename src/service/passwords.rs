@@ -8,8 +8,12 @@ use argon2::Params;
 
 use crate::error::Error;
 use crate::model::password::{Password, SubmittedPassword};
-use crate::model::password_hash::PasswordHash;
-use crate::model::password_hash::{self, Argon2, HashAlgorithm, HashParts, Variant, Version};
+#[cfg(any(test, feature = "server"))]
+use crate::model::hash_parts::HashRefusal;
+use crate::model::hash_parts::{Argon2, HashAlgorithm, HashParts, Variant, Version};
+#[cfg(any(test, feature = "server"))]
+use crate::model::password_hash::{ImportedHash, WeakHash};
+use crate::model::password_hash::{PasswordHash, StoredParts};
 use crate::model::random_bytes::random_bytes;
 use crate::service::hash_computation;
 use crate::service::hash_queue::{HashQueue, Memory, Permit, Share};
@@ -37,10 +41,11 @@ pub(crate) enum Verdict {
 /// algorithm.
 ///
 /// The memory is bounded. Each thread has one buffer for the configured parameters. One additional buffer is
-/// used for stored hashes that need more memory. Its maximum size is 64 MiB or the configured memory, whichever is larger.
+/// used for stored hashes that need more memory, up to `max_memory_kib`.
 #[derive(Debug)]
 pub(crate) struct Passwords {
     argon2: Argon2,
+    max_memory_kib: u32,
     #[cfg(feature = "server")]
     threads: NonZeroUsize,
     queue: HashQueue,
@@ -56,6 +61,7 @@ impl Passwords {
         memory_kib: u32,
         iterations: u32,
         parallelism: u32,
+        max_memory_kib: u32,
         threads: NonZeroUsize,
         queue: usize,
     ) -> Result<Self, String> {
@@ -72,6 +78,7 @@ impl Passwords {
         };
         Ok(Self {
             argon2,
+            max_memory_kib,
             #[cfg(feature = "server")]
             threads,
             queue,
@@ -81,8 +88,8 @@ impl Passwords {
     /// Parses a hash that another system computed. Returns the reason if passwords cannot be verified against
     /// the hash.
     #[cfg(any(test, feature = "server"))]
-    pub(crate) fn import(&self, hash: &str) -> Result<PasswordHash, &'static str> {
-        PasswordHash::parse_imported(hash, max_memory_kib(self.argon2))
+    pub(crate) fn import(&self, hash: &str) -> Result<ImportedHash, HashRefusal> {
+        ImportedHash::parse(hash, self.max_memory_kib)
     }
 
     /// Returns the number of hashing threads.
@@ -102,6 +109,7 @@ impl Passwords {
         Ok(Slot {
             permit: self.queue.reserve(share)?,
             argon2: self.argon2,
+            max_memory_kib: self.max_memory_kib,
         })
     }
 }
@@ -111,20 +119,36 @@ impl Passwords {
 pub(crate) struct Slot {
     permit: Permit,
     argon2: Argon2,
+    max_memory_kib: u32,
 }
 
 impl Slot {
     /// Hashes a password with a random salt.
     pub(crate) async fn hash(&mut self, password: Password) -> Result<PasswordHash, Error> {
+        let (salt, output) = self.argon2(password.as_bytes().to_vec()).await?;
+        Ok(PasswordHash::new(self.argon2, &salt, &output))
+    }
+
+    /// Hashes the output of a weak hash with a random salt.
+    #[cfg(any(test, feature = "server"))]
+    pub(crate) async fn wrap(&mut self, weak: WeakHash) -> Result<PasswordHash, Error> {
+        let (salt, output) = self.argon2(weak.output.clone()).await?;
+        Ok(PasswordHash::wrapped(&weak, self.argon2, &salt, &output))
+    }
+
+    /// Computes the hash of `input` with a random salt. Returns the salt and the output.
+    async fn argon2(
+        &mut self,
+        input: Vec<u8>,
+    ) -> Result<([u8; SALT_LENGTH], [u8; OUTPUT_LENGTH]), Error> {
         let argon2 = self.argon2;
         let salt = random_bytes::<SALT_LENGTH>()?;
         let output = self.permit.run(Memory::Usual, move |memory| {
             let mut output = [0; OUTPUT_LENGTH];
-            let password = password.as_bytes();
-            hash_computation::argon2(argon2, password, &salt, &mut output, memory)?;
+            hash_computation::argon2(argon2, &input, &salt, &mut output, memory)?;
             Ok::<_, Error>(output)
         });
-        Ok(PasswordHash::new(argon2, &salt, &output.await??))
+        Ok((salt, output.await??))
     }
 
     /// Verifies a password against the stored hash. If `stored` is `None` or unusable, does the same amount of work
@@ -132,6 +156,9 @@ impl Slot {
     ///
     /// Computes the replacement for an outdated hash only if `renew` is set. `renew` must not be set for a
     /// disabled user, because the time for the second hash would reveal that the password is right.
+    ///
+    /// Keeps a hash that also matches other passwords, as a bcrypt hash does if the password has 72 bytes or more: the
+    /// submitted password may differ from the password of the user in the bytes that bcrypt ignores.
     pub(crate) async fn verify(
         &mut self,
         attempt: SubmittedPassword,
@@ -143,19 +170,27 @@ impl Slot {
         let stored = stored.filter(PasswordHash::is_usable);
         let imported = stored.as_ref().is_some_and(PasswordHash::is_imported);
         let parts = match &stored {
-            Some(stored) => stored.parts(max_memory_kib(self.argon2)),
+            Some(stored) => stored.parts(self.max_memory_kib),
             None => Ok(unmatchable(current)),
         };
-        let parts = parts.map_err(Error::internal)?;
-        let is_current = parts.algorithm == current;
+        let parts = parts.map_err(|reason| {
+            Error::internal(format!("the stored hash cannot be verified: {reason}"))
+        })?;
+        let StoredParts { inner, outer } = &parts;
+        let is_current = inner.is_none() && outer.algorithm == current;
+        let is_ambiguous = inner
+            .as_ref()
+            .unwrap_or(outer)
+            .algorithm
+            .is_ambiguous(as_sent.as_bytes());
         // An imported hash is kept if its parameters and the lengths of its salt and output are current, and
         // PRECIS preparation leaves the password unchanged.
         let adopted = stored.filter(|_| {
             is_current
-                && (parts.salt.len(), parts.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
+                && (outer.salt.len(), outer.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
                 && password.as_bytes() == as_sent.as_bytes()
         });
-        let memory = memory(parts.algorithm, self.argon2);
+        let memory = memory(&parts, self.argon2);
         let prepared = password.clone();
         let is_match = self.permit.run(memory, move |memory| {
             // Other systems hash the password as it was sent, without preparation.
@@ -169,7 +204,7 @@ impl Slot {
         if !is_match.await?? {
             return Ok(Verdict::Wrong);
         }
-        if !renew || (is_current && !imported) {
+        if !renew || is_ambiguous || (is_current && !imported) {
             return Ok(Verdict::Right);
         }
         Ok(Verdict::Outdated(match adopted {
@@ -179,25 +214,31 @@ impl Slot {
     }
 }
 
-fn max_memory_kib(own: Argon2) -> u32 {
-    password_hash::MAX_MEMORY_KIB.max(own.memory_kib)
-}
-
-fn memory(algorithm: HashAlgorithm, own: Argon2) -> Memory {
-    match algorithm {
-        HashAlgorithm::Argon2(argon2) if argon2.memory_kib <= own.memory_kib => Memory::Usual,
+fn memory(parts: &StoredParts, own: Argon2) -> Memory {
+    let is_large = |parts: &HashParts| match parts.algorithm {
+        HashAlgorithm::Argon2(argon2) => argon2.memory_kib > own.memory_kib,
         // scrypt allocates its own memory. Therefore, only one of these jobs runs at a time.
-        HashAlgorithm::Argon2(_) | HashAlgorithm::Scrypt { .. } => Memory::Large,
-        HashAlgorithm::Bcrypt { .. } | HashAlgorithm::Pbkdf2 { .. } => Memory::Usual,
+        HashAlgorithm::Scrypt { .. } => true,
+        HashAlgorithm::Bcrypt { .. }
+        | HashAlgorithm::Pbkdf2 { .. }
+        | HashAlgorithm::Fast { .. } => false,
+    };
+    if is_large(&parts.outer) || parts.inner.as_ref().is_some_and(is_large) {
+        Memory::Large
+    } else {
+        Memory::Usual
     }
 }
 
 /// Returns a hash that matches no password, and costs as much to verify as any other hash with this algorithm.
-fn unmatchable(algorithm: HashAlgorithm) -> HashParts {
-    HashParts {
-        algorithm,
-        salt: vec![0; SALT_LENGTH],
-        output: vec![0; OUTPUT_LENGTH],
+fn unmatchable(algorithm: HashAlgorithm) -> StoredParts {
+    StoredParts {
+        inner: None,
+        outer: HashParts {
+            algorithm,
+            salt: vec![0; SALT_LENGTH],
+            output: vec![0; OUTPUT_LENGTH],
+        },
     }
 }
 
@@ -234,9 +275,16 @@ mod tests {
     ];
 
     fn reserve(memory_kib: u32) -> (Passwords, Slot) {
-        let passwords = Passwords::start(memory_kib, 1, 1, NonZeroUsize::MIN, 0).unwrap();
+        let passwords = Passwords::start(memory_kib, 1, 1, 65_536, NonZeroUsize::MIN, 0).unwrap();
         let slot = passwords.reserve(passwords.share(None).unwrap()).unwrap();
         (passwords, slot)
+    }
+
+    async fn import(passwords: &Passwords, slot: &mut Slot, hash: &str) -> PasswordHash {
+        match passwords.import(hash).unwrap() {
+            ImportedHash::Strong(hash) => hash,
+            ImportedHash::Weak(weak) => slot.wrap(weak).await.unwrap(),
+        }
     }
 
     async fn verify(slot: &mut Slot, password: &str, stored: &PasswordHash) -> Verdict {
@@ -248,7 +296,7 @@ mod tests {
     async fn an_imported_hash_matches_the_password_as_sent_and_is_replaced() {
         let (passwords, mut slot) = reserve(8);
         for hash in IMPORTED {
-            let imported = passwords.import(hash).unwrap();
+            let imported = import(&passwords, &mut slot, hash).await;
             for wrong in [PREPARED, "wrong", ""] {
                 let verdict = verify(&mut slot, wrong, &imported).await;
                 assert!(matches!(verdict, Verdict::Wrong), "{hash} of {wrong}");
@@ -266,14 +314,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_imported_hash_with_the_current_parameters_of_a_prepared_password_is_adopted() {
-        let (passwords, mut slot) = reserve(8);
+        let (passwords, mut slot) = reserve(19_456);
         for (password, is_adopted) in [(PREPARED, true), (SENT, false)] {
             let (salt, mut output) = ([7; SALT_LENGTH], [0; OUTPUT_LENGTH]);
             let memory = &mut Vec::new();
             let bytes = password.as_bytes();
             hash_computation::argon2(slot.argon2, bytes, &salt, &mut output, memory).unwrap();
             let hash = PasswordHash::new(slot.argon2, &salt, &output);
-            let imported = passwords.import(&hash.0).unwrap();
+            let imported = import(&passwords, &mut slot, &hash.0).await;
             let Verdict::Outdated(new) = verify(&mut slot, password, &imported).await else {
                 panic!("the hash is still marked as imported");
             };
@@ -284,29 +332,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bcrypt_ignores_bytes_after_the_72nd() {
+    async fn a_bcrypt_hash_of_a_truncated_password_is_kept() {
         // Computed by the Python package bcrypt 4.0.1 from a longer password.
         let hash = "$2b$04$s1vkQiiW.nun/661gL4m3eEfRmY2rcl90Bz1H0DbAGBi3JIKHTXJm";
         let (passwords, mut slot) = reserve(8);
-        let imported = passwords.import(hash).unwrap();
+        let imported = import(&passwords, &mut slot, hash).await;
+        // bcrypt reads 72 bytes, so the hash does not determine the password.
         let read = format!("{}bc", "ä".repeat(35));
         for right in [&read, &format!("{read}ignored")] {
             let verdict = verify(&mut slot, right, &imported).await;
-            assert!(matches!(verdict, Verdict::Outdated(_)), "{right}");
+            assert!(matches!(verdict, Verdict::Right), "{right}");
         }
         let verdict = verify(&mut slot, &read[..71], &imported).await;
         assert!(matches!(verdict, Verdict::Wrong));
+        // bcrypt repeats the password with its terminating zero byte.
+        let imported = import(&passwords, &mut slot, IMPORTED[5]).await;
+        let repeated = format!("{SENT}\0{SENT}");
+        if let Verdict::Outdated(_) = verify(&mut slot, &repeated, &imported).await {
+            panic!("the repeated password replaced the password");
+        }
     }
 
     #[tokio::test]
-    async fn an_imported_hash_can_use_64_mib_or_the_configured_memory() {
-        let (usual, larger) = (reserve(8).0, reserve(65544).0);
-        for (passwords, most) in [(usual, 65536), (larger, 65544)] {
-            let import = |memory: u32| {
-                let rest = "LpUpe8wDNrDb9jCSXNqe1g$56wvh9a4uMeExFdaPhwBk/b7ev8X4yh/SeWsKegnr7Q";
-                passwords.import(&format!("$argon2id$v=19$m={memory},t=1,p=1${rest}"))
-            };
-            assert!(import(most).is_ok() && import(most + 1).is_err());
-        }
+    async fn a_hash_can_use_the_configured_memory() {
+        let (passwords, _slot) = reserve(8);
+        let import = |memory: u32| {
+            let rest = "LpUpe8wDNrDb9jCSXNqe1g$56wvh9a4uMeExFdaPhwBk/b7ev8X4yh/SeWsKegnr7Q";
+            passwords.import(&format!("$argon2id$v=19$m={memory},t=1,p=1${rest}"))
+        };
+        assert!(import(65_536).is_ok());
+        let reason = import(65_537).unwrap_err();
+        assert!(reason.contains("SYMBOLON_MAX_HASH_MEMORY"), "{reason}");
     }
 }
