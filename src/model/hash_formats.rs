@@ -132,7 +132,11 @@ fn argon2(fields: &[&str]) -> Result<HashParts, HashRefusal> {
         iterations,
         parallelism,
     };
-    HashParts::new(HashAlgorithm::Argon2(argon2), base64(salt)?, base64(output)?)
+    HashParts::new(
+        HashAlgorithm::Argon2(argon2),
+        base64(salt)?,
+        base64(output)?,
+    )
 }
 
 fn bcrypt(key: BcryptKey, cost: &str, rest: &str) -> Result<HashParts, HashRefusal> {
@@ -161,7 +165,9 @@ fn bcrypt_parts(
     output: &str,
 ) -> Result<HashParts, HashRefusal> {
     let decode = |text| BCRYPT_BASE64.decode(text).map_err(|_| MALFORMED);
-    let cost = cost.filter(|cost| (4..=31).contains(cost)).ok_or(MALFORMED)?;
+    let cost = cost
+        .filter(|cost| (4..=31).contains(cost))
+        .ok_or(MALFORMED)?;
     let algorithm = HashAlgorithm::Bcrypt { cost, key };
     HashParts::new(algorithm, decode(salt)?, decode(output)?)
 }
@@ -172,7 +178,9 @@ pub(crate) fn bcrypt_base64(salt: &[u8]) -> String {
 }
 
 fn scrypt(log_n: u32, r: u32, p: u32) -> Result<HashAlgorithm, HashRefusal> {
-    let log_n = u8::try_from(log_n).ok().filter(|log_n| (1..32).contains(log_n));
+    let log_n = u8::try_from(log_n)
+        .ok()
+        .filter(|log_n| (1..32).contains(log_n));
     let log_n = log_n.ok_or(MALFORMED)?;
     if r == 0 || p == 0 {
         return Err(MALFORMED);
@@ -205,8 +213,8 @@ fn werkzeug(method: &str, salt: &str) -> Result<HashAlgorithm, HashRefusal> {
         ["scrypt" | "pbkdf2", ..] => Err("it does not contain all of its parameters".into()),
         _ => {
             let digest = Digest::from_name(method).ok_or(MALFORMED)?;
-            let is_django = matches!(digest, Digest::Md5 | Digest::Sha1)
-                && DJANGO_SALTS.contains(&salt.len());
+            let is_django =
+                matches!(digest, Digest::Md5 | Digest::Sha1) && DJANGO_SALTS.contains(&salt.len());
             // Without a salt, both compute the digest of the password.
             let salting = if is_django || salt.is_empty() {
                 Salting::Prefix

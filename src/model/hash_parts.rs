@@ -21,8 +21,7 @@ const MAX_SCRYPT_WORK: u64 = 1 << 23;
 pub(crate) type HashRefusal = Cow<'static, str>;
 
 pub(super) const MALFORMED: HashRefusal = Cow::Borrowed("it is malformed");
-pub(super) const TOO_COSTLY: HashRefusal =
-    Cow::Borrowed("its verification would take too long");
+pub(super) const TOO_COSTLY: HashRefusal = Cow::Borrowed("its verification would take too long");
 
 /// The parts of a password hash.
 #[derive(Clone)]
@@ -36,11 +35,24 @@ pub(crate) struct HashParts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HashAlgorithm {
     Argon2(Argon2),
-    Bcrypt { cost: u32, key: BcryptKey },
-    Scrypt { log_n: u8, r: u32, p: u32 },
-    Pbkdf2 { digest: Digest, iterations: u32 },
+    Bcrypt {
+        cost: u32,
+        key: BcryptKey,
+    },
+    Scrypt {
+        log_n: u8,
+        r: u32,
+        p: u32,
+    },
+    Pbkdf2 {
+        digest: Digest,
+        iterations: u32,
+    },
     /// One computation of a fast hash function.
-    Fast { digest: Digest, salting: Salting },
+    Fast {
+        digest: Digest,
+        salting: Salting,
+    },
 }
 
 /// The parameters of Argon2 ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)).

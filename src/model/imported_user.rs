@@ -56,7 +56,9 @@ impl ImportedUser {
     /// Returns the username in the form in which usernames are compared, or `None` if the username is invalid.
     #[must_use]
     pub fn canonical_username(&self) -> Option<String> {
-        Username::parse(&self.username).ok().map(|name| name.canonical)
+        Username::parse(&self.username)
+            .ok()
+            .map(|name| name.canonical)
     }
 
     /// Returns the e-mail address in the form in which addresses are compared, or `None` if the address is missing or

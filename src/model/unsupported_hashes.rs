@@ -37,8 +37,23 @@ const UNSUPPORTED: &[(&str, &str)] = &[
 
 /// The beginnings of hashes in supported formats.
 const SUPPORTED: &[&str] = &[
-    "$argon2", "$2a$", "$2b$", "$2y$", "$scrypt$", "$pbkdf2", "$bcrypt-sha256$", "scrypt:", "scrypt$",
-    "pbkdf2:", "pbkdf2_", "argon2$", "bcrypt$", "bcrypt_sha256$", "md5$", "sha1$", "sha256$",
+    "$argon2",
+    "$2a$",
+    "$2b$",
+    "$2y$",
+    "$scrypt$",
+    "$pbkdf2",
+    "$bcrypt-sha256$",
+    "scrypt:",
+    "scrypt$",
+    "pbkdf2:",
+    "pbkdf2_",
+    "argon2$",
+    "bcrypt$",
+    "bcrypt_sha256$",
+    "md5$",
+    "sha1$",
+    "sha256$",
     "sha512$",
 ];
 
@@ -70,7 +85,9 @@ pub(super) fn looks_like_hash(text: &str) -> bool {
 
 /// Returns whether a text begins with the name of a format between two delimiters, which is followed by a hash.
 fn is_tagged(text: &str, open: char, close: char) -> bool {
-    let tagged = text.strip_prefix(open).and_then(|text| text.split_once(close));
+    let tagged = text
+        .strip_prefix(open)
+        .and_then(|text| text.split_once(close));
     tagged.is_some_and(|(name, hash)| {
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.,=".contains(c);
         !name.is_empty() && name.len() <= 32 && name.chars().all(is_name) && hash.len() >= 13
@@ -78,7 +95,9 @@ fn is_tagged(text: &str, open: char, close: char) -> bool {
 }
 
 fn name(text: &str) -> Option<&'static str> {
-    let format = UNSUPPORTED.iter().find(|(start, _)| text.starts_with(start));
+    let format = UNSUPPORTED
+        .iter()
+        .find(|(start, _)| text.starts_with(start));
     format.map(|(_, name)| *name).or_else(|| digest_name(text))
 }
 

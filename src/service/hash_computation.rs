@@ -113,11 +113,7 @@ fn hmac<H: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Result<Vec<u8>, Error> 
 }
 
 /// Returns the key that bcrypt gets for a password.
-fn bcrypt_key<'a>(
-    key: BcryptKey,
-    password: &'a [u8],
-    salt: &[u8],
-) -> Result<Cow<'a, [u8]>, Error> {
+fn bcrypt_key<'a>(key: BcryptKey, password: &'a [u8], salt: &[u8]) -> Result<Cow<'a, [u8]>, Error> {
     let text = match key {
         BcryptKey::Password => return Ok(password.into()),
         BcryptKey::Sha256Hex => {

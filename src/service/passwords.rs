@@ -7,10 +7,10 @@ use std::time::Duration;
 use argon2::Params;
 
 use crate::error::Error;
-use crate::model::password::{Password, SubmittedPassword};
 #[cfg(any(test, feature = "server"))]
 use crate::model::hash_parts::HashRefusal;
 use crate::model::hash_parts::{Argon2, HashAlgorithm, HashParts, Variant, Version};
+use crate::model::password::{Password, SubmittedPassword};
 #[cfg(any(test, feature = "server"))]
 use crate::model::password_hash::{ImportedHash, WeakHash};
 use crate::model::password_hash::{PasswordHash, StoredParts};
