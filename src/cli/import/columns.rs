@@ -94,7 +94,7 @@ impl Columns {
         }
     }
 
-    fn user_in(&self, fields: &StringRecord) -> Result<ImportedUser, String> {
+    fn user_in<'a>(&'a self, fields: &'a StringRecord) -> Result<ImportedUser, String> {
         if fields.len() > self.count {
             let (found, count) = (fields.len(), self.count);
             return Err(format!(
@@ -102,7 +102,7 @@ impl Columns {
                  quotation marks."
             ));
         }
-        let text = |column: &Column| {
+        let text = |column: &'a Column| {
             let text = fields.get(column.index).unwrap_or_default();
             if NULL.contains(&text.trim()) {
                 return Err(format!(
@@ -113,12 +113,12 @@ impl Columns {
             }
             Ok(text)
         };
-        let required = |column: &Column| {
+        let required = |column: &'a Column| {
             let missing = || format!("The row ends before the column {}.", column.name);
             fields.get(column.index).ok_or_else(missing)?;
             text(column)
         };
-        let optional = |column: &Option<Column>| match column {
+        let optional = |column: Option<&'a Column>| match column {
             Some(column) => Ok::<_, String>((text(column)?.trim(), column.name.as_str())),
             None => Ok(("", "")),
         };
@@ -135,14 +135,14 @@ impl Columns {
             (hash, _) => ImportedPassword::from_hash(hash.unwrap_or_default().to_owned()),
         };
         let mut user = ImportedUser::new(required(&self.username)?.trim().to_owned(), password);
-        let email = optional(&self.email)?.0;
+        let email = optional(self.email.as_ref())?.0;
         user.email = Some(email.to_owned()).filter(|email| !email.is_empty());
-        let (value, name) = optional(&self.disabled)?;
+        let (value, name) = optional(self.disabled.as_ref())?;
         let value = values::boolean(value).map_err(named(name))?;
         user.is_disabled = value.is_some_and(|value| value == (name == "disabled"));
-        let (value, name) = optional(&self.role)?;
+        let (value, name) = optional(self.role.as_ref())?;
         user.role = values::role(value).map_err(named(name))?;
-        let (value, name) = optional(&self.created_at)?;
+        let (value, name) = optional(self.created_at.as_ref())?;
         user.created_at = values::time(value).map_err(named(name))?;
         Ok(user)
     }
