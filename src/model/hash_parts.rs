@@ -136,6 +136,7 @@ impl HashAlgorithm {
     /// of RFC 7914, because the defaults of Werkzeug and Django are lower than the recommendation.
     ///
     /// [OWASP]: https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
+    #[cfg(any(test, feature = "server"))]
     pub(crate) fn is_strong(self) -> bool {
         match self {
             Self::Argon2(argon2) => {

@@ -1,6 +1,7 @@
 //! The password hashing algorithms.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use argon2::{Block, Params};
 use base64::Engine;
@@ -118,7 +119,11 @@ fn bcrypt_key<'a>(key: BcryptKey, password: &'a [u8], salt: &[u8]) -> Result<Cow
         BcryptKey::Password => return Ok(password.into()),
         BcryptKey::Sha256Hex => {
             let digest = Sha256::digest(password);
-            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+            digest.iter().fold(String::new(), |mut text, byte| {
+                // Writing to a string does not fail.
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
         }
         BcryptKey::Sha256Base64 => STANDARD.encode(Sha256::digest(password)),
         BcryptKey::HmacSha256Base64 => {
