@@ -27,7 +27,8 @@ struct User {
 struct Credential {
     r#type: Option<String>,
     secret_data: Option<String>,
-    credential_data: Option<String>,
+    #[serde(rename = "credentialData")]
+    data: Option<String>,
     /// A password in plain text, in files that are written by hand.
     value: Option<String>,
 }
@@ -96,7 +97,7 @@ fn password_of(credential: Credential) -> Result<ImportedPassword, String> {
     match credential {
         Credential {
             secret_data: Some(secret),
-            credential_data: Some(data),
+            data: Some(data),
             ..
         } => {
             let secret: SecretData = serde_json::from_str(&secret).map_err(malformed)?;
