@@ -70,6 +70,12 @@ with_defaults! {
         /// Number of Argon2id lanes. `argon2_memory` must be at least 8 KiB for each lane.
         pub argon2_parallelism: u32 = 1,
 
+        /// Maximum memory for the verification of one stored hash, in KiB. Hashes from other systems, and hashes from the
+        /// time before a change of `argon2_memory`, can require more memory than new hashes. At most one hash at a time
+        /// uses more memory than `argon2_memory`. Hashes that exceed the limit are not imported, and their users cannot
+        /// sign in. The value must be at least `argon2_memory`.
+        pub max_hash_memory: u32 = 262_144,
+
         /// Number of threads that hash passwords. `None` means one thread per processor core.
         pub hash_threads: Option<NonZeroUsize> = None,
 

@@ -378,6 +378,7 @@ fn only_the_throttle_reserves_places_in_the_hash_queue() {
     // `passwords` passes the call on to the pool, and only the operator runs the import.
     let expected = [
         "service/import.rs",
+        "service/passwords/tests.rs",
         "service/passwords.rs",
         "service/throttle.rs",
     ];

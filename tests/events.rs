@@ -30,11 +30,9 @@ fn published(events: &mut Events) -> Vec<Event> {
 
 fn imported(names: impl IntoIterator<Item = String>) -> Vec<ImportedUser> {
     let hash = "$argon2id$v=19$m=64,t=1,p=1$MZGWk0MPTC94vyB28UKKlA$Ti5ZOv5MZgLr+s5W9kYZxedszcktqxOtQCu00igsDLM";
-    let users = names.into_iter().map(|username| ImportedUser {
-        username,
-        email: None,
-        password: ImportedPassword::Hash(hash.to_owned()),
-    });
+    let users = names
+        .into_iter()
+        .map(|username| ImportedUser::new(username, ImportedPassword::Hash(hash.to_owned())));
     users.collect()
 }
 

@@ -527,10 +527,11 @@ async fn a_hook_that_hangs_is_ended_and_releases_the_database() {
 #[tokio::test]
 async fn an_import_runs_the_hooks_of_each_user_or_adds_none() {
     let app = Fixture::start().await;
-    let users = ["ada", "bob"].map(|username| ImportedUser {
-        username: username.to_owned(),
-        email: None,
-        password: ImportedPassword::Plain(PASSWORD.to_owned()),
+    let users = ["ada", "bob"].map(|username| {
+        ImportedUser::new(
+            username.to_owned(),
+            ImportedPassword::Plain(PASSWORD.to_owned()),
+        )
     });
     let import = async || app.operator().import(users.to_vec(), false).await;
     let state = app.state().await;
@@ -554,7 +555,7 @@ async fn an_import_runs_the_hooks_of_each_user_or_adds_none() {
     assert!(
         results
             .iter()
-            .all(|result| matches!(result, ImportResult::Added))
+            .all(|result| matches!(result, ImportResult::Added { .. }))
     );
     let calls = app.calls().await;
     let hooks: Vec<_> = calls

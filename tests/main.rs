@@ -80,6 +80,8 @@ mod health_endpoints;
 mod hooks;
 mod host_header;
 mod http_connections;
+mod import_exports;
+mod import_files;
 mod javascript_clients;
 mod list_complexity;
 mod log_secrecy;

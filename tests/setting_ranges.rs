@@ -202,6 +202,8 @@ fn settings_out_of_range_are_reported_and_no_file_is_created() {
         ("SYMBOLON_TOKEN_LIFETIME", "2592001"),
         ("SYMBOLON_ARGON2_MEMORY", "1"),
         ("SYMBOLON_ARGON2_MEMORY", "262145"),
+        ("SYMBOLON_MAX_HASH_MEMORY", "19455"),
+        ("SYMBOLON_MAX_HASH_MEMORY", "1048577"),
         ("SYMBOLON_ARGON2_ITERATIONS", "17"),
         ("SYMBOLON_HASH_THREADS", "0"),
     ] {

@@ -21,7 +21,9 @@ pub struct Model {
     /// The e-mail address in lower case, for comparisons.
     #[sea_orm(unique)]
     pub email_canonical: Option<String>,
-    /// The hash of the password: a PHC string, or `imported:` followed by a hash from another system.
+    /// The hash of the password: a PHC string, `imported:` followed by a hash from another system, `wrapped:`
+    /// followed by the Argon2id hash of a weak hash and the parameters of the weak hash, or `!` for a user without a
+    /// password.
     pub password_hash: String,
     /// A number that is incremented when the password changes. A sign-in issues no token if the number has changed
     /// since the password hash was read.

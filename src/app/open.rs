@@ -210,6 +210,7 @@ fn start_hashing(config: &Config) -> Result<Arc<Passwords>, StartError> {
         config.argon2_memory,
         config.argon2_iterations,
         config.argon2_parallelism,
+        config.max_hash_memory,
         config.hash_threads.unwrap_or_else(cores),
         config.hash_queue,
     );

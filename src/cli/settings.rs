@@ -102,6 +102,10 @@ fn settings() -> [(&'static str, Vec<Setting>); 8] {
             setting!(argon2_parallelism, "argon2-parallelism", "SYMBOLON_ARGON2_PARALLELISM", "N",
                 "Number of Argon2id lanes",
                 "--argon2-memory must be at least 8 KiB for each lane."),
+            setting!(max_hash_memory, "max-hash-memory", "SYMBOLON_MAX_HASH_MEMORY", "KIB",
+                "Maximum memory for verifying one stored hash, in KiB",
+                "Imported hashes, and hashes from before a change of --argon2-memory, can require more memory than new \
+                 hashes. Users whose hashes exceed the limit cannot sign in. The minimum is --argon2-memory."),
             setting!(hash_threads, "hash-threads", "SYMBOLON_HASH_THREADS", "N",
                 "Number of threads that hash passwords",
                 "The default is the number of processor cores."),

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use crate::config::Config;
 use crate::error::StartError;
-use crate::model::password_hash::{MAX_ARGON2_ITERATIONS, MAX_PARALLELISM};
+use crate::model::hash_parts::{MAX_ARGON2_ITERATIONS, MAX_PARALLELISM};
 use crate::model::session_lifetime::Lifetime;
 
 /// At most 100 years.
@@ -53,6 +53,7 @@ impl Config {
             ("argon2_memory", self.argon2_memory.into(), 8..=262_144),
             ("argon2_iterations", self.argon2_iterations.into(), 1..=MAX_ARGON2_ITERATIONS.into()),
             ("argon2_parallelism", self.argon2_parallelism.into(), 1..=max_lanes),
+            ("max_hash_memory", self.max_hash_memory.into(), self.argon2_memory.into()..=1_048_576),
             ("hash_threads", hash_threads as u64, 1..=1024),
             ("hash_queue", self.hash_queue as u64, 0..=100_000),
             ("identity_cache", self.identity_cache.into(), MEBIBYTES),

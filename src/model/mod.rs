@@ -12,6 +12,8 @@ pub(crate) mod email;
 pub(crate) mod event;
 pub(crate) mod field_change;
 pub(crate) mod field_errors;
+pub(crate) mod hash_formats;
+pub(crate) mod hash_parts;
 pub(crate) mod id_parsing;
 pub(crate) mod identity;
 #[cfg(feature = "server")]
@@ -38,6 +40,7 @@ pub(crate) mod text_limits;
 pub(crate) mod timestamp;
 pub(crate) mod token_digest;
 pub(crate) mod token_secret;
+pub(crate) mod unsupported_hashes;
 
 pub(crate) mod user;
 pub(crate) mod user_record;

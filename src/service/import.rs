@@ -8,19 +8,19 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::model::actor::Actor;
-use crate::model::audit_event::NewAuditEvent;
+use crate::model::audit_event::{AuditEventDetail, NewAuditEvent};
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::email::Email;
 use crate::model::event::Event;
 use crate::model::field_errors::{FieldError, MutationError};
 use crate::model::imported_user::{ImportResult, ImportedPassword, ImportedUser};
 use crate::model::password::Password;
-use crate::model::password_hash::PasswordHash;
-use crate::model::user::Role;
+use crate::model::password_hash::{ImportedHash, PasswordHash, WeakHash, looks_like_hash};
+use crate::model::user::{Role, User, UserId};
 use crate::model::username::Username;
 use crate::service::hook_runner::HookRunner;
 use crate::service::passwords::Passwords;
-use crate::store::{ExistingFields, NewUser, Store};
+use crate::store::{ExistingFields, NewUser, Store, Transaction};
 
 /// The use case that imports users.
 #[derive(Debug)]
@@ -38,10 +38,14 @@ struct Candidate {
     username: Username,
     email: Option<Email>,
     password: CandidatePassword,
+    role: Role,
+    is_disabled: bool,
+    created_at: Option<DateTime<Utc>>,
 }
 
 enum CandidatePassword {
     Plain(Password),
+    Weak(WeakHash),
     Hash(PasswordHash),
 }
 
@@ -53,11 +57,16 @@ impl Import {
         users: Vec<ImportedUser>,
         dry_run: bool,
     ) -> Result<Vec<ImportResult>, Error> {
-        let mut results = vec![ImportResult::Added; users.len()];
+        let now = self.clock.now();
+        let mut results = vec![ImportResult::Added { is_wrapped: false }; users.len()];
         let mut candidates = Vec::with_capacity(users.len());
         for (index, user) in users.into_iter().enumerate() {
-            match self.candidate(index, user) {
-                Ok(candidate) => candidates.push(candidate),
+            match self.candidate(index, user, now) {
+                Ok(candidate) => {
+                    let is_wrapped = matches!(candidate.password, CandidatePassword::Weak(_));
+                    results[index] = ImportResult::Added { is_wrapped };
+                    candidates.push(candidate);
+                }
                 Err(reason) => results[index] = ImportResult::Refused(reason),
             }
         }
@@ -70,32 +79,60 @@ impl Import {
         Ok(results)
     }
 
-    fn candidate(&self, index: usize, user: ImportedUser) -> Result<Candidate, String> {
+    fn candidate(
+        &self,
+        index: usize,
+        user: ImportedUser,
+        now: DateTime<Utc>,
+    ) -> Result<Candidate, String> {
         let message = |error: FieldError| error.message.into_owned();
         let email = Email::parse_optional(user.email.as_deref());
+        let range = DateTime::UNIX_EPOCH..=now;
+        if user.created_at.is_some_and(|at| !range.contains(&at)) {
+            return Err("The time of registration is before 1970 or in the future.".to_owned());
+        }
         Ok(Candidate {
             index,
             username: Username::parse(&user.username).map_err(message)?,
             email: email.map_err(message)?,
-            password: match user.password {
-                ImportedPassword::Plain(text) => {
-                    CandidatePassword::Plain(Password::parse_imported(&text).map_err(message)?)
-                }
-                ImportedPassword::Hash(text) => {
-                    CandidatePassword::Hash(self.passwords.import(&text)?)
-                }
-            },
+            password: self.password(user.password)?,
+            role: user.role,
+            is_disabled: user.is_disabled,
+            created_at: user.created_at,
         })
     }
 
-    /// Hashes the plain-text passwords, on all hashing threads.
-    async fn hash(&self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Error> {
-        let hashed = candidates.into_iter().map(async |mut candidate| {
-            if let CandidatePassword::Plain(password) = candidate.password {
-                let mut slot = self.passwords.reserve(self.passwords.share(None)?)?;
-                let hash = slot.hash(password).await?;
-                candidate.password = CandidatePassword::Hash(hash);
+    fn password(&self, password: ImportedPassword) -> Result<CandidatePassword, String> {
+        let message = |error: FieldError| error.message.into_owned();
+        Ok(match password {
+            ImportedPassword::Plain(text) if looks_like_hash(&text) => {
+                return Err("The password looks like a hash. Import it as a hash.".to_owned());
             }
+            ImportedPassword::Plain(text) => {
+                CandidatePassword::Plain(Password::parse_imported(&text).map_err(message)?)
+            }
+            ImportedPassword::Hash(text) => {
+                let hash = self.passwords.import(&text);
+                let refuse = |reason| format!("The password hash cannot be imported: {reason}.");
+                match hash.map_err(refuse)? {
+                    ImportedHash::Strong(hash) => CandidatePassword::Hash(hash),
+                    ImportedHash::Weak(weak) => CandidatePassword::Weak(weak),
+                }
+            }
+            ImportedPassword::Unset => CandidatePassword::Hash(PasswordHash::unusable()),
+        })
+    }
+
+    /// Hashes the plain-text passwords and wraps the weak hashes, on all hashing threads.
+    async fn hash(&self, candidates: Vec<Candidate>) -> Result<Vec<Candidate>, Error> {
+        let slot = || self.passwords.reserve(self.passwords.share(None)?);
+        let hashed = candidates.into_iter().map(async |mut candidate| {
+            let hash = match candidate.password {
+                CandidatePassword::Plain(password) => slot()?.hash(password).await?,
+                CandidatePassword::Weak(weak) => slot()?.wrap(weak).await?,
+                CandidatePassword::Hash(hash) => hash,
+            };
+            candidate.password = CandidatePassword::Hash(hash);
             Ok(candidate)
         });
         stream::iter(hashed)
@@ -121,25 +158,19 @@ impl Import {
             candidates = remove_taken(candidates, taken, results);
             let rows = candidates.iter().filter_map(|candidate| candidate.row(now));
             let rows: Vec<_> = rows.collect();
-            let Ok(added @ 1..) = i64::try_from(rows.len()) else {
+            if rows.is_empty() {
                 return Ok(());
-            };
+            }
             for row in &rows {
                 let permitted = self.hooks.before_register(&transaction, row).await;
                 permitted.map_err(|error| refusal(&row.username.display, error))?;
             }
             if let Some(users) = transaction.insert_users(&rows).await? {
-                // One audit row for all events is sufficient, because the row of each user contains the time of creation.
-                let event = |user| {
-                    let (kind, actor) = (AuditEventKind::Registered, Actor::Operator);
-                    Event::from(NewAuditEvent::new(kind, user, actor, now))
-                };
-                transaction.count_events(&event(None), added).await?;
-                for user in users {
-                    let permitted = self.hooks.after_register(&transaction, &user).await;
+                for user in &users {
+                    let permitted = self.hooks.after_register(&transaction, user).await;
                     permitted.map_err(|error| refusal(&user.username, error))?;
-                    transaction.record_counted_event(event(Some(user.id)));
                 }
+                record_events(&mut transaction, &users, now).await?;
                 return transaction.commit().await;
             }
         }
@@ -147,7 +178,7 @@ impl Import {
 }
 
 impl Candidate {
-    fn row(&self, created_at: DateTime<Utc>) -> Option<NewUser> {
+    fn row(&self, now: DateTime<Utc>) -> Option<NewUser> {
         let CandidatePassword::Hash(password_hash) = &self.password else {
             return None;
         };
@@ -155,10 +186,48 @@ impl Candidate {
             username: self.username.clone(),
             email: self.email.clone(),
             password_hash: password_hash.clone(),
-            role: Role::User,
-            created_at,
+            role: self.role,
+            created_at: self.created_at.unwrap_or(now),
+            disabled_at: self.is_disabled.then_some(now),
         })
     }
+}
+
+/// Records the registrations, the users who are disabled, and the users who are admins.
+///
+/// One audit row for all registrations, and one for all disabled users, is sufficient, because the row of each user
+/// contains the times. Each admin has an audit row, because the role grants authority.
+async fn record_events(
+    transaction: &mut Transaction,
+    users: &[User],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let event = |kind, user: Option<UserId>| NewAuditEvent::new(kind, user, Actor::Operator, now);
+    let all: Vec<_> = users.iter().map(|user| user.id).collect();
+    let disabled = users.iter().filter(|user| user.is_disabled());
+    let disabled: Vec<_> = disabled.map(|user| user.id).collect();
+    for (kind, ids) in [
+        (AuditEventKind::Registered, all),
+        (AuditEventKind::Disabled, disabled),
+    ] {
+        let count = i64::try_from(ids.len()).map_err(Error::internal)?;
+        if count > 0 {
+            let total = Event::from(event(kind, None));
+            transaction.count_events(&total, count).await?;
+        }
+        for id in ids {
+            transaction.record_counted_event(event(kind, Some(id)).into());
+        }
+    }
+    for admin in users.iter().filter(|user| user.role == Role::Admin) {
+        let detail = AuditEventDetail::Role {
+            old: Role::User,
+            new: Role::Admin,
+        };
+        let event = event(AuditEventKind::RoleChanged, Some(admin.id)).with_detail(detail);
+        transaction.record_event(event);
+    }
+    Ok(())
 }
 
 /// Converts the error of a hook. The message of a refusal names the user.

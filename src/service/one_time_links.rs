@@ -88,6 +88,7 @@ impl Users {
             password_hash: PasswordHash::unusable(),
             role: invitation.role.unwrap_or(Role::User),
             created_at: now,
+            disabled_at: None,
         };
         let actor = authorized.actor();
         let inserted = self.insert_user(row, actor.clone(), Some(&authorized), &attempt);

@@ -7,9 +7,13 @@ use std::time::Duration;
 use argon2::Params;
 
 use crate::error::Error;
+#[cfg(any(test, feature = "server"))]
+use crate::model::hash_parts::HashRefusal;
+use crate::model::hash_parts::{Argon2, HashAlgorithm, HashParts, Variant, Version};
 use crate::model::password::{Password, SubmittedPassword};
-use crate::model::password_hash::PasswordHash;
-use crate::model::password_hash::{self, Argon2, HashAlgorithm, HashParts, Variant, Version};
+#[cfg(any(test, feature = "server"))]
+use crate::model::password_hash::{ImportedHash, WeakHash};
+use crate::model::password_hash::{PasswordHash, StoredParts};
 use crate::model::random_bytes::random_bytes;
 use crate::service::hash_computation;
 use crate::service::hash_metrics::{HashMetrics, HashQueueState};
@@ -39,10 +43,11 @@ pub(crate) enum Verdict {
 /// algorithm.
 ///
 /// The memory is bounded. Each thread has one buffer for the configured parameters. One additional buffer is
-/// used for stored hashes that need more memory. Its maximum size is 64 MiB or the configured memory, whichever is larger.
+/// used for stored hashes that need more memory, up to `max_memory_kib`.
 #[derive(Debug)]
 pub(crate) struct Passwords {
     argon2: Argon2,
+    max_memory_kib: u32,
     #[cfg(feature = "server")]
     threads: NonZeroUsize,
     queue: HashQueue,
@@ -58,6 +63,7 @@ impl Passwords {
         memory_kib: u32,
         iterations: u32,
         parallelism: u32,
+        max_memory_kib: u32,
         threads: NonZeroUsize,
         queue: usize,
     ) -> Result<Self, String> {
@@ -74,6 +80,7 @@ impl Passwords {
         };
         Ok(Self {
             argon2,
+            max_memory_kib,
             #[cfg(feature = "server")]
             threads,
             queue,
@@ -83,8 +90,8 @@ impl Passwords {
     /// Parses a hash that another system computed. Returns the reason if passwords cannot be verified against
     /// the hash.
     #[cfg(any(test, feature = "server"))]
-    pub(crate) fn import(&self, hash: &str) -> Result<PasswordHash, &'static str> {
-        PasswordHash::parse_imported(hash, max_memory_kib(self.argon2))
+    pub(crate) fn import(&self, hash: &str) -> Result<ImportedHash, HashRefusal> {
+        ImportedHash::parse(hash, self.max_memory_kib)
     }
 
     /// Returns the number of hashing threads.
@@ -114,6 +121,7 @@ impl Passwords {
         Ok(Slot {
             permit: self.queue.reserve(share)?,
             argon2: self.argon2,
+            max_memory_kib: self.max_memory_kib,
         })
     }
 }
@@ -123,20 +131,36 @@ impl Passwords {
 pub(crate) struct Slot {
     permit: Permit,
     argon2: Argon2,
+    max_memory_kib: u32,
 }
 
 impl Slot {
     /// Hashes a password with a random salt.
     pub(crate) async fn hash(&mut self, password: Password) -> Result<PasswordHash, Error> {
+        let (salt, output) = self.argon2(password.as_bytes().to_vec()).await?;
+        Ok(PasswordHash::new(self.argon2, &salt, &output))
+    }
+
+    /// Hashes the output of a weak hash with a random salt.
+    #[cfg(any(test, feature = "server"))]
+    pub(crate) async fn wrap(&mut self, weak: WeakHash) -> Result<PasswordHash, Error> {
+        let (salt, output) = self.argon2(weak.output.clone()).await?;
+        Ok(PasswordHash::wrapped(&weak, self.argon2, &salt, &output))
+    }
+
+    /// Computes the hash of `input` with a random salt. Returns the salt and the output.
+    async fn argon2(
+        &mut self,
+        input: Vec<u8>,
+    ) -> Result<([u8; SALT_LENGTH], [u8; OUTPUT_LENGTH]), Error> {
         let argon2 = self.argon2;
         let salt = random_bytes::<SALT_LENGTH>()?;
         let output = self.permit.run(Memory::Usual, move |memory| {
             let mut output = [0; OUTPUT_LENGTH];
-            let password = password.as_bytes();
-            hash_computation::argon2(argon2, password, &salt, &mut output, memory)?;
+            hash_computation::argon2(argon2, &input, &salt, &mut output, memory)?;
             Ok::<_, Error>(output)
         });
-        Ok(PasswordHash::new(argon2, &salt, &output.await??))
+        Ok((salt, output.await??))
     }
 
     /// Verifies a password against the stored hash. If `stored` is `None` or unusable, does the same amount of work
@@ -144,6 +168,9 @@ impl Slot {
     ///
     /// Computes the replacement for an outdated hash only if `renew` is set. `renew` must not be set for a
     /// disabled user, because the time for the second hash would reveal that the password is right.
+    ///
+    /// Keeps a hash that also matches other passwords, as a bcrypt hash does if the password has 72 bytes or more: the
+    /// submitted password may differ from the password of the user in the bytes that bcrypt ignores.
     pub(crate) async fn verify(
         &mut self,
         attempt: SubmittedPassword,
@@ -155,19 +182,27 @@ impl Slot {
         let stored = stored.filter(PasswordHash::is_usable);
         let imported = stored.as_ref().is_some_and(PasswordHash::is_imported);
         let parts = match &stored {
-            Some(stored) => stored.parts(max_memory_kib(self.argon2)),
+            Some(stored) => stored.parts(self.max_memory_kib),
             None => Ok(unmatchable(current)),
         };
-        let parts = parts.map_err(Error::internal)?;
-        let is_current = parts.algorithm == current;
+        let parts = parts.map_err(|reason| {
+            Error::internal(format!("the stored hash cannot be verified: {reason}"))
+        })?;
+        let StoredParts { inner, outer } = &parts;
+        let is_current = inner.is_none() && outer.algorithm == current;
+        let is_ambiguous = inner
+            .as_ref()
+            .unwrap_or(outer)
+            .algorithm
+            .is_ambiguous(as_sent.as_bytes());
         // An imported hash is kept if its parameters and the lengths of its salt and output are current, and
         // PRECIS preparation leaves the password unchanged.
         let adopted = stored.filter(|_| {
             is_current
-                && (parts.salt.len(), parts.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
+                && (outer.salt.len(), outer.output.len()) == (SALT_LENGTH, OUTPUT_LENGTH)
                 && password.as_bytes() == as_sent.as_bytes()
         });
-        let memory = memory(parts.algorithm, self.argon2);
+        let memory = memory(&parts, self.argon2);
         let prepared = password.clone();
         let is_match = self.permit.run(memory, move |memory| {
             // Other systems hash the password as it was sent, without preparation.
@@ -181,7 +216,7 @@ impl Slot {
         if !is_match.await?? {
             return Ok(Verdict::Wrong);
         }
-        if !renew || (is_current && !imported) {
+        if !renew || is_ambiguous || (is_current && !imported) {
             return Ok(Verdict::Right);
         }
         Ok(Verdict::Outdated(match adopted {
@@ -191,134 +226,33 @@ impl Slot {
     }
 }
 
-fn max_memory_kib(own: Argon2) -> u32 {
-    password_hash::MAX_MEMORY_KIB.max(own.memory_kib)
-}
-
-fn memory(algorithm: HashAlgorithm, own: Argon2) -> Memory {
-    match algorithm {
-        HashAlgorithm::Argon2(argon2) if argon2.memory_kib <= own.memory_kib => Memory::Usual,
+fn memory(parts: &StoredParts, own: Argon2) -> Memory {
+    let is_large = |parts: &HashParts| match parts.algorithm {
+        HashAlgorithm::Argon2(argon2) => argon2.memory_kib > own.memory_kib,
         // scrypt allocates its own memory. Therefore, only one of these jobs runs at a time.
-        HashAlgorithm::Argon2(_) | HashAlgorithm::Scrypt { .. } => Memory::Large,
-        HashAlgorithm::Bcrypt { .. } | HashAlgorithm::Pbkdf2 { .. } => Memory::Usual,
+        HashAlgorithm::Scrypt { .. } => true,
+        HashAlgorithm::Bcrypt { .. }
+        | HashAlgorithm::Pbkdf2 { .. }
+        | HashAlgorithm::Fast { .. } => false,
+    };
+    if is_large(&parts.outer) || parts.inner.as_ref().is_some_and(is_large) {
+        Memory::Large
+    } else {
+        Memory::Usual
     }
 }
 
 /// Returns a hash that matches no password, and costs as much to verify as any other hash with this algorithm.
-fn unmatchable(algorithm: HashAlgorithm) -> HashParts {
-    HashParts {
-        algorithm,
-        salt: vec![0; SALT_LENGTH],
-        output: vec![0; OUTPUT_LENGTH],
+fn unmatchable(algorithm: HashAlgorithm) -> StoredParts {
+    StoredParts {
+        inner: None,
+        outer: HashParts {
+            algorithm,
+            salt: vec![0; SALT_LENGTH],
+            output: vec![0; OUTPUT_LENGTH],
+        },
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A password in decomposed form, with a no-break space.
-    const SENT: &str = "cre\u{300}me\u{a0}bru\u{302}le\u{301}e";
-    /// [`SENT`] after preparation (RFC 8265).
-    const PREPARED: &str = "crème brûlée";
-
-    /// Hashes of [`SENT`] that other systems computed.
-    const IMPORTED: &[&str] = &[
-        // argon2-cffi 25.1.0: the default parameters, then hashes by `low_level`. The last hash contains no
-        // version, like the hashes of the first release of Argon2.
-        "$argon2id$v=19$m=65536,t=3,p=4$AydQgh10J+qwWEvCb8irKA$1iTgNufK17ja76HW6823365HhA4POsYqAZMI9HjlCWQ",
-        "$argon2i$v=19$m=64,t=2,p=2$LpUpe8wDNrDb9jCSXNqe1g$56wvh9a4uMeExFdaPhwBk/b7ev8X4yh/SeWsKegnr7Q",
-        "$argon2d$v=19$m=32,t=1,p=1$zvb17PsJnV0t1/FtqowheQ$oNtLXVejrsqVDG1ZjkFDNOV4W9rgO/Fvqtk0rkxHs5U",
-        "$argon2i$v=16$m=32,t=1,p=1$wnz38htPuiOtTMxwpx6PeQ$7gSZtYsLgFOrtqEsjyIDxTqNLFiX15+1eAEiTlcDejs",
-        "$argon2i$m=32,t=1,p=1$wnz38htPuiOtTMxwpx6PeQ$7gSZtYsLgFOrtqEsjyIDxTqNLFiX15+1eAEiTlcDejs",
-        // The Python package bcrypt 5.0.0, then libxcrypt 4.4.33.
-        "$2b$04$Cw1dZxAyy.cae2FJl4aBReb/gFh2e8iwcVqOEmfVTDjiXTJH2dcPK",
-        "$2a$04$iZL8kwCdawTs6SCzEZFbxezAhP5Ee9m.GN/MOm5634MVKXS.GtGlm",
-        "$2y$04$abcdefghijklmnopqrstuug25vr/WMYbVBNt10M/vhOde39eLadYa",
-        // passlib 1.7.4: the default cost, then a smaller cost.
-        "$scrypt$ln=16,r=8,p=1$ypnTOgeAUCrl/J9Tyvmfcw$NUtttX/HFMkN6ongBU53XHitk2BuenL/+o7lhF4/sM8",
-        "$scrypt$ln=4,r=4,p=2$mrMW4rw3xhgj5Lx3LmVMyQ$Jfsq6sBNY6tufaFGrwrtpqY1UA5EkzsAgsY1i0KnR1o",
-        // Werkzeug 3.1.9: the default parameters, then a small number of iterations.
-        "scrypt:32768:8:1$yPXoMNlPN3DGxx0y$c25614c3f9b979b805b8c9175dfbf29862efddd26e5b98cbf5ca807d5f8b64c96111ca59531c9261d9b62043feacf91b99b12abebb6a1351714174138a1931c4",
-        "pbkdf2:sha256:1000$k53Knk9OGkbw8mla$417cb2255f89f04cdaf9449882dae62a71601d685d05ff80ef6bdbbf12d68251",
-        "pbkdf2:sha512:1000$YuSfRUgDH1Fb9Qk1$6765a230a9c93ca695140e489ec6fddefb27b09f2adc77ed440f78cec80d665d6dcd04dd00982208b7261ef45bf1a841948ccbd03aff7b7ba10ad64bdf7d1f9c",
-        "pbkdf2:sha1:1000$vEYIl57S$a9a0b13af9a126482846226ab00fa323462566ef",
-    ];
-
-    fn reserve(memory_kib: u32) -> (Passwords, Slot) {
-        let passwords = Passwords::start(memory_kib, 1, 1, NonZeroUsize::MIN, 0).unwrap();
-        let slot = passwords.reserve(passwords.share(None).unwrap()).unwrap();
-        (passwords, slot)
-    }
-
-    async fn verify(slot: &mut Slot, password: &str, stored: &PasswordHash) -> Verdict {
-        let verdict = slot.verify(SubmittedPassword::new(password), Some(stored.clone()), true);
-        verdict.await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn an_imported_hash_matches_the_password_as_sent_and_is_replaced() {
-        let (passwords, mut slot) = reserve(8);
-        for hash in IMPORTED {
-            let imported = passwords.import(hash).unwrap();
-            for wrong in [PREPARED, "wrong", ""] {
-                let verdict = verify(&mut slot, wrong, &imported).await;
-                assert!(matches!(verdict, Verdict::Wrong), "{hash} of {wrong}");
-            }
-            let Verdict::Outdated(new) = verify(&mut slot, SENT, &imported).await else {
-                panic!("{hash}");
-            };
-            assert!(new.0.starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
-            for right in [PREPARED, SENT] {
-                let verdict = verify(&mut slot, right, &new).await;
-                assert!(matches!(verdict, Verdict::Right), "{hash}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn an_imported_hash_with_the_current_parameters_of_a_prepared_password_is_adopted() {
-        let (passwords, mut slot) = reserve(8);
-        for (password, is_adopted) in [(PREPARED, true), (SENT, false)] {
-            let (salt, mut output) = ([7; SALT_LENGTH], [0; OUTPUT_LENGTH]);
-            let memory = &mut Vec::new();
-            let bytes = password.as_bytes();
-            hash_computation::argon2(slot.argon2, bytes, &salt, &mut output, memory).unwrap();
-            let hash = PasswordHash::new(slot.argon2, &salt, &output);
-            let imported = passwords.import(&hash.0).unwrap();
-            let Verdict::Outdated(new) = verify(&mut slot, password, &imported).await else {
-                panic!("the hash is still marked as imported");
-            };
-            assert_eq!(new == hash, is_adopted);
-            let verdict = verify(&mut slot, PREPARED, &new).await;
-            assert!(matches!(verdict, Verdict::Right));
-        }
-    }
-
-    #[tokio::test]
-    async fn bcrypt_ignores_bytes_after_the_72nd() {
-        // Computed by the Python package bcrypt 4.0.1 from a longer password.
-        let hash = "$2b$04$s1vkQiiW.nun/661gL4m3eEfRmY2rcl90Bz1H0DbAGBi3JIKHTXJm";
-        let (passwords, mut slot) = reserve(8);
-        let imported = passwords.import(hash).unwrap();
-        let read = format!("{}bc", "ä".repeat(35));
-        for right in [&read, &format!("{read}ignored")] {
-            let verdict = verify(&mut slot, right, &imported).await;
-            assert!(matches!(verdict, Verdict::Outdated(_)), "{right}");
-        }
-        let verdict = verify(&mut slot, &read[..71], &imported).await;
-        assert!(matches!(verdict, Verdict::Wrong));
-    }
-
-    #[tokio::test]
-    async fn an_imported_hash_can_use_64_mib_or_the_configured_memory() {
-        let (usual, larger) = (reserve(8).0, reserve(65544).0);
-        for (passwords, most) in [(usual, 65536), (larger, 65544)] {
-            let import = |memory: u32| {
-                let rest = "LpUpe8wDNrDb9jCSXNqe1g$56wvh9a4uMeExFdaPhwBk/b7ev8X4yh/SeWsKegnr7Q";
-                passwords.import(&format!("$argon2id$v=19$m={memory},t=1,p=1${rest}"))
-            };
-            assert!(import(most).is_ok() && import(most + 1).is_err());
-        }
-    }
-}
+mod tests;

@@ -68,6 +68,7 @@ impl Users {
             password_hash,
             role,
             created_at: self.clock.now(),
+            disabled_at: None,
         };
         let inserted = self.insert_user(row, actor, authorized.as_ref(), &attempt);
         let (transaction, user) = inserted.await?;

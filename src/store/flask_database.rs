@@ -102,13 +102,13 @@ fn to_user(row: &QueryResult) -> Result<FlaskRow, Error> {
     let id = row.try_get("", "id").map_err(Error::internal)?;
     let text = |name| row.try_get::<Option<String>>("", name);
     let user = match (text("username"), text("password_hash"), text("email")) {
-        (Ok(Some(username)), Ok(Some(hash)), email) => Ok(ImportedUser {
-            username,
-            email: email.ok().flatten().filter(|email| !email.is_empty()),
-            password: ImportedPassword::Hash(hash),
-        }),
+        (Ok(Some(username)), Ok(hash), email) => {
+            let password = ImportedPassword::from_hash(hash.unwrap_or_default());
+            let mut user = ImportedUser::new(username, password);
+            user.email = email.ok().flatten().filter(|email| !email.is_empty());
+            Ok(user)
+        }
         (Ok(None), ..) => Err("There is no username.".to_owned()),
-        (_, Ok(None), _) => Err("There is no password hash.".to_owned()),
         _ => Err("The username or the password hash is not text.".to_owned()),
     };
     Ok((id, user))

@@ -36,6 +36,8 @@ pub(crate) struct NewUser {
     pub(crate) password_hash: PasswordHash,
     pub(crate) role: Role,
     pub(crate) created_at: DateTime<Utc>,
+    /// The time at which the user was disabled, if the user is imported as disabled.
+    pub(crate) disabled_at: Option<DateTime<Utc>>,
 }
 
 /// A unique field whose value already belongs to another user.
@@ -265,6 +267,7 @@ pub(super) fn to_row(new: NewUser) -> user::ActiveModel {
         password_version: Set(1),
         role: Set(to_column(new.role)),
         created_at: Set(new.created_at.timestamp_millis()),
+        disabled_at: Set(new.disabled_at.map(|at| at.timestamp_millis())),
         ..Default::default()
     }
 }

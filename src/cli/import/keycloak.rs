@@ -1,0 +1,143 @@
+//! JSON exports of Keycloak.
+
+use chrono::DateTime;
+use serde::Deserialize;
+use symbolon::{ImportedPassword, ImportedUser};
+
+use super::row::Row;
+
+#[derive(Deserialize)]
+struct Realm {
+    users: Vec<User>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct User {
+    username: Option<String>,
+    email: Option<String>,
+    enabled: Option<bool>,
+    created_timestamp: Option<i64>,
+    #[serde(default)]
+    credentials: Vec<Credential>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Credential {
+    r#type: Option<String>,
+    secret_data: Option<String>,
+    #[serde(rename = "credentialData")]
+    data: Option<String>,
+    /// A password in plain text, in files that are written by hand.
+    value: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct SecretData {
+    value: String,
+    #[serde(default)]
+    salt: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CredentialData {
+    hash_iterations: u32,
+    algorithm: String,
+    #[serde(default)]
+    additional_parameters: Parameters,
+}
+
+/// The parameters of Argon2. Each is a list with one element.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Parameters {
+    r#type: Vec<String>,
+    version: Vec<String>,
+    memory: Vec<String>,
+    parallelism: Vec<String>,
+}
+
+/// Returns the users in a realm or in a list of users.
+pub(super) fn users(text: &str) -> Result<Vec<Row>, String> {
+    let users = if text.trim_start().starts_with('[') {
+        serde_json::from_str(text)
+    } else {
+        serde_json::from_str(text).map(|realm: Realm| realm.users)
+    };
+    let users: Vec<User> = users.map_err(|error| {
+        format!("the file is not an export of Keycloak that contains users: {error}")
+    })?;
+    let rows = users.into_iter().zip(1..).map(|(user, position)| Row {
+        position,
+        user: imported(user),
+    });
+    Ok(rows.collect())
+}
+
+fn imported(user: User) -> Result<ImportedUser, String> {
+    let username = user.username.unwrap_or_default();
+    let password = user
+        .credentials
+        .into_iter()
+        .find(|credential| credential.r#type.as_deref() == Some("password"));
+    let password = password.map_or(Ok(ImportedPassword::Unset), password_of)?;
+    let mut imported = ImportedUser::new(username.trim().to_owned(), password);
+    imported.email = user.email.filter(|email| !email.is_empty());
+    imported.is_disabled = user.enabled == Some(false);
+    imported.created_at = user
+        .created_timestamp
+        .and_then(DateTime::from_timestamp_millis);
+    Ok(imported)
+}
+
+fn password_of(credential: Credential) -> Result<ImportedPassword, String> {
+    let malformed = |_| "The credential is malformed.".to_owned();
+    match credential {
+        Credential {
+            secret_data: Some(secret),
+            data: Some(data),
+            ..
+        } => {
+            let secret: SecretData = serde_json::from_str(&secret).map_err(malformed)?;
+            let data: CredentialData = serde_json::from_str(&data).map_err(malformed)?;
+            hash(&secret, &data).map(ImportedPassword::Hash)
+        }
+        Credential {
+            value: Some(value), ..
+        } => Ok(ImportedPassword::from_password_or_hash(value)),
+        _ => Err("The credential of the type password contains no password.".to_owned()),
+    }
+}
+
+/// Converts a hash to the format of passlib or to a PHC string.
+fn hash(secret: &SecretData, data: &CredentialData) -> Result<String, String> {
+    let unpadded = |text: &str| text.trim_end_matches('=').to_owned();
+    let (salt, output) = (unpadded(&secret.salt), unpadded(&secret.value));
+    let iterations = data.hash_iterations;
+    match data.algorithm.as_str() {
+        algorithm @ ("pbkdf2" | "pbkdf2-sha256" | "pbkdf2-sha512") => {
+            Ok(format!("${algorithm}${iterations}${salt}${output}"))
+        }
+        "argon2" => {
+            let parameters = &data.additional_parameters;
+            let [kind, version, memory, lanes] = [
+                &parameters.r#type,
+                &parameters.version,
+                &parameters.memory,
+                &parameters.parallelism,
+            ]
+            .map(|values| values.first().map_or("", String::as_str));
+            let version = if version == "1.0" { 16 } else { 19 };
+            Ok(format!(
+                "$argon2{kind}$v={version}$m={memory},t={iterations},p={lanes}${salt}${output}"
+            ))
+        }
+        other => Err(format!(
+            "The hash algorithm {} of Keycloak is not supported. Import the user without a password, and create a \
+             reset link.",
+            other.escape_debug()
+        )),
+    }
+}

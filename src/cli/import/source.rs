@@ -1,0 +1,129 @@
+//! The sources of users.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::vec;
+
+use encoding_rs::Encoding;
+use symbolon::FlaskDatabase;
+
+use super::csv_file::CsvFile;
+use super::row::Row;
+use super::{keycloak, text};
+
+/// The maximum number of rows that one transaction imports.
+const BATCH: usize = 1000;
+
+/// The maximum size of a text file, in bytes. The whole file is in memory, because its encoding is known only at its
+/// end, and because a pipe can be read only once.
+const MAX_TEXT: u64 = 1 << 30;
+
+/// The source of the rows, with the current position.
+pub(super) enum Source {
+    Csv(Box<CsvFile>),
+    Keycloak {
+        users: vec::IntoIter<Row>,
+        length: usize,
+    },
+    Flask {
+        database: FlaskDatabase,
+        last_id: i64,
+        rows: u64,
+    },
+}
+
+impl Source {
+    pub(super) async fn open(
+        path: &Path,
+        encoding: Option<&'static Encoding>,
+        delimiter: Option<char>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let read_error = |error: &dyn Error| format!("{} cannot be read: {error}", path.display());
+        let mut file = File::open(path).map_err(|error| read_error(&error))?;
+        let mut bytes = Vec::new();
+        let start = (&mut file).take(16).read_to_end(&mut bytes);
+        start.map_err(|error| read_error(&error))?;
+        // https://www.sqlite.org/fileformat.html#magic_header_string
+        if bytes == b"SQLite format 3\0" {
+            return Ok(Self::Flask {
+                database: FlaskDatabase::open(path).await?,
+                last_id: i64::MIN,
+                rows: 0,
+            });
+        }
+        let rest = file.take(MAX_TEXT).read_to_end(&mut bytes);
+        if rest.map_err(|error| read_error(&error))? as u64 == MAX_TEXT {
+            return Err("the file is larger than 1 GiB: split the file".into());
+        }
+        let decoded = text::decode(bytes, encoding)?;
+        if decoded.0.trim_start().starts_with(['{', '[']) {
+            let users = keycloak::users(&decoded.0)?;
+            let length = users.len();
+            let users = users.into_iter();
+            return Ok(Self::Keycloak { users, length });
+        }
+        Ok(Self::Csv(Box::new(CsvFile::open(decoded, delimiter)?)))
+    }
+
+    /// Returns sentences for standard error about the format, and about data that is not imported.
+    pub(super) fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Csv(file) => file.notes(),
+            Self::Keycloak { .. } => vec![
+                "export of Keycloak: roles, groups, attributes, and credentials other than passwords are ignored"
+                    .to_owned(),
+            ],
+            Self::Flask { .. } => Vec::new(),
+        }
+    }
+
+    /// Returns the name of the unit of [`Row::position`].
+    pub(super) fn position_unit(&self) -> &'static str {
+        match self {
+            Self::Csv(_) => "line",
+            Self::Keycloak { .. } => "user",
+            Self::Flask { .. } => "id",
+        }
+    }
+
+    /// Returns the value that [`Source::progress`] has after the last row.
+    pub(super) async fn length(&self) -> Result<u64, Box<dyn Error>> {
+        Ok(match self {
+            Self::Csv(file) => file.progress().0 as u64,
+            Self::Keycloak { length, .. } => *length as u64,
+            Self::Flask { database, .. } => database.count().await?,
+        })
+    }
+
+    /// Returns the number of bytes of the text, or of rows, that have been read.
+    pub(super) fn progress(&self) -> u64 {
+        match self {
+            Self::Csv(file) => file.progress().1 as u64,
+            Self::Keycloak { users, length } => (length - users.len()) as u64,
+            Self::Flask { rows, .. } => *rows,
+        }
+    }
+
+    /// Reads the next rows, and a note about them. The result is empty after the last row.
+    pub(super) async fn next_batch(
+        &mut self,
+    ) -> Result<(Vec<Row>, Option<&'static str>), Box<dyn Error>> {
+        match self {
+            Self::Csv(file) => Ok(file.next_batch(BATCH)),
+            Self::Keycloak { users, .. } => Ok((users.take(BATCH).collect(), None)),
+            Self::Flask {
+                database,
+                last_id,
+                rows,
+            } => {
+                let page = database.page(*last_id).await?;
+                *last_id = page.last().map_or(*last_id, |(id, _)| *id);
+                *rows += page.len() as u64;
+                let row = |(position, user): (i64, _)| Row { position, user };
+                Ok((page.into_iter().map(row).collect(), None))
+            }
+        }
+    }
+}
