@@ -82,6 +82,7 @@ mod host_header;
 mod http_connections;
 mod import_exports;
 mod import_files;
+mod import_hashes;
 mod javascript_clients;
 mod list_complexity;
 mod log_secrecy;

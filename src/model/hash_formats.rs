@@ -1,9 +1,9 @@
 //! The formats of password hashes: PHC strings, bcrypt strings, and the formats of Werkzeug, Django and passlib.
 
 use base64::Engine;
-use base64::alphabet::BCRYPT;
-use base64::engine::GeneralPurpose;
-use base64::engine::general_purpose::{NO_PAD, STANDARD_NO_PAD};
+use base64::alphabet::{BCRYPT, STANDARD};
+use base64::engine::general_purpose::NO_PAD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose};
 
 use crate::model::hash_parts::{
     Argon2, BcryptKey, Digest, HashAlgorithm, HashParts, HashRefusal, MALFORMED, Salting, Variant,
@@ -17,6 +17,12 @@ const MAX_LENGTH: usize = 512;
 /// of bcrypt ignore these bits.
 const BCRYPT_BASE64: GeneralPurpose =
     GeneralPurpose::new(&BCRYPT, NO_PAD.with_decode_allow_trailing_bits(true));
+
+/// The standard alphabet, with or without padding.
+const STANDARD_INDIFFERENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    NO_PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The number of characters of a bcrypt output.
 #[cfg(any(test, feature = "server"))]
@@ -40,13 +46,13 @@ pub(crate) fn parse(text: &str, max_memory_kib: u32) -> Result<HashParts, HashRe
 /// Returns the hash without its output: each character of the output is replaced by `A`, which is valid in every
 /// encoding of an output.
 #[cfg(any(test, feature = "server"))]
-pub(super) fn blank_output(hash: &str) -> String {
-    let bcrypt = hash.len().saturating_sub(BCRYPT_OUTPUT);
-    let last = hash.rfind('$').map_or(0, |dollar| dollar + 1);
-    // The salt and the output of bcrypt are not separated, except in the format bcrypt-sha256 of passlib.
-    let has_bcrypt_salt = hash.len() - last == 22 + BCRYPT_OUTPUT;
-    let is_bcrypt = has_bcrypt_salt && hash.contains("$2");
-    let (start, output) = hash.split_at(if is_bcrypt { bcrypt } else { last });
+pub(super) fn blank_output(hash: &str, algorithm: HashAlgorithm) -> String {
+    let output = match algorithm {
+        // The salt and the output of bcrypt are not always separated.
+        HashAlgorithm::Bcrypt { .. } => hash.len().saturating_sub(BCRYPT_OUTPUT),
+        _ => hash.rfind('$').map_or(0, |dollar| dollar + 1),
+    };
+    let (start, output) = hash.split_at(output);
     let blank = |character| if character == '=' { '=' } else { 'A' };
     start.chars().chain(output.chars().map(blank)).collect()
 }
@@ -245,8 +251,9 @@ fn number(text: &str) -> Option<u32> {
 
 /// Decodes base64 with or without padding. passlib writes `.` instead of `+`.
 fn base64(text: &str) -> Result<Vec<u8>, HashRefusal> {
-    let text = text.trim_end_matches('=').replace('.', "+");
-    STANDARD_NO_PAD.decode(text).map_err(|_| MALFORMED)
+    STANDARD_INDIFFERENT
+        .decode(text.replace('.', "+"))
+        .map_err(|_| MALFORMED)
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {

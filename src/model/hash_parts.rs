@@ -9,6 +9,10 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 pub(crate) const MAX_ARGON2_ITERATIONS: u32 = 16;
 /// The maximum parallelism of Argon2 and scrypt.
 pub(crate) const MAX_PARALLELISM: u32 = 16;
+/// The maximum product of the memory in KiB and the iterations of an imported Argon2 hash. A stored hash can exceed the
+/// product, because the settings permit higher costs.
+#[cfg(any(test, feature = "server"))]
+const MAX_IMPORTED_ARGON2_WORK: u64 = 1 << 21;
 const MAX_BCRYPT_COST: u32 = 14;
 const MAX_PBKDF2_ITERATIONS: u32 = 2_000_000;
 /// scrypt uses (p + 1)·r·128 bytes in addition to the memory that the configuration limits. This limit on r keeps the
@@ -161,6 +165,15 @@ impl HashAlgorithm {
         let key = BcryptKey::Password;
         matches!(self, Self::Bcrypt { key: used, .. } if used == key)
             && (password.len() >= 72 || password.contains(&0))
+    }
+
+    /// Returns whether an imported hash takes too long to verify.
+    #[cfg(any(test, feature = "server"))]
+    pub(super) fn exceeds_import_limit(self) -> bool {
+        let Self::Argon2(argon2) = self else {
+            return false;
+        };
+        u64::from(argon2.memory_kib) * u64::from(argon2.iterations) > MAX_IMPORTED_ARGON2_WORK
     }
 
     /// Returns the algorithm if the verification of a hash stays within the limits for time and memory.

@@ -74,11 +74,11 @@ impl ImportedUser {
 const DJANGO_UNUSABLE: usize = 40;
 
 impl ImportedPassword {
-    /// Converts the text of a column for hashes. An empty text, `*`, and a text that begins with `!` mark users
-    /// without a password.
+    /// Converts the text of a column for hashes. An empty text, and a text that begins with `!`, `*LK*`, `*NP*` or
+    /// `*LOCKED*` or consists only of `*`, mark users without a password. White space around the text is ignored.
     #[must_use]
     pub fn from_hash(text: String) -> Self {
-        if text.is_empty() || text == "*" || text.starts_with('!') {
+        if text.trim_start().starts_with('!') || is_marker(text.trim()) {
             Self::Unset
         } else {
             Self::Hash(text)
@@ -86,22 +86,31 @@ impl ImportedPassword {
     }
 
     /// Converts the text of a column for passwords, which may contain hashes. A text that looks like a hash, in a
-    /// supported format or in another, is a hash. An empty text, `!`, `*`, and `!` with 40 letters and digits mark users
-    /// without a password.
+    /// supported format or in another, is a hash. Users without a password are marked by an empty text, a text that
+    /// consists only of `!` and `*`, or begins with `*LK*`, `*NP*` or `*LOCKED*`, `!` with 40 letters and digits, and `!`
+    /// with a hash. White space around hashes and markers is ignored.
     #[must_use]
     pub fn from_password_or_hash(text: String) -> Self {
-        let random = text.strip_prefix('!').filter(|rest| {
+        let trimmed = text.trim();
+        let is_locked = trimmed.strip_prefix('!').is_some_and(|rest| {
             let is_random = rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            is_random && rest.len() == DJANGO_UNUSABLE
+            is_random && rest.len() == DJANGO_UNUSABLE || looks_like_hash(rest)
         });
-        if matches!(text.as_str(), "" | "!" | "*") || random.is_some() {
+        if is_locked || is_marker(trimmed) {
             Self::Unset
-        } else if looks_like_hash(text.trim()) {
-            Self::Hash(text.trim().to_owned())
+        } else if looks_like_hash(trimmed) {
+            Self::Hash(trimmed.to_owned())
         } else {
             Self::Plain(text)
         }
     }
+}
+
+/// Returns whether a text marks a user without a password. Solaris writes `*LK*` and `*NP*`, and OpenBSD `*`.
+fn is_marker(text: &str) -> bool {
+    let upper = text.to_ascii_uppercase();
+    let starts = ["*LK*", "*NP*", "*LOCKED*"];
+    text.chars().all(|c| "!*".contains(c)) || starts.iter().any(|start| upper.starts_with(start))
 }
 
 impl std::fmt::Debug for ImportedPassword {

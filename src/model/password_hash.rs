@@ -5,7 +5,7 @@ use std::fmt;
 use crate::model::hash_formats;
 use crate::model::hash_parts::{Argon2, HashParts, HashRefusal, phc};
 #[cfg(any(test, feature = "server"))]
-use crate::model::unsupported_hashes;
+use crate::model::{hash_parts::TOO_COSTLY, unsupported_hashes};
 
 /// The stored form for a user who has no password.
 const UNUSABLE: &str = "!";
@@ -56,12 +56,15 @@ impl ImportedHash {
     /// Parses a hash from another system. Returns the reason as an error if the hash is unusable.
     pub(crate) fn parse(text: &str, max_memory_kib: u32) -> Result<Self, HashRefusal> {
         let parts = hash_formats::parse(text, max_memory_kib)?;
+        if parts.algorithm.exceeds_import_limit() {
+            return Err(TOO_COSTLY);
+        }
         Ok(if parts.algorithm.is_strong() {
             Self::Strong(PasswordHash(format!("{IMPORTED}{text}")))
         } else {
             Self::Weak(WeakHash {
                 output: parts.output,
-                parameters: hash_formats::blank_output(text),
+                parameters: hash_formats::blank_output(text, parts.algorithm),
             })
         })
     }
