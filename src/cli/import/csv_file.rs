@@ -1,23 +1,20 @@
 //! CSV files, as spreadsheets and databases write them.
 
-use encoding_rs::Encoding;
 use symbolon::ImportedPassword;
 
 use super::columns::Columns;
 use super::records::Records;
 use super::row::Row;
+use super::text::Decoded;
 
 /// The delimiters that are detected.
 const DELIMITERS: [char; 3] = [',', ';', '\t'];
 
 /// A CSV file with the current position.
 pub(super) struct CsvFile {
-    text: String,
+    file: Decoded,
     delimiter: char,
     columns: Columns,
-    /// Whether U+FFFD replaces invalid bytes.
-    has_errors: bool,
-    encoding: &'static Encoding,
     offset: usize,
     line: i64,
     has_hash_note: bool,
@@ -25,14 +22,11 @@ pub(super) struct CsvFile {
 
 impl CsvFile {
     /// Reads the header. If `delimiter` is not given, detects the delimiter.
-    pub(super) fn open(
-        (text, encoding, has_errors): (String, &'static Encoding, bool),
-        delimiter: Option<char>,
-    ) -> Result<Self, String> {
-        let (declared, skipped) = declared_delimiter(&text).unzip();
+    pub(super) fn open(file: Decoded, delimiter: Option<char>) -> Result<Self, String> {
+        let (declared, skipped) = declared_delimiter(&file.text).unzip();
         let offset = skipped.unwrap_or(0);
         let line = if offset > 0 { 2 } else { 1 };
-        let rest = &text[offset..];
+        let rest = &file.text[offset..];
         let delimiter = delimiter
             .or(declared)
             .unwrap_or_else(|| detect_delimiter(rest));
@@ -45,11 +39,9 @@ impl CsvFile {
         let (read, line) = records.position();
         let offset = offset + read;
         Ok(Self {
-            text,
+            file,
             delimiter,
             columns,
-            has_errors,
-            encoding,
             offset,
             line,
             has_hash_note: false,
@@ -62,7 +54,7 @@ impl CsvFile {
             '\t' => "tab".to_owned(),
             delimiter => format!("{delimiter:?}"),
         };
-        let encoding = self.encoding.name();
+        let encoding = self.file.encoding.name();
         let mut notes = vec![format!(
             "CSV file: encoding {encoding}, delimiter {delimiter}"
         )];
@@ -71,28 +63,33 @@ impl CsvFile {
             let names: Vec<_> = names.map(|name| name.escape_debug().to_string()).collect();
             notes.push(format!("ignored columns: {}", names.join(", ")));
         }
+        if self.file.is_assumed {
+            notes.push(format!(
+                "the file is not UTF-8, and {encoding} is assumed: check the names and passwords that contain letters \
+                 such as \u{e4}, or select the encoding with --encoding"
+            ));
+        }
         notes
     }
 
     /// Returns the length of the file as text, and the number of bytes that have been read.
     pub(super) fn progress(&self) -> (usize, usize) {
-        (self.text.len(), self.offset)
+        (self.file.text.len(), self.offset)
     }
 
     /// Reads up to `most` rows, and a note about them. The result is empty after the last row.
     pub(super) fn next_batch(&mut self, most: usize) -> (Vec<Row>, Option<&'static str>) {
         let mut rows = Vec::new();
-        let mut records = Records::new(&self.text[self.offset..], self.delimiter, self.line);
+        let mut records = Records::new(&self.file.text[self.offset..], self.delimiter, self.line);
         let mut has_hash = false;
         while rows.len() < most {
             let Some(record) = records.next() else { break };
             let position = record.line;
             let user = match record.text {
                 Ok(text) if text.trim().is_empty() => None,
-                Ok(text) if self.has_errors && text.contains('\u{fffd}') => Some(Err(format!(
-                    "The row is not valid {}.",
-                    self.encoding.name()
-                ))),
+                Ok(text) if self.file.has_errors && text.contains('\u{fffd}') => Some(Err(
+                    format!("The row is not valid {}.", self.file.encoding.name()),
+                )),
                 Ok(text) => self.columns.user(text),
                 Err(reason) => Some(Err(reason)),
             };

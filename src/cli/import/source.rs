@@ -58,8 +58,13 @@ impl Source {
             return Err("the file is larger than 1 GiB: split the file".into());
         }
         let decoded = text::decode(bytes, encoding)?;
-        if decoded.0.trim_start().starts_with(['{', '[']) {
-            let users = keycloak::users(&decoded.0)?;
+        if decoded.text.trim_start().starts_with(['{', '[']) {
+            if decoded.has_errors || decoded.is_assumed {
+                return Err(
+                    "the JSON file is not valid UTF-8 or UTF-16: export the file again".into(),
+                );
+            }
+            let users = keycloak::users(&decoded.text)?;
             let length = users.len();
             let users = users.into_iter();
             return Ok(Self::Keycloak { users, length });

@@ -5,8 +5,17 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 /// The number of bytes from which UTF-16 without a byte order mark is detected.
 const SAMPLE: usize = 64;
 
-/// Decodes a text file. Returns the text, the encoding, and whether the text contains U+FFFD in place of invalid
-/// bytes.
+/// A decoded text file.
+pub(super) struct Decoded {
+    pub(super) text: String,
+    pub(super) encoding: &'static Encoding,
+    /// Whether U+FFFD replaces invalid bytes.
+    pub(super) has_errors: bool,
+    /// Whether the encoding is neither given nor detected.
+    pub(super) is_assumed: bool,
+}
+
+/// Decodes a text file.
 ///
 /// # Errors
 ///
@@ -14,7 +23,7 @@ const SAMPLE: usize = 64;
 pub(super) fn decode(
     bytes: Vec<u8>,
     encoding: Option<&'static Encoding>,
-) -> Result<(String, &'static Encoding, bool), String> {
+) -> Result<Decoded, String> {
     if bytes.starts_with(b"PK\x03\x04") {
         return Err("the file is a workbook or a ZIP archive: save the table as CSV".to_owned());
     }
@@ -28,31 +37,43 @@ pub(super) fn decode(
         .is_none_or(|encoding| encoding == UTF_8);
     let bytes = match (is_utf_8, mark) {
         (true, None) => match String::from_utf8(bytes) {
-            Ok(text) => return checked(text, UTF_8, false),
+            Ok(text) => return checked(text, UTF_8, false, false),
             Err(error) => error.into_bytes(),
         },
         _ => bytes,
     };
-    let encoding = encoding
+    let known = encoding
         .or(mark.map(|(encoding, _)| encoding))
         .or_else(|| utf_16_without_mark(&bytes))
-        .unwrap_or(WINDOWS_1252);
+        .or_else(|| contains_utf_8(&bytes).then_some(UTF_8));
+    let encoding = known.unwrap_or(WINDOWS_1252);
     let (text, has_errors) = encoding.decode_with_bom_removal(&bytes);
-    checked(text.into_owned(), encoding, has_errors)
+    checked(text.into_owned(), encoding, has_errors, known.is_none())
 }
 
 fn checked(
     text: String,
     encoding: &'static Encoding,
     has_errors: bool,
-) -> Result<(String, &'static Encoding, bool), String> {
+    is_assumed: bool,
+) -> Result<Decoded, String> {
     if text.contains('\0') {
         return Err(
             "the file contains NUL characters: it is not a text file, or it has another encoding"
                 .to_owned(),
         );
     }
-    Ok((text, encoding, has_errors))
+    Ok(Decoded {
+        text,
+        encoding,
+        has_errors,
+        is_assumed,
+    })
+}
+
+/// Returns whether a text contains a valid UTF-8 sequence of several bytes. Such a sequence is rare in other encodings.
+fn contains_utf_8(bytes: &[u8]) -> bool {
+    bytes.utf8_chunks().any(|chunk| !chunk.valid().is_ascii())
 }
 
 /// Detects UTF-16 by the zero bytes of the ASCII letters at the start of the file.
