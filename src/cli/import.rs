@@ -39,7 +39,8 @@ pub(super) struct Import {
 
     /// Encoding of the CSV file, such as utf-8, utf-16le or windows-1252
     ///
-    /// By default, the command detects UTF-8 and UTF-16, and reads other files as windows-1252.
+    /// By default, the command detects UTF-8 and UTF-16, and reads other files as windows-1252. The command cannot detect
+    /// other encodings.
     #[arg(long, value_name = "NAME", value_parser = encoding)]
     encoding: Option<&'static Encoding>,
 
@@ -191,7 +192,10 @@ impl Import {
         bar.finish_and_clear();
         counts.print(self.dry_run, output)?;
         if counts.refused > 0 {
-            return Err(format!("{} rows are not valid users", counts.refused).into());
+            return Err(match counts.refused {
+                1 => "1 row is not a valid user".into(),
+                refused => format!("{refused} rows are not valid users").into(),
+            });
         }
         Ok(())
     }

@@ -2,24 +2,35 @@
 
 use chrono::DateTime;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 use symbolon::{ImportedPassword, ImportedUser};
 
 use super::row::Row;
 
 #[derive(Deserialize)]
 struct Realm {
-    users: Vec<User>,
+    users: Vec<Entry>,
+}
+
+/// An element of the list of users.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    User(User),
+    Malformed(Value),
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct User {
+    /// The users of a realm, if the file is a list of realms.
+    users: Option<IgnoredAny>,
     username: Option<String>,
     email: Option<String>,
     enabled: Option<bool>,
     created_timestamp: Option<i64>,
-    #[serde(default)]
-    credentials: Vec<Credential>,
+    credentials: Option<Vec<Credential>>,
 }
 
 #[derive(Deserialize)]
@@ -66,29 +77,43 @@ pub(super) fn users(text: &str) -> Result<Vec<Row>, String> {
     } else {
         serde_json::from_str(text).map(|realm: Realm| realm.users)
     };
-    let users: Vec<User> = users.map_err(|error| {
+    let users: Vec<Entry> = users.map_err(|error| {
         format!("the file is not an export of Keycloak that contains users: {error}")
     })?;
     let rows = users.into_iter().zip(1..).map(|(user, position)| Row {
         position,
-        user: imported(user),
+        user: match user {
+            Entry::User(user) => imported(user),
+            Entry::Malformed(value) => Err(format!(
+                "The user {} has a field whose type differs from an export of Keycloak.",
+                value.get("username").unwrap_or(&Value::Null)
+            )),
+        },
     });
     Ok(rows.collect())
 }
 
 fn imported(user: User) -> Result<ImportedUser, String> {
+    if user.users.is_some() {
+        return Err(
+            "The file is a list of realms. Import the users of each realm as a file of its own."
+                .to_owned(),
+        );
+    }
     let username = user.username.unwrap_or_default();
-    let password = user
-        .credentials
-        .into_iter()
-        .find(|credential| credential.r#type.as_deref() == Some("password"));
+    let created_at = user.created_timestamp.map(|timestamp| {
+        DateTime::from_timestamp_millis(timestamp).ok_or_else(|| {
+            let name = username.escape_debug();
+            format!("The creation time of the user {name} is out of range.")
+        })
+    });
+    let mut credentials = user.credentials.into_iter().flatten();
+    let password = credentials.find(|credential| credential.r#type.as_deref() == Some("password"));
     let password = password.map_or(Ok(ImportedPassword::Unset), password_of)?;
     let mut imported = ImportedUser::new(username.trim().to_owned(), password);
     imported.email = user.email.filter(|email| !email.is_empty());
     imported.is_disabled = user.enabled == Some(false);
-    imported.created_at = user
-        .created_timestamp
-        .and_then(DateTime::from_timestamp_millis);
+    imported.created_at = created_at.transpose()?;
     Ok(imported)
 }
 

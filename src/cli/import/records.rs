@@ -27,10 +27,14 @@ pub(super) struct Records<'a> {
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Start,
+    /// After white space at the start of a field.
+    Blank,
     Unquoted,
     Quoted,
     AfterQuote,
     Invalid,
+    /// After white space and a quotation mark at the start of a field.
+    BlankQuote,
 }
 
 impl<'a> Records<'a> {
@@ -79,12 +83,16 @@ impl<'a> Iterator for Records<'a> {
                     self.line += 1;
                     break;
                 }
-                (State::Start | State::Unquoted | State::AfterQuote, character)
+                (State::Start | State::Blank | State::Unquoted | State::AfterQuote, character)
                     if character == self.delimiter =>
                 {
                     State::Start
                 }
-                (State::Start | State::Unquoted, _) => State::Unquoted,
+                (State::Blank, '"') | (State::BlankQuote, _) => State::BlankQuote,
+                (State::Start | State::Blank, character) if character.is_whitespace() => {
+                    State::Blank
+                }
+                (State::Start | State::Blank | State::Unquoted, _) => State::Unquoted,
                 (State::AfterQuote, _) => {
                     invalid = self.line;
                     State::Invalid
@@ -107,9 +115,9 @@ impl<'a> Iterator for Records<'a> {
                  imported."
             )),
             State::Invalid => Err("Text follows a closing quotation mark.".to_owned()),
+            State::BlankQuote => Err("White space precedes an opening quotation mark.".to_owned()),
             _ if record.len() > MAX_RECORD => Err(format!(
-                "The row is longer than {MAX_RECORD} bytes. The quotation mark that opens on line {opened} is \
-                 probably not closed."
+                "The row is longer than {MAX_RECORD} bytes. A quotation mark is probably not closed."
             )),
             _ => Ok(record),
         };

@@ -36,11 +36,11 @@ pub(super) fn time(text: &str) -> Result<Option<DateTime<Utc>>, String> {
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         let number: i64 = text.parse().ok()?;
-        // Milliseconds of dates after 1973 have at least 12 digits. Seconds of dates before 5138 have at most 11.
-        return if text.len() < 12 {
-            DateTime::from_timestamp_secs(number)
-        } else {
-            DateTime::from_timestamp_millis(number)
+        // The date 20240531 and the days of a spreadsheet must not become seconds of 1970.
+        return match text.len() {
+            9 | 10 => DateTime::from_timestamp_secs(number),
+            12 | 13 => DateTime::from_timestamp_millis(number),
+            _ => None,
         };
     }
     if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
