@@ -22,7 +22,7 @@ fn dry_run(passwords: &[String]) -> (Value, Vec<i64>) {
     let (_, output, error) = import(folder.path(), &["users.csv", "--dry-run", "--json"]);
     let lines = output.lines().map(serde_json::from_str::<Value>);
     let mut lines: Vec<_> = lines.collect::<Result<_, _>>().unwrap();
-    let counts = lines.pop().expect(&error);
+    let counts = lines.pop().unwrap_or_else(|| panic!("{error}"));
     let refused = lines.iter().map(|line| {
         assert!(!line["refused"].as_str().unwrap().contains(HEX), "{line}");
         line["line"].as_i64().unwrap()
@@ -73,7 +73,7 @@ fn hashes_in_the_column_password_are_never_passwords() {
     .map(str::to_owned)
     .into();
     hashes.extend([
-        format!("\"{}\"", BCRYPT),
+        format!("\"{BCRYPT}\""),
         format!("'{BCRYPT}'"),
         format!("hash={BCRYPT}"),
         format!("md5{md5}"),
