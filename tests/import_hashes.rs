@@ -63,6 +63,8 @@ fn hashes_in_the_column_password_are_never_passwords() {
         "U$S$DvYcTQ3vPTDKLpYgDiyRIy1ZrSrGJ0",
         "$s$DvYcTQ3vPTDKLpYgDiyRIy1ZrSrGJ0",
         "AJZ3qkTvlWbH1zTzPQwYB4m3uXj9r2sLk8aVd0cFeGhIiJjKkLlMmNnOoPpQqRrSsA==",
+        "AJQUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU2Nzg5YWJjZGVmZ2hpamtsbW",
+        "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU2Nzg5YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMj",
         "5baa61e4c9b93f3f",
         "qUqP5cyxm6YcTAhz05Hph5gvu9M=",
         "X03MO1qnZdYdgyfeuILPmQ==",

@@ -193,7 +193,7 @@ fn digest_name(text: &str) -> Option<&'static str> {
 fn base64_name(text: &str) -> Option<&'static str> {
     let body = text.trim_end_matches('=');
     let is_padded = body.len() < text.len();
-    let settings = NO_PAD.with_decode_allow_trailing_bits(is_padded);
+    let settings = NO_PAD.with_decode_allow_trailing_bits(is_padded || body.len() >= 43);
     let standard = body.replace('-', "+").replace('_', "/");
     let decoded = GeneralPurpose::new(&STANDARD, settings).decode(standard);
     let length = decoded.ok()?.len();
@@ -206,7 +206,7 @@ fn base64_name(text: &str) -> Option<&'static str> {
     }
     match length {
         16 | 20 | 32 => Some("a digest in base64"),
-        49 if text.starts_with('A') => Some("ASP.NET Identity"),
+        49..=51 if text.len() == 68 && text.starts_with('A') => Some("ASP.NET Identity"),
         64 => Some("64 bytes in base64, such as scrypt of Firebase"),
         _ => None,
     }
