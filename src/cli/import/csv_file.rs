@@ -66,11 +66,7 @@ impl CsvFile {
         let mut notes = vec![format!(
             "CSV file: encoding {encoding}, delimiter {delimiter}"
         )];
-        if !self.columns.ignored.is_empty() {
-            let names = self.columns.ignored.iter();
-            let names: Vec<_> = names.map(|name| name.escape_debug().to_string()).collect();
-            notes.push(format!("ignored columns: {}", names.join(", ")));
-        }
+        notes.extend(self.columns.ignored_note());
         notes
     }
 
