@@ -25,7 +25,7 @@ use crate::store::pool_eviction::PoolEviction;
 use crate::store::pool_metrics::{DatabaseMetrics, READERS, WRITERS};
 use crate::store::postgres_connection::{START_TIMEOUT, SessionOptions};
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
-use crate::store::sqlite_tables_check::{check_file, check_hard_links};
+use crate::store::sqlite_tables_check::check_file;
 use crate::store::{postgres_pool, postgres_schema};
 use crate::supervised_tasks::supervise;
 
@@ -92,7 +92,6 @@ impl Store {
         if !folder.is_dir() {
             return Err(OpenError::NoFolder(folder.to_owned()));
         }
-        check_hard_links(path)?;
         if tables == Tables::Migrate {
             create_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         }

@@ -53,6 +53,8 @@ pub(crate) enum OpenError {
          Downgrading)"
     )]
     Damaged(PathBuf, String),
+    #[error("the database {0} is damaged: the table {1} is missing; restore a backup")]
+    MissingTable(String, &'static str),
     #[error(
         "the database {0} was written by a newer version of Symbolon, which has the migration {1}; upgrade Symbolon"
     )]
@@ -105,7 +107,7 @@ pub(crate) enum OpenError {
 }
 
 /// Formats an error without the line in the source code of PostgreSQL, which sqlx appends to messages of the server.
-fn without_line(error: &impl fmt::Display) -> String {
+pub(super) fn without_line(error: &impl fmt::Display) -> String {
     let text = error.to_string();
     match text.rsplit_once(" at line ") {
         Some((message, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => {
