@@ -7,7 +7,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// The close codes whose counters begin at 0. The increase from a missing counter to 1 is not visible to Prometheus.
-const CLOSE_CODES: [u16; 7] = [1001, 1013, 4400, 4401, 4403, 4409, 4429];
+const CLOSE_CODES: [u16; 13] = [
+    1000, 1001, 1002, 1007, 1009, 1011, 1013, 4400, 4401, 4403, 4408, 4409, 4429,
+];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CodeLabels {
