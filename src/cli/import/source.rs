@@ -30,7 +30,7 @@ pub(super) enum Source {
     },
     Flask {
         database: FlaskDatabase,
-        columns: Columns,
+        columns: Box<Columns>,
         last_rowid: Option<i64>,
         rows: u64,
     },
@@ -52,7 +52,7 @@ impl Source {
             let database = FlaskDatabase::open(path).await?;
             let names = database.columns().iter().map(String::as_str);
             return Ok(Self::Flask {
-                columns: Columns::with_names(names, b',')?,
+                columns: Box::new(Columns::with_names(names, b',')?),
                 database,
                 last_rowid: None,
                 rows: 0,
