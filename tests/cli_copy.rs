@@ -198,6 +198,20 @@ mod sqlite {
             assert_eq!(code, Some(1));
             assert!(error.contains(expected), "{from} {to}: {error}");
         }
+        // The changes in the write-ahead log of one name are not visible through the other name.
+        for [first, second] in [["symbolon.db", "name.db"], ["empty.db", "other.db"]] {
+            fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path.join(first))
+                .unwrap();
+            fs::hard_link(path.join(first), path.join(second)).unwrap();
+        }
+        for (from, to) in [("name.db", "new.db"), ("used.db", "other.db")] {
+            let error = refusal(path, &url(from), &url(to));
+            assert!(error.contains("more than one name"), "{from} {to}: {error}");
+        }
+        fs::remove_file(path.join("name.db")).unwrap();
         let server = Server::on_sqlite(path);
         let error = refusal(path, &url("symbolon.db"), &url("new.db"));
         assert!(
@@ -215,6 +229,51 @@ mod sqlite {
         }
         drop(lock);
         copy(path, &url("symbolon.db"), &url("new.db"));
+    }
+
+    #[tokio::test]
+    async fn the_source_is_read_completely_and_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let url = |file: &str| sqlite_url(folder, file);
+        create_with_every_column(folder, "a.db").await;
+        // A backup has a rollback journal.
+        run(folder, &url("a.db"), "backup backup.db");
+        let backup = fs::read(folder.join("backup.db")).unwrap();
+        let (code, ..) = finish(&mut copying(
+            folder,
+            &url("backup.db"),
+            &url("b.db"),
+            "copy --dry-run",
+        ));
+        assert_eq!(code, Some(0));
+        copy(folder, &url("backup.db"), &url("b.db"));
+        // The result of the work is reported even if standard output cannot be written to.
+        let mut full = copying(folder, &url("backup.db"), &url("full.db"), "copy");
+        let device = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = full.stdout(device).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(error.contains("14 rows copied to "), "{error}");
+        // A dry run does not change an existing target either.
+        fs::copy(folder.join("backup.db"), folder.join("used.db")).unwrap();
+        refusal(folder, &url("a.db"), &url("used.db"));
+        for file in ["backup.db", "used.db"] {
+            assert_eq!(fs::read(folder.join(file)).unwrap(), backup, "{file}");
+            assert!(!folder.join(format!("{file}-wal")).exists());
+        }
+        assert_eq!(dump(folder, "a.db").await, dump(folder, "b.db").await);
+        // The last change is only in the write-ahead log.
+        let database = Database::connect(url("a.db")).await.unwrap();
+        let change = "UPDATE symbolon_user SET role = 'user'";
+        database.execute_unprepared(change).await.unwrap();
+        for suffix in ["", "-wal"] {
+            let from = folder.join(format!("a.db{suffix}"));
+            fs::copy(from, folder.join(format!("killed.db{suffix}"))).unwrap();
+        }
+        database.close().await.unwrap();
+        copy(folder, &url("killed.db"), &url("c.db"));
+        assert_eq!(dump(folder, "a.db").await, dump(folder, "c.db").await);
     }
 
     #[tokio::test]

@@ -64,9 +64,8 @@ fn leaf(words: &str, help: &str) -> Leaf {
     let values = needed.map(|name| match (words, name) {
         (_, "USERNAME" | "USERNAME|--all") => "ada",
         (_, "ROLE") => "admin",
-        (" user import", "FILE") => "users.csv",
+        (" user import" | " restore", "FILE") => "users.csv",
         (" backup", "FILE") => "copy.db",
-        (" restore", "FILE") => "users.csv",
         _ => panic!("a value for <{name}> of {words:?} is to be added to this test"),
     });
     let values: Vec<_> = values.collect();

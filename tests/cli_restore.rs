@@ -35,6 +35,15 @@ fn users(folder: &Path) -> usize {
     run(folder, "user list --json").lines().count()
 }
 
+/// Returns the folders beside the database.
+fn folders(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    folders
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect()
+}
+
 /// The number of calls of each kind before which the command is killed.
 const POINTS: usize = 4;
 
@@ -130,13 +139,37 @@ mod sqlite {
         newer.execute_unprepared(wings).await.unwrap();
         newer.close().await.unwrap();
         let before = fs::read(path.join("symbolon.db")).unwrap();
+        for (file, table) in [("a.db", "audit_event"), ("b.db", "throttle")] {
+            fs::copy(path.join("older.db"), path.join(file)).unwrap();
+            let incomplete = Database::connect(url(file)).await.unwrap();
+            if file == "b.db" {
+                <migration::Migrator as migration::MigratorTrait>::down(&incomplete, Some(1))
+                    .await
+                    .unwrap();
+            }
+            let drop = format!("DROP TABLE symbolon_{table}");
+            incomplete.execute_unprepared(&drop).await.unwrap();
+            incomplete.close().await.unwrap();
+        }
         for (file, expected) in [
+            (
+                "a.db",
+                "the backup a.db is damaged: the table symbolon_audit_event is missing",
+            ),
+            ("a.db --keep-tokens", "symbolon_audit_event is missing"),
+            (
+                "b.db --keep-tokens",
+                "the backup b.db is damaged: the table symbolon_throttle is missing",
+            ),
             ("missing", "cannot be read"),
             (".", "it is not a file"),
             ("text", "not an SQLite database"),
             ("empty", "the file is empty"),
             ("damaged", "damaged"),
-            ("newer.db", "newer version"),
+            (
+                "newer.db",
+                "the backup newer.db was written by a newer version",
+            ),
             ("symbolon.db", "is the database itself"),
             ("link", "is the database itself"),
         ] {
@@ -147,8 +180,12 @@ mod sqlite {
                 before,
                 "{file}"
             );
-            assert!(!path.join("symbolon.db-restore").exists());
+            assert_eq!(folders(path), [""; 0]);
         }
+        let check = finish(&mut on_sqlite(path, "check --database-url sqlite://a.db"));
+        assert_eq!(check.0, Some(1));
+        let missing = "symbolon_audit_event is missing";
+        assert!(check.1.contains(missing), "{}", check.1);
         let error = refusal(path, "restore older.db");
         assert!(error.contains("--yes is not given"), "{error}");
         // A lost database is restored, and a backup of an older version is migrated.
@@ -167,6 +204,36 @@ mod sqlite {
             error.contains("pg_restore") && !error.contains("secret"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn only_the_database_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        run(path, "migrate");
+        run(path, "user add ada");
+        // A folder of the user has the name of the folder of a killed command.
+        fs::create_dir(path.join("symbolon.db-restore")).unwrap();
+        run(path, "backup symbolon.db-restore/backup.db");
+        run(path, "restore symbolon.db-restore/backup.db --yes");
+        run(path, "restore symbolon.db-restore/backup.db --yes");
+        assert_eq!(folders(path), ["symbolon.db-restore"]);
+        // The result is reported even if standard output cannot be written to.
+        let mut full = on_sqlite(path, "restore symbolon.db-restore/backup.db --yes");
+        let device = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = full.stdout(device).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(error.contains("symbolon.db is restored from"), "{error}");
+        let restore = "restore symbolon.db-restore/backup.db --yes --database-url sqlite://";
+        std::os::unix::fs::symlink("unmounted/symbolon.db", path.join("link.db")).unwrap();
+        let error = refusal(path, &format!("{restore}link.db"));
+        assert!(error.contains("leads to no file"), "{error}");
+        assert!(path.join("link.db").is_symlink());
+        fs::hard_link(path.join("symbolon.db"), path.join("name.db")).unwrap();
+        let error = refusal(path, &format!("{restore}name.db"));
+        assert!(error.contains("more than one name"), "{error}");
+        assert_eq!(folders(path), ["symbolon.db-restore"]);
     }
 
     #[tokio::test]
@@ -207,8 +274,9 @@ mod sqlite {
                 }
             }
         }
+        // The folder of a killed command does not disturb, and can be deleted.
+        assert!(!folders(path).is_empty());
         run(path, "restore one.db --yes");
-        assert!(!path.join("symbolon.db-restore").exists());
         assert!(old > 5 && new > 1, "{old} {new}");
     }
 }

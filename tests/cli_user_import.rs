@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sea_orm::EntityTrait;
+use sea_orm::{ConnectionTrait, EntityTrait};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -271,7 +271,8 @@ async fn the_users_of_the_flask_original_sign_in() {
             "4 added (1 without a password, 2 with a weak hash, which is wrapped in Argon2id), 0 skipped because they exist, 1 refused\n"
         )
     );
-    assert!(error.contains("id 4: "), "{error}");
+    assert!(error.contains("row 4: "), "{error}");
+    assert!(error.contains("ignored columns: id, "), "{error}");
     assert_eq!(fs::read(&database).unwrap(), before);
     assert_eq!(users(folder.path())[0]["email"], "susan@example.org");
     let server = Server::start(folder.path());
@@ -286,4 +287,42 @@ async fn the_users_of_the_flask_original_sign_in() {
     }
     // After the rehash, the password is compared in normalized form.
     assert!(signs_in(&server, "zoë", "crème brûlée").await);
+}
+
+#[tokio::test]
+async fn the_columns_of_a_flask_database_are_those_of_a_csv_file() {
+    let folder = with_database();
+    let url = format!(
+        "sqlite://{}?mode=rwc",
+        folder.path().join("app.db").display()
+    );
+    let flask = sea_orm::Database::connect(url).await.unwrap();
+    // Without a primary key, several rows can have the same id.
+    for statement in [
+        "CREATE TABLE user (id INTEGER, username VARCHAR(64), password_hash VARCHAR(256), is_active BOOLEAN, \
+         role TEXT, created_at DATETIME)",
+        "INSERT INTO user VALUES (1, ' ada', NULL, 0, 'admin', '2024-05-31 10:00:00.000000'), \
+         (1, 'bob', '', 1, NULL, NULL), (NULL, 7, '', NULL, NULL, NULL), (2, NULL, '', 1, NULL, NULL), \
+         (3, 'eve', '', 2, NULL, NULL)",
+    ] {
+        flask.execute_unprepared(statement).await.unwrap();
+    }
+    flask.close().await.unwrap();
+    let (code, output, error) = import(folder.path(), &["app.db"]);
+    assert!(
+        output.starts_with("3 added (1 disabled, 3 without a password"),
+        "{output}"
+    );
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains("row 4: ") && error.contains("row 5: "),
+        "{error}"
+    );
+    assert!(error.contains("ignored columns: id\n"), "{error}");
+    let users = users(folder.path());
+    assert_eq!(users[0]["username"], "ada");
+    assert_eq!(users[0]["role"], "ADMIN");
+    assert_eq!(users[0]["createdAt"], "2024-05-31T10:00:00.000Z");
+    assert!(users[0]["disabledAt"].is_string(), "{users:?}");
+    assert!(users[1]["disabledAt"].is_null(), "{users:?}");
 }

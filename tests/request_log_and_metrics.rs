@@ -374,7 +374,10 @@ async fn clients_cannot_create_metric_labels() {
         ])
     );
     assert_eq!(label(&metrics, "outcome"), are(&["error", "ok"]));
-    assert_eq!(label(&metrics, "status"), are(&["200", "401", "404"]));
+    assert_eq!(
+        label(&metrics, "status"),
+        are(&["200", "401", "404", "500", "503"])
+    );
 }
 
 #[tokio::test]

@@ -234,7 +234,7 @@ fn rates(config: &ThrottleConfig) -> Option<Rates> {
     })
 }
 
-pub(super) fn connections(config: &PostgresConfig) -> Connections {
+fn connections(config: &PostgresConfig) -> Connections {
     let millis = |millis: u32| Duration::from_millis(millis.into());
     Connections {
         readers: config.readers,

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::Symbolon;
 use super::inspection::parse;
-use super::open::{connections, open_error};
+use super::open::open_error;
 use crate::config::Config;
 use crate::error::StartError;
-use crate::store::{Restoration, RestoreError, Store};
+use crate::store::{Restoration, RestoreError};
 
 /// The result of [`Symbolon::restore`].
 #[derive(Clone, Debug)]
@@ -37,9 +37,6 @@ impl Symbolon {
         let restoration = Restoration::prepare(&parse(config)?, backup).await;
         let restoration = restoration.map_err(restore_error)?;
         let failed = |error: crate::Error| StartError::Database(error.into());
-        let copy = Store::open(restoration.copy_location(), connections(&config.postgres)).await;
-        let copy = copy.map_err(open_error)?;
-        copy.close().await.map_err(failed)?;
         let revoked = if keep_tokens {
             None
         } else {

@@ -12,8 +12,8 @@ use symbolon::{CopyProgress, Symbolon};
 
 use super::database::{Database, print_name};
 use super::environment::{COPY_TO, variable};
-use super::file_owner;
-use super::output::{Output, Row};
+use super::file_owner::{self, DATABASE_URL};
+use super::output::{Output, Row, after};
 use super::settings::Settings;
 
 /// The number of rows between two progress messages if standard error is not a terminal.
@@ -51,7 +51,6 @@ impl Copy {
     pub(super) async fn run(self, settings: Settings) -> Result<(), Box<dyn Error>> {
         let (source, sources) = self.database.complete(settings);
         let name = Symbolon::database_name(&source).map_err(|error| sources.explain(error))?;
-        print_name(&name);
         let url = variable(COPY_TO)?;
         let url = url.ok_or_else(|| {
             format!("set {COPY_TO} to the URL of the database to which the rows are copied")
@@ -60,11 +59,13 @@ impl Copy {
         target.database_url = url.into();
         let target_name = Symbolon::database_name(&target);
         let target_name = target_name.map_err(|error| format!("{COPY_TO}: {error}"))?;
-        for config in [&source, &target] {
-            if let Some(file) = Symbolon::database_file(config) {
-                file_owner::check(&file)?;
-            }
+        let files = [&source, &target].map(Symbolon::database_file);
+        let [source_file, target_file] = files.each_ref().map(Option::as_deref);
+        let variables = [(DATABASE_URL, source_file), (COPY_TO, target_file)];
+        for file in files.iter().flatten() {
+            file_owner::check_with(file, &variables)?;
         }
+        print_name(&name);
         // The progress bar is hidden if standard error is not a terminal.
         let style = ProgressStyle::with_template("{wide_bar} {percent} % {eta} {msg}")?;
         let bar = ProgressBar::new(0).with_style(style);
@@ -88,15 +89,14 @@ impl Copy {
             .map(|(table, rows)| TableRow { table, rows: *rows })
             .collect();
         let rows: u64 = tables.iter().map(|table| table.rows).sum();
-        self.output.table().print(&tables)?;
+        let printed = self.output.table().print(&tables);
         if !report.obstacles.is_empty() {
             return Err(report.obstacles.join("; ").into());
         }
         let would = if self.dry_run { "would be " } else { "" };
-        self.output.print_result(
-            &json!({ "copied": rows, "to": target_name, "dryRun": self.dry_run }),
-            &format!("{rows} rows {would}copied to {target_name}"),
-        )?;
-        Ok(())
+        let value = json!({ "copied": rows, "to": target_name, "dryRun": self.dry_run });
+        let sentence = format!("{rows} rows {would}copied to {target_name}");
+        let printed = printed.and_then(|()| self.output.print_result(&value, &sentence));
+        Ok(printed.map_err(|error| after(&sentence, &error))?)
     }
 }

@@ -11,14 +11,26 @@ use std::path::Path;
 
 use rustix::process::geteuid;
 
+/// The variable that names the database.
+pub(super) const DATABASE_URL: &str = "DATABASE_URL";
+
 /// The directory in which systemd creates the state directory (`StateDirectory=`) of each unit with
 /// `DynamicUser=yes`. Only root and the unit can access a state directory there.
 const PRIVATE: &str = "/var/lib/private";
 
 /// Returns an error if the program runs as root and another user owns the database file. If the file does not
 /// exist, the owner of its directory is checked instead. The error message contains command lines that run the
-/// program as the owner.
+/// program as the owner and set `DATABASE_URL` to the file.
 pub(super) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
+    check_with(file, &[(DATABASE_URL, Some(file))])
+}
+
+/// Does the same as [`check`] for a command that reads several variables. A variable without a file keeps its value, which
+/// is not printed, because the value may contain a password.
+pub(super) fn check_with(
+    file: &Path,
+    variables: &[(&str, Option<&Path>)],
+) -> Result<(), Box<dyn Error>> {
     if !geteuid().is_root() {
         return Ok(());
     }
@@ -43,7 +55,7 @@ pub(super) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
          there. Run the command as this user:\n{commands}",
         path = path.display(),
         name = owner.name_or_uid(),
-        commands = owner.command_lines(file, state_directory(&canonical_path)),
+        commands = owner.command_lines(variables, state_directory(&canonical_path)),
     )
     .into())
 }

@@ -89,6 +89,13 @@ impl Table {
     }
 }
 
+/// Adds the result of a change to the error that occurred when the result was printed.
+pub(super) fn after(sentence: &str, error: &io::Error) -> io::Error {
+    let sentence = sentence.replace('\n', "; ");
+    let message = format!("{sentence}; this result cannot be printed: {error}");
+    io::Error::new(error.kind(), message)
+}
+
 fn json(value: &impl Serialize) -> io::Result<String> {
     Ok(format!("{}\n", serde_json::to_string(value)?))
 }

@@ -9,7 +9,7 @@ use symbolon::Symbolon;
 
 use super::database::{Database, print_name};
 use super::file_owner;
-use super::output::Output;
+use super::output::{Output, after};
 use super::prompt;
 use super::settings::Settings;
 
@@ -55,10 +55,10 @@ impl Restore {
         let kept = replaced.as_ref().map_or_else(String::new, |file| {
             format!("\nthe replaced database is {file}")
         });
-        self.output.print_result(
-            &json!({ "restored": self.file, "revoked": report.revoked, "replaced": replaced }),
-            &format!("{database} is restored from {backup}; {tokens}{kept}"),
-        )?;
-        Ok(())
+        let value =
+            json!({ "restored": self.file, "revoked": report.revoked, "replaced": replaced });
+        let sentence = format!("{database} is restored from {backup}; {tokens}{kept}");
+        let printed = self.output.print_result(&value, &sentence);
+        Ok(printed.map_err(|error| after(&sentence, &error))?)
     }
 }

@@ -6,6 +6,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+/// The close codes whose counters begin at 0. The increase from a missing counter to 1 is not visible to Prometheus.
+const CLOSE_CODES: [u16; 13] = [
+    1000, 1001, 1002, 1007, 1009, 1011, 1013, 4400, 4401, 4403, 4408, 4409, 4429,
+];
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CodeLabels {
     code: u16,
@@ -62,6 +67,9 @@ impl ConnectionMetrics {
 impl SocketMetrics {
     /// Adds the metrics to a registry.
     pub(super) fn register(&self, registry: &mut Registry) {
+        for code in CLOSE_CODES {
+            drop(self.closed.get_or_create(&CodeLabels { code }));
+        }
         let help = "Number of open WebSockets";
         registry.register("websockets", help, self.open.clone());
         let help = "Number of running subscriptions";

@@ -71,6 +71,10 @@ impl Metrics {
         let responses = Family::<StatusLabels, Counter>::default();
         let help = "Number of HTTP responses, by status";
         registry.register("responses", help, responses.clone());
+        // The increase from a missing counter to 1 is not visible to Prometheus.
+        for status in [500, 503] {
+            drop(responses.get_or_create(&StatusLabels { status }));
+        }
         let status = StatusCode::OK.as_u16();
         let ok = responses.get_or_create_owned(&StatusLabels { status });
         let seconds = Histogram::new(exponential_buckets(0.000_25, 2.0, 16));

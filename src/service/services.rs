@@ -75,7 +75,7 @@ impl Services {
 
     /// Checks that the database is readable and writable.
     pub(crate) async fn ready(&self) -> Result<(), Error> {
-        self.store.check_writable().await
+        self.store.check().await
     }
 
     /// Returns the path of the SQLite file, or the URL of the PostgreSQL database without the password.

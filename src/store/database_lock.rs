@@ -14,6 +14,7 @@ use std::path::{self, Path, PathBuf};
 
 use crate::store::open_error::OpenError;
 use crate::store::sqlite::{folder_of, with_suffix};
+use crate::store::sqlite_tables_check::check_hard_links;
 
 /// A lock on an SQLite database, which is released when it is dropped or when the process ends.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ impl DatabaseLock {
         lock: impl Fn(&File) -> Result<(), TryLockError>,
         refusal: impl Fn(String) -> OpenError,
     ) -> Result<Self, OpenError> {
+        // Each name of the file would have its own lock.
+        check_hard_links(database)?;
         let file = lock_file(database);
         let failed = |error: io::Error| OpenError::Lock(file.clone(), error);
         let mut options = OpenOptions::new();

@@ -106,7 +106,8 @@ enum Code {
     Postgres(String),
 }
 
-fn cause(error: &DbErr) -> Option<&SqlxError> {
+/// Returns the error of sqlx that caused an error.
+pub(super) fn cause(error: &DbErr) -> Option<&SqlxError> {
     match error {
         DbErr::Exec(RuntimeErr::SqlxError(cause))
         | DbErr::Query(RuntimeErr::SqlxError(cause))
@@ -134,13 +135,14 @@ fn has_prefix(code: &str, prefixes: &[&str]) -> bool {
 ///
 /// After an error, SQLite may have rolled back the transaction, which sqlx does not notice. PostgreSQL aborts the
 /// transaction when it refuses a statement, and a rollback makes the connection usable again. A PostgreSQL connection
-/// is broken only by an error of the connection or of the server, or by an outdated prepared statement (0A000, 26), which
-/// would fail again.
+/// is broken only by an error of the connection or of the server, or by an outdated, missing or foreign prepared
+/// statement (0A000, 26, 42P05), which would fail again.
 pub(super) fn breaks_connection(error: &DbErr) -> bool {
     match code(error) {
         Some(Code::Sqlite(code)) => code != CONSTRAINT,
         Some(Code::Postgres(code)) => {
-            has_prefix(&code, &["08", "0A000", "25", "26", "53", "57P", "58", "XX"])
+            let broken = ["08", "0A000", "25", "26", "42P05", "53", "57P", "58", "XX"];
+            has_prefix(&code, &broken)
         }
         None => cause(error).is_some_and(is_connection_error),
     }
@@ -189,10 +191,13 @@ fn is_temporary(error: &DbErr) -> bool {
     match code(error) {
         Some(Code::Sqlite(_)) => false,
         // The codes report failed connections (08), transactions that were idle for too long (25P03), writes to a
-        // standby (25006), conflicts between transactions (40), insufficient resources (53), unavailable locks
-        // (55P03), and interventions of the operator or time limits (57).
+        // standby (25006), prepared statements that a pooler has lost (26000, 42P05), conflicts between transactions
+        // (40), insufficient resources (53), unavailable locks (55P03), and interventions of the operator or time
+        // limits (57).
         Some(Code::Postgres(code)) => {
-            let temporary = ["08", "25P03", "25006", "40", "53", "55P03", "57"];
+            let temporary = [
+                "08", "25P03", "25006", "26000", "40", "42P05", "53", "55P03", "57",
+            ];
             matches!(error, DbErr::Conn(_)) || has_prefix(&code, &temporary)
         }
         None => {

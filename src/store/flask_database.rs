@@ -4,27 +4,29 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
-use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, Statement};
 
 use crate::error::Error;
-use crate::model::imported_user::{ImportedPassword, ImportedUser};
 use crate::store::sqlite::connect_read_only;
 
 /// The maximum number of rows in a page.
 const PAGE: u64 = 1000;
 
+/// The columns that the table `user` must have.
+const REQUIRED: [&str; 2] = ["username", "password_hash"];
+
 /// The SQLite database of the original Flask application, opened for reading.
 #[derive(Clone, Debug)]
 pub struct FlaskDatabase {
     connection: DatabaseConnection,
+    columns: Vec<String>,
 }
 
-/// A row of the table `user`: the id, and either the user or the reason why the row cannot be imported.
-pub type FlaskRow = (i64, Result<ImportedUser, String>);
+/// A row of the table `user`: the `rowid`, and the value of each column as text. The text of NULL is empty.
+pub type FlaskRow = (i64, Vec<String>);
 
 impl FlaskDatabase {
-    /// Opens a database file. The table `user` must have the columns `id`, `username` and `password_hash`. The column
-    /// `email` is optional.
+    /// Opens a database file. The table `user` must have the columns `username` and `password_hash`.
     ///
     /// # Errors
     ///
@@ -37,9 +39,32 @@ impl FlaskDatabase {
     async fn connect(file: PathBuf) -> Result<Self, Error> {
         let connection = connect_read_only(&file, false).await;
         let connection = connection.map_err(Error::internal)?;
-        let flask = Self { connection };
-        flask.read_page(i64::MIN, 1).await?;
-        Ok(flask)
+        let columns = Vec::new();
+        let mut flask = Self {
+            connection,
+            columns,
+        };
+        let names = "SELECT name FROM pragma_table_info('user') ORDER BY cid";
+        let names = flask.query(names.to_owned()).await?;
+        let names = names.iter().map(|row| row.try_get_by_index::<String>(0));
+        flask.columns = names.collect::<Result<_, _>>().map_err(Error::internal)?;
+        let is_missing = |name: &&str| !flask.columns.iter().any(|column| column == name);
+        match REQUIRED.iter().copied().find(is_missing) {
+            _ if flask.columns.is_empty() => {
+                let message = "not a database of the original Flask application: the table user does not exist";
+                Err(Error::BadUserInput(message.to_owned()))
+            }
+            Some(missing) => Err(Error::BadUserInput(format!(
+                "the table user has no column {missing}"
+            ))),
+            None => Ok(flask),
+        }
+    }
+
+    /// Returns the names of the columns of the table `user`.
+    #[must_use]
+    pub fn columns(&self) -> &[String] {
+        &self.columns
     }
 
     /// Returns the number of rows in the table `user`.
@@ -56,14 +81,32 @@ impl FlaskDatabase {
         Ok(count.and_then(|count| count.try_into().ok()).unwrap_or(0))
     }
 
-    /// Returns up to 1,000 rows with ids greater than `after`, in ascending order of their ids. Returns an empty list
-    /// if no rows remain.
+    /// Returns up to 1,000 rows whose `rowid` is greater than `after`, in ascending order of `rowid`. Returns an empty
+    /// list if no rows remain.
     ///
     /// # Errors
     ///
     /// Returns an error if the file cannot be read.
-    pub async fn page(&self, after: i64) -> Result<Vec<FlaskRow>, Error> {
-        self.read_page(after, PAGE).await
+    pub async fn page(&self, after: Option<i64>) -> Result<Vec<FlaskRow>, Error> {
+        let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
+        let values = self.columns.iter().map(quoted);
+        let values = values.map(|name| format!(", CAST({name} AS TEXT)"));
+        let values: String = values.collect();
+        let condition = after.map_or_else(String::new, |after| format!(" WHERE rowid > {after}"));
+        let sql =
+            format!("SELECT rowid{values} FROM \"user\"{condition} ORDER BY rowid LIMIT {PAGE}");
+        let rows = self.query(sql).await?;
+        let values = |row: &QueryResult| {
+            let values = (1..=self.columns.len()).map(|index| row.try_get_by_index(index));
+            let values =
+                values.map(|value: Result<Option<String>, _>| value.map(Option::unwrap_or_default));
+            Ok((
+                row.try_get_by_index(0)?,
+                values.collect::<Result<_, DbErr>>()?,
+            ))
+        };
+        let rows: Result<_, DbErr> = rows.iter().map(values).collect();
+        rows.map_err(Error::internal)
     }
 
     /// Closes the file.
@@ -73,11 +116,6 @@ impl FlaskDatabase {
     /// Returns an error if the connection cannot be closed.
     pub async fn close(self) -> Result<(), Error> {
         self.connection.close().await.map_err(Error::internal)
-    }
-
-    async fn read_page(&self, after: i64, limit: u64) -> Result<Vec<FlaskRow>, Error> {
-        let sql = format!("SELECT * FROM \"user\" WHERE id > {after} ORDER BY id LIMIT {limit}");
-        self.query(sql).await?.iter().map(to_user).collect()
     }
 
     fn query(&self, sql: String) -> BoxFuture<'_, Result<Vec<QueryResult>, Error>> {
@@ -90,26 +128,4 @@ impl FlaskDatabase {
         })
         .boxed()
     }
-}
-
-fn to_user(row: &QueryResult) -> Result<FlaskRow, Error> {
-    let columns = row.column_names();
-    let mut required = ["username", "password_hash"].into_iter();
-    if let Some(missing) = required.find(|name| !columns.iter().any(|column| column == name)) {
-        let message = format!("the table user has no column {missing}");
-        return Err(Error::BadUserInput(message));
-    }
-    let id = row.try_get("", "id").map_err(Error::internal)?;
-    let text = |name| row.try_get::<Option<String>>("", name);
-    let user = match (text("username"), text("password_hash"), text("email")) {
-        (Ok(Some(username)), Ok(hash), email) => {
-            let password = ImportedPassword::from_hash(hash.unwrap_or_default());
-            let mut user = ImportedUser::new(username, password);
-            user.email = email.ok().flatten().filter(|email| !email.is_empty());
-            Ok(user)
-        }
-        (Ok(None), ..) => Err("There is no username.".to_owned()),
-        _ => Err("The username or the password hash is not text.".to_owned()),
-    };
-    Ok((id, user))
 }

@@ -5,21 +5,19 @@
 //! Notifications arrive in the order in which their transactions were committed. Therefore, when a heartbeat arrives,
 //! the notifications of all changes that were committed before the heartbeat was sent have also arrived.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sea_orm::sqlx::postgres::PgConnection;
-use sea_orm::sqlx::{Connection, Error, query_as, query_scalar};
+use sea_orm::sqlx::{Error, query_scalar};
 use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::clock::{BootClock, Clock, DatabaseClock};
+use crate::clock::{BootClock, DatabaseClock};
 use crate::store::pool_eviction::PoolEviction;
-use crate::store::postgres_connection::{SessionOptions, code, is_unreachable};
 use crate::store::server_state::State;
-use crate::store::server_timelines::{HighestTimelines, Timeline};
+use crate::store::server_timelines::{Timeline, UsedTimelines};
 
 /// The name of the channel for notifications.
 pub(super) const CHANNEL: &str = "symbolon";
@@ -33,30 +31,11 @@ const TRUST_PERIOD: Duration = Duration::from_secs(1);
 /// The prefix of heartbeats. Notifications of changes begin with a digit, or are the word `any`.
 const PREFIX: &str = "beat ";
 
-/// The statement that sends a heartbeat. Returns the server's time in milliseconds, whether transactions can write,
-/// the number of tables of `$3` that the role can write to, and the process of the server. `pg_notify` fails with SQLSTATE 25006 on a standby.
-const SEND: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, \
-    current_setting('transaction_read_only') = 'off', ( \
-        SELECT count(*) FROM pg_class t WHERE t.relnamespace = current_schema()::regnamespace \
-        AND t.relkind IN ('r', 'p') AND t.relname = ANY ($3) \
-        AND has_table_privilege(t.oid, 'SELECT') AND has_table_privilege(t.oid, 'INSERT') \
-        AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE')), \
-    pg_backend_pid() \
-    FROM pg_notify($1, $2)";
-
 /// The query that returns whether the server of a connection accepts writes.
 const IS_WRITABLE: &str =
     "SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'";
 
-/// The connection that sends heartbeats.
-struct Sender {
-    connection: PgConnection,
-    timeline: Option<Timeline>,
-    /// The process of the server that executed the last heartbeat.
-    process: Option<i32>,
-}
-
-/// The sender and the receiver of the heartbeats of this instance.
+/// The state that the sender and the receiver of the heartbeats of this instance share.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     /// A random number that distinguishes the heartbeats of this instance from those of other instances.
@@ -72,9 +51,11 @@ pub(super) struct Heartbeat {
     /// The tables that the role must be able to write to. Unset until the tables exist.
     tables: OnceLock<&'static [&'static str]>,
     /// The eviction of connections that all pools for this server share.
-    eviction: Arc<PoolEviction>,
+    pub(super) eviction: Arc<PoolEviction>,
     database_clock: DatabaseClock,
-    timelines: HighestTimelines,
+    pub(super) timelines: UsedTimelines,
+    /// Whether another connection has shown that the connection of the sender must be replaced.
+    is_replaced: AtomicBool,
 }
 
 impl Heartbeat {
@@ -93,7 +74,8 @@ impl Heartbeat {
             tables: OnceLock::new(),
             eviction,
             database_clock: DatabaseClock::default(),
-            timelines: HighestTimelines::default(),
+            timelines: UsedTimelines::default(),
+            is_replaced: AtomicBool::new(false),
         })
     }
 
@@ -109,7 +91,12 @@ impl Heartbeat {
 
     /// Returns whether the server answers and accepts writes, according to the last heartbeat.
     pub(super) fn is_available(&self) -> bool {
-        *self.state.borrow() == State::Available
+        self.state() == State::Available
+    }
+
+    /// Returns the state of the server at the last heartbeat.
+    pub(super) fn state(&self) -> State {
+        *self.state.borrow()
     }
 
     /// Returns the time since the last received heartbeat was sent, or `None` if no heartbeat was received. This
@@ -142,8 +129,9 @@ impl Heartbeat {
         Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
     }
 
-    /// Refuses a new connection to a standby or to an old primary while heartbeats reach the primary, because the data
-    /// of these servers may be outdated. A load balancer, or a host name during a failover, can lead to all servers.
+    /// Refuses a new connection to a standby, to an old primary or to another cluster while heartbeats reach the primary,
+    /// because the data of these servers may be outdated. A load balancer, or a host name during a failover, can lead to
+    /// all servers.
     pub(super) async fn refuse_unsuitable(
         &self,
         connection: &mut PgConnection,
@@ -153,12 +141,20 @@ impl Heartbeat {
             // connection is evicted.
             return Ok(());
         }
-        if let Some(timeline) = Timeline::of(connection).await
-            && self.is_outdated(timeline)
-        {
-            return Err(Error::Protocol(
-                "the server of the connection is an old primary".to_owned(),
-            ));
+        if let Some(timeline) = Timeline::of(connection).await {
+            let reason = if self.is_outdated(timeline) {
+                Some("the server of the connection is an old primary")
+            } else if self.timelines.is_of_another_system(timeline) {
+                self.eviction.evict_all();
+                Some("the heartbeats reach another database cluster than the connection")
+            } else {
+                None
+            };
+            if let Some(reason) = reason {
+                // The new connection of the sender leads to the server to which the address leads now.
+                self.replace_sender();
+                return Err(Error::Protocol(reason.to_owned()));
+            }
         }
         match query_scalar(IS_WRITABLE).fetch_one(connection).await {
             Ok(false) => Err(Error::Protocol(
@@ -170,7 +166,7 @@ impl Heartbeat {
     }
 
     /// Records a timeline. Returns whether the timeline belongs to an old primary.
-    fn is_outdated(&self, timeline: Timeline) -> bool {
+    pub(super) fn is_outdated(&self, timeline: Timeline) -> bool {
         if self.timelines.record(timeline) {
             // The existing connections may lead to the old primary.
             self.eviction.evict_all();
@@ -178,14 +174,19 @@ impl Heartbeat {
         self.timelines.is_outdated(timeline)
     }
 
-    async fn open_sender(&self, options: &SessionOptions) -> Result<Sender, Error> {
-        let mut connection = options.connect().await?;
-        let timeline = Timeline::of(&mut connection).await;
-        Ok(Sender {
-            connection,
-            timeline,
-            process: None,
-        })
+    /// Lets the sender open a new connection, and check the new connection, before the next heartbeat.
+    pub(super) fn replace_sender(&self) {
+        self.is_replaced.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns whether [`Self::replace_sender`] was called since the last call of this function.
+    pub(super) fn take_replacement(&self) -> bool {
+        self.is_replaced.swap(false, Ordering::SeqCst)
+    }
+
+    /// Returns the tables that the role must be able to write to.
+    pub(super) fn tables(&self) -> &'static [&'static str] {
+        self.tables.get().copied().unwrap_or_default()
     }
 
     /// Sets the tables that the role must be able to write to.
@@ -193,67 +194,8 @@ impl Heartbeat {
         self.tables.get_or_init(|| tables);
     }
 
-    /// Sends the first heartbeats, which measure the server's clock and determine the state of the server.
-    pub(super) async fn send_first(&self, options: &SessionOptions) -> Result<(), Error> {
-        let mut sender = self.open_sender(options).await?;
-        for _ in 0..3 {
-            let state = self.send(&mut sender).await?;
-            self.set_state(state);
-        }
-        sender.connection.close().await
-    }
-
-    /// Sends heartbeats until the future is dropped.
-    pub(super) async fn send_periodically(self: Arc<Self>, options: SessionOptions) {
-        // Heartbeats need not be durable.
-        let options = options.with("synchronous_commit", "off");
-        let mut ticks = interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut connection, mut is_refused) = (None, false);
-        loop {
-            ticks.tick().await;
-            let is_new = connection.is_none();
-            let mut current = connection.take();
-            let sent = timeout(self.timeout, async {
-                let current = match &mut current {
-                    Some(current) => current,
-                    none => none.insert(self.open_sender(&options).await?),
-                };
-                self.send(current).await
-            });
-            match sent.await {
-                Ok(Ok(state)) => {
-                    if is_new {
-                        self.eviction.evict_all();
-                    }
-                    // If the server is read-only, the connection is replaced, because a new connection may lead to
-                    // the primary or start with other default settings.
-                    connection = current.filter(|_| state == State::Available);
-                    is_refused = false;
-                    self.set_state(state);
-                }
-                // The existing connection has failed. The next heartbeat is sent immediately, because a new
-                // connection may work.
-                Ok(Err(_)) if !is_new => ticks.reset_immediately(),
-                Ok(Err(error)) if !is_unreachable(&error) => {
-                    if !is_refused {
-                        tracing::warn!(%error, "the database refuses a heartbeat");
-                    }
-                    is_refused = true;
-                    // If the server has too many connections, the existing connections may still work.
-                    let is_full = code(&error).is_some_and(|code| code.starts_with("53"));
-                    self.set_state(if is_full {
-                        State::Available
-                    } else {
-                        State::ReadOnly
-                    });
-                }
-                Ok(Err(_)) | Err(_) => self.set_state(State::Unreachable),
-            }
-        }
-    }
-
-    fn set_state(&self, state: State) {
+    /// Sets the state of the server. Logs a change.
+    pub(super) fn set_state(&self, state: State) {
         if state == State::Available && !self.is_available() {
             // Connections that were opened while the server was unavailable were not tested and may lead to a
             // standby.
@@ -265,42 +207,9 @@ impl Heartbeat {
         }
     }
 
-    async fn send(&self, sender: &mut Sender) -> Result<State, Error> {
-        if sender.timeline.is_some_and(|own| self.is_outdated(own)) {
-            return Ok(State::Outdated);
-        }
-        let (started, started_at) = (Instant::now(), Clock::System.now());
-        let payload = format!("{PREFIX}{:x} {}", self.instance, self.clock.micros());
-        let tables = self.tables.get().copied().unwrap_or_default();
-        let answer = query_as::<_, (i64, bool, i64, i32)>(SEND)
-            .bind(CHANNEL)
-            .bind(payload)
-            .bind(tables)
-            .fetch_one(&mut sender.connection)
-            .await;
-        match answer {
-            Ok((.., process))
-                if sender
-                    .process
-                    .replace(process)
-                    .is_some_and(|last| last != process) =>
-            {
-                Ok(State::TransactionPooling)
-            }
-            Ok((millis, is_writable, writable_tables, _)) => {
-                self.database_clock
-                    .record(started_at, started.elapsed(), millis);
-                let is_writable =
-                    is_writable && usize::try_from(writable_tables) == Ok(tables.len());
-                Ok(if is_writable {
-                    State::Available
-                } else {
-                    State::ReadOnly
-                })
-            }
-            Err(error) if code(&error).as_deref() == Some("25006") => Ok(State::ReadOnly),
-            Err(error) => Err(error),
-        }
+    /// Returns the payload of a heartbeat that is sent now.
+    pub(super) fn payload(&self) -> String {
+        format!("{PREFIX}{:x} {}", self.instance, self.clock.micros())
     }
 
     /// Returns whether a notification is a heartbeat from any instance.

@@ -33,8 +33,23 @@ pub(super) enum Tables {
     Check,
 }
 
-/// Migrates or checks the tables.
+/// Migrates or checks the tables. Refuses a database that has the migrations of this version, but not all of its tables.
 pub(super) async fn prepare_tables(
+    database: &DatabaseConnection,
+    location: &Location,
+    tables: Tables,
+) -> Result<(), OpenError> {
+    apply_or_check_migrations(database, location, tables).await?;
+    let existing = existing_tables(database).await;
+    let existing = existing.map_err(|error| OpenError::Connect(location.clone(), error))?;
+    let mut expected = TABLES.into_iter();
+    match expected.find(|table| !existing.iter().any(|name| name == table)) {
+        Some(table) => Err(OpenError::MissingTable(location.full_name(), table)),
+        None => Ok(()),
+    }
+}
+
+async fn apply_or_check_migrations(
     database: &DatabaseConnection,
     location: &Location,
     tables: Tables,
@@ -50,12 +65,12 @@ pub(super) async fn prepare_tables(
             })
         }
         Ok(applied) if applied.is_empty() => {
-            let has_table = has_table(database).await;
-            let has_table = has_table.map_err(|error| OpenError::Connect(location.clone(), error));
-            Err(if has_table? {
-                OpenError::TablesOfOthers(location.full_name())
-            } else {
+            let existing = existing_tables(database).await;
+            let existing = existing.map_err(|error| OpenError::Connect(location.clone(), error));
+            Err(if existing?.is_empty() {
                 OpenError::Foreign(location.full_name(), NO_TABLES)
+            } else {
+                OpenError::TablesOfOthers(location.full_name())
             })
         }
         Ok(_) => Err(OpenError::Older(location.full_name())),
@@ -68,18 +83,19 @@ pub(super) async fn prepare_tables(
     }
 }
 
-/// Returns whether the database has a table with the name of a table of Symbolon.
-async fn has_table(database: &DatabaseConnection) -> Result<bool, DbErr> {
+/// Returns the names of Symbolon's tables that exist in the database.
+async fn existing_tables(database: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     let names = TABLES.map(|name| format!("'{name}'")).join(", ");
     let backend = database.get_database_backend();
     let select = match backend {
         DbBackend::Postgres => format!(
-            "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN ({names})"
+            "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN ({names})"
         ),
-        _ => format!("SELECT 1 FROM sqlite_master WHERE name IN ({names})"),
+        _ => format!("SELECT name FROM sqlite_master WHERE name IN ({names})"),
     };
-    let row = database.query_one_raw(Statement::from_string(backend, select));
-    Ok(row.await?.is_some())
+    let rows = database.query_all_raw(Statement::from_string(backend, select));
+    let rows = rows.await?.into_iter();
+    rows.map(|row| row.try_get_by_index(0)).collect()
 }
 
 /// Applies all pending migrations in one transaction. If several processes start at the same time, one process

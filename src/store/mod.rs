@@ -17,6 +17,7 @@ mod event_publisher;
 #[cfg(feature = "server")]
 mod flask_database;
 mod heartbeat;
+mod heartbeat_sender;
 mod hook_transaction;
 mod identity_validity;
 #[cfg(feature = "server")]

@@ -11,10 +11,11 @@ use sea_orm::{
     QueryResult, Statement,
 };
 
-use crate::store::errors::{breaks_connection, is_unwritable};
+use crate::store::errors::{breaks_connection, cause, is_unwritable};
 use crate::store::heartbeat::Heartbeat;
 use crate::store::pool_eviction::PoolEviction;
 use crate::store::pool_metrics::{PoolMetrics, PoolState};
+use crate::store::postgres_connection::lacks_prepared_statement;
 
 /// Whether writes to the database fail. Each change of this state is logged once.
 #[derive(Debug, Default)]
@@ -84,6 +85,12 @@ impl Monitor {
             self.metrics.count_error(error);
             if breaks_connection(error) {
                 self.eviction.evict_all();
+            }
+            if let Some(heartbeat) = &self.heartbeat
+                && cause(error).is_some_and(lacks_prepared_statement)
+            {
+                // The sender checks for transaction pooling when it opens a connection.
+                heartbeat.replace_sender();
             }
             match &self.write_state {
                 Some(write_state) if is_unwritable(error) => write_state.set_failing(error),

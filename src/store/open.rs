@@ -23,10 +23,10 @@ use crate::store::notifications;
 use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
 use crate::store::pool_metrics::{DatabaseMetrics, READERS, WRITERS};
-use crate::store::postgres_connection::{START_TIMEOUT, SessionOptions};
+use crate::store::postgres_connection::{START_TIMEOUT, SessionOptions, open_minimum};
 use crate::store::sqlite::{self, DatabaseFiles, connection_error, create_private};
-use crate::store::sqlite_tables_check::{check_file, check_hard_links};
-use crate::store::{postgres_pool, postgres_schema};
+use crate::store::sqlite_tables_check::check_file;
+use crate::store::{heartbeat_sender, postgres_pool, postgres_schema};
 use crate::supervised_tasks::supervise;
 
 /// A server that does not answer a heartbeat within the acquire timeout plus this time is considered
@@ -75,7 +75,8 @@ impl Store {
             }
             Location::Server(options) => {
                 let options = options.as_ref().clone();
-                Self::open_postgres(location, options, connections, tables).await
+                let opened = Self::open_postgres(location, options, connections, tables).await;
+                opened.map_err(OpenError::name_transaction_pooling)
             }
         }
     }
@@ -92,7 +93,6 @@ impl Store {
         if !folder.is_dir() {
             return Err(OpenError::NoFolder(folder.to_owned()));
         }
-        check_hard_links(path)?;
         if tables == Tables::Migrate {
             create_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         }
@@ -151,6 +151,9 @@ impl Store {
         let failed = |error| OpenError::Server(location.clone(), error);
         let limit = connections.statement_timeout.as_millis().to_string();
         let schema = postgres_schema::find_schema(&location, &options).await?;
+        let no_answer = |_| OpenError::NoAnswer(location.clone(), START_TIMEOUT.as_secs());
+        let opened = timeout(START_TIMEOUT, open_minimum(&options)).await;
+        opened.map_err(no_answer)?.map_err(failed)?;
         let options = SessionOptions::new(options)
             .with("synchronous_commit", "on")
             .with("default_transaction_isolation", "'read committed'")
@@ -166,9 +169,9 @@ impl Store {
         let eviction = PoolEviction::new();
         let heartbeat_timeout = connections.acquire_timeout + HEARTBEAT_GRACE;
         let heartbeat = Heartbeat::new(heartbeat_timeout, BootClock::System, Arc::clone(&eviction));
-        let started = timeout(START_TIMEOUT, heartbeat.send_first(&options)).await;
-        let timed_out = |_| OpenError::NoAnswer(location.clone(), START_TIMEOUT.as_secs());
-        started.map_err(timed_out)?.map_err(failed)?;
+        let sent = heartbeat_sender::send_first(&heartbeat, &options);
+        let started = timeout(START_TIMEOUT, sent).await;
+        started.map_err(no_answer)?.map_err(failed)?;
         let connect = |size| {
             let timeout = connections.acquire_timeout;
             postgres_pool::connect(&options, size, timeout, &eviction, &heartbeat)
@@ -181,7 +184,8 @@ impl Store {
         let mut tasks = JoinSet::new();
         let (sending_heartbeat, sender_options) = (Arc::clone(&heartbeat), options.clone());
         tasks.spawn(supervise("heartbeat", move || {
-            Arc::clone(&sending_heartbeat).send_periodically(sender_options.clone())
+            let heartbeat = Arc::clone(&sending_heartbeat);
+            heartbeat_sender::send_periodically(heartbeat, sender_options.clone())
         }));
         let (receiving_heartbeat, shared_invalidation) =
             (Arc::clone(&heartbeat), Arc::clone(&invalidation));

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use sea_orm::{DbErr, SqlxError};
 
 use crate::store::database_url::Location;
+use crate::store::errors::cause;
+use crate::store::postgres_connection::lacks_prepared_statement;
 
 /// The advice for a database that is missing.
 const ADVICE: &str = "Name the database with --database-url or DATABASE_URL, or run the command in the \
@@ -53,6 +55,8 @@ pub(crate) enum OpenError {
          Downgrading)"
     )]
     Damaged(PathBuf, String),
+    #[error("the database {0} is damaged: the table {1} is missing; restore a backup")]
+    MissingTable(String, &'static str),
     #[error(
         "the database {0} was written by a newer version of Symbolon, which has the migration {1}; upgrade Symbolon"
     )]
@@ -104,8 +108,26 @@ pub(crate) enum OpenError {
     Older(String),
 }
 
+impl OpenError {
+    /// Returns the error that names transaction pooling, if the cause is a prepared statement that is missing or that
+    /// another client has prepared.
+    pub(super) fn name_transaction_pooling(self) -> Self {
+        match self {
+            Self::Server(location, error) if lacks_prepared_statement(&error) => {
+                Self::TransactionPooling(location)
+            }
+            Self::Connect(location, error) | Self::Migrate(location, error)
+                if cause(&error).is_some_and(lacks_prepared_statement) =>
+            {
+                Self::TransactionPooling(location)
+            }
+            other => other,
+        }
+    }
+}
+
 /// Formats an error without the line in the source code of PostgreSQL, which sqlx appends to messages of the server.
-fn without_line(error: &impl fmt::Display) -> String {
+pub(super) fn without_line(error: &impl fmt::Display) -> String {
     let text = error.to_string();
     match text.rsplit_once(" at line ") {
         Some((message, line)) if line.bytes().all(|byte| byte.is_ascii_digit()) => {

@@ -14,6 +14,12 @@ pub(super) const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// transaction pooling.
 const CHECKS: u32 = 3;
 
+/// The query for the process of the server.
+const PROCESS: &str = "SELECT pg_backend_pid()";
+
+/// The statements that begin a transaction and return the process of the server.
+const PROCESS_IN_TRANSACTION: &str = "BEGIN; SELECT pg_backend_pid()";
+
 /// The options of a connection, and the settings of its session.
 ///
 /// The settings are not startup parameters, because a connection pooler refuses or ignores startup parameters.
@@ -37,17 +43,6 @@ impl SessionOptions {
         self
     }
 
-    /// Opens a connection.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the connection cannot be opened, or if the server refuses a setting.
-    pub(super) async fn connect(&self) -> Result<PgConnection, SqlxError> {
-        let mut connection = self.options.connect().await?;
-        self.apply(&mut connection).await?;
-        Ok(connection)
-    }
-
     /// Applies the settings to a new connection.
     ///
     /// # Errors
@@ -60,39 +55,69 @@ impl SessionOptions {
 }
 
 /// Returns whether a connection pooler assigns its connections to transactions or statements instead of sessions.
-/// Opens two connections without settings, because settings would remain on the connections of the pooler.
+/// Compares the processes of `first` and of a second connection. The second connection has no settings, because settings
+/// would remain on the connections of the pooler.
 ///
 /// # Errors
 ///
-/// Returns an error if the connections cannot be opened or fail.
-pub(super) async fn has_transaction_pooling(options: &PgConnectOptions) -> Result<bool, SqlxError> {
-    let mut first = options.connect().await?;
+/// Returns an error if the second connection cannot be opened, or if a connection fails.
+pub(super) async fn has_transaction_pooling(
+    first: &mut PgConnection,
+    options: &PgConnectOptions,
+) -> Result<bool, SqlxError> {
     let mut second = options.connect().await?;
     let mut is_pooled = false;
     for _ in 0..CHECKS {
-        let before = process(&mut first).await?;
-        match second.execute(raw_sql("BEGIN")).await {
-            // PgBouncer refuses transactions in statement mode with this code.
-            Err(error) if code(&error).as_deref() == Some("08P01") => return Ok(true),
-            began => began.map(drop)?,
-        }
+        let before = process(first, PROCESS).await?;
+        let other = match process(&mut second, PROCESS_IN_TRANSACTION).await {
+            Err(error) if refuses_transactions(&error) => return Ok(true),
+            other => other?,
+        };
         // In a session, the first connection still occupies its process.
-        is_pooled |= process(&mut second).await? == before;
-        is_pooled = is_pooled || process(&mut first).await? != before;
+        is_pooled |= other == before;
+        is_pooled = is_pooled || process(first, PROCESS).await? != before;
         second.execute(raw_sql("ROLLBACK")).await?;
     }
-    first.close().await?;
     second.close().await?;
     Ok(is_pooled)
 }
 
+/// Opens and closes as many connections at the same time as an instance requires at least: for the sender and the
+/// receiver of heartbeats, for reading and for writing.
+///
+/// # Errors
+///
+/// Returns an error if a connection cannot be opened or fails.
+pub(super) async fn open_minimum(options: &PgConnectOptions) -> Result<(), SqlxError> {
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        let mut connection = options.connect().await?;
+        // A pooler opens its own connection for the first statement.
+        process(&mut connection, PROCESS).await?;
+        connections.push(connection);
+    }
+    for connection in connections {
+        connection.close().await?;
+    }
+    Ok(())
+}
+
 /// Returns the process of the server that executes statements of the connection. Uses no prepared statement, because
 /// a pooler may not support prepared statements.
-async fn process(connection: &mut PgConnection) -> Result<i32, SqlxError> {
-    let row = connection
-        .fetch_one(raw_sql("SELECT pg_backend_pid()"))
-        .await?;
-    row.try_get(0)
+async fn process(connection: &mut PgConnection, sql: &'static str) -> Result<i32, SqlxError> {
+    connection.fetch_one(raw_sql(sql)).await?.try_get(0)
+}
+
+/// Returns whether `PgBouncer` refuses transactions, because it assigns its connections to statements. `PgBouncer` reports
+/// all its errors with the same SQLSTATE.
+fn refuses_transactions(error: &SqlxError) -> bool {
+    code(error).as_deref() == Some("08P01") && error.to_string().contains("statement pooling")
+}
+
+/// Returns whether the server does not know a prepared statement of the connection, or knows a statement of another
+/// connection. The connection pooler does not use session pooling, or did not use it until now.
+pub(super) fn lacks_prepared_statement(error: &SqlxError) -> bool {
+    code(error).is_some_and(|code| ["26000", "42P05"].contains(&&*code))
 }
 
 /// Returns the SQLSTATE of an error.

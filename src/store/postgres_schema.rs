@@ -25,7 +25,9 @@ pub(super) async fn find_schema(
     options: &PgConnectOptions,
 ) -> Result<String, OpenError> {
     let found = timeout(START_TIMEOUT, find_schema_without_limit(location, options)).await;
-    found.map_err(|_| OpenError::NoAnswer(location.clone(), START_TIMEOUT.as_secs()))?
+    let found =
+        found.map_err(|_| OpenError::NoAnswer(location.clone(), START_TIMEOUT.as_secs()))?;
+    found.map_err(OpenError::name_transaction_pooling)
 }
 
 async fn find_schema_without_limit(
@@ -33,11 +35,12 @@ async fn find_schema_without_limit(
     options: &PgConnectOptions,
 ) -> Result<String, OpenError> {
     let failed = |error| OpenError::Server(location.clone(), error);
-    if has_transaction_pooling(options).await.map_err(failed)? {
+    let mut connection = options.connect().await.map_err(failed)?;
+    let is_pooled = has_transaction_pooling(&mut connection, options).await;
+    if is_pooled.map_err(failed)? {
         return Err(OpenError::TransactionPooling(location.clone()));
     }
     let schemas = async {
-        let mut connection = options.connect().await?;
         let current = query_scalar::<_, Option<String>>("SELECT current_schema()::text")
             .fetch_one(&mut connection)
             .await?;

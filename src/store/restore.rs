@@ -1,8 +1,8 @@
 //! The replacement of an SQLite database by a backup.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -10,13 +10,16 @@ use rustix::process::geteuid;
 use sea_orm::sqlx::sqlite::SqliteJournalMode;
 use sea_orm::sqlx::{ConnectOptions, Connection};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use tempfile::TempDir;
 
 use crate::store::database_lock::{DatabaseLock, is_same_file, real_path};
 use crate::store::database_url::Location;
 use crate::store::errors::is_busy;
+use crate::store::migrations::{Tables, prepare_tables};
 use crate::store::open_error::OpenError;
+use crate::store::pool_eviction::PoolEviction;
 use crate::store::sqlite::{
-    connect_read_only, connection_error, create_private, folder_of, options, with_suffix,
+    connect, connect_read_only, connection_error, create_private, folder_of, options, with_suffix,
 };
 use crate::store::sqlite_tables_check::check_file;
 
@@ -35,6 +38,12 @@ pub(crate) enum RestoreError {
     Foreign(PathBuf, &'static str),
     #[error("the backup {0} is damaged: {1}")]
     Damaged(PathBuf, String),
+    #[error(
+        "the backup {0} was written by a newer version of Symbolon, which has the migration {1}; use that version"
+    )]
+    Newer(PathBuf, String),
+    #[error("{0} is a symbolic link that leads to no file")]
+    DanglingLink(PathBuf),
     #[error("the backup {0} cannot be copied: {1}")]
     Copy(PathBuf, #[source] DbErr),
     #[error(
@@ -48,44 +57,23 @@ pub(crate) enum RestoreError {
 /// A copy of a backup that is prepared beside the database. Holds the lock on the database.
 pub(crate) struct Restoration {
     database: PathBuf,
-    /// The folder of the copy. No other process uses it, because this process holds the lock.
-    staging: Staging,
+    /// The folder of the copy. The name is random, so that no folder of another program is used. Removed when dropped.
+    staging: TempDir,
     _lock: DatabaseLock,
 }
 
-/// A folder that is removed when it is dropped.
-struct Staging(PathBuf);
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-impl Staging {
-    /// Creates the folder. Removes the folder of a command that was killed.
-    fn create(database: &Path) -> Result<Self, RestoreError> {
-        let path = with_suffix(database, "-restore");
-        let create = || {
-            match fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            DirBuilder::new().mode(0o700).create(&path)
-        };
-        create().map_err(|error| RestoreError::Write(path.clone(), error))?;
-        Ok(Self(path))
-    }
-}
-
 impl Restoration {
-    /// Locks the database, checks the backup, and copies it. Changes neither the backup nor the database.
+    /// Locks the database, checks the backup, copies it, and migrates the copy. Changes neither the backup nor the database.
     pub(crate) async fn prepare(location: &Location, backup: &Path) -> Result<Self, RestoreError> {
         let path = location.file();
         let path = path.ok_or_else(|| RestoreError::Server(location.clone()))?;
         let database = real_path(path);
         if !folder_of(&database).is_dir() {
             return Err(OpenError::NoFolder(folder_of(&database).to_owned()).into());
+        }
+        // The restored file would replace the link.
+        if database.is_symlink() {
+            return Err(RestoreError::DanglingLink(database));
         }
         let unreadable = |error| RestoreError::Read(backup.to_owned(), error);
         fs::metadata(backup).map_err(unreadable)?;
@@ -99,30 +87,39 @@ impl Restoration {
         let lock = DatabaseLock::exclusive(path)?;
         match check_file(backup, &Location::File(backup.to_owned())).await {
             Ok(()) | Err(OpenError::Older(_)) => {}
-            Err(OpenError::Foreign(_, reason)) => {
-                return Err(RestoreError::Foreign(backup.to_owned(), reason));
-            }
-            Err(OpenError::Damaged(path, damage)) => {
-                return Err(RestoreError::Damaged(path, damage));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(backup_error(error, backup)),
         }
+        let folder = folder_of(&database);
+        let prefix = with_suffix(&database, "-restore-");
+        let staging = tempfile::Builder::new()
+            .prefix(prefix.file_name().unwrap_or_default())
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(folder);
+        let staging = staging.map_err(|error| RestoreError::Write(folder.to_owned(), error))?;
         let restoration = Self {
-            staging: Staging::create(&database)?,
+            staging,
             database,
             _lock: lock,
         };
         restoration.copy(backup).await?;
+        restoration.migrate(backup).await?;
         Ok(restoration)
     }
 
-    /// Returns the location of the copy, which can be migrated and changed.
-    pub(crate) fn copy_location(&self) -> Location {
-        Location::File(self.copy_path())
+    /// Returns the path of the copy, which can be changed.
+    pub(crate) fn copy_path(&self) -> PathBuf {
+        self.staging.path().join("symbolon.db")
     }
 
-    pub(crate) fn copy_path(&self) -> PathBuf {
-        self.staging.0.join("symbolon.db")
+    /// Migrates the copy.
+    async fn migrate(&self, backup: &Path) -> Result<(), RestoreError> {
+        let failed = |error| RestoreError::Copy(backup.to_owned(), error);
+        let copy = connect(&self.copy_path(), true, &PoolEviction::new()).await;
+        let copy = copy.map_err(failed)?;
+        let location = Location::File(backup.to_owned());
+        let migrated = prepare_tables(&copy, &location, Tables::Migrate).await;
+        copy.close().await.map_err(failed)?;
+        migrated.map_err(|error| backup_error(error, backup))
     }
 
     /// Copies the backup, including the changes in its write-ahead log, and checks its integrity.
@@ -208,7 +205,7 @@ impl Restoration {
 
     /// Copies the database to a new file beside it, with its write-ahead log if there is one.
     fn keep(&self) -> io::Result<PathBuf> {
-        let part = self.staging.0.join("kept");
+        let part = self.staging.path().join("kept");
         let keep = |from: &Path, to: &Path| {
             fs::copy(from, &part)?;
             fs::set_permissions(&part, Permissions::from_mode(0o600))?;
@@ -228,5 +225,19 @@ impl Restoration {
         }
         keep(&self.database, &name)?;
         Ok(name)
+    }
+}
+
+/// Converts an error of the check or of the migration of a backup.
+fn backup_error(error: OpenError, backup: &Path) -> RestoreError {
+    let backup = backup.to_owned();
+    match error {
+        OpenError::Foreign(_, reason) => RestoreError::Foreign(backup, reason),
+        OpenError::Damaged(_, damage) => RestoreError::Damaged(backup, damage),
+        OpenError::MissingTable(_, table) => {
+            RestoreError::Damaged(backup, format!("the table {table} is missing"))
+        }
+        OpenError::Newer(_, migration) => RestoreError::Newer(backup, migration),
+        error => error.into(),
     }
 }

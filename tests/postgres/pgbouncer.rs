@@ -37,7 +37,8 @@ impl PgBouncer {
         let configuration = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\n\
-             admin_users = symbolon\nignore_startup_parameters = extra_float_digits\n{settings}\n",
+             admin_users = symbolon\nserver_login_retry = 1\n\
+             ignore_startup_parameters = extra_float_digits\n{settings}\n",
             server.port(),
             users.display()
         );
@@ -108,7 +109,7 @@ async fn an_instance_refuses_to_start_behind_other_modes_and_limits_that_are_too
         ),
         ("pool_mode = statement", "use session pooling"),
         (
-            "pool_mode = session\ndefault_pool_size = 1",
+            "pool_mode = session\ndefault_pool_size = 3",
             "limits may be too low",
         ),
         (
@@ -204,4 +205,44 @@ async fn instances_work_behind_session_pooling_and_survive_a_restart_of_pgbounce
         println!("after {outage}: refused after {:?}", revoke().await);
     }
     direct.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PgBouncer, which scripts/test installs"]
+async fn an_instance_is_out_of_service_while_pgbouncer_uses_transaction_pooling() {
+    let server = shared_postgres();
+    let url = server.create();
+    let (_, database) = url.rsplit_once('/').unwrap();
+    let session = "pool_mode = session\ndefault_pool_size = 40";
+    let pgbouncer = PgBouncer::start(server, database, session).await;
+    let instance = Instance::with_default_acquire_timeout(&pgbouncer.url());
+    instance.register("ada").await;
+    let token = instance.sign_in("ada").await;
+    let set_mode = |from: &str, to: &str| {
+        let file = pgbouncer.folder.path().join("ini");
+        let settings = fs::read_to_string(&file).unwrap();
+        let changed = settings.replace(&format!("= {from}"), &format!("= {to}"));
+        assert_ne!(changed, settings);
+        fs::write(&file, changed).unwrap();
+        server.run_on(&pgbouncer.url_of("pgbouncer"), &["RELOAD".to_owned()]);
+    };
+    set_mode("session", "transaction");
+    eventually("the instance is out of service", async || {
+        (!instance.is_ready().await).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(2) {
+        assert!(!instance.is_ready().await, "{}", instance.log());
+        assert!(!instance.accepts(&token).await);
+    }
+    let log = instance.log();
+    assert!(log.contains("uses transaction pooling"), "{log}");
+    assert!(!log.contains("standby or read-only"), "{log}");
+
+    set_mode("transaction", "session");
+    eventually("the instance is ready again", async || {
+        (instance.is_ready().await && instance.accepts(&token).await).then_some(())
+    })
+    .await;
 }

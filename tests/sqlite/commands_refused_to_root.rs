@@ -150,6 +150,44 @@ fn the_printed_command_quotes_arguments_and_sets_the_database_url() {
 }
 
 #[test]
+#[ignore = "needs root"]
+fn the_printed_copy_has_the_source_and_the_target() {
+    let foreign = ForeignFolder::new(NOBODY);
+    let file = foreign.folder.path().join("a.db");
+    let (file, server) = (
+        format!("sqlite://{}", file.display()),
+        "postgres://u:hidden@h/d".to_owned(),
+    );
+    for (from, to, set) in [
+        (
+            &file,
+            &server,
+            [
+                format!("DATABASE_URL={file}"),
+                "SYMBOLON_COPY_TO".to_owned(),
+            ],
+        ),
+        (
+            &server,
+            &file,
+            [
+                "DATABASE_URL".to_owned(),
+                format!("SYMBOLON_COPY_TO={file}"),
+            ],
+        ),
+    ] {
+        let mut copy = foreign.command("copy");
+        let suggestions =
+            foreign.suggestions(copy.env("DATABASE_URL", from).env("SYMBOLON_COPY_TO", to));
+        for set in set {
+            let set = format!(" --setenv={set} ");
+            assert!(suggestions[1].contains(&set), "{suggestions:?}");
+        }
+        assert!(!suggestions.concat().contains("hidden"), "{suggestions:?}");
+    }
+}
+
+#[test]
 #[ignore = "needs root, and setpriv(1) of util-linux"]
 fn an_owner_without_a_name_is_printed_as_a_number() {
     let foreign = ForeignFolder::new(54321);

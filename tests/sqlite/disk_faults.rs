@@ -930,8 +930,10 @@ async fn concurrent_writes_on_a_full_disk_are_refused() {
         .iter()
         .map(|name| scenario.send(write, &scenario.bystander, name));
     let outcomes = join_all(sent).await;
+    assert!(!scenario.server.is_ready().await);
     scenario.disk.as_ref().unwrap().free();
     let started = Instant::now();
+    assert!(scenario.server.is_ready().await);
     loop {
         let after = scenario.send(write, &scenario.bystander, "after").await;
         if after == Ok(Outcome::Acknowledged) {

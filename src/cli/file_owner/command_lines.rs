@@ -7,14 +7,18 @@ use super::Owner;
 
 impl Owner {
     /// Returns command lines that repeat this command as the owner, one per line.
-    pub(super) fn command_lines(&self, file: &Path, state_directory: Option<&str>) -> String {
+    pub(super) fn command_lines(
+        &self,
+        variables: &[(&str, Option<&Path>)],
+        state_directory: Option<&str>,
+    ) -> String {
         if let Some(name) = state_directory {
             let settings = [
                 "--property=DynamicUser=yes".to_owned(),
                 format!("--property=User={name}"),
                 format!("--property=StateDirectory={name}"),
             ];
-            return systemd_run(&settings, &Path::new("/var/lib").join(name), file);
+            return systemd_run(&settings, &Path::new("/var/lib").join(name), variables);
         }
         // runuser does not accept a uid.
         let run = match &self.name {
@@ -27,22 +31,29 @@ impl Owner {
         let command: Vec<_> = [program()].into_iter().chain(arguments()).collect();
         let user = format!("--uid={}", self.name_or_uid());
         let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        let systemd_run = systemd_run(&[user], &folder, file);
+        let systemd_run = systemd_run(&[user], &folder, variables);
         format!("  {run} -- {}\n{systemd_run}", quote_all(&command))
     }
 }
 
 /// Returns a command line that repeats this command in a transient systemd unit. A transient unit does not
 /// inherit the environment. With `--pty` and `--pipe`, the unit has a terminal if systemd-run has one.
-fn systemd_run(user: &[String], folder: &Path, file: &Path) -> String {
+fn systemd_run(user: &[String], folder: &Path, variables: &[(&str, Option<&Path>)]) -> String {
     let mut words = user.to_vec();
     words.extend(["--quiet", "--pty", "--pipe", "--wait"].map(str::to_owned));
     words.push(format!("--working-directory={}", folder.display()));
     let is_elsewhere = env::current_dir().ok().as_deref() != Some(folder);
-    if is_elsewhere || env::var_os("DATABASE_URL").is_some() {
-        // The value of `DATABASE_URL` is not printed: it may contain a password, and `--database-url` may have
-        // overridden it. The path of the file is printed instead.
-        words.push(format!("--setenv=DATABASE_URL=sqlite://{}", file.display()));
+    for (name, file) in variables {
+        // The value of the variable is not printed: it may contain a password, and `--database-url` may have overridden
+        // it. The path of the file is printed instead. Without a path, systemd-run copies the value.
+        let is_set = env::var_os(name).is_some();
+        match file {
+            Some(file) if is_elsewhere || is_set => {
+                words.push(format!("--setenv={name}=sqlite://{}", file.display()));
+            }
+            None if is_set => words.push(format!("--setenv={name}")),
+            _ => {}
+        }
     }
     words.push(program());
     // systemd-run expands variables in arguments, unless `$` is doubled.

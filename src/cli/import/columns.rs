@@ -1,4 +1,4 @@
-//! The columns of a CSV file.
+//! The columns of a CSV file, or of the table of a Flask application.
 
 use csv::{ReaderBuilder, StringRecord};
 use symbolon::{ImportedPassword, ImportedUser};
@@ -19,7 +19,7 @@ const NULL: &[&str] = &[
     "NULL", "Null", "null", "\\N", "None", "nil", "(null)", "<null>",
 ];
 
-/// The indexes of the columns of a CSV file.
+/// The indexes of the columns.
 pub(super) struct Columns {
     delimiter: u8,
     count: usize,
@@ -31,7 +31,7 @@ pub(super) struct Columns {
     role: Option<Column>,
     created_at: Option<Column>,
     /// The names of the columns that are not imported.
-    pub(super) ignored: Vec<String>,
+    ignored: Vec<String>,
 }
 
 struct Column {
@@ -41,8 +41,15 @@ struct Column {
 
 impl Columns {
     pub(super) fn find(header: &str, delimiter: u8) -> Result<Self, String> {
-        let header = fields(header, delimiter)?;
-        let names = header.iter().map(|name| name.trim().to_lowercase());
+        Self::with_names(fields(header, delimiter)?.iter(), delimiter)
+    }
+
+    /// Finds the columns by their names. The delimiter separates the fields of records.
+    pub(super) fn with_names<'a>(
+        names: impl Iterator<Item = &'a str>,
+        delimiter: u8,
+    ) -> Result<Self, String> {
+        let names = names.map(|name| name.trim().to_lowercase());
         let names: Vec<_> = names.collect();
         let find = |accepted: &[&str]| {
             let mut found = names
@@ -80,6 +87,13 @@ impl Columns {
         })
     }
 
+    /// Returns a sentence with the names of the columns that are not imported, if there are any.
+    pub(super) fn ignored_note(&self) -> Option<String> {
+        let names = self.ignored.iter();
+        let names: Vec<_> = names.map(|name| name.escape_debug().to_string()).collect();
+        (!names.is_empty()).then(|| format!("ignored columns: {}", names.join(", ")))
+    }
+
     /// Returns whether a column for hashes exists.
     pub(super) fn has_hashes(&self) -> bool {
         self.hash.is_some()
@@ -94,7 +108,8 @@ impl Columns {
         }
     }
 
-    fn user_in<'a>(&'a self, fields: &'a StringRecord) -> Result<ImportedUser, String> {
+    /// Returns the user in the fields of a record.
+    pub(super) fn user_in<'a>(&'a self, fields: &'a StringRecord) -> Result<ImportedUser, String> {
         if fields.len() > self.count {
             let (found, count) = (fields.len(), self.count);
             return Err(format!(

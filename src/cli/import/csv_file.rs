@@ -58,11 +58,7 @@ impl CsvFile {
         let mut notes = vec![format!(
             "CSV file: encoding {encoding}, delimiter {delimiter}"
         )];
-        if !self.columns.ignored.is_empty() {
-            let names = self.columns.ignored.iter();
-            let names: Vec<_> = names.map(|name| name.escape_debug().to_string()).collect();
-            notes.push(format!("ignored columns: {}", names.join(", ")));
-        }
+        notes.extend(self.columns.ignored_note());
         if self.file.is_assumed {
             notes.push(format!(
                 "the file is not UTF-8, and {encoding} is assumed: check the names and passwords that contain letters \

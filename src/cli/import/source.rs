@@ -9,6 +9,7 @@ use std::vec;
 use encoding_rs::Encoding;
 use symbolon::FlaskDatabase;
 
+use super::columns::Columns;
 use super::csv_file::CsvFile;
 use super::row::Row;
 use super::{keycloak, text};
@@ -29,7 +30,8 @@ pub(super) enum Source {
     },
     Flask {
         database: FlaskDatabase,
-        last_id: i64,
+        columns: Box<Columns>,
+        last_rowid: Option<i64>,
         rows: u64,
     },
 }
@@ -47,9 +49,12 @@ impl Source {
         start.map_err(|error| read_error(&error))?;
         // https://www.sqlite.org/fileformat.html#magic_header_string
         if bytes == b"SQLite format 3\0" {
+            let database = FlaskDatabase::open(path).await?;
+            let names = database.columns().iter().map(String::as_str);
             return Ok(Self::Flask {
-                database: FlaskDatabase::open(path).await?,
-                last_id: i64::MIN,
+                columns: Box::new(Columns::with_names(names, b',')?),
+                database,
+                last_rowid: None,
                 rows: 0,
             });
         }
@@ -80,7 +85,7 @@ impl Source {
                 "export of Keycloak: roles, groups, attributes, and credentials other than passwords are ignored"
                     .to_owned(),
             ],
-            Self::Flask { .. } => Vec::new(),
+            Self::Flask { columns, .. } => columns.ignored_note().into_iter().collect(),
         }
     }
 
@@ -89,7 +94,7 @@ impl Source {
         match self {
             Self::Csv(_) => "line",
             Self::Keycloak { .. } => "user",
-            Self::Flask { .. } => "id",
+            Self::Flask { .. } => "row",
         }
     }
 
@@ -120,13 +125,17 @@ impl Source {
             Self::Keycloak { users, .. } => Ok((users.take(BATCH).collect(), None)),
             Self::Flask {
                 database,
-                last_id,
+                columns,
+                last_rowid,
                 rows,
             } => {
-                let page = database.page(*last_id).await?;
-                *last_id = page.last().map_or(*last_id, |(id, _)| *id);
+                let page = database.page(*last_rowid).await?;
+                *last_rowid = page.last().map_or(*last_rowid, |(rowid, _)| Some(*rowid));
                 *rows += page.len() as u64;
-                let row = |(position, user): (i64, _)| Row { position, user };
+                let row = |(position, values): (i64, Vec<String>)| Row {
+                    position,
+                    user: columns.user_in(&values.into()),
+                };
                 Ok((page.into_iter().map(row).collect(), None))
             }
         }

@@ -18,9 +18,9 @@ impl TextFormat {
     /// Returns the format for a request. Prometheus names OpenMetrics in the header `Accept`. Other scrapers, and browsers, get
     /// the older format.
     pub(super) fn negotiate(headers: &HeaderMap) -> Self {
-        let accept = headers.get_all(header::ACCEPT).into_iter();
-        let mut accept = accept.filter_map(|value| value.to_str().ok());
-        if accept.any(|value| value.contains("application/openmetrics-text")) {
+        let values = headers.get_all(header::ACCEPT).into_iter();
+        let mut ranges = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+        if ranges.any(accepts_openmetrics) {
             Self::OpenMetrics
         } else {
             Self::Prometheus
@@ -41,6 +41,15 @@ impl TextFormat {
             Self::Prometheus => to_prometheus(&openmetrics),
         }
     }
+}
+
+/// Returns whether a media range of the header `Accept` (RFC 9110, section 12.5.1) accepts OpenMetrics by name.
+fn accepts_openmetrics(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+    let quality = quality.map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
+    name.eq_ignore_ascii_case("application/openmetrics-text") && quality > 0.0
 }
 
 /// Appends `_total` to the names of counters in their descriptions, and removes `# EOF`. In OpenMetrics, only the samples of a

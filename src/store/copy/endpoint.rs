@@ -16,7 +16,7 @@ use crate::store::open_error::OpenError;
 use crate::store::pool_eviction::PoolEviction;
 use crate::store::postgres_connection::SessionOptions;
 use crate::store::postgres_schema::{find_schema, quote};
-use crate::store::sqlite::{self, create_private, immediate};
+use crate::store::sqlite::{self, connect_read_only, create_private, immediate};
 use crate::store::sqlite_tables_check::check_file;
 
 /// The query for the identity of a PostgreSQL database and of a schema in it.
@@ -41,11 +41,16 @@ impl Endpoint {
         Ok(checked?)
     }
 
-    /// Connects to an existing database.
+    /// Connects to an existing database. Without `is_writer`, SQLite does not change the file, not even its journal mode.
     pub(super) async fn connect(location: &Location, is_writer: bool) -> Result<Self, CopyError> {
         let connection = match location {
             Location::File(path) => {
-                let connection = sqlite::connect(path, is_writer, &PoolEviction::new()).await;
+                let connection = if is_writer {
+                    sqlite::connect(path, true, &PoolEviction::new()).await
+                } else {
+                    // Programs other than Symbolon may write to the file, so the file is read with locks.
+                    connect_read_only(path, false).await
+                };
                 connection.map_err(|error| OpenError::Connect(location.clone(), error))?
             }
             Location::Server(options) => connect_to_server(location, options).await?,
@@ -75,8 +80,18 @@ impl Endpoint {
         CopyError::Connection(self.name(), error)
     }
 
-    fn lock_tables(mode: &str) -> String {
-        format!("LOCK TABLE {} IN {mode} MODE", TABLES.join(", "))
+    /// Locks the tables until the end of the transaction. On SQLite, does nothing.
+    async fn lock_tables(
+        &self,
+        transaction: &DatabaseTransaction,
+        mode: &str,
+    ) -> Result<(), CopyError> {
+        if transaction.get_database_backend() == DbBackend::Postgres {
+            let lock = format!("LOCK TABLE {} IN {mode} MODE", TABLES.join(", "));
+            let locked = transaction.execute_unprepared(&lock).await;
+            locked.map_err(|error| CopyError::Lock(self.name(), error))?;
+        }
+        Ok(())
     }
 
     /// Begins a transaction that reads one state of the database. On PostgreSQL, other processes cannot change rows until
@@ -88,28 +103,20 @@ impl Endpoint {
             }
             let isolation = Some(IsolationLevel::RepeatableRead);
             let access = Some(AccessMode::ReadOnly);
-            let transaction = self.connection.begin_with_config(isolation, access).await?;
-            // The snapshot is taken by the first query, after the lock.
-            transaction
-                .execute_unprepared(&Self::lock_tables("SHARE"))
-                .await?;
-            Ok(transaction)
+            self.connection.begin_with_config(isolation, access).await
         };
-        begin.await.map_err(|error| self.failed(error))
+        let transaction = begin.await.map_err(|error| self.failed(error))?;
+        // The snapshot is taken by the first query, after the lock.
+        self.lock_tables(&transaction, "SHARE").await?;
+        Ok(transaction)
     }
 
     /// Begins a transaction that no other transaction can write beside.
     pub(super) async fn begin_exclusive(&self) -> Result<DatabaseTransaction, CopyError> {
-        let begin = async {
-            let transaction = self.connection.begin_with_options(immediate()).await?;
-            if transaction.get_database_backend() == DbBackend::Postgres {
-                transaction
-                    .execute_unprepared(&Self::lock_tables("EXCLUSIVE"))
-                    .await?;
-            }
-            Ok(transaction)
-        };
-        begin.await.map_err(|error| self.failed(error))
+        let transaction = self.connection.begin_with_options(immediate()).await;
+        let transaction = transaction.map_err(|error| self.failed(error))?;
+        self.lock_tables(&transaction, "EXCLUSIVE").await?;
+        Ok(transaction)
     }
 
     /// Closes the connection.

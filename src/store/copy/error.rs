@@ -2,7 +2,7 @@
 
 use sea_orm::DbErr;
 
-use crate::store::open_error::OpenError;
+use crate::store::open_error::{OpenError, without_line};
 
 /// The reason why a database is not copied.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +22,9 @@ pub(crate) enum CopyError {
     NoNotifications(String),
     #[error("a server started on {0} during the copy; stop the server, and run the command again")]
     Started(String),
-    #[error("the table {0} cannot be read: {1}")]
+    #[error("the table {0} cannot be read: {cause}", cause = without_line(.1))]
     Read(&'static str, #[source] DbErr),
-    #[error("the table {0} of the target cannot be written to: {1}")]
+    #[error("the table {0} of the target cannot be written to: {cause}", cause = without_line(.1))]
     Write(&'static str, #[source] DbErr),
     #[error(
         "the row {1} of the table {0} contains the character U+0000, which PostgreSQL cannot store"
@@ -32,8 +32,13 @@ pub(crate) enum CopyError {
     Nul(&'static str, String),
     #[error("the copy of the table {0} differs from its source")]
     Different(&'static str),
-    #[error("{0}: {1}")]
+    #[error("{0}: {cause}", cause = without_line(.1))]
     Connection(String, #[source] DbErr),
+    #[error(
+        "the tables in {0} cannot be locked: {cause}; the role must own the tables, and no other process may change them",
+        cause = without_line(.1)
+    )]
+    Lock(String, #[source] DbErr),
     #[error("the commit failed: {0}; the target contains either all rows or none")]
     Commit(#[source] DbErr),
     #[error("{1}; the target {0} has no rows")]
