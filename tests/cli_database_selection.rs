@@ -118,7 +118,9 @@ fn each_command_prints_the_database_that_it_opens() {
         if line.starts_with("user delete") {
             continue;
         }
-        let (_, output, error) = finish_with(&mut cli.command(&line), PASSWORD);
+        let mut command = cli.command(&line);
+        command.env("SYMBOLON_COPY_TO", "sqlite://target.db");
+        let (_, output, error) = finish_with(&mut command, PASSWORD);
         let count = error.lines().filter(|line| *line == named).count();
         assert_eq!(count, usize::from(leaf.opens_a_database), "{line}");
         if leaf.opens_a_database {

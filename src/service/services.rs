@@ -62,10 +62,11 @@ impl Services {
         transaction.commit().await
     }
 
-    /// Calls [`Self::flush`], and closes the database.
+    /// Calls [`Self::flush`], and closes the database, even if the flush fails.
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        self.flush().await?;
-        self.store.close().await
+        let flushed = self.flush().await;
+        let closed = self.store.close().await;
+        flushed.and(closed)
     }
 
     /// Returns a stream of the events of this instance.

@@ -141,28 +141,31 @@ impl Heartbeat {
             // connection is evicted.
             return Ok(());
         }
-        if let Some(timeline) = Timeline::of(connection).await {
-            let reason = if self.is_outdated(timeline) {
-                Some("the server of the connection is an old primary")
-            } else if self.timelines.is_of_another_system(timeline) {
-                self.eviction.evict_all();
-                Some("the heartbeats reach another database cluster than the connection")
-            } else {
-                None
-            };
-            if let Some(reason) = reason {
-                // The new connection of the sender leads to the server to which the address leads now.
-                self.replace_sender();
+        let timeline = Timeline::of(connection).await;
+        let outdated = timeline.is_some_and(|timeline| self.is_outdated(timeline));
+        if !outdated {
+            // An error is ignored here, because the first statement on the connection fails with the same error.
+            let writable = query_scalar(IS_WRITABLE).fetch_one(connection).await;
+            if let Ok(false) = writable {
+                let reason = "the server of the connection is a standby";
                 return Err(Error::Protocol(reason.to_owned()));
             }
         }
-        match query_scalar(IS_WRITABLE).fetch_one(connection).await {
-            Ok(false) => Err(Error::Protocol(
-                "the server of the connection is a standby".to_owned(),
-            )),
-            // The error is ignored here, because the first statement on the connection fails with the same error.
-            Ok(true) | Err(_) => Ok(()),
-        }
+        // Another connection may have recorded a new primary since. This connection would survive that eviction, because
+        // its age is counted from the end of this check.
+        let reason = match timeline {
+            Some(timeline) if self.is_outdated(timeline) => {
+                "the server of the connection is an old primary"
+            }
+            Some(timeline) if self.timelines.is_of_another_system(timeline) => {
+                self.eviction.evict_all();
+                "the heartbeats reach another database cluster than the connection"
+            }
+            _ => return Ok(()),
+        };
+        // The new connection of the sender leads to the server to which the address leads now.
+        self.replace_sender();
+        Err(Error::Protocol(reason.to_owned()))
     }
 
     /// Records a timeline. Returns whether the timeline belongs to an old primary.

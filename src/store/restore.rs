@@ -164,6 +164,12 @@ impl Restoration {
         let database = &self.database;
         let failed = |error| RestoreError::Write(database.clone(), error);
         let copy = self.copy_path();
+        // The last connection to the copy writes its changes into the file. If this failed, the revocations are missing
+        // in the file.
+        if with_suffix(&copy, "-wal").exists() {
+            let error = io::Error::other("the changes of the copy are not in its file");
+            return Err(RestoreError::Write(copy, error));
+        }
         let kept = if database.exists() {
             self.merge_journal().await?;
             Some(self.keep().map_err(failed)?)

@@ -57,17 +57,21 @@ impl Store {
         })
     }
 
-    /// Returns an error if the database cannot be read or does not accept writes. For this check, begins a transaction
-    /// and rolls the transaction back. If the last write to SQLite has failed, for example because the disk is full, the
+    /// Returns an error if the database cannot be read or does not accept writes. For this check, uses a connection of
+    /// each pool, begins a transaction, and rolls the transaction back. If the last write to SQLite has failed, for example because the disk is full, the
     /// transaction increments the change counter instead, because a transaction without changes does not write to the
     /// disk.
     pub(crate) async fn check(&self) -> Result<(), Error> {
-        let transaction = self.begin().await?;
         self.readers.execute_unprepared("SELECT 1").await?;
+        let transaction = self.begin().await?;
         let write_state = self.monitor.write_state.as_ref();
         if self.monitor.heartbeat.is_none() && write_state.is_some_and(|state| state.is_failing()) {
-            transaction.invalidate_all_at_end();
-            transaction.commit().await?;
+            // Without the invalidation of `Transaction::commit`: no user has changed.
+            let connection = transaction.connection;
+            connection
+                .execute_unprepared(change_counter::INCREMENT)
+                .await?;
+            connection.commit().await?;
         }
         Ok(())
     }
