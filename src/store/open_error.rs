@@ -79,8 +79,8 @@ pub(crate) enum OpenError {
     NoAnswer(Location, u64),
     #[error(
         "the database {0} is behind a connection pooler with transaction or statement pooling, which loses \
-         notifications, prepared statements and settings; use session pooling (in PgBouncer, pool_mode = session), or \
-         connect to PostgreSQL directly"
+         notifications, prepared statements and settings; use session pooling (in PgBouncer, pool_mode = session and \
+         server_reset_query = DISCARD ALL), or connect to PostgreSQL directly"
     )]
     TransactionPooling(Location),
     #[error("no schema of the search_path of {0} exists")]
