@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::Error;
-use sea_orm::sqlx::postgres::{PgListener, PgPoolOptions};
+use sea_orm::sqlx::postgres::PgListener;
 use tokio::time::{sleep, timeout};
 
 use crate::store::affected_users::AffectedUsers;
@@ -59,17 +59,7 @@ async fn receive(
     // The listener has its own pool, because returning a lost connection to its pool takes a long time. In a shared
     // pool, the lost connection would occupy a slot during this time.
     let connect = async {
-        let session = Arc::new(options.clone());
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .after_connect(move |connection, _| {
-                let session = Arc::clone(&session);
-                Box::pin(async move { session.apply(connection).await })
-            })
-            .connect_with(options.options.clone());
-        let mut listener = PgListener::connect_with(&pool.await?).await?;
+        let mut listener = PgListener::connect_with(&options.connect_pool().await?).await?;
         listener.ignore_pool_close_event(true);
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;

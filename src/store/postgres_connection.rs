@@ -1,10 +1,11 @@
 //! Connections to a PostgreSQL server, with the settings of a session that Symbolon requires.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::SqlxError;
 use sea_orm::sqlx::error::DatabaseError;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, Connection, Executor, Row, raw_sql};
 
 /// The time limit for finding the schema, and for the first heartbeats, when a database is opened.
@@ -41,6 +42,25 @@ impl SessionOptions {
             self.settings.push_str(part);
         }
         self
+    }
+
+    /// Opens a pool with one connection, which the pool does not replace while the connection works.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`connect`](Self::connect).
+    pub(super) async fn connect_pool(&self) -> Result<PgPool, SqlxError> {
+        let session = Arc::new(self.clone());
+        PgPoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(move |connection, _| {
+                let session = Arc::clone(&session);
+                Box::pin(async move { session.apply(connection).await })
+            })
+            .connect_with(self.options.clone())
+            .await
     }
 
     /// Applies the settings to a new connection.

@@ -1,8 +1,6 @@
 //! The connection to the source or to the target of a copy.
 
-use std::sync::Arc;
-
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     IsolationLevel, SqlxPostgresConnector, Statement, TransactionTrait,
@@ -137,17 +135,7 @@ async fn connect_to_server(
         .with("statement_timeout", "0")
         .with("idle_in_transaction_session_timeout", "0")
         .with("lock_timeout", "5000");
-    let session = Arc::new(session);
-    let options = session.options.clone();
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .after_connect(move |connection, _| {
-            let session = Arc::clone(&session);
-            Box::pin(async move { session.apply(connection).await })
-        });
-    let pool = pool.connect_with(options).await;
+    let pool = session.connect_pool().await;
     let pool = pool.map_err(|error| OpenError::Server(location.clone(), error))?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
