@@ -1,10 +1,17 @@
 //! Operations in which some fields fail, in an app with its own types.
 
-use async_graphql::{Context, EmptySubscription, Error, MergedObject, Object, Result};
-use serde_json::{Value, json};
-use symbolon::{Authenticated, ContextExt};
+use std::sync::Arc;
 
-use crate::support::{Answer, TestApp};
+use async_graphql::extensions::{Extension, ExtensionFactory, ResolveFut};
+use async_graphql::{
+    Context, CustomDirective, Error, Interface, MergedObject, Object, Result, ServerResult,
+    Subscription,
+};
+use futures_util::{Stream, stream};
+use serde_json::{Value, json};
+use symbolon::{Authenticated, ContextExt, async_trait};
+
+use crate::support::{Answer, Socket, TestApp};
 
 #[derive(Default)]
 struct Trouble;
@@ -65,6 +72,12 @@ impl Trouble {
             .ok()
             .map(|identity| identity.user().username.clone()))
     }
+    async fn certain(&self) -> Option<Source> {
+        Some(Source::Certain(Certain))
+    }
+    async fn uncertain(&self) -> Option<Source> {
+        Some(Source::Uncertain(Uncertain))
+    }
     /// Completes after the fields that follow it.
     async fn slow(&self) -> i32 {
         for _ in 0..100 {
@@ -72,6 +85,32 @@ impl Trouble {
         }
         4
     }
+}
+
+struct Certain;
+
+#[Object]
+impl Certain {
+    async fn value(&self) -> Result<i32> {
+        Err(Error::new("The author's words."))
+    }
+}
+
+struct Uncertain;
+
+#[Object]
+impl Uncertain {
+    async fn value(&self) -> Result<Option<i32>> {
+        Err(Error::new("The author's words."))
+    }
+}
+
+/// The field is nullable in the interface and in one of the types that implement the interface.
+#[derive(Interface)]
+#[graphql(field(name = "value", ty = "Option<i32>"))]
+enum Source {
+    Certain(Certain),
+    Uncertain(Uncertain),
 }
 
 #[derive(Default)]
@@ -93,19 +132,75 @@ struct Query(symbolon::Query, Trouble);
 #[derive(MergedObject, Default)]
 struct Mutation(symbolon::Mutation, Change);
 
-pub async fn trouble() -> TestApp {
+struct Events;
+
+#[Subscription]
+impl Events {
+    /// The first event fails.
+    async fn may(&self) -> impl Stream<Item = Result<Option<i32>>> {
+        stream::iter([Err(Error::new("The author's words.")), Ok(Some(1))])
+    }
+    async fn must(&self) -> impl Stream<Item = Result<i32>> {
+        stream::iter([Err(Error::new("The author's words.")), Ok(1)])
+    }
+    async fn refused(&self) -> Result<impl Stream<Item = Option<i32>>> {
+        Err::<stream::Empty<_>, _>(Error::new("The author's words."))
+    }
+    async fn troubles(&self) -> impl Stream<Item = Trouble> {
+        stream::iter([Trouble, Trouble])
+    }
+}
+
+/// A directive of the application, which fails.
+struct Fail;
+
+#[async_trait]
+impl CustomDirective for Fail {
+    async fn resolve_field(
+        &self,
+        ctx: &Context<'_>,
+        _: ResolveFut<'_>,
+    ) -> ServerResult<Option<async_graphql::Value>> {
+        let error = Error::new("The author's words.");
+        Err(ctx.set_error_path(error.into_server_error(ctx.item.pos)))
+    }
+}
+
+#[async_graphql::Directive(location = "Field")]
+fn fail() -> impl CustomDirective {
+    Fail
+}
+
+/// An extension that does nothing. With an extension, async-graphql executes all operations.
+struct Idle;
+
+impl Extension for Idle {}
+
+impl ExtensionFactory for Idle {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+async fn app(has_extension: bool) -> TestApp {
     TestApp::with_routes(
         |_| {},
         |symbolon| {
-            let roots = (Query::default(), Mutation::default());
-            symbolon.routes(
-                symbolon
-                    .schema(roots.0, roots.1, EmptySubscription)
-                    .finish(),
-            )
+            let (query, mutation) = (Query::default(), Mutation::default());
+            let schema = symbolon.schema(query, mutation, Events).directive(fail);
+            let schema = if has_extension {
+                schema.extension(Idle)
+            } else {
+                schema
+            };
+            symbolon.routes(schema.finish())
         },
     )
     .await
+}
+
+pub async fn trouble() -> TestApp {
+    app(false).await
 }
 
 /// Returns the paths of the errors, in order.
@@ -121,8 +216,7 @@ fn paths(answer: &Answer) -> Value {
 
 #[tokio::test]
 async fn a_null_propagates_to_the_nearest_nullable_field() {
-    let app = trouble().await;
-    for (document, data, failed) in [
+    let documents = [
         (
             "{ a: fine may b: fine }",
             json!({ "a": 1, "may": null, "b": 1 }),
@@ -185,19 +279,50 @@ async fn a_null_propagates_to_the_nearest_nullable_field() {
             json!([["user"]]),
         ),
         ("{ me { id } fine }", json!(null), json!([["me"]])),
-    ] {
+        (
+            "{ fine certain { value } uncertain { value } }",
+            json!({ "fine": 1, "certain": null, "uncertain": { "value": null } }),
+            json!([["certain", "value"], ["uncertain", "value"]]),
+        ),
+        (
+            "{ certain { __typename v: value } uncertain { ... on Uncertain { value } } }",
+            json!({ "certain": null, "uncertain": { "value": null } }),
+            json!([["certain", "v"], ["uncertain", "value"]]),
+        ),
+        (
+            "{ inner { inner @fail { fine } fine } fine }",
+            json!({ "inner": { "inner": null, "fine": 1 }, "fine": 1 }),
+            json!([["inner", "inner"]]),
+        ),
+    ];
+    let apps = [app(false).await, app(true).await];
+    // A document with a condition is copied before execution.
+    let with_condition = |document: &str| {
+        let condition =
+            "query($yes: Boolean! = true) { ...F @include(if: $yes) } fragment F on Query";
+        format!("{condition} {document}")
+    };
+    for (app, (document, data, failed)) in apps
+        .iter()
+        .flat_map(|app| documents.iter().map(move |one| (app, one)))
+        .flat_map(|(app, (document, data, failed))| {
+            let variants = [(*document).to_owned(), with_condition(document)];
+            variants.map(|document| (app, (document, data, failed)))
+        })
+    {
         // The second request uses the cached document.
         for _ in 0..3 {
-            let answer = app.graphql(document).send().await;
+            let answer = app.graphql(&document).send().await;
             assert_eq!(answer.status, 200, "{document}");
-            assert_eq!(answer.at("/data"), &data, "{document}: {answer:?}");
+            assert_eq!(answer.at("/data"), data, "{document}: {answer:?}");
             assert!(
                 answer.body.as_object().unwrap().contains_key("data"),
                 "{document}"
             );
-            assert_eq!(paths(&answer), failed, "{document}: {answer:?}");
+            assert_eq!(paths(&answer), *failed, "{document}: {answer:?}");
         }
     }
+    let app = &apps[0];
     let one = app.graphql("{ fine listMust { must } }").send().await;
     assert_eq!(one.at("/data"), &json!({ "fine": 1, "listMust": null }));
 }
@@ -211,6 +336,77 @@ async fn mutations_continue_after_the_failure_of_a_nullable_field() {
         .await;
     assert_eq!(answer.at("/data"), &json!({ "a": 1, "fail": null, "b": 1 }));
     assert_eq!(paths(&answer), json!([["fail"]]));
+}
+
+#[tokio::test]
+async fn a_nullable_field_of_a_subscription_is_null_after_an_error() {
+    for app in [app(false).await, app(true).await] {
+        let mut socket = Socket::connect(&app.base, None).await;
+        for (id, document, data) in [
+            (
+                "1",
+                "subscription { x: may }",
+                json!([{ "x": null }, { "x": 1 }]),
+            ),
+            ("2", "subscription { must }", json!([null, { "must": 1 }])),
+            (
+                "3",
+                "subscription { troubles { fine may } }",
+                json!([
+                    { "troubles": { "fine": 1, "may": null } },
+                    { "troubles": { "fine": 1, "may": null } },
+                ]),
+            ),
+            (
+                "4",
+                "subscription { troubles { must } }",
+                json!([null, null]),
+            ),
+        ] {
+            socket.subscribe(id, document).await;
+            for data in data.as_array().unwrap() {
+                let event = socket.event(id).await;
+                assert_eq!(&event["data"], data, "{document}: {event}");
+            }
+            let complete = json!({ "type": "complete", "id": id });
+            assert_eq!(socket.receive().await, complete, "{document}");
+        }
+        socket.subscribe("5", "subscription { refused }").await;
+        assert_eq!(socket.refusal("5").await.0, "BAD_USER_INPUT");
+    }
+}
+
+/// The directive that makes nullable fields null is private.
+#[tokio::test]
+async fn no_client_sees_or_uses_the_directive_of_nullable_fields() {
+    let app = trouble().await;
+    let documents = [
+        "{ fine @null on error }",
+        "{ must @null_on_error }",
+        "{ must @null }",
+    ];
+    for document in documents {
+        let answer = app.graphql(document).send().await;
+        let code = answer.at("/errors/0/extensions/code");
+        assert_eq!(code, "GRAPHQL_VALIDATION_FAILED", "{document}: {answer:?}");
+    }
+    let directives = app.graphql("{ __schema { directives { name } } }");
+    let directives = directives.send().await;
+    let directives = directives.at("/data/__schema/directives");
+    let names: Vec<_> = directives.as_array().unwrap().iter().collect();
+    let names = names.iter().map(|directive| directive["name"].as_str());
+    let mut names: Vec<_> = names.flatten().collect();
+    names.sort_unstable();
+    let all = [
+        "deprecated",
+        "fail",
+        "include",
+        "oneOf",
+        "skip",
+        "specifiedBy",
+    ];
+    assert_eq!(names, all);
+    assert!(!symbolon::sdl().contains("null on error"));
 }
 
 #[tokio::test]

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::mem::size_of;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Node, Schema, ast};
@@ -13,22 +12,22 @@ use async_graphql::parser::types::{
     Selection, SelectionSet,
 };
 use async_graphql::registry::Registry;
-use async_graphql::{Name, Positioned, SchemaEnv, ValidationResult};
+use async_graphql::{Name, Positioned};
 
 use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::document_conversion::Conversion;
 use crate::graphql::document_limits::check_text;
 use crate::graphql::document_validation::{parse, validate};
+use crate::graphql::executed_fields::{ExecutedFields, prepare_fields};
 use crate::graphql::field_merging::merge_fields;
 use crate::graphql::operation_limits::check_operations;
-use crate::graphql::validated_document::{ValidatedDocument, fast_path_operation, inspect_fields};
 
 /// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table
 /// entries and the padding that the allocator adds.
 pub(super) const OVERHEAD: usize = 1024;
 
-/// One operation of a GraphQL document, with the fragments that the operation uses.
+/// One operation of a valid GraphQL document, with the fragments that the operation uses.
 pub(crate) struct Document {
     pub(crate) operation_type: OperationType,
     /// The name of the operation. `None` if the operation is anonymous.
@@ -42,11 +41,11 @@ pub(crate) struct Document {
     /// in a fragment counts once for each use of the fragment.
     multiplying_aliases: usize,
     max_complexity: usize,
+    /// The operation without its selections.
     operation: Positioned<OperationDefinition>,
+    selections: Positioned<SelectionSet>,
     fragments: HashMap<Name, Positioned<FragmentDefinition>>,
-    /// Set after the complexity of the document has been checked for the first time. Contains `None` if the
-    /// complexity depends on the values of variables.
-    validated: OnceLock<Option<ValidatedDocument>>,
+    executed: ExecutedFields,
     bytes: usize,
 }
 
@@ -83,6 +82,9 @@ impl Document {
         fragments.retain(|name, _| cost.fragments.contains(name));
         merge_fields(&mut definition.node, &mut fragments)?;
         let root_fields = root_fields(&fragments, &definition.node.selection_set.node);
+        let executed = prepare_fields(registry, &mut definition.node, &mut fragments);
+        let selections = std::mem::take(&mut definition.node.selection_set);
+        let bytes = 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>();
         Ok(Self {
             operation_type: definition.node.ty,
             name: operations[selected].name.as_ref().map(ToString::to_string),
@@ -90,12 +92,13 @@ impl Document {
             root_fields,
             // Each token is counted as a node of the largest type. The factor 2 is necessary because a vector
             // can have up to twice the capacity that it needs.
-            bytes: 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>() + OVERHEAD,
+            bytes: (1 + executed.copies) * bytes + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
             operation: definition,
+            selections,
             fragments,
-            validated: OnceLock::new(),
+            executed,
         })
     }
 
@@ -113,46 +116,49 @@ impl Document {
         self.bytes
     }
 
-    /// Returns a copy of the parsed document, because async-graphql consumes the document that it executes.
+    /// Returns a copy of the document, because async-graphql consumes the document that it executes.
     pub(super) fn parsed(&self) -> ExecutableDocument {
+        let mut operation = self.operation.clone();
+        operation.node.selection_set = self.selections.clone();
         ExecutableDocument {
-            operations: DocumentOperations::Single(self.operation.clone()),
+            operations: DocumentOperations::Single(operation),
             fragments: self.fragments.clone(),
         }
     }
 
-    pub(super) fn operation(&self) -> &OperationDefinition {
-        &self.operation.node
+    /// Returns the operation without its selections.
+    pub(super) fn operation(&self) -> &Positioned<OperationDefinition> {
+        &self.operation
     }
 
-    pub(super) fn selection_set(&self) -> &Positioned<SelectionSet> {
-        &self.operation.node.selection_set
+    pub(super) fn selections(&self) -> &Positioned<SelectionSet> {
+        &self.selections
     }
 
     pub(super) fn fragments(&self) -> &HashMap<Name, Positioned<FragmentDefinition>> {
         &self.fragments
     }
 
-    /// Returns whether the document has been validated successfully, at least for the variables of one
-    /// request.
-    pub(super) fn is_valid(&self) -> bool {
-        self.validated.get().is_some()
+    pub(super) fn executed(&self) -> &ExecutedFields {
+        &self.executed
     }
 
-    /// Returns the validated document if validation does not depend on the values of variables, and `None`
-    /// otherwise.
-    pub(super) fn validated(&self) -> Option<&ValidatedDocument> {
-        self.validated.get()?.as_ref()
+    /// Returns whether [`DirectExecution`](crate::graphql::direct_execution::DirectExecution) can execute the
+    /// operation. Mutations are excluded for simplicity: most of their time is spent in the database.
+    pub(super) fn is_direct(&self) -> bool {
+        self.operation_type == OperationType::Query && !self.executed.has_library_fields
     }
 
-    /// Returns the validated document and the operation without its selections, or `None` if the fast path
-    /// cannot execute the document.
-    pub(super) fn fast_path(
-        &self,
-    ) -> Option<(&ValidatedDocument, &Positioned<OperationDefinition>)> {
-        let validated = self.validated()?;
-        let operation = validated.fast_path.as_ref()?;
-        (!validated.erred.load(Ordering::Relaxed)).then_some((validated, operation))
+    /// Returns the response key of a subscription if its field is nullable.
+    pub(super) fn nullable_event(&self) -> Option<&Name> {
+        let is_subscription = self.operation_type == OperationType::Subscription;
+        let selection = self.selections.node.items.first()?;
+        match &selection.node {
+            Selection::Field(field) if is_subscription && !field.node.directives.is_empty() => {
+                Some(&field.node.response_key().node)
+            }
+            _ => None,
+        }
     }
 
     /// Returns whether the complexity is within the limit, including the aliases that async-graphql does
@@ -161,43 +167,6 @@ impl Document {
     pub(super) fn is_within_complexity(&self, complexity: usize) -> bool {
         let factor = self.multiplying_aliases.saturating_add(1);
         complexity.saturating_mul(factor) <= self.max_complexity
-    }
-
-    /// Stores the result of a successful validation. If the complexity of a field depends on variables, the
-    /// result is not reused, because each request must be validated with its own values.
-    pub(super) fn mark_validated(&self, result: ValidationResult, schema: &SchemaEnv) {
-        self.validated.get_or_init(|| {
-            let selections = self.selections();
-            let (depends_on_variables, has_nullable) =
-                inspect_fields(&selections, &schema.registry);
-            (!depends_on_variables).then(|| ValidatedDocument {
-                result,
-                schema: schema.clone(),
-                fast_path: fast_path_operation(&self.operation, &selections, &self.root_fields),
-                has_nullable,
-                erred: AtomicBool::new(false),
-            })
-        });
-    }
-
-    /// Returns all selections of the operation and of its fragments, at any depth.
-    fn selections(&self) -> Vec<&Selection> {
-        let fragments = self.fragments.values();
-        let fragments = fragments.map(|fragment| &fragment.node.selection_set.node);
-        let operation = &self.selection_set().node;
-        let mut sets: Vec<_> = fragments.chain([operation]).collect();
-        let mut selections = Vec::new();
-        while let Some(set) = sets.pop() {
-            for selection in &set.items {
-                selections.push(&selection.node);
-                match &selection.node {
-                    Selection::Field(field) => sets.push(&field.node.selection_set.node),
-                    Selection::InlineFragment(inline) => sets.push(&inline.node.selection_set.node),
-                    Selection::FragmentSpread(_) => {}
-                }
-            }
-        }
-        selections
     }
 }
 

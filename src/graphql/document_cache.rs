@@ -3,19 +3,14 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use apollo_compiler::Schema;
-use apollo_compiler::validation::Valid;
-use async_graphql::registry::Registry;
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
-use crate::config::Limits;
-use crate::error::Error;
 use crate::graphql::document::{Document, OVERHEAD};
 
 /// The key of a cached document: the text, and the name of the operation to execute.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+struct Key {
     text: String,
     name: Option<String>,
 }
@@ -44,32 +39,16 @@ impl DocumentCache {
         Self(Cache::with_weighter(entries, bytes, Bytes))
     }
 
-    /// Returns a document from the cache, or parses the document if the cache does not contain it. A parsed
-    /// document is returned with its key, for [`insert_valid`](Self::insert_valid).
-    pub(super) fn get_or_parse(
-        &self,
-        text: &str,
-        name: Option<&str>,
-        limits: &Limits,
-        schema: &Valid<Schema>,
-        registry: &Registry,
-    ) -> Result<(Arc<Document>, Option<Key>), Error> {
-        if let Some(document) = self.0.get(&KeyRef { text, name }) {
-            return Ok((document, None));
-        }
-        let document = Document::parse(text, name, limits, schema, registry)?;
-        let key = Key {
-            text: text.to_owned(),
-            name: name.map(str::to_owned),
-        };
-        Ok((Arc::new(document), Some(key)))
+    pub(super) fn get(&self, text: &str, name: Option<&str>) -> Option<Arc<Document>> {
+        self.0.get(&KeyRef { text, name })
     }
 
-    /// Inserts a document if it has been validated successfully.
-    pub(super) fn insert_valid(&self, key: Key, document: &Arc<Document>) {
-        if document.is_valid() {
-            self.0.insert(key, Arc::clone(document));
-        }
+    pub(super) fn insert(&self, text: &str, name: Option<String>, document: &Arc<Document>) {
+        let key = Key {
+            text: text.to_owned(),
+            name,
+        };
+        self.0.insert(key, Arc::clone(document));
     }
 
     /// Returns the memory of all cached documents, in bytes.

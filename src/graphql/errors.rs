@@ -27,10 +27,7 @@ pub(crate) fn set_error_codes(response: &mut Response, request_id: &str) -> Opti
             let cause = std::mem::take(&mut error.message);
             replace(error, &Error::internal(cause), request_id);
         } else if error.path.is_empty() {
-            let invalid = match error.message.as_str() {
-                TOO_COMPLEX => Error::LimitExceeded("complexity"),
-                message => Error::GraphqlValidationFailed(message.replace('\n', " ")),
-            };
+            let invalid = refusal(&error.message);
             replace(error, &invalid, request_id);
             refused.get_or_insert(invalid);
         } else if extensions(error).get("code").is_none() {
@@ -42,6 +39,14 @@ pub(crate) fn set_error_codes(response: &mut Response, request_id: &str) -> Opti
 
 /// The message with which async-graphql refuses a document that exceeds the limit on complexity.
 pub(super) const TOO_COMPLEX: &str = "Query is too complex.";
+
+/// Returns the error for a message with which async-graphql refuses a document.
+pub(super) fn refusal(message: &str) -> Error {
+    match message {
+        TOO_COMPLEX => Error::LimitExceeded("complexity"),
+        message => Error::GraphqlValidationFailed(message.replace('\n', " ")),
+    }
+}
 
 /// Returns the response to a request that was refused before execution.
 pub(crate) fn request_error_response(error: &Error, request_id: &str) -> Response {

@@ -1,22 +1,23 @@
-//! Executes operations, with limits, a document cache, a fast path, a time limit and error codes.
+//! Executes operations, with limits, a document cache, a time limit and error codes.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use apollo_compiler::validation::Valid;
 use async_graphql::{
-    Name, ObjectType, Request, Response, SchemaEnv, SubscriptionType, Value, Variables,
+    Data, Name, ObjectType, Request, Response, SchemaEnv, SubscriptionType, Value, Variables,
 };
-use futures_util::{FutureExt, Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt};
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::graphql::complexity_check::check_complexity;
 use crate::graphql::context::ResolverContext;
+use crate::graphql::direct_execution::DirectExecution;
 use crate::graphql::document::Document;
-use crate::graphql::document_cache::{DocumentCache, Key};
+use crate::graphql::document_cache::DocumentCache;
 use crate::graphql::document_limits::check_variables;
 use crate::graphql::errors::{request_error_response, set_error_codes};
-use crate::graphql::fast_path::FastPath;
 use crate::graphql::schema::Schema;
 use crate::graphql::variables::coerce;
 use crate::service::request_authentication::Authentication;
@@ -34,9 +35,6 @@ pub(crate) struct Operation {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) document: Arc<Document>,
-    /// The key for inserting the document into the cache. `None` if the cache already contains the
-    /// document.
-    key: Option<Key>,
     text: String,
     variables: Variables,
 }
@@ -48,11 +46,11 @@ impl Prepared {
     }
 
     /// Creates the request that async-graphql executes.
-    fn request(self, services: Arc<Services>, authentication: Authentication) -> Request {
-        let document = self.document;
+    fn request(self, data: Data) -> Request {
         let mut request = Request::new(self.text).variables(self.variables);
-        request.set_parsed_query(document.parsed());
-        request.data(ResolverContext::new(services, authentication, document))
+        request.set_parsed_query(self.document.parsed());
+        request.data = data;
+        request
     }
 }
 
@@ -70,7 +68,8 @@ pub(crate) struct Executor<Q, M, S> {
     schema: async_graphql::Schema<Arc<Q>, M, S>,
     env: Arc<OnceLock<SchemaEnv>>,
     definitions: Option<Arc<Valid<apollo_compiler::Schema>>>,
-    fast_path: Option<Arc<FastPath<Q>>>,
+    /// `None` if the application has added extensions.
+    direct: Option<Arc<DirectExecution<Q>>>,
     documents: Arc<DocumentCache>,
     limits: Limits,
     timeout: Duration,
@@ -89,12 +88,15 @@ where
         limits: Limits,
         timeout: Duration,
     ) -> Self {
+        let env = schema.env.get().cloned();
+        let direct = env.zip(schema.query);
+        let direct = direct.and_then(|(env, query)| DirectExecution::new(query, env));
         Self {
             services,
             schema: schema.library,
             env: schema.env,
             definitions: schema.definitions,
-            fast_path: schema.query.and_then(FastPath::new).map(Arc::new),
+            direct: direct.map(Arc::new),
             documents,
             limits,
             timeout,
@@ -112,17 +114,27 @@ where
         let (Some(env), Some(definitions)) = (self.env.get(), &self.definitions) else {
             return Err(Error::internal("the environment of the schema is not set"));
         };
-        let (document, key) = self.documents.get_or_parse(
-            &text,
-            name.as_deref(),
-            &self.limits,
-            definitions,
-            &env.registry,
-        )?;
-        let variables = coerce(&env.registry, document.operation(), variables)?;
+        let registry = &env.registry;
+        let cached = self.documents.get(&text, name.as_deref());
+        let document = match &cached {
+            Some(document) => Arc::clone(document),
+            None => {
+                let name = name.as_deref();
+                let parsed = Document::parse(&text, name, &self.limits, definitions, registry)?;
+                Arc::new(parsed)
+            }
+        };
+        let variables = coerce(registry, &document.operation().node, variables)?;
+        let is_known = cached.is_some() && !document.executed().complexity_depends_on_variables;
+        // If the application has added extensions, async-graphql checks the complexity when it executes the document.
+        if self.direct.is_some() && !is_known {
+            check_complexity(&self.schema, &document, &variables)?;
+        }
+        if cached.is_none() {
+            self.documents.insert(&text, name, &document);
+        }
         Ok(Prepared {
             document,
-            key,
             text,
             variables,
         })
@@ -132,35 +144,25 @@ where
     /// while the execution continues in the background.
     pub(crate) async fn execute(
         &self,
-        mut prepared: Prepared,
+        prepared: Prepared,
         authentication: Authentication,
         request_id: &str,
     ) -> Outcome {
-        let new_key = prepared.key.take();
-        let document = Arc::clone(&prepared.document);
-        let fast_path = self.fast_path.clone();
+        let data = self.data(&prepared, authentication);
+        let direct = self.direct.clone();
+        let direct = direct.filter(|_| prepared.document.is_direct());
         let schema = self.schema.clone();
-        let services = Arc::clone(&self.services);
         let work = async move {
-            if let Some(fast_path) = fast_path
-                && let Some(response) = fast_path
-                    .execute(
-                        &prepared.document,
-                        &prepared.variables,
-                        &services,
-                        &authentication,
-                    )
-                    .await
-            {
-                return response;
+            match direct {
+                Some(direct) => {
+                    let (document, variables) = (prepared.document, prepared.variables);
+                    direct.execute(&document, variables, data).await
+                }
+                // This future is boxed, to keep the future of direct execution small.
+                None => Box::pin(schema.execute(prepared.request(data))).await,
             }
-            // This future is boxed, to keep the future of the fast path small.
-            Box::pin(schema.execute(prepared.request(services, authentication))).await
         };
         let executed = run_to_completion(self.timeout, work.boxed()).await;
-        if let Some(key) = new_key {
-            self.documents.insert_valid(key, &document);
-        }
         match executed {
             Ok(mut response) => Outcome {
                 request_error: set_error_codes(&mut response, request_id),
@@ -176,28 +178,27 @@ where
     /// Executes a subscription, and returns the stream of its events.
     pub(crate) fn subscribe(
         &self,
-        mut prepared: Prepared,
+        prepared: Prepared,
         authentication: Authentication,
         request_id: Arc<str>,
     ) -> impl Stream<Item = Response> + Send + use<Q, M, S> {
-        let mut new_key = prepared.key.take();
-        let document = Arc::clone(&prepared.document);
-        let documents = Arc::clone(&self.documents);
-        let request = prepared.request(Arc::clone(&self.services), authentication);
-        let mut events = self.schema.execute_stream(request);
-        stream::poll_fn(move |cx| {
-            let polled = events.poll_next_unpin(cx);
-            // The first poll validates the document.
-            if let Some(key) = new_key.take() {
-                documents.insert_valid(key, &document);
-            }
-            polled.map(|event| {
-                event.map(|mut event| {
-                    set_error_codes(&mut event, &request_id);
-                    event
-                })
-            })
+        let data = self.data(&prepared, authentication);
+        let events = self.schema.execute_stream(prepared.request(data));
+        events.map(move |mut event| {
+            set_error_codes(&mut event, &request_id);
+            event
         })
+    }
+
+    fn data(&self, prepared: &Prepared, authentication: Authentication) -> Data {
+        let (services, document) = (&self.services, &prepared.document);
+        let mut data = Data::default();
+        data.insert(ResolverContext::new(
+            Arc::clone(services),
+            authentication,
+            Arc::clone(document),
+        ));
+        data
     }
 }
 

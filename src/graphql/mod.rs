@@ -2,9 +2,11 @@
 
 mod access_token;
 mod audit_events;
+mod complexity_check;
 mod connection;
 mod context;
 mod data_loader;
+mod direct_execution;
 pub(crate) mod document;
 pub(crate) mod document_cache;
 mod document_checks;
@@ -13,8 +15,8 @@ mod document_limits;
 mod document_positions;
 mod document_validation;
 pub(crate) mod errors;
+mod executed_fields;
 pub(crate) mod execution;
-mod fast_path;
 mod field_merging;
 mod guard;
 mod mutation;
@@ -27,13 +29,11 @@ mod schema;
 mod schema_definitions;
 mod session;
 mod session_token;
-mod spec_extension;
 mod standalone_schema;
 mod timestamp;
 pub(crate) mod token_mutation;
 mod user;
 mod user_error;
-mod validated_document;
 mod variables;
 
 pub(crate) use async_graphql::{ObjectType, SubscriptionType};

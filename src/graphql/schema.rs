@@ -13,8 +13,9 @@ use async_graphql::{
 use futures_util::FutureExt;
 
 use crate::config::Limits;
+use crate::graphql::complexity_check::ComplexityCheck;
+use crate::graphql::direct_execution::NullOnError;
 use crate::graphql::schema_definitions::definitions;
-use crate::graphql::spec_extension::SpecExtension;
 
 /// A builder for a [`Schema`], returned by [`Symbolon::schema`](crate::Symbolon::schema). Its methods
 /// correspond to those of [`async_graphql::SchemaBuilder`].
@@ -29,8 +30,8 @@ pub struct SchemaBuilder<Q, M, S> {
 /// [`async_graphql::Schema`].
 pub struct Schema<Q, M, S> {
     pub(super) library: async_graphql::Schema<Arc<Q>, M, S>,
-    /// The query root for the fast path. `None` if the application has added extensions, because the fast
-    /// path does not run extensions.
+    /// The query root for direct execution. `None` if the application has added extensions, because direct
+    /// execution does not run extensions.
     pub(super) query: Option<Arc<Q>>,
     /// The types and directives of the schema. Always set.
     pub(super) env: Arc<OnceLock<SchemaEnv>>,
@@ -47,9 +48,12 @@ where
     pub(crate) fn new(limits: &Limits, query: Q, mutation: M, subscription: S) -> Self {
         let query = Arc::new(query);
         let root = Arc::clone(&query);
-        let env = Arc::default();
+        let env = Arc::<OnceLock<_>>::default();
         let builder = async_graphql::Schema::build(root, mutation, subscription)
-            .extension(SpecExtension::new(Arc::clone(&env)))
+            .extension(ComplexityCheck {
+                env: Arc::clone(&env),
+            })
+            .directive(NullOnError)
             // `graphql/document_validation.rs` validates documents.
             .validation_mode(ValidationMode::Fast)
             .limit_complexity(limits.complexity)
@@ -91,8 +95,8 @@ where
         self.map(|builder| builder.directive(directive))
     }
 
-    /// Adds an extension. A schema with extensions has no fast path for validated queries, so small queries
-    /// take about twice as long.
+    /// Adds an extension. With an extension, async-graphql validates each request and calls the extension for each field,
+    /// so small queries take about twice as long.
     #[must_use]
     pub fn extension(self, extension: impl ExtensionFactory) -> Self {
         Self {

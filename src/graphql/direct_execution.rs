@@ -1,0 +1,198 @@
+//! Executes queries without async-graphql's validation and extensions, and without a copy of the document. The file
+//! contains all code that depends on the following internals of async-graphql, which are public only for its macros:
+//!
+//! - [`QueryEnvInner`] has all the state of a request, and [`resolve_container`] executes the selections of an object.
+//! - The query root of a schema adds the fields in [`LIBRARY_FIELDS`] to the query root of the application.
+//! - Before execution, async-graphql removes the selections that `@skip` and `@include` exclude.
+//! - [`resolve_container`] calls the directives of a field by their names, and the last directive runs around the
+//!   others. A schema can have a directive whose name is not a GraphQL name, and that is not in its SDL.
+//!
+//! The tests in this file compare direct execution with async-graphql's own execution. `Cargo.toml` restricts the
+//! version of async-graphql.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_graphql::async_trait::async_trait;
+use async_graphql::extensions::{Extensions, ResolveFut};
+use async_graphql::parser::types::{Directive, Selection, SelectionSet};
+use async_graphql::registry::Registry;
+use async_graphql::resolver_utils::resolve_container;
+use async_graphql::{
+    Context, ContextDirective, CustomDirective, CustomDirectiveFactory, Data, EmptyMutation,
+    EmptySubscription, IntrospectionMode, Name, Object, ObjectType, Pos, Positioned, QueryEnv,
+    QueryEnvInner, Response, Schema, SchemaEnv, ServerResult, Value, Variables,
+};
+use async_graphql_value::Value as DocumentValue;
+use futures_util::FutureExt;
+
+use crate::graphql::document::Document;
+
+/// The fields that async-graphql adds to the query root. They cannot be executed directly.
+pub(super) const LIBRARY_FIELDS: [&str; 4] = ["__schema", "__type", "_service", "_entities"];
+
+/// The query root, and values of async-graphql that all executions share.
+pub(super) struct DirectExecution<Q> {
+    query: Arc<Q>,
+    env: SchemaEnv,
+    extensions: Extensions,
+    no_data: Arc<Data>,
+}
+
+impl<Q: ObjectType> DirectExecution<Q> {
+    pub(super) fn new(query: Arc<Q>, env: SchemaEnv) -> Option<Self> {
+        Some(Self {
+            query,
+            env,
+            extensions: no_extensions()?,
+            no_data: Arc::default(),
+        })
+    }
+
+    /// Executes a query that is [direct](Document::is_direct). The resolvers get `data` from their context.
+    pub(super) async fn execute(
+        &self,
+        document: &Document,
+        variables: Variables,
+        data: Data,
+    ) -> Response {
+        let mut fragments = document.fragments().clone();
+        let included = document.executed().has_directives.then(|| {
+            for fragment in fragments.values_mut() {
+                remove_excluded(&mut fragment.node.selection_set.node, &variables);
+            }
+            let mut selections = document.selections().clone();
+            remove_excluded(&mut selections.node, &variables);
+            selections
+        });
+        let env = QueryEnv::new(QueryEnvInner {
+            extensions: self.extensions.clone(),
+            variables,
+            operation_name: None,
+            operation: document.operation().clone(),
+            fragments,
+            uploads: Vec::new(),
+            session_data: Arc::clone(&self.no_data),
+            query_data: Arc::new(data),
+            http_headers: Mutex::default(),
+            introspection_mode: IntrospectionMode::Enabled,
+            errors: Mutex::default(),
+        });
+        let selections = included.as_ref().unwrap_or(document.selections());
+        let context = env.create_context(&self.env, None, selections, None);
+        let mut response = match resolve_container(&context, &*self.query).await {
+            Ok(value) => Response::new(value),
+            Err(error) => Response::from_errors(vec![error]),
+        };
+        response.errors.extend(take(&env.errors));
+        response.http_headers = take(&env.http_headers);
+        response
+    }
+}
+
+fn take<T: Default>(mutex: &Mutex<T>) -> T {
+    std::mem::take(&mut *mutex.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Returns an empty set of extensions. [`Extensions`] has no public constructor, so a resolver copies
+/// the set from its context.
+fn no_extensions() -> Option<Extensions> {
+    struct Probe(Mutex<Option<Extensions>>);
+
+    #[Object]
+    impl Probe {
+        async fn probe(&self, ctx: &Context<'_>) -> bool {
+            let mut extensions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *extensions = Some(ctx.query_env.extensions.clone());
+            true
+        }
+    }
+
+    let probe = Arc::new(Probe(Mutex::default()));
+    let schema = Schema::new(Arc::clone(&probe), EmptyMutation, EmptySubscription);
+    schema.execute("{ probe }").now_or_never()?;
+    take(&probe.0)
+}
+
+/// Removes the selections that `@skip` or `@include` excludes (GraphQL specification, section 6.3.2).
+fn remove_excluded(set: &mut SelectionSet, variables: &Variables) {
+    let is_excluded = |directive: &Positioned<Directive>| {
+        let included = match directive.node.name.node.as_str() {
+            "skip" => false,
+            "include" => true,
+            _ => return false,
+        };
+        let is_true = match directive.node.get_argument("if").map(|it| &it.node) {
+            Some(DocumentValue::Variable(name)) => variables.get(name) == Some(&Value::from(true)),
+            value => value == Some(&DocumentValue::Boolean(true)),
+        };
+        is_true != included
+    };
+    set.items
+        .retain(|item| !item.node.directives().iter().any(is_excluded));
+    for item in &mut set.items {
+        match &mut item.node {
+            Selection::Field(field) => {
+                // The directives that remain have no effect, and a field without directives is executed faster.
+                let directives = &mut field.node.directives;
+                directives.retain(|it| !["skip", "include"].contains(&it.node.name.node.as_str()));
+                remove_excluded(&mut field.node.selection_set.node, variables);
+            }
+            Selection::InlineFragment(inline) => {
+                remove_excluded(&mut inline.node.selection_set.node, variables);
+            }
+            Selection::FragmentSpread(_) => {}
+        }
+    }
+}
+
+/// A directive for nullable fields of validated documents. If the resolver or the guard of the field fails, the
+/// directive records the error, and the field is null
+/// ([GraphQL specification, section 6.4.4](https://spec.graphql.org/September2025/#sec-Handling-Execution-Errors)).
+/// Without the directive, async-graphql makes the parent null.
+pub(super) struct NullOnError;
+
+impl NullOnError {
+    /// A document cannot contain this name, because the name has spaces.
+    const NAME: &str = "null on error";
+
+    /// Returns the directive for a field.
+    pub(super) fn directive(pos: Pos) -> Positioned<Directive> {
+        let directive = Directive {
+            name: Positioned::new(Name::new(Self::NAME), pos),
+            arguments: Vec::new(),
+        };
+        Positioned::new(directive, pos)
+    }
+}
+
+impl CustomDirectiveFactory for NullOnError {
+    fn name(&self) -> Cow<'static, str> {
+        Self::NAME.into()
+    }
+
+    /// Does nothing, so that neither the SDL nor introspection contains the directive.
+    fn register(&self, _: &mut Registry) {}
+
+    fn create(
+        &self,
+        _: &ContextDirective<'_>,
+        _: &Directive,
+    ) -> ServerResult<Box<dyn CustomDirective>> {
+        Ok(Box::new(Self))
+    }
+}
+
+#[async_trait]
+impl CustomDirective for NullOnError {
+    async fn resolve_field(
+        &self,
+        ctx: &Context<'_>,
+        resolve: ResolveFut<'_>,
+    ) -> ServerResult<Option<Value>> {
+        resolve.await.or_else(|error| {
+            ctx.add_error(error);
+            Ok(Some(Value::Null))
+        })
+    }
+}
