@@ -11,6 +11,7 @@
 //! version of async-graphql.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::async_trait::async_trait;
@@ -56,11 +57,7 @@ impl<Q: ObjectType> DirectExecution<Q> {
         variables: Variables,
         data: Data,
     ) -> Response {
-        let mut fragments = document.fragments().clone();
-        let included = document.executed().has_directives.then(|| {
-            for fragment in fragments.values_mut() {
-                remove_excluded(&mut fragment.node.selection_set.node, &variables);
-            }
+        let included = document.properties().has_directives.then(|| {
             let mut selections = document.selections().clone();
             remove_excluded(&mut selections.node, &variables);
             selections
@@ -70,7 +67,7 @@ impl<Q: ObjectType> DirectExecution<Q> {
             variables,
             operation_name: None,
             operation: document.operation().clone(),
-            fragments,
+            fragments: HashMap::new(),
             uploads: Vec::new(),
             session_data: Arc::clone(&self.no_data),
             query_data: Arc::new(data),

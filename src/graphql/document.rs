@@ -8,18 +8,18 @@ use std::sync::Arc;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Node, Schema, ast};
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType,
-    Selection, SelectionSet,
+    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+    SelectionSet,
 };
 use async_graphql::registry::Registry;
 use async_graphql::{Name, Positioned};
 
 use crate::config::Limits;
 use crate::error::Error;
-use crate::graphql::document_conversion::Conversion;
+use crate::graphql::document_conversion::{Conversion, Properties};
 use crate::graphql::document_limits::check_text;
+use crate::graphql::document_positions::Positions;
 use crate::graphql::document_validation::{parse, validate};
-use crate::graphql::executed_fields::{ExecutedFields, prepare_fields};
 use crate::graphql::field_merging::merge_fields;
 use crate::graphql::operation_limits::check_operations;
 
@@ -27,7 +27,7 @@ use crate::graphql::operation_limits::check_operations;
 /// entries and the padding that the allocator adds.
 pub(super) const OVERHEAD: usize = 1024;
 
-/// One operation of a valid GraphQL document, with the fragments that the operation uses.
+/// One operation of a valid GraphQL document. Fragments are expanded.
 pub(crate) struct Document {
     pub(crate) operation_type: OperationType,
     /// The name of the operation. `None` if the operation is anonymous.
@@ -44,8 +44,7 @@ pub(crate) struct Document {
     /// The operation without its selections.
     operation: Positioned<OperationDefinition>,
     selections: Positioned<SelectionSet>,
-    fragments: HashMap<Name, Positioned<FragmentDefinition>>,
-    executed: ExecutedFields,
+    properties: Properties,
     bytes: usize,
 }
 
@@ -62,43 +61,44 @@ impl Document {
         let tokens = check_text(text, limits)?;
         let document = parse(text, limits)?;
         let definitions = document.definitions.iter();
-        let operations: Vec<_> = definitions
+        let operations = definitions
             .clone()
-            .filter_map(ast::Definition::as_operation_definition)
-            .collect();
-        let conversion = Conversion::new(text);
-        let mut fragments: HashMap<_, _> = definitions
+            .filter_map(ast::Definition::as_operation_definition);
+        let operations: Vec<_> = operations.collect();
+        let fragments = definitions
             .filter_map(ast::Definition::as_fragment_definition)
-            .map(|fragment| (Name::new(&fragment.name), conversion.fragment(fragment)))
+            .map(|fragment| (&fragment.name, fragment))
             .collect();
-        let converted = operations.iter().map(|it| conversion.operation(it));
-        let mut converted: Vec<_> = converted.collect();
-        let mut costs = check_operations(&fragments, &converted, limits)?;
+        let mut costs = check_operations(&fragments, &operations, limits)?;
         validate(text, &document, schema, registry, limits)?;
         let selected = select_operation(&operations, name)?;
-        let (mut definition, cost) = (converted.swap_remove(selected), costs.swap_remove(selected));
-        // Fragments of other operations are removed, because they can use variables that this operation
-        // does not declare.
-        fragments.retain(|name, _| cost.fragments.contains(name));
-        merge_fields(&mut definition.node, &mut fragments)?;
-        let root_fields = root_fields(&fragments, &definition.node.selection_set.node);
-        let executed = prepare_fields(registry, &mut definition.node, &mut fragments);
+        let cost = costs.swap_remove(selected);
+        let mut conversion = Conversion {
+            positions: Positions::new(text),
+            registry,
+            fragments: &fragments,
+            properties: Properties::default(),
+        };
+        let mut definition = conversion.operation(operations[selected]);
+        let properties = conversion.properties;
+        merge_fields(&mut definition.node)?;
+        let root_fields = root_fields(&definition.node.selection_set.node);
         let selections = std::mem::take(&mut definition.node.selection_set);
-        let bytes = 2 * text.len() + 2 * tokens * size_of::<Positioned<Selection>>();
+        // Each token is counted as a node of the largest type. A token of an expanded fragment has at least one byte.
+        let nodes = tokens + cost.text.saturating_sub(text.len());
+        let bytes = text.len() + cost.text + nodes * size_of::<Positioned<Selection>>();
         Ok(Self {
             operation_type: definition.node.ty,
             name: operations[selected].name.as_ref().map(ToString::to_string),
             fields: root_fields.join(","),
             root_fields,
-            // Each token is counted as a node of the largest type. The factor 2 is necessary because a vector
-            // can have up to twice the capacity that it needs.
-            bytes: (1 + executed.copies) * bytes + OVERHEAD,
+            // The factor 2 is necessary because a vector can have up to twice the capacity that it needs.
+            bytes: 2 * (1 + properties.copies) * bytes + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
             operation: definition,
             selections,
-            fragments,
-            executed,
+            properties,
         })
     }
 
@@ -122,7 +122,7 @@ impl Document {
         operation.node.selection_set = self.selections.clone();
         ExecutableDocument {
             operations: DocumentOperations::Single(operation),
-            fragments: self.fragments.clone(),
+            fragments: HashMap::new(),
         }
     }
 
@@ -135,18 +135,14 @@ impl Document {
         &self.selections
     }
 
-    pub(super) fn fragments(&self) -> &HashMap<Name, Positioned<FragmentDefinition>> {
-        &self.fragments
-    }
-
-    pub(super) fn executed(&self) -> &ExecutedFields {
-        &self.executed
+    pub(super) fn properties(&self) -> &Properties {
+        &self.properties
     }
 
     /// Returns whether [`DirectExecution`](crate::graphql::direct_execution::DirectExecution) can execute the
     /// operation. Mutations are excluded for simplicity: most of their time is spent in the database.
     pub(super) fn is_direct(&self) -> bool {
-        self.operation_type == OperationType::Query && !self.executed.has_library_fields
+        self.operation_type == OperationType::Query && !self.properties.has_library_fields
     }
 
     /// Returns the response key of a subscription if its field is nullable.
@@ -206,20 +202,14 @@ fn select_operation(
 
 /// Returns the names of the root fields. Call this function only after [`check_operations`], which limits the
 /// number of root fields.
-fn root_fields(
-    fragments: &HashMap<Name, Positioned<FragmentDefinition>>,
-    set: &SelectionSet,
-) -> Vec<Arc<str>> {
-    let names = set.items.iter().flat_map(|selection| {
-        let set = match &selection.node {
-            Selection::Field(field) => return vec![field.node.name.node.as_str().into()],
-            Selection::InlineFragment(inline) => Some(&inline.node.selection_set),
-            Selection::FragmentSpread(spread) => {
-                let fragment = fragments.get(&spread.node.fragment_name.node);
-                fragment.map(|fragment| &fragment.node.selection_set)
-            }
-        };
-        set.map_or_else(Vec::new, |set| root_fields(fragments, &set.node))
-    });
+fn root_fields(set: &SelectionSet) -> Vec<Arc<str>> {
+    let names = set
+        .items
+        .iter()
+        .flat_map(|selection| match &selection.node {
+            Selection::Field(field) => vec![field.node.name.node.as_str().into()],
+            Selection::InlineFragment(inline) => root_fields(&inline.node.selection_set.node),
+            Selection::FragmentSpread(_) => Vec::new(),
+        });
     names.collect()
 }

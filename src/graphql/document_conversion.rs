@@ -1,14 +1,17 @@
-//! Converts documents from the types of apollo-compiler to the types that async-graphql executes.
+//! Converts validated operations from the types of apollo-compiler to the types that async-graphql executes.
 
 use apollo_compiler::ast;
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::{Name, Node};
 use async_graphql::parser::types as library;
+use async_graphql::registry::{MetaType, MetaTypeName, Registry};
 use async_graphql::{Name as LibraryName, Number, Pos, Positioned};
 use async_graphql_value::Value as LibraryValue;
 
 use crate::error::Position;
+use crate::graphql::direct_execution::{LIBRARY_FIELDS, NullOnError};
 use crate::graphql::document_positions::Positions;
+use crate::graphql::operation_limits::{Fragments, directives};
 
 impl From<Position> for Pos {
     fn from(Position { line, column }: Position) -> Self {
@@ -16,48 +19,61 @@ impl From<Position> for Pos {
     }
 }
 
-/// Converts the nodes of a document.
-pub(super) struct Conversion<'t>(Positions<'t>);
+/// The properties of a converted operation.
+#[derive(Default)]
+pub(super) struct Properties {
+    /// Whether the complexity of a field depends on the values of variables.
+    pub(super) complexity_depends_on_variables: bool,
+    /// Whether a selection has directives, for example `@skip` or `@include`.
+    pub(super) has_directives: bool,
+    /// Whether the operation selects fields that only async-graphql can execute.
+    pub(super) has_library_fields: bool,
+    /// The largest number of copies of a field that were added.
+    pub(super) copies: usize,
+}
+
+/// Converts an operation. Fragments are expanded, because async-graphql would copy them for each request. Each nullable
+/// field gets the directive [`NullOnError`].
+pub(super) struct Conversion<'t> {
+    pub(super) positions: Positions<'t>,
+    pub(super) registry: &'t Registry,
+    pub(super) fragments: &'t Fragments<'t>,
+    pub(super) properties: Properties,
+}
 
 impl<'t> Conversion<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
-        Self(Positions::new(text))
-    }
-
     pub(super) fn operation(
-        &self,
-        operation: &Node<ast::OperationDefinition>,
+        &mut self,
+        operation: &'t Node<ast::OperationDefinition>,
     ) -> Positioned<library::OperationDefinition> {
         let pos = self.pos(operation.location());
         let variables = operation.variables.iter();
+        let (ty, root) = match operation.operation_type {
+            ast::OperationType::Query => (
+                library::OperationType::Query,
+                Some(&self.registry.query_type),
+            ),
+            ast::OperationType::Mutation => (
+                library::OperationType::Mutation,
+                self.registry.mutation_type.as_ref(),
+            ),
+            ast::OperationType::Subscription => (
+                library::OperationType::Subscription,
+                self.registry.subscription_type.as_ref(),
+            ),
+        };
+        let root = root.map_or("", String::as_str);
         let definition = library::OperationDefinition {
-            ty: match operation.operation_type {
-                ast::OperationType::Query => library::OperationType::Query,
-                ast::OperationType::Mutation => library::OperationType::Mutation,
-                ast::OperationType::Subscription => library::OperationType::Subscription,
-            },
+            ty,
             variable_definitions: variables.map(|it| self.variable_definition(it)).collect(),
             directives: self.directives(&operation.directives),
-            selection_set: self.selection_set(pos, &operation.selection_set),
-        };
-        Positioned::new(definition, pos)
-    }
-
-    pub(super) fn fragment(
-        &self,
-        fragment: &Node<ast::FragmentDefinition>,
-    ) -> Positioned<library::FragmentDefinition> {
-        let pos = self.pos(fragment.location());
-        let definition = library::FragmentDefinition {
-            type_condition: self.type_condition(&fragment.type_condition),
-            directives: self.directives(&fragment.directives),
-            selection_set: self.selection_set(pos, &fragment.selection_set),
+            selection_set: self.selection_set(pos, root, &operation.selection_set),
         };
         Positioned::new(definition, pos)
     }
 
     fn pos(&self, span: Option<SourceSpan>) -> Pos {
-        self.0.of(span).into()
+        self.positions.of(span).into()
     }
 
     fn name(&self, name: &Name) -> Positioned<LibraryName> {
@@ -89,59 +105,116 @@ impl<'t> Conversion<'t> {
     }
 
     fn selection_set(
-        &self,
-        parent: Pos,
-        selections: &[ast::Selection],
+        &mut self,
+        pos: Pos,
+        parent: &'t str,
+        selections: &'t [ast::Selection],
     ) -> Positioned<library::SelectionSet> {
-        let items = selections.iter().map(|selection| match selection {
-            ast::Selection::Field(field) => self.field(field),
-            ast::Selection::FragmentSpread(spread) => self.spread(spread),
-            ast::Selection::InlineFragment(inline) => self.inline_fragment(inline),
-        });
-        let items = items.collect();
-        Positioned::new(library::SelectionSet { items }, parent)
+        let mut items = Vec::with_capacity(selections.len());
+        for selection in selections {
+            self.properties.has_directives |= !directives(selection).is_empty();
+            match selection {
+                ast::Selection::Field(field) => self.field(parent, field, &mut items),
+                ast::Selection::InlineFragment(inline) => {
+                    let on = inline.type_condition.as_ref();
+                    let set = &inline.selection_set;
+                    self.expand(parent, selection, on, set, &mut items);
+                }
+                ast::Selection::FragmentSpread(spread) => {
+                    // Validation refuses undefined fragments and cycles.
+                    if let Some(fragment) = self.fragments.get(&spread.fragment_name) {
+                        let on = Some(&fragment.type_condition);
+                        let set = &fragment.selection_set;
+                        self.expand(parent, selection, on, set, &mut items);
+                    }
+                }
+            }
+        }
+        Positioned::new(library::SelectionSet { items }, pos)
     }
 
-    fn field(&self, field: &Node<ast::Field>) -> Positioned<library::Selection> {
+    /// Adds the selections of a fragment to `items`. If the fragment always applies, it is not needed itself.
+    fn expand(
+        &mut self,
+        parent: &'t str,
+        fragment: &ast::Selection,
+        on: Option<&'t Name>,
+        selections: &'t [ast::Selection],
+        items: &mut Vec<Positioned<library::Selection>>,
+    ) {
+        let pos = self.pos(fragment.location());
+        let directives = self.directives(directives(fragment));
+        let set = self.selection_set(pos, on.map_or(parent, Name::as_str), selections);
+        let is_object = is_object(self.registry.types.get(parent));
+        if directives.is_empty() && (is_object || on.is_none_or(|on| on == parent)) {
+            items.extend(set.node.items);
+        } else {
+            let on = on.map(|on| self.name(on));
+            items.push(inline_fragment(pos, on, directives, set.node.items));
+        }
+    }
+
+    /// Adds the selection of a field to `items`. If a field of an interface is nullable in only some of the types that
+    /// implement the interface, the field is selected for each type separately. A field with selections is not copied,
+    /// because nested copies would multiply.
+    fn field(
+        &mut self,
+        parent: &'t str,
+        field: &'t Node<ast::Field>,
+        items: &mut Vec<Positioned<library::Selection>>,
+    ) {
         let pos = self.pos(field.location());
-        let node = library::Field {
+        let registry = self.registry;
+        let name = field.name.as_str();
+        self.properties.has_library_fields |= LIBRARY_FIELDS.contains(&name);
+        let parent = registry.types.get(parent);
+        let definition = parent.and_then(|parent| parent.field_by_name(name));
+        // `__typename` and introspection never fail.
+        let definition = definition.filter(|_| !name.starts_with("__"));
+        let has_variables =
+            |it: &Node<ast::Argument>| convert_value(&it.value).into_const().is_none();
+        self.properties.complexity_depends_on_variables |= definition
+            .is_some_and(|it| it.compute_complexity.is_some())
+            && field.arguments.iter().any(has_variables);
+        let ty = definition.map_or("", |it| MetaTypeName::concrete_typename(&it.ty));
+        let mut node = library::Field {
             alias: field.alias.as_ref().map(|alias| self.name(alias)),
             name: self.name(&field.name),
             arguments: self.arguments(&field.arguments),
             directives: self.directives(&field.directives),
-            selection_set: self.selection_set(pos, &field.selection_set),
+            selection_set: self.selection_set(pos, ty, &field.selection_set),
         };
-        Positioned::new(library::Selection::Field(Positioned::new(node, pos)), pos)
-    }
-
-    fn spread(&self, spread: &Node<ast::FragmentSpread>) -> Positioned<library::Selection> {
-        let pos = self.pos(spread.location());
-        let node = library::FragmentSpread {
-            fragment_name: self.name(&spread.fragment_name),
-            directives: self.directives(&spread.directives),
+        let select =
+            |node| Positioned::new(library::Selection::Field(Positioned::new(node, pos)), pos);
+        let types = parent.filter(|_| definition.is_some()).into_iter();
+        let possible = types.clone().filter_map(MetaType::possible_types).flatten();
+        let possible = possible.filter_map(|name| registry.types.get(name));
+        let objects = types.chain(possible).filter(|ty| is_object(Some(ty)));
+        let is_nullable = |ty: &&MetaType| {
+            let definition = ty.field_by_name(name);
+            definition.is_some_and(|definition| !definition.ty.ends_with('!'))
         };
-        let node = Positioned::new(node, pos);
-        Positioned::new(library::Selection::FragmentSpread(node), pos)
-    }
-
-    fn inline_fragment(
-        &self,
-        inline: &Node<ast::InlineFragment>,
-    ) -> Positioned<library::Selection> {
-        let pos = self.pos(inline.location());
-        let on = inline.type_condition.as_ref();
-        let node = library::InlineFragment {
-            type_condition: on.map(|on| self.type_condition(on)),
-            directives: self.directives(&inline.directives),
-            selection_set: self.selection_set(pos, &inline.selection_set),
-        };
-        let node = Positioned::new(node, pos);
-        Positioned::new(library::Selection::InlineFragment(node), pos)
-    }
-
-    fn type_condition(&self, on: &Name) -> Positioned<library::TypeCondition> {
-        let on = self.name(on);
-        Positioned::new(library::TypeCondition { on: on.clone() }, on.pos)
+        let (nullable, other): (Vec<_>, Vec<_>) = objects.partition(is_nullable);
+        if nullable.is_empty() {
+            items.push(select(node));
+            return;
+        }
+        let with_error = select(node.clone());
+        node.directives.reserve_exact(1);
+        node.directives.push(NullOnError::directive(pos));
+        let without_error = select(node);
+        if other.is_empty() || !field.selection_set.is_empty() {
+            items.push(without_error);
+            return;
+        }
+        self.properties.copies = self.properties.copies.max(nullable.len() + other.len());
+        for (types, selection) in [(nullable, without_error), (other, with_error)] {
+            for ty in types {
+                let on = Positioned::new(LibraryName::new(ty.name()), pos);
+                let copy = vec![selection.clone()];
+                items.push(inline_fragment(pos, Some(on), Vec::new(), copy));
+            }
+        }
     }
 
     fn directives(&self, directives: &ast::DirectiveList) -> Vec<Positioned<library::Directive>> {
@@ -167,6 +240,26 @@ impl<'t> Conversion<'t> {
         };
         arguments.iter().map(convert).collect()
     }
+}
+
+fn inline_fragment(
+    pos: Pos,
+    on: Option<Positioned<LibraryName>>,
+    directives: Vec<Positioned<library::Directive>>,
+    items: Vec<Positioned<library::Selection>>,
+) -> Positioned<library::Selection> {
+    let on = on.map(|on| Positioned::new(library::TypeCondition { on }, pos));
+    let inline = library::InlineFragment {
+        type_condition: on,
+        directives,
+        selection_set: Positioned::new(library::SelectionSet { items }, pos),
+    };
+    let inline = library::Selection::InlineFragment(Positioned::new(inline, pos));
+    Positioned::new(inline, pos)
+}
+
+fn is_object(ty: Option<&MetaType>) -> bool {
+    matches!(ty, Some(MetaType::Object { .. }))
 }
 
 /// Converts a value of a document whose numbers are within range.

@@ -125,7 +125,7 @@ where
             }
         };
         let variables = coerce(registry, &document.operation().node, variables)?;
-        let is_known = cached.is_some() && !document.executed().complexity_depends_on_variables;
+        let is_known = cached.is_some() && !document.properties().complexity_depends_on_variables;
         // If the application has added extensions, async-graphql checks the complexity when it executes the document.
         if self.direct.is_some() && !is_known {
             check_complexity(&self.schema, &document, &variables)?;

@@ -3,40 +3,27 @@
 //!
 //! async-graphql resolves each of these fields and merges the results. A mutation would be executed several times.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use async_graphql::Positioned;
 use async_graphql::parser::types::{
-    Directive, FragmentDefinition, OperationDefinition, OperationType, Selection, SelectionSet,
+    Directive, OperationDefinition, OperationType, Selection, SelectionSet,
 };
-use async_graphql::{Name, Positioned};
 
 use crate::error::Error;
 
-type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
-
-/// Merges the fields of each selection set of an operation and its fragments. The root fields of a mutation are also
-/// merged across fragments.
+/// Merges the fields of each selection set of an operation.
 ///
 /// # Errors
 ///
 /// Returns [`Error::GraphqlValidationFailed`] if root fields of a mutation with one response key cannot be merged,
 /// because they have different directives.
-pub(super) fn merge_fields(
-    operation: &mut OperationDefinition,
-    fragments: &mut Fragments,
-) -> Result<(), Error> {
+pub(super) fn merge_fields(operation: &mut OperationDefinition) -> Result<(), Error> {
     let root = &mut operation.selection_set.node;
-    if operation.ty == OperationType::Mutation {
-        let items = std::mem::take(&mut root.items);
-        inline_fragments(items, fragments, &mut HashSet::new(), &mut root.items);
-    }
-    for fragment in fragments.values_mut() {
-        merge(&mut fragment.node.selection_set.node);
-    }
     merge(root);
     if operation.ty == OperationType::Mutation {
         let mut keys = Vec::new();
-        collect_keys(root, fragments, &mut keys);
+        collect_keys(root, &mut keys);
         let count = keys.len();
         keys.sort_unstable();
         keys.dedup();
@@ -47,39 +34,6 @@ pub(super) fn merge_fields(
         }
     }
     Ok(())
-}
-
-/// Replaces fragments without directives by their selections, each named fragment once. The type condition of a fragment
-/// at the root always applies.
-fn inline_fragments(
-    items: Vec<Positioned<Selection>>,
-    fragments: &Fragments,
-    visited: &mut HashSet<Name>,
-    inlined: &mut Vec<Positioned<Selection>>,
-) {
-    for item in items {
-        if !item.node.directives().is_empty() {
-            inlined.push(item);
-            continue;
-        }
-        match item.node {
-            Selection::Field(_) => inlined.push(item),
-            Selection::InlineFragment(inline) => {
-                let set = inline.node.selection_set.node;
-                inline_fragments(set.items, fragments, visited, inlined);
-            }
-            Selection::FragmentSpread(spread) => {
-                let name = spread.node.fragment_name.node;
-                // Validation refuses undefined fragments.
-                if let Some(fragment) = fragments.get(&name)
-                    && visited.insert(name)
-                {
-                    let set = fragment.node.selection_set.node.clone();
-                    inline_fragments(set.items, fragments, visited, inlined);
-                }
-            }
-        }
-    }
 }
 
 /// Merges fields with the same response key and the same directives. Validation has checked that these fields have the
@@ -126,19 +80,15 @@ fn has_equal_directives(left: &[Positioned<Directive>], right: &[Positioned<Dire
 
 /// Adds the response keys of the fields of a selection set, including those in fragments. `__typename` changes nothing and
 /// can be resolved several times.
-fn collect_keys(set: &SelectionSet, fragments: &Fragments, keys: &mut Vec<String>) {
+fn collect_keys(set: &SelectionSet, keys: &mut Vec<String>) {
     for item in &set.items {
         match &item.node {
             Selection::Field(field) if field.node.name.node == "__typename" => {}
             Selection::Field(field) => keys.push(field.node.response_key().node.to_string()),
             Selection::InlineFragment(inline) => {
-                collect_keys(&inline.node.selection_set.node, fragments, keys);
+                collect_keys(&inline.node.selection_set.node, keys);
             }
-            Selection::FragmentSpread(spread) => {
-                if let Some(fragment) = fragments.get(&spread.node.fragment_name.node) {
-                    collect_keys(&fragment.node.selection_set.node, fragments, keys);
-                }
-            }
+            Selection::FragmentSpread(_) => {}
         }
     }
 }

@@ -15,7 +15,6 @@ mod document_limits;
 mod document_positions;
 mod document_validation;
 pub(crate) mod errors;
-mod executed_fields;
 pub(crate) mod execution;
 mod field_merging;
 mod guard;

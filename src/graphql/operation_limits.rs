@@ -1,19 +1,19 @@
 //! Limits on operations. An operation is checked before its fragments are expanded, because nested fragments can multiply
 //! the number of selections exponentially.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use async_graphql::parser::types::{
-    Directive, FragmentDefinition, OperationDefinition, Selection, SelectionSet,
+use apollo_compiler::ast::{
+    Argument, DirectiveList, FragmentDefinition, OperationDefinition, Selection, Value,
 };
-use async_graphql::{Name, Positioned};
-use async_graphql_value::Value;
+use apollo_compiler::{Name, Node};
 
 use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::document_limits::check_limit;
 
-type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
+/// The fragments of a document by their names.
+pub(super) type Fragments<'a> = HashMap<&'a Name, &'a Node<FragmentDefinition>>;
 
 /// The properties of an operation that is within the limits.
 pub(super) struct OperationCost {
@@ -24,22 +24,22 @@ pub(super) struct OperationCost {
     selections: usize,
     /// The number of values in arguments. A fragment counts once.
     values: usize,
-    /// The names of the fragments that the operation uses.
-    pub(super) fragments: HashSet<Name>,
+    /// The length of the text in bytes. Fragments are expanded.
+    pub(super) text: usize,
 }
 
 /// Checks the operations of a document as if their fragments were expanded. Returns the cost of each operation. The limit
 /// on selections applies to all operations together, because all are validated. The values in a fragment are validated for
 /// each operation that uses the fragment, so the limit on tokens applies to their number.
 pub(super) fn check_operations(
-    fragments: &Fragments,
-    operations: &[Positioned<OperationDefinition>],
+    fragments: &Fragments<'_>,
+    operations: &[&Node<OperationDefinition>],
     limits: &Limits,
 ) -> Result<Vec<OperationCost>, Error> {
     let mut costs = Vec::with_capacity(operations.len());
     let (mut selections, mut values) = (0_usize, 0_usize);
     for operation in operations {
-        let cost = check_operation(fragments, &operation.node, limits)?;
+        let cost = check_operation(fragments, operation, limits)?;
         selections = selections.saturating_add(cost.selections);
         check_limit("selections", selections, limits.selections)?;
         values = values.saturating_add(cost.values);
@@ -51,8 +51,8 @@ pub(super) fn check_operations(
 
 /// The time is linear in the length of the text.
 fn check_operation(
-    fragments: &Fragments,
-    operation: &OperationDefinition,
+    fragments: &Fragments<'_>,
+    operation: &Node<OperationDefinition>,
     limits: &Limits,
 ) -> Result<OperationCost, Error> {
     let mut visitor = CostVisitor {
@@ -62,12 +62,10 @@ fn check_operation(
         nesting: 0,
         max_nesting: limits.nesting,
     };
-    let cost = visitor.selection_set(&operation.selection_set.node)?;
+    let cost = visitor.selection_set(&operation.selection_set)?;
     // Validation returns an error for each invalid directive.
-    let variables = operation.variable_definitions.iter();
-    let on_variables: usize = variables
-        .map(|variable| variable.node.directives.len())
-        .sum();
+    let variables = operation.variables.iter();
+    let on_variables: usize = variables.map(|variable| variable.directives.len()).sum();
     let directives = operation.directives.len().saturating_add(on_variables);
     let selections = cost.selections.saturating_add(directives);
     // The complexity of a root field does not account for SQL statements and transactions. Without this limit,
@@ -78,11 +76,13 @@ fn check_operation(
     check_limit("depth", cost.depth, limits.depth)?;
     check_limit("nesting", cost.nesting, limits.nesting)?;
     check_limit("introspectionDepth", cost.introspection_depth, 2)?;
+    let text = cost.text.saturating_add(text_length(operation));
+    check_limit("documentBytes", text, limits.document_bytes)?;
     Ok(OperationCost {
         selections,
         values: visitor.values,
         multiplying_aliases: cost.multiplying_aliases,
-        fragments: visitor.fragments.into_keys().cloned().collect(),
+        text,
     })
 }
 
@@ -92,6 +92,8 @@ const TYPE_LISTS: [&str; 4] = ["fields", "interfaces", "possibleTypes", "inputFi
 /// The cost of selections, with fragments expanded.
 #[derive(Clone, Copy, Default)]
 struct DocumentCost {
+    /// The length of the text of expanded fragments, in bytes.
+    text: usize,
     /// The number of selections and directives, at any depth.
     selections: usize,
     /// The number of fields that are not nested in another field.
@@ -114,6 +116,7 @@ struct DocumentCost {
 impl DocumentCost {
     /// Adds the cost of a sibling selection.
     fn add(&mut self, other: Self) {
+        self.text = self.text.saturating_add(other.text);
         self.selections = self.selections.saturating_add(other.selections);
         self.root_fields = self.root_fields.saturating_add(other.root_fields);
         self.aliases = self.aliases.saturating_add(other.aliases);
@@ -126,8 +129,8 @@ impl DocumentCost {
     }
 }
 
-struct CostVisitor<'a> {
-    definitions: &'a Fragments,
+struct CostVisitor<'f, 'a> {
+    definitions: &'f Fragments<'a>,
     /// The cost of each visited fragment. `None` while the fragment is being visited.
     fragments: HashMap<&'a Name, Option<DocumentCost>>,
     /// The number of values in the arguments of visited selections.
@@ -137,11 +140,11 @@ struct CostVisitor<'a> {
     max_nesting: usize,
 }
 
-impl<'a> CostVisitor<'a> {
-    fn selection_set(&mut self, set: &'a SelectionSet) -> Result<DocumentCost, Error> {
+impl<'a> CostVisitor<'_, 'a> {
+    fn selection_set(&mut self, set: &'a [Selection]) -> Result<DocumentCost, Error> {
         let mut cost = DocumentCost::default();
-        for selection in &set.items {
-            cost.add(self.selection(&selection.node)?);
+        for selection in set {
+            cost.add(self.selection(selection)?);
         }
         Ok(cost)
     }
@@ -151,10 +154,9 @@ impl<'a> CostVisitor<'a> {
         check_limit("nesting", self.nesting, self.max_nesting)?;
         let mut cost = match selection {
             Selection::Field(field) => {
-                let field = &field.node;
                 self.values += count_values(&field.arguments);
-                let mut cost = self.selection_set(&field.selection_set.node)?;
-                let name = field.name.node.as_str();
+                let mut cost = self.selection_set(&field.selection_set)?;
+                let name = field.name.as_str();
                 let has_alias = field.alias.is_some();
                 cost.root_fields = 1;
                 cost.depth += 1;
@@ -169,13 +171,12 @@ impl<'a> CostVisitor<'a> {
                 }
                 cost
             }
-            Selection::InlineFragment(fragment) => {
-                self.selection_set(&fragment.node.selection_set.node)?
-            }
-            Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node)?,
+            Selection::InlineFragment(fragment) => self.selection_set(&fragment.selection_set)?,
+            Selection::FragmentSpread(spread) => self.fragment(&spread.fragment_name)?,
         };
-        let directives = selection.directives();
-        self.values += directives.iter().map(values_of).sum::<usize>();
+        let directives = directives(selection);
+        let values = directives.iter().map(|it| count_values(&it.arguments));
+        self.values += values.sum::<usize>();
         let directives = directives.len();
         cost.selections = cost.selections.saturating_add(1 + directives);
         cost.nesting += 1;
@@ -193,25 +194,37 @@ impl<'a> CostVisitor<'a> {
             return Ok(DocumentCost::default());
         };
         self.fragments.insert(name, None);
-        let mut cost = self.selection_set(&fragment.node.selection_set.node)?;
-        cost.selections = (cost.selections).saturating_add(fragment.node.directives.len());
+        let mut cost = self.selection_set(&fragment.selection_set)?;
+        cost.text = cost.text.saturating_add(text_length(fragment));
+        cost.selections = (cost.selections).saturating_add(fragment.directives.len());
         self.fragments.insert(name, Some(cost));
         Ok(cost)
     }
 }
 
-fn values_of(directive: &Positioned<Directive>) -> usize {
-    count_values(&directive.node.arguments)
+fn text_length<T>(node: &Node<T>) -> usize {
+    node.location().map_or(0, |span| span.node_len())
+}
+
+pub(super) fn directives(selection: &Selection) -> &DirectiveList {
+    match selection {
+        Selection::Field(field) => &field.directives,
+        Selection::InlineFragment(fragment) => &fragment.directives,
+        Selection::FragmentSpread(spread) => &spread.directives,
+    }
 }
 
 /// Returns the number of values in arguments, at any depth. The nesting of the text is limited.
-fn count_values(arguments: &[(Positioned<Name>, Positioned<Value>)]) -> usize {
+fn count_values(arguments: &[Node<Argument>]) -> usize {
     fn count(value: &Value) -> usize {
         1 + match value {
-            Value::List(values) => values.iter().map(count).sum(),
-            Value::Object(fields) => fields.values().map(count).sum(),
+            Value::List(values) => values.iter().map(|value| count(value)).sum(),
+            Value::Object(fields) => fields.iter().map(|(_, value)| count(value)).sum(),
             _ => 0,
         }
     }
-    arguments.iter().map(|(_, value)| count(&value.node)).sum()
+    arguments
+        .iter()
+        .map(|argument| count(&argument.value))
+        .sum()
 }
