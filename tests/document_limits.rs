@@ -148,6 +148,16 @@ async fn each_limit_is_exact_and_named_in_the_error() {
         "{ __typename }       ",
     )
     .await;
+    // Each use of a fragment counts.
+    let fragment = "fragment F on Query { a: __typename }";
+    let spreads = |number: usize| format!("{{ {} }} {fragment}", "...F ".repeat(number));
+    holds(
+        "documentBytes",
+        |limits| limits.document_bytes = 4 + 2 * 5 + 2 * fragment.len(),
+        spreads(2),
+        spreads(3),
+    )
+    .await;
     holds("tokens", |limits| limits.tokens = 10, fields(8), fields(9)).await;
     holds(
         "nesting",

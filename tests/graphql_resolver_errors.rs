@@ -279,6 +279,12 @@ async fn a_null_propagates_to_the_nearest_nullable_field() {
             json!([["user"]]),
         ),
         ("{ me { id } fine }", json!(null), json!([["me"]])),
+        // A field that is selected in several fragments fails once.
+        (
+            "{ ...A ...A ... on Query { may } inner { may ...B } } fragment A on Query { may inner { ...B } } fragment B on Trouble { may }",
+            json!({ "may": null, "inner": { "may": null } }),
+            json!([["inner", "may"], ["may"]]),
+        ),
         (
             "{ fine certain { value } uncertain { value } }",
             json!({ "fine": 1, "certain": null, "uncertain": { "value": null } }),

@@ -60,6 +60,7 @@ mod connection_limits;
 mod database_upgrades;
 mod deploy;
 mod device_sessions;
+mod direct_execution;
 mod document_and_identity_caches;
 mod document_limits;
 mod durability;

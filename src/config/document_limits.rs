@@ -5,7 +5,7 @@ use crate::config::defaults_macro::with_defaults;
 with_defaults! {
     /// Limits on GraphQL documents. The error `LIMIT_EXCEEDED` names the limit that a document exceeds.
     pub struct Limits {
-        /// Maximum size of a document, in bytes.
+        /// Maximum size of a document, and of each operation after the expansion of fragments, in bytes.
         pub document_bytes: usize = 32_768,
 
         /// Maximum number of lexical tokens in a document

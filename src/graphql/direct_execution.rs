@@ -7,8 +7,8 @@
 //! - [`resolve_container`] calls the directives of a field by their names, and the last directive runs around the
 //!   others. A schema can have a directive whose name is not a GraphQL name, and that is not in its SDL.
 //!
-//! The tests in this file compare direct execution with async-graphql's own execution. `Cargo.toml` restricts the
-//! version of async-graphql.
+//! `tests/direct_execution.rs` compares direct execution with the execution by async-graphql. `Cargo.toml` restricts
+//! the version of async-graphql.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
