@@ -42,6 +42,10 @@ impl Trouble {
     async fn panics(&self) -> Option<i32> {
         vault()
     }
+    #[graphql(complexity = "vault().map_or(0, |_| child_complexity)")]
+    async fn costly(&self) -> Option<Trouble> {
+        Some(Trouble)
+    }
     #[graphql(guard = "Authenticated")]
     async fn guarded(&self) -> Option<i32> {
         Some(2)
@@ -171,6 +175,16 @@ fn fail() -> impl CustomDirective {
     Fail
 }
 
+/// A directive that does nothing.
+struct IdleDirective;
+
+impl CustomDirective for IdleDirective {}
+
+#[async_graphql::Directive(location = "Field")]
+fn idle() -> impl CustomDirective {
+    IdleDirective
+}
+
 /// An extension that does nothing. With an extension, async-graphql executes all operations.
 struct Idle;
 
@@ -187,7 +201,8 @@ async fn app(has_extension: bool) -> TestApp {
         |_| {},
         |symbolon| {
             let (query, mutation) = (Query::default(), Mutation::default());
-            let schema = symbolon.schema(query, mutation, Events).directive(fail);
+            let schema = symbolon.schema(query, mutation, Events);
+            let schema = schema.directive(fail).directive(idle);
             let schema = if has_extension {
                 schema.extension(Idle)
             } else {
@@ -354,7 +369,11 @@ async fn a_nullable_field_of_a_subscription_is_null_after_an_error() {
                 "subscription { x: may }",
                 json!([{ "x": null }, { "x": 1 }]),
             ),
-            ("2", "subscription { must }", json!([null, { "must": 1 }])),
+            (
+                "2",
+                "subscription { must @idle }",
+                json!([null, { "must": 1 }]),
+            ),
             (
                 "3",
                 "subscription { troubles { fine may } }",
@@ -406,6 +425,7 @@ async fn no_client_sees_or_uses_the_directive_of_nullable_fields() {
     let all = [
         "deprecated",
         "fail",
+        "idle",
         "include",
         "oneOf",
         "skip",
@@ -435,9 +455,12 @@ async fn error_messages_of_embedders_are_kept_and_other_errors_are_masked() {
 #[tokio::test]
 async fn a_panic_is_answered_with_500_and_without_data() {
     let app = trouble().await;
-    let answer = app.graphql("{ fine panics }").send().await;
-    assert_eq!(answer.status, 500);
-    assert!(!answer.body.as_object().unwrap().contains_key("data"));
+    // The second panic occurs in the calculation of the complexity.
+    for document in ["{ fine panics }", "{ costly { fine } }"] {
+        let answer = app.graphql(document).send().await;
+        assert_eq!(answer.status, 500, "{document}");
+        assert!(!answer.body.as_object().unwrap().contains_key("data"));
+    }
 }
 
 #[tokio::test]

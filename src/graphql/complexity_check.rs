@@ -1,6 +1,7 @@
 //! The check of the complexity of documents. Only async-graphql can calculate the complexity, because the functions
 //! that applications define for their fields need its context.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use async_graphql::async_trait::async_trait;
@@ -35,8 +36,10 @@ where
     let mut request = Request::new("").variables(variables.clone());
     request.set_parsed_query(document.parsed());
     let request = request.data(ValidationOnly(Arc::clone(document)));
-    let Some(response) = schema.execute(request).now_or_never() else {
-        return Err(Error::internal("the validation of a document waits"));
+    // A function of the application can panic.
+    let validation = AssertUnwindSafe(schema.execute(request)).catch_unwind();
+    let Some(Ok(response)) = validation.now_or_never() else {
+        return Err(Error::internal("the validation of a document failed"));
     };
     let error = response.errors.first();
     error.map_or(Ok(()), |error| Err(refusal(&error.message)))

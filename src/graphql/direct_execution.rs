@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::async_trait::async_trait;
 use async_graphql::extensions::{Extensions, ResolveFut};
-use async_graphql::parser::types::{Directive, Selection, SelectionSet};
+use async_graphql::parser::types::{
+    Directive, Field, OperationDefinition, Selection, SelectionSet,
+};
 use async_graphql::registry::Registry;
 use async_graphql::resolver_utils::resolve_container;
 use async_graphql::{
@@ -27,10 +29,17 @@ use async_graphql::{
 use async_graphql_value::Value as DocumentValue;
 use futures_util::FutureExt;
 
-use crate::graphql::document::Document;
-
 /// The fields that async-graphql adds to the query root. They cannot be executed directly.
 pub(super) const LIBRARY_FIELDS: [&str; 4] = ["__schema", "__type", "_service", "_entities"];
+
+/// An operation with its fragments expanded.
+pub(super) struct ExpandedOperation {
+    /// The operation without its selections.
+    pub(super) definition: Positioned<OperationDefinition>,
+    pub(super) selections: Positioned<SelectionSet>,
+    /// Whether a selection has directives, for example `@skip` or `@include`.
+    pub(super) has_directives: bool,
+}
 
 /// The query root, and values of async-graphql that all executions share.
 pub(super) struct DirectExecution<Q> {
@@ -50,15 +59,15 @@ impl<Q: ObjectType> DirectExecution<Q> {
         })
     }
 
-    /// Executes a query that is [direct](Document::is_direct). The resolvers get `data` from their context.
+    /// Executes a valid query without [`LIBRARY_FIELDS`]. The resolvers get `data` from their context.
     pub(super) async fn execute(
         &self,
-        document: &Document,
+        operation: &ExpandedOperation,
         variables: Variables,
         data: Data,
     ) -> Response {
-        let included = document.properties().has_directives.then(|| {
-            let mut selections = document.selections().clone();
+        let included = operation.has_directives.then(|| {
+            let mut selections = operation.selections.clone();
             remove_excluded(&mut selections.node, &variables);
             selections
         });
@@ -66,7 +75,7 @@ impl<Q: ObjectType> DirectExecution<Q> {
             extensions: self.extensions.clone(),
             variables,
             operation_name: None,
-            operation: document.operation().clone(),
+            operation: operation.definition.clone(),
             fragments: HashMap::new(),
             uploads: Vec::new(),
             session_data: Arc::clone(&self.no_data),
@@ -75,7 +84,7 @@ impl<Q: ObjectType> DirectExecution<Q> {
             introspection_mode: IntrospectionMode::Enabled,
             errors: Mutex::default(),
         });
-        let selections = included.as_ref().unwrap_or(document.selections());
+        let selections = included.as_ref().unwrap_or(&operation.selections);
         let context = env.create_context(&self.env, None, selections, None);
         let mut response = match resolve_container(&context, &*self.query).await {
             Ok(value) => Response::new(value),
@@ -160,6 +169,12 @@ impl NullOnError {
             arguments: Vec::new(),
         };
         Positioned::new(directive, pos)
+    }
+
+    /// Returns whether a field has the directive.
+    pub(super) fn is_on(field: &Field) -> bool {
+        let last = field.directives.last();
+        last.is_some_and(|directive| directive.node.name.node == Self::NAME)
     }
 }
 

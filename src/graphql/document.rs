@@ -8,14 +8,14 @@ use std::sync::Arc;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Node, Schema, ast};
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
-    SelectionSet,
+    DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet,
 };
 use async_graphql::registry::Registry;
 use async_graphql::{Name, Positioned};
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::graphql::direct_execution::{ExpandedOperation, NullOnError};
 use crate::graphql::document_conversion::{Conversion, Properties};
 use crate::graphql::document_limits::check_text;
 use crate::graphql::document_positions::Positions;
@@ -41,10 +41,9 @@ pub(crate) struct Document {
     /// in a fragment counts once for each use of the fragment.
     multiplying_aliases: usize,
     max_complexity: usize,
-    /// The operation without its selections.
-    operation: Positioned<OperationDefinition>,
-    selections: Positioned<SelectionSet>,
-    properties: Properties,
+    operation: ExpandedOperation,
+    has_library_fields: bool,
+    complexity_depends_on_variables: bool,
     bytes: usize,
 }
 
@@ -96,9 +95,13 @@ impl Document {
             bytes: 2 * (1 + properties.copies) * bytes + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
-            operation: definition,
-            selections,
-            properties,
+            operation: ExpandedOperation {
+                definition,
+                selections,
+                has_directives: properties.has_directives,
+            },
+            has_library_fields: properties.has_library_fields,
+            complexity_depends_on_variables: properties.complexity_depends_on_variables,
         })
     }
 
@@ -118,39 +121,35 @@ impl Document {
 
     /// Returns a copy of the document, because async-graphql consumes the document that it executes.
     pub(super) fn parsed(&self) -> ExecutableDocument {
-        let mut operation = self.operation.clone();
-        operation.node.selection_set = self.selections.clone();
+        let mut operation = self.operation.definition.clone();
+        operation.node.selection_set = self.operation.selections.clone();
         ExecutableDocument {
             operations: DocumentOperations::Single(operation),
             fragments: HashMap::new(),
         }
     }
 
-    /// Returns the operation without its selections.
-    pub(super) fn operation(&self) -> &Positioned<OperationDefinition> {
+    pub(super) fn operation(&self) -> &ExpandedOperation {
         &self.operation
     }
 
-    pub(super) fn selections(&self) -> &Positioned<SelectionSet> {
-        &self.selections
-    }
-
-    pub(super) fn properties(&self) -> &Properties {
-        &self.properties
+    /// Returns whether the complexity depends on the values of variables.
+    pub(super) fn complexity_depends_on_variables(&self) -> bool {
+        self.complexity_depends_on_variables
     }
 
     /// Returns whether [`DirectExecution`](crate::graphql::direct_execution::DirectExecution) can execute the
     /// operation. Mutations are excluded for simplicity: most of their time is spent in the database.
     pub(super) fn is_direct(&self) -> bool {
-        self.operation_type == OperationType::Query && !self.properties.has_library_fields
+        self.operation_type == OperationType::Query && !self.has_library_fields
     }
 
     /// Returns the response key of a subscription if its field is nullable.
     pub(super) fn nullable_event(&self) -> Option<&Name> {
         let is_subscription = self.operation_type == OperationType::Subscription;
-        let selection = self.selections.node.items.first()?;
+        let selection = self.operation.selections.node.items.first()?;
         match &selection.node {
-            Selection::Field(field) if is_subscription && !field.node.directives.is_empty() => {
+            Selection::Field(field) if is_subscription && NullOnError::is_on(&field.node) => {
                 Some(&field.node.response_key().node)
             }
             _ => None,

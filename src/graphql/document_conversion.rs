@@ -24,7 +24,6 @@ impl From<Position> for Pos {
 pub(super) struct Properties {
     /// Whether the complexity of a field depends on the values of variables.
     pub(super) complexity_depends_on_variables: bool,
-    /// Whether a selection has directives, for example `@skip` or `@include`.
     pub(super) has_directives: bool,
     /// Whether the operation selects fields that only async-graphql can execute.
     pub(super) has_library_fields: bool,

@@ -116,16 +116,15 @@ where
         };
         let registry = &env.registry;
         let cached = self.documents.get(&text, name.as_deref());
-        let document = match &cached {
-            Some(document) => Arc::clone(document),
-            None => {
-                let name = name.as_deref();
-                let parsed = Document::parse(&text, name, &self.limits, definitions, registry)?;
-                Arc::new(parsed)
-            }
+        let document = if let Some(document) = &cached {
+            Arc::clone(document)
+        } else {
+            let name = name.as_deref();
+            let parsed = Document::parse(&text, name, &self.limits, definitions, registry)?;
+            Arc::new(parsed)
         };
-        let variables = coerce(registry, &document.operation().node, variables)?;
-        let is_known = cached.is_some() && !document.properties().complexity_depends_on_variables;
+        let variables = coerce(registry, &document.operation().definition.node, variables)?;
+        let is_known = cached.is_some() && !document.complexity_depends_on_variables();
         // If the application has added extensions, async-graphql checks the complexity when it executes the document.
         if self.direct.is_some() && !is_known {
             check_complexity(&self.schema, &document, &variables)?;
@@ -156,7 +155,7 @@ where
             match direct {
                 Some(direct) => {
                     let (document, variables) = (prepared.document, prepared.variables);
-                    direct.execute(&document, variables, data).await
+                    direct.execute(document.operation(), variables, data).await
                 }
                 // This future is boxed, to keep the future of direct execution small.
                 None => Box::pin(schema.execute(prepared.request(data))).await,
