@@ -6,16 +6,16 @@ from servers import BENCH
 
 RESULTS, README = BENCH / "results", BENCH / "README.md"
 # Rows of the short table in the README.
-SHORT = ("`me`", "a list", "sign-in", "memory")
+SHORT = ("`me`, ", "a list", "sign-in", "memory")
 START, END = "<!-- bench/run writes this table. -->\n", "<!-- End of the table. -->\n"
 
 
 def read(file):
     """Returns the processor, and the target and the result of each measurement."""
     text = file.read_text()
-    rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \| (yes|\*\*no\*\*) \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \| (yes|\*\*no\*\*|) \|$", text, re.MULTILINE)
     # Names end with details that differ between runs.
-    rows = {re.sub(r" \([^()]*\)$", "", what): (wanted, result if met == "yes" else f"**{result}**") for what, wanted, result, met in rows}
+    rows = {re.sub(r" \([^()]*\)$", "", what): (wanted, f"**{result}**" if "no" in met else result) for what, wanted, result, met in rows}
     return re.search(r"^- Processor: (.*?\)|[^,]*)[,;]", text, re.MULTILINE)[1], rows
 
 
@@ -31,8 +31,7 @@ def table(files, prefixes, folder):
 
 
 def write():
-    # The newest file determines the order.
-    files = sorted(RESULTS.glob("run-*.md"), key=lambda file: (-file.stat().st_mtime, file.name))
+    files = sorted(RESULTS.glob("run-*.md"))
     about = "`bench/run` wrote this file from the results of each processor. Results in bold type do not meet the target.\n\n"
     (RESULTS / "run.md").write_text(about + table(files, "", ""))
     before, rest = README.read_text().split(START)

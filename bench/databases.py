@@ -7,11 +7,16 @@ import data, postgres, servers
 from load import Load, figure, interleaved
 from servers import SIGNING_IN, USED_TOKENS, WARM_UP, basic, bearer, graphql
 
-# Even users have tokens, odd users sign in. A measurement revokes fewer tokens than this.
+# Even users have tokens, odd users sign in. A measurement revokes fewer than half of the users.
 USERS = 200_000
 CLIENTS = 64
 REVOKE = "mutation { revokeToken }"
 KINDS = (("SQLite", 1), ("PostgreSQL", 1), ("PostgreSQL", 2))
+# The users who were changed by a kind of request.
+WRITTEN = {
+    "sign-in": "id > 1 AND id % 2 = 1 AND token_nonce IS NOT NULL",
+    "revocation": "id % 2 = 0 AND token_nonce IS NULL",
+}
 Measurement = collections.namedtuple("Measurement", "rate symbolon postgres")
 
 
@@ -49,10 +54,9 @@ class PostgresServer:
 def measure(source, instances, what, requests, seconds):
     """Measures a new copy of the database. The load is spread evenly over all instances."""
     database = source.copy()
-    peer = servers.symbolon(database.url, {what: requests}, SYMBOLON_IDENTITY_CACHE="0").on(None)
-    if what == "revocation":
-        # The request that is sent at the start does not change anything.
-        peer.requests = {"probe": graphql("{ __typename }", [None])}
+    # The request that is sent at the start does not change anything.
+    probe = graphql("{ __typename }", [None]) if what in WRITTEN else requests
+    peer = servers.symbolon(database.url, {"probe": probe}, SYMBOLON_IDENTITY_CACHE="0").on(None)
     clients = (SIGNING_IN if what == "sign-in" else CLIENTS) // instances
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(peer.started()) for _ in range(instances)]
@@ -75,16 +79,16 @@ def measure(source, instances, what, requests, seconds):
             used += 2 * instances * (max(counts) + 2 * clients)
             count = max(1, sum(counts))
             each = [(end - start) / count * 1e6 for start, end in zip(before, after)]
-            return count, Measurement(sum(rates), *each)
+            return count, Measurement(sum(rates) or 1 / seconds, *each)
 
         warm_up, _ = load(WARM_UP)
         count, measurement = load(seconds)
-        if what == "revocation":
-            if used > USERS:
-                raise SystemExit(f"{USERS:,} users are too few to measure {used:,} revocations")
-            (_, (revoked,)) = database.rows("SELECT count(*) FROM symbolon_user WHERE token_nonce IS NULL AND token_digest IS NOT NULL")
-            if int(revoked) < warm_up + count:
-                raise SystemExit(f"{warm_up + count:,} requests revoked {revoked} tokens")
+        if what in WRITTEN:
+            # Each load signs in the same users, but revokes other tokens.
+            wanted = warm_up + count if what == "revocation" else min(count // instances, USED_TOKENS)
+            (_, (written,)) = database.rows(f"SELECT count(*) FROM symbolon_user WHERE {WRITTEN[what]}")
+            if int(written) < wanted:
+                raise SystemExit(f"{what}: {wanted:,} responses, but {written} changed users")
         return measurement
 
 
