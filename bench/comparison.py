@@ -13,7 +13,7 @@ START, END = "<!-- bench/run writes this table. -->\n", "<!-- End of the table. 
 def read(file):
     """Returns the processor, and the target and the result of each measurement."""
     text = file.read_text()
-    rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \| (yes|\*\*no\*\*|) \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \| (yes|\*\*no\*\*|) \|$", text, re.MULTILINE)
     # Names end with details that differ between runs.
     rows = {re.sub(r" \([^()]*\)$", "", what): (wanted, f"**{result}**" if "no" in met else result) for what, wanted, result, met in rows}
     return re.search(r"^- Processor: (.*?\)|[^,]*)[,;]", text, re.MULTILINE)[1], rows

@@ -8,6 +8,10 @@ function init(arguments)
     requests[#requests + 1] = request
   end
   number, step = tonumber(arguments[2]), tonumber(arguments[3])
+  if number then
+    -- wrk does not send the result of the first call.
+    number = number - step
+  end
 end
 
 function request()
