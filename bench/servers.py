@@ -1,6 +1,6 @@
-"""The measured servers: their requirements, their data, and their requests."""
+"""The measured servers: their requirements and their requests."""
 
-import base64, concurrent.futures, contextlib, csv, dataclasses, datetime, http.client, json, os, re, shutil, signal, socket, sqlite3, subprocess, time
+import base64, contextlib, dataclasses, http.client, json, os, re, shutil, signal, socket, subprocess, time
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -8,13 +8,20 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", BENCH.parent / "target"))
 NODE, FLASK = BENCH / "peers/node", BENCH / "peers/flask"
 # Data is stored in memory, so that the disk has no effect.
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+# The numbers of clients that sign in, and of tokens that are sent in turn, and the seconds before each measurement.
+SIGNING_IN, USED_TOKENS, WARM_UP = 16, 1_000, 1
 PASSWORD = "correct horse"
-# Hashes of this password: one with the default parameters, and a cheap one for users whose tokens are needed.
+# The hash of this password with the default parameters.
 HASH = "$argon2id$v=19$m=19456,t=2,p=1$MDEyMzQ1Njc4OWFiY2RlZg$rk2Mi3E4dgRMg0fHaYaptWVZRKqs//6b6k3/nntqGJk"
-CHEAP_HASH = "$argon2id$v=19$m=8,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$M7jw0GQI4Kfcxf+xPldfNRYttP89scc9XVAYAcaZ0U0"
 CHEAP = {"SYMBOLON_ARGON2_MEMORY": "8", "SYMBOLON_ARGON2_ITERATIONS": "1"}
-# All attempts come from one address.
-UNTHROTTLED = {"SYMBOLON_THROTTLE": "off"}
+SETTINGS = {
+    # All attempts come from one address.
+    "SYMBOLON_THROTTLE": "off",
+    # Every user must be allowed to query the list.
+    "SYMBOLON_USER_LIST": "members",
+    # Databases are copied, and PostgreSQL has no folder for a key.
+    "SYMBOLON_SECRET_KEY": base64.b64encode(b"a key for benchmarks, not secret").decode(),
+}
 
 
 def run(*command, **options):
@@ -81,16 +88,18 @@ def basic(numbers):
 
 
 def ask(connection, request):
-    """Sends a request and returns the body of the response. Raises an error if the response contains errors."""
+    """Sends a request and returns the body of the response."""
     connection.sendall(request)
     return answer(connection, request)
 
 
-def answer(connection, request):
+def answer(connection, request, refused=False):
+    """Returns the body of the response. Raises an error if the response contains errors, or if a refused request is
+    answered without errors."""
     with http.client.HTTPResponse(connection) as response:
         response.begin()
         body = response.read()
-    if response.status != 200 or b'"errors"' in body:
+    if response.status != 200 or (b'"errors"' in body) != refused:
         raise RuntimeError(f"{request} was answered with {response.status} {body}")
     return body
 
@@ -200,51 +209,5 @@ class Server:
             os.truncate(self.log, 0)
 
 
-def symbolon(database, requests, profile="dist", **environment):
-    # Every user must be allowed to query the list.
-    environment = {"SYMBOLON_USER_LIST": "members", **UNTHROTTLED, **environment}
-    environment = {"DATABASE_URL": f"sqlite://{database}", **environment}
-    return Peer("Symbolon", [TARGET / profile / "symbolon"], requests, environment)
-
-
-def accounts(folder, database, count, wanted, profile="dist"):
-    """Creates Symbolon's database with `count` users, and returns tokens. Each user whose number is in `wanted` has a
-    cheap hash and signs in once. The other users have a hash with the default parameters."""
-    rows = folder / "users.csv"
-    with open(rows, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["username", "email", "password_hash"])
-        for number in range(1, count + 1):
-            hash = CHEAP_HASH if number in wanted else HASH
-            writer.writerow([f"user{number}", f"user{number}@example.org", hash])
-    sign_ins = graphql("mutation { createToken { token } }", basic(wanted))
-    peer = symbolon(database, {"probe": graphql("{ __typename }", [None])}, profile, **CHEAP)
-    environment = {"PATH": os.environ["PATH"], "SYMBOLON_LOG": "error", **peer.environment}
-    run(*peer.command, "migrate", env=environment, stdout=subprocess.DEVNULL)
-    run(*peer.command, "user", "import", rows, env=environment, stdout=subprocess.DEVNULL)
-    rows.unlink()
-    with peer.on(None).started() as server, concurrent.futures.ThreadPoolExecutor(16) as pool:
-        return [json.loads(answer)["data"]["createToken"]["token"] for answer in pool.map(server.ask, sign_ins)]
-
-
-def tutorial_table(database, count):
-    """Creates the table of the tutorial server, the Flask original and graphql-yoga, and returns the tokens. Each user
-    has a token that expires in a day."""
-    tomorrow = datetime.datetime.now() + datetime.timedelta(days=1)
-    tokens = [f"{number:032}" for number in range(1, count + 1)]
-    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(
-            "CREATE TABLE user (id INTEGER PRIMARY KEY NOT NULL, username VARCHAR(64) NOT NULL, email VARCHAR(120) "
-            "NOT NULL, password_hash VARCHAR(128) NOT NULL, token VARCHAR(32), token_expiration DATETIME)"
-        )
-        for column in ("username", "email", "token"):
-            connection.execute(f"CREATE UNIQUE INDEX ix_user_{column} ON user ({column})")
-        connection.executemany(
-            "INSERT INTO user VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (number, f"user{number}", f"user{number}@example.org", HASH, token, f"{tomorrow:%Y-%m-%d %H:%M:%S.%f}")
-                for number, token in enumerate(tokens, 1)
-            ),
-        )
-    return tokens
+def symbolon(url, requests, profile="dist", **environment):
+    return Peer("Symbolon", [TARGET / profile / "symbolon"], requests, {"DATABASE_URL": url, **SETTINGS, **environment})

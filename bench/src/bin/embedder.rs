@@ -34,11 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).ok_or("usage: embedder ADDRESS")?;
     let symbolon = Symbolon::open(symbolon_bench::config()).await?;
     let schema = symbolon
-        .schema(
-            Query::default(),
-            symbolon::Mutation::default(),
-            EmptySubscription,
-        )
+        .schema(Query::default(), symbolon::Mutation, EmptySubscription)
         .finish();
     let app = symbolon.routes(schema);
     let listener = TcpListener::bind(address).await?;

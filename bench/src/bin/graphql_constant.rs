@@ -3,6 +3,7 @@
 
 use async_graphql::{EmptyMutation, EmptySubscription, ID, Object, Schema, SimpleObject};
 use async_graphql_poem::GraphQL;
+use chrono::{DateTime, Utc};
 use poem::listener::TcpListener;
 use poem::{Route, Server, post};
 
@@ -11,6 +12,7 @@ struct User {
     id: ID,
     username: String,
     email: Option<String>,
+    last_sign_in_at: Option<DateTime<Utc>>,
 }
 
 #[derive(SimpleObject)]
@@ -29,6 +31,7 @@ fn user(number: usize) -> User {
         id: number.into(),
         username: format!("user{number}"),
         email: Some(format!("user{number}@example.org")),
+        last_sign_in_at: Some(DateTime::UNIX_EPOCH),
     }
 }
 
