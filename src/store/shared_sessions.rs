@@ -5,20 +5,49 @@ use chrono::{DateTime, Utc};
 use entity::user::{self, Column};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{LockBehavior, LockType};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+};
 
+use crate::clock::at;
 use crate::error::Error;
 use crate::model::CLOCK_TOLERANCE;
+use crate::model::session_token::Nonce;
 use crate::model::shared_session::SharedSession;
 use crate::model::token_digest::TokenDigest;
-use crate::model::user::UserId;
+use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::store::database::Store;
 use crate::store::token_liveness::shared_session_is_live;
 use crate::store::transaction::Transaction;
-use crate::store::users::to_record;
+use crate::store::users::{USER_COLUMNS, select_user, to_array, to_record, to_user};
 
 impl Store {
+    /// Returns the user whose most recent session token has this digest, and the session, which may have ended.
+    pub(crate) async fn find_shared_session(
+        &self,
+        digest: &TokenDigest,
+    ) -> Result<Option<(User, SharedSession)>, Error> {
+        let users = select_user(user::Entity::find().select_only())
+            .columns([Column::TokenNonce, Column::TokenExpiration])
+            .filter(Column::TokenDigest.eq(digest.0.to_vec()))
+            .into_query();
+        let Some(row) = self.readers.query_one(&users).await? else {
+            return Ok(None);
+        };
+        let nonce: Option<Vec<u8>> = row.try_get_by_index(USER_COLUMNS)?;
+        let expires_at: Option<i64> = row.try_get_by_index(USER_COLUMNS + 1)?;
+        let Some(expires_at) = expires_at else {
+            return Ok(None);
+        };
+        let session = SharedSession {
+            digest: *digest,
+            nonce: nonce.map(to_array).transpose()?.map(Nonce),
+            expires_at: at(expires_at),
+        };
+        Ok(Some((to_user(&row)?, session)))
+    }
+
     /// Returns up to `limit` users who have a live session token and an id greater than `after`, ordered by id.
     pub(crate) async fn users_with_live_session(
         &self,
