@@ -19,7 +19,8 @@ use crate::model::user::{User, UserId};
 use crate::store::database::Store;
 use crate::store::token_liveness::access_token_is_live;
 use crate::store::transaction::Transaction;
-use crate::store::users::{USER_COLUMNS, select_user, to_array, to_user, user_of};
+use crate::store::user_columns::{USER_COLUMNS, select_user, to_user, user_of};
+use crate::store::users::to_array;
 
 /// An access token to be inserted.
 #[derive(Debug)]

@@ -21,7 +21,8 @@ use crate::model::user::{User, UserId};
 use crate::store::database::Store;
 use crate::store::token_liveness::{device_session_is_live, shared_session_is_live};
 use crate::store::transaction::Transaction;
-use crate::store::users::{USER_COLUMNS, select_user, to_array, to_record, to_user, user_of};
+use crate::store::user_columns::{USER_COLUMNS, select_user, to_user, user_of};
+use crate::store::users::{to_array, to_record};
 
 /// A session to be inserted.
 #[derive(Debug)]

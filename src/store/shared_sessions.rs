@@ -20,7 +20,8 @@ use crate::model::user_record::UserRecord;
 use crate::store::database::Store;
 use crate::store::token_liveness::shared_session_is_live;
 use crate::store::transaction::Transaction;
-use crate::store::users::{USER_COLUMNS, select_user, to_array, to_record, to_user};
+use crate::store::user_columns::{USER_COLUMNS, select_user, to_user};
+use crate::store::users::{to_array, to_record};
 
 impl Store {
     /// Returns the user whose most recent session token has this digest, and the session, which may have ended.
