@@ -305,6 +305,11 @@ async fn each_page_is_read_with_one_statement() {
     }
     app.make_admin(1).await;
     let token = app.sign_in("ada").await;
+    // The second request learns that another connection has changed the user. Afterwards, the identity stays cached.
+    for _ in 0..2 {
+        let answer = app.graphql("{ me { id } }").bearer(&token).send().await;
+        assert_eq!(answer.at("/data/me/id"), "1");
+    }
     let introspection = "{ __schema { queryType { fields { name args { name } } } } }";
     let schema = app.graphql(introspection).send().await;
     let fields = schema.at("/data/__schema/queryType/fields").as_array();
