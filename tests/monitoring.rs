@@ -288,13 +288,21 @@ async fn every_operation_is_counted() {
     assert_eq!(has_heartbeat, on_postgres());
 }
 
-/// Returns the number of statements that read in a successful request.
+/// Returns the number of statements that read in a successful request: the minimum of up to 5 requests, because a late
+/// heartbeat of PostgreSQL causes a read of the identity.
 async fn statements(app: &TestApp, token: &str, document: &str) -> f64 {
     let reads = r#"symbolon_database_pool_wait_seconds_count{pool="readers"}"#;
-    let before = Metrics::scrape(app).await.samples[reads];
-    let answer = app.graphql(document).bearer(token).send().await;
-    assert_eq!(answer.at("/errors"), &Value::Null, "{document}");
-    Metrics::scrape(app).await.samples[reads] - before
+    let mut minimum = f64::MAX;
+    for _ in 0..5 {
+        let before = Metrics::scrape(app).await.samples[reads];
+        let answer = app.graphql(document).bearer(token).send().await;
+        assert_eq!(answer.at("/errors"), &Value::Null, "{document}");
+        minimum = minimum.min(Metrics::scrape(app).await.samples[reads] - before);
+        if minimum <= 1.0 {
+            break;
+        }
+    }
+    minimum
 }
 
 #[tokio::test]
@@ -305,11 +313,6 @@ async fn each_page_is_read_with_one_statement() {
     }
     app.make_admin(1).await;
     let token = app.sign_in("ada").await;
-    // The second request learns that another connection has changed the user. Afterwards, the identity stays cached.
-    for _ in 0..2 {
-        let answer = app.graphql("{ me { id } }").bearer(&token).send().await;
-        assert_eq!(answer.at("/data/me/id"), "1");
-    }
     let introspection = "{ __schema { queryType { fields { name args { name } } } } }";
     let schema = app.graphql(introspection).send().await;
     let fields = schema.at("/data/__schema/queryType/fields").as_array();

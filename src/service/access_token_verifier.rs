@@ -33,8 +33,8 @@ impl AccessTokenVerifier {
         if !token.is_live_for(&user, now) {
             return Err(Unauthenticated::TokenExpired.into());
         }
-        let used = UsedToken::Access(token.id);
-        let next_recorded_use = self.uses.record(used, token.last_used_at, now);
+        let used_token = UsedToken::Access(token.id);
+        let next_recorded_use = self.uses.record(used_token, token.last_used_at, now);
         let access = AccessTokenGrant {
             id: token.id,
             scopes: token.scopes,

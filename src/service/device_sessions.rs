@@ -69,8 +69,8 @@ impl Sessions {
         if !session.is_live_for(&user, now) {
             return Err(Unauthenticated::TokenExpired.into());
         }
-        let used = UsedToken::Session(session.digest);
-        let next_recorded_use = self.uses.record(used, session.last_used_at, now);
+        let used_token = UsedToken::Session(session.digest);
+        let next_recorded_use = self.uses.record(used_token, session.last_used_at, now);
         Ok(VerifiedToken {
             identity: Identity::from_session(user, session.expires_at),
             next_recorded_use,

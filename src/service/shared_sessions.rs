@@ -67,8 +67,8 @@ impl Sessions {
             return Err(Unauthenticated::TokenExpired.into());
         }
         // The last use is stored in another table. Reading it would cost more than a write that changes nothing.
-        let used = UsedToken::Session(session.digest);
-        let next_recorded_use = self.uses.record(used, None, now);
+        let used_token = UsedToken::Session(session.digest);
+        let next_recorded_use = self.uses.record(used_token, None, now);
         Ok(VerifiedToken {
             identity: Identity::from_session(user, session.expires_at),
             next_recorded_use,

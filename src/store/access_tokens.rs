@@ -41,7 +41,7 @@ impl Store {
     ) -> Result<Option<(User, AccessToken)>, Error> {
         let tokens = select_with_user().filter(Column::Digest.eq(digest.0.to_vec()));
         let row = self.readers.query_one(&tokens.into_query()).await?;
-        row.map(to_token_of_user).transpose()
+        row.as_ref().map(to_token_of_user).transpose()
     }
 
     /// Returns up to `limit` live tokens with an id greater than `after`, ordered by id, and their users.
@@ -57,7 +57,7 @@ impl Store {
             .order_by_asc(Column::Id)
             .limit(limit);
         let rows = self.readers.query_all(&tokens.into_query()).await?;
-        rows.into_iter().map(to_token_of_user).collect()
+        rows.iter().map(to_token_of_user).collect()
     }
 
     /// Returns the tokens of several users, in the order of their creation.
@@ -152,8 +152,8 @@ fn select_with_user() -> Select<access_token::Entity> {
 }
 
 /// Converts a row to a token and the user who owns the token.
-fn to_token_of_user(row: QueryResult) -> Result<(User, AccessToken), Error> {
-    let user = to_user(&row)?;
+fn to_token_of_user(row: &QueryResult) -> Result<(User, AccessToken), Error> {
+    let user = to_user(row)?;
     let token = access_token::Model {
         id: row.try_get_by_index(USER_COLUMNS)?,
         user_id: user.id.0,

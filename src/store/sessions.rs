@@ -43,7 +43,7 @@ impl Store {
     ) -> Result<Option<(User, DeviceSession)>, Error> {
         let sessions = select_with_user().filter(Column::Digest.eq(digest.0.to_vec()));
         let row = self.readers.query_one(&sessions.into_query()).await?;
-        Ok(row.map(to_session_of_user).transpose()?.flatten())
+        Ok(row.as_ref().map(to_session_of_user).transpose()?.flatten())
     }
 
     /// Returns up to `limit` live device sessions with an id greater than `after`, ordered by id, and their users.
@@ -59,7 +59,7 @@ impl Store {
             .order_by_asc(Column::Id)
             .limit(limit);
         let rows = self.readers.query_all(&sessions.into_query()).await?;
-        rows.into_iter()
+        rows.iter()
             .filter_map(|row| to_session_of_user(row).transpose())
             .collect()
     }
@@ -310,8 +310,8 @@ fn select_with_user() -> Select<session::Entity> {
 }
 
 /// Converts a row to a device session and its user. Returns `None` for the details of a shared session.
-fn to_session_of_user(row: QueryResult) -> Result<Option<(User, DeviceSession)>, Error> {
-    let user = to_user(&row)?;
+fn to_session_of_user(row: &QueryResult) -> Result<Option<(User, DeviceSession)>, Error> {
+    let user = to_user(row)?;
     let session = session::Model {
         id: row.try_get_by_index(USER_COLUMNS)?,
         user_id: user.id.0,
