@@ -288,6 +288,86 @@ async fn every_operation_is_counted() {
     assert_eq!(has_heartbeat, on_postgres());
 }
 
+/// Returns the number of statements that read in a successful request: the minimum of up to 5 requests, because a late
+/// heartbeat of PostgreSQL causes a read of the identity.
+async fn statements(app: &TestApp, token: &str, document: &str) -> f64 {
+    let reads = r#"symbolon_database_pool_wait_seconds_count{pool="readers"}"#;
+    let mut minimum = f64::MAX;
+    for _ in 0..5 {
+        let before = Metrics::scrape(app).await.samples[reads];
+        let answer = app.graphql(document).bearer(token).send().await;
+        assert_eq!(answer.at("/errors"), &Value::Null, "{document}");
+        minimum = minimum.min(Metrics::scrape(app).await.samples[reads] - before);
+        if minimum <= 1.0 {
+            break;
+        }
+    }
+    minimum
+}
+
+#[tokio::test]
+async fn each_page_is_read_with_one_statement() {
+    let app = TestApp::with_routes(|_| {}, routes).await;
+    for name in ["ada", "bob", "eve"] {
+        app.register(name).await;
+    }
+    app.make_admin(1).await;
+    let token = app.sign_in("ada").await;
+    let introspection = "{ __schema { queryType { fields { name args { name } } } } }";
+    let schema = app.graphql(introspection).send().await;
+    let fields = schema.at("/data/__schema/queryType/fields").as_array();
+    let is_connection = |field: &&Value| {
+        let arguments = field["args"].as_array().unwrap();
+        arguments.iter().any(|argument| argument["name"] == "after")
+    };
+    let connections: Vec<_> = fields.unwrap().iter().filter(is_connection).collect();
+    assert_eq!(connections.len(), 2, "{connections:?}");
+    for connection in connections {
+        let name = connection["name"].as_str().unwrap();
+        let middle = format!("{{ {name}(first: 2) {{ pageInfo {{ endCursor }} }} }}");
+        let middle = app.graphql(&middle).bearer(&token).send().await;
+        let cursor = middle.at(&format!("/data/{name}/pageInfo/endCursor"));
+        for arguments in [
+            "first: 1".to_owned(),
+            "last: 1".to_owned(),
+            format!("first: 1, after: {cursor}"),
+            format!("last: 1, before: {cursor}"),
+            format!("last: 1, after: {cursor}, before: {cursor}"),
+        ] {
+            for selection in [
+                "nodes { id }",
+                "edges { cursor node { __typename } } pageInfo { hasNextPage hasPreviousPage }",
+            ] {
+                let document = format!("{{ {name}({arguments}) {{ {selection} }} }}");
+                let statements = statements(&app, &token, &document).await;
+                assert_eq!(statements, 1.0, "{document}");
+            }
+        }
+    }
+    let document = "{ users { nodes { ...fields } edges { node { email } } } }
+        fragment fields on User { id role createdAt lastSignInAt disabledAt }";
+    // The later requests use the cached document.
+    for _ in 0..3 {
+        assert_eq!(statements(&app, &token, document).await, 1.0);
+    }
+}
+
+#[tokio::test]
+async fn an_identity_that_is_not_cached_is_read_with_one_statement() {
+    let configure = |config: &mut Config| config.identity_cache = 0;
+    let app = TestApp::with_routes(configure, routes).await;
+    app.register("ada").await;
+    let input = serde_json::json!({ "name": "script" });
+    for token in [
+        app.sign_in("ada").await,
+        app.sign_in_on("ada", "phone").await,
+        app.access_token("ada", input).await,
+    ] {
+        let document = "{ me { id username email role } }";
+        assert_eq!(statements(&app, &token, document).await, 1.0, "{token}");
+    }
+}
+
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use async_graphql::connection::{EmptyFields, PageInfo};
-use async_graphql::{Object, ObjectType, OutputType, SimpleObject, TypeName};
+use async_graphql::{Object, ObjectType, OutputType, TypeName};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -24,28 +24,49 @@ pub(crate) struct Connection<T: OutputType, F = EmptyFields> {
 }
 
 /// An entry of a list, with its position.
-#[derive(SimpleObject)]
-#[graphql(name_type)]
 pub(crate) struct Edge<T: OutputType> {
+    kind: &'static str,
+    position: i64,
+    node: T,
+}
+
+/// An entry of a list, with its position.
+#[Object(name_type)]
+#[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
+impl<T: OutputType> Edge<T> {
     /// An opaque string that identifies the position of the entry in the list, for use in the arguments
     /// `after` and `before`.
-    cursor: String,
+    async fn cursor(&self) -> String {
+        self.encode_cursor()
+    }
+
     /// The entry.
-    node: T,
+    async fn node(&self) -> &T {
+        &self.node
+    }
+}
+
+impl<T: OutputType> Edge<T> {
+    fn encode_cursor(&self) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{}:{}", self.kind, self.position))
+    }
 }
 
 impl<T: OutputType, F> Connection<T, F> {
     /// Creates a connection from a page. `entry` converts an item to its position and its node.
     pub(super) fn new<I>(
-        kind: &str,
+        kind: &'static str,
         page: Page<I>,
         fields: F,
         entry: impl Fn(I) -> (i64, T),
     ) -> Self {
         let edge = |item| {
             let (position, node) = entry(item);
-            let cursor = URL_SAFE_NO_PAD.encode(format!("{kind}:{position}"));
-            Edge { cursor, node }
+            Edge {
+                kind,
+                position,
+                node,
+            }
         };
         Self {
             edges: page.items.into_iter().map(edge).collect(),
@@ -77,8 +98,8 @@ impl<T: OutputType, F: ObjectType> Connection<T, F> {
         PageInfo {
             has_previous_page: self.has_previous_page,
             has_next_page: self.has_next_page,
-            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+            start_cursor: self.edges.first().map(Edge::encode_cursor),
+            end_cursor: self.edges.last().map(Edge::encode_cursor),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::graphql::audit_events::{AuditEvent, AuditEventConnection, AuditEventKind};
 use crate::graphql::connection::{Connection, PageArguments, page_size};
 use crate::graphql::context::{caller, request};
-use crate::graphql::user::{TotalCount, User, UserConnection, user_id};
+use crate::graphql::user::{TotalCount, User, UserConnection, selects_only_names, user_id};
 use crate::model::audit_event::AuditEventFilter;
 use crate::service::users::UserKey;
 
@@ -24,7 +24,7 @@ impl Query {
     /// Requires a session token or an access token.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
         let request = request(ctx)?;
-        Ok(User(
+        Ok(User::Whole(
             request.services.users.me(&request.authentication).await?,
         ))
     }
@@ -54,7 +54,7 @@ impl Query {
         };
         let (caller, services) = caller(ctx)?;
         let user = Box::pin(services.users.find(caller, key)).await?;
-        Ok(user.map(User))
+        Ok(user.map(User::Whole))
     }
 
     /// Returns a page of all users, in the order of their creation. A page has 20 users by default. The
@@ -88,11 +88,17 @@ impl Query {
             before,
         };
         let (caller, services) = caller(ctx)?;
-        let page = services.users.page(caller, arguments.parse("user")?);
-        let page = Box::pin(page).await?;
+        let request = arguments.parse("user")?;
+        let page = if selects_only_names(&ctx.look_ahead()) {
+            let page = Box::pin(services.users.names(caller, request)).await?;
+            page.map(User::Name)
+        } else {
+            let page = Box::pin(services.users.page(caller, request)).await?;
+            page.map(User::Whole)
+        };
         let total_count = TotalCount::default();
         Ok(Connection::new("user", page, total_count, |user| {
-            (user.id().0, User(user))
+            (user.user_id().0, user)
         }))
     }
 

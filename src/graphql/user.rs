@@ -1,15 +1,16 @@
 //! Users and their roles.
 
-use async_graphql::{Context, Enum, ID, Object, Result};
+use async_graphql::{Context, Enum, ID, Lookahead, Object, Result, SelectionField};
 use tokio::sync::OnceCell;
 
+use crate::error::Error;
 use crate::graphql::access_token::AccessToken;
 use crate::graphql::connection::{Connection, list_complexity};
 use crate::graphql::context::{authentication, caller, loader};
 use crate::graphql::data_loader::{AccessTokensOf, SessionsOf};
 use crate::graphql::session::SessionConnection;
 use crate::graphql::timestamp::Timestamp;
-use crate::model::user::{self, UserId};
+use crate::model::user::{self, UserId, UserName};
 use crate::service::access_tokens::MAX_TOKENS;
 use crate::service::device_sessions::MAX_DEVICE_SESSIONS;
 use crate::service::visible_user::VisibleUser;
@@ -34,7 +35,36 @@ pub(crate) enum Role {
 
 /// A user with the fields that the caller is allowed to read.
 #[derive(Clone, Debug)]
-pub(crate) struct User(pub(super) VisibleUser);
+pub(crate) enum User {
+    Whole(VisibleUser),
+    /// A user of a list of which only the ids and the names were read.
+    Name(UserName),
+}
+
+impl User {
+    pub(super) fn user_id(&self) -> UserId {
+        match self {
+            Self::Whole(user) => user.id(),
+            Self::Name(user) => user.id,
+        }
+    }
+
+    fn whole(&self) -> Result<&VisibleUser, Error> {
+        match self {
+            Self::Whole(user) => Ok(user),
+            Self::Name(_) => Err(Error::internal("a selected field of a user was not read")),
+        }
+    }
+}
+
+/// Returns whether a connection field selects only the ids and the names of its users.
+pub(super) fn selects_only_names(connection: &Lookahead<'_>) -> bool {
+    let nodes = connection.field("nodes").selection_fields();
+    let edges = connection.field("edges").field("node").selection_fields();
+    let selected = nodes.iter().chain(&edges);
+    let mut fields = selected.flat_map(SelectionField::selection_set);
+    fields.all(|field| matches!(field.name(), "id" | "username" | "__typename"))
+}
 
 /// A user of the server.
 ///
@@ -48,41 +78,44 @@ pub(crate) struct User(pub(super) VisibleUser);
 impl User {
     /// The ID of the user. IDs are never reused.
     async fn id(&self) -> ID {
-        self.0.id().into()
+        self.user_id().into()
     }
 
     /// The username, in the spelling that the user chose. Usernames are compared without regard to case.
     async fn username(&self) -> &str {
-        self.0.username()
+        match self {
+            Self::Whole(user) => user.username(),
+            Self::Name(user) => &user.username,
+        }
     }
 
     /// The role of the user. Null if the caller is neither this user nor an admin.
     async fn role(&self) -> Result<Option<Role>> {
-        Ok(self.0.role()?.map(Role::from))
+        Ok(self.whole()?.role()?.map(Role::from))
     }
 
     /// The time at which the user was created. Null if the caller is neither this user nor an admin.
     async fn created_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.0.created_at()?.map(Timestamp))
+        Ok(self.whole()?.created_at()?.map(Timestamp))
     }
 
     /// The e-mail address of the user, which the server does not verify. Null if the user has no e-mail
     /// address, or if the caller is neither this user nor an admin.
     async fn email(&self) -> Result<Option<&str>> {
-        Ok(self.0.email()?)
+        Ok(self.whole()?.email()?)
     }
 
     /// The time at which the user last signed in with a password. Null if the user has never signed in, or
     /// if the caller is neither this user nor an admin.
     async fn last_sign_in_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.0.last_sign_in_at()?.map(Timestamp))
+        Ok(self.whole()?.last_sign_in_at()?.map(Timestamp))
     }
 
     /// The access tokens of the user, at most 50, oldest first. Null if the caller is neither this user nor
     /// an admin.
     #[graphql(complexity = "list_complexity(MAX_TOKENS, child_complexity)")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
-        let Some(id) = self.0.private_id()? else {
+        let Some(id) = self.whole()?.private_id()? else {
             return Ok(None);
         };
         // Boxed, because the futures of all fields of a type have the size of the largest one.
@@ -95,7 +128,7 @@ impl User {
     /// their creation. Null if the caller is neither this user nor an admin.
     #[graphql(complexity = "MAX_SESSIONS * child_complexity + 1")]
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<SessionConnection>> {
-        let Some(id) = self.0.private_id()? else {
+        let Some(id) = self.whole()?.private_id()? else {
             return Ok(None);
         };
         let sessions = Box::pin(loader(ctx)?.load_one(SessionsOf(id))).await?;
@@ -107,7 +140,7 @@ impl User {
     /// The time at which the user was disabled. Null if the user is not disabled, or if the caller is
     /// neither this user nor an admin.
     async fn disabled_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.0.disabled_at()?.map(Timestamp))
+        Ok(self.whole()?.disabled_at()?.map(Timestamp))
     }
 }
 

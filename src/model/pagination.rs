@@ -51,23 +51,46 @@ impl PageRequest {
         }
     }
 
-    /// Creates the page. `items` are the rows for [`PageRequest::with_one_more`], and `opposite` the rows for
-    /// [`PageRequest::opposite_side`].
-    pub(crate) fn page<T>(self, mut items: Vec<T>, opposite: &[T]) -> Page<T> {
+    /// Creates the page. `items` are the items for [`PageRequest::with_one_more`] and for
+    /// [`PageRequest::opposite_side`] with their positions, in any order.
+    pub(crate) fn page<T>(self, mut items: Vec<(i64, T)>) -> Page<T> {
+        items.sort_unstable_by_key(|(position, _)| *position);
+        let read = items.len();
+        items.retain(|(position, _)| !self.is_opposite(*position));
+        let has_opposite = items.len() < read;
         let has_more = items.len() as u64 > self.limit;
         if has_more {
             items.remove(if self.backwards { 0 } else { items.len() - 1 });
         }
-        let has_opposite = !opposite.is_empty();
         let (has_previous, has_next) = if self.backwards {
             (has_more, has_opposite)
         } else {
             (has_opposite, has_more)
         };
         Page {
-            items,
+            items: items.into_iter().map(|(_, item)| item).collect(),
             has_previous,
             has_next,
+        }
+    }
+
+    /// Returns whether the item at `position` is on the other side of the cursor at which the page begins.
+    fn is_opposite(self, position: i64) -> bool {
+        if self.backwards {
+            self.before.is_some_and(|before| position >= before)
+        } else {
+            self.after.is_some_and(|after| position <= after)
+        }
+    }
+}
+
+impl<T> Page<T> {
+    /// Converts each item.
+    pub(crate) fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(convert).collect(),
+            has_previous: self.has_previous,
+            has_next: self.has_next,
         }
     }
 }

@@ -81,6 +81,13 @@ pub struct User {
     pub has_password: bool,
 }
 
+/// The fields of a user that every caller who can list users can read.
+#[derive(Clone, Debug)]
+pub(crate) struct UserName {
+    pub(crate) id: UserId,
+    pub(crate) username: String,
+}
+
 impl User {
     /// Returns whether the user is disabled.
     #[must_use]

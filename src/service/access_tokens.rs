@@ -124,11 +124,11 @@ impl AccessTokens {
     ) -> Result<Vec<LiveToken>, Error> {
         let now = self.clock.now();
         let tokens = self.store.live_access_tokens(after, now, limit).await?;
-        let live = tokens.into_iter().map(|(record, token)| LiveToken {
+        let live = tokens.into_iter().map(|(user, token)| LiveToken {
             token_type: TokenType::AccessToken,
             id: Some(token.id),
             name: Some(token.name),
-            user: record.user,
+            user,
             token: token.digest.prefix(),
             expires_at: token.expires_at,
         });

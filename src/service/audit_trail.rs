@@ -9,7 +9,6 @@ use crate::model::requirement::Requirement;
 use crate::model::scopes::AUDIT_READ;
 use crate::model::user::Role;
 use crate::service::authorization::Caller;
-use crate::service::paging::load_page;
 use crate::store::Store;
 
 /// The recorded audit events.
@@ -28,6 +27,6 @@ impl AuditTrail {
     ) -> Result<Page<AuditEvent>, Error> {
         let requirement = Requirement::token(&[AUDIT_READ]).with_role(Role::Admin);
         caller.require(&requirement).await?;
-        load_page(request, |request| self.store.audit_events(filter, request)).await
+        self.store.audit_events(filter, request).await
     }
 }

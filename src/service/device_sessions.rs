@@ -15,7 +15,6 @@ use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::session_lifetime::Lifetime;
 use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user::User;
-use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::issued_token::IssuedToken;
 use crate::service::revocation_steps::revoke_device_session;
@@ -65,15 +64,15 @@ impl Sessions {
 
     /// Verifies a token against the database.
     pub(super) async fn verify_device(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
-        let (record, session) = self.find_device(token).await?;
+        let (user, session) = self.find_device(token).await?;
         let now = self.clock.now();
-        if !session.is_live_for(&record.user, now) {
+        if !session.is_live_for(&user, now) {
             return Err(Unauthenticated::TokenExpired.into());
         }
-        let used = UsedToken::Session(session.digest);
-        let next_recorded_use = self.uses.record(used, session.last_used_at, now);
+        let used_token = UsedToken::Session(session.digest);
+        let next_recorded_use = self.uses.record(used_token, session.last_used_at, now);
         Ok(VerifiedToken {
-            identity: Identity::from_session(record.user, session.expires_at),
+            identity: Identity::from_session(user, session.expires_at),
             next_recorded_use,
         })
     }
@@ -87,9 +86,9 @@ impl Sessions {
     ) -> Result<IssuedToken, Error> {
         // The loop repeats if a concurrent renewal or revocation changed the session.
         loop {
-            let (record, session) = self.find_device(token).await?;
-            let (id, now) = (record.user.id, self.clock.now());
-            if !session.is_live_for(&record.user, now) {
+            let (user, session) = self.find_device(token).await?;
+            let (id, now) = (user.id, self.clock.now());
+            if !session.is_live_for(&user, now) {
                 // The cached identity is invalidated before the client learns that the token has ended.
                 self.store.invalidate(id);
                 return Err(Unauthenticated::TokenExpired.into());
@@ -101,7 +100,7 @@ impl Sessions {
                 .extend_device_session(&session, expires_at)
                 .await?
             {
-                let renewed = IssuedToken::new(token.clone(), expires_at, record.user, now);
+                let renewed = IssuedToken::new(token.clone(), expires_at, user, now);
                 let actor = Actor::user(id, Credential::Session(session.digest), client);
                 let token = (session.digest, TokenType::DeviceSession);
                 return commit_renewal(transaction, renewed, token, actor, now).await;
@@ -115,9 +114,9 @@ impl Sessions {
         &self,
         token: &BearerToken,
     ) -> Result<bool, Error> {
-        let (record, session) = self.find_device(token).await?;
-        let was_ended = session.is_revoked || record.user.is_disabled();
-        Ok(!was_ended && !session.is_live_for(&record.user, self.clock.now()))
+        let (user, session) = self.find_device(token).await?;
+        let was_ended = session.is_revoked || user.is_disabled();
+        Ok(!was_ended && !session.is_live_for(&user, self.clock.now()))
     }
 
     /// Revokes the session of a token. Returns whether this call revoked a live session.
@@ -126,8 +125,8 @@ impl Sessions {
         token: &BearerToken,
         client: &Client,
     ) -> Result<bool, Error> {
-        let (record, session) = self.find_device(token).await?;
-        let (id, digest) = (record.user.id, session.digest);
+        let (user, session) = self.find_device(token).await?;
+        let (id, digest) = (user.id, session.digest);
         let mut transaction = self.store.begin().await?;
         let record = transaction.lock_user(id).await?;
         let session = transaction.device_session(&digest).await?;
@@ -150,11 +149,11 @@ impl Sessions {
     ) -> Result<Vec<LiveToken>, Error> {
         let now = self.clock.now();
         let sessions = self.store.live_device_sessions(after, now, limit).await?;
-        let live = sessions.into_iter().map(|(record, session)| LiveToken {
+        let live = sessions.into_iter().map(|(user, session)| LiveToken {
             token_type: TokenType::DeviceSession,
             id: Some(session.id),
             name: Some(session.device),
-            user: record.user,
+            user,
             token: session.digest.prefix(),
             expires_at: Some(session.expires_at),
         });
@@ -175,7 +174,7 @@ impl Sessions {
     }
 
     /// Looks up the session of a token, and the user.
-    async fn find_device(&self, token: &BearerToken) -> Result<(UserRecord, DeviceSession), Error> {
+    async fn find_device(&self, token: &BearerToken) -> Result<(User, DeviceSession), Error> {
         let invalid = Unauthenticated::TokenInvalid;
         let secret = TokenSecret::parse(SecretType::DeviceSession, &token.0).ok_or(invalid)?;
         let found = self.store.find_device_session(&secret.digest()).await?;

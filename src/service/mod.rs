@@ -22,7 +22,6 @@ pub(crate) mod issued_token;
 pub(crate) mod named_input;
 pub(crate) mod one_time_links;
 mod own_token;
-mod paging;
 mod password_change;
 mod password_reset;
 pub(crate) mod passwords;

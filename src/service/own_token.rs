@@ -52,8 +52,8 @@ impl Authentication {
             TokenType::SharedSession => authenticator.sessions.revoke_shared(token, client).await,
             TokenType::DeviceSession => authenticator.sessions.revoke_device(token, client).await,
             TokenType::AccessToken => {
-                let (record, token) = authenticator.access_tokens.find(token).await?;
-                let user = record.user.id;
+                let (user, token) = authenticator.access_tokens.find(token).await?;
+                let user = user.id;
                 let actor = Actor::user(user, Credential::AccessToken(token.id), client);
                 let now = authenticator.clock.now();
                 revoke_access_token(&authenticator.store, user, token.id, &actor, now).await

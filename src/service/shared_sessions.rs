@@ -13,7 +13,7 @@ use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::session_lifetime::Lifetime;
 use crate::model::session_token::{Nonce, SessionToken};
 use crate::model::shared_session::SharedSession;
-use crate::model::user::UserId;
+use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::issued_token::IssuedToken;
@@ -61,16 +61,16 @@ impl Sessions {
 
     /// Verifies a token against the database.
     pub(super) async fn verify_shared(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
-        let (record, session) = self.find_shared(token).await?;
+        let (user, session) = self.find_shared(token).await?;
         let now = self.clock.now();
-        if record.live_session(now).is_none() {
+        if !session.is_live_for(&user, now) {
             return Err(Unauthenticated::TokenExpired.into());
         }
         // The last use is stored in another table. Reading it would cost more than a write that changes nothing.
-        let used = UsedToken::Session(session.digest);
-        let next_recorded_use = self.uses.record(used, None, now);
+        let used_token = UsedToken::Session(session.digest);
+        let next_recorded_use = self.uses.record(used_token, None, now);
         Ok(VerifiedToken {
-            identity: Identity::from_session(record.user, session.expires_at),
+            identity: Identity::from_session(user, session.expires_at),
             next_recorded_use,
         })
     }
@@ -84,18 +84,18 @@ impl Sessions {
     ) -> Result<IssuedToken, Error> {
         // The loop repeats if a concurrent renewal or revocation changed the session.
         loop {
-            let (record, session) = self.find_shared(token).await?;
-            let (id, now) = (record.user.id, self.clock.now());
-            if record.live_session(now).is_none() {
+            let (user, session) = self.find_shared(token).await?;
+            let (id, now) = (user.id, self.clock.now());
+            if !session.is_live_for(&user, now) {
                 // The cached identity is invalidated before the client learns that the token has ended.
                 self.store.invalidate(id);
                 return Err(Unauthenticated::TokenExpired.into());
             }
-            let signed_in_at = record.user.last_sign_in_at;
+            let signed_in_at = user.last_sign_in_at;
             let expires_at = self.renewed_expiration(signed_in_at, session.expires_at, now);
             let transaction = self.store.begin().await?;
             if transaction.extend_session(id, &session, expires_at).await? {
-                let renewed = IssuedToken::new(token.clone(), expires_at, record.user, now);
+                let renewed = IssuedToken::new(token.clone(), expires_at, user, now);
                 let actor = Actor::user(id, Credential::Session(session.digest), client);
                 let token = (session.digest, TokenType::SharedSession);
                 return commit_renewal(transaction, renewed, token, actor, now).await;
@@ -109,8 +109,8 @@ impl Sessions {
         &self,
         token: &BearerToken,
     ) -> Result<bool, Error> {
-        let (record, session) = self.find_shared(token).await?;
-        let was_ended = session.nonce.is_none() || record.user.is_disabled();
+        let (user, session) = self.find_shared(token).await?;
+        let was_ended = session.nonce.is_none() || user.is_disabled();
         Ok(!was_ended && !session.is_live(self.clock.now()))
     }
 
@@ -120,14 +120,14 @@ impl Sessions {
         token: &BearerToken,
         client: &Client,
     ) -> Result<bool, Error> {
-        let (record, session) = self.find_shared(token).await?;
-        let (id, now) = (record.user.id, self.clock.now());
+        let (user, session) = self.find_shared(token).await?;
+        let (id, now) = (user.id, self.clock.now());
         let mut transaction = self.store.begin().await?;
         let expiration = revoked_expiration(now);
         if !(transaction.revoke_session(id, &session.digest, expiration)).await? {
             return Ok(false);
         }
-        let was_live = record.live_session(now).is_some();
+        let was_live = session.is_live_for(&user, now);
         if was_live {
             let actor = Actor::user(id, Credential::Session(session.digest), client);
             let token = (session.digest, TokenType::SharedSession);
@@ -164,12 +164,10 @@ impl Sessions {
     }
 
     /// Looks up the session of a token, and the user.
-    async fn find_shared(&self, token: &BearerToken) -> Result<(UserRecord, SharedSession), Error> {
+    async fn find_shared(&self, token: &BearerToken) -> Result<(User, SharedSession), Error> {
         let invalid = Unauthenticated::TokenInvalid;
         let digest = SessionToken::parse(&token.0).ok_or(invalid)?.digest();
-        let record = self.store.find_user_by_session_digest(&digest).await?;
-        let record = record.ok_or(invalid)?;
-        let session = record.session.ok_or(invalid)?;
-        Ok((record, session))
+        let found = self.store.find_shared_session(&digest).await?;
+        Ok(found.ok_or(invalid)?)
     }
 }

@@ -39,7 +39,7 @@ impl Users {
             ..PageRequest::default()
         };
         loop {
-            let users = self.store.users(request).await?;
+            let users = self.store.users(request).await?.items;
             let Some(last) = users.last() else {
                 return Ok(similar);
             };

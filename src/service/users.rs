@@ -11,12 +11,11 @@ use crate::model::pagination::{Page, PageRequest};
 use crate::model::password::PasswordRules;
 use crate::model::requirement::Requirement;
 use crate::model::session_summary::SessionSummary;
-use crate::model::user::{Role, User, UserId};
+use crate::model::user::{Role, User, UserId, UserName};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::service::authorization::{Authorized, Caller};
 use crate::service::hook_runner::HookRunner;
-use crate::service::paging::load_page;
 use crate::service::request_authentication::Authentication;
 use crate::service::throttle::Throttle;
 use crate::service::user_change::UserChange;
@@ -74,12 +73,20 @@ impl Users {
         request: PageRequest,
     ) -> Result<Page<VisibleUser>, Error> {
         let requirement = Requirement::READ.with_role(self.listed_for);
-        let viewer = &caller.require(&requirement).await?;
-        let load = |request| async move {
-            let users = self.store.users(request).await?.into_iter();
-            Ok(users.map(|user| viewer.sees(user)).collect())
-        };
-        load_page(request, load).await
+        let viewer = caller.require(&requirement).await?;
+        let page = self.store.users(request).await?;
+        Ok(page.map(|user| viewer.sees(user)))
+    }
+
+    /// Like [`Self::page`], but reads only the ids and the names.
+    pub(crate) async fn names(
+        &self,
+        caller: Caller<'_>,
+        request: PageRequest,
+    ) -> Result<Page<UserName>, Error> {
+        let requirement = Requirement::READ.with_role(self.listed_for);
+        caller.require(&requirement).await?;
+        self.store.user_names(request).await
     }
 
     /// Returns the number of users.

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use entity::access_token::{self, Column};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{LockBehavior, LockType, OnConflict};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, JoinType, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect, QueryTrait, Select,
+};
 
 use crate::clock::at;
 use crate::error::Error;
@@ -12,11 +15,11 @@ use crate::model::access_token::AccessToken;
 use crate::model::label::Label;
 use crate::model::scopes::Scopes;
 use crate::model::token_digest::TokenDigest;
-use crate::model::user::UserId;
-use crate::model::user_record::UserRecord;
+use crate::model::user::{User, UserId};
 use crate::store::database::Store;
 use crate::store::token_liveness::access_token_is_live;
 use crate::store::transaction::Transaction;
+use crate::store::user_columns::{USER_COLUMNS, select_user, to_user, user_of};
 use crate::store::users::to_array;
 
 /// An access token to be inserted.
@@ -35,15 +38,10 @@ impl Store {
     pub(crate) async fn find_access_token_by_digest(
         &self,
         digest: &TokenDigest,
-    ) -> Result<Option<(UserRecord, AccessToken)>, Error> {
-        let row = access_token::Entity::find()
-            .filter(Column::Digest.eq(digest.0.to_vec()))
-            .one(&self.readers)
-            .await?;
-        match row {
-            Some(row) => self.with_user(row).await,
-            None => Ok(None),
-        }
+    ) -> Result<Option<(User, AccessToken)>, Error> {
+        let tokens = select_with_user().filter(Column::Digest.eq(digest.0.to_vec()));
+        let row = self.readers.query_one(&tokens.into_query()).await?;
+        row.as_ref().map(to_token_of_user).transpose()
     }
 
     /// Returns up to `limit` live tokens with an id greater than `after`, ordered by id, and their users.
@@ -52,34 +50,20 @@ impl Store {
         after: Option<i64>,
         now: DateTime<Utc>,
         limit: u64,
-    ) -> Result<Vec<(UserRecord, AccessToken)>, Error> {
-        let rows = access_token::Entity::find()
+    ) -> Result<Vec<(User, AccessToken)>, Error> {
+        let tokens = select_with_user()
             .filter(access_token_is_live(now))
             .filter(Column::Id.gt(after.unwrap_or(0)))
             .order_by_asc(Column::Id)
-            .limit(limit)
-            .all(&self.readers)
-            .await?;
-        let mut tokens = Vec::with_capacity(rows.len());
-        for row in rows {
-            tokens.extend(self.with_user(row).await?);
-        }
-        Ok(tokens)
+            .limit(limit);
+        let rows = self.readers.query_all(&tokens.into_query()).await?;
+        rows.iter().map(to_token_of_user).collect()
     }
 
     /// Returns the tokens of several users, in the order of their creation.
     pub(crate) async fn access_tokens(&self, users: &[UserId]) -> Result<Vec<AccessToken>, Error> {
         let rows = select_by_user(users).all(&self.readers).await?;
         rows.into_iter().map(to_token).collect()
-    }
-
-    async fn with_user(
-        &self,
-        row: access_token::Model,
-    ) -> Result<Option<(UserRecord, AccessToken)>, Error> {
-        let token = to_token(row)?;
-        let record = self.find_user_by_id(token.user).await?;
-        Ok(record.map(|record| (record, token)))
     }
 }
 
@@ -147,6 +131,40 @@ impl Transaction {
         let delete = access_token::Entity::delete_many().filter(expired);
         self.execute(delete).await.map(drop)
     }
+}
+
+/// Returns a query for tokens and their users, whose rows [`to_token_of_user`] converts.
+fn select_with_user() -> Select<access_token::Entity> {
+    select_user(access_token::Entity::find().select_only())
+        .columns([
+            Column::Id,
+            Column::Name,
+            Column::Digest,
+            Column::Scopes,
+            Column::CreatedAt,
+            Column::ExpiresAt,
+            Column::LastUsedAt,
+        ])
+        .join(
+            JoinType::InnerJoin,
+            user_of::<access_token::Entity>(Column::UserId),
+        )
+}
+
+/// Converts a row to a token and the user who owns the token.
+fn to_token_of_user(row: &QueryResult) -> Result<(User, AccessToken), Error> {
+    let user = to_user(row)?;
+    let token = access_token::Model {
+        id: row.try_get_by_index(USER_COLUMNS)?,
+        user_id: user.id.0,
+        name: row.try_get_by_index(USER_COLUMNS + 1)?,
+        digest: row.try_get_by_index(USER_COLUMNS + 2)?,
+        scopes: row.try_get_by_index(USER_COLUMNS + 3)?,
+        created_at: row.try_get_by_index(USER_COLUMNS + 4)?,
+        expires_at: row.try_get_by_index(USER_COLUMNS + 5)?,
+        last_used_at: row.try_get_by_index(USER_COLUMNS + 6)?,
+    };
+    Ok((user, to_token(token)?))
 }
 
 fn select_by_user(users: &[UserId]) -> Select<access_token::Entity> {

@@ -2,18 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use entity::audit_event::{self, Column};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryTrait};
+use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryTrait};
 
 use crate::clock::at;
 use crate::error::Error;
 use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
 use crate::model::event::Event;
-use crate::model::pagination::PageRequest;
+use crate::model::pagination::{Page, PageRequest};
 use crate::model::user::{Role, UserId};
 use crate::store::audit_event_insertion::insert_count;
 use crate::store::database::Store;
-use crate::store::pages::select_page;
+use crate::store::pages::List;
 use crate::store::transaction::Transaction;
 
 impl Store {
@@ -23,23 +23,21 @@ impl Store {
         &self,
         filter: AuditEventFilter,
         page: PageRequest,
-    ) -> Result<Vec<AuditEvent>, Error> {
-        let mut events = audit_event::Entity::find()
+    ) -> Result<Page<AuditEvent>, Error> {
+        let events = audit_event::Entity::find()
             .apply_if(filter.user, |events, user| {
                 events.filter(Column::UserId.eq(user.0))
             })
             .apply_if(filter.kind, |events, kind| {
                 events.filter(Column::Kind.eq(kind.name()))
-            })
-            .cursor_by(Column::Id);
-        let ids = PageRequest {
-            after: page.after.map(i64::saturating_neg),
-            before: page.before.map(i64::saturating_neg),
-            ..page
+            });
+        let list = List {
+            rows: events.into_query(),
+            id: Column::Id,
+            newest_first: true,
         };
-        select_page(events.desc(), ids);
-        let rows = events.all(&self.readers).await?;
-        rows.into_iter().map(to_event).collect()
+        let convert = |row: &_| to_event(audit_event::Model::from_query_result(row, "")?);
+        list.page(&self.readers, page, convert).await
     }
 }
 

@@ -55,6 +55,7 @@ mod token_liveness;
 mod token_owners;
 mod transaction;
 mod url_error;
+mod user_columns;
 mod users;
 
 pub(crate) use self::access_tokens::NewAccessToken;

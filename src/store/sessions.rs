@@ -1,15 +1,13 @@
 //! SQL statements for device sessions, and for the details of shared sessions.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::session::{self, Column};
 use entity::user;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, LockBehavior, LockType};
 use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Select,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, JoinType, QueryFilter,
+    QueryOrder, QueryResult, QuerySelect, QueryTrait, Select,
 };
 
 use crate::clock::at;
@@ -19,11 +17,11 @@ use crate::model::device_session::DeviceSession;
 use crate::model::label::Label;
 use crate::model::session_summary::SessionSummary;
 use crate::model::token_digest::TokenDigest;
-use crate::model::user::UserId;
-use crate::model::user_record::UserRecord;
+use crate::model::user::{User, UserId};
 use crate::store::database::Store;
 use crate::store::token_liveness::{device_session_is_live, shared_session_is_live};
 use crate::store::transaction::Transaction;
+use crate::store::user_columns::{USER_COLUMNS, select_user, to_user, user_of};
 use crate::store::users::{to_array, to_record};
 
 /// A session to be inserted.
@@ -42,13 +40,10 @@ impl Store {
     pub(crate) async fn find_device_session(
         &self,
         digest: &TokenDigest,
-    ) -> Result<Option<(UserRecord, DeviceSession)>, Error> {
-        let row = select_by_digest(digest).one(&self.readers).await?;
-        let Some(session) = row.map(to_device_session).transpose()?.flatten() else {
-            return Ok(None);
-        };
-        let record = self.find_user_by_id(session.user).await?;
-        Ok(record.map(|record| (record, session)))
+    ) -> Result<Option<(User, DeviceSession)>, Error> {
+        let sessions = select_with_user().filter(Column::Digest.eq(digest.0.to_vec()));
+        let row = self.readers.query_one(&sessions.into_query()).await?;
+        Ok(row.as_ref().map(to_session_of_user).transpose()?.flatten())
     }
 
     /// Returns up to `limit` live device sessions with an id greater than `after`, ordered by id, and their users.
@@ -57,26 +52,16 @@ impl Store {
         after: Option<i64>,
         now: DateTime<Utc>,
         limit: u64,
-    ) -> Result<Vec<(UserRecord, DeviceSession)>, Error> {
-        let rows = session::Entity::find()
+    ) -> Result<Vec<(User, DeviceSession)>, Error> {
+        let sessions = select_with_user()
             .filter(device_session_is_live(now))
             .filter(Column::Id.gt(after.unwrap_or(0)))
             .order_by_asc(Column::Id)
-            .limit(limit)
-            .all(&self.readers)
-            .await?;
-        let ids: BTreeSet<_> = rows.iter().map(|row| row.user_id).collect();
-        let users = user::Entity::find().filter(user::Column::Id.is_in(ids));
-        let mut records = BTreeMap::new();
-        for row in users.all(&self.readers).await? {
-            records.insert(row.id, to_record(row)?);
-        }
-        let mut sessions = Vec::with_capacity(rows.len());
-        for row in rows {
-            let record = records.get(&row.user_id).cloned();
-            sessions.extend(record.zip(to_device_session(row)?));
-        }
-        Ok(sessions)
+            .limit(limit);
+        let rows = self.readers.query_all(&sessions.into_query()).await?;
+        rows.iter()
+            .filter_map(|row| to_session_of_user(row).transpose())
+            .collect()
     }
 
     /// Returns the live sessions of several users: the shared session of each user, then the device sessions in the
@@ -304,6 +289,42 @@ impl Transaction {
             .filter(Column::Id.in_subquery(outdated));
         self.execute(update).await.map(drop)
     }
+}
+
+/// Returns a query for sessions and their users, whose rows [`to_session_of_user`] converts.
+fn select_with_user() -> Select<session::Entity> {
+    select_user(session::Entity::find().select_only())
+        .columns([
+            Column::Id,
+            Column::Digest,
+            Column::Device,
+            Column::CreatedAt,
+            Column::ExpiresAt,
+            Column::RevokedAt,
+            Column::LastUsedAt,
+        ])
+        .join(
+            JoinType::InnerJoin,
+            user_of::<session::Entity>(Column::UserId),
+        )
+}
+
+/// Converts a row to a device session and its user. Returns `None` for the details of a shared session.
+fn to_session_of_user(row: &QueryResult) -> Result<Option<(User, DeviceSession)>, Error> {
+    let user = to_user(row)?;
+    let session = session::Model {
+        id: row.try_get_by_index(USER_COLUMNS)?,
+        user_id: user.id.0,
+        digest: row.try_get_by_index(USER_COLUMNS + 1)?,
+        device: row.try_get_by_index(USER_COLUMNS + 2)?,
+        created_at: row.try_get_by_index(USER_COLUMNS + 3)?,
+        expires_at: row.try_get_by_index(USER_COLUMNS + 4)?,
+        revoked_at: row.try_get_by_index(USER_COLUMNS + 5)?,
+        last_used_at: row.try_get_by_index(USER_COLUMNS + 6)?,
+        address: None,
+        user_agent: None,
+    };
+    Ok(to_device_session(session)?.map(|session| (user, session)))
 }
 
 fn select_by_digest(digest: &TokenDigest) -> Select<session::Entity> {

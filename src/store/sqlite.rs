@@ -146,8 +146,11 @@ pub(super) async fn connect(
             .after_release(move |connection, used| {
                 let eviction = Arc::clone(&released);
                 Box::pin(async move {
-                    // Waits for the rollback of a transaction that was dropped.
-                    connection.ping().await?;
+                    if is_writer {
+                        // Waits for the rollback of a transaction that was dropped. Other connections have no
+                        // transactions, and the wait would wake two threads for each statement.
+                        connection.ping().await?;
+                    }
                     Ok(!eviction.is_evicted(used.age) && !connection.is_in_transaction())
                 })
             })

@@ -17,7 +17,14 @@ impl UserRecord {
     /// Returns the session if its token is live at `now`.
     pub(crate) fn live_session(&self, now: DateTime<Utc>) -> Option<&SharedSession> {
         let session = self.session.as_ref()?;
-        (!self.user.is_disabled() && session.is_live(now)).then_some(session)
+        session.is_live_for(&self.user, now).then_some(session)
+    }
+}
+
+impl SharedSession {
+    /// Returns whether the session is live at `now`. `user` must be the user of the session.
+    pub(crate) fn is_live_for(&self, user: &User, now: DateTime<Utc>) -> bool {
+        !user.is_disabled() && self.is_live(now)
     }
 }
 

@@ -13,7 +13,6 @@ use crate::clock::at;
 use crate::error::Error;
 use crate::model::email::Email;
 use crate::model::field_change::FieldChange;
-use crate::model::pagination::PageRequest;
 use crate::model::password_hash::PasswordHash;
 use crate::model::session_token::Nonce;
 use crate::model::shared_session::SharedSession;
@@ -22,8 +21,8 @@ use crate::model::user::{Role, User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::store::database::Store;
-use crate::store::pages::select_page;
 use crate::store::transaction::Transaction;
+use crate::store::user_columns::from_column;
 
 /// The key of the PostgreSQL advisory lock that a transaction holds while it can reduce the number of admins.
 const LAST_ADMIN: i64 = i64::from_be_bytes(*b"symb-adm");
@@ -70,15 +69,6 @@ impl Store {
         self.find_user(Column::Id.eq(id.0)).await
     }
 
-    /// Returns the user whose most recent session token has this digest. The session may have ended.
-    pub(crate) async fn find_user_by_session_digest(
-        &self,
-        digest: &TokenDigest,
-    ) -> Result<Option<UserRecord>, Error> {
-        self.find_user(Column::TokenDigest.eq(digest.0.to_vec()))
-            .await
-    }
-
     async fn find_user(&self, condition: Expr) -> Result<Option<UserRecord>, Error> {
         let users = user::Entity::find().filter(condition);
         let row = users.one(&self.readers).await?;
@@ -108,16 +98,6 @@ impl Store {
             }
         }
         Ok(taken)
-    }
-
-    /// Returns the users of a page, in ascending order of their ids.
-    pub(crate) async fn users(&self, page: PageRequest) -> Result<Vec<User>, Error> {
-        let mut users = user::Entity::find().cursor_by(Column::Id);
-        select_page(&mut users, page);
-        let rows = users.all(&self.readers).await?;
-        rows.into_iter()
-            .map(|row| Ok(to_record(row)?.user))
-            .collect()
     }
 
     /// Returns the number of users.
@@ -295,10 +275,7 @@ pub(super) fn to_record(row: user::Model) -> Result<UserRecord, Error> {
             id: UserId(row.id),
             username: row.username,
             email: row.email,
-            role: match row.role {
-                user::Role::User => Role::User,
-                user::Role::Admin => Role::Admin,
-            },
+            role: from_column(row.role),
             created_at: at(row.created_at),
             last_sign_in_at: row.last_sign_in_at.map(at),
             disabled_at: row.disabled_at.map(at),
