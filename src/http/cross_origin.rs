@@ -26,26 +26,27 @@ const MAX_LOGGED_ORIGINS: usize = 20;
 /// The maximum length of a logged origin, in characters.
 const MAX_LOGGED_CHARACTERS: usize = 200;
 
-/// Returns the response to a CORS preflight request, or `None` for any other request. If no origins are
-/// configured, always returns `None`, so that an embedding application can answer preflight requests
-/// itself.
-pub(super) fn preflight_response(request: &Request, config: &HttpConfig) -> Option<Response> {
-    let is_preflight = !config.cors_origins.is_empty()
+/// Returns whether a request is a CORS preflight request. If no origins are configured, always returns `false`, so that
+/// an embedding application can answer preflight requests itself.
+pub(super) fn is_preflight(request: &Request, config: &HttpConfig) -> bool {
+    !config.cors_origins.is_empty()
         && request.method() == Method::OPTIONS
         && request.header(header::ORIGIN).is_some()
         && request
             .header(header::ACCESS_CONTROL_REQUEST_METHOD)
-            .is_some();
-    is_preflight.then(|| {
-        StatusCode::NO_CONTENT
-            .with_header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE")
-            .with_header(
-                header::ACCESS_CONTROL_ALLOW_HEADERS,
-                request_headers(config),
-            )
-            .with_header(header::ACCESS_CONTROL_MAX_AGE, "7200")
-            .into_response()
-    })
+            .is_some()
+}
+
+/// Returns the response to a CORS preflight request.
+pub(super) fn preflight_response(config: &HttpConfig) -> Response {
+    StatusCode::NO_CONTENT
+        .with_header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE")
+        .with_header(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            request_headers(config),
+        )
+        .with_header(header::ACCESS_CONTROL_MAX_AGE, "7200")
+        .into_response()
 }
 
 /// The marker of a response in whose place no response to a CORS preflight request is sent.
@@ -67,6 +68,9 @@ fn request_headers(config: &HttpConfig) -> String {
 
 /// Returns the `Origin` of the request if it is one of the configured origins.
 pub(super) fn allowed_origin(headers: &HeaderMap, config: &HttpConfig) -> Option<HeaderValue> {
+    if config.cors_origins.is_empty() {
+        return None;
+    }
     let origin = headers.get(header::ORIGIN)?;
     let is_allowed = config.cors_origins.iter().any(|allowed| origin == allowed);
     is_allowed.then(|| origin.clone())

@@ -120,7 +120,7 @@ pub struct WithContext<E> {
 impl<E: Endpoint> Endpoint for WithContext<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let outer = request.extensions().get::<RequestContext>();
         // Both `serve` and each of Symbolon's routes add the middleware. If the outer middleware belongs to
         // this instance, the inner middleware only calls the endpoint. The inner middleware then takes less
@@ -138,80 +138,110 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
             || request_id(request.headers()),
             |outer| Arc::clone(&outer.id),
         );
-        Ok(self.call_with_context(request, id).await)
+        let (exchange, context) = Exchange::begin(&self.state, &request, id);
+        let response = match &context {
+            Err(error) => error_response(error, Challenge::Bearer, &exchange.id),
+            Ok(context) => {
+                request.extensions_mut().insert(context.clone());
+                let result = AssertUnwindSafe(self.endpoint.call(request)).catch_unwind();
+                exchange.complete(result.await)
+            }
+        };
+        Ok(exchange.end(response, context.as_ref().ok()))
     }
 }
 
-impl<E: Endpoint> WithContext<E> {
-    async fn call_with_context(&self, request: Request, id: Arc<str>) -> Response {
-        let config = &self.state.http;
-        let log = RequestLog::new(&request, &self.state);
-        let allowed_origin = cross_origin::allowed_origin(request.headers(), config);
+/// The data of a request that its response depends on. The functions of this type are not `async`, because each
+/// additional future would copy the request twice. A function that is not `async` but returns the future, with these data
+/// in it, copies the whole future of the endpoint, which is more expensive.
+struct Exchange<'a> {
+    state: &'a AppState,
+    id: Arc<str>,
+    log: RequestLog,
+    allowed_origin: Option<HeaderValue>,
+    refused_origin: Option<HeaderValue>,
+    is_preflight: bool,
+}
+
+impl<'a> Exchange<'a> {
+    /// Checks the headers of a request. Returns the context of the request, or the error that refuses the request.
+    fn begin(
+        state: &'a AppState,
+        request: &Request,
+        id: Arc<str>,
+    ) -> (Self, Result<RequestContext, Error>) {
+        let headers = request.headers();
+        let log = RequestLog::new(request, state);
+        let allowed_origin = cross_origin::allowed_origin(headers, &state.http);
         let refused_origin = match allowed_origin {
             Some(_) => None,
-            None => cross_origin::cross_origin(request.headers()).cloned(),
+            None => cross_origin::cross_origin(headers).cloned(),
         };
-        let context = host_header::check(&request).and_then(|()| {
-            let credentials = authorization_header::parse_headers(request.headers())?;
+        let context = host_header::check(request).and_then(|()| {
+            let credentials = authorization_header::parse_headers(headers)?;
             let client = Client {
                 address: log.client,
                 request_id: Some(Arc::clone(&id)),
-                user_agent: user_agent(request.headers()),
+                user_agent: user_agent(headers),
             };
-            let authenticator = Arc::clone(&self.state.services.authenticator);
+            let authenticator = Arc::clone(&state.services.authenticator);
             Ok(RequestContext(Arc::new(Inner {
                 id: Arc::clone(&id),
                 authentication: Authentication::new(authenticator, credentials, client),
-                is_cross_site: allowed_origin.is_none()
-                    && cross_origin::is_cross_site(request.headers()),
+                is_cross_site: allowed_origin.is_none() && cross_origin::is_cross_site(headers),
                 is_cross_origin: refused_origin.is_some(),
                 executed: OnceLock::new(),
             })))
         });
-        let mut response = match &context {
-            Err(error) => error_response(error, Challenge::Bearer, &id),
-            Ok(context) => self.response(request, context).await,
+        let exchange = Self {
+            state,
+            id,
+            log,
+            allowed_origin,
+            refused_origin,
+            is_preflight: cross_origin::is_preflight(request, &state.http),
         };
+        (exchange, context)
+    }
+
+    /// Converts the result of the endpoint to a response. Answers CORS preflight requests in place of the endpoint,
+    /// unless the endpoint is the one for reverse proxies.
+    fn complete<R: IntoResponse>(&self, result: std::thread::Result<poem::Result<R>>) -> Response {
+        let response = match result {
+            Ok(Ok(response)) => response.into_response(),
+            Ok(Err(error)) => match error.downcast::<Error>() {
+                Ok(error) => error_response(&error, Challenge::Bearer, &self.id),
+                Err(other) => other.into_response(),
+            },
+            Err(_) => {
+                let error = Error::internal("a handler panicked");
+                error_response(&error, Challenge::Bearer, &self.id)
+            }
+        };
+        if self.is_preflight && cross_origin::permits_preflight(&response) {
+            return cross_origin::preflight_response(&self.state.http);
+        }
+        response
+    }
+
+    /// Adds the headers that each response has, and logs the response.
+    fn end(self, mut response: Response, context: Option<&RequestContext>) -> Response {
+        let config = &self.state.http;
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(&id) {
+        if let Ok(id) = HeaderValue::from_str(&self.id) {
             headers.insert(X_REQUEST_ID, id);
         }
         let nosniff = HeaderValue::from_static("nosniff");
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-        cross_origin::add_response_headers(allowed_origin, config, headers);
-        if let Some(origin) = refused_origin {
+        cross_origin::add_response_headers(self.allowed_origin, config, headers);
+        if let Some(origin) = self.refused_origin {
             self.state.refused_origins.log(&origin, headers);
         }
-        let context = context.as_ref().ok();
         let operation = context.and_then(|context| context.executed.get());
         let user = context.and_then(|context| context.authentication.known_user());
-        log.log_response(&self.state, &id, response.status(), operation, user);
+        self.log
+            .log_response(self.state, &self.id, response.status(), operation, user);
         response
-    }
-
-    /// Calls the endpoint, and converts errors and panics to responses. Answers CORS preflight requests in place of the
-    /// endpoint, unless the endpoint is the one for reverse proxies.
-    async fn response(&self, mut request: Request, context: &RequestContext) -> Response {
-        let preflight = cross_origin::preflight_response(&request, &self.state.http);
-        request.extensions_mut().insert(context.clone());
-        let response = self.call_endpoint(request, &context.id).await;
-        match preflight {
-            Some(preflight) if cross_origin::permits_preflight(&response) => preflight,
-            _ => response,
-        }
-    }
-
-    async fn call_endpoint(&self, request: Request, id: &str) -> Response {
-        let result = AssertUnwindSafe(self.endpoint.call(request)).catch_unwind();
-        let error = match result.await {
-            Ok(Ok(response)) => return response.into_response(),
-            Ok(Err(error)) => match error.downcast::<Error>() {
-                Ok(error) => error,
-                Err(other) => return other.into_response(),
-            },
-            Err(_) => Error::internal("a handler panicked"),
-        };
-        error_response(&error, Challenge::Bearer, id)
     }
 }
 

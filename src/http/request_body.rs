@@ -9,7 +9,7 @@ use poem::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, TRANSFER_ENCO
 use tokio::time::timeout;
 
 use crate::error::Error;
-use crate::http::memory_budget::{Reservation, UNCOUNTED_BYTES};
+use crate::http::memory_budget::Reservation;
 use crate::http::state::AppState;
 
 /// The maximum size of a refused body that is read and discarded before the response is sent. Most
@@ -64,7 +64,7 @@ async fn read_stream<C: AsRef<[u8]>, E>(
             return Err(Error::PayloadTooLarge);
         }
         if needed > bytes.capacity() {
-            let doubled = bytes.capacity().saturating_mul(2).max(UNCOUNTED_BYTES);
+            let doubled = bytes.capacity().saturating_mul(2);
             let capacity = needed.max(doubled.min(limit));
             if !reservation.try_grow(capacity) {
                 return Err(Error::ServiceUnavailable { retry_after: 1 });
