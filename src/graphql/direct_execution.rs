@@ -37,8 +37,20 @@ pub(super) struct ExpandedOperation {
     /// The operation without its selections.
     pub(super) definition: Positioned<OperationDefinition>,
     pub(super) selections: Positioned<SelectionSet>,
+    pub(super) properties: Properties,
+}
+
+/// The properties of the selections of an operation.
+#[derive(Default)]
+pub(super) struct Properties {
     /// Whether a selection has directives, for example `@skip` or `@include`.
     pub(super) has_directives: bool,
+    /// Whether a field is one of the [`LIBRARY_FIELDS`].
+    pub(super) has_library_fields: bool,
+    /// Whether the complexity of a field depends on the values of variables.
+    pub(super) complexity_depends_on_variables: bool,
+    /// The largest number of copies of a field that were added.
+    pub(super) copies: usize,
 }
 
 /// The query root, and values of async-graphql that all executions share.
@@ -66,7 +78,7 @@ impl<Q: ObjectType> DirectExecution<Q> {
         variables: Variables,
         data: Data,
     ) -> Response {
-        let included = operation.has_directives.then(|| {
+        let included = operation.properties.has_directives.then(|| {
             let mut selections = operation.selections.clone();
             remove_excluded(&mut selections.node, &variables);
             selections

@@ -16,9 +16,8 @@ use async_graphql::{Name, Positioned};
 use crate::config::Limits;
 use crate::error::Error;
 use crate::graphql::direct_execution::{ExpandedOperation, NullOnError};
-use crate::graphql::document_conversion::{Conversion, Properties};
+use crate::graphql::document_conversion::convert;
 use crate::graphql::document_limits::check_text;
-use crate::graphql::document_positions::Positions;
 use crate::graphql::document_validation::{parse, validate};
 use crate::graphql::field_merging::merge_fields;
 use crate::graphql::operation_limits::check_operations;
@@ -41,10 +40,9 @@ pub(crate) struct Document {
     /// in a fragment counts once for each use of the fragment.
     multiplying_aliases: usize,
     max_complexity: usize,
-    operation: ExpandedOperation,
-    has_library_fields: bool,
-    complexity_depends_on_variables: bool,
-    bytes: usize,
+    pub(super) operation: ExpandedOperation,
+    /// An upper bound on the memory of the document, in bytes.
+    pub(super) bytes: usize,
 }
 
 impl Document {
@@ -72,36 +70,23 @@ impl Document {
         validate(text, &document, schema, registry, limits)?;
         let selected = select_operation(&operations, name)?;
         let cost = costs.swap_remove(selected);
-        let mut conversion = Conversion {
-            positions: Positions::new(text),
-            registry,
-            fragments: &fragments,
-            properties: Properties::default(),
-        };
-        let mut definition = conversion.operation(operations[selected]);
-        let properties = conversion.properties;
-        merge_fields(&mut definition.node)?;
-        let root_fields = root_fields(&definition.node.selection_set.node);
-        let selections = std::mem::take(&mut definition.node.selection_set);
+        let mut operation = convert(text, registry, &fragments, operations[selected]);
+        let operation_type = operation.definition.node.ty;
+        merge_fields(operation_type, &mut operation.selections.node)?;
+        let root_fields = root_fields(&operation.selections.node);
         // Each token is counted as a node of the largest type. A token of an expanded fragment has at least one byte.
         let nodes = tokens + cost.text.saturating_sub(text.len());
         let bytes = text.len() + cost.text + nodes * size_of::<Positioned<Selection>>();
         Ok(Self {
-            operation_type: definition.node.ty,
+            operation_type,
             name: operations[selected].name.as_ref().map(ToString::to_string),
             fields: root_fields.join(","),
             root_fields,
             // The factor 2 is necessary because a vector can have up to twice the capacity that it needs.
-            bytes: 2 * (1 + properties.copies) * bytes + OVERHEAD,
+            bytes: 2 * (1 + operation.properties.copies) * bytes + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
-            operation: ExpandedOperation {
-                definition,
-                selections,
-                has_directives: properties.has_directives,
-            },
-            has_library_fields: properties.has_library_fields,
-            complexity_depends_on_variables: properties.complexity_depends_on_variables,
+            operation,
         })
     }
 
@@ -114,11 +99,6 @@ impl Document {
         }
     }
 
-    /// Returns an upper bound on the memory of the document, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Returns a copy of the document, because async-graphql consumes the document that it executes.
     pub(super) fn parsed(&self) -> ExecutableDocument {
         let mut operation = self.operation.definition.clone();
@@ -129,19 +109,10 @@ impl Document {
         }
     }
 
-    pub(super) fn operation(&self) -> &ExpandedOperation {
-        &self.operation
-    }
-
-    /// Returns whether the complexity depends on the values of variables.
-    pub(super) fn complexity_depends_on_variables(&self) -> bool {
-        self.complexity_depends_on_variables
-    }
-
     /// Returns whether [`DirectExecution`](crate::graphql::direct_execution::DirectExecution) can execute the
     /// operation. Mutations are excluded for simplicity: most of their time is spent in the database.
     pub(super) fn is_direct(&self) -> bool {
-        self.operation_type == OperationType::Query && !self.has_library_fields
+        self.operation_type == OperationType::Query && !self.operation.properties.has_library_fields
     }
 
     /// Returns the response key of a subscription if its field is nullable.

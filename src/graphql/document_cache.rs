@@ -62,6 +62,6 @@ struct Bytes;
 
 impl Weighter<Key, Arc<Document>> for Bytes {
     fn weight(&self, _: &Key, document: &Arc<Document>) -> u64 {
-        document.bytes() as u64
+        document.bytes as u64
     }
 }

@@ -9,7 +9,9 @@ use async_graphql::{Name as LibraryName, Number, Pos, Positioned};
 use async_graphql_value::Value as LibraryValue;
 
 use crate::error::Position;
-use crate::graphql::direct_execution::{LIBRARY_FIELDS, NullOnError};
+use crate::graphql::direct_execution::{
+    ExpandedOperation, LIBRARY_FIELDS, NullOnError, Properties,
+};
 use crate::graphql::document_positions::Positions;
 use crate::graphql::operation_limits::{Fragments, directives};
 
@@ -19,58 +21,57 @@ impl From<Position> for Pos {
     }
 }
 
-/// The properties of a converted operation.
-#[derive(Default)]
-pub(super) struct Properties {
-    /// Whether the complexity of a field depends on the values of variables.
-    pub(super) complexity_depends_on_variables: bool,
-    pub(super) has_directives: bool,
-    /// Whether the operation selects fields that only async-graphql can execute.
-    pub(super) has_library_fields: bool,
-    /// The largest number of copies of a field that were added.
-    pub(super) copies: usize,
-}
-
 /// Converts an operation. Fragments are expanded, because async-graphql would copy them for each request. Each nullable
 /// field gets the directive [`NullOnError`].
-pub(super) struct Conversion<'t> {
-    pub(super) positions: Positions<'t>,
-    pub(super) registry: &'t Registry,
-    pub(super) fragments: &'t Fragments<'t>,
-    pub(super) properties: Properties,
+pub(super) fn convert(
+    text: &str,
+    registry: &Registry,
+    fragments: &Fragments<'_>,
+    operation: &Node<ast::OperationDefinition>,
+) -> ExpandedOperation {
+    let mut conversion = Conversion {
+        positions: Positions::new(text),
+        registry,
+        fragments,
+        properties: Properties::default(),
+    };
+    let pos = conversion.pos(operation.location());
+    let variables = operation.variables.iter();
+    let (ty, root) = match operation.operation_type {
+        ast::OperationType::Query => (library::OperationType::Query, Some(&registry.query_type)),
+        ast::OperationType::Mutation => (
+            library::OperationType::Mutation,
+            registry.mutation_type.as_ref(),
+        ),
+        ast::OperationType::Subscription => (
+            library::OperationType::Subscription,
+            registry.subscription_type.as_ref(),
+        ),
+    };
+    let root = root.map_or("", String::as_str);
+    let definition = library::OperationDefinition {
+        ty,
+        variable_definitions: variables
+            .map(|it| conversion.variable_definition(it))
+            .collect(),
+        directives: conversion.directives(&operation.directives),
+        selection_set: Positioned::default(),
+    };
+    ExpandedOperation {
+        definition: Positioned::new(definition, pos),
+        selections: conversion.selection_set(pos, root, &operation.selection_set),
+        properties: conversion.properties,
+    }
+}
+
+struct Conversion<'t> {
+    positions: Positions<'t>,
+    registry: &'t Registry,
+    fragments: &'t Fragments<'t>,
+    properties: Properties,
 }
 
 impl<'t> Conversion<'t> {
-    pub(super) fn operation(
-        &mut self,
-        operation: &'t Node<ast::OperationDefinition>,
-    ) -> Positioned<library::OperationDefinition> {
-        let pos = self.pos(operation.location());
-        let variables = operation.variables.iter();
-        let (ty, root) = match operation.operation_type {
-            ast::OperationType::Query => (
-                library::OperationType::Query,
-                Some(&self.registry.query_type),
-            ),
-            ast::OperationType::Mutation => (
-                library::OperationType::Mutation,
-                self.registry.mutation_type.as_ref(),
-            ),
-            ast::OperationType::Subscription => (
-                library::OperationType::Subscription,
-                self.registry.subscription_type.as_ref(),
-            ),
-        };
-        let root = root.map_or("", String::as_str);
-        let definition = library::OperationDefinition {
-            ty,
-            variable_definitions: variables.map(|it| self.variable_definition(it)).collect(),
-            directives: self.directives(&operation.directives),
-            selection_set: self.selection_set(pos, root, &operation.selection_set),
-        };
-        Positioned::new(definition, pos)
-    }
-
     fn pos(&self, span: Option<SourceSpan>) -> Pos {
         self.positions.of(span).into()
     }

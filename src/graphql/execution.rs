@@ -42,7 +42,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Returns an upper bound on the memory that a subscription with this operation occupies, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.document.bytes() + self.variables.iter().map(variable_bytes).sum::<usize>()
+        self.document.bytes + self.variables.iter().map(variable_bytes).sum::<usize>()
     }
 
     /// Creates the request that async-graphql executes.
@@ -123,8 +123,12 @@ where
             let parsed = Document::parse(&text, name, &self.limits, definitions, registry)?;
             Arc::new(parsed)
         };
-        let variables = coerce(registry, &document.operation().definition.node, variables)?;
-        let is_known = cached.is_some() && !document.complexity_depends_on_variables();
+        let variables = coerce(registry, &document.operation.definition.node, variables)?;
+        let is_known = cached.is_some()
+            && !document
+                .operation
+                .properties
+                .complexity_depends_on_variables;
         // If the application has added extensions, async-graphql checks the complexity when it executes the document.
         if self.direct.is_some() && !is_known {
             check_complexity(&self.schema, &document, &variables)?;
@@ -155,7 +159,7 @@ where
             match direct {
                 Some(direct) => {
                     let (document, variables) = (prepared.document, prepared.variables);
-                    direct.execute(document.operation(), variables, data).await
+                    direct.execute(&document.operation, variables, data).await
                 }
                 // This future is boxed, to keep the future of direct execution small.
                 None => Box::pin(schema.execute(prepared.request(data))).await,

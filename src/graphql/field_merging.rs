@@ -6,9 +6,7 @@
 use std::collections::HashMap;
 
 use async_graphql::Positioned;
-use async_graphql::parser::types::{
-    Directive, OperationDefinition, OperationType, Selection, SelectionSet,
-};
+use async_graphql::parser::types::{Directive, OperationType, Selection, SelectionSet};
 
 use crate::error::Error;
 
@@ -18,10 +16,9 @@ use crate::error::Error;
 ///
 /// Returns [`Error::GraphqlValidationFailed`] if root fields of a mutation with one response key cannot be merged,
 /// because they have different directives.
-pub(super) fn merge_fields(operation: &mut OperationDefinition) -> Result<(), Error> {
-    let root = &mut operation.selection_set.node;
+pub(super) fn merge_fields(ty: OperationType, root: &mut SelectionSet) -> Result<(), Error> {
     merge(root);
-    if operation.ty == OperationType::Mutation {
+    if ty == OperationType::Mutation {
         let mut keys = Vec::new();
         collect_keys(root, &mut keys);
         let count = keys.len();
