@@ -32,7 +32,6 @@ pub(crate) struct Edge<T: OutputType> {
 
 /// An entry of a list, with its position.
 #[Object(name_type)]
-#[expect(clippy::unused_async, reason = "resolvers are asynchronous")]
 impl<T: OutputType> Edge<T> {
     /// An opaque string that identifies the position of the entry in the list, for use in the arguments
     /// `after` and `before`.
