@@ -19,7 +19,6 @@ use crate::graphql::direct_execution::{ExpandedOperation, NullOnError};
 use crate::graphql::document_conversion::convert;
 use crate::graphql::document_limits::check_text;
 use crate::graphql::document_validation::{parse, validate};
-use crate::graphql::field_merging::merge_fields;
 use crate::graphql::operation_limits::check_operations;
 
 /// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table
@@ -70,9 +69,11 @@ impl Document {
         validate(text, &document, schema, registry, limits)?;
         let selected = select_operation(&operations, name)?;
         let cost = costs.swap_remove(selected);
-        let mut operation = convert(text, registry, &fragments, operations[selected]);
+        let operation = convert(text, registry, &fragments, operations[selected]);
         let operation_type = operation.definition.node.ty;
-        merge_fields(operation_type, &mut operation.selections.node)?;
+        if operation_type == OperationType::Mutation {
+            check_response_keys(&operation.selections.node)?;
+        }
         let root_fields = root_fields(&operation.selections.node);
         // Each token is counted as a node of the largest type. A token of an expanded fragment has at least one byte.
         let nodes = tokens + cost.text.saturating_sub(text.len());
@@ -182,4 +183,31 @@ fn root_fields(set: &SelectionSet) -> Vec<Arc<str>> {
             Selection::FragmentSpread(_) => Vec::new(),
         });
     names.collect()
+}
+
+/// Checks that each root field of a mutation is selected once. [`convert`] merges fields with one response key unless
+/// their directives differ. async-graphql would execute the other fields several times.
+fn check_response_keys(set: &SelectionSet) -> Result<(), Error> {
+    let mut keys = Vec::new();
+    let mut sets = vec![set];
+    while let Some(set) = sets.pop() {
+        for item in &set.items {
+            match &item.node {
+                // `__typename` changes nothing.
+                Selection::Field(field) if field.node.name.node == "__typename" => {}
+                Selection::Field(field) => keys.push(&field.node.response_key().node),
+                Selection::InlineFragment(inline) => sets.push(&inline.node.selection_set.node),
+                Selection::FragmentSpread(_) => {}
+            }
+        }
+    }
+    let count = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.len() < count {
+        let message = "A field of the mutation is selected several times with different directives. \
+                       Select the field once, or use aliases.";
+        return Err(Error::GraphqlValidationFailed(message.to_owned()));
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Converts validated operations from the types of apollo-compiler to the types that async-graphql executes.
 
+use std::collections::HashMap;
+
 use apollo_compiler::ast;
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::{Name, Node};
@@ -59,8 +61,33 @@ pub(super) fn convert(
     };
     ExpandedOperation {
         definition: Positioned::new(definition, pos),
-        selections: conversion.selection_set(pos, root, &operation.selection_set),
+        selections: conversion.selection_set(pos, root, &mut operation.selection_set.iter()),
         properties: conversion.properties,
+    }
+}
+
+/// The selections of a set, in the order of the first selection of each response key.
+#[derive(Default)]
+struct Groups<'t> {
+    selections: Vec<Group<'t>>,
+    /// The indices of the fields in `selections`, by their response keys and directives.
+    fields: HashMap<(&'t Name, &'t ast::DirectiveList), usize>,
+}
+
+enum Group<'t> {
+    Fields(Vec<&'t Node<ast::Field>>),
+    /// A fragment, its type condition, and its selections.
+    Fragment(&'t ast::Selection, Option<&'t Name>, &'t [ast::Selection]),
+}
+
+impl<'t> Groups<'t> {
+    fn add(&mut self, field: &'t Node<ast::Field>) {
+        let key = (field.response_name(), &field.directives);
+        let index = *self.fields.entry(key).or_insert(self.selections.len());
+        match self.selections.get_mut(index) {
+            Some(Group::Fields(fields)) => fields.push(field),
+            _ => self.selections.push(Group::Fields(vec![field])),
+        }
     }
 }
 
@@ -104,65 +131,81 @@ impl<'t> Conversion<'t> {
         Positioned::new(node, pos)
     }
 
+    /// Converts selections. The fields that have the same response key and the same directives become one field
+    /// ([GraphQL specification, section 6.3.2](https://spec.graphql.org/September2025/#sec-Field-Collection)), because
+    /// async-graphql would resolve each of them.
     fn selection_set(
         &mut self,
         pos: Pos,
         parent: &'t str,
-        selections: &'t [ast::Selection],
+        selections: &mut dyn Iterator<Item = &'t ast::Selection>,
     ) -> Positioned<library::SelectionSet> {
-        let mut items = Vec::with_capacity(selections.len());
-        for selection in selections {
-            self.properties.has_directives |= !directives(selection).is_empty();
-            match selection {
-                ast::Selection::Field(field) => self.field(parent, field, &mut items),
-                ast::Selection::InlineFragment(inline) => {
-                    let on = inline.type_condition.as_ref();
-                    let set = &inline.selection_set;
-                    self.expand(parent, selection, on, set, &mut items);
-                }
-                ast::Selection::FragmentSpread(spread) => {
-                    // Validation refuses undefined fragments and cycles.
-                    if let Some(fragment) = self.fragments.get(&spread.fragment_name) {
-                        let on = Some(&fragment.type_condition);
-                        let set = &fragment.selection_set;
-                        self.expand(parent, selection, on, set, &mut items);
-                    }
+        let mut groups = Groups::default();
+        self.collect(parent, selections, &mut groups);
+        let mut items = Vec::with_capacity(groups.selections.len());
+        for group in groups.selections {
+            match group {
+                Group::Fields(fields) => self.fields(parent, &fields, &mut items),
+                Group::Fragment(selection, on, set) => {
+                    let pos = self.pos(selection.location());
+                    let set =
+                        self.selection_set(pos, on.map_or(parent, Name::as_str), &mut set.iter());
+                    let on = on.map(|on| self.name(on));
+                    let directives = self.directives(directives(selection));
+                    items.push(inline_fragment(pos, on, directives, set.node.items));
                 }
             }
         }
         Positioned::new(library::SelectionSet { items }, pos)
     }
 
-    /// Adds the selections of a fragment to `items`. If the fragment always applies, it is not needed itself.
-    fn expand(
+    /// Adds selections to `groups`. A fragment that always applies is replaced by its selections.
+    fn collect(
         &mut self,
         parent: &'t str,
-        fragment: &ast::Selection,
-        on: Option<&'t Name>,
-        selections: &'t [ast::Selection],
-        items: &mut Vec<Positioned<library::Selection>>,
+        selections: &mut dyn Iterator<Item = &'t ast::Selection>,
+        groups: &mut Groups<'t>,
     ) {
-        let pos = self.pos(fragment.location());
-        let directives = self.directives(directives(fragment));
-        let set = self.selection_set(pos, on.map_or(parent, Name::as_str), selections);
-        let is_object = is_object(self.registry.types.get(parent));
-        if directives.is_empty() && (is_object || on.is_none_or(|on| on == parent)) {
-            items.extend(set.node.items);
-        } else {
-            let on = on.map(|on| self.name(on));
-            items.push(inline_fragment(pos, on, directives, set.node.items));
+        for selection in selections {
+            let directives = directives(selection);
+            self.properties.has_directives |= !directives.is_empty();
+            let (on, set) = match selection {
+                ast::Selection::Field(field) => {
+                    groups.add(field);
+                    continue;
+                }
+                ast::Selection::InlineFragment(inline) => {
+                    (inline.type_condition.as_ref(), &inline.selection_set)
+                }
+                ast::Selection::FragmentSpread(spread) => {
+                    // Validation refuses undefined fragments and cycles.
+                    let Some(fragment) = self.fragments.get(&spread.fragment_name) else {
+                        continue;
+                    };
+                    (Some(&fragment.type_condition), &fragment.selection_set)
+                }
+            };
+            let is_object = is_object(self.registry.types.get(parent));
+            if directives.is_empty() && (is_object || on.is_none_or(|on| on == parent)) {
+                self.collect(parent, &mut set.iter(), groups);
+            } else {
+                groups.selections.push(Group::Fragment(selection, on, set));
+            }
         }
     }
 
-    /// Adds the selection of a field to `items`. If a field of an interface is nullable in only some of the types that
-    /// implement the interface, the field is selected for each type separately. A field with selections is not copied,
-    /// because nested copies would multiply.
-    fn field(
+    /// Adds the selection of fields with one response key to `items`. If a field of an interface is nullable in only some
+    /// of the types that implement the interface, the field is selected for each type separately. A field with selections
+    /// is not copied, because nested copies would multiply.
+    fn fields(
         &mut self,
         parent: &'t str,
-        field: &'t Node<ast::Field>,
+        fields: &[&'t Node<ast::Field>],
         items: &mut Vec<Positioned<library::Selection>>,
     ) {
+        let Some(&field) = fields.first() else {
+            return;
+        };
         let pos = self.pos(field.location());
         let registry = self.registry;
         let name = field.name.as_str();
@@ -177,12 +220,13 @@ impl<'t> Conversion<'t> {
             .is_some_and(|it| it.compute_complexity.is_some())
             && field.arguments.iter().any(has_variables);
         let ty = definition.map_or("", |it| MetaTypeName::concrete_typename(&it.ty));
+        let mut selections = fields.iter().flat_map(|field| &field.selection_set);
         let mut node = library::Field {
             alias: field.alias.as_ref().map(|alias| self.name(alias)),
             name: self.name(&field.name),
             arguments: self.arguments(&field.arguments),
             directives: self.directives(&field.directives),
-            selection_set: self.selection_set(pos, ty, &field.selection_set),
+            selection_set: self.selection_set(pos, ty, &mut selections),
         };
         let select =
             |node| Positioned::new(library::Selection::Field(Positioned::new(node, pos)), pos);

@@ -16,7 +16,6 @@ mod document_positions;
 mod document_validation;
 pub(crate) mod errors;
 pub(crate) mod execution;
-mod field_merging;
 mod guard;
 mod mutation;
 mod mutation_inputs;
