@@ -7,6 +7,7 @@ mod inspection;
 mod open;
 #[cfg(feature = "server")]
 mod restore;
+mod serving;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,9 +15,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
-use poem::endpoint::{BoxEndpoint, Endpoint};
-use poem::{EndpointExt, IntoEndpoint, Response, Route};
-use tokio::net::TcpListener;
+use poem::{Endpoint, Response, Route};
 
 #[cfg(feature = "server")]
 pub use self::inspection::Inspection;
@@ -27,7 +26,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
-use crate::http::connection_metrics::ConnectionMetrics;
 use crate::http::{self, AppState, Middleware};
 use crate::model::event::Event;
 use crate::operator::Operator;
@@ -44,7 +42,7 @@ pub struct Symbolon {
     state: Arc<AppState>,
 }
 
-// `serve_boxed`, `close` and `SymbolonBuilder::open_boxed` box their futures: a boxed future is compiled once,
+// `serve_boxed` in `serving.rs`, `close` and `SymbolonBuilder::open_boxed` box their futures: a boxed future is compiled once,
 // with the library. An `async fn` would be compiled again in each program that calls it.
 impl Symbolon {
     /// Opens the database, and starts the hashing threads and the background tasks. Creates the database if it
@@ -142,42 +140,6 @@ impl Symbolon {
         Middleware::new(Arc::clone(&self.state))
     }
 
-    /// Serves `app` on `listener` until `shutdown` completes. The server then stops accepting connections,
-    /// waits up to 10 s for pending requests, and closes the database.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the listener fails or if the database cannot be closed.
-    pub fn serve<'a, E>(
-        &'a self,
-        app: E,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'a,
-    ) -> impl Future<Output = std::io::Result<()>> + Send
-    where
-        E: IntoEndpoint,
-        E::Endpoint: 'static,
-    {
-        let app = app.with(self.middleware()).map_to_response().boxed();
-        let connections = &self.state.metrics.connections;
-        let serving = self.serve_boxed(app, listener, connections, shutdown);
-        async move {
-            serving.await?;
-            self.close().await.map_err(std::io::Error::other)
-        }
-    }
-
-    fn serve_boxed<'a>(
-        &'a self,
-        app: BoxEndpoint<'static>,
-        listener: TcpListener,
-        connections: &'a ConnectionMetrics,
-        shutdown: impl Future<Output = ()> + Send + 'a,
-    ) -> impl Future<Output = std::io::Result<()>> + Send {
-        let config = &self.state.http;
-        http::serve(app, listener, config, connections, shutdown.boxed()).boxed()
-    }
-
     /// Returns the interface for administration, which requires no credentials. Programs that run beside the
     /// server use [`Symbolon::open_operator`] instead.
     #[must_use]
@@ -192,24 +154,6 @@ impl Symbolon {
     #[must_use]
     pub fn metrics(&self) -> impl Endpoint<Output = Response> + 'static {
         http::metrics(&self.state)
-    }
-
-    /// Serves [`Symbolon::metrics`] at `/metrics` on a separate listener until `shutdown` completes.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the listener fails.
-    pub async fn serve_metrics(
-        &self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send,
-    ) -> std::io::Result<()> {
-        let app = Route::new().at("/metrics", self.metrics());
-        let app = app.map_to_response().boxed();
-        // These connections are not those of clients.
-        let connections = ConnectionMetrics::default();
-        self.serve_boxed(app, listener, &connections, shutdown)
-            .await
     }
 
     /// Returns a stream of the events that this instance publishes from now on: one event for each change, each

@@ -1,0 +1,82 @@
+//! Serves requests on a listener.
+
+use futures_util::FutureExt;
+use poem::{EndpointExt, IntoEndpoint, Route};
+use tokio::net::TcpListener;
+
+use crate::app::Symbolon;
+use crate::graphql;
+use crate::http::connection_metrics::ConnectionMetrics;
+use crate::http::{self, App};
+
+impl Symbolon {
+    /// Serves `app` on `listener` until `shutdown` completes. The server then stops accepting connections,
+    /// waits up to 10 s for pending requests, and closes the database.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the listener fails or if the database cannot be closed.
+    pub fn serve<'a, E>(
+        &'a self,
+        app: E,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'a,
+    ) -> impl Future<Output = std::io::Result<()>> + Send
+    where
+        E: IntoEndpoint,
+        E::Endpoint: 'static,
+    {
+        let app = http::app(app.with(self.middleware()));
+        let connections = &self.state.metrics.connections;
+        let serving = self.serve_boxed(app, listener, connections, shutdown);
+        async move {
+            serving.await?;
+            self.close().await.map_err(std::io::Error::other)
+        }
+    }
+
+    /// Serves the endpoints of [`Symbolon::own_routes`] like [`Symbolon::serve`], with fewer instructions per request,
+    /// because no routes can be added.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the listener fails or if the database cannot be closed.
+    pub fn serve_own_routes<'a>(
+        &'a self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'a,
+    ) -> impl Future<Output = std::io::Result<()>> + Send {
+        let schema = graphql::standalone_schema(&self.state.limits).finish();
+        let app = http::sealed_routes(&self.state, schema);
+        self.serve(app, listener, shutdown)
+    }
+
+    fn serve_boxed<'a>(
+        &'a self,
+        app: App,
+        listener: TcpListener,
+        connections: &'a ConnectionMetrics,
+        shutdown: impl Future<Output = ()> + Send + 'a,
+    ) -> impl Future<Output = std::io::Result<()>> + Send {
+        let config = &self.state.http;
+        http::serve(app, listener, config, connections, shutdown.boxed()).boxed()
+    }
+
+    /// Serves [`Symbolon::metrics`] at `/metrics` on a separate listener until `shutdown` completes.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the listener fails.
+    pub async fn serve_metrics(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> std::io::Result<()> {
+        let app = Route::new().at("/metrics", self.metrics());
+        let app = http::app(app);
+        // These connections are not those of clients.
+        let connections = ConnectionMetrics::default();
+        self.serve_boxed(app, listener, &connections, shutdown)
+            .await
+    }
+}
