@@ -73,7 +73,7 @@ fn each_crate_is_used_in_its_layers_only() {
         ("sea_orm", &["store/"]),
         ("entity", &["store/"]),
         ("migration", &["store/"]),
-        ("poem", &["http/", "app.rs"]),
+        ("poem", &["http/", "app.rs", "app/serving.rs"]),
         (
             "async_graphql",
             &["graphql/", "http/graphql.rs", "http/websocket/"],

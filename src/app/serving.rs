@@ -5,7 +5,6 @@ use poem::{EndpointExt, IntoEndpoint, Route};
 use tokio::net::TcpListener;
 
 use crate::app::Symbolon;
-use crate::graphql;
 use crate::http::connection_metrics::ConnectionMetrics;
 use crate::http::{self, App};
 
@@ -33,22 +32,6 @@ impl Symbolon {
             serving.await?;
             self.close().await.map_err(std::io::Error::other)
         }
-    }
-
-    /// Serves the endpoints of [`Symbolon::own_routes`] like [`Symbolon::serve`], with fewer instructions per request,
-    /// because no routes can be added.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the listener fails or if the database cannot be closed.
-    pub fn serve_own_routes<'a>(
-        &'a self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'a,
-    ) -> impl Future<Output = std::io::Result<()>> + Send {
-        let schema = graphql::standalone_schema(&self.state.limits).finish();
-        let app = http::sealed_routes(&self.state, schema);
-        self.serve(app, listener, shutdown)
     }
 
     fn serve_boxed<'a>(

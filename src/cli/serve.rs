@@ -26,6 +26,7 @@ impl Serve {
         let metrics = listen_for_metrics(&self.settings).await?;
         let sources = Sources::of(&self.settings);
         let symbolon = database::create(self.settings.values.config, sources).await?;
+        let app = symbolon.own_routes();
         let shutdown = shutdown()?;
         let (version, database) = (env!("CARGO_PKG_VERSION"), symbolon.database());
         // Containers merge standard output and the log, which must then consist of JSON lines.
@@ -59,7 +60,7 @@ impl Serve {
             // Metrics are available until the process exits.
             tokio::spawn(async move { symbolon.serve_metrics(listener, pending()).await });
         }
-        symbolon.serve_own_routes(listener, shutdown).await?;
+        symbolon.serve(app, listener, shutdown).await?;
         Ok(())
     }
 }

@@ -290,7 +290,7 @@ struct RequestErrorBody<'a> {
 
 fn response(media_type: MediaType, outcome: Outcome) -> Result<Response, Error> {
     let mut response = match &outcome.request_error {
-        // Without headers from resolvers, only the body remains to be converted. `GraphQLResponse` would take 4 % more
+        // Without headers from resolvers, only the body remains to be converted. `GraphQLResponse` would take 1.7 % more
         // instructions for a `me` query.
         None if outcome.response.http_headers.is_empty() => Body::from_json(&outcome.response)
             .map_err(Error::internal)?

@@ -27,6 +27,6 @@ mod tokens;
 mod websocket;
 
 pub use self::middleware::Middleware;
-pub(crate) use self::routes::{graphql, metrics, routes, sealed_routes};
+pub(crate) use self::routes::{graphql, metrics, routes};
 pub(crate) use self::server::{App, app, serve};
 pub(crate) use self::state::AppState;

@@ -18,9 +18,6 @@ use crate::http::pages::{self, Purpose};
 use crate::http::state::AppState;
 use crate::http::tokens;
 
-/// The path of the GraphQL endpoint.
-const GRAPHQL: &str = "/graphql";
-
 /// Returns the endpoint that executes the operations of a schema.
 pub(crate) fn graphql<Q, M, S>(
     state: &Arc<AppState>,
@@ -34,25 +31,6 @@ where
     GraphqlEndpoint::new(Arc::clone(state), schema).with(Middleware::new(Arc::clone(state)))
 }
 
-/// All routes, with direct access to the endpoint at `/graphql`. Most requests are for this endpoint. A look-up in the
-/// routes would take 5 % more instructions for a `me` query.
-struct DirectGraphql<E> {
-    graphql: Arc<E>,
-    routes: Route,
-}
-
-impl<E: Endpoint<Output = Response>> Endpoint for DirectGraphql<E> {
-    type Output = Response;
-
-    async fn call(&self, request: Request) -> poem::Result<Response> {
-        if request.uri().path() == GRAPHQL {
-            self.graphql.call(request).await
-        } else {
-            self.routes.call(request).await
-        }
-    }
-}
-
 /// Returns all routes. The route `/graphql` executes the operations of `schema`.
 pub(crate) fn routes<Q, M, S>(state: &Arc<AppState>, schema: Schema<Q, M, S>) -> Route
 where
@@ -60,28 +38,6 @@ where
     M: ObjectType + 'static,
     S: SubscriptionType + 'static,
 {
-    routes_with(state, Arc::new(graphql(state, schema)))
-}
-
-/// Returns all routes as one endpoint, which is faster than [`routes`].
-pub(crate) fn sealed_routes<Q, M, S>(
-    state: &Arc<AppState>,
-    schema: Schema<Q, M, S>,
-) -> impl Endpoint<Output = Response> + 'static
-where
-    Q: ObjectType + 'static,
-    M: ObjectType + 'static,
-    S: SubscriptionType + 'static,
-{
-    let graphql = Arc::new(graphql(state, schema));
-    let routes = routes_with(state, Arc::clone(&graphql));
-    DirectGraphql { graphql, routes }
-}
-
-fn routes_with(
-    state: &Arc<AppState>,
-    graphql: Arc<impl Endpoint<Output = Response> + 'static>,
-) -> Route {
     let route = |allowed, methods| {
         with_allow_header(allowed, methods).with(Middleware::new(Arc::clone(state)))
     };
@@ -93,10 +49,10 @@ fn routes_with(
     let mut routes = Route::new()
         .at("/auth", forward_auth::check.with(middleware()))
         .at("/auth/*", forward_auth::check_any.with(middleware()));
-    routes = with_and_without_slash(routes, GRAPHQL, graphql);
-    routes = with_and_without_slash(routes, "/tokens", Arc::new(tokens));
-    routes = with_and_without_slash(routes, "/healthz", Arc::new(alive));
-    routes = with_and_without_slash(routes, "/readyz", Arc::new(ready));
+    routes = with_and_without_slash(routes, "/graphql", graphql(state, schema));
+    routes = with_and_without_slash(routes, "/tokens", tokens);
+    routes = with_and_without_slash(routes, "/healthz", alive);
+    routes = with_and_without_slash(routes, "/readyz", ready);
     // The pages exist only if links lead to them, so that an application can have its own pages with these names.
     let has_explorer = cfg!(feature = "explorer") && state.http.explorer;
     let page = |purpose| route("GET, HEAD", get(pages::page(purpose, has_explorer)));
@@ -124,8 +80,9 @@ fn routes_with(
 fn with_and_without_slash(
     routes: Route,
     path: &str,
-    endpoint: Arc<impl Endpoint<Output = Response> + 'static>,
+    endpoint: impl Endpoint<Output = Response> + 'static,
 ) -> Route {
+    let endpoint = Arc::new(endpoint);
     let with_slash = format!("{path}/");
     routes
         .at(path, Arc::clone(&endpoint))
