@@ -149,11 +149,6 @@ impl Visit for FieldFormatter<'_> {
         let _ = write!(self.0, "{value:?}");
     }
 
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.append_name(field);
-        self.0.push_str(itoa::Buffer::new().format(value));
-    }
-
     /// A string that needs no escaping is copied as a whole, which is faster than escaping each character.
     fn record_str(&mut self, field: &Field, value: &str) {
         let is_plain = |byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';

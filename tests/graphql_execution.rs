@@ -7,6 +7,9 @@ use async_graphql::{
     MergedObject, Object, OneofObject, Scalar, ScalarType, SimpleObject, Union,
     Value as GraphqlValue,
 };
+use proptest::prelude::{Strategy, prop_oneof};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use symbolon::{Authenticated, RequireScope};
 
@@ -500,4 +503,33 @@ async fn root_fields_with_one_response_key_are_executed_once() {
         .send()
         .await;
     assert_eq!(answer.at("/data/createUser/user/username"), "zoe");
+}
+
+/// Generates texts that are similar to documents.
+fn document_text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        "[{}\\[\\]()\"\\\\#\n\r ,:$@a!=|&1é😀\u{feff}\u{0}]",
+        "\"\"\"|\\\\\"\"\"|\\.\\.\\. |\\.\\.\\.on User|\\.\\.\\.F |query\\(|fragment F on User|mutation |-1\\.5e3",
+        "\\{ |\\} |me \\{|user\\(id: |id |x: |users\\(first: |createUser\\(input: \\{|username: |__typename |__type ",
+        "\\$v: Int! = |\\$v: \\[ID\\]|\\$v |@skip\\(if: |@nope |\"\\\\uD83D\\\\u[A-F0-9]{4}\" |\"x\" |null |true |99999999999 ",
+        "[ -~]{0,4}",
+    ];
+    proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+#[tokio::test]
+async fn no_text_of_a_document_causes_an_internal_error() {
+    let app = TestApp::start().await;
+    let mut runner = TestRunner::default();
+    for _ in 0..300 {
+        let text = document_text().new_tree(&mut runner).unwrap().current();
+        let answer = app.graphql(&text).send().await;
+        assert!(answer.status < 500, "{text:?}: {answer:?}");
+        let codes = answer.at("/errors").as_array().into_iter().flatten();
+        let mut codes = codes.map(|error| &error["extensions"]["code"]);
+        assert!(
+            codes.all(|code| code != "INTERNAL_SERVER_ERROR"),
+            "{text:?}: {answer:?}"
+        );
+    }
 }

@@ -5,12 +5,10 @@ use std::fmt;
 use std::mem::size_of;
 use std::sync::Arc;
 
-use apollo_compiler::validation::Valid;
-use apollo_compiler::{Node, Schema, ast};
+use apollo_compiler::{Node, ast};
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet,
 };
-use async_graphql::registry::Registry;
 use async_graphql::{Name, Positioned};
 
 use crate::config::Limits;
@@ -20,6 +18,7 @@ use crate::graphql::document_conversion::convert;
 use crate::graphql::document_limits::check_text;
 use crate::graphql::document_validation::{parse, validate};
 use crate::graphql::operation_limits::check_operations;
+use crate::graphql::schema_definitions::Definitions;
 
 /// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table
 /// entries and the padding that the allocator adds.
@@ -51,25 +50,29 @@ impl Document {
         text: &str,
         name: Option<&str>,
         limits: &Limits,
-        schema: &Valid<Schema>,
-        registry: &Registry,
+        definitions: &Definitions,
     ) -> Result<Self, Error> {
         let tokens = check_text(text, limits)?;
         let document = parse(text, limits)?;
-        let definitions = document.definitions.iter();
-        let operations = definitions
+        let nodes = document.definitions.iter();
+        let operations = nodes
             .clone()
             .filter_map(ast::Definition::as_operation_definition);
         let operations: Vec<_> = operations.collect();
-        let fragments = definitions
+        let fragments = nodes
             .filter_map(ast::Definition::as_fragment_definition)
             .map(|fragment| (&fragment.name, fragment))
             .collect();
         let mut costs = check_operations(&fragments, &operations, limits)?;
-        validate(text, &document, schema, registry, limits)?;
+        validate(text, &document, definitions, limits)?;
         let selected = select_operation(&operations, name)?;
         let cost = costs.swap_remove(selected);
-        let operation = convert(text, registry, &fragments, operations[selected]);
+        let operation = convert(
+            text,
+            &definitions.env.registry,
+            &fragments,
+            operations[selected],
+        );
         let operation_type = operation.definition.node.ty;
         if operation_type == OperationType::Mutation {
             check_response_keys(&operation.selections.node)?;

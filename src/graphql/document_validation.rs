@@ -7,17 +7,16 @@
 
 use std::sync::Arc;
 
-use apollo_compiler::Schema;
 use apollo_compiler::ast::Document;
 use apollo_compiler::diagnostic::ToCliReport;
 use apollo_compiler::parser::Parser;
-use apollo_compiler::validation::{DiagnosticList, Valid};
-use async_graphql::registry::Registry;
+use apollo_compiler::validation::DiagnosticList;
 
 use crate::config::Limits;
 use crate::error::{DocumentError, Error};
 use crate::graphql::document_checks::{check_syntax, check_types, check_values};
 use crate::graphql::document_positions::Positions;
+use crate::graphql::schema_definitions::Definitions;
 
 /// The maximum number of validation errors in a response, as in graphql-js. A short document can have
 /// thousands.
@@ -41,17 +40,17 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Document, Error> {
 pub(super) fn validate(
     text: &str,
     document: &Document,
-    schema: &Valid<Schema>,
-    registry: &Registry,
+    definitions: &Definitions,
     limits: &Limits,
 ) -> Result<(), Error> {
+    let Definitions { env, schema } = definitions;
     let mut errors = check_values(text, document, limits);
     // The next step is skipped after errors, because it would report the consequences of the errors.
     match document.to_executable(schema) {
         Err(invalid) => errors.extend(document_errors(text, &invalid.errors)),
         Ok(executable) if errors.is_empty() => match executable.validate(schema) {
             Err(invalid) => errors.extend(document_errors(text, &invalid.errors)),
-            Ok(valid) => errors.extend(check_types(text, &valid, schema, registry)),
+            Ok(valid) => errors.extend(check_types(text, &valid, schema, &env.registry)),
         },
         Ok(_) => {}
     }
@@ -83,45 +82,4 @@ fn document_errors(text: &str, errors: &DiagnosticList) -> Vec<DocumentError> {
         message: error.to_string(),
     };
     errors.iter().map(|error| convert(error.error)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::LazyLock;
-
-    use async_graphql::EmptySubscription;
-    use proptest::prelude::*;
-
-    use super::{Limits, parse, validate};
-    use crate::graphql::schema::Schema;
-    use crate::graphql::standalone_schema::roots::{Mutation, Query};
-    use crate::graphql::standalone_schema::standalone_schema;
-
-    /// Generates texts that are similar to documents.
-    fn text() -> impl Strategy<Value = String> {
-        let piece = prop_oneof![
-            "[{}\\[\\]()\"\\\\#\n\r ,:$@a!=|&1é😀\u{feff}\u{0}]",
-            "\"\"\"|\\\\\"\"\"|\\.\\.\\. |\\.\\.\\.on User|\\.\\.\\.F |query\\(|fragment F on User|mutation |-1\\.5e3",
-            "\\{ |\\} |me \\{|user\\(id: |id |x: |users\\(first: |createUser\\(input: \\{|username: |__typename |__type ",
-            "\\$v: Int! = |\\$v: \\[ID\\]|\\$v |@skip\\(if: |@nope |\"\\\\uD83D\\\\u[A-F0-9]{4}\" |\"x\" |null |true |99999999999 ",
-            "[ -~]{0,4}",
-        ];
-        proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
-
-        #[test]
-        fn no_text_causes_a_panic(text in text()) {
-            static SCHEMA: LazyLock<Schema<Query, Mutation, EmptySubscription>> =
-                LazyLock::new(|| standalone_schema(&Limits::default()).finish());
-            let (env, definitions) = (SCHEMA.env.get().unwrap(), SCHEMA.definitions.as_ref());
-            let limits = Limits::default();
-            if let Ok(document) = parse(&text, &limits) {
-                let definitions = definitions.unwrap();
-                let _ = validate(&text, &document, definitions, &env.registry, &limits);
-            }
-        }
-    }
 }

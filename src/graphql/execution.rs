@@ -1,11 +1,10 @@
 //! Executes operations, with limits, a document cache, a time limit and error codes.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use apollo_compiler::validation::Valid;
 use async_graphql::{
-    Data, Name, ObjectType, Request, Response, SchemaEnv, SubscriptionType, Value, Variables,
+    Data, Name, ObjectType, Request, Response, SubscriptionType, Value, Variables,
 };
 use futures_util::{FutureExt, Stream, StreamExt};
 
@@ -19,6 +18,7 @@ use crate::graphql::document_cache::DocumentCache;
 use crate::graphql::document_limits::check_variables;
 use crate::graphql::errors::{request_error_response, set_error_codes};
 use crate::graphql::schema::Schema;
+use crate::graphql::schema_definitions::Definitions;
 use crate::graphql::variables::coerce;
 use crate::service::request_authentication::Authentication;
 use crate::service::{Services, run_to_completion};
@@ -66,8 +66,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Executor<Q, M, S> {
     services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
-    env: Arc<OnceLock<SchemaEnv>>,
-    definitions: Option<Arc<Valid<apollo_compiler::Schema>>>,
+    definitions: Option<Arc<Definitions>>,
     /// `None` if the application has added extensions.
     direct: Option<Arc<DirectExecution<Q>>>,
     documents: Arc<DocumentCache>,
@@ -88,13 +87,11 @@ where
         limits: Limits,
         timeout: Duration,
     ) -> Self {
-        let env = schema.env.get().cloned();
-        let direct = env.zip(schema.query);
-        let direct = direct.and_then(|(env, query)| DirectExecution::new(query, env));
+        let direct = schema.definitions.as_ref().zip(schema.query);
+        let direct = direct.and_then(|(it, query)| DirectExecution::new(query, it.env.clone()));
         Self {
             services,
             schema: schema.library,
-            env: schema.env,
             definitions: schema.definitions,
             direct: direct.map(Arc::new),
             documents,
@@ -111,19 +108,19 @@ where
             variables,
         } = operation;
         check_variables(&variables, &self.limits)?;
-        let (Some(env), Some(definitions)) = (self.env.get(), &self.definitions) else {
-            return Err(Error::internal("the environment of the schema is not set"));
+        let Some(definitions) = &self.definitions else {
+            return Err(Error::internal("the definitions of the schema are not set"));
         };
-        let registry = &env.registry;
         let cached = self.documents.get(&text, name.as_deref());
         let document = if let Some(document) = &cached {
             Arc::clone(document)
         } else {
             let name = name.as_deref();
-            let parsed = Document::parse(&text, name, &self.limits, definitions, registry)?;
+            let parsed = Document::parse(&text, name, &self.limits, definitions)?;
             Arc::new(parsed)
         };
-        let variables = coerce(registry, &document.operation.definition.node, variables)?;
+        let operation = &document.operation.definition.node;
+        let variables = coerce(&definitions.env.registry, operation, variables)?;
         let is_known = cached.is_some()
             && !document
                 .operation

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use apollo_compiler::validation::Valid;
 use async_graphql::extensions::ExtensionFactory;
 use async_graphql::{
     CustomDirectiveFactory, InputType, ObjectType, OutputType, SchemaEnv, SubscriptionType,
@@ -15,7 +14,7 @@ use futures_util::FutureExt;
 use crate::config::Limits;
 use crate::graphql::complexity_check::ComplexityCheck;
 use crate::graphql::direct_execution::NullOnError;
-use crate::graphql::schema_definitions::definitions;
+use crate::graphql::schema_definitions::Definitions;
 
 /// A builder for a [`Schema`], returned by [`Symbolon::schema`](crate::Symbolon::schema). Its methods
 /// correspond to those of [`async_graphql::SchemaBuilder`].
@@ -34,9 +33,7 @@ pub struct Schema<Q, M, S> {
     /// execution does not run extensions.
     pub(super) query: Option<Arc<Q>>,
     /// The types and directives of the schema. Always set.
-    pub(super) env: Arc<OnceLock<SchemaEnv>>,
-    /// The types and directives for which documents are validated. Always set.
-    pub(super) definitions: Option<Arc<Valid<apollo_compiler::Schema>>>,
+    pub(super) definitions: Option<Arc<Definitions>>,
 }
 
 impl<Q, M, S> SchemaBuilder<Q, M, S>
@@ -123,11 +120,9 @@ where
         let library = self.builder.finish();
         // The extension stores the environment of the schema during the first request.
         let _ = library.execute("").now_or_never();
-        let registry = self.env.get().map(|env| &env.registry);
-        let definitions = registry.map(definitions).map(Arc::new);
+        let env = self.env.get().cloned();
         Schema {
-            env: self.env,
-            definitions,
+            definitions: env.map(Definitions::new).map(Arc::new),
             library,
             query: (!self.has_extensions).then_some(self.query),
         }
@@ -147,7 +142,6 @@ impl<Q, M, S> Clone for Schema<Q, M, S> {
         Self {
             library: self.library.clone(),
             query: self.query.clone(),
-            env: Arc::clone(&self.env),
             definitions: self.definitions.clone(),
         }
     }

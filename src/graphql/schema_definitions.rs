@@ -4,21 +4,32 @@ use std::fmt::Write;
 
 use apollo_compiler::Schema;
 use apollo_compiler::validation::Valid;
+use async_graphql::SchemaEnv;
 use async_graphql::registry::{MetaField, MetaInputValue, MetaType, Registry};
 
 /// The scalars that each schema has (GraphQL specification, section 3.5).
 const BUILT_IN_SCALARS: [&str; 5] = ["Int", "Float", "String", "Boolean", "ID"];
 
-/// Converts the types and directives of a schema. The SDL that async-graphql exports is not used, because it is
-/// malformed if a description or a reason for a deprecation contains quotation marks.
-pub(super) fn definitions(registry: &Registry) -> Valid<Schema> {
-    Schema::parse_and_validate(sdl(registry), "schema.graphql").unwrap_or_else(|invalid| {
-        // async-graphql checks less. The schema is used as far as apollo-compiler understands it.
-        let problem = invalid.errors.iter().next();
-        let problem = problem.map(|problem| problem.error.to_string());
-        tracing::error!(problem, "the GraphQL schema is not valid");
-        Valid::assume_valid(invalid.partial)
-    })
+/// The types and directives of a schema.
+pub(super) struct Definitions {
+    pub(super) env: SchemaEnv,
+    pub(super) schema: Valid<Schema>,
+}
+
+impl Definitions {
+    /// Converts the types and directives of a schema. The SDL that async-graphql exports is not used, because it is
+    /// malformed if a description or a reason for a deprecation contains quotation marks.
+    pub(super) fn new(env: SchemaEnv) -> Self {
+        let schema = Schema::parse_and_validate(sdl(&env.registry), "schema.graphql");
+        let schema = schema.unwrap_or_else(|invalid| {
+            // async-graphql checks less. The schema is used as far as apollo-compiler understands it.
+            let problem = invalid.errors.iter().next();
+            let problem = problem.map(|problem| problem.error.to_string());
+            tracing::error!(problem, "the GraphQL schema is not valid");
+            Valid::assume_valid(invalid.partial)
+        });
+        Self { env, schema }
+    }
 }
 
 /// Returns the definitions without descriptions, deprecations and applied directives.
