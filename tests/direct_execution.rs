@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_graphql::extensions::{Extension, ExtensionFactory, ResolveFut};
 use async_graphql::{
-    Context, CustomDirective, EmptySubscription, Error, Interface, MergedObject, Object, Result,
-    ServerResult, SimpleObject, Union, Value,
+    Context, CustomDirective, EmptySubscription, Error, InputObject, Interface, MaybeUndefined,
+    MergedObject, Object, Result, ServerResult, SimpleObject, Union, Value,
 };
 use serde_json::json;
 use symbolon::async_trait;
@@ -67,17 +67,27 @@ impl Types {
         let cat = Cat { name: Some("Tom") };
         [Pet::Dog(Dog { name, barks }), Pet::Cat(cat)]
     }
-    async fn operation(&self, ctx: &Context<'_>) -> String {
-        let field = ctx.field();
-        let selected: Vec<_> = ctx
-            .look_ahead()
-            .selection_fields()
-            .len()
-            .to_string()
-            .chars()
-            .collect();
-        format!("{} {:?} {selected:?}", field.name(), field.alias())
+    /// Returns whether the operation is executed directly: async-graphql knows the selections of the operation.
+    async fn is_direct(&self, ctx: &Context<'_>) -> bool {
+        let operation = &ctx.query_env.operation.node;
+        operation.selection_set.node.items.is_empty()
     }
+    async fn input(
+        &self,
+        #[graphql(default)] input: Input,
+        #[graphql(default = 7)] n: Option<i32>,
+    ) -> String {
+        format!("{input:?} {n:?}")
+    }
+}
+
+#[derive(Debug, Default, InputObject)]
+struct Input {
+    a: MaybeUndefined<i32>,
+    #[graphql(default = 5)]
+    b: Option<i32>,
+    list: Option<Vec<Option<i32>>>,
+    inner: Option<Box<Input>>,
 }
 
 #[derive(MergedObject)]
@@ -136,6 +146,10 @@ async fn app(is_direct: bool) -> TestApp {
 #[tokio::test]
 async fn responses_equal_those_of_async_graphql() {
     let (direct, library) = (app(true).await, app(false).await);
+    for (app, is_direct) in [(&direct, true), (&library, false)] {
+        let answer = app.graphql("{ isDirect }").send().await;
+        assert_eq!(answer.at("/data/isDirect"), is_direct);
+    }
     for (document, field, value) in [
         (
             "{ number a: number(plus: 4) __typename }",
@@ -153,6 +167,19 @@ async fn responses_equal_those_of_async_graphql() {
             "{ list { must } inner { list { must } } }",
             "/data/inner/list",
             json!(null),
+        ),
+        // An argument or field of an input object whose variable has no value is omitted.
+        (
+            "query($a: Int, $b: Int, $c: Int = 1) { input(input: { a: $a, b: $b, list: [$a, $c], inner: { a: $a } }, n: $b) }",
+            "/data/input",
+            json!(
+                "Input { a: Undefined, b: Some(5), list: Some([None, Some(1)]), inner: Some(Input { a: Undefined, b: Some(5), list: None, inner: None }) } Some(7)"
+            ),
+        ),
+        (
+            "query($n: Int, $a: Int) { input(input: { a: $n }, n: $a) }",
+            "/data/input",
+            json!("Input { a: Value(7), b: Some(5), list: None, inner: None } Some(7)"),
         ),
         (
             "{ animal { name n: name @more __typename ... on Dog { barks } } }",
@@ -190,9 +217,9 @@ async fn responses_equal_those_of_async_graphql() {
             json!(null),
         ),
         (
-            "{ o: operation }",
-            "/data/o",
-            json!("operation Some(\"o\") ['1']"),
+            "query($y: Boolean!) { animal { ... on Pet @include(if: $y) { ... on Dog { barks } } } }",
+            "/data/animal/barks",
+            json!(true),
         ),
     ] {
         for variables in [json!({ "y": true, "n": 7 }), json!({ "y": false })] {

@@ -180,6 +180,10 @@ async fn documents_are_validated_for_the_schema_of_an_embedder() {
             json!({ "_entities": [{ "id": "7" }] }),
         ),
         (
+            "{ _service { __typename } }".to_owned(),
+            json!({ "_service": { "__typename": "_Service" } }),
+        ),
+        (
             "{ __type(name: \"Which\") { isOneOf } }".to_owned(),
             json!({ "__type": { "isOneOf": true } }),
         ),

@@ -533,3 +533,28 @@ async fn no_text_of_a_document_causes_an_internal_error() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_input_field_whose_variable_has_no_value_is_omitted() {
+    let app = TestApp::start().await;
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let update = "mutation($e: String, $u: String) {
+        updateUser(input: { email: $e, username: $u }) { user { username email } } }";
+    for (variables, email) in [
+        (json!({ "e": "ada@example.org" }), json!("ada@example.org")),
+        (json!({ "u": "ada" }), json!("ada@example.org")),
+        (json!({}), json!("ada@example.org")),
+        (json!({ "e": null }), json!(null)),
+    ] {
+        let answer = app.graphql_with(update, &variables).bearer(&token);
+        let answer = answer.send().await;
+        let user = json!({ "username": "ada", "email": email });
+        assert_eq!(answer.at("/data/updateUser/user"), &user, "{variables}");
+    }
+    // The default value of an argument applies.
+    let roles = "query($d: Boolean) { __type(name: \"Role\") { enumValues(includeDeprecated: $d) { name } } }";
+    let answer = app.graphql_with(roles, &json!({})).send().await;
+    let roles = json!([{ "name": "USER" }, { "name": "ADMIN" }]);
+    assert_eq!(answer.at("/data/__type/enumValues"), &roles);
+}

@@ -34,7 +34,7 @@ where
     S: SubscriptionType + 'static,
 {
     let mut request = Request::new("").variables(variables.clone());
-    request.set_parsed_query(document.parsed());
+    request.set_parsed_query(document.parsed(variables));
     let request = request.data(ValidationOnly(Arc::clone(document)));
     // A function of the application can panic.
     let validation = AssertUnwindSafe(schema.execute(request)).catch_unwind();

@@ -40,6 +40,21 @@ pub(super) struct ExpandedOperation {
     pub(super) properties: Properties,
 }
 
+impl ExpandedOperation {
+    /// Returns the selections for the values of variables: without the selections that `@skip` or `@include` excludes
+    /// (GraphQL specification, section 6.3.2), and without the arguments and the fields of input objects whose variable has
+    /// no value (sections 6.4.1 and 3.10). async-graphql would replace the latter by null.
+    pub(super) fn selections(&self, variables: &Variables) -> Cow<'_, Positioned<SelectionSet>> {
+        let declared = self.definition.node.variable_definitions.len();
+        if variables.len() == declared && !self.properties.has_directives {
+            return Cow::Borrowed(&self.selections);
+        }
+        let mut selections = self.selections.clone();
+        apply_variables(&mut selections.node, variables);
+        Cow::Owned(selections)
+    }
+}
+
 /// The properties of the selections of an operation.
 #[derive(Default)]
 pub(super) struct Properties {
@@ -49,8 +64,6 @@ pub(super) struct Properties {
     pub(super) has_library_fields: bool,
     /// Whether the complexity of a field depends on the values of variables.
     pub(super) complexity_depends_on_variables: bool,
-    /// The largest number of copies of a field that were added.
-    pub(super) copies: usize,
 }
 
 /// The query root, and values of async-graphql that all executions share.
@@ -58,7 +71,6 @@ pub(super) struct DirectExecution<Q> {
     query: Arc<Q>,
     env: SchemaEnv,
     extensions: Extensions,
-    no_data: Arc<Data>,
 }
 
 impl<Q: ObjectType> DirectExecution<Q> {
@@ -67,7 +79,6 @@ impl<Q: ObjectType> DirectExecution<Q> {
             query,
             env,
             extensions: no_extensions()?,
-            no_data: Arc::default(),
         })
     }
 
@@ -78,11 +89,7 @@ impl<Q: ObjectType> DirectExecution<Q> {
         variables: Variables,
         data: Data,
     ) -> Response {
-        let included = operation.properties.has_directives.then(|| {
-            let mut selections = operation.selections.clone();
-            remove_excluded(&mut selections.node, &variables);
-            selections
-        });
+        let selections = operation.selections(&variables);
         let env = QueryEnv::new(QueryEnvInner {
             extensions: self.extensions.clone(),
             variables,
@@ -90,14 +97,13 @@ impl<Q: ObjectType> DirectExecution<Q> {
             operation: operation.definition.clone(),
             fragments: HashMap::new(),
             uploads: Vec::new(),
-            session_data: Arc::clone(&self.no_data),
+            session_data: Arc::default(),
             query_data: Arc::new(data),
             http_headers: Mutex::default(),
             introspection_mode: IntrospectionMode::Enabled,
             errors: Mutex::default(),
         });
-        let selections = included.as_ref().unwrap_or(&operation.selections);
-        let context = env.create_context(&self.env, None, selections, None);
+        let context = env.create_context(&self.env, None, &*selections, None);
         let mut response = match resolve_container(&context, &*self.query).await {
             Ok(value) => Response::new(value),
             Err(error) => Response::from_errors(vec![error]),
@@ -132,8 +138,7 @@ fn no_extensions() -> Option<Extensions> {
     take(&probe.0)
 }
 
-/// Removes the selections that `@skip` or `@include` excludes (GraphQL specification, section 6.3.2).
-fn remove_excluded(set: &mut SelectionSet, variables: &Variables) {
+fn apply_variables(set: &mut SelectionSet, variables: &Variables) {
     let is_excluded = |directive: &Positioned<Directive>| {
         let included = match directive.node.name.node.as_str() {
             "skip" => false,
@@ -149,19 +154,45 @@ fn remove_excluded(set: &mut SelectionSet, variables: &Variables) {
     set.items
         .retain(|item| !item.node.directives().iter().any(is_excluded));
     for item in &mut set.items {
+        let directives = item.node.directives_mut();
+        // The directives that remain have no effect, and a field without directives is executed faster.
+        directives.retain(|it| !["skip", "include"].contains(&it.node.name.node.as_str()));
+        for directive in directives {
+            retain_set(&mut directive.node.arguments, variables);
+        }
         match &mut item.node {
             Selection::Field(field) => {
-                // The directives that remain have no effect, and a field without directives is executed faster.
-                let directives = &mut field.node.directives;
-                directives.retain(|it| !["skip", "include"].contains(&it.node.name.node.as_str()));
-                remove_excluded(&mut field.node.selection_set.node, variables);
+                retain_set(&mut field.node.arguments, variables);
+                apply_variables(&mut field.node.selection_set.node, variables);
             }
             Selection::InlineFragment(inline) => {
-                remove_excluded(&mut inline.node.selection_set.node, variables);
+                apply_variables(&mut inline.node.selection_set.node, variables);
             }
             Selection::FragmentSpread(_) => {}
         }
     }
+}
+
+/// Removes the arguments whose variable has no value.
+fn retain_set(
+    arguments: &mut Vec<(Positioned<Name>, Positioned<DocumentValue>)>,
+    variables: &Variables,
+) {
+    fn is_set(value: &mut DocumentValue, variables: &Variables) -> bool {
+        match value {
+            DocumentValue::Variable(name) => return variables.contains_key(name),
+            DocumentValue::Object(fields) => fields.retain(|_, value| is_set(value, variables)),
+            DocumentValue::List(items) => {
+                for item in items {
+                    // A variable without a value in a list is null (section 3.11).
+                    is_set(item, variables);
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+    arguments.retain_mut(|(_, value)| is_set(&mut value.node, variables));
 }
 
 /// A directive for nullable fields of validated documents. If the resolver or the guard of the field fails, the
@@ -215,7 +246,12 @@ impl CustomDirective for NullOnError {
         resolve: ResolveFut<'_>,
     ) -> ServerResult<Option<Value>> {
         resolve.await.or_else(|error| {
-            ctx.add_error(error);
+            // The errors of an interface have no path.
+            ctx.add_error(if error.path.is_empty() {
+                ctx.set_error_path(error)
+            } else {
+                error
+            });
             Ok(Some(Value::Null))
         })
     }

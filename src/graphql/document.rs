@@ -9,7 +9,7 @@ use apollo_compiler::{Node, ast};
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationType, Selection, SelectionSet,
 };
-use async_graphql::{Name, Positioned};
+use async_graphql::{Name, Positioned, Variables};
 
 use crate::config::Limits;
 use crate::error::Error;
@@ -78,16 +78,16 @@ impl Document {
             check_response_keys(&operation.selections.node)?;
         }
         let root_fields = root_fields(&operation.selections.node);
-        // Each token is counted as a node of the largest type. A token of an expanded fragment has at least one byte.
-        let nodes = tokens + cost.text.saturating_sub(text.len());
-        let bytes = text.len() + cost.text + nodes * size_of::<Positioned<Selection>>();
+        // Each token is counted as a node of the largest type. A token of the added text has at least one byte.
+        let nodes = tokens + cost.added_text;
+        let bytes = text.len() + cost.added_text + nodes * size_of::<Positioned<Selection>>();
         Ok(Self {
             operation_type,
             name: operations[selected].name.as_ref().map(ToString::to_string),
             fields: root_fields.join(","),
             root_fields,
-            // The factor 2 is necessary because a vector can have up to twice the capacity that it needs.
-            bytes: 2 * (1 + operation.properties.copies) * bytes + OVERHEAD,
+            // The factor 2 accounts for unused capacity of vectors, for names, and for the directives of nullable fields.
+            bytes: 2 * bytes + OVERHEAD,
             multiplying_aliases: cost.multiplying_aliases,
             max_complexity: limits.complexity,
             operation,
@@ -103,10 +103,10 @@ impl Document {
         }
     }
 
-    /// Returns a copy of the document, because async-graphql consumes the document that it executes.
-    pub(super) fn parsed(&self) -> ExecutableDocument {
+    /// Returns a copy of the document for the values of variables. async-graphql consumes the document that it executes.
+    pub(super) fn parsed(&self, variables: &Variables) -> ExecutableDocument {
         let mut operation = self.operation.definition.clone();
-        operation.node.selection_set = self.operation.selections.clone();
+        operation.node.selection_set = self.operation.selections(variables).into_owned();
         ExecutableDocument {
             operations: DocumentOperations::Single(operation),
             fragments: HashMap::new(),

@@ -6,7 +6,7 @@ use apollo_compiler::ast;
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::{Name, Node};
 use async_graphql::parser::types as library;
-use async_graphql::registry::{MetaType, MetaTypeName, Registry};
+use async_graphql::registry::{MetaField, MetaType, MetaTypeName, Registry};
 use async_graphql::{Name as LibraryName, Number, Pos, Positioned};
 use async_graphql_value::Value as LibraryValue;
 
@@ -76,7 +76,7 @@ struct Groups<'t> {
 
 enum Group<'t> {
     Fields(Vec<&'t Node<ast::Field>>),
-    /// A fragment, its type condition, and its selections.
+    /// A fragment, its type condition unless it is always true, and its selections.
     Fragment(&'t ast::Selection, Option<&'t Name>, &'t [ast::Selection]),
 }
 
@@ -142,20 +142,24 @@ impl<'t> Conversion<'t> {
     ) -> Positioned<library::SelectionSet> {
         let mut groups = Groups::default();
         self.collect(parent, selections, &mut groups);
-        let mut items = Vec::with_capacity(groups.selections.len());
-        for group in groups.selections {
-            match group {
-                Group::Fields(fields) => self.fields(parent, &fields, &mut items),
-                Group::Fragment(selection, on, set) => {
-                    let pos = self.pos(selection.location());
-                    let set =
-                        self.selection_set(pos, on.map_or(parent, Name::as_str), &mut set.iter());
-                    let on = on.map(|on| self.name(on));
-                    let directives = self.directives(directives(selection));
-                    items.push(inline_fragment(pos, on, directives, set.node.items));
-                }
+        let convert = |group| match group {
+            Group::Fields(fields) => self.fields(parent, &fields),
+            Group::Fragment(selection, on, set) => {
+                let pos = self.pos(selection.location());
+                let set = self.selection_set(pos, on.map_or(parent, Name::as_str), &mut set.iter());
+                let inline = library::InlineFragment {
+                    type_condition: on.map(|on| {
+                        let on = self.name(on);
+                        Positioned::new(library::TypeCondition { on }, pos)
+                    }),
+                    directives: self.directives(directives(selection)),
+                    selection_set: set,
+                };
+                let inline = library::Selection::InlineFragment(Positioned::new(inline, pos));
+                Some(Positioned::new(inline, pos))
             }
-        }
+        };
+        let items = groups.selections.into_iter().filter_map(convert).collect();
         Positioned::new(library::SelectionSet { items }, pos)
     }
 
@@ -185,8 +189,11 @@ impl<'t> Conversion<'t> {
                     (Some(&fragment.type_condition), &fragment.selection_set)
                 }
             };
-            let is_object = is_object(self.registry.types.get(parent));
-            if directives.is_empty() && (is_object || on.is_none_or(|on| on == parent)) {
+            let parent_type = self.registry.types.get(parent);
+            let is_object = matches!(parent_type, Some(MetaType::Object { .. }));
+            // The condition of a valid fragment in an object is always true.
+            let on = on.filter(|on| !is_object && *on != parent);
+            if directives.is_empty() && on.is_none() {
                 self.collect(parent, &mut set.iter(), groups);
             } else {
                 groups.selections.push(Group::Fragment(selection, on, set));
@@ -194,26 +201,17 @@ impl<'t> Conversion<'t> {
         }
     }
 
-    /// Adds the selection of fields with one response key to `items`. If a field of an interface is nullable in only some
-    /// of the types that implement the interface, the field is selected for each type separately. A field with selections
-    /// is not copied, because nested copies would multiply.
+    /// Converts fields with one response key and equal directives.
     fn fields(
         &mut self,
         parent: &'t str,
         fields: &[&'t Node<ast::Field>],
-        items: &mut Vec<Positioned<library::Selection>>,
-    ) {
-        let Some(&field) = fields.first() else {
-            return;
-        };
+    ) -> Option<Positioned<library::Selection>> {
+        let field = fields.first()?;
         let pos = self.pos(field.location());
-        let registry = self.registry;
         let name = field.name.as_str();
         self.properties.has_library_fields |= LIBRARY_FIELDS.contains(&name);
-        let parent = registry.types.get(parent);
-        let definition = parent.and_then(|parent| parent.field_by_name(name));
-        // `__typename` and introspection never fail.
-        let definition = definition.filter(|_| !name.starts_with("__"));
+        let definition = self.definition(parent, name);
         let has_variables =
             |it: &Node<ast::Argument>| convert_value(&it.value).into_const().is_none();
         self.properties.complexity_depends_on_variables |= definition
@@ -228,37 +226,36 @@ impl<'t> Conversion<'t> {
             directives: self.directives(&field.directives),
             selection_set: self.selection_set(pos, ty, &mut selections),
         };
-        let select =
-            |node| Positioned::new(library::Selection::Field(Positioned::new(node, pos)), pos);
-        let types = parent.filter(|_| definition.is_some()).into_iter();
-        let possible = types.clone().filter_map(MetaType::possible_types).flatten();
-        let possible = possible.filter_map(|name| registry.types.get(name));
-        let objects = types.chain(possible).filter(|ty| is_object(Some(ty)));
-        let is_nullable = |ty: &&MetaType| {
-            let definition = ty.field_by_name(name);
-            definition.is_some_and(|definition| !definition.ty.ends_with('!'))
-        };
-        let (nullable, other): (Vec<_>, Vec<_>) = objects.partition(is_nullable);
-        if nullable.is_empty() {
-            items.push(select(node));
-            return;
+        if self.is_nullable(parent, name) {
+            node.directives.reserve_exact(1);
+            node.directives.push(NullOnError::directive(pos));
         }
-        let with_error = select(node.clone());
-        node.directives.reserve_exact(1);
-        node.directives.push(NullOnError::directive(pos));
-        let without_error = select(node);
-        if other.is_empty() || !field.selection_set.is_empty() {
-            items.push(without_error);
-            return;
-        }
-        self.properties.copies = self.properties.copies.max(nullable.len() + other.len());
-        for (types, selection) in [(nullable, without_error), (other, with_error)] {
-            for ty in types {
-                let on = Positioned::new(LibraryName::new(ty.name()), pos);
-                let copy = vec![selection.clone()];
-                items.push(inline_fragment(pos, Some(on), Vec::new(), copy));
-            }
-        }
+        let node = Positioned::new(node, pos);
+        Some(Positioned::new(library::Selection::Field(node), pos))
+    }
+
+    /// Returns the definition of a field. Returns `None` for `__typename` and for introspection, which never fail.
+    fn definition(&self, parent: &str, field: &str) -> Option<&'t MetaField> {
+        let is_introspection = parent.starts_with("__") || field.starts_with("__");
+        let parent = self
+            .registry
+            .types
+            .get(parent)
+            .filter(|_| !is_introspection)?;
+        parent.field_by_name(field)
+    }
+
+    /// Returns whether a field is nullable in its parent type and in all types that implement it. A field of an interface
+    /// can be nullable in the interface and non-null in an object.
+    fn is_nullable(&self, parent: &str, field: &str) -> bool {
+        let possible = self
+            .registry
+            .types
+            .get(parent)
+            .and_then(MetaType::possible_types);
+        let types = possible.into_iter().flatten().map(String::as_str);
+        let mut definitions = types.chain([parent]).map(|ty| self.definition(ty, field));
+        definitions.all(|definition| definition.is_some_and(|it| !it.ty.ends_with('!')))
     }
 
     fn directives(&self, directives: &ast::DirectiveList) -> Vec<Positioned<library::Directive>> {
@@ -284,26 +281,6 @@ impl<'t> Conversion<'t> {
         };
         arguments.iter().map(convert).collect()
     }
-}
-
-fn inline_fragment(
-    pos: Pos,
-    on: Option<Positioned<LibraryName>>,
-    directives: Vec<Positioned<library::Directive>>,
-    items: Vec<Positioned<library::Selection>>,
-) -> Positioned<library::Selection> {
-    let on = on.map(|on| Positioned::new(library::TypeCondition { on }, pos));
-    let inline = library::InlineFragment {
-        type_condition: on,
-        directives,
-        selection_set: Positioned::new(library::SelectionSet { items }, pos),
-    };
-    let inline = library::Selection::InlineFragment(Positioned::new(inline, pos));
-    Positioned::new(inline, pos)
-}
-
-fn is_object(ty: Option<&MetaType>) -> bool {
-    matches!(ty, Some(MetaType::Object { .. }))
 }
 
 /// Converts a value of a document whose numbers are within range.

@@ -47,8 +47,9 @@ impl Prepared {
 
     /// Creates the request that async-graphql executes.
     fn request(self, data: Data) -> Request {
+        let document = self.document.parsed(&self.variables);
         let mut request = Request::new(self.text).variables(self.variables);
-        request.set_parsed_query(self.document.parsed());
+        request.set_parsed_query(document);
         request.data = data;
         request
     }

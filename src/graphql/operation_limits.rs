@@ -24,8 +24,8 @@ pub(super) struct OperationCost {
     selections: usize,
     /// The number of values in arguments. A fragment counts once.
     values: usize,
-    /// The length of the text in bytes. Fragments are expanded.
-    pub(super) text: usize,
+    /// The length of the text that the expansion of fragments adds to the document, in bytes.
+    pub(super) added_text: usize,
 }
 
 /// Checks the operations of a document as if their fragments were expanded. Returns the cost of each operation. The limit
@@ -58,6 +58,7 @@ fn check_operation(
     let mut visitor = CostVisitor {
         definitions: fragments,
         fragments: HashMap::new(),
+        fragment_text: 0,
         values: 0,
         nesting: 0,
         max_nesting: limits.nesting,
@@ -82,7 +83,7 @@ fn check_operation(
         selections,
         values: visitor.values,
         multiplying_aliases: cost.multiplying_aliases,
-        text,
+        added_text: cost.text.saturating_sub(visitor.fragment_text),
     })
 }
 
@@ -133,6 +134,8 @@ struct CostVisitor<'f, 'a> {
     definitions: &'f Fragments<'a>,
     /// The cost of each visited fragment. `None` while the fragment is being visited.
     fragments: HashMap<&'a Name, Option<DocumentCost>>,
+    /// The length of the text of visited fragments, in bytes.
+    fragment_text: usize,
     /// The number of values in the arguments of visited selections.
     values: usize,
     /// The nesting of the selection that is being visited.
@@ -195,7 +198,9 @@ impl<'a> CostVisitor<'_, 'a> {
         };
         self.fragments.insert(name, None);
         let mut cost = self.selection_set(&fragment.selection_set)?;
-        cost.text = cost.text.saturating_add(text_length(fragment));
+        let text = text_length(fragment);
+        self.fragment_text += text;
+        cost.text = cost.text.saturating_add(text);
         cost.selections = (cost.selections).saturating_add(fragment.directives.len());
         self.fragments.insert(name, Some(cost));
         Ok(cost)

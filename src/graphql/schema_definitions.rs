@@ -81,17 +81,11 @@ fn type_definition(registry: &Registry, ty: &MetaType) -> String {
     };
     match ty {
         MetaType::Scalar { .. } => format!("scalar {name}\n"),
-        MetaType::Object { fields, .. } => {
-            format!(
-                "type {name}{implements} {{ {}}}\n",
-                fields_of(fields.values())
-            )
-        }
-        MetaType::Interface { fields, .. } => {
-            format!(
-                "interface {name}{implements} {{ {}}}\n",
-                fields_of(fields.values())
-            )
+        MetaType::Object { fields, .. } | MetaType::Interface { fields, .. } => {
+            let is_object = matches!(ty, MetaType::Object { .. });
+            let keyword = if is_object { "type" } else { "interface" };
+            let fields = fields_of(fields.values());
+            format!("{keyword} {name}{implements} {{ {fields}}}\n")
         }
         MetaType::Union { possible_types, .. } => {
             let types: Vec<_> = possible_types.iter().map(String::as_str).collect();

@@ -9,7 +9,7 @@ use async_graphql::{ObjectType, ServerError, SubscriptionType, Value};
 use async_graphql_poem::GraphQLResponse;
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::web::Json;
-use poem::{Body, Endpoint, IntoResponse, Request, Response};
+use poem::{Endpoint, IntoResponse, Request, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::yield_now;
@@ -142,7 +142,7 @@ where
             response: request_error_response(&error, &context.id),
             request_error: Some(error),
         });
-        Ok(response(accepted.unwrap_or(MediaType::Json), outcome)?)
+        Ok(response(accepted.unwrap_or(MediaType::Json), outcome))
     }
 }
 
@@ -288,13 +288,8 @@ struct RequestErrorBody<'a> {
     extensions: &'a BTreeMap<String, Value>,
 }
 
-fn response(media_type: MediaType, outcome: Outcome) -> Result<Response, Error> {
+fn response(media_type: MediaType, outcome: Outcome) -> Response {
     let mut response = match &outcome.request_error {
-        // Without headers from resolvers, only the body remains to be converted. `GraphQLResponse` would take 1.7 % more
-        // instructions for a `me` query.
-        None if outcome.response.http_headers.is_empty() => Body::from_json(&outcome.response)
-            .map_err(Error::internal)?
-            .into(),
         None => GraphQLResponse(outcome.response).into_response(),
         Some(error) => {
             let body = RequestErrorBody {
@@ -315,5 +310,5 @@ fn response(media_type: MediaType, outcome: Outcome) -> Result<Response, Error> 
     if let Some(error) = &outcome.request_error {
         error_responses::add_headers(error, headers);
     }
-    Ok(response)
+    response
 }

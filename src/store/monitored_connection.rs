@@ -154,7 +154,7 @@ impl MonitoredConnection<DatabaseTransaction> {
 }
 
 /// Makes each limit of an SQLite statement an expression. If a limit is a parameter, SQLite compiles the statement again
-/// for each execution, to optimize the statement for the limit, which costs 40 % of a query for one row.
+/// for each execution, to optimize the statement for the limit. For a page of 20 users, this took 15 % of the request.
 fn hide_limits(mut statement: Statement) -> Statement {
     if statement.db_backend == DbBackend::Sqlite {
         statement.sql = statement.sql.replace(" LIMIT ?", " LIMIT ? + 0");

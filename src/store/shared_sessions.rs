@@ -26,7 +26,7 @@ use crate::store::user_columns::{USER_COLUMNS, to_user};
 use crate::store::users::{to_array, to_record};
 
 /// Selects the columns of a user as [`to_user`] expects them, and the session. This statement is executed for each token
-/// whose identity is not cached. Creating the text with SeaORM would cost a quarter of such a request.
+/// whose identity is not cached. With a text that SeaORM creates, such a request executed 29 % more instructions.
 const FIND_BY_DIGEST: &str = "SELECT id, username, email, role, created_at, last_sign_in_at, disabled_at, \
      password_hash <> $2, token_nonce, token_expiration FROM symbolon_user WHERE token_digest = $1";
 

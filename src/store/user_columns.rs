@@ -24,8 +24,7 @@ impl Store {
             .await
     }
 
-    /// Returns the names of the users of a page, in ascending order of their ids. Reading each further column would
-    /// cost 2 % of the request.
+    /// Returns the names of the users of a page, in ascending order of their ids.
     pub(crate) async fn user_names(&self, page: PageRequest) -> Result<Page<UserName>, Error> {
         let columns = [Column::Id, Column::Username];
         let list = list(user::Entity::find().select_only().columns(columns));

@@ -1,4 +1,4 @@
-//! An upper limit: poem and async-graphql as in their documentation, answering constants of the types that the
+//! poem and async-graphql as in their documentation, answering constants of the types that the
 //! other servers return. There is no authentication and no look-up.
 
 use async_graphql::{EmptyMutation, EmptySubscription, ID, Object, Schema, SimpleObject};
