@@ -15,7 +15,7 @@ use symbolon::{Authenticated, RequireScope};
 
 use crate::document_and_identity_caches::query;
 use crate::graphql_resolver_errors::trouble;
-use crate::support::{Answer, TestApp};
+use crate::support::{Answer, PASSWORD, TestApp};
 
 #[tokio::test]
 async fn values_of_variables_are_checked_before_anything_is_executed() {
@@ -538,7 +538,6 @@ async fn no_text_of_a_document_causes_an_internal_error() {
 async fn an_input_field_whose_variable_has_no_value_is_omitted() {
     let app = TestApp::start().await;
     app.register("ada").await;
-    let token = app.sign_in("ada").await;
     let update = "mutation($e: String, $u: String) {
         updateUser(input: { email: $e, username: $u }) { user { username email } } }";
     for (variables, email) in [
@@ -547,8 +546,8 @@ async fn an_input_field_whose_variable_has_no_value_is_omitted() {
         (json!({}), json!("ada@example.org")),
         (json!({ "e": null }), json!(null)),
     ] {
-        let answer = app.graphql_with(update, &variables).bearer(&token);
-        let answer = answer.send().await;
+        let answer = app.graphql_with(update, &variables);
+        let answer = answer.basic("ada", PASSWORD).send().await;
         let user = json!({ "username": "ada", "email": email });
         assert_eq!(answer.at("/data/updateUser/user"), &user, "{variables}");
     }

@@ -195,35 +195,46 @@ fn retain_set(
     arguments.retain_mut(|(_, value)| is_set(&mut value.node, variables));
 }
 
-/// A directive for nullable fields of validated documents. If the resolver or the guard of the field fails, the
-/// directive records the error, and the field is null
-/// ([GraphQL specification, section 6.4.4](https://spec.graphql.org/September2025/#sec-Handling-Execution-Errors)).
-/// Without the directive, async-graphql makes the parent null.
-pub(super) struct NullOnError;
+/// A directive for fields of validated documents, which handles the error of the resolver or the guard of the field.
+#[derive(Clone, Copy)]
+pub(super) enum OnError {
+    /// Records the error, and makes the field null
+    /// ([GraphQL specification, section 6.4.4](https://spec.graphql.org/September2025/#sec-Handling-Execution-Errors)).
+    /// Without the directive, async-graphql makes the parent null.
+    Null,
+    /// Adds the path of the field to the error. async-graphql resolves fields of interfaces without a path.
+    AddPath,
+}
 
-impl NullOnError {
-    /// A document cannot contain this name, because the name has spaces.
-    const NAME: &str = "null on error";
+impl OnError {
+    /// A document cannot contain these names, because they have spaces.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Null => "null on error",
+            Self::AddPath => "path on error",
+        }
+    }
 
-    /// Returns the directive for a field.
-    pub(super) fn directive(pos: Pos) -> Positioned<Directive> {
-        let directive = Directive {
-            name: Positioned::new(Name::new(Self::NAME), pos),
-            arguments: Vec::new(),
-        };
-        Positioned::new(directive, pos)
+    /// Adds the directive to a field.
+    pub(super) fn add_to(self, field: &mut Field, pos: Pos) {
+        let name = Positioned::new(Name::new(self.name()), pos);
+        let arguments = Vec::new();
+        field.directives.reserve_exact(1);
+        field
+            .directives
+            .push(Positioned::new(Directive { name, arguments }, pos));
     }
 
     /// Returns whether a field has the directive.
-    pub(super) fn is_on(field: &Field) -> bool {
+    pub(super) fn is_on(self, field: &Field) -> bool {
         let last = field.directives.last();
-        last.is_some_and(|directive| directive.node.name.node == Self::NAME)
+        last.is_some_and(|directive| directive.node.name.node == self.name())
     }
 }
 
-impl CustomDirectiveFactory for NullOnError {
+impl CustomDirectiveFactory for OnError {
     fn name(&self) -> Cow<'static, str> {
-        Self::NAME.into()
+        Self::name(*self).into()
     }
 
     /// Does nothing, so that neither the SDL nor introspection contains the directive.
@@ -234,25 +245,30 @@ impl CustomDirectiveFactory for NullOnError {
         _: &ContextDirective<'_>,
         _: &Directive,
     ) -> ServerResult<Box<dyn CustomDirective>> {
-        Ok(Box::new(Self))
+        Ok(Box::new(*self))
     }
 }
 
 #[async_trait]
-impl CustomDirective for NullOnError {
+impl CustomDirective for OnError {
     async fn resolve_field(
         &self,
         ctx: &Context<'_>,
         resolve: ResolveFut<'_>,
     ) -> ServerResult<Option<Value>> {
-        resolve.await.or_else(|error| {
-            // The errors of an interface have no path.
-            ctx.add_error(if error.path.is_empty() {
-                ctx.set_error_path(error)
-            } else {
-                error
-            });
-            Ok(Some(Value::Null))
-        })
+        let mut error = match resolve.await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if error.path.is_empty() {
+            error = ctx.set_error_path(error);
+        }
+        match self {
+            Self::Null => {
+                ctx.add_error(error);
+                Ok(Some(Value::Null))
+            }
+            Self::AddPath => Err(error),
+        }
     }
 }

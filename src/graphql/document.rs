@@ -13,7 +13,7 @@ use async_graphql::{Name, Positioned, Variables};
 
 use crate::config::Limits;
 use crate::error::Error;
-use crate::graphql::direct_execution::{ExpandedOperation, NullOnError};
+use crate::graphql::direct_execution::{ExpandedOperation, OnError};
 use crate::graphql::document_conversion::convert;
 use crate::graphql::document_limits::check_text;
 use crate::graphql::document_validation::{parse, validate};
@@ -124,7 +124,7 @@ impl Document {
         let is_subscription = self.operation_type == OperationType::Subscription;
         let selection = self.operation.selections.node.items.first()?;
         match &selection.node {
-            Selection::Field(field) if is_subscription && NullOnError::is_on(&field.node) => {
+            Selection::Field(field) if is_subscription && OnError::Null.is_on(&field.node) => {
                 Some(&field.node.response_key().node)
             }
             _ => None,

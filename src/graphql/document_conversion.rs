@@ -11,9 +11,7 @@ use async_graphql::{Name as LibraryName, Number, Pos, Positioned};
 use async_graphql_value::Value as LibraryValue;
 
 use crate::error::Position;
-use crate::graphql::direct_execution::{
-    ExpandedOperation, LIBRARY_FIELDS, NullOnError, Properties,
-};
+use crate::graphql::direct_execution::{ExpandedOperation, LIBRARY_FIELDS, OnError, Properties};
 use crate::graphql::document_positions::Positions;
 use crate::graphql::operation_limits::{Fragments, directives};
 
@@ -24,7 +22,7 @@ impl From<Position> for Pos {
 }
 
 /// Converts an operation. Fragments are expanded, because async-graphql would copy them for each request. Each nullable
-/// field gets the directive [`NullOnError`].
+/// field gets the directive [`OnError`].
 pub(super) fn convert(
     text: &str,
     registry: &Registry,
@@ -189,10 +187,8 @@ impl<'t> Conversion<'t> {
                     (Some(&fragment.type_condition), &fragment.selection_set)
                 }
             };
-            let parent_type = self.registry.types.get(parent);
-            let is_object = matches!(parent_type, Some(MetaType::Object { .. }));
-            // The condition of a valid fragment in an object is always true.
-            let on = on.filter(|on| !is_object && *on != parent);
+            // async-graphql ignores conditions that are unions.
+            let on = on.filter(|on| !self.always_applies(parent, on));
             if directives.is_empty() && on.is_none() {
                 self.collect(parent, &mut set.iter(), groups);
             } else {
@@ -227,8 +223,9 @@ impl<'t> Conversion<'t> {
             selection_set: self.selection_set(pos, ty, &mut selections),
         };
         if self.is_nullable(parent, name) {
-            node.directives.reserve_exact(1);
-            node.directives.push(NullOnError::directive(pos));
+            OnError::Null.add_to(&mut node, pos);
+        } else if let Some(MetaType::Interface { .. }) = self.registry.types.get(parent) {
+            OnError::AddPath.add_to(&mut node, pos);
         }
         let node = Positioned::new(node, pos);
         Some(Positioned::new(library::Selection::Field(node), pos))
@@ -248,14 +245,30 @@ impl<'t> Conversion<'t> {
     /// Returns whether a field is nullable in its parent type and in all types that implement it. A field of an interface
     /// can be nullable in the interface and non-null in an object.
     fn is_nullable(&self, parent: &str, field: &str) -> bool {
-        let possible = self
-            .registry
-            .types
-            .get(parent)
-            .and_then(MetaType::possible_types);
-        let types = possible.into_iter().flatten().map(String::as_str);
-        let mut definitions = types.chain([parent]).map(|ty| self.definition(ty, field));
-        definitions.all(|definition| definition.is_some_and(|it| !it.ty.ends_with('!')))
+        let is_nullable = |ty| {
+            let definition = self.definition(ty, field);
+            definition.is_some_and(|definition| !definition.ty.ends_with('!'))
+        };
+        is_nullable(parent) && self.possible_types(parent).into_iter().all(is_nullable)
+    }
+
+    /// Returns whether a valid fragment applies to each object of its parent type.
+    fn always_applies(&self, parent: &str, condition: &str) -> bool {
+        let types = self.possible_types(condition);
+        let mut parents = self.possible_types(parent).into_iter();
+        parent == condition || parents.all(|ty| types.contains(&ty))
+    }
+
+    /// Returns the names of the objects of an object, an interface or a union.
+    fn possible_types<'n>(&self, name: &'n str) -> Vec<&'n str>
+    where
+        't: 'n,
+    {
+        let ty = self.registry.types.get(name);
+        match ty.and_then(MetaType::possible_types) {
+            Some(types) => types.iter().map(String::as_str).collect(),
+            None => vec![name],
+        }
     }
 
     fn directives(&self, directives: &ast::DirectiveList) -> Vec<Positioned<library::Directive>> {

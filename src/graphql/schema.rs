@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 
 use crate::config::Limits;
 use crate::graphql::complexity_check::ComplexityCheck;
-use crate::graphql::direct_execution::NullOnError;
+use crate::graphql::direct_execution::OnError;
 use crate::graphql::schema_definitions::Definitions;
 
 /// A builder for a [`Schema`], returned by [`Symbolon::schema`](crate::Symbolon::schema). Its methods
@@ -50,7 +50,8 @@ where
             .extension(ComplexityCheck {
                 env: Arc::clone(&env),
             })
-            .directive(NullOnError)
+            .directive(OnError::Null)
+            .directive(OnError::AddPath)
             // `graphql/document_validation.rs` validates documents.
             .validation_mode(ValidationMode::Fast)
             .limit_complexity(limits.complexity)
