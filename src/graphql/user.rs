@@ -37,7 +37,8 @@ pub(crate) enum Role {
 #[derive(Clone, Debug)]
 pub(crate) enum User {
     Whole(VisibleUser),
-    /// A user of a list of which only the ids and the names were read.
+    /// A user of a list of which only the ids and the names were read. For 20 users, reading all columns takes 50 % more
+    /// instructions.
     Name(UserName),
 }
 
