@@ -188,7 +188,7 @@ impl<'t> Conversion<'t> {
                 }
             };
             // async-graphql ignores conditions that are unions.
-            let on = on.filter(|on| !self.always_applies(parent, on));
+            let on = on.filter(|on| !self.is_redundant(parent, on));
             if directives.is_empty() && on.is_none() {
                 self.collect(parent, &mut set.iter(), groups);
             } else {
@@ -252,11 +252,15 @@ impl<'t> Conversion<'t> {
         is_nullable(parent) && self.possible_types(parent).into_iter().all(is_nullable)
     }
 
-    /// Returns whether a valid fragment applies to each object of its parent type.
-    fn always_applies(&self, parent: &str, condition: &str) -> bool {
+    /// Returns whether the selections of a fragment can replace the fragment: whether the fragment applies to each object of
+    /// its parent type, which has all selected fields. A union has no fields.
+    fn is_redundant(&self, parent: &str, condition: &str) -> bool {
+        let ty = |name| self.registry.types.get(name);
+        let has_fields = matches!(ty(parent), Some(MetaType::Object { .. }))
+            || matches!(ty(condition), Some(MetaType::Union { .. }));
         let types = self.possible_types(condition);
         let mut parents = self.possible_types(parent).into_iter();
-        parent == condition || parents.all(|ty| types.contains(&ty))
+        parent == condition || has_fields && parents.all(|ty| types.contains(&ty))
     }
 
     /// Returns the names of the objects of an object, an interface or a union.
