@@ -65,6 +65,8 @@ def cached_identities(folder):
             progress(f"{min(used, IDENTITIES):,} tokens used")
             server.forget_log()
         server.rest()
+        # The server frees the memory in which it collected the last uses of the tokens.
+        time.sleep(30)
         memory = server.memory("VmRSS")
         before = hits()
         again, _ = Load(server, me, 64, 1, 2, IDENTITIES // 1000).answered()

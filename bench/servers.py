@@ -17,6 +17,8 @@ CHEAP = {"SYMBOLON_ARGON2_MEMORY": "8", "SYMBOLON_ARGON2_ITERATIONS": "1"}
 SETTINGS = {
     # All attempts come from one address.
     "SYMBOLON_THROTTLE": "off",
+    # One address can use only a part of the hash queue.
+    "SYMBOLON_TRUSTED_PROXIES": "127.0.0.1",
     # Every user must be allowed to query the list.
     "SYMBOLON_USER_LIST": "members",
     # Databases are copied, and PostgreSQL has no folder for a key.
@@ -77,6 +79,12 @@ def raw(method, path, body=b"", authorization=None):
 def graphql(document, authorizations, **variables):
     body = {"query": document, "variables": variables} if variables else {"query": document}
     return [raw("POST", "/graphql", json.dumps(body).encode(), one) for one in authorizations]
+
+
+def behind_proxy(requests):
+    """Returns the requests as a trusted proxy on this machine sends them for clients with different addresses."""
+    field = "\r\nX-Forwarded-For: 10.0.{}.{}\r\n"
+    return [one.replace(b"\r\n", field.format(*divmod(number, 256)).encode(), 1) for number, one in enumerate(requests)]
 
 
 def bearer(tokens):
