@@ -126,6 +126,14 @@ async fn the_cost_of_a_cached_document_follows_the_variables_of_each_request() {
         };
         assert_eq!(limit(&answer), expected, "{n}: {answer:?}");
     }
+    // A selection counts whether it is included or not, so that the check is independent of conditions.
+    let costly = pages
+        .replace("query($n: Int)", "query($t: Boolean!)")
+        .replace("first: $n)", "first: 100) @include(if: $t)");
+    for included in [false, true, false] {
+        let answer = query(&app, &token, &costly, json!({ "t": included })).await;
+        assert_eq!(limit(&answer), "complexity", "{included}: {answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -41,17 +41,14 @@ pub(super) struct ExpandedOperation {
 }
 
 impl ExpandedOperation {
-    /// Returns the selections for the values of variables: without the selections that `@skip` or `@include` excludes
-    /// (GraphQL specification, section 6.3.2), and without the arguments and the fields of input objects whose variable has
-    /// no value (sections 6.4.1 and 3.10). async-graphql would replace the latter by null.
+    /// Returns the selections without the arguments and the fields of input objects whose variable has no value (GraphQL
+    /// specification, sections 6.4.1 and 3.10). async-graphql would replace them by null.
     pub(super) fn selections(&self, variables: &Variables) -> Cow<'_, Positioned<SelectionSet>> {
-        let declared = self.definition.node.variable_definitions.len();
-        if variables.len() == declared && !self.properties.has_directives {
-            return Cow::Borrowed(&self.selections);
+        let mut selections = Cow::Borrowed(&self.selections);
+        if variables.len() < self.definition.node.variable_definitions.len() {
+            remove_unset(&mut selections.to_mut().node, variables);
         }
-        let mut selections = self.selections.clone();
-        apply_variables(&mut selections.node, variables);
-        Cow::Owned(selections)
+        selections
     }
 }
 
@@ -89,7 +86,10 @@ impl<Q: ObjectType> DirectExecution<Q> {
         variables: Variables,
         data: Data,
     ) -> Response {
-        let selections = operation.selections(&variables);
+        let mut selections = operation.selections(&variables);
+        if operation.properties.has_directives {
+            remove_excluded(&mut selections.to_mut().node, &variables);
+        }
         let env = QueryEnv::new(QueryEnvInner {
             extensions: self.extensions.clone(),
             variables,
@@ -138,7 +138,8 @@ fn no_extensions() -> Option<Extensions> {
     take(&probe.0)
 }
 
-fn apply_variables(set: &mut SelectionSet, variables: &Variables) {
+/// Removes the selections that `@skip` or `@include` excludes (section 6.3.2).
+fn remove_excluded(set: &mut SelectionSet, variables: &Variables) {
     let is_excluded = |directive: &Positioned<Directive>| {
         let included = match directive.node.name.node.as_str() {
             "skip" => false,
@@ -154,30 +155,19 @@ fn apply_variables(set: &mut SelectionSet, variables: &Variables) {
     set.items
         .retain(|item| !item.node.directives().iter().any(is_excluded));
     for item in &mut set.items {
-        let directives = item.node.directives_mut();
         // The directives that remain have no effect, and a field without directives is executed faster.
+        let directives = item.node.directives_mut();
         directives.retain(|it| !["skip", "include"].contains(&it.node.name.node.as_str()));
-        for directive in directives {
-            retain_set(&mut directive.node.arguments, variables);
-        }
-        match &mut item.node {
-            Selection::Field(field) => {
-                retain_set(&mut field.node.arguments, variables);
-                apply_variables(&mut field.node.selection_set.node, variables);
-            }
-            Selection::InlineFragment(inline) => {
-                apply_variables(&mut inline.node.selection_set.node, variables);
-            }
-            Selection::FragmentSpread(_) => {}
+        if let Some(set) = selection_set(&mut item.node) {
+            remove_excluded(set, variables);
         }
     }
 }
 
-/// Removes the arguments whose variable has no value.
-fn retain_set(
-    arguments: &mut Vec<(Positioned<Name>, Positioned<DocumentValue>)>,
-    variables: &Variables,
-) {
+/// Removes the arguments and the fields of input objects whose variable has no value.
+fn remove_unset(set: &mut SelectionSet, variables: &Variables) {
+    type Arguments = Vec<(Positioned<Name>, Positioned<DocumentValue>)>;
+
     fn is_set(value: &mut DocumentValue, variables: &Variables) -> bool {
         match value {
             DocumentValue::Variable(name) => return variables.contains_key(name),
@@ -192,7 +182,29 @@ fn retain_set(
         }
         true
     }
-    arguments.retain_mut(|(_, value)| is_set(&mut value.node, variables));
+
+    let remove = |arguments: &mut Arguments| {
+        arguments.retain_mut(|(_, value)| is_set(&mut value.node, variables));
+    };
+    for item in &mut set.items {
+        for directive in item.node.directives_mut() {
+            remove(&mut directive.node.arguments);
+        }
+        if let Selection::Field(field) = &mut item.node {
+            remove(&mut field.node.arguments);
+        }
+        if let Some(set) = selection_set(&mut item.node) {
+            remove_unset(set, variables);
+        }
+    }
+}
+
+fn selection_set(selection: &mut Selection) -> Option<&mut SelectionSet> {
+    match selection {
+        Selection::Field(field) => Some(&mut field.node.selection_set.node),
+        Selection::InlineFragment(inline) => Some(&mut inline.node.selection_set.node),
+        Selection::FragmentSpread(_) => None,
+    }
 }
 
 /// A directive for fields of validated documents, which handles the error of the resolver or the guard of the field.

@@ -34,8 +34,7 @@ pub(crate) struct Document {
     /// The names of the root fields, separated by commas, for the request log.
     pub(crate) fields: String,
     /// The number of aliases that can multiply the size of the response, but that the complexity does not
-    /// include. An alias
-    /// in a fragment counts once for each use of the fragment.
+    /// include. An alias in a fragment counts once for each use of the fragment.
     multiplying_aliases: usize,
     max_complexity: usize,
     pub(super) operation: ExpandedOperation,
@@ -104,6 +103,7 @@ impl Document {
     }
 
     /// Returns a copy of the document for the values of variables. async-graphql consumes the document that it executes.
+    /// The copy contains excluded selections, so that the complexity is the same for each request.
     pub(super) fn parsed(&self, variables: &Variables) -> ExecutableDocument {
         let mut operation = self.operation.definition.clone();
         operation.node.selection_set = self.operation.selections(variables).into_owned();

@@ -21,8 +21,8 @@ impl From<Position> for Pos {
     }
 }
 
-/// Converts an operation. Fragments are expanded, because async-graphql would copy them for each request. Each nullable
-/// field gets the directive [`OnError`].
+/// Converts an operation. Fragments are expanded, because async-graphql would copy them for each request. Nullable fields
+/// and fields of interfaces get the directive [`OnError`].
 pub(super) fn convert(
     text: &str,
     registry: &Registry,
