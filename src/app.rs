@@ -42,8 +42,8 @@ pub struct Symbolon {
     state: Arc<AppState>,
 }
 
-// `serve_boxed` in `serving.rs`, `close` and `SymbolonBuilder::open_boxed` box their futures: a boxed future is compiled once,
-// with the library. An `async fn` would be compiled again in each program that calls it.
+// `serve_boxed` in `serving.rs`, `close` and `SymbolonBuilder::open_boxed` box their futures: a boxed future is compiled
+// once, with the library. An `async fn` would be compiled again in each program that calls it.
 impl Symbolon {
     /// Opens the database, and starts the hashing threads and the background tasks. Creates the database if it
     /// does not exist, and migrates the database. If the configuration contains no server key, the key is read

@@ -5,37 +5,14 @@ use std::sync::Arc;
 
 use async_graphql::extensions::{Extension, ExtensionFactory, ResolveFut};
 use async_graphql::{
-    Context, CustomDirective, EmptySubscription, Error, InputObject, Interface, MaybeUndefined,
-    MergedObject, Object, Result, ServerResult, SimpleObject, Union, Value,
+    Context, CustomDirective, EmptySubscription, Error, InputObject, MaybeUndefined, MergedObject,
+    Object, Result, ServerResult, Value,
 };
 use serde_json::json;
 use symbolon::async_trait;
 
+use crate::embedded_schemas::{Animal, Pet, dog, pets};
 use crate::support::TestApp;
-
-#[derive(SimpleObject)]
-struct Dog {
-    name: Option<&'static str>,
-    barks: bool,
-}
-
-#[derive(SimpleObject)]
-struct Cat {
-    name: Option<&'static str>,
-}
-
-#[derive(Interface)]
-#[graphql(field(name = "name", ty = "&Option<&'static str>"))]
-enum Animal {
-    Dog(Dog),
-    Cat(Cat),
-}
-
-#[derive(Union)]
-enum Pet {
-    Dog(Dog),
-    Cat(Cat),
-}
 
 #[derive(Clone, Copy)]
 struct Types;
@@ -59,13 +36,10 @@ impl Types {
         Some(vec![*self, *self])
     }
     async fn animal(&self) -> Animal {
-        let (name, barks) = (Some("Rex"), true);
-        Animal::Dog(Dog { name, barks })
+        Animal::Dog(dog())
     }
     async fn pets(&self) -> [Pet; 2] {
-        let (name, barks) = (None, true);
-        let cat = Cat { name: Some("Tom") };
-        [Pet::Dog(Dog { name, barks }), Pet::Cat(cat)]
+        pets()
     }
     /// Returns whether the operation is executed directly: async-graphql knows the selections of the operation.
     async fn is_direct(&self, ctx: &Context<'_>) -> bool {
@@ -116,7 +90,7 @@ fn more() -> impl CustomDirective {
 }
 
 /// An extension that does nothing. With an extension, async-graphql executes all operations.
-struct Idle;
+pub struct Idle;
 
 impl Extension for Idle {}
 

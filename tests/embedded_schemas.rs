@@ -38,37 +38,45 @@ struct Wish {
 
 #[derive(SimpleObject)]
 #[graphql(directive = note::apply("a \"b\"".to_owned()))]
-struct Dog {
+pub struct Dog {
     id: ID,
     name: String,
     barks: bool,
 }
 
 #[derive(SimpleObject)]
-struct Cat {
+pub struct Cat {
     id: ID,
     name: String,
 }
 
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "&ID"), field(name = "name", ty = "&String"))]
-enum Animal {
+pub enum Animal {
     Dog(Dog),
     Cat(Cat),
 }
 
 #[derive(Union)]
-enum Pet {
+pub enum Pet {
     Dog(Dog),
     Cat(Cat),
 }
 
-fn dog() -> Dog {
+pub fn dog() -> Dog {
     Dog {
         id: "1".into(),
         name: "Rex".to_owned(),
         barks: true,
     }
+}
+
+pub fn pets() -> [Pet; 2] {
+    let cat = Cat {
+        id: "2".into(),
+        name: "Tom".to_owned(),
+    };
+    [Pet::Dog(dog()), Pet::Cat(cat)]
 }
 
 struct Same(#[expect(dead_code)] Option<i32>);
@@ -113,14 +121,8 @@ impl Zoo {
         Animal::Dog(dog())
     }
 
-    async fn pets(&self) -> Vec<Pet> {
-        vec![
-            Pet::Dog(dog()),
-            Pet::Cat(Cat {
-                id: "2".into(),
-                name: "Tom".to_owned(),
-            }),
-        ]
+    async fn pets(&self) -> [Pet; 2] {
+        pets()
     }
 
     #[graphql(entity)]

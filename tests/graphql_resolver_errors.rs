@@ -1,8 +1,6 @@
 //! Operations in which some fields fail, in an app with its own types.
 
-use std::sync::Arc;
-
-use async_graphql::extensions::{Extension, ExtensionFactory, ResolveFut};
+use async_graphql::extensions::ResolveFut;
 use async_graphql::{
     Context, CustomDirective, Error, Interface, MergedObject, Object, Result, ServerResult,
     Subscription,
@@ -11,6 +9,7 @@ use futures_util::{Stream, stream};
 use serde_json::{Value, json};
 use symbolon::{Authenticated, ContextExt, async_trait};
 
+use crate::direct_execution::Idle;
 use crate::support::{Answer, Socket, TestApp};
 
 #[derive(Default)]
@@ -184,17 +183,6 @@ impl CustomDirective for IdleDirective {}
 #[async_graphql::Directive(location = "Field")]
 fn idle() -> impl CustomDirective {
     IdleDirective
-}
-
-/// An extension that does nothing. With an extension, async-graphql executes all operations.
-struct Idle;
-
-impl Extension for Idle {}
-
-impl ExtensionFactory for Idle {
-    fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Self)
-    }
 }
 
 async fn app(has_extension: bool) -> TestApp {

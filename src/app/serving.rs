@@ -1,12 +1,13 @@
 //! Serves requests on a listener.
 
 use futures_util::FutureExt;
+use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, IntoEndpoint, Route};
 use tokio::net::TcpListener;
 
 use crate::app::Symbolon;
+use crate::http;
 use crate::http::connection_metrics::ConnectionMetrics;
-use crate::http::{self, App};
 
 impl Symbolon {
     /// Serves `app` on `listener` until `shutdown` completes. The server then stops accepting connections,
@@ -25,7 +26,7 @@ impl Symbolon {
         E: IntoEndpoint,
         E::Endpoint: 'static,
     {
-        let app = http::app(app.with(self.middleware()));
+        let app = app.with(self.middleware()).map_to_response().boxed();
         let connections = &self.state.metrics.connections;
         let serving = self.serve_boxed(app, listener, connections, shutdown);
         async move {
@@ -36,7 +37,7 @@ impl Symbolon {
 
     fn serve_boxed<'a>(
         &'a self,
-        app: App,
+        app: BoxEndpoint<'static>,
         listener: TcpListener,
         connections: &'a ConnectionMetrics,
         shutdown: impl Future<Output = ()> + Send + 'a,
@@ -56,7 +57,7 @@ impl Symbolon {
         shutdown: impl Future<Output = ()> + Send,
     ) -> std::io::Result<()> {
         let app = Route::new().at("/metrics", self.metrics());
-        let app = http::app(app);
+        let app = app.map_to_response().boxed();
         // These connections are not those of clients.
         let connections = ConnectionMetrics::default();
         self.serve_boxed(app, listener, &connections, shutdown)

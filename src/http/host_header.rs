@@ -32,23 +32,20 @@ pub(super) fn check(request: &Request) -> Result<(), Error> {
 
 /// Returns whether the text is a non-empty host with an optional port (RFC 3986, section 3.2.2).
 fn is_valid(text: &[u8]) -> bool {
-    let (is_host_valid, rest) = if let Some(bracketed) = text.strip_prefix(b"[") {
-        let Some(end) = bracketed.iter().position(|byte| *byte == b']') else {
+    let Ok(text) = str::from_utf8(text) else {
+        return false;
+    };
+    let (is_host_valid, rest) = if let Some(bracketed) = text.strip_prefix('[') {
+        let Some((address, rest)) = bracketed.split_once(']') else {
             return false;
         };
-        let address = str::from_utf8(&bracketed[..end]);
-        let is_valid = address.is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok());
-        (is_valid, &bracketed[end + 1..])
+        (address.parse::<Ipv6Addr>().is_ok(), rest)
     } else {
-        let end = text.iter().position(|byte| *byte == b':');
-        let (name, rest) = text.split_at(end.unwrap_or(text.len()));
-        let is_valid = |byte: &u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~');
-        (!name.is_empty() && name.iter().all(is_valid), rest)
+        let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+        let is_valid =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
+        (!name.is_empty() && name.bytes().all(is_valid), rest)
     };
-    is_host_valid
-        && match rest {
-            [] => true,
-            [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
-            _ => false,
-        }
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    is_host_valid && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }

@@ -28,5 +28,5 @@ mod websocket;
 
 pub use self::middleware::Middleware;
 pub(crate) use self::routes::{graphql, metrics, routes};
-pub(crate) use self::server::{App, app, serve};
+pub(crate) use self::server::serve;
 pub(crate) use self::state::AppState;

@@ -8,8 +8,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -70,33 +68,16 @@ impl ConnectionGuard {
     }
 }
 
-/// An application, which returns a response to each request.
-pub(crate) type App = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>;
-
-/// Converts an endpoint to an [`App`]. Unlike with [`BoxEndpoint`](poem::endpoint::BoxEndpoint), the future of the
-/// endpoint is stored directly in the connection. Each further layer copies the request twice.
-pub(crate) fn app(endpoint: impl Endpoint + 'static) -> App {
-    let endpoint = Arc::new(endpoint);
-    Arc::new(move |request| {
-        let endpoint = Arc::clone(&endpoint);
-        Box::pin(async move {
-            match endpoint.call(request).await {
-                Ok(response) => response.into_response(),
-                Err(error) => error.into_response(),
-            }
-        })
-    })
-}
-
 /// Serves `app` on `listener` until `shutdown` completes, and counts the connections in `metrics`. After that, pending requests have 10 seconds
 /// to finish.
-pub(crate) async fn serve(
-    app: App,
+pub(crate) async fn serve<E: Endpoint + 'static>(
+    app: E,
     listener: TcpListener,
     config: &HttpConfig,
     metrics: &ConnectionMetrics,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let app = Arc::new(app);
     let local = listener.local_addr()?;
     let connection_permits = Arc::new(Semaphore::new(max_connections(config)));
     let mut address_limit = AddressLimit::new(config);
@@ -141,20 +122,28 @@ pub(crate) async fn serve(
         };
         let (app, request_guard) = (Arc::clone(&app), guard.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let app = Arc::clone(&app);
             let addresses = (LocalAddr(local.into()), RemoteAddr(remote.into()));
             let mut request = Request::from((request, addresses.0, addresses.1, Scheme::HTTP));
             if request.headers().contains_key(header::UPGRADE) {
                 request.extensions_mut().insert(request_guard.clone());
             }
-            app(request).map(|response| Ok::<_, Infallible>(hyper::Response::from(response)))
+            async move {
+                let response: Response = match app.as_ref().call(request).await {
+                    Ok(response) => response.into_response(),
+                    Err(error) => error.into_response(),
+                };
+                Ok::<_, Infallible>(hyper::Response::from(response))
+            }
         });
         // Without a timeout, a client that stops reading would keep the connection open forever.
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(io_timeout));
-        let (http, stream) = (http.clone(), TokioIo::new(Box::pin(stream)));
+        let connection = http
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
+            .with_upgrades();
         connections.spawn(async move {
-            // The connection is created in the task, because a task that captured the connection would store it twice.
-            let mut connection = pin!(http.serve_connection(stream, service).with_upgrades());
+            let mut connection = pin!(connection);
             // Errors of a connection are not logged, because they are caused by the client.
             tokio::select! {
                 biased;

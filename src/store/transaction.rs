@@ -58,9 +58,9 @@ impl Store {
     }
 
     /// Returns an error if the database cannot be read or does not accept writes. For this check, uses a connection of
-    /// each pool, begins a transaction, and rolls the transaction back. If the last write to SQLite has failed, for example because the disk is full, the
-    /// transaction increments the change counter instead, because a transaction without changes does not write to the
-    /// disk.
+    /// each pool, begins a transaction, and rolls the transaction back. If the last write to SQLite has failed, for
+    /// example because the disk is full, the transaction increments the change counter instead, because a transaction
+    /// without changes does not write to the disk.
     pub(crate) async fn check(&self) -> Result<(), Error> {
         self.readers.execute_unprepared("SELECT 1").await?;
         let transaction = self.begin().await?;
