@@ -72,8 +72,7 @@ impl Users {
         caller: Caller<'_>,
         request: PageRequest,
     ) -> Result<Page<VisibleUser>, Error> {
-        let requirement = Requirement::READ.with_role(self.listed_for);
-        let viewer = caller.require(&requirement).await?;
+        let viewer = caller.require(&self.list_requirement()).await?;
         let page = self.store.users(request).await?;
         Ok(page.map(|user| viewer.sees(user)))
     }
@@ -84,15 +83,18 @@ impl Users {
         caller: Caller<'_>,
         request: PageRequest,
     ) -> Result<Page<UserName>, Error> {
-        let requirement = Requirement::READ.with_role(self.listed_for);
-        caller.require(&requirement).await?;
+        caller.require(&self.list_requirement()).await?;
         self.store.user_names(request).await
+    }
+
+    /// Returns the requirement for reading the list of users.
+    fn list_requirement(&self) -> Requirement<'static> {
+        Requirement::READ.with_role(self.listed_for)
     }
 
     /// Returns the number of users.
     pub(crate) async fn count(&self, caller: Caller<'_>) -> Result<u64, Error> {
-        let requirement = Requirement::READ.with_role(self.listed_for);
-        caller.require(&requirement).await?;
+        caller.require(&self.list_requirement()).await?;
         self.store.count_users().await
     }
 
