@@ -39,7 +39,7 @@ pub(crate) struct Document {
     max_complexity: usize,
     pub(super) operation: ExpandedOperation,
     /// An upper bound on the memory of the document, in bytes.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Document {

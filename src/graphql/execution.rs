@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{
-    Data, Name, ObjectType, Request, Response, SubscriptionType, Value, Variables,
-};
+use async_graphql::{Data, ObjectType, Request, Response, SubscriptionType, Variables};
 use futures_util::{FutureExt, Stream, StreamExt};
 
 use crate::config::Limits;
@@ -36,15 +34,10 @@ pub(crate) struct Operation {
 pub(crate) struct Prepared {
     pub(crate) document: Arc<Document>,
     text: String,
-    variables: Variables,
+    pub(crate) variables: Variables,
 }
 
 impl Prepared {
-    /// Returns an upper bound on the memory that a subscription with this operation occupies, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.document.bytes + self.variables.iter().map(variable_bytes).sum::<usize>()
-    }
-
     /// Creates the request that async-graphql executes.
     fn request(self, data: Data) -> Request {
         let document = self.document.parsed(&self.variables);
@@ -201,24 +194,4 @@ where
         ));
         data
     }
-}
-
-/// Estimates the memory of a variable, in bytes.
-fn variable_bytes((name, value): (&Name, &Value)) -> usize {
-    let mut bytes = name.len() + size_of::<(Name, Value)>();
-    let mut values = vec![value];
-    while let Some(value) = values.pop() {
-        bytes += size_of::<Value>();
-        match value {
-            Value::String(text) => bytes += text.len(),
-            Value::List(items) => values.extend(items),
-            Value::Object(fields) => {
-                let names = fields.keys().map(|name| name.len() + 2 * size_of::<Name>());
-                bytes += names.sum::<usize>();
-                values.extend(fields.values());
-            }
-            _ => {}
-        }
-    }
-    bytes
 }

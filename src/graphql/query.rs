@@ -11,6 +11,7 @@ use crate::graphql::context::{caller, request};
 use crate::graphql::user::{TotalCount, User, UserConnection, selects_only_names, user_id};
 use crate::model::audit_event::AuditEventFilter;
 use crate::service::users::UserKey;
+use crate::service::visible_user::ListedUser;
 
 /// Symbolon's queries, to be merged with the queries of an application.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,9 +25,8 @@ impl Query {
     /// Requires a session token or an access token.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
         let request = request(ctx)?;
-        Ok(User::Whole(
-            request.services.users.me(&request.authentication).await?,
-        ))
+        let user = request.services.users.me(&request.authentication).await?;
+        Ok(user.into())
     }
 
     /// Returns the user with this ID or this username. Returns null if no such user exists. Exactly one of
@@ -54,7 +54,7 @@ impl Query {
         };
         let (caller, services) = caller(ctx)?;
         let user = Box::pin(services.users.find(caller, key)).await?;
-        Ok(user.map(User::Whole))
+        Ok(user.map(User::from))
     }
 
     /// Returns a page of all users, in the order of their creation. A page has 20 users by default. The
@@ -91,14 +91,14 @@ impl Query {
         let request = arguments.parse("user")?;
         let page = if selects_only_names(&ctx.look_ahead()) {
             let page = Box::pin(services.users.names(caller, request)).await?;
-            page.map(User::Name)
+            page.map(|user| User(ListedUser::Name(user)))
         } else {
             let page = Box::pin(services.users.page(caller, request)).await?;
-            page.map(User::Whole)
+            page.map(User::from)
         };
         let total_count = TotalCount::default();
         Ok(Connection::new("user", page, total_count, |user| {
-            (user.user_id().0, user)
+            (user.0.id().0, user)
         }))
     }
 

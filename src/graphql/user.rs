@@ -3,17 +3,16 @@
 use async_graphql::{Context, Enum, ID, Lookahead, Object, Result, SelectionField};
 use tokio::sync::OnceCell;
 
-use crate::error::Error;
 use crate::graphql::access_token::AccessToken;
 use crate::graphql::connection::{Connection, list_complexity};
 use crate::graphql::context::{authentication, caller, loader};
 use crate::graphql::data_loader::{AccessTokensOf, SessionsOf};
 use crate::graphql::session::SessionConnection;
 use crate::graphql::timestamp::Timestamp;
-use crate::model::user::{self, UserId, UserName};
+use crate::model::user::{self, UserId};
 use crate::service::access_tokens::MAX_TOKENS;
 use crate::service::device_sessions::MAX_DEVICE_SESSIONS;
-use crate::service::visible_user::VisibleUser;
+use crate::service::visible_user::{ListedUser, VisibleUser};
 
 /// The maximum number of live sessions of a user, including the shared session.
 const MAX_SESSIONS: usize = MAX_DEVICE_SESSIONS + 1;
@@ -35,26 +34,11 @@ pub(crate) enum Role {
 
 /// A user with the fields that the caller is allowed to read.
 #[derive(Clone, Debug)]
-pub(crate) enum User {
-    Whole(VisibleUser),
-    /// A user of a list of which only the ids and the names were read. For 20 users, reading all columns takes 50 % more
-    /// instructions.
-    Name(UserName),
-}
+pub(crate) struct User(pub(super) ListedUser);
 
-impl User {
-    pub(super) fn user_id(&self) -> UserId {
-        match self {
-            Self::Whole(user) => user.id(),
-            Self::Name(user) => user.id,
-        }
-    }
-
-    fn whole(&self) -> Result<&VisibleUser, Error> {
-        match self {
-            Self::Whole(user) => Ok(user),
-            Self::Name(_) => Err(Error::internal("a selected field of a user was not read")),
-        }
+impl From<VisibleUser> for User {
+    fn from(user: VisibleUser) -> Self {
+        Self(ListedUser::Whole(user))
     }
 }
 
@@ -79,44 +63,41 @@ pub(super) fn selects_only_names(connection: &Lookahead<'_>) -> bool {
 impl User {
     /// The ID of the user. IDs are never reused.
     async fn id(&self) -> ID {
-        self.user_id().into()
+        self.0.id().into()
     }
 
     /// The username, in the spelling that the user chose. Usernames are compared without regard to case.
     async fn username(&self) -> &str {
-        match self {
-            Self::Whole(user) => user.username(),
-            Self::Name(user) => &user.username,
-        }
+        self.0.username()
     }
 
     /// The role of the user. Null if the caller is neither this user nor an admin.
     async fn role(&self) -> Result<Option<Role>> {
-        Ok(self.whole()?.role()?.map(Role::from))
+        Ok(self.0.whole()?.role()?.map(Role::from))
     }
 
     /// The time at which the user was created. Null if the caller is neither this user nor an admin.
     async fn created_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.whole()?.created_at()?.map(Timestamp))
+        Ok(self.0.whole()?.created_at()?.map(Timestamp))
     }
 
     /// The e-mail address of the user, which the server does not verify. Null if the user has no e-mail
     /// address, or if the caller is neither this user nor an admin.
     async fn email(&self) -> Result<Option<&str>> {
-        Ok(self.whole()?.email()?)
+        Ok(self.0.whole()?.email()?)
     }
 
     /// The time at which the user last signed in with a password. Null if the user has never signed in, or
     /// if the caller is neither this user nor an admin.
     async fn last_sign_in_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.whole()?.last_sign_in_at()?.map(Timestamp))
+        Ok(self.0.whole()?.last_sign_in_at()?.map(Timestamp))
     }
 
     /// The access tokens of the user, at most 50, oldest first. Null if the caller is neither this user nor
     /// an admin.
     #[graphql(complexity = "list_complexity(MAX_TOKENS, child_complexity)")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
-        let Some(id) = self.whole()?.private_id()? else {
+        let Some(id) = self.0.whole()?.private_id()? else {
             return Ok(None);
         };
         // Boxed, because the futures of all fields of a type have the size of the largest one.
@@ -129,7 +110,7 @@ impl User {
     /// their creation. Null if the caller is neither this user nor an admin.
     #[graphql(complexity = "MAX_SESSIONS * child_complexity + 1")]
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<SessionConnection>> {
-        let Some(id) = self.whole()?.private_id()? else {
+        let Some(id) = self.0.whole()?.private_id()? else {
             return Ok(None);
         };
         let sessions = Box::pin(loader(ctx)?.load_one(SessionsOf(id))).await?;
@@ -141,7 +122,7 @@ impl User {
     /// The time at which the user was disabled. Null if the user is not disabled, or if the caller is
     /// neither this user nor an admin.
     async fn disabled_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.whole()?.disabled_at()?.map(Timestamp))
+        Ok(self.0.whole()?.disabled_at()?.map(Timestamp))
     }
 }
 

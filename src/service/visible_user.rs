@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::error::{Error, Forbidden};
 use crate::model::identity::Identity;
 use crate::model::scopes::ACCOUNT_READ;
-use crate::model::user::{Role, User, UserId};
+use crate::model::user::{Role, User, UserId, UserName};
 
 /// A user, with the fields that one caller can read. Every caller can read `id` and `username`. The other
 /// fields are private. Only the user and admins can read them. An access token also requires the scope
@@ -105,6 +105,38 @@ impl VisibleUser {
             PrivateFieldAccess::Allowed => Ok(Some(field(&self.user))),
             PrivateFieldAccess::ScopeRequired => Err(Forbidden::ScopeRequired.into()),
             PrivateFieldAccess::Denied => Ok(None),
+        }
+    }
+}
+
+/// A user of a list.
+#[derive(Clone, Debug)]
+pub(crate) enum ListedUser {
+    Whole(VisibleUser),
+    /// A user of whom only the id and the name were read. For 20 users, reading all columns takes 50 % more instructions.
+    Name(UserName),
+}
+
+impl ListedUser {
+    pub(crate) fn id(&self) -> UserId {
+        match self {
+            Self::Whole(user) => user.id(),
+            Self::Name(user) => user.id,
+        }
+    }
+
+    pub(crate) fn username(&self) -> &str {
+        match self {
+            Self::Whole(user) => user.username(),
+            Self::Name(user) => &user.username,
+        }
+    }
+
+    /// Returns the user with all fields that the caller can read.
+    pub(crate) fn whole(&self) -> Result<&VisibleUser, Error> {
+        match self {
+            Self::Whole(user) => Ok(user),
+            Self::Name(_) => Err(Error::internal("a selected field of a user was not read")),
         }
     }
 }
