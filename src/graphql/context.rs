@@ -50,22 +50,7 @@ pub(super) struct ResolverContext {
     pub(super) services: Arc<Services>,
     pub(super) authentication: Authentication,
     pub(super) document: Arc<Document>,
-    loader: OnceLock<DataLoader<Rows>>,
-}
-
-impl ResolverContext {
-    pub(super) fn new(
-        services: Arc<Services>,
-        authentication: Authentication,
-        document: Arc<Document>,
-    ) -> Self {
-        Self {
-            services,
-            authentication,
-            document,
-            loader: OnceLock::new(),
-        }
-    }
+    pub(super) loader: OnceLock<DataLoader<Rows>>,
 }
 
 /// Returns the authentication of the request.

@@ -71,10 +71,10 @@ pub(super) struct DirectExecution<Q> {
 }
 
 impl<Q: ObjectType> DirectExecution<Q> {
-    pub(super) fn new(query: Arc<Q>, env: SchemaEnv) -> Option<Self> {
+    pub(super) fn new(query: Arc<Q>, env: &SchemaEnv) -> Option<Self> {
         Some(Self {
             query,
-            env,
+            env: env.clone(),
             extensions: no_extensions()?,
         })
     }

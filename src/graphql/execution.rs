@@ -1,6 +1,6 @@
 //! Executes operations, with limits, a document cache, a time limit and error codes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_graphql::{Data, ObjectType, Request, Response, SubscriptionType, Variables};
@@ -60,7 +60,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Executor<Q, M, S> {
     services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
-    definitions: Option<Arc<Definitions>>,
+    definitions: Arc<Definitions>,
     /// `None` if the application has added extensions.
     direct: Option<Arc<DirectExecution<Q>>>,
     documents: Arc<DocumentCache>,
@@ -81,13 +81,13 @@ where
         limits: Limits,
         timeout: Duration,
     ) -> Self {
-        let direct = schema.definitions.as_ref().zip(schema.query);
-        let direct = direct.and_then(|(it, query)| DirectExecution::new(query, it.env.clone()));
+        let env = &schema.definitions.env;
+        let direct = schema.query.map(|query| DirectExecution::new(query, env));
         Self {
             services,
             schema: schema.library,
             definitions: schema.definitions,
-            direct: direct.map(Arc::new),
+            direct: direct.flatten().map(Arc::new),
             documents,
             limits,
             timeout,
@@ -102,19 +102,16 @@ where
             variables,
         } = operation;
         check_variables(&variables, &self.limits)?;
-        let Some(definitions) = &self.definitions else {
-            return Err(Error::internal("the definitions of the schema are not set"));
-        };
         let cached = self.documents.get(&text, name.as_deref());
         let document = if let Some(document) = &cached {
             Arc::clone(document)
         } else {
             let name = name.as_deref();
-            let parsed = Document::parse(&text, name, &self.limits, definitions)?;
+            let parsed = Document::parse(&text, name, &self.limits, &self.definitions)?;
             Arc::new(parsed)
         };
         let operation = &document.operation.definition.node;
-        let variables = coerce(&definitions.env.registry, operation, variables)?;
+        let variables = coerce(&self.definitions.env.registry, operation, variables)?;
         let is_known = cached.is_some()
             && !document
                 .operation
@@ -185,13 +182,13 @@ where
     }
 
     fn data(&self, prepared: &Prepared, authentication: Authentication) -> Data {
-        let (services, document) = (&self.services, &prepared.document);
         let mut data = Data::default();
-        data.insert(ResolverContext::new(
-            Arc::clone(services),
+        data.insert(ResolverContext {
+            services: Arc::clone(&self.services),
             authentication,
-            Arc::clone(document),
-        ));
+            document: Arc::clone(&prepared.document),
+            loader: OnceLock::new(),
+        });
         data
     }
 }

@@ -4,9 +4,8 @@
 use async_graphql::connection::EmptyFields;
 use async_graphql::{Context, ID, Object, Result};
 
-use crate::error::Error;
 use crate::graphql::audit_events::{AuditEvent, AuditEventConnection, AuditEventKind};
-use crate::graphql::connection::{Connection, PageArguments, page_size};
+use crate::graphql::connection::{Connection, PageArguments, bad_input, page_size};
 use crate::graphql::context::{caller, request};
 use crate::graphql::user::{TotalCount, User, UserConnection, selects_only_names, user_id};
 use crate::model::audit_event::AuditEventFilter;
@@ -47,9 +46,8 @@ impl Query {
             (Some(id), None) => UserKey::Id(user_id(id)),
             (None, Some(username)) => UserKey::Name(username),
             _ => {
-                let message =
-                    "Exactly one of the arguments id and username is required.".to_owned();
-                return Err(Error::BadUserInput(message).into());
+                let problem = "Exactly one of the arguments id and username is required.";
+                return Err(bad_input(problem).into());
             }
         };
         let (caller, services) = caller(ctx)?;

@@ -32,8 +32,7 @@ pub struct Schema<Q, M, S> {
     /// The query root for direct execution. `None` if the application has added extensions, because direct
     /// execution does not run extensions.
     pub(super) query: Option<Arc<Q>>,
-    /// The types and directives of the schema. Always set.
-    pub(super) definitions: Option<Arc<Definitions>>,
+    pub(super) definitions: Arc<Definitions>,
 }
 
 impl<Q, M, S> SchemaBuilder<Q, M, S>
@@ -117,13 +116,21 @@ where
     }
 
     /// Builds the schema.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the schema violates a rule of the
+    /// [GraphQL specification](https://spec.graphql.org/September2025/#sec-Type-System) that async-graphql does not check. An
+    /// example is an object without fields.
     pub fn finish(self) -> Schema<Q, M, S> {
         let library = self.builder.finish();
         // The extension stores the environment of the schema during the first request.
         let _ = library.execute("").now_or_never();
-        let env = self.env.get().cloned();
+        let definitions = Definitions::new(self.env.get());
+        let definitions = definitions
+            .unwrap_or_else(|problem| panic!("the GraphQL schema is not valid: {problem}"));
         Schema {
-            definitions: env.map(Definitions::new).map(Arc::new),
+            definitions: Arc::new(definitions),
             library,
             query: (!self.has_extensions).then_some(self.query),
         }
