@@ -78,7 +78,6 @@ where
         services: Arc<Services>,
         schema: Schema<Q, M, S>,
         documents: Arc<DocumentCache>,
-        limits: Limits,
         timeout: Duration,
     ) -> Self {
         let env = &schema.definitions.env;
@@ -89,7 +88,7 @@ where
             definitions: schema.definitions,
             direct: direct.flatten().map(Arc::new),
             documents,
-            limits,
+            limits: schema.limits,
             timeout,
         }
     }
@@ -187,6 +186,7 @@ where
             services: Arc::clone(&self.services),
             authentication,
             document: Arc::clone(&prepared.document),
+            representations: prepared.document.representations(&prepared.variables),
             loader: OnceLock::new(),
         });
         data

@@ -96,7 +96,7 @@ impl Query {
         };
         let total_count = TotalCount::default();
         Ok(Connection::new("user", page, total_count, |user| {
-            (user.0.id().0, user)
+            (user.user_id().0, user)
         }))
     }
 

@@ -5,7 +5,7 @@ use tokio::sync::OnceCell;
 
 use crate::graphql::access_token::AccessToken;
 use crate::graphql::connection::{Connection, list_complexity};
-use crate::graphql::context::{authentication, caller, loader};
+use crate::graphql::context::{authentication, caller, loader, request};
 use crate::graphql::data_loader::{AccessTokensOf, SessionsOf};
 use crate::graphql::session::SessionConnection;
 use crate::graphql::timestamp::Timestamp;
@@ -32,9 +32,170 @@ pub(crate) enum Role {
     Admin,
 }
 
-/// A user with the fields that the caller is allowed to read.
+/// A user in GraphQL, for fields of an application's types. Its GraphQL type is the type `User` of Symbolon's schema.
+///
+/// # Visibility
+///
+/// The application decides who can read the field that returns the user. Everyone who can read the field can read `id` and
+/// `username` of the user. The other fields are private:
+///
+/// | request | private fields |
+/// |---|---|
+/// | no credentials | null |
+/// | a valid token of another user who is not an admin | null |
+/// | a valid token of the user or of an admin | the values |
+/// | an access token of the user or of an admin, without the scope `account:read` | the error `SCOPE_REQUIRED`, except for the caller's own `role` |
+/// | an invalid or expired token, or HTTP Basic credentials | the error `UNAUTHENTICATED`, with the reason |
+///
+/// # Examples
+///
+/// Notes with their author. However many notes a request reads, one database query reads their authors:
+///
+/// ```
+/// use async_graphql::{ComplexObject, Context, Result, SimpleObject};
+/// use symbolon::UserId;
+/// use symbolon::graphql::User;
+///
+/// #[derive(SimpleObject)]
+/// #[graphql(complex)]
+/// struct Note {
+///     text: String,
+///     #[graphql(skip)]
+///     author: UserId,
+/// }
+///
+/// #[ComplexObject]
+/// impl Note {
+///     /// The author. Null if the author was deleted.
+///     async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+///         User::load(ctx, self.author).await
+///     }
+/// }
+/// ```
+///
+/// A user with fields of the application. `Account` has the fields of `User` and of `Profile`. Its field `me` replaces the
+/// field of Symbolon, which [`Omit`](crate::graphql::Omit) removes:
+///
+/// ```
+/// use async_graphql::{Context, EmptySubscription, MergedObject, Object, Result};
+/// use symbolon::graphql::{Omit, OmittedFields, User};
+/// use symbolon::{Mutation, Symbolon, UserId};
+///
+/// /// What the application stores about a user.
+/// struct Profile {
+///     user: UserId,
+/// }
+///
+/// #[Object]
+/// impl Profile {
+///     /// The name that other users see.
+///     async fn display_name(&self, ctx: &Context<'_>) -> Result<String> {
+///         // A real application reads the name with a data loader.
+///         Ok(format!("User {}", self.user))
+///     }
+/// }
+///
+/// /// A user with a profile.
+/// #[derive(MergedObject)]
+/// struct Account(User, Profile);
+///
+/// impl From<User> for Account {
+///     fn from(user: User) -> Self {
+///         let profile = Profile { user: user.user_id() };
+///         Self(user, profile)
+///     }
+/// }
+///
+/// struct Accounts;
+///
+/// #[Object]
+/// impl Accounts {
+///     /// The caller.
+///     async fn me(&self, ctx: &Context<'_>) -> Result<Account> {
+///         Ok(User::current(ctx).await?.into())
+///     }
+/// }
+///
+/// struct Me;
+///
+/// impl OmittedFields for Me {
+///     const NAMES: &'static [&'static str] = &["me"];
+/// }
+///
+/// #[derive(MergedObject)]
+/// struct Query(Omit<symbolon::Query, Me>, Accounts);
+///
+/// fn schema(symbolon: &Symbolon) -> symbolon::Schema<Query, Mutation, EmptySubscription> {
+///     let query = Query(Omit::new(symbolon::Query), Accounts);
+///     symbolon.schema(query, Mutation, EmptySubscription).finish()
+/// }
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct User(pub(super) ListedUser);
+pub struct User(pub(super) ListedUser);
+
+impl User {
+    /// Returns the user with this id, or `None` if there is none, for example because the user was deleted.
+    ///
+    /// The calls of fields that are resolved at the same time are answered by one database query. Users are not cached: a
+    /// field that is resolved after a mutation returns the changed user.
+    ///
+    /// ```
+    /// # use async_graphql::{Context, Object, Result};
+    /// # use symbolon::{UserId, graphql::User};
+    /// # struct Query;
+    /// # #[Object]
+    /// # impl Query {
+    /// /// The user who maintains this server.
+    /// async fn maintainer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+    ///     User::load(ctx, UserId::from(1)).await
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the database cannot be read. Invalid credentials cause errors only in the private fields.
+    pub async fn load(ctx: &Context<'_>, id: UserId) -> Result<Option<Self>> {
+        let user = Box::pin(loader(ctx)?.load_one(id)).await?;
+        Ok(user.map(Self::from))
+    }
+
+    /// Returns the user to whom the token of the request belongs.
+    ///
+    /// ```
+    /// # use async_graphql::{Context, Object, Result};
+    /// # use symbolon::graphql::User;
+    /// # struct Query;
+    /// # #[Object]
+    /// # impl Query {
+    /// async fn viewer(&self, ctx: &Context<'_>) -> Result<User> {
+    ///     User::current(ctx).await
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`ContextExt::identity`](crate::ContextExt::identity).
+    pub async fn current(ctx: &Context<'_>) -> Result<Self> {
+        let request = request(ctx)?;
+        let user = request.services.users.me(&request.authentication).await?;
+        Ok(user.into())
+    }
+
+    /// Returns the id, with which the application finds its own data about the user.
+    ///
+    /// ```
+    /// # use symbolon::{UserId, graphql::User};
+    /// fn is_author(user: &User, author: UserId) -> bool {
+    ///     user.user_id() == author
+    /// }
+    /// ```
+    #[must_use]
+    pub fn user_id(&self) -> UserId {
+        self.0.id()
+    }
+}
 
 impl From<VisibleUser> for User {
     fn from(user: VisibleUser) -> Self {
@@ -63,7 +224,7 @@ pub(super) fn selects_only_names(connection: &Lookahead<'_>) -> bool {
 impl User {
     /// The ID of the user. IDs are never reused.
     async fn id(&self) -> ID {
-        self.0.id().into()
+        self.user_id().into()
     }
 
     /// The username, in the spelling that the user chose. Usernames are compared without regard to case.
