@@ -115,13 +115,18 @@ async fn a_schema_can_lower_the_limits_of_the_configuration_only() {
         let answer = app.graphql("{ ant }").send().await;
         assert_eq!(answer.at("/data/ant"), "BLUE", "{answer:?}");
     }
-    let configure = |config: &mut Config| {
-        config.limits.depth = 3;
-        config.limits.complexity = 3;
-    };
-    let raise = |schema: Builder| schema.limit_depth(100).limit_complexity(100_000);
-    let app = app(configure, raise).await;
-    for document in [deep, wide] {
+    type Change = fn(&mut Config);
+    let configured: [(Change, _); 3] = [
+        (|config| config.limits.depth = 3, deep),
+        (|config| config.limits.nesting = 3, deep),
+        (|config| config.limits.complexity = 3, wide),
+    ];
+    for (configure, document) in configured {
+        let raise: fn(Builder) -> Builder = |schema| {
+            let schema = schema.limit_depth(100).limit_recursive_depth(100);
+            schema.limit_complexity(100_000)
+        };
+        let app = app(configure, raise).await;
         let answer = app.graphql(document).send().await;
         assert_eq!(answer.error().0, "LIMIT_EXCEEDED", "{answer:?}");
     }

@@ -211,9 +211,9 @@ impl<'t> Conversion<'t> {
         let definition = self.definition(parent, name);
         let has_variables =
             |it: &Node<ast::Argument>| convert_value(&it.value).into_const().is_none();
-        let has_complexity = definition.is_some_and(|it| it.compute_complexity.is_some());
-        self.properties.complexity_depends_on_variables |=
-            (has_complexity || name == ENTITIES) && field.arguments.iter().any(has_variables);
+        self.properties.complexity_depends_on_variables |= definition
+            .is_some_and(|it| it.compute_complexity.is_some())
+            && field.arguments.iter().any(has_variables);
         let ty = definition.map_or("", |it| MetaTypeName::concrete_typename(&it.ty));
         let mut selections = fields.iter().flat_map(|field| &field.selection_set);
         let mut node = library::Field {
