@@ -59,7 +59,7 @@ mod app;
 mod clock;
 mod config;
 mod error;
-mod graphql;
+pub mod graphql;
 mod http;
 mod model;
 mod operator;
@@ -67,8 +67,10 @@ mod service;
 mod store;
 mod supervised_tasks;
 
+pub use async_graphql;
 pub use async_trait::async_trait;
 pub use sea_orm;
+pub use sea_orm_migration;
 
 #[cfg(feature = "server")]
 pub use crate::app::{Inspection, RestoreReport};

@@ -20,7 +20,10 @@ use crate::graphql::document::Document;
 use crate::graphql::errors::{TOO_COMPLEX, refusal};
 
 /// The data of a request that is validated and not executed.
-struct ValidationOnly(Arc<Document>);
+struct ValidationOnly {
+    document: Arc<Document>,
+    representations: usize,
+}
 
 /// Checks that the complexity of a document is within the limit. The schema must have no extensions that wait.
 pub(super) fn check_complexity<Q, M, S>(
@@ -35,7 +38,10 @@ where
 {
     let mut request = Request::new("").variables(variables.clone());
     request.set_parsed_query(document.parsed(variables));
-    let request = request.data(ValidationOnly(Arc::clone(document)));
+    let request = request.data(ValidationOnly {
+        document: Arc::clone(document),
+        representations: document.representations(variables),
+    });
     // A function of the application can panic.
     let validation = AssertUnwindSafe(schema.execute(request)).catch_unwind();
     let Some(Ok(response)) = validation.now_or_never() else {
@@ -74,10 +80,12 @@ impl Extension for ComplexityCheck {
         next: NextValidation<'_>,
     ) -> Result<ValidationResult, Vec<ServerError>> {
         let result = next.run(ctx).await?;
-        let validated = ctx.data_opt::<ValidationOnly>().map(|data| &data.0);
-        let executed = ctx.data_opt::<ResolverContext>().map(|data| &data.document);
-        if let Some(document) = validated.or(executed)
-            && !document.is_within_complexity(result.complexity)
+        let validated = ctx.data_opt::<ValidationOnly>();
+        let validated = validated.map(|it| (&it.document, it.representations));
+        let executed = ctx.data_opt::<ResolverContext>();
+        let executed = executed.map(|it| (&it.document, it.representations));
+        if let Some((document, representations)) = validated.or(executed)
+            && !document.is_within_complexity(result.complexity, representations)
         {
             return Err(vec![ServerError::new(TOO_COMPLEX, None)]);
         }

@@ -186,6 +186,6 @@ fn decode(kind: &str, cursor: &str) -> Result<i64, Error> {
     })
 }
 
-fn bad_input(message: &str) -> Error {
+pub(super) fn bad_input(message: &str) -> Error {
     Error::BadUserInput(message.to_owned())
 }

@@ -50,22 +50,9 @@ pub(super) struct ResolverContext {
     pub(super) services: Arc<Services>,
     pub(super) authentication: Authentication,
     pub(super) document: Arc<Document>,
-    loader: OnceLock<DataLoader<Rows>>,
-}
-
-impl ResolverContext {
-    pub(super) fn new(
-        services: Arc<Services>,
-        authentication: Authentication,
-        document: Arc<Document>,
-    ) -> Self {
-        Self {
-            services,
-            authentication,
-            document,
-            loader: OnceLock::new(),
-        }
-    }
+    /// The number of representations of entities in the document.
+    pub(super) representations: usize,
+    pub(super) loader: OnceLock<DataLoader<Rows>>,
 }
 
 /// Returns the authentication of the request.
@@ -84,7 +71,11 @@ pub(super) fn caller<'a>(ctx: &Context<'a>) -> Result<(Caller<'a>, &'a Services)
 /// after a mutation in the same request returns the changed rows.
 pub(super) fn loader<'a>(ctx: &Context<'a>) -> Result<&'a DataLoader<Rows>, Error> {
     let request = request(ctx)?;
-    let new = || DataLoader::new(Rows(Arc::clone(&request.services)), tokio::spawn);
+    let rows = || Rows {
+        services: Arc::clone(&request.services),
+        authentication: request.authentication.clone(),
+    };
+    let new = || DataLoader::new(rows(), tokio::spawn);
     Ok(request.loader.get_or_init(new))
 }
 

@@ -29,8 +29,10 @@ use async_graphql::{
 use async_graphql_value::Value as DocumentValue;
 use futures_util::FutureExt;
 
+use crate::graphql::representations::ENTITIES;
+
 /// The fields that async-graphql adds to the query root. They cannot be executed directly.
-pub(super) const LIBRARY_FIELDS: [&str; 4] = ["__schema", "__type", "_service", "_entities"];
+pub(super) const LIBRARY_FIELDS: [&str; 4] = ["__schema", "__type", "_service", ENTITIES];
 
 /// An operation with its fragments expanded.
 pub(super) struct ExpandedOperation {
@@ -71,10 +73,10 @@ pub(super) struct DirectExecution<Q> {
 }
 
 impl<Q: ObjectType> DirectExecution<Q> {
-    pub(super) fn new(query: Arc<Q>, env: SchemaEnv) -> Option<Self> {
+    pub(super) fn new(query: Arc<Q>, env: &SchemaEnv) -> Option<Self> {
         Some(Self {
             query,
-            env,
+            env: env.clone(),
             extensions: no_extensions()?,
         })
     }
@@ -214,7 +216,7 @@ pub(super) enum OnError {
     /// ([GraphQL specification, section 6.4.4](https://spec.graphql.org/September2025/#sec-Handling-Execution-Errors)).
     /// Without the directive, async-graphql makes the parent null.
     Null,
-    /// Adds the path of the field to the error. async-graphql resolves fields of interfaces without a path.
+    /// Adds the path of the field to the error. async-graphql resolves fields of interfaces and entities without a path.
     AddPath,
 }
 

@@ -18,6 +18,7 @@ use crate::graphql::document_conversion::convert;
 use crate::graphql::document_limits::check_text;
 use crate::graphql::document_validation::{parse, validate};
 use crate::graphql::operation_limits::check_operations;
+use crate::graphql::representations;
 use crate::graphql::schema_definitions::Definitions;
 
 /// The estimated memory of a document in addition to its text and nodes, in bytes. The estimate covers table
@@ -39,7 +40,7 @@ pub(crate) struct Document {
     max_complexity: usize,
     pub(super) operation: ExpandedOperation,
     /// An upper bound on the memory of the document, in bytes.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Document {
@@ -131,11 +132,20 @@ impl Document {
         }
     }
 
-    /// Returns whether the complexity is within the limit, including the aliases that async-graphql does
-    /// not count. Each of these aliases can be repeated in every entry of a list. The complexity or, for
+    /// Returns the number of representations of entities.
+    pub(super) fn representations(&self, variables: &Variables) -> usize {
+        if !self.operation.properties.has_library_fields {
+            return 0;
+        }
+        representations::count(&self.operation.selections.node, variables)
+    }
+
+    /// Returns whether the complexity is within the limit, including the aliases and the representations that
+    /// async-graphql does not count. Each of these aliases can be repeated in every entry of a list. The complexity or, for
     /// introspection, the size of the schema bounds the number of entries.
-    pub(super) fn is_within_complexity(&self, complexity: usize) -> bool {
-        let factor = self.multiplying_aliases.saturating_add(1);
+    pub(super) fn is_within_complexity(&self, complexity: usize, representations: usize) -> bool {
+        let aliases = self.multiplying_aliases.saturating_add(1);
+        let factor = aliases.saturating_mul(representations.max(1));
         complexity.saturating_mul(factor) <= self.max_complexity
     }
 }

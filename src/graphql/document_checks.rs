@@ -79,7 +79,8 @@ impl ValueChecker<'_> {
         for selection in selections {
             match selection {
                 Selection::Field(field) => {
-                    let is_introspection = matches!(field.name.as_str(), "__schema" | "__type");
+                    let name = field.name.as_str();
+                    let is_introspection = matches!(name, "__schema" | "__type" | "_service");
                     if is_introspection && !self.introspection {
                         self.errors.push(DocumentError {
                             positions: vec![self.positions.of(field.location())],

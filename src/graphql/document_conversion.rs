@@ -14,6 +14,7 @@ use crate::error::Position;
 use crate::graphql::direct_execution::{ExpandedOperation, LIBRARY_FIELDS, OnError, Properties};
 use crate::graphql::document_positions::Positions;
 use crate::graphql::operation_limits::{Fragments, directives};
+use crate::graphql::representations::ENTITIES;
 
 impl From<Position> for Pos {
     fn from(Position { line, column }: Position) -> Self {
@@ -21,8 +22,8 @@ impl From<Position> for Pos {
     }
 }
 
-/// Converts an operation. Fragments are expanded, because async-graphql would copy them for each request. Nullable fields
-/// and fields of interfaces get the directive [`OnError`].
+/// Converts an operation. Fragments are expanded, because async-graphql would copy them for each request. Nullable fields,
+/// fields of interfaces and entities get the directive [`OnError`].
 pub(super) fn convert(
     text: &str,
     registry: &Registry,
@@ -224,7 +225,12 @@ impl<'t> Conversion<'t> {
         };
         if self.is_nullable(parent, name) {
             OnError::Null.add_to(&mut node, pos);
-        } else if let Some(MetaType::Interface { .. }) = self.registry.types.get(parent) {
+        } else if name == ENTITIES
+            || matches!(
+                self.registry.types.get(parent),
+                Some(MetaType::Interface { .. })
+            )
+        {
             OnError::AddPath.add_to(&mut node, pos);
         }
         let node = Positioned::new(node, pos);

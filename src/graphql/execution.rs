@@ -1,11 +1,9 @@
 //! Executes operations, with limits, a document cache, a time limit and error codes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_graphql::{
-    Data, Name, ObjectType, Request, Response, SubscriptionType, Value, Variables,
-};
+use async_graphql::{Data, ObjectType, Request, Response, SubscriptionType, Variables};
 use futures_util::{FutureExt, Stream, StreamExt};
 
 use crate::config::Limits;
@@ -36,15 +34,10 @@ pub(crate) struct Operation {
 pub(crate) struct Prepared {
     pub(crate) document: Arc<Document>,
     text: String,
-    variables: Variables,
+    pub(crate) variables: Variables,
 }
 
 impl Prepared {
-    /// Returns an upper bound on the memory that a subscription with this operation occupies, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.document.bytes + self.variables.iter().map(variable_bytes).sum::<usize>()
-    }
-
     /// Creates the request that async-graphql executes.
     fn request(self, data: Data) -> Request {
         let document = self.document.parsed(&self.variables);
@@ -67,7 +60,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Executor<Q, M, S> {
     services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
-    definitions: Option<Arc<Definitions>>,
+    definitions: Arc<Definitions>,
     /// `None` if the application has added extensions.
     direct: Option<Arc<DirectExecution<Q>>>,
     documents: Arc<DocumentCache>,
@@ -85,18 +78,17 @@ where
         services: Arc<Services>,
         schema: Schema<Q, M, S>,
         documents: Arc<DocumentCache>,
-        limits: Limits,
         timeout: Duration,
     ) -> Self {
-        let direct = schema.definitions.as_ref().zip(schema.query);
-        let direct = direct.and_then(|(it, query)| DirectExecution::new(query, it.env.clone()));
+        let env = &schema.definitions.env;
+        let direct = schema.query.map(|query| DirectExecution::new(query, env));
         Self {
             services,
             schema: schema.library,
             definitions: schema.definitions,
-            direct: direct.map(Arc::new),
+            direct: direct.flatten().map(Arc::new),
             documents,
-            limits,
+            limits: schema.limits,
             timeout,
         }
     }
@@ -109,19 +101,16 @@ where
             variables,
         } = operation;
         check_variables(&variables, &self.limits)?;
-        let Some(definitions) = &self.definitions else {
-            return Err(Error::internal("the definitions of the schema are not set"));
-        };
         let cached = self.documents.get(&text, name.as_deref());
         let document = if let Some(document) = &cached {
             Arc::clone(document)
         } else {
             let name = name.as_deref();
-            let parsed = Document::parse(&text, name, &self.limits, definitions)?;
+            let parsed = Document::parse(&text, name, &self.limits, &self.definitions)?;
             Arc::new(parsed)
         };
         let operation = &document.operation.definition.node;
-        let variables = coerce(&definitions.env.registry, operation, variables)?;
+        let variables = coerce(&self.definitions.env.registry, operation, variables)?;
         let is_known = cached.is_some()
             && !document
                 .operation
@@ -192,33 +181,14 @@ where
     }
 
     fn data(&self, prepared: &Prepared, authentication: Authentication) -> Data {
-        let (services, document) = (&self.services, &prepared.document);
         let mut data = Data::default();
-        data.insert(ResolverContext::new(
-            Arc::clone(services),
+        data.insert(ResolverContext {
+            services: Arc::clone(&self.services),
             authentication,
-            Arc::clone(document),
-        ));
+            document: Arc::clone(&prepared.document),
+            representations: prepared.document.representations(&prepared.variables),
+            loader: OnceLock::new(),
+        });
         data
     }
-}
-
-/// Estimates the memory of a variable, in bytes.
-fn variable_bytes((name, value): (&Name, &Value)) -> usize {
-    let mut bytes = name.len() + size_of::<(Name, Value)>();
-    let mut values = vec![value];
-    while let Some(value) = values.pop() {
-        bytes += size_of::<Value>();
-        match value {
-            Value::String(text) => bytes += text.len(),
-            Value::List(items) => values.extend(items),
-            Value::Object(fields) => {
-                let names = fields.keys().map(|name| name.len() + 2 * size_of::<Name>());
-                bytes += names.sum::<usize>();
-                values.extend(fields.values());
-            }
-            _ => {}
-        }
-    }
-    bytes
 }

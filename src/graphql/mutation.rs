@@ -44,7 +44,7 @@ impl Mutation {
         let users = &services.users;
         let result = Box::pin(users.register(caller, &input.into(), Role::User.into())).await;
         let (user, user_errors) = split(result)?;
-        let user = user.map(User::Whole);
+        let user = user.map(User::from);
         Ok(CreateUserPayload { user, user_errors })
     }
 

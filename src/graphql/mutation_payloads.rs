@@ -71,7 +71,7 @@ impl UserPayload {
     pub(super) fn new(result: Result<VisibleUser, MutationError>) -> Result<Self> {
         let (user, user_errors) = split(result)?;
         Ok(Self {
-            user: user.map(User::Whole),
+            user: user.map(User::from),
             user_errors,
         })
     }
@@ -116,7 +116,7 @@ impl InviteUserPayload {
     pub(super) fn new(result: CreatedLink) -> Result<Self> {
         let (created, user_errors) = split(result)?;
         let created =
-            created.map(|(user, link)| (User::Whole(user.clone()), OneTimeLink::new(user, &link)));
+            created.map(|(user, link)| (user.clone().into(), OneTimeLink::new(user, &link)));
         let (user, link) = created.unzip();
         Ok(Self {
             user,
@@ -137,10 +137,10 @@ pub(crate) struct ResetPasswordPayload {
 }
 
 impl ResetPasswordPayload {
-    pub(super) fn new(result: std::result::Result<VisibleUser, MutationError>) -> Result<Self> {
+    pub(super) fn new(result: Result<VisibleUser, MutationError>) -> Result<Self> {
         let (user, user_errors) = split(result)?;
         Ok(Self {
-            user: user.map(User::Whole),
+            user: user.map(User::from),
             user_errors,
         })
     }

@@ -28,7 +28,7 @@ impl OneTimeLink {
             url: link.url().to_owned(),
             token: link.token().to_owned(),
             expires_at: link.expires_at.into(),
-            user: User::Whole(user),
+            user: user.into(),
         }
     }
 }

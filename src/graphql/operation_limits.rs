@@ -101,8 +101,8 @@ struct DocumentCost {
     root_fields: usize,
     /// The number of aliases at any depth.
     aliases: usize,
-    /// The number of aliases of `__typename`, plus the number of all aliases below `__schema` and `__type`.
-    /// async-graphql assigns no complexity to `__typename`, and counts a list of types as one type.
+    /// The number of aliases of `__typename`, plus the number of all aliases below `__schema`, `__type` and `_service`.
+    /// async-graphql assigns no complexity to `__typename`, and counts a list of types and the SDL as one field.
     multiplying_aliases: usize,
     /// The nesting depth of fields.
     depth: usize,
@@ -164,7 +164,7 @@ impl<'a> CostVisitor<'_, 'a> {
                 cost.root_fields = 1;
                 cost.depth += 1;
                 cost.type_lists += usize::from(TYPE_LISTS.contains(&name));
-                if matches!(name, "__schema" | "__type") {
+                if matches!(name, "__schema" | "__type" | "_service") {
                     cost.introspection_depth = cost.type_lists;
                     cost.multiplying_aliases = cost.aliases;
                 }

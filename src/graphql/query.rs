@@ -4,13 +4,13 @@
 use async_graphql::connection::EmptyFields;
 use async_graphql::{Context, ID, Object, Result};
 
-use crate::error::Error;
 use crate::graphql::audit_events::{AuditEvent, AuditEventConnection, AuditEventKind};
-use crate::graphql::connection::{Connection, PageArguments, page_size};
+use crate::graphql::connection::{Connection, PageArguments, bad_input, page_size};
 use crate::graphql::context::{caller, request};
 use crate::graphql::user::{TotalCount, User, UserConnection, selects_only_names, user_id};
 use crate::model::audit_event::AuditEventFilter;
 use crate::service::users::UserKey;
+use crate::service::visible_user::ListedUser;
 
 /// Symbolon's queries, to be merged with the queries of an application.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,9 +24,8 @@ impl Query {
     /// Requires a session token or an access token.
     async fn me(&self, ctx: &Context<'_>) -> Result<User> {
         let request = request(ctx)?;
-        Ok(User::Whole(
-            request.services.users.me(&request.authentication).await?,
-        ))
+        let user = request.services.users.me(&request.authentication).await?;
+        Ok(user.into())
     }
 
     /// Returns the user with this ID or this username. Returns null if no such user exists. Exactly one of
@@ -47,14 +46,13 @@ impl Query {
             (Some(id), None) => UserKey::Id(user_id(id)),
             (None, Some(username)) => UserKey::Name(username),
             _ => {
-                let message =
-                    "Exactly one of the arguments id and username is required.".to_owned();
-                return Err(Error::BadUserInput(message).into());
+                let problem = "Exactly one of the arguments id and username is required.";
+                return Err(bad_input(problem).into());
             }
         };
         let (caller, services) = caller(ctx)?;
         let user = Box::pin(services.users.find(caller, key)).await?;
-        Ok(user.map(User::Whole))
+        Ok(user.map(User::from))
     }
 
     /// Returns a page of all users, in the order of their creation. A page has 20 users by default. The
@@ -91,10 +89,10 @@ impl Query {
         let request = arguments.parse("user")?;
         let page = if selects_only_names(&ctx.look_ahead()) {
             let page = Box::pin(services.users.names(caller, request)).await?;
-            page.map(User::Name)
+            page.map(|user| User(ListedUser::Name(user)))
         } else {
             let page = Box::pin(services.users.page(caller, request)).await?;
-            page.map(User::Whole)
+            page.map(User::from)
         };
         let total_count = TotalCount::default();
         Ok(Connection::new("user", page, total_count, |user| {

@@ -19,16 +19,11 @@ pub(super) struct Definitions {
 impl Definitions {
     /// Converts the types and directives of a schema. The SDL that async-graphql exports is not used, because it is
     /// malformed if a description or a reason for a deprecation contains quotation marks.
-    pub(super) fn new(env: SchemaEnv) -> Self {
+    pub(super) fn new(env: Option<&SchemaEnv>) -> Result<Self, String> {
+        let env = env.ok_or("async-graphql ignored an extension")?.clone();
         let schema = Schema::parse_and_validate(sdl(&env.registry), "schema.graphql");
-        let schema = schema.unwrap_or_else(|invalid| {
-            // async-graphql checks less. The schema is used as far as apollo-compiler understands it.
-            let problem = invalid.errors.iter().next();
-            let problem = problem.map(|problem| problem.error.to_string());
-            tracing::error!(problem, "the GraphQL schema is not valid");
-            Valid::assume_valid(invalid.partial)
-        });
-        Self { env, schema }
+        let schema = schema.map_err(|invalid| invalid.errors.to_string())?;
+        Ok(Self { env, schema })
     }
 }
 

@@ -76,16 +76,13 @@ impl SessionConnection {
             has_previous: false,
             has_next: false,
         };
-        Self::new("session", page, EmptyFields, |(position, session)| {
-            let is_current = current == Some(session.digest);
-            let summary = session;
-            (
-                position,
-                Session {
-                    summary,
-                    is_current,
-                },
-            )
+        Self::new("session", page, EmptyFields, |(position, summary)| {
+            let is_current = current == Some(summary.digest);
+            let session = Session {
+                summary,
+                is_current,
+            };
+            (position, session)
         })
     }
 }

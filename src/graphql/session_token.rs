@@ -32,7 +32,7 @@ impl From<IssuedToken> for SessionToken {
             token_type: "Bearer",
             expires_at: issued.expires_at.into(),
             expires_in: issued.expires_in,
-            user: User::Whole(issued.user),
+            user: issued.user.into(),
         }
     }
 }

@@ -3,17 +3,16 @@
 use async_graphql::{Context, Enum, ID, Lookahead, Object, Result, SelectionField};
 use tokio::sync::OnceCell;
 
-use crate::error::Error;
 use crate::graphql::access_token::AccessToken;
 use crate::graphql::connection::{Connection, list_complexity};
-use crate::graphql::context::{authentication, caller, loader};
+use crate::graphql::context::{authentication, caller, loader, request};
 use crate::graphql::data_loader::{AccessTokensOf, SessionsOf};
 use crate::graphql::session::SessionConnection;
 use crate::graphql::timestamp::Timestamp;
-use crate::model::user::{self, UserId, UserName};
+use crate::model::user::{self, UserId};
 use crate::service::access_tokens::MAX_TOKENS;
 use crate::service::device_sessions::MAX_DEVICE_SESSIONS;
-use crate::service::visible_user::VisibleUser;
+use crate::service::visible_user::{ListedUser, VisibleUser};
 
 /// The maximum number of live sessions of a user, including the shared session.
 const MAX_SESSIONS: usize = MAX_DEVICE_SESSIONS + 1;
@@ -33,28 +32,174 @@ pub(crate) enum Role {
     Admin,
 }
 
-/// A user with the fields that the caller is allowed to read.
+/// A user in GraphQL, for fields of an application's types. Its GraphQL type is the type `User` of Symbolon's schema.
+///
+/// # Visibility
+///
+/// The application decides who can read the field that returns the user. Everyone who can read the field can read `id` and
+/// `username` of the user. The other fields are private:
+///
+/// | request | private fields |
+/// |---|---|
+/// | no credentials | null |
+/// | a valid token of another user who is not an admin | null |
+/// | a valid token of the user or of an admin | the values |
+/// | an access token of the user or of an admin, without the scope `account:read` | the error `SCOPE_REQUIRED`, except for the caller's own `role` |
+/// | an invalid or expired token, or HTTP Basic credentials | the error `UNAUTHENTICATED`, with the reason |
+///
+/// # Examples
+///
+/// Notes with their author. However many notes a request reads, one database query reads their authors:
+///
+/// ```
+/// use async_graphql::{ComplexObject, Context, Result, SimpleObject};
+/// use symbolon::UserId;
+/// use symbolon::graphql::User;
+///
+/// #[derive(SimpleObject)]
+/// #[graphql(complex)]
+/// struct Note {
+///     text: String,
+///     #[graphql(skip)]
+///     author: UserId,
+/// }
+///
+/// #[ComplexObject]
+/// impl Note {
+///     /// The author. Null if the author was deleted.
+///     async fn author(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+///         User::load(ctx, self.author).await
+///     }
+/// }
+/// ```
+///
+/// A user with fields of the application. `Account` has the fields of `User` and of `Profile`. Its field `me` replaces the
+/// field of Symbolon, which [`Omit`](crate::graphql::Omit) removes:
+///
+/// ```
+/// use async_graphql::{Context, EmptySubscription, MergedObject, Object, Result};
+/// use symbolon::graphql::{Omit, OmittedFields, User};
+/// use symbolon::{Mutation, Symbolon, UserId};
+///
+/// /// What the application stores about a user.
+/// struct Profile {
+///     user: UserId,
+/// }
+///
+/// #[Object]
+/// impl Profile {
+///     /// The name that other users see.
+///     async fn display_name(&self, ctx: &Context<'_>) -> Result<String> {
+///         // A real application reads the name with a data loader.
+///         Ok(format!("User {}", self.user))
+///     }
+/// }
+///
+/// /// A user with a profile.
+/// #[derive(MergedObject)]
+/// struct Account(User, Profile);
+///
+/// impl From<User> for Account {
+///     fn from(user: User) -> Self {
+///         let profile = Profile { user: user.user_id() };
+///         Self(user, profile)
+///     }
+/// }
+///
+/// struct Accounts;
+///
+/// #[Object]
+/// impl Accounts {
+///     /// The caller.
+///     async fn me(&self, ctx: &Context<'_>) -> Result<Account> {
+///         Ok(User::current(ctx).await?.into())
+///     }
+/// }
+///
+/// struct Me;
+///
+/// impl OmittedFields for Me {
+///     const NAMES: &'static [&'static str] = &["me"];
+/// }
+///
+/// #[derive(MergedObject)]
+/// struct Query(Omit<symbolon::Query, Me>, Accounts);
+///
+/// fn schema(symbolon: &Symbolon) -> symbolon::Schema<Query, Mutation, EmptySubscription> {
+///     let query = Query(Omit::new(symbolon::Query), Accounts);
+///     symbolon.schema(query, Mutation, EmptySubscription).finish()
+/// }
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) enum User {
-    Whole(VisibleUser),
-    /// A user of a list of which only the ids and the names were read. For 20 users, reading all columns takes 50 % more
-    /// instructions.
-    Name(UserName),
-}
+pub struct User(pub(super) ListedUser);
 
 impl User {
-    pub(super) fn user_id(&self) -> UserId {
-        match self {
-            Self::Whole(user) => user.id(),
-            Self::Name(user) => user.id,
-        }
+    /// Returns the user with this id, or `None` if there is none, for example because the user was deleted.
+    ///
+    /// The calls of fields that are resolved at the same time are answered by one database query. Users are not cached: a
+    /// field that is resolved after a mutation returns the changed user.
+    ///
+    /// ```
+    /// # use async_graphql::{Context, Object, Result};
+    /// # use symbolon::{UserId, graphql::User};
+    /// # struct Query;
+    /// # #[Object]
+    /// # impl Query {
+    /// /// The user who maintains this server.
+    /// async fn maintainer(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+    ///     User::load(ctx, UserId::from(1)).await
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the database cannot be read. Invalid credentials cause errors only in the private fields.
+    pub async fn load(ctx: &Context<'_>, id: UserId) -> Result<Option<Self>> {
+        let user = Box::pin(loader(ctx)?.load_one(id)).await?;
+        Ok(user.map(Self::from))
     }
 
-    fn whole(&self) -> Result<&VisibleUser, Error> {
-        match self {
-            Self::Whole(user) => Ok(user),
-            Self::Name(_) => Err(Error::internal("a selected field of a user was not read")),
-        }
+    /// Returns the user to whom the token of the request belongs.
+    ///
+    /// ```
+    /// # use async_graphql::{Context, Object, Result};
+    /// # use symbolon::graphql::User;
+    /// # struct Query;
+    /// # #[Object]
+    /// # impl Query {
+    /// async fn viewer(&self, ctx: &Context<'_>) -> Result<User> {
+    ///     User::current(ctx).await
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`ContextExt::identity`](crate::ContextExt::identity).
+    pub async fn current(ctx: &Context<'_>) -> Result<Self> {
+        let request = request(ctx)?;
+        let user = request.services.users.me(&request.authentication).await?;
+        Ok(user.into())
+    }
+
+    /// Returns the id, with which the application finds its own data about the user.
+    ///
+    /// ```
+    /// # use symbolon::{UserId, graphql::User};
+    /// fn is_author(user: &User, author: UserId) -> bool {
+    ///     user.user_id() == author
+    /// }
+    /// ```
+    #[must_use]
+    pub fn user_id(&self) -> UserId {
+        self.0.id()
+    }
+}
+
+impl From<VisibleUser> for User {
+    fn from(user: VisibleUser) -> Self {
+        Self(ListedUser::Whole(user))
     }
 }
 
@@ -84,39 +229,36 @@ impl User {
 
     /// The username, in the spelling that the user chose. Usernames are compared without regard to case.
     async fn username(&self) -> &str {
-        match self {
-            Self::Whole(user) => user.username(),
-            Self::Name(user) => &user.username,
-        }
+        self.0.username()
     }
 
     /// The role of the user. Null if the caller is neither this user nor an admin.
     async fn role(&self) -> Result<Option<Role>> {
-        Ok(self.whole()?.role()?.map(Role::from))
+        Ok(self.0.whole()?.role()?.map(Role::from))
     }
 
     /// The time at which the user was created. Null if the caller is neither this user nor an admin.
     async fn created_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.whole()?.created_at()?.map(Timestamp))
+        Ok(self.0.whole()?.created_at()?.map(Timestamp))
     }
 
     /// The e-mail address of the user, which the server does not verify. Null if the user has no e-mail
     /// address, or if the caller is neither this user nor an admin.
     async fn email(&self) -> Result<Option<&str>> {
-        Ok(self.whole()?.email()?)
+        Ok(self.0.whole()?.email()?)
     }
 
     /// The time at which the user last signed in with a password. Null if the user has never signed in, or
     /// if the caller is neither this user nor an admin.
     async fn last_sign_in_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.whole()?.last_sign_in_at()?.map(Timestamp))
+        Ok(self.0.whole()?.last_sign_in_at()?.map(Timestamp))
     }
 
     /// The access tokens of the user, at most 50, oldest first. Null if the caller is neither this user nor
     /// an admin.
     #[graphql(complexity = "list_complexity(MAX_TOKENS, child_complexity)")]
     async fn access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<AccessToken>>> {
-        let Some(id) = self.whole()?.private_id()? else {
+        let Some(id) = self.0.whole()?.private_id()? else {
             return Ok(None);
         };
         // Boxed, because the futures of all fields of a type have the size of the largest one.
@@ -129,7 +271,7 @@ impl User {
     /// their creation. Null if the caller is neither this user nor an admin.
     #[graphql(complexity = "MAX_SESSIONS * child_complexity + 1")]
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<SessionConnection>> {
-        let Some(id) = self.whole()?.private_id()? else {
+        let Some(id) = self.0.whole()?.private_id()? else {
             return Ok(None);
         };
         let sessions = Box::pin(loader(ctx)?.load_one(SessionsOf(id))).await?;
@@ -141,7 +283,7 @@ impl User {
     /// The time at which the user was disabled. Null if the user is not disabled, or if the caller is
     /// neither this user nor an admin.
     async fn disabled_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.whole()?.disabled_at()?.map(Timestamp))
+        Ok(self.0.whole()?.disabled_at()?.map(Timestamp))
     }
 }
 

@@ -12,8 +12,8 @@ use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 pub(super) const MAX_USER_ERRORS: usize = 3;
 
 /// An error in the input of a mutation. A client can show the error beside a field of a form.
-#[derive(Debug, SimpleObject)]
-pub(crate) struct UserError {
+#[derive(Clone, Debug, SimpleObject)]
+pub struct UserError {
     /// The machine-readable code of the error.
     code: UserErrorCode,
     /// The name of the input field or argument that the error concerns. Null if the error concerns no field
@@ -50,13 +50,50 @@ pub(crate) enum UserErrorCode {
     PasswordContainsUsername,
 }
 
+impl UserError {
+    /// Creates an error. `field` is the GraphQL name of the argument or of the field of the input, if the error concerns one.
+    ///
+    /// ```
+    /// use async_graphql::{Context, Object, Result, SimpleObject};
+    /// use symbolon::FieldErrorCode;
+    /// use symbolon::graphql::UserError;
+    ///
+    /// #[derive(SimpleObject)]
+    /// struct AddNotePayload {
+    ///     note: Option<String>,
+    ///     user_errors: Vec<UserError>,
+    /// }
+    ///
+    /// struct Mutation;
+    ///
+    /// #[Object]
+    /// impl Mutation {
+    ///     async fn add_note(&self, text: String) -> AddNotePayload {
+    ///         let blank = UserError::new(FieldErrorCode::Blank, "text", "The note is empty.");
+    ///         let is_blank = text.trim().is_empty();
+    ///         AddNotePayload {
+    ///             note: (!is_blank).then_some(text),
+    ///             user_errors: is_blank.then_some(blank).into_iter().collect(),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn new(
+        code: FieldErrorCode,
+        field: impl Into<Option<&'static str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            code: code.into(),
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
 impl From<FieldError> for UserError {
     fn from(error: FieldError) -> Self {
-        Self {
-            code: error.code.into(),
-            field: Some(error.field),
-            message: error.message,
-        }
+        Self::new(error.code, error.field, error.message)
     }
 }
 

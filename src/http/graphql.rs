@@ -41,14 +41,8 @@ where
     pub(super) fn new(state: Arc<AppState>, schema: Schema<Q, M, S>) -> Self {
         let documents = Arc::new(DocumentCache::new(state.document_cache));
         state.metrics.add_document_cache(&documents);
-        let limits = state.limits.clone();
-        let executor = Executor::new(
-            Arc::clone(&state.services),
-            schema,
-            documents,
-            limits,
-            state.request_timeout(),
-        );
+        let services = Arc::clone(&state.services);
+        let executor = Executor::new(services, schema, documents, state.request_timeout());
         Self {
             state,
             executor: Arc::new(executor),

@@ -4,16 +4,75 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::model::id_parsing::parse_id;
 
 /// The id of a user. Ids are not reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// Serde represents an id as a number. With SeaORM, `UserId` and `Option<UserId>` are types of columns and of primary keys
+/// (`BIGINT`). In GraphQL, an id is an `ID`.
+///
+/// ```
+/// use async_graphql::ID;
+/// use symbolon::UserId;
+/// use symbolon::sea_orm::entity::prelude::*;
+///
+/// mod note {
+///     use symbolon::UserId;
+///     use symbolon::sea_orm::{self, entity::prelude::*};
+///
+///     #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+///     #[sea_orm(table_name = "note")]
+///     pub struct Model {
+///         #[sea_orm(primary_key)]
+///         pub id: i64,
+///         /// References `symbolon_user(id)`.
+///         pub author: UserId,
+///         pub text: String,
+///     }
+///
+///     #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+///     pub enum Relation {}
+///
+///     impl ActiveModelBehavior for ActiveModel {}
+/// }
+///
+/// let ada = UserId::from(7);
+/// assert_eq!(ada.get(), 7);
+/// assert_eq!(ID::from(ada), "7");
+/// assert_eq!(UserId::try_from(ID::from("7"))?, ada);
+/// let notes_of_ada = note::Entity::find().filter(note::Column::Author.eq(ada));
+/// # let _ = notes_of_ada;
+/// # Ok::<_, symbolon::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct UserId(pub(crate) i64);
+
+impl UserId {
+    /// Returns the value of the column `id` of the table `symbolon_user`.
+    ///
+    /// ```
+    /// assert_eq!(symbolon::UserId::from(7).get(), 7);
+    /// ```
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
 
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(itoa::Buffer::new().format(self.0))
+    }
+}
+
+/// Converts a value of the column `id` of the table `symbolon_user`, for example from a table that references it. The user
+/// may have been deleted.
+impl From<i64> for UserId {
+    fn from(id: i64) -> Self {
+        Self(id)
     }
 }
 

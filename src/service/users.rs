@@ -14,7 +14,7 @@ use crate::model::session_summary::SessionSummary;
 use crate::model::user::{Role, User, UserId, UserName};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
-use crate::service::authorization::{Authorized, Caller};
+use crate::service::authorization::{Authorized, Caller, Viewer};
 use crate::service::hook_runner::HookRunner;
 use crate::service::request_authentication::Authentication;
 use crate::service::throttle::Throttle;
@@ -51,10 +51,7 @@ impl Users {
         caller: Caller<'_>,
         key: UserKey<'_>,
     ) -> Result<Option<VisibleUser>, Error> {
-        let viewer = caller.require(&Requirement::token(&[])).await?;
-        let is_own = viewer.user().is_some_and(|own| key.matches(own));
-        let role = if is_own { Role::User } else { self.listed_for };
-        let viewer = caller.require(&Requirement::READ.with_role(role)).await?;
+        let viewer = self.authorize_find(caller, key).await?;
         let record = match key {
             UserKey::Id(id) => self.store.find_user_by_id(id).await?,
             UserKey::Name(name) => match Username::parse(name) {
@@ -64,6 +61,39 @@ impl Users {
             },
         };
         Ok(record.map(|record| viewer.sees(record.user)))
+    }
+
+    /// Checks that the caller can [find](Self::find) a user.
+    pub(crate) async fn check_find(
+        &self,
+        caller: Caller<'_>,
+        key: UserKey<'_>,
+    ) -> Result<(), Error> {
+        self.authorize_find(caller, key).await.map(drop)
+    }
+
+    async fn authorize_find(&self, caller: Caller<'_>, key: UserKey<'_>) -> Result<Viewer, Error> {
+        let viewer = caller.require(&Requirement::token(&[])).await?;
+        let is_own = viewer.user().is_some_and(|own| key.matches(own));
+        let role = if is_own { Role::User } else { self.listed_for };
+        caller.require(&Requirement::READ.with_role(role)).await
+    }
+
+    /// Returns the users with these ids. Any request can read their names, because the caller of this method decides
+    /// whether a request sees the users. The credentials of the request determine the private fields.
+    pub(crate) async fn with_ids(
+        &self,
+        request: &Authentication,
+        ids: &[UserId],
+    ) -> Result<HashMap<UserId, VisibleUser>, Error> {
+        let users = self.store.users_with_ids(ids).await?;
+        let identity = request.identity().await.map_err(Arc::new);
+        let visible = |user: User| {
+            let id = user.id;
+            let user = VisibleUser::seen_by_request(&identity, Arc::new(user));
+            (id, user)
+        };
+        Ok(users.into_iter().map(visible).collect())
     }
 
     /// Returns a page of the users, in ascending order of id. The position of a user in the list is the id.

@@ -56,6 +56,7 @@ mod token_owners;
 mod transaction;
 mod url_error;
 mod user_columns;
+mod user_id;
 mod users;
 
 pub(crate) use self::access_tokens::NewAccessToken;

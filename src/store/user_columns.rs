@@ -2,7 +2,8 @@
 
 use entity::user::{self, Column};
 use sea_orm::{
-    ColumnTrait, DbErr, EntityTrait, QueryResult, QuerySelect, QueryTrait, RelationDef, Select,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryResult, QuerySelect,
+    QueryTrait, RelationDef, Select,
 };
 
 use crate::clock::at;
@@ -22,6 +23,15 @@ impl Store {
         let list = list(select_user(user::Entity::find().select_only()));
         list.page(&self.readers, page, |row| Ok(to_user(row)?))
             .await
+    }
+
+    /// Returns the users with these ids, in any order.
+    pub(crate) async fn users_with_ids(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
+        let ids = ids.iter().copied();
+        let users = select_user(user::Entity::find().select_only()).filter(Column::Id.is_in(ids));
+        let rows = self.readers.query_all(&users.into_query()).await?;
+        let users = rows.iter().map(|row| Ok(to_user(row)?));
+        users.collect()
     }
 
     /// Returns the names of the users of a page, in ascending order of their ids.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{ObjectType, Response, ServerError, SubscriptionType};
+use async_graphql::{Name, ObjectType, Response, ServerError, SubscriptionType, Value};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
@@ -36,7 +36,10 @@ where
             let message = "Only subscriptions can be sent over a WebSocket.";
             return Err(Error::GraphqlValidationFailed(message.to_owned()));
         }
-        let usage = socket.start_subscription(prepared.bytes() + id_bytes)?;
+        // An upper bound on the memory that the subscription occupies.
+        let variables = prepared.variables.iter().map(variable_bytes);
+        let bytes = prepared.document.bytes + variables.sum::<usize>() + id_bytes;
+        let usage = socket.start_subscription(bytes)?;
         let request_id = Arc::clone(&socket.request_id);
         let events = (self.executor).subscribe(prepared, socket.authentication(), request_id);
         let confirmation = socket.confirmation();
@@ -58,4 +61,24 @@ where
     pub(super) fn errors(&self, error: &Error) -> Vec<ServerError> {
         request_error_response(error, &self.socket.request_id).errors
     }
+}
+
+/// Estimates the memory of a variable, in bytes.
+fn variable_bytes((name, value): (&Name, &Value)) -> usize {
+    let mut bytes = name.len() + size_of::<(Name, Value)>();
+    let mut values = vec![value];
+    while let Some(value) = values.pop() {
+        bytes += size_of::<Value>();
+        match value {
+            Value::String(text) => bytes += text.len(),
+            Value::List(items) => values.extend(items),
+            Value::Object(fields) => {
+                let names = fields.keys().map(|name| name.len() + 2 * size_of::<Name>());
+                bytes += names.sum::<usize>();
+                values.extend(fields.values());
+            }
+            _ => {}
+        }
+    }
+    bytes
 }
