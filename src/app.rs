@@ -24,13 +24,16 @@ use self::open::{Migrations, open};
 pub use self::restore::RestoreReport;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::StartError;
+use crate::error::{Error, StartError};
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
 use crate::http::{self, AppState, Middleware};
+use crate::model::client::Client;
 use crate::model::event::Event;
+use crate::model::identity::Identity;
 use crate::operator::Operator;
 use crate::service::hook_runner::HookRunner;
 use crate::service::hooks::Hooks;
+use crate::service::requester::Requester;
 use crate::store::{Location, MissedEvents};
 
 /// An instance of Symbolon: token authentication for the users of one database. An application serves
@@ -140,6 +143,54 @@ impl Symbolon {
         Middleware::new(Arc::clone(&self.state))
     }
 
+    /// Returns a request of `client` with the credentials in `authorization`, for servers other than poem.
+    /// `authorization` is the value of the header `Authorization`. A value that is malformed or longer than 8,192 bytes
+    /// counts as invalid credentials. The credentials are verified when they are first required.
+    ///
+    /// A server must refuse requests with several `Authorization` headers, because a proxy may use another one of them.
+    ///
+    /// ```
+    /// use symbolon::{Client, Error, Role, Symbolon};
+    ///
+    /// async fn clear_cache(symbolon: &Symbolon, authorization: Option<&str>) -> Result<(), Error> {
+    ///     let requester = symbolon.requester(authorization, Client::default());
+    ///     requester.require_role(Role::Admin).await?;
+    ///     // Clear the cache.
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn requester(&self, authorization: Option<&str>, client: Client) -> Requester {
+        let credentials = authorization.map(http::parse_authorization);
+        let services = Arc::clone(&self.state.services);
+        Requester::with_credentials(services, credentials.unwrap_or_default(), client)
+    }
+
+    /// Verifies the credentials in `authorization`, which is the value of the header `Authorization`. Accepts a Bearer
+    /// token or HTTP Basic credentials. Equivalent to [`Symbolon::requester`], followed by
+    /// [`Requester::authenticate`].
+    ///
+    /// ```
+    /// use symbolon::{Client, Error, Symbolon};
+    ///
+    /// async fn greeting(symbolon: &Symbolon, authorization: &str) -> Result<String, Error> {
+    ///     let identity = symbolon.authenticate(authorization, Client::default()).await?;
+    ///     Ok(format!("Hello, {}!", identity.user().username))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`Requester::authenticate`].
+    pub fn authenticate(
+        &self,
+        authorization: &str,
+        client: Client,
+    ) -> impl Future<Output = Result<Identity, Error>> + Send + use<> {
+        let requester = self.requester(Some(authorization), client);
+        async move { requester.authenticate().await }.boxed()
+    }
+
     /// Returns the interface for administration, which requires no credentials. Programs that run beside the
     /// server use [`Symbolon::open_operator`] instead.
     #[must_use]
@@ -207,7 +258,7 @@ impl Symbolon {
     ///
     /// Returns an error if pending changes cannot be written to the database, or if the connections cannot be
     /// closed.
-    pub fn close(&self) -> impl Future<Output = Result<(), crate::Error>> + Send {
+    pub fn close(&self) -> impl Future<Output = Result<(), Error>> + Send {
         self.state.services.close().boxed()
     }
 

@@ -38,3 +38,6 @@ pub(crate) const AUTHORIZATION: usize = 8192;
 
 /// The maximum length of a request id that a client or a proxy sends.
 pub(crate) const REQUEST_ID: usize = 64;
+
+/// The maximum length of a stored `User-Agent` header. Longer headers are truncated.
+pub(crate) const USER_AGENT: usize = 256;

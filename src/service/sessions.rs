@@ -16,7 +16,7 @@ use crate::model::session_lifetime::Lifetime;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user_record::UserRecord;
 use crate::service::issued_token::IssuedToken;
-use crate::service::session_token_options::{RequestedSession, SessionTokenOptions};
+use crate::service::token_options::{RequestedSession, TokenOptions};
 use crate::service::token_uses::TokenUses;
 use crate::store::{Store, Transaction};
 
@@ -46,7 +46,7 @@ impl Sessions {
         &self,
         transaction: &mut Transaction,
         record: UserRecord,
-        options: &SessionTokenOptions,
+        options: &TokenOptions,
         client: &Client,
         now: DateTime<Utc>,
     ) -> Result<IssuedToken, Error> {
@@ -82,7 +82,7 @@ impl Sessions {
     pub(super) async fn issue_verified(
         &self,
         verified: &UserRecord,
-        options: &SessionTokenOptions,
+        options: &TokenOptions,
         client: &Client,
     ) -> Result<IssuedToken, Error> {
         let mut transaction = self.store.begin().await?;

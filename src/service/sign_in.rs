@@ -20,10 +20,10 @@ use crate::service::issued_token::IssuedToken;
 use crate::service::named_input::NamedInput;
 use crate::service::passwords::Verdict;
 use crate::service::refused_attempts::RefusedAttempts;
-use crate::service::session_token_options::SessionTokenOptions;
 use crate::service::sessions::Sessions;
 use crate::service::sign_in_metrics::{CONFIRMATION, PASSWORD, SignInMetrics};
 use crate::service::throttle::{Admission, Attempt, Throttle};
+use crate::service::token_options::TokenRequest;
 use crate::store::Store;
 
 /// The use cases that verify a password: a sign-in, and the confirmation of an operation.
@@ -39,19 +39,19 @@ pub(crate) struct SignIn {
 }
 
 impl SignIn {
-    /// Signs a user in by name and password, and issues a session token if `options` are given. For an unknown
+    /// Signs a user in by name and password, and issues a session token if one is requested. For an unknown
     /// username, a wrong password and a disabled user, returns the same error after the same amount of work, so
     /// that a client cannot distinguish these cases.
     pub(super) async fn by_password(
         &self,
         credentials: &UserPass,
-        options: Option<SessionTokenOptions>,
+        requested: Option<TokenRequest>,
         client: &Client,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
-        let endpoint = options
+        let endpoint = requested
             .as_ref()
-            .map_or(PASSWORD, |options| options.endpoint);
-        let signed_in = self.verify(credentials, options, client).await;
+            .map_or(PASSWORD, |requested| requested.endpoint);
+        let signed_in = self.verify(credentials, requested, client).await;
         self.metrics.count(endpoint, signed_in.as_ref().err());
         signed_in
     }
@@ -59,7 +59,7 @@ impl SignIn {
     async fn verify(
         &self,
         credentials: &UserPass,
-        options: Option<SessionTokenOptions>,
+        requested: Option<TokenRequest>,
         client: &Client,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let username = Username::parse(&credentials.username);
@@ -81,11 +81,11 @@ impl SignIn {
         let signed_in = match (record, verdict) {
             (None, _) | (_, Verdict::Wrong) => None,
             (Some(record), Verdict::Right) => {
-                self.complete(&record, None, &attempt, options, client)
+                self.complete(&record, None, &attempt, requested, client)
                     .await?
             }
             (Some(record), Verdict::Outdated(hash)) => {
-                self.complete(&record, Some(hash), &attempt, options, client)
+                self.complete(&record, Some(hash), &attempt, requested, client)
                     .await?
             }
         };
@@ -106,7 +106,7 @@ impl SignIn {
         verified: &UserRecord,
         rehashed: Option<PasswordHash>,
         attempt: &Attempt,
-        options: Option<SessionTokenOptions>,
+        requested: Option<TokenRequest>,
         client: &Client,
     ) -> Result<Option<(UserRecord, Option<IssuedToken>)>, Error> {
         let user = verified.user.id;
@@ -138,8 +138,8 @@ impl SignIn {
             actor,
             now,
         ));
-        let issued = match options {
-            Some(options) => {
+        let issued = match requested {
+            Some(TokenRequest { options, .. }) => {
                 let record = record.clone();
                 let issued = self
                     .sessions
