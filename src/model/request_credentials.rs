@@ -70,7 +70,9 @@ impl BearerToken {
     pub(crate) fn token_type(&self) -> TokenType {
         if SecretType::AccessToken.matches(&self.0) {
             TokenType::AccessToken
-        } else if SecretType::DeviceSession.matches(&self.0) {
+        } else if SecretType::DeviceSession.matches(&self.0)
+            || SecretType::Impersonation.matches(&self.0)
+        {
             TokenType::DeviceSession
         } else {
             TokenType::SharedSession

@@ -3,6 +3,7 @@
 pub(crate) mod access_token_verifier;
 pub(crate) mod access_tokens;
 mod all_tokens_revocation;
+mod application_sign_in;
 pub(crate) mod audit_trail;
 pub(crate) mod authenticator;
 pub(crate) mod authorization;
@@ -15,6 +16,7 @@ pub(crate) mod hook_runner;
 pub(crate) mod hooks;
 pub(crate) mod identity_cache;
 mod identity_cache_check;
+mod impersonation;
 #[cfg(feature = "server")]
 pub(crate) mod import;
 

@@ -9,6 +9,7 @@ use crate::model::client::Client;
 use crate::model::identity::Identity;
 use crate::model::request_credentials::{BearerToken, Credentials, UserPass};
 use crate::model::requirement::Requirement;
+use crate::model::sign_in_method::SignInMethod;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
@@ -254,6 +255,20 @@ impl Authentication {
         let sign_in = &self.0.authenticator.sign_in;
         sign_in
             .by_password(credentials, requested, self.client())
+            .await
+    }
+
+    /// Issues a session token to a user whom the application has authenticated with `method`. The identity of the request
+    /// does not change.
+    pub(super) async fn sign_in_by_application(
+        &self,
+        user: UserId,
+        method: SignInMethod,
+        requested: TokenRequest,
+    ) -> Result<IssuedToken, Error> {
+        let sign_in = &self.0.authenticator.sign_in;
+        sign_in
+            .by_application(user, method, requested, self.client())
             .await
     }
 

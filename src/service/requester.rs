@@ -12,7 +12,8 @@ use crate::model::field_errors::MutationError;
 use crate::model::identity::Identity;
 use crate::model::request_credentials::{Credentials, UserPass};
 use crate::model::requirement::Requirement;
-use crate::model::user::{Role, User};
+use crate::model::sign_in_method::SignInMethod;
+use crate::model::user::{Role, User, UserId};
 use crate::service::authorization::Caller;
 use crate::service::issued_token::SessionToken;
 use crate::service::registration::Registration;
@@ -245,6 +246,78 @@ impl Requester {
         self.change(|this| async move {
             let issued = this.authentication.create_token(requested).await?;
             Ok(issued.into())
+        })
+    }
+
+    /// Issues a session token to a user whom the application has authenticated with a method of its own, for example an
+    /// OAuth provider or a link in a mail. `method` is the name of the method in the audit trail: 1 to 32 ASCII letters,
+    /// digits, `-`, `_` and `.`.
+    ///
+    /// Runs [`Hooks::before_sign_in`](crate::Hooks::before_sign_in), sets [`User::last_sign_in_at`], and records the events
+    /// `SIGNED_IN` and `TOKEN_ISSUED` with the credential type `APPLICATION`. The credentials of the requester are not
+    /// read.
+    ///
+    /// The throttle does not limit this method, because it verifies no password. An application must limit the attempts
+    /// of its own method.
+    ///
+    /// ```
+    /// # use symbolon::{Error, Requester, SessionToken, TokenOptions, UserId};
+    /// /// Signs in the user whose identity GitHub has confirmed.
+    /// async fn finish_oauth(requester: &Requester, user: UserId) -> Result<SessionToken, Error> {
+    ///     requester.create_token(user, "github", &TokenOptions::new()).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Unauthenticated`] if the user does not exist or is disabled, [`Error::SignInRefused`] if a hook
+    /// refuses the sign-in, and [`Error::BadUserInput`] if the name of the method is invalid.
+    pub fn create_token(
+        &self,
+        user: UserId,
+        method: &str,
+        options: &TokenOptions,
+    ) -> RequesterFuture<SessionToken> {
+        let method = SignInMethod::parse(method);
+        let requested = token_request(options);
+        self.change(move |this| async move {
+            let signed_in = (this.authentication).sign_in_by_application(user, method?, requested);
+            Ok(signed_in.await?.into())
+        })
+    }
+
+    /// Issues a token with which an admin acts as the user `user`, for example to reproduce a problem that the user has
+    /// reported. Requires the HTTP Basic credentials of an admin. The user must be enabled and must not be an admin.
+    ///
+    /// The token belongs to a new device session, which the user sees in the list of sessions and can revoke. The name of
+    /// the device is `impersonated by` and the username of the admin, unless the options contain a name. The token is
+    /// valid for one hour, unless the options contain a lifetime, and cannot be extended. Operations that require a
+    /// password stay impossible. The event `TOKEN_ISSUED` names the admin as the actor. The events of later operations
+    /// name the user, and the digest of the token as the credential.
+    ///
+    /// Sets no [`User::last_sign_in_at`], and runs no hook for the user.
+    ///
+    /// ```
+    /// # use symbolon::{Error, Requester, SessionToken, TokenOptions, UserId};
+    /// async fn act_as(requester: &Requester, user: UserId) -> Result<SessionToken, Error> {
+    ///     requester.impersonate(user, &TokenOptions::new()).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Forbidden`] for a Bearer token and for a caller who is not an admin, [`Error::RateLimited`] after
+    /// too many wrong passwords, and [`Error::BadUserInput`] if the user does not exist, is disabled or is an admin.
+    pub fn impersonate(
+        &self,
+        user: UserId,
+        options: &TokenOptions,
+    ) -> RequesterFuture<SessionToken> {
+        let options = options.clone();
+        self.change(move |this| async move {
+            let (users, request) = (&this.services.users, &this.authentication);
+            let issued = users.impersonate(request, user, &options).await;
+            Ok(issued.map_err(without_fields)?.into())
         })
     }
 

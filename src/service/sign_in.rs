@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::actor::{Actor, Credential};
@@ -12,7 +14,7 @@ use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::password::SubmittedPassword;
 use crate::model::password_hash::PasswordHash;
 use crate::model::request_credentials::UserPass;
-use crate::model::user::User;
+use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::service::hook_runner::HookRunner;
@@ -24,7 +26,7 @@ use crate::service::sessions::Sessions;
 use crate::service::sign_in_metrics::{CONFIRMATION, PASSWORD, SignInMetrics};
 use crate::service::throttle::{Admission, Attempt, Throttle};
 use crate::service::token_options::TokenRequest;
-use crate::store::Store;
+use crate::store::{Store, Transaction};
 
 /// The use cases that verify a password: a sign-in, and the confirmation of an operation.
 #[derive(Debug)]
@@ -128,22 +130,14 @@ impl SignIn {
             return self.throttle.give_back_if_failed(attempt, refused).await;
         }
         attempt.give_back(&transaction).await?;
-        if let Some(network) = client.network() {
-            transaction.remember_address(user, network, now).await?;
-        }
         let actor = Actor::user(user, Credential::Password, client);
-        transaction.record_event(NewAuditEvent::new(
-            AuditEventKind::SignedIn,
-            user,
-            actor,
-            now,
-        ));
+        record_sign_in(&mut transaction, user, &actor, now).await?;
         let issued = match requested {
             Some(TokenRequest { options, .. }) => {
                 let record = record.clone();
                 let issued = self
                     .sessions
-                    .issue(&mut transaction, record, &options, client, now);
+                    .issue(&mut transaction, record, &options, &actor, now);
                 Some(issued.await?)
             }
             None => None,
@@ -198,4 +192,19 @@ impl SignIn {
         }
         Ok(Admission { attempt, slot })
     }
+}
+
+/// Records a sign-in in the audit trail, and the address of the client as an address of the user.
+pub(super) async fn record_sign_in(
+    transaction: &mut Transaction,
+    user: UserId,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if let Some(network) = actor.client().and_then(Client::network) {
+        transaction.remember_address(user, network, now).await?;
+    }
+    let event = NewAuditEvent::new(AuditEventKind::SignedIn, user, actor.clone(), now);
+    transaction.record_event(event);
+    Ok(())
 }
