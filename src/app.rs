@@ -25,7 +25,7 @@ pub use self::restore::RestoreReport;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, StartError};
-use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
+use crate::graphql::{self, Executor, ObjectType, Schema, SchemaBuilder, SubscriptionType};
 use crate::http::{self, AppState, Middleware};
 use crate::model::client::Client;
 use crate::model::event::Event;
@@ -133,6 +133,35 @@ impl Symbolon {
         S: SubscriptionType + 'static,
     {
         http::graphql(&self.state, schema)
+    }
+
+    /// Returns an executor for `schema`, for servers other than poem, such as `async-graphql-axum`. The example
+    /// `examples/axum.rs` is a complete application.
+    ///
+    /// ```
+    /// use symbolon::async_graphql::{EmptySubscription, Executor, MergedObject, Request};
+    /// use symbolon::{Client, Mutation, Symbolon};
+    ///
+    /// #[derive(MergedObject, Default)]
+    /// struct Query(symbolon::Query);
+    ///
+    /// async fn me(symbolon: &Symbolon, authorization: Option<&str>) -> String {
+    ///     let schema = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    ///     let executor = symbolon.executor(schema.finish());
+    ///     let requester = symbolon.requester(authorization, Client::default());
+    ///     let request = Request::new("{ me { username } }").data(requester);
+    ///     let response = executor.execute(request).await;
+    ///     response.data.to_string()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn executor<Q, M, S>(&self, schema: Schema<Q, M, S>) -> Executor<Q, M, S>
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        http::executor(&self.state, schema)
     }
 
     /// Returns a middleware that makes the extractor [`Identity`](crate::Identity) available. Routes that

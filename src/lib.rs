@@ -67,6 +67,7 @@ mod service;
 mod store;
 mod supervised_tasks;
 
+pub use async_graphql;
 pub use async_trait::async_trait;
 pub use sea_orm;
 
@@ -80,8 +81,8 @@ pub use crate::config::{
 };
 pub use crate::error::{DocumentError, Error, Forbidden, Position, StartError, Unauthenticated};
 pub use crate::graphql::{
-    Authenticated, ContextExt, Mutation, Query, RequireRole, RequireScope, Schema, SchemaBuilder,
-    sdl,
+    Authenticated, ContextExt, Executor, Mutation, Query, RequireRole, RequireScope, Schema,
+    SchemaBuilder, sdl,
 };
 pub use crate::http::Middleware;
 pub use crate::model::audit_event::{AuditEvent, AuditEventFilter};

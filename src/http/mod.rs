@@ -28,6 +28,6 @@ mod websocket;
 
 pub(crate) use self::authorization_header::parse as parse_authorization;
 pub use self::middleware::Middleware;
-pub(crate) use self::routes::{graphql, metrics, routes};
+pub(crate) use self::routes::{executor, graphql, metrics, routes};
 pub(crate) use self::server::serve;
 pub(crate) use self::state::AppState;

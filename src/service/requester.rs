@@ -88,6 +88,20 @@ impl Requester {
         )
     }
 
+    /// Returns a requester with the same client and credentials for another request.
+    pub(crate) fn for_new_request(&self) -> Self {
+        let (client, credentials) = (
+            self.authentication.client(),
+            self.authentication.credentials(),
+        );
+        let services = Arc::clone(&self.services);
+        Self::with_credentials(services, credentials.clone(), client.clone())
+    }
+
+    pub(crate) fn into_authentication(self) -> Authentication {
+        self.authentication
+    }
+
     /// Returns the identity of the Bearer token. HTTP Basic credentials are refused.
     ///
     /// ```
