@@ -5,6 +5,7 @@ mod copy;
 #[cfg(feature = "server")]
 mod inspection;
 mod open;
+mod other_servers;
 #[cfg(feature = "server")]
 mod restore;
 mod serving;
@@ -25,15 +26,12 @@ pub use self::restore::RestoreReport;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, StartError};
-use crate::graphql::{self, Executor, ObjectType, Schema, SchemaBuilder, SubscriptionType};
+use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
 use crate::http::{self, AppState, Middleware};
-use crate::model::client::Client;
 use crate::model::event::Event;
-use crate::model::identity::Identity;
 use crate::operator::Operator;
 use crate::service::hook_runner::HookRunner;
 use crate::service::hooks::Hooks;
-use crate::service::requester::Requester;
 use crate::store::{Location, MissedEvents};
 
 /// An instance of Symbolon: token authentication for the users of one database. An application serves
@@ -135,89 +133,12 @@ impl Symbolon {
         http::graphql(&self.state, schema)
     }
 
-    /// Returns an executor for `schema`, for servers other than poem, such as `async-graphql-axum`. The example
-    /// `examples/axum.rs` is a complete application.
-    ///
-    /// ```
-    /// use symbolon::async_graphql::{EmptySubscription, Executor, MergedObject, Request};
-    /// use symbolon::{Client, Mutation, Symbolon};
-    ///
-    /// #[derive(MergedObject, Default)]
-    /// struct Query(symbolon::Query);
-    ///
-    /// async fn me(symbolon: &Symbolon, authorization: Option<&str>) -> String {
-    ///     let schema = symbolon.schema(Query::default(), Mutation, EmptySubscription);
-    ///     let executor = symbolon.executor(schema.finish());
-    ///     let requester = symbolon.requester(authorization, Client::default());
-    ///     let request = Request::new("{ me { username } }").data(requester);
-    ///     let response = executor.execute(request).await;
-    ///     response.data.to_string()
-    /// }
-    /// ```
-    #[must_use]
-    pub fn executor<Q, M, S>(&self, schema: Schema<Q, M, S>) -> Executor<Q, M, S>
-    where
-        Q: ObjectType + 'static,
-        M: ObjectType + 'static,
-        S: SubscriptionType + 'static,
-    {
-        http::executor(&self.state, schema)
-    }
-
     /// Returns a middleware that makes the extractor [`Identity`](crate::Identity) available. Routes that
     /// [`Symbolon::serve`] serves do not need this middleware. If the middleware of several instances is
     /// nested, the innermost one provides the identity.
     #[must_use]
     pub fn middleware(&self) -> Middleware {
         Middleware::new(Arc::clone(&self.state))
-    }
-
-    /// Returns a request of `client` with the credentials in `authorization`, for servers other than poem.
-    /// `authorization` is the value of the header `Authorization`. A value that is malformed or longer than 8,192 bytes
-    /// counts as invalid credentials. The credentials are verified when they are first required.
-    ///
-    /// A server must refuse requests with several `Authorization` headers, because a proxy may use another one of them.
-    ///
-    /// ```
-    /// use symbolon::{Client, Error, Role, Symbolon};
-    ///
-    /// async fn clear_cache(symbolon: &Symbolon, authorization: Option<&str>) -> Result<(), Error> {
-    ///     let requester = symbolon.requester(authorization, Client::default());
-    ///     requester.require_role(Role::Admin).await?;
-    ///     // Clear the cache.
-    ///     Ok(())
-    /// }
-    /// ```
-    #[must_use]
-    pub fn requester(&self, authorization: Option<&str>, client: Client) -> Requester {
-        let credentials = authorization.map(http::parse_authorization);
-        let services = Arc::clone(&self.state.services);
-        Requester::with_credentials(services, credentials.unwrap_or_default(), client)
-    }
-
-    /// Verifies the credentials in `authorization`, which is the value of the header `Authorization`. Accepts a Bearer
-    /// token or HTTP Basic credentials. Equivalent to [`Symbolon::requester`], followed by
-    /// [`Requester::authenticate`].
-    ///
-    /// ```
-    /// use symbolon::{Client, Error, Symbolon};
-    ///
-    /// async fn greeting(symbolon: &Symbolon, authorization: &str) -> Result<String, Error> {
-    ///     let identity = symbolon.authenticate(authorization, Client::default()).await?;
-    ///     Ok(format!("Hello, {}!", identity.user().username))
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns the same errors as [`Requester::authenticate`].
-    pub fn authenticate(
-        &self,
-        authorization: &str,
-        client: Client,
-    ) -> impl Future<Output = Result<Identity, Error>> + Send + use<> {
-        let requester = self.requester(Some(authorization), client);
-        async move { requester.authenticate().await }.boxed()
     }
 
     /// Returns the interface for administration, which requires no credentials. Programs that run beside the

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use chrono::TimeDelta;
+use poem::Route;
+use reqwest::Method;
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::json;
 use symbolon::{
     AuditEventKind, CredentialType, Error, Forbidden, HookError, HookTransaction, Hooks,
-    SessionToken, TokenOptions, Unauthenticated, User, UserId, async_trait,
+    SessionToken, Symbolon, TokenOptions, Unauthenticated, User, UserId, async_trait,
 };
 use tokio::task::yield_now;
 
 use crate::requester::{anonymous, as_user, client, denial, events, refusal, with_token};
-use crate::support::{TestApp, digest_prefix, start_of_time};
+use crate::support::{Answer, TestApp, digest_prefix, start_of_time};
 
 fn id(id: i64) -> UserId {
     id.to_string().parse().unwrap()
@@ -54,10 +56,10 @@ async fn the_application_signs_in_a_user() {
     let options = TokenOptions::new().device("Phone").unwrap();
     let phone = anonymous(&app).create_token(id(ada), "magic-link", &options);
     assert!(phone.await.unwrap().token().starts_with("symd_"));
-    let answer = app.graphql("{ me { sessions { device userAgent } } }");
+    let answer = app.graphql("{ me { sessions { nodes { device userAgent } } } }");
     let answer = answer.bearer(issued.token()).send().await;
     let phone = json!({ "device": "Phone", "userAgent": "test agent" });
-    assert_eq!(answer.at("/data/me/sessions/1"), &phone);
+    assert_eq!(answer.at("/data/me/sessions/nodes/1"), &phone);
 }
 
 #[tokio::test]
@@ -228,12 +230,12 @@ async fn an_admin_acts_as_a_user() {
     // The user sees the session and can revoke it.
     let token = app.sign_in("ada").await;
     let sessions = app
-        .graphql("{ me { sessions { device } } }")
+        .graphql("{ me { sessions { nodes { device } } } }")
         .bearer(&token)
         .send()
         .await;
     assert_eq!(
-        sessions.at("/data/me/sessions/1/device"),
+        sessions.at("/data/me/sessions/nodes/1/device"),
         "impersonated by root"
     );
     with_token(&app, &token)
@@ -254,7 +256,7 @@ async fn an_impersonation_ends_after_its_lifetime_and_grants_no_authority() {
         .await;
     assert_eq!(
         renewed.at("/data/renewToken/expiresAt"),
-        "2026-01-01T01:00:00Z"
+        "2026-01-01T01:00:00.000+00:00"
     );
     let requester = with_token(&app, issued.token());
     assert_eq!(
@@ -280,11 +282,11 @@ async fn an_impersonation_ends_after_its_lifetime_and_grants_no_authority() {
     );
     let token = app.sign_in("ada").await;
     let sessions = app
-        .graphql("{ me { sessions { device } } }")
+        .graphql("{ me { sessions { nodes { device } } } }")
         .bearer(&token)
         .send()
         .await;
-    assert_eq!(sessions.at("/data/me/sessions/1/device"), "Support");
+    assert_eq!(sessions.at("/data/me/sessions/nodes/1/device"), "Support");
 }
 
 #[tokio::test]
@@ -382,4 +384,27 @@ async fn the_hook_of_a_user_does_not_run_at_an_impersonation() {
     app.make_admin(2).await;
     impersonate(&app, 1).await.unwrap();
     assert_eq!(hooks.0.lock().unwrap().0, ["root 0"]);
+}
+
+#[tokio::test]
+async fn sign_ins_by_the_application_are_counted() {
+    let routes = |symbolon: &Symbolon| -> Route {
+        let metrics = symbolon.metrics();
+        symbolon.own_routes().at("/metrics", metrics)
+    };
+    let app = TestApp::with_routes(|_| {}, routes).await;
+    let ada = app.register("ada").await;
+    create_token(&app, ada).await.unwrap();
+    create_token(&app, 99).await.unwrap_err();
+    as_user(&app, "ada")
+        .sign_in(&TokenOptions::new())
+        .await
+        .unwrap();
+    let metrics = Answer::of(app.request(Method::GET, "/metrics")).await;
+    let metrics = metrics.body.as_str().unwrap();
+    for (result, count) in [("success", 2), ("wrong_credentials", 1), ("throttled", 0)] {
+        let labels = format!("endpoint=\"application\",result=\"{result}\"");
+        let sample = format!("symbolon_sign_ins_total{{{labels}}} {count}\n");
+        assert!(metrics.contains(&sample), "{sample}");
+    }
 }

@@ -117,6 +117,7 @@ mod setting_ranges;
 mod several_instances_in_one_process;
 mod sign_in;
 mod sign_in_flood;
+mod sign_in_methods_example;
 mod similar_usernames_report;
 mod slow_clients;
 mod sqlite;

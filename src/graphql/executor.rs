@@ -33,7 +33,8 @@ use crate::service::token_watch::{Confirmation, TokenEnd};
 /// credentials again.
 ///
 /// A subscription with a Bearer token ends when the token expires or is revoked, or when the role of the user changes. Its
-/// last event is then the error `UNAUTHENTICATED` or `FORBIDDEN`. No event is delivered after the end of the token.
+/// last event is then the error `UNAUTHENTICATED` or `FORBIDDEN`. Each event is delivered only after the token has been
+/// confirmed to be still valid, as at Symbolon's own endpoint.
 ///
 /// Batches of operations and uploads are not supported.
 ///

@@ -12,13 +12,13 @@ use crate::model::identity::Identity;
 use crate::model::label::Label;
 use crate::model::live_token::LiveToken;
 use crate::model::request_credentials::{BearerToken, TokenType};
-use crate::model::session_lifetime::Lifetime;
 use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user::User;
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::issued_token::IssuedToken;
 use crate::service::revocation_steps::revoke_device_session;
 use crate::service::sessions::{Sessions, commit_renewal};
+use crate::service::token_options::NewDeviceSession;
 use crate::service::token_uses::UsedToken;
 use crate::store::{NewSession, Transaction};
 
@@ -31,16 +31,6 @@ const MAX_ROWS: usize = 2 * MAX_DEVICE_SESSIONS;
 /// The time for which the row of an ended session is kept. During this time, the token is reported as expired.
 /// Afterwards, the token is reported as invalid.
 const ENDED_RETENTION: TimeDelta = TimeDelta::days(30);
-
-/// A device session to be started.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NewDeviceSession<'a> {
-    /// The type of the token, which determines whether the session can be renewed.
-    pub(super) secret: SecretType,
-    pub(super) device: &'a Label,
-    /// `None` means the configured lifetime.
-    pub(super) lifetime: Option<Lifetime>,
-}
 
 impl Sessions {
     /// Starts a session for one device. If the user has too many device sessions, the oldest one is revoked.

@@ -6,10 +6,9 @@ use crate::model::label::Label;
 use crate::model::session_lifetime::Lifetime;
 use crate::model::token_secret::SecretType;
 use crate::model::user::{Role, UserId};
-use crate::service::device_sessions::NewDeviceSession;
 use crate::service::issued_token::IssuedToken;
 use crate::service::request_authentication::Authentication;
-use crate::service::token_options::{RequestedSession, TokenOptions};
+use crate::service::token_options::{NewDeviceSession, RequestedSession, TokenOptions};
 use crate::service::user_administration::ADMIN_PASSWORD;
 use crate::service::users::Users;
 

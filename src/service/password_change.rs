@@ -8,12 +8,12 @@ use crate::model::password_hash::PasswordHash;
 use crate::model::requirement::Requirement;
 use crate::model::token_secret::SecretType;
 use crate::service::authorization::Caller;
-use crate::service::device_sessions::NewDeviceSession;
 use crate::service::issued_token::IssuedToken;
 use crate::service::named_input::NamedInput;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::{revoke_other_tokens, revoke_shared_session};
 use crate::service::throttle::Admission;
+use crate::service::token_options::NewDeviceSession;
 use crate::service::users::Users;
 
 impl Users {

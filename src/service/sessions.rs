@@ -16,9 +16,8 @@ use crate::model::session_lifetime::Lifetime;
 use crate::model::token_digest::TokenDigest;
 use crate::model::token_secret::SecretType;
 use crate::model::user_record::UserRecord;
-use crate::service::device_sessions::NewDeviceSession;
 use crate::service::issued_token::IssuedToken;
-use crate::service::token_options::{RequestedSession, TokenOptions};
+use crate::service::token_options::{NewDeviceSession, RequestedSession, TokenOptions};
 use crate::service::token_uses::TokenUses;
 use crate::store::{Store, Transaction};
 

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::model::label::Label;
 use crate::model::session_lifetime::Lifetime;
+use crate::model::token_secret::SecretType;
 
 /// The options with which [`Requester`](crate::Requester) issues a session token.
 ///
@@ -135,4 +136,14 @@ impl TokenRequest {
         }
         Ok(Self { endpoint, options })
     }
+}
+
+/// A device session to be started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewDeviceSession<'a> {
+    /// The type of the token, which determines whether the session can be renewed.
+    pub(super) secret: SecretType,
+    pub(super) device: &'a Label,
+    /// `None` means the configured lifetime.
+    pub(super) lifetime: Option<Lifetime>,
 }
