@@ -153,12 +153,13 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn sign_in(Caller(requester): Caller) -> Result<Json<Value>, Refusal> {
+async fn sign_in(Caller(requester): Caller) -> Result<impl IntoResponse, Refusal> {
     let session = requester.sign_in(&TokenOptions::new()).await?;
-    Ok(Json(json!({
+    let body = json!({
         "token": session.token(),
         "expiresAt": session.expires_at.to_rfc3339(),
-    })))
+    });
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)))
 }
 
 async fn whoami(Caller(requester): Caller) -> Result<String, Refusal> {
