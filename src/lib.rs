@@ -68,7 +68,7 @@ mod store;
 mod supervised_tasks;
 
 pub use async_trait::async_trait;
-pub use sea_orm;
+pub use {sea_orm, sea_orm_migration};
 
 #[cfg(feature = "server")]
 pub use crate::app::{Inspection, RestoreReport};
