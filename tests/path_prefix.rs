@@ -73,7 +73,7 @@ fn paths_in_source() -> BTreeSet<&'static str> {
 async fn each_route_answers_the_same_with_and_without_a_prefix() {
     let app = TestApp::with_routes(|_| {}, routes).await;
     app.register("ada").await;
-    let token = app.sign_in("ada").await;
+    let mut token = app.sign_in("ada").await;
     let page = Answer::of(app.request(Method::GET, "/")).await;
     let page = page.body.as_str().unwrap();
     let asset = page.split('"').find(|part| part.starts_with("explorer/"));
@@ -121,13 +121,13 @@ async fn each_route_answers_the_same_with_and_without_a_prefix() {
                     let headers = HEADERS.map(|name| answer.header(name).to_owned());
                     answers.push((answer.status, headers, answer.body));
                     if method == Method::DELETE && path.starts_with("/tokens") {
-                        // Issues the revoked token again, at the same time.
-                        app.sign_in("ada").await;
+                        // The token has been revoked.
+                        token = app.sign_in("ada").await;
                     }
                 }
                 let mut bodies: Vec<Value> = answers.iter().map(|answer| answer.2.clone()).collect();
                 if path.starts_with("/tokens") {
-                    // A token that was revoked is issued with a new value.
+                    // The values of tokens differ after a revocation.
                     for body in &mut bodies {
                         if body["token"].is_string() {
                             body["token"] = json!("token");
@@ -242,7 +242,11 @@ async fn the_pages_and_the_explorer_work_in_a_browser_below_a_prefix() {
     let database = symbolon.connection();
     database.execute_unprepared(expire).await.unwrap();
     let reset = link("zoë").await;
-    let invitation = Invitation::new("grace");
+    let invitation = Invitation {
+        username: "grace".to_owned(),
+        email: None,
+        role: None,
+    };
     let (_, invitation) = operator.invite(&invitation).await.unwrap();
     let pages = move || {
         let mut node = node_in("tests/web/browser");
