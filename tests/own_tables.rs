@@ -271,6 +271,7 @@ async fn a_foreign_key_refuses_the_deletion_of_a_user_with_in_use() {
         );
         assert_eq!(count(&database, "SELECT count(*) FROM note").await, 0);
         assert!(!app.accepts(&token).await);
+        app.stop().await;
     }
 }
 
@@ -600,7 +601,7 @@ mod postgres {
     }
 
     #[tokio::test]
-    async fn an_open_transaction_of_the_application_delays_only_the_deletion() {
+    async fn a_deletion_waits_for_rows_that_are_not_committed() {
         let hooks = NoteHooks::default();
         hooks.before.store(true, Ordering::SeqCst);
         let app = TestApp::with_hooks(hooks).await;
@@ -609,11 +610,7 @@ mod postgres {
         execute(&database, &note_table("")).await;
         let transaction = database.begin().await.unwrap();
         execute(&transaction, &insert_note(author)).await;
-        let sign_in = tokio::time::timeout(Duration::from_secs(5), app.sign_in("ada"));
-        sign_in.await.unwrap();
         let operator = app.operator();
-        let disabled = tokio::time::timeout(Duration::from_secs(5), operator.disable(author));
-        disabled.await.unwrap().unwrap();
         let (deleted, ()) = tokio::join!(operator.delete(author), async {
             eventually("the deletion waits", async || {
                 let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN

@@ -78,7 +78,8 @@ impl SymbolonBuilder {
     ///
     /// A foreign key can refer to the column `id` of the table `symbolon_user`, a 64-bit integer. It should have
     /// `ON DELETE CASCADE`, or the hook [`Hooks::before_delete`](crate::Hooks::before_delete) should delete the rows.
-    /// Otherwise, users with such rows cannot be deleted.
+    /// Otherwise, users with such rows cannot be deleted. With PostgreSQL, while an uncommitted row refers to a user, changes
+    /// of this user wait, including sign-ins: keep such transactions short.
     ///
     /// ```no_run
     /// use symbolon::sea_orm_migration::prelude::*;

@@ -44,8 +44,7 @@ impl Users {
             attempt.give_back(&change.transaction).await?;
         }
         change.require_other_admin().await?;
-        // The hook sees all rows that refer to the user.
-        change.transaction.lock_references_to_user(id).await?;
+        // The row is locked, so no other transaction can insert a row whose foreign key refers to the user.
         let user = &change.record.user;
         self.hooks.before_delete(&change.transaction, user).await?;
         change.revoke_tokens().await?;

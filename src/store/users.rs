@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use entity::user::{self, Column};
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, LockType, OnConflict};
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter,
     QuerySelect, UpdateMany,
@@ -121,22 +121,11 @@ impl Transaction {
     ///
     /// When the transaction ends, the cached identities of the user are invalidated, even if the transaction is not
     /// committed. Otherwise, the cache could contradict an operation that found nothing to change.
-    ///
-    /// On PostgreSQL, transactions of the application can insert rows whose foreign keys refer to the user, and
-    /// uncommitted rows of this kind do not block the lock.
     pub(crate) async fn lock_user(&self, id: UserId) -> Result<Option<UserRecord>, Error> {
         self.invalidate_at_end(id);
-        let user = user::Entity::find_by_id(id.0).lock(LockType::NoKeyUpdate);
+        let user = user::Entity::find_by_id(id.0).lock_exclusive();
         let row = user.one(&self.connection).await?;
         row.map(to_record).transpose()
-    }
-
-    /// Waits for the transactions of the application whose uncommitted rows refer to a locked user, and prevents new
-    /// references until this transaction ends. SQLite runs one transaction at a time.
-    pub(crate) async fn lock_references_to_user(&self, id: UserId) -> Result<(), Error> {
-        let user = user::Entity::find_by_id(id.0).lock_exclusive();
-        user.one(&self.connection).await?;
-        Ok(())
     }
 
     /// Returns whether an admin other than `id` exists, is not disabled and has a password. Other transactions that
