@@ -5,10 +5,13 @@ mod copy;
 #[cfg(feature = "server")]
 mod inspection;
 mod open;
+mod other_servers;
 mod own_tables;
 #[cfg(feature = "server")]
 mod restore;
 mod serving;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +28,7 @@ use self::open::{Migrations, open};
 pub use self::restore::RestoreReport;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::StartError;
+use crate::error::{Error, StartError};
 use crate::graphql::{self, ObjectType, Schema, SchemaBuilder, SubscriptionType};
 use crate::http::{self, AppState, Middleware};
 use crate::model::event::Event;
@@ -210,7 +213,7 @@ impl Symbolon {
     ///
     /// Returns an error if pending changes cannot be written to the database, or if the connections cannot be
     /// closed.
-    pub fn close(&self) -> impl Future<Output = Result<(), crate::Error>> + Send {
+    pub fn close(&self) -> impl Future<Output = Result<(), Error>> + Send {
         self.state.services.close().boxed()
     }
 

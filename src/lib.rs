@@ -46,10 +46,11 @@
 //!
 //! # Features
 //!
-//! Both features are enabled by default. An application that embeds Symbolon requires neither of them.
+//! `explorer` and `server` are enabled by default. An application that embeds Symbolon requires neither of them.
 //!
 //! - `explorer`: the API explorer at `/`. The build downloads the explorer with npm.
 //! - `server`: the program `symbolon`, and the import of users from other systems.
+//! - `testing`: `symbolon::testing`, for the tests of an application.
 //!
 //! # Map of the code
 //!
@@ -67,9 +68,12 @@ mod service;
 mod store;
 mod supervised_tasks;
 
+pub use async_graphql;
 pub use async_trait::async_trait;
-pub use {sea_orm, sea_orm_migration};
+pub use {chrono, sea_orm, sea_orm_migration};
 
+#[cfg(feature = "testing")]
+pub use crate::app::testing;
 #[cfg(feature = "server")]
 pub use crate::app::{Inspection, RestoreReport};
 pub use crate::app::{Symbolon, SymbolonBuilder};
@@ -80,12 +84,13 @@ pub use crate::config::{
 };
 pub use crate::error::{DocumentError, Error, Forbidden, Position, StartError, Unauthenticated};
 pub use crate::graphql::{
-    Authenticated, ContextExt, Mutation, Query, RequireRole, RequireScope, Schema, SchemaBuilder,
-    sdl,
+    Authenticated, ContextExt, Executor, Mutation, Query, RequireRole, RequireScope, Schema,
+    SchemaBuilder, sdl,
 };
 pub use crate::http::Middleware;
 pub use crate::model::audit_event::{AuditEvent, AuditEventFilter};
 pub use crate::model::audit_event_enums::{ActorType, AuditEventKind, CredentialType};
+pub use crate::model::client::Client;
 pub use crate::model::event::Event;
 pub use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 pub use crate::model::identity::Identity;
@@ -98,9 +103,12 @@ pub use crate::model::request_credentials::TokenType;
 pub use crate::model::user::{Role, User, UserId};
 pub use crate::operator::Operator;
 pub use crate::service::hooks::{HookError, Hooks, Registrant};
+pub use crate::service::issued_token::SessionToken;
 pub use crate::service::one_time_links::Invitation;
 pub use crate::service::registration::Registration;
+pub use crate::service::requester::Requester;
 pub use crate::service::similar_usernames_report::SimilarUsernames;
+pub use crate::service::token_options::TokenOptions;
 #[cfg(feature = "server")]
 pub use crate::store::{
     CopyProgress, CopyReport, DatabaseInspection, FlaskDatabase, FlaskRow, TablesState,

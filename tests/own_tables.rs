@@ -18,8 +18,8 @@ use symbolon::{
 };
 
 use crate::support::{
-    PASSWORD, TestApp, common_key, database_in, database_url, eventually, finish, on_postgres, succeed,
-    symbolon,
+    PASSWORD, TestApp, common_key, database_in, database_url, eventually, finish, on_postgres,
+    succeed, symbolon,
 };
 
 /// Creates the table `note`. Its foreign key has the action of the type parameter.
@@ -330,10 +330,7 @@ async fn the_connection_has_the_settings_of_symbolon_and_closes_with_it() {
     assert!(app.accepts(&token).await);
     drop(held);
     app.stop().await;
-    database
-        .execute_unprepared("SELECT 1")
-        .await
-        .unwrap_err();
+    database.execute_unprepared("SELECT 1").await.unwrap_err();
 }
 
 /// Registers users and inserts notes at the same time, in statements and in transactions that read first.

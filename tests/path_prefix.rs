@@ -83,7 +83,10 @@ async fn each_route_answers_the_same_with_and_without_a_prefix() {
         ("/auth", vec!["/auth", "/auth?scope=a&role=ADMIN"]),
         ("/auth/*", vec!["/auth/any/path"]),
         ("/explorer/:name", vec![&*asset, "/explorer/none"]),
-        ("/graphql", vec!["/graphql", "/graphql/", "/graphql?query={__typename}"]),
+        (
+            "/graphql",
+            vec!["/graphql", "/graphql/", "/graphql?query={__typename}"],
+        ),
         ("/healthz", vec!["/healthz", "/healthz/"]),
         ("/invite", vec!["/invite"]),
         ("/pages/password.css", vec!["/pages/password.css"]),
@@ -125,7 +128,8 @@ async fn each_route_answers_the_same_with_and_without_a_prefix() {
                         token = app.sign_in("ada").await;
                     }
                 }
-                let mut bodies: Vec<Value> = answers.iter().map(|answer| answer.2.clone()).collect();
+                let mut bodies: Vec<Value> =
+                    answers.iter().map(|answer| answer.2.clone()).collect();
                 if path.starts_with("/tokens") {
                     // The values of tokens differ after a revocation.
                     for body in &mut bodies {
@@ -190,7 +194,12 @@ async fn subscriptions_and_one_time_links_work_below_a_prefix() {
         let user = app.operator().user("ada").await.unwrap().unwrap();
         let (_, link) = app.operator().create_reset_link(user.id).await.unwrap();
         let url = link.url();
-        let page = url.strip_prefix(&public).unwrap().split('#').next().unwrap();
+        let page = url
+            .strip_prefix(&public)
+            .unwrap()
+            .split('#')
+            .next()
+            .unwrap();
         assert_eq!(page, "/reset");
         let page = Answer::of(client.request(Method::GET, page)).await;
         assert_eq!(page.status, 200);

@@ -92,7 +92,10 @@ impl Copy {
         if !report.other_tables.is_empty() {
             // The command continues even if standard error is closed.
             let names = report.other_tables.join(", ");
-            let _ = writeln!(io::stderr(), "tables of other programs are not copied: {names}");
+            let _ = writeln!(
+                io::stderr(),
+                "tables of other programs are not copied: {names}"
+            );
         }
         let printed = self.output.table().print(&tables);
         if !report.obstacles.is_empty() {

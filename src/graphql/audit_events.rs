@@ -39,7 +39,7 @@ pub(crate) struct AuditEvent {
     credential_type: Option<CredentialType>,
     /// The identifier of the credential that authenticated the actor. For a session token or a one-time
     /// token, the first 12 hexadecimal digits of the SHA-256 digest of the token. For an access token, the
-    /// ID of the token. Otherwise null.
+    /// ID of the token. For a method of the application, the name of the method. Otherwise null.
     credential_id: Option<String>,
     /// The role of the user before the change. Null unless `kind` is `ROLE_CHANGED`.
     old_role: Option<Role>,
@@ -111,6 +111,8 @@ pub(crate) enum CredentialType {
     AccessToken,
     /// A one-time token.
     OneTimeToken,
+    /// A method of the application that embeds Symbolon, with which the application has authenticated the user.
+    Application,
 }
 
 /// The kind of an audit event.
@@ -121,7 +123,7 @@ pub(crate) enum AuditEventKind {
     Registered,
     /// A link was created with which an invited user chooses the first password.
     Invited,
-    /// A user signed in with a password.
+    /// A user signed in with a password, or with a method of the application that embeds Symbolon.
     SignedIn,
     /// A sign-in failed because the password was wrong. In each hour, all events of this kind that concern
     /// the same user are combined into one entry.

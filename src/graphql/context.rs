@@ -13,6 +13,7 @@ use crate::model::user::User;
 use crate::service::Services;
 use crate::service::authorization::Caller;
 use crate::service::request_authentication::Authentication;
+use crate::service::requester::Requester;
 
 /// Gives resolvers access to the caller of the request.
 ///
@@ -33,6 +34,14 @@ pub trait ContextExt {
     ///
     /// Returns the same errors as [`identity`](Self::identity).
     fn current_user(&self) -> impl Future<Output = Result<User>> + Send;
+
+    /// Returns the client of the request with its credentials, for operations such as
+    /// [`Requester::create_token`](crate::Requester::create_token). Verifies no credentials.
+    ///
+    /// # Errors
+    ///
+    /// Returns `INTERNAL_SERVER_ERROR` if the request is not executed by Symbolon.
+    fn requester(&self) -> Result<Requester>;
 }
 
 impl ContextExt for Context<'_> {
@@ -42,6 +51,15 @@ impl ContextExt for Context<'_> {
 
     async fn current_user(&self) -> Result<User> {
         Ok(self.identity().await?.user().clone())
+    }
+
+    fn requester(&self) -> Result<Requester> {
+        let ResolverContext {
+            services,
+            authentication,
+            ..
+        } = request(self)?;
+        Ok(Requester::new(Arc::clone(services), authentication.clone()))
     }
 }
 

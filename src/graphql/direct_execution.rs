@@ -79,12 +79,13 @@ impl<Q: ObjectType> DirectExecution<Q> {
         })
     }
 
-    /// Executes a valid query without [`LIBRARY_FIELDS`]. The resolvers get `data` from their context.
+    /// Executes a valid query without [`LIBRARY_FIELDS`]. The resolvers get `data` and `session` from their context.
     pub(super) async fn execute(
         &self,
         operation: &ExpandedOperation,
         variables: Variables,
         data: Data,
+        session: Option<Arc<Data>>,
     ) -> Response {
         let mut selections = operation.selections(&variables);
         if operation.properties.has_directives {
@@ -97,7 +98,7 @@ impl<Q: ObjectType> DirectExecution<Q> {
             operation: operation.definition.clone(),
             fragments: HashMap::new(),
             uploads: Vec::new(),
-            session_data: Arc::default(),
+            session_data: session.unwrap_or_default(),
             query_data: Arc::new(data),
             http_headers: Mutex::default(),
             introspection_mode: IntrospectionMode::Enabled,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{
-    Data, Name, ObjectType, Request, Response, SubscriptionType, Value, Variables,
+    Data, IntrospectionMode, Name, ObjectType, Request, Response, SubscriptionType, Value,
+    Variables,
 };
 use futures_util::{FutureExt, Stream, StreamExt};
 
@@ -34,6 +35,10 @@ pub(crate) struct Operation {
 /// A parsed operation that is within the limits.
 #[derive(Debug)]
 pub(crate) struct Prepared {
+    /// The rest of the request: the data of the application and the introspection mode.
+    pub(super) request: Request,
+    /// The data that the operations of a WebSocket of another server share.
+    pub(super) session: Option<Arc<Data>>,
     pub(crate) document: Arc<Document>,
     text: String,
     variables: Variables,
@@ -46,12 +51,17 @@ impl Prepared {
     }
 
     /// Creates the request that async-graphql executes.
-    fn request(self, data: Data) -> Request {
+    fn into_request(self) -> Request {
         let document = self.document.parsed(&self.variables);
-        let mut request = Request::new(self.text).variables(self.variables);
+        let mut request = self.request.variables(self.variables);
+        request.query = self.text;
         request.set_parsed_query(document);
-        request.data = data;
         request
+    }
+
+    /// Returns whether the operation can be executed directly.
+    fn is_direct(&self) -> bool {
+        self.request.introspection_mode == IntrospectionMode::Enabled && self.document.is_direct()
     }
 }
 
@@ -64,7 +74,7 @@ pub(crate) struct Outcome {
 }
 
 /// Executes the operations of a schema, within the limits.
-pub(crate) struct Executor<Q, M, S> {
+pub(crate) struct OperationExecutor<Q, M, S> {
     services: Arc<Services>,
     schema: async_graphql::Schema<Arc<Q>, M, S>,
     definitions: Option<Arc<Definitions>>,
@@ -75,7 +85,7 @@ pub(crate) struct Executor<Q, M, S> {
     timeout: Duration,
 }
 
-impl<Q, M, S> Executor<Q, M, S>
+impl<Q, M, S> OperationExecutor<Q, M, S>
 where
     Q: ObjectType + 'static,
     M: ObjectType + 'static,
@@ -135,6 +145,8 @@ where
             self.documents.insert(&text, name, &document);
         }
         Ok(Prepared {
+            request: Request::new(String::new()),
+            session: None,
             document,
             text,
             variables,
@@ -145,22 +157,30 @@ where
     /// while the execution continues in the background.
     pub(crate) async fn execute(
         &self,
-        prepared: Prepared,
+        mut prepared: Prepared,
         authentication: Authentication,
         request_id: &str,
     ) -> Outcome {
-        let data = self.data(&prepared, authentication);
-        let direct = self.direct.clone();
-        let direct = direct.filter(|_| prepared.document.is_direct());
+        self.add_context(&mut prepared, authentication);
+        let direct = self.direct.clone().filter(|_| prepared.is_direct());
         let schema = self.schema.clone();
         let work = async move {
             match direct {
                 Some(direct) => {
                     let (document, variables) = (prepared.document, prepared.variables);
-                    direct.execute(&document.operation, variables, data).await
+                    let (data, session) = (prepared.request.data, prepared.session);
+                    let operation = &document.operation;
+                    direct.execute(operation, variables, data, session).await
                 }
-                // This future is boxed, to keep the future of direct execution small.
-                None => Box::pin(schema.execute(prepared.request(data))).await,
+                // These futures are boxed, to keep the future of direct execution small.
+                None => match prepared.session.take() {
+                    Some(session) => {
+                        let request = prepared.into_request();
+                        let mut events = schema.execute_stream_with_session_data(request, session);
+                        events.next().await.unwrap_or_default()
+                    }
+                    None => Box::pin(schema.execute(prepared.into_request())).await,
+                },
             }
         };
         let executed = run_to_completion(self.timeout, work.boxed()).await;
@@ -179,27 +199,29 @@ where
     /// Executes a subscription, and returns the stream of its events.
     pub(crate) fn subscribe(
         &self,
-        prepared: Prepared,
+        mut prepared: Prepared,
         authentication: Authentication,
         request_id: Arc<str>,
     ) -> impl Stream<Item = Response> + Send + use<Q, M, S> {
-        let data = self.data(&prepared, authentication);
-        let events = self.schema.execute_stream(prepared.request(data));
+        self.add_context(&mut prepared, authentication);
+        let session = prepared.session.take().unwrap_or_default();
+        let request = prepared.into_request();
+        let events = self
+            .schema
+            .execute_stream_with_session_data(request, session);
         events.map(move |mut event| {
             set_error_codes(&mut event, &request_id);
             event
         })
     }
 
-    fn data(&self, prepared: &Prepared, authentication: Authentication) -> Data {
-        let (services, document) = (&self.services, &prepared.document);
-        let mut data = Data::default();
-        data.insert(ResolverContext::new(
-            Arc::clone(services),
+    /// Adds the data that the guards and resolvers of Symbolon use.
+    fn add_context(&self, prepared: &mut Prepared, authentication: Authentication) {
+        prepared.request.data.insert(ResolverContext::new(
+            Arc::clone(&self.services),
             authentication,
-            Arc::clone(document),
+            Arc::clone(&prepared.document),
         ));
-        data
     }
 }
 

@@ -16,6 +16,7 @@ mod document_positions;
 mod document_validation;
 pub(crate) mod errors;
 pub(crate) mod execution;
+mod executor;
 mod guard;
 mod mutation;
 mod mutation_inputs;
@@ -37,6 +38,7 @@ mod variables;
 pub(crate) use async_graphql::{ObjectType, SubscriptionType};
 
 pub use self::context::ContextExt;
+pub use self::executor::Executor;
 pub use self::guard::{Authenticated, RequireRole, RequireScope};
 pub use self::mutation::Mutation;
 pub use self::query::Query;

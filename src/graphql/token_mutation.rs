@@ -11,7 +11,7 @@ use crate::graphql::mutation_payloads::CreateAccessTokenPayload;
 use crate::graphql::session_token::SessionToken;
 use crate::graphql::user_error::{split, without_payload};
 use crate::model::id_parsing::parse_id;
-use crate::service::session_token_options::SessionTokenOptions;
+use crate::service::token_options::TokenRequest;
 
 /// The label value of `createToken` in the metrics of sign-ins.
 pub(crate) const ENDPOINT: &str = "createToken";
@@ -49,13 +49,13 @@ impl TokenMutation {
         device: Option<String>,
     ) -> Result<SessionToken> {
         let fresh = fresh.unwrap_or_default();
-        let options = SessionTokenOptions::parse(
+        let requested = TokenRequest::parse(
             ENDPOINT,
             expires_in.map(i64::from),
             fresh,
             device.as_deref(),
         )?;
-        let issued = Box::pin(authentication(ctx)?.create_token(options)).await?;
+        let issued = Box::pin(authentication(ctx)?.create_token(requested)).await?;
         Ok(issued.into())
     }
 

@@ -44,7 +44,7 @@ pub(super) fn parse_headers(headers: &HeaderMap) -> Result<Credentials, Error> {
 
 /// Parses the value of an `Authorization` header. WebSocket clients send the value in `connection_init`. A
 /// value that is too long is treated as malformed.
-pub(super) fn parse(value: &str) -> Credentials {
+pub(crate) fn parse(value: &str) -> Credentials {
     if value.len() > text_limits::AUTHORIZATION {
         return Credentials::Malformed;
     }
@@ -87,12 +87,10 @@ fn parse_basic(encoded: &str) -> Option<UserPass> {
     let text = String::from_utf8(bytes)
         .unwrap_or_else(|latin1| latin1.as_bytes().iter().copied().map(char::from).collect());
     let (username, password) = text.split_once(':')?;
-    let username = username.trim_matches(|c: char| c.is_ascii_whitespace());
+    let credentials = UserPass::new(username, password);
     let has_control = |text: &str| text.contains(|c: char| c.is_ascii_control());
-    (!has_control(username) && !has_control(password)).then(|| UserPass {
-        username: username.to_owned(),
-        password: password.to_owned(),
-    })
+    let is_valid = !has_control(&credentials.username) && !has_control(&credentials.password);
+    is_valid.then_some(credentials)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use poem::error::ResponseError;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use poem::web::Json;
 use poem::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::{Error, Forbidden, Unauthenticated};
 
@@ -20,6 +20,82 @@ pub(super) enum Challenge<'a> {
     BearerWithScopes(&'a [String]),
 }
 
+/// The parts of a response, for servers other than poem. The responses of Symbolon have the same parts.
+///
+/// ```
+/// use symbolon::{Error, Unauthenticated};
+///
+/// let error = Error::from(Unauthenticated::TokenExpired);
+/// assert_eq!(error.status(), 401);
+/// assert_eq!(error.body()["reason"], "TOKEN_EXPIRED");
+/// assert!(error.challenge().is_some());
+/// ```
+impl Error {
+    /// Returns the HTTP status.
+    ///
+    /// ```
+    /// assert_eq!(symbolon::Error::PayloadTooLarge.status(), 413);
+    /// ```
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.details().status
+    }
+
+    /// Returns the value of the header `WWW-Authenticate` with the scheme `Bearer` if the status is 401. A challenge with
+    /// the scheme `Basic` is not available: browsers show a password dialog for it, and then add the password to all
+    /// requests, including those from pages of other origins.
+    ///
+    /// ```
+    /// let error = symbolon::Error::from(symbolon::Unauthenticated::Missing);
+    /// assert_eq!(error.challenge(), Some("Bearer realm=\"symbolon\""));
+    /// ```
+    #[must_use]
+    pub fn challenge(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthenticated(
+                Unauthenticated::TokenInvalid | Unauthenticated::TokenExpired,
+            ) => Some(r#"Bearer realm="symbolon", error="invalid_token""#),
+            Self::Unauthenticated(_) => Some(r#"Bearer realm="symbolon""#),
+            _ => None,
+        }
+    }
+
+    /// Returns the value of the header `Retry-After`, in seconds.
+    ///
+    /// ```
+    /// let error = symbolon::Error::RateLimited { retry_after: 30 };
+    /// assert_eq!(error.retry_after(), Some(30));
+    /// ```
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u32> {
+        self.details().retry_after
+    }
+
+    /// Returns the JSON body: the name of the status in `error`, and `message`, `code`, `reason` and `retryAfter`. The body
+    /// does not contain the cause of an internal error, which [`source`](std::error::Error::source) returns for the log.
+    ///
+    /// ```
+    /// let error = symbolon::Error::from(symbolon::Forbidden::RoleRequired);
+    /// assert_eq!(error.body()["code"], "FORBIDDEN");
+    /// ```
+    #[must_use]
+    pub fn body(&self) -> Value {
+        let details = self.details();
+        let mut body = json!({
+            "error": status(self).canonical_reason(),
+            "message": details.message,
+            "code": details.code,
+        });
+        if let Some(reason) = details.reason {
+            body["reason"] = reason.into();
+        }
+        if let Some(retry_after) = details.retry_after {
+            body["retryAfter"] = retry_after.into();
+        }
+        body
+    }
+}
+
 /// Logs the error and returns the response to the request that failed.
 pub(super) fn error_response(
     error: &Error,
@@ -27,24 +103,12 @@ pub(super) fn error_response(
     request_id: &str,
 ) -> Response {
     error.log(request_id);
-    let details = error.details();
-    let status = status(error);
-    let mut body = json!({
-        "error": status.canonical_reason(),
-        "message": details.message,
-        "code": details.code,
-    });
-    if let Some(reason) = details.reason {
-        body["reason"] = reason.into();
-    }
-    if let Some(retry_after) = details.retry_after {
-        body["retryAfter"] = retry_after.into();
-    }
+    let mut body = error.body();
     if let Error::Internal(_) = error {
         body["requestId"] = request_id.into();
     }
     let mut response = Json(body)
-        .with_status(status)
+        .with_status(status(error))
         .with_header(header::CACHE_CONTROL, "no-store")
         .into_response();
     let headers = response.headers_mut();
@@ -60,18 +124,13 @@ fn challenge_for(error: &Error, challenge: Challenge<'_>) -> Option<HeaderValue>
         (Error::Unauthenticated(_), Challenge::Basic) => {
             r#"Basic realm="symbolon", charset="UTF-8""#
         }
-        (
-            Error::Unauthenticated(Unauthenticated::TokenInvalid | Unauthenticated::TokenExpired),
-            _,
-        ) => r#"Bearer realm="symbolon", error="invalid_token""#,
-        (Error::Unauthenticated(_), _) => r#"Bearer realm="symbolon""#,
         (Error::Forbidden(Forbidden::ScopeRequired), Challenge::BearerWithScopes(scopes)) => {
             let scopes = scopes.join(" ");
             let challenge =
                 format!(r#"Bearer realm="symbolon", error="insufficient_scope", scope="{scopes}""#);
             return HeaderValue::from_str(&challenge).ok();
         }
-        _ => return None,
+        _ => error.challenge()?,
     };
     Some(HeaderValue::from_static(challenge))
 }

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::graphql::Schema;
 use crate::graphql::document_cache::DocumentCache;
 use crate::graphql::errors::request_error_response;
-use crate::graphql::execution::{Executor, Operation, Outcome};
+use crate::graphql::execution::{Operation, OperationExecutor, Outcome};
 use crate::http::error_responses::{self, Challenge, error_response};
 use crate::http::middleware::RequestContext;
 use crate::http::request_body;
@@ -26,10 +26,31 @@ use crate::http::request_log::ExecutedOperation;
 use crate::http::state::AppState;
 use crate::http::websocket;
 
+/// Returns an executor of the operations of a schema, with a document cache of its own.
+pub(super) fn operation_executor<Q, M, S>(
+    state: &AppState,
+    schema: Schema<Q, M, S>,
+) -> Arc<OperationExecutor<Q, M, S>>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    let documents = Arc::new(DocumentCache::new(state.document_cache));
+    state.metrics.add_document_cache(&documents);
+    Arc::new(OperationExecutor::new(
+        Arc::clone(&state.services),
+        schema,
+        documents,
+        state.limits.clone(),
+        state.request_timeout(),
+    ))
+}
+
 /// The endpoint that executes the operations of a schema.
 pub(super) struct GraphqlEndpoint<Q, M, S> {
     state: Arc<AppState>,
-    executor: Arc<Executor<Q, M, S>>,
+    executor: Arc<OperationExecutor<Q, M, S>>,
 }
 
 impl<Q, M, S> GraphqlEndpoint<Q, M, S>
@@ -39,20 +60,8 @@ where
     S: SubscriptionType + 'static,
 {
     pub(super) fn new(state: Arc<AppState>, schema: Schema<Q, M, S>) -> Self {
-        let documents = Arc::new(DocumentCache::new(state.document_cache));
-        state.metrics.add_document_cache(&documents);
-        let limits = state.limits.clone();
-        let executor = Executor::new(
-            Arc::clone(&state.services),
-            schema,
-            documents,
-            limits,
-            state.request_timeout(),
-        );
-        Self {
-            state,
-            executor: Arc::new(executor),
-        }
+        let executor = operation_executor(&state, schema);
+        Self { state, executor }
     }
 
     async fn execute(

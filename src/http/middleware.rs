@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
-use poem::http::{HeaderMap, HeaderName, HeaderValue, header};
+use poem::http::{HeaderName, HeaderValue, header};
 use poem::{Endpoint, FromRequest, IntoResponse, Request, RequestBody, Response};
 
 use crate::error::{Error, Forbidden};
@@ -16,8 +16,8 @@ use crate::http::error_responses::{Challenge, error_response};
 use crate::http::host_header;
 use crate::http::request_log::{ExecutedOperation, RequestLog};
 use crate::http::state::AppState;
-use crate::model::client::Client;
-use crate::model::text_limits;
+use crate::model::client::{Client, parse_user_agent, request_id};
+use crate::service::Services;
 use crate::service::request_authentication::Authentication;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,6 +30,7 @@ pub(super) struct RequestContext(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) id: Arc<str>,
     pub(super) authentication: Authentication,
+    pub(super) services: Arc<Services>,
     /// Whether a page of another site sent the request. False for pages of allowed origins.
     is_cross_site: bool,
     /// Whether a page of another origin sent the request. False for pages of allowed origins.
@@ -135,7 +136,7 @@ impl<E: Endpoint> Endpoint for WithContext<E> {
             return response.map(IntoResponse::into_response);
         }
         let id = outer.map_or_else(
-            || request_id(request.headers()),
+            || request_id(header_text(&request, &X_REQUEST_ID)),
             |outer| Arc::clone(&outer.id),
         );
         let (exchange, context) = Exchange::begin(&self.state, &request, id);
@@ -179,15 +180,17 @@ impl<'a> Exchange<'a> {
         };
         let context = host_header::check(request).and_then(|()| {
             let credentials = authorization_header::parse_headers(headers)?;
+            let user_agent = header_text(request, &header::USER_AGENT);
             let client = Client {
                 address: log.client,
                 request_id: Some(Arc::clone(&id)),
-                user_agent: user_agent(headers),
+                user_agent: user_agent.and_then(parse_user_agent),
             };
             let authenticator = Arc::clone(&state.services.authenticator);
             Ok(RequestContext(Arc::new(Inner {
                 id: Arc::clone(&id),
                 authentication: Authentication::new(authenticator, credentials, client),
+                services: Arc::clone(&state.services),
                 is_cross_site: allowed_origin.is_none() && cross_origin::is_cross_site(headers),
                 is_cross_origin: refused_origin.is_some(),
                 executed: OnceLock::new(),
@@ -245,26 +248,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Returns the value of `X-Request-Id` if the value is a valid id, and 16 random hexadecimal digits
-/// otherwise.
-fn request_id(headers: &HeaderMap) -> Arc<str> {
-    let is_valid = |id: &&str| {
-        (1..=text_limits::REQUEST_ID).contains(&id.len())
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
-    let received = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
-    let received = received.filter(is_valid);
-    received.map_or_else(
-        || format!("{:016x}", rand::random::<u64>()).into(),
-        Into::into,
-    )
-}
-
-/// Returns the `User-Agent` header, truncated to 256 characters. Returns `None` if the header contains characters
-/// other than visible ASCII characters and spaces.
-fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {
-    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
-    Some(text[..text.len().min(256)].into())
+/// Returns the value of a header if it consists of visible ASCII characters and whitespace.
+fn header_text<'a>(request: &'a Request, name: &HeaderName) -> Option<&'a str> {
+    request.headers().get(name)?.to_str().ok()
 }

@@ -8,12 +8,12 @@ mod cross_origin;
 mod error_responses;
 #[cfg(feature = "explorer")]
 mod explorer;
+mod extractors;
 mod forward_auth;
 mod forwarded_header;
 mod graphql;
 mod health;
 mod host_header;
-mod identity_extractor;
 mod memory_budget;
 mod metrics;
 mod middleware;
@@ -26,7 +26,8 @@ mod state;
 mod tokens;
 mod websocket;
 
+pub(crate) use self::authorization_header::parse as parse_authorization;
 pub use self::middleware::Middleware;
-pub(crate) use self::routes::{graphql, metrics, routes};
+pub(crate) use self::routes::{executor, graphql, metrics, routes};
 pub(crate) use self::server::serve;
 pub(crate) use self::state::AppState;

@@ -7,11 +7,11 @@ use poem::error::MethodNotAllowedError;
 use poem::{Endpoint, EndpointExt, Request, Response, Route, RouteMethod, get, post};
 
 use crate::error::Error;
-use crate::graphql::{ObjectType, Schema, SubscriptionType};
+use crate::graphql::{Executor, ObjectType, Schema, SubscriptionType};
 #[cfg(feature = "explorer")]
 use crate::http::explorer;
 use crate::http::forward_auth;
-use crate::http::graphql::GraphqlEndpoint;
+use crate::http::graphql::{GraphqlEndpoint, operation_executor};
 use crate::http::health;
 use crate::http::middleware::Middleware;
 use crate::http::pages::{self, Purpose};
@@ -29,6 +29,17 @@ where
     S: SubscriptionType + 'static,
 {
     GraphqlEndpoint::new(Arc::clone(state), schema).with(Middleware::new(Arc::clone(state)))
+}
+
+/// Returns an executor of the operations of a schema, for other servers.
+pub(crate) fn executor<Q, M, S>(state: &AppState, schema: Schema<Q, M, S>) -> Executor<Q, M, S>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    let services = Arc::clone(&state.services);
+    Executor::new(services, operation_executor(state, schema))
 }
 
 /// Returns all routes. The route `/graphql` executes the operations of `schema`.

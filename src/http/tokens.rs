@@ -18,7 +18,7 @@ use crate::http::state::AppState;
 use crate::model::timestamp::rfc3339;
 use crate::service::request_authentication::Authentication;
 use crate::service::run_to_completion;
-use crate::service::session_token_options::SessionTokenOptions;
+use crate::service::token_options::TokenRequest;
 
 /// `POST /tokens`: returns the session token of the user whose Basic credentials the request contains. If the body
 /// is a JSON object with the member `device`, starts a session for this device. Other bodies are ignored, except invalid
@@ -33,8 +33,8 @@ pub(super) async fn create(
     let created = async {
         let body = request_body::read(request.headers(), body, state).await?;
         let device = device(request, &body)?;
-        let options = SessionTokenOptions::parse(TOKENS_ENDPOINT, None, false, device.as_deref())?;
-        let create = |caller: Authentication| async move { caller.create_token(options).await };
+        let requested = TokenRequest::parse(TOKENS_ENDPOINT, None, false, device.as_deref())?;
+        let create = |caller: Authentication| async move { caller.create_token(requested).await };
         run(&context, state.request_timeout(), create).await
     };
     match created.await {

@@ -2,6 +2,7 @@
 
 use crate::model::audit_event_enums::{ActorType, CredentialType};
 use crate::model::client::Client;
+use crate::model::sign_in_method::SignInMethod;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 
@@ -21,7 +22,7 @@ pub(crate) enum Actor {
 }
 
 /// The credential that authenticated a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Credential {
     /// The username and the password.
     Password,
@@ -31,26 +32,30 @@ pub(crate) enum Credential {
     AccessToken(i64),
     /// A one-time token.
     OneTimeToken(TokenDigest),
+    /// The embedding application has authenticated the user with this method.
+    Application(SignInMethod),
 }
 
 impl Credential {
     /// Returns the type of the credential.
-    pub(crate) fn credential_type(self) -> CredentialType {
+    pub(crate) fn credential_type(&self) -> CredentialType {
         match self {
             Self::Password => CredentialType::Password,
             Self::Session(_) => CredentialType::SessionToken,
             Self::AccessToken(_) => CredentialType::AccessToken,
             Self::OneTimeToken(_) => CredentialType::OneTimeToken,
+            Self::Application(_) => CredentialType::Application,
         }
     }
 
-    /// Returns the prefix of the digest of a session token or a one-time token, or the id of an access token. Returns
-    /// `None` for a password.
-    pub(crate) fn id(self) -> Option<String> {
+    /// Returns the prefix of the digest of a session token or a one-time token, the id of an access token, or the method
+    /// of an application. Returns `None` for a password.
+    pub(crate) fn id(&self) -> Option<String> {
         match self {
             Self::Password => None,
             Self::Session(digest) | Self::OneTimeToken(digest) => Some(digest.prefix()),
             Self::AccessToken(id) => Some(id.to_string()),
+            Self::Application(method) => Some(method.to_string()),
         }
     }
 }
@@ -83,9 +88,9 @@ impl Actor {
     }
 
     /// Returns the credential that authenticated the user, or `None` if the actor is not a user.
-    pub(crate) fn credential(&self) -> Option<Credential> {
+    pub(crate) fn credential(&self) -> Option<&Credential> {
         match self {
-            Self::User { credential, .. } => Some(*credential),
+            Self::User { credential, .. } => Some(credential),
             Self::Anonymous(_) | Self::Operator => None,
         }
     }

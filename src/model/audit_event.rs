@@ -32,7 +32,7 @@ pub struct AuditEvent {
     /// The type of the credential that authenticated the actor at the last occurrence.
     pub credential_type: Option<CredentialType>,
     /// The id of the credential at the last occurrence: the first 12 hexadecimal digits of the SHA-256 digest of a
-    /// session token or a one-time token, or the id of an access token.
+    /// session token or a one-time token, the id of an access token, or the name of a method of the application.
     pub credential_id: Option<String>,
     /// The role before the change.
     pub old_role: Option<Role>,

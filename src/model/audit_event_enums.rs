@@ -40,9 +40,9 @@ named_enum! {
         Registered = "REGISTERED",
         /// A link was created with which an invited user chooses the first password.
         Invited = "INVITED",
-        /// A password was accepted.
+        /// A password was accepted, or an application signed the user in with a method of its own.
         SignedIn = "SIGNED_IN",
-        /// A password was refused. Occurrences are counted per user and hour.
+        /// A password was refused, or an application tried to sign in a user who does not exist or is disabled. Occurrences are counted per user and hour.
         SignInFailed = "SIGN_IN_FAILED",
         /// An attempt was refused before its password was verified. Occurrences are counted per user and hour.
         Throttled = "THROTTLED",
@@ -92,5 +92,7 @@ named_enum! {
         AccessToken = "ACCESS_TOKEN",
         /// A one-time token.
         OneTimeToken = "ONE_TIME_TOKEN",
+        /// A method of the embedding application, with which the application has authenticated the user.
+        Application = "APPLICATION",
     }
 }

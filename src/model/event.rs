@@ -31,7 +31,7 @@ pub struct Event {
     /// The type of the credential that authenticated the actor. `None` if the actor is not a user.
     pub credential_type: Option<CredentialType>,
     /// The id of the credential: the first 12 hexadecimal digits of the SHA-256 digest of a session token or a
-    /// one-time token, or the id of an access token.
+    /// one-time token, the id of an access token, or the name of a method of the application.
     pub credential_id: Option<String>,
     /// The role before the change.
     pub old_role: Option<Role>,

@@ -36,6 +36,7 @@ pub(crate) mod session_lifetime;
 pub(crate) mod session_summary;
 pub(crate) mod session_token;
 pub(crate) mod shared_session;
+pub(crate) mod sign_in_method;
 pub(crate) mod text_limits;
 pub(crate) mod timestamp;
 pub(crate) mod token_digest;

@@ -21,13 +21,21 @@ pub(crate) enum Credentials {
 /// The user-id and the password of Basic credentials.
 #[derive(Clone)]
 pub(crate) struct UserPass {
-    /// The user-id without the ASCII whitespace at both ends, which people copy or type by mistake. Contains no colon.
+    /// The user-id without the ASCII whitespace at both ends, which people copy or type by mistake.
     pub(crate) username: String,
     /// The text after the first colon.
     pub(crate) password: String,
 }
 
 impl UserPass {
+    pub(crate) fn new(username: &str, password: &str) -> Self {
+        let username = username.trim_matches(|c: char| c.is_ascii_whitespace());
+        Self {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        }
+    }
+
     /// Returns the password as a token if the password has the prefix of an access token.
     pub(crate) fn access_token(&self) -> Option<BearerToken> {
         let token = BearerToken(self.password.clone());
@@ -62,7 +70,9 @@ impl BearerToken {
     pub(crate) fn token_type(&self) -> TokenType {
         if SecretType::AccessToken.matches(&self.0) {
             TokenType::AccessToken
-        } else if SecretType::DeviceSession.matches(&self.0) {
+        } else if SecretType::DeviceSession.matches(&self.0)
+            || SecretType::Impersonation.matches(&self.0)
+        {
             TokenType::DeviceSession
         } else {
             TokenType::SharedSession

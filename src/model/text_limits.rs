@@ -38,3 +38,9 @@ pub(crate) const AUTHORIZATION: usize = 8192;
 
 /// The maximum length of a request id that a client or a proxy sends.
 pub(crate) const REQUEST_ID: usize = 64;
+
+/// The maximum length of a stored `User-Agent` header. Longer headers are truncated.
+pub(crate) const USER_AGENT: usize = 256;
+
+/// The maximum length of the name of a sign-in method, which consists of ASCII characters.
+pub(crate) const SIGN_IN_METHOD: usize = 32;

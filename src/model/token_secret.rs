@@ -15,6 +15,8 @@ const CHECKSUM_CHARACTERS: usize = 6;
 pub(crate) enum SecretType {
     AccessToken,
     DeviceSession,
+    /// The token of a device session with which an admin acts as another user.
+    Impersonation,
     OneTimeToken,
 }
 
@@ -24,6 +26,7 @@ impl SecretType {
         match self {
             Self::AccessToken => "sym_",
             Self::DeviceSession => "symd_",
+            Self::Impersonation => "symi_",
             Self::OneTimeToken => "symo_",
         }
     }

@@ -73,7 +73,7 @@ pub struct User {
     pub role: Role,
     /// The time of the registration.
     pub created_at: DateTime<Utc>,
-    /// The time at which the password was last accepted.
+    /// The time of the last sign-in: the password was accepted, or an application signed the user in.
     pub last_sign_in_at: Option<DateTime<Utc>>,
     /// The time at which the user was disabled. `None` if the user is enabled.
     pub disabled_at: Option<DateTime<Utc>>,

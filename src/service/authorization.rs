@@ -124,7 +124,7 @@ impl Authorized {
 
     /// Returns whether the caller sent Basic credentials.
     pub(super) fn used_password(&self) -> bool {
-        self.actor.credential() == Some(Credential::Password)
+        self.actor.credential() == Some(&Credential::Password)
     }
 
     /// Checks again that the acting user meets the requirement. Since the first check, the role or the
@@ -141,9 +141,10 @@ impl Authorized {
         };
         let refusal = match credential {
             Credential::Password => Unauthenticated::InvalidCredentials,
-            Credential::Session(_) | Credential::AccessToken(_) | Credential::OneTimeToken(_) => {
-                Unauthenticated::TokenExpired
-            }
+            Credential::Session(_)
+            | Credential::AccessToken(_)
+            | Credential::OneTimeToken(_)
+            | Credential::Application(_) => Unauthenticated::TokenExpired,
         };
         let acting = acting.filter(|record| !record.user.is_disabled());
         let acting = acting.ok_or(refusal)?;
@@ -151,13 +152,13 @@ impl Authorized {
             Credential::Password => request.has_verified(acting),
             Credential::Session(digest) => {
                 let shared = acting.live_session(now);
-                shared.is_some_and(|session| session.digest == digest)
-                    || has_live_device_session(transaction, acting, &digest, now).await?
+                shared.is_some_and(|session| session.digest == *digest)
+                    || has_live_device_session(transaction, acting, digest, now).await?
             }
             // Access tokens are stored in separate rows, which are not locked and therefore not checked again.
             Credential::AccessToken(_) => true,
-            // One-time tokens authenticate no request.
-            Credential::OneTimeToken(_) => false,
+            // One-time tokens and methods of the application authenticate no request.
+            Credential::OneTimeToken(_) | Credential::Application(_) => false,
         };
         if !is_valid {
             return Err(refusal.into());

@@ -12,13 +12,13 @@ use crate::model::identity::Identity;
 use crate::model::label::Label;
 use crate::model::live_token::LiveToken;
 use crate::model::request_credentials::{BearerToken, TokenType};
-use crate::model::session_lifetime::Lifetime;
 use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user::User;
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::issued_token::IssuedToken;
 use crate::service::revocation_steps::revoke_device_session;
 use crate::service::sessions::{Sessions, commit_renewal};
+use crate::service::token_options::NewDeviceSession;
 use crate::service::token_uses::UsedToken;
 use crate::store::{NewSession, Transaction};
 
@@ -39,18 +39,17 @@ impl Sessions {
         &self,
         transaction: &mut Transaction,
         user: User,
-        device: &Label,
-        lifetime: Option<Lifetime>,
+        new: NewDeviceSession<'_>,
         actor: &Actor,
         now: DateTime<Utc>,
     ) -> Result<IssuedToken, Error> {
-        let secret = TokenSecret::random(SecretType::DeviceSession)?;
-        let expires_at = now + lifetime.unwrap_or(self.lifetime).duration();
+        let secret = TokenSecret::random(new.secret)?;
+        let expires_at = now + new.lifetime.unwrap_or(self.lifetime).duration();
         let client = actor.client().cloned().unwrap_or_default();
         make_room(transaction, &user, actor, now).await?;
         let new = NewSession {
             user: user.id,
-            device: Some((device, expires_at)),
+            device: Some((new.device, expires_at)),
             digest: secret.digest(),
             created_at: now,
             client: &client,
@@ -78,7 +77,8 @@ impl Sessions {
     }
 
     /// Extends the expiration of a session to a full lifetime from now, but not beyond the maximum age after its
-    /// start. The expiration never becomes earlier.
+    /// start. The expiration never becomes earlier. The expiration of an impersonation does not change, so that the
+    /// authority of the admin over the user ends.
     pub(super) async fn renew_device(
         &self,
         token: &BearerToken,
@@ -93,8 +93,9 @@ impl Sessions {
                 self.store.invalidate(id);
                 return Err(Unauthenticated::TokenExpired.into());
             }
-            let expires_at =
-                self.renewed_expiration(Some(session.created_at), session.expires_at, now);
+            let is_impersonation = SecretType::Impersonation.matches(&token.0);
+            let started_at = (!is_impersonation).then_some(session.created_at);
+            let expires_at = self.renewed_expiration(started_at, session.expires_at, now);
             let transaction = self.store.begin().await?;
             if transaction
                 .extend_device_session(&session, expires_at)
@@ -176,7 +177,9 @@ impl Sessions {
     /// Looks up the session of a token, and the user.
     async fn find_device(&self, token: &BearerToken) -> Result<(User, DeviceSession), Error> {
         let invalid = Unauthenticated::TokenInvalid;
-        let secret = TokenSecret::parse(SecretType::DeviceSession, &token.0).ok_or(invalid)?;
+        let parse = |secret| TokenSecret::parse(secret, &token.0);
+        let secret = parse(SecretType::DeviceSession).or_else(|| parse(SecretType::Impersonation));
+        let secret = secret.ok_or(invalid)?;
         let found = self.store.find_device_session(&secret.digest()).await?;
         Ok(found.ok_or(invalid)?)
     }
@@ -190,7 +193,7 @@ impl Sessions {
         let Some(Credential::Session(digest)) = actor.credential() else {
             return Ok(None);
         };
-        let session = transaction.device_session(&digest).await?;
+        let session = transaction.device_session(digest).await?;
         Ok(session.map(|session| Label(session.device)))
     }
 }

@@ -100,7 +100,8 @@ pub trait Hooks: Send + Sync {
     }
 
     /// Runs at each sign-in after the password was accepted: for `createToken`, for `POST /tokens`, and for each other
-    /// request that HTTP Basic credentials authenticate. Runs at most once per request. Does not run when a token is
+    /// request that HTTP Basic credentials authenticate. Runs at most once per request. Also runs for
+    /// [`Requester::create_token`](crate::Requester::create_token). Does not run when a token is
     /// used or renewed, or when a signed-in user confirms the password. [`User::last_sign_in_at`] is the time of the
     /// last sign-in before the password was verified. It is `None` in several hooks if a user signs in for the first time
     /// with concurrent requests.

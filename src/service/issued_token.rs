@@ -31,3 +31,47 @@ impl IssuedToken {
         }
     }
 }
+
+/// A session token that [`Requester`](crate::Requester) has issued. The debug output does not contain the token.
+///
+/// ```
+/// use symbolon::SessionToken;
+///
+/// /// Returns the body of a response to a sign-in.
+/// fn body(session: &SessionToken) -> String {
+///     format!("{} {}", session.expires_at.to_rfc3339(), session.token())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionToken {
+    token: BearerToken,
+    /// The time at which the token expires.
+    pub expires_at: DateTime<Utc>,
+    /// The user whom the token authenticates.
+    pub user: User,
+}
+
+impl SessionToken {
+    /// Returns the token, which the client sends as a Bearer token.
+    ///
+    /// ```
+    /// fn authorization(session: &symbolon::SessionToken) -> String {
+    ///     format!("Bearer {}", session.token())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token.0
+    }
+}
+
+impl From<IssuedToken> for SessionToken {
+    fn from(issued: IssuedToken) -> Self {
+        Self {
+            token: issued.token,
+            expires_at: issued.expires_at,
+            user: issued.user.into_user(),
+        }
+    }
+}

@@ -3,6 +3,7 @@
 pub(crate) mod access_token_verifier;
 pub(crate) mod access_tokens;
 mod all_tokens_revocation;
+mod application_sign_in;
 pub(crate) mod audit_trail;
 pub(crate) mod authenticator;
 pub(crate) mod authorization;
@@ -15,6 +16,7 @@ pub(crate) mod hook_runner;
 pub(crate) mod hooks;
 pub(crate) mod identity_cache;
 mod identity_cache_check;
+mod impersonation;
 #[cfg(feature = "server")]
 pub(crate) mod import;
 
@@ -29,12 +31,12 @@ pub(crate) mod profile;
 pub(crate) mod refused_attempts;
 pub(crate) mod registration;
 pub(crate) mod request_authentication;
+pub(crate) mod requester;
 mod revocation_steps;
 mod run_to_completion;
 pub(crate) mod server_key;
 mod services;
 mod session_revocation;
-pub(crate) mod session_token_options;
 pub(crate) mod sessions;
 mod shared_sessions;
 pub(crate) mod sign_in;
@@ -43,6 +45,7 @@ pub(crate) mod similar_usernames_report;
 pub(crate) mod throttle;
 pub(crate) mod throttle_metrics;
 mod throttle_subject;
+pub(crate) mod token_options;
 pub(crate) mod token_uses;
 pub(crate) mod token_watch;
 mod uniqueness;

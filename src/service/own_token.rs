@@ -7,27 +7,24 @@ use crate::model::requirement::Requirement;
 use crate::service::issued_token::IssuedToken;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::revoke_access_token;
-use crate::service::session_token_options::SessionTokenOptions;
+use crate::service::token_options::TokenRequest;
 
 impl Authentication {
     /// Issues a session token to a request with Basic credentials.
-    pub(crate) async fn create_token(
-        &self,
-        options: SessionTokenOptions,
-    ) -> Result<IssuedToken, Error> {
+    pub(crate) async fn create_token(&self, requested: TokenRequest) -> Result<IssuedToken, Error> {
         // A client that sends an access token learns that it must send other credentials, not that credentials are
         // missing.
         let token = self.bearer();
         if token.is_ok_and(|token| token.token_type() == TokenType::AccessToken) {
             self.require(&Requirement::SESSION).await?;
         }
-        let (record, issued) = self.sign_in(Some(options.clone())).await?;
+        let (record, issued) = self.sign_in(Some(requested.clone())).await?;
         if let Some(issued) = issued {
             return Ok(issued);
         }
         let sessions = &self.authenticator().sessions;
         sessions
-            .issue_verified(&record, &options, self.client())
+            .issue_verified(&record, &requested.options, self.client())
             .await
     }
 

@@ -6,12 +6,14 @@ use crate::model::field_errors::MutationError;
 use crate::model::password::Password;
 use crate::model::password_hash::PasswordHash;
 use crate::model::requirement::Requirement;
+use crate::model::token_secret::SecretType;
 use crate::service::authorization::Caller;
 use crate::service::issued_token::IssuedToken;
 use crate::service::named_input::NamedInput;
 use crate::service::request_authentication::Authentication;
 use crate::service::revocation_steps::{revoke_other_tokens, revoke_shared_session};
 use crate::service::throttle::Admission;
+use crate::service::token_options::NewDeviceSession;
 use crate::service::users::Users;
 
 impl Users {
@@ -56,8 +58,12 @@ impl Users {
         record.user.last_sign_in_at = Some(now);
         let issued = if let Some(device) = device {
             revoke_shared_session(transaction, &record, &actor, now).await?;
-            let started =
-                sessions.start_device_session(transaction, record.user, &device, None, &actor, now);
+            let new = NewDeviceSession {
+                secret: SecretType::DeviceSession,
+                device: &device,
+                lifetime: None,
+            };
+            let started = sessions.start_device_session(transaction, record.user, new, &actor, now);
             started.await?
         } else {
             let started = sessions.start_shared_session(transaction, record, None, &actor, now);

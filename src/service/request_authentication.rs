@@ -7,15 +7,16 @@ use crate::error::{Error, Unauthenticated};
 use crate::model::actor::{Actor, Credential};
 use crate::model::client::Client;
 use crate::model::identity::Identity;
-use crate::model::request_credentials::{BearerToken, Credentials};
+use crate::model::request_credentials::{BearerToken, Credentials, UserPass};
 use crate::model::requirement::Requirement;
+use crate::model::sign_in_method::SignInMethod;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::UserId;
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::service::authenticator::Authenticator;
 use crate::service::issued_token::IssuedToken;
-use crate::service::session_token_options::SessionTokenOptions;
+use crate::service::token_options::TokenRequest;
 use crate::store::Epoch;
 
 /// The credentials of one request, and the identity that results from their verification. The credentials are
@@ -216,10 +217,10 @@ impl Authentication {
     }
 
     /// Signs in with the Basic credentials, at most once per request. Returns the user. Also returns a session
-    /// token if `options` are given and the request has not signed in before.
+    /// token if a token is requested and the request has not signed in before.
     pub(super) async fn sign_in(
         &self,
-        options: Option<SessionTokenOptions>,
+        requested: Option<TokenRequest>,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let credentials = match &self.0.credentials {
             Credentials::Basic(credentials) => credentials,
@@ -235,12 +236,40 @@ impl Authentication {
         self.claim_verification()?;
         let sign_in = &self.0.authenticator.sign_in;
         let result = sign_in
-            .by_password(credentials, options, self.client())
+            .by_password(credentials, requested, self.client())
             .await;
         let verified = result.as_ref().map(|(record, _)| record.clone());
         // `set` cannot fail, because `verifying` is locked.
         let _ = self.0.password.set(verified.map_err(Clone::clone));
         result
+    }
+
+    /// Verifies a password that is not a part of the credentials of the request. Issues a session token if one is
+    /// requested. The identity of the request does not change.
+    pub(super) async fn verify_other_password(
+        &self,
+        credentials: &UserPass,
+        requested: Option<TokenRequest>,
+    ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
+        self.claim_verification()?;
+        let sign_in = &self.0.authenticator.sign_in;
+        sign_in
+            .by_password(credentials, requested, self.client())
+            .await
+    }
+
+    /// Issues a session token to a user whom the application has authenticated with `method`. The identity of the request
+    /// does not change.
+    pub(super) async fn sign_in_by_application(
+        &self,
+        user: UserId,
+        method: SignInMethod,
+        requested: TokenRequest,
+    ) -> Result<IssuedToken, Error> {
+        let sign_in = &self.0.authenticator.sign_in;
+        sign_in
+            .by_application(user, method, requested, self.client())
+            .await
     }
 
     /// Returns whether the password that was verified in this request is still the password of the user.

@@ -47,7 +47,7 @@ async fn revoke(
 ) -> Result<u32, MutationError> {
     let actor = change.authorized.actor().clone();
     let current = match actor.credential() {
-        Some(Credential::Session(digest)) => Some(digest),
+        Some(Credential::Session(digest)) => Some(*digest),
         _ => None,
     };
     let selects = |digest| selects(&TokenDigest::prefix(&digest), current == Some(digest));

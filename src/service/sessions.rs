@@ -14,9 +14,10 @@ use crate::model::request_credentials::TokenType;
 use crate::model::server_key::ServerKey;
 use crate::model::session_lifetime::Lifetime;
 use crate::model::token_digest::TokenDigest;
+use crate::model::token_secret::SecretType;
 use crate::model::user_record::UserRecord;
 use crate::service::issued_token::IssuedToken;
-use crate::service::session_token_options::{RequestedSession, SessionTokenOptions};
+use crate::service::token_options::{NewDeviceSession, RequestedSession, TokenOptions};
 use crate::service::token_uses::TokenUses;
 use crate::store::{Store, Transaction};
 
@@ -46,18 +47,20 @@ impl Sessions {
         &self,
         transaction: &mut Transaction,
         record: UserRecord,
-        options: &SessionTokenOptions,
-        client: &Client,
+        options: &TokenOptions,
+        actor: &Actor,
         now: DateTime<Utc>,
     ) -> Result<IssuedToken, Error> {
         let id = record.user.id;
-        let actor = Actor::user(id, Credential::Password, client);
         let fresh = match &options.session {
             RequestedSession::Shared { fresh } => *fresh,
             RequestedSession::Device(device) => {
-                let (user, lifetime) = (record.user, options.lifetime);
-                let started =
-                    self.start_device_session(transaction, user, device, lifetime, &actor, now);
+                let new = NewDeviceSession {
+                    secret: SecretType::DeviceSession,
+                    device,
+                    lifetime: options.lifetime,
+                };
+                let started = self.start_device_session(transaction, record.user, new, actor, now);
                 return started.await;
             }
         };
@@ -73,7 +76,7 @@ impl Sessions {
             ));
         }
         let lifetime = options.lifetime;
-        self.start_shared_session(transaction, record, lifetime, &actor, now)
+        self.start_shared_session(transaction, record, lifetime, actor, now)
             .await
     }
 
@@ -82,7 +85,7 @@ impl Sessions {
     pub(super) async fn issue_verified(
         &self,
         verified: &UserRecord,
-        options: &SessionTokenOptions,
+        options: &TokenOptions,
         client: &Client,
     ) -> Result<IssuedToken, Error> {
         let mut transaction = self.store.begin().await?;
@@ -92,7 +95,8 @@ impl Sessions {
             .filter(|record| !record.user.is_disabled())
             .ok_or(Unauthenticated::InvalidCredentials)?;
         let now = self.clock.now();
-        let issued = self.issue(&mut transaction, record, options, client, now);
+        let actor = Actor::user(record.user.id, Credential::Password, client);
+        let issued = self.issue(&mut transaction, record, options, &actor, now);
         let issued = issued.await?;
         transaction.commit().await?;
         Ok(issued)

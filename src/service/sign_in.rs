@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::clock::Clock;
 use crate::error::{Error, Unauthenticated};
 use crate::model::actor::{Actor, Credential};
@@ -12,7 +14,7 @@ use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::password::SubmittedPassword;
 use crate::model::password_hash::PasswordHash;
 use crate::model::request_credentials::UserPass;
-use crate::model::user::User;
+use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::model::username::Username;
 use crate::service::hook_runner::HookRunner;
@@ -20,11 +22,11 @@ use crate::service::issued_token::IssuedToken;
 use crate::service::named_input::NamedInput;
 use crate::service::passwords::Verdict;
 use crate::service::refused_attempts::RefusedAttempts;
-use crate::service::session_token_options::SessionTokenOptions;
 use crate::service::sessions::Sessions;
 use crate::service::sign_in_metrics::{CONFIRMATION, PASSWORD, SignInMetrics};
 use crate::service::throttle::{Admission, Attempt, Throttle};
-use crate::store::Store;
+use crate::service::token_options::TokenRequest;
+use crate::store::{Store, Transaction};
 
 /// The use cases that verify a password: a sign-in, and the confirmation of an operation.
 #[derive(Debug)]
@@ -39,19 +41,19 @@ pub(crate) struct SignIn {
 }
 
 impl SignIn {
-    /// Signs a user in by name and password, and issues a session token if `options` are given. For an unknown
+    /// Signs a user in by name and password, and issues a session token if one is requested. For an unknown
     /// username, a wrong password and a disabled user, returns the same error after the same amount of work, so
     /// that a client cannot distinguish these cases.
     pub(super) async fn by_password(
         &self,
         credentials: &UserPass,
-        options: Option<SessionTokenOptions>,
+        requested: Option<TokenRequest>,
         client: &Client,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
-        let endpoint = options
+        let endpoint = requested
             .as_ref()
-            .map_or(PASSWORD, |options| options.endpoint);
-        let signed_in = self.verify(credentials, options, client).await;
+            .map_or(PASSWORD, |requested| requested.endpoint);
+        let signed_in = self.verify(credentials, requested, client).await;
         self.metrics.count(endpoint, signed_in.as_ref().err());
         signed_in
     }
@@ -59,7 +61,7 @@ impl SignIn {
     async fn verify(
         &self,
         credentials: &UserPass,
-        options: Option<SessionTokenOptions>,
+        requested: Option<TokenRequest>,
         client: &Client,
     ) -> Result<(UserRecord, Option<IssuedToken>), Error> {
         let username = Username::parse(&credentials.username);
@@ -81,11 +83,11 @@ impl SignIn {
         let signed_in = match (record, verdict) {
             (None, _) | (_, Verdict::Wrong) => None,
             (Some(record), Verdict::Right) => {
-                self.complete(&record, None, &attempt, options, client)
+                self.complete(&record, None, &attempt, requested, client)
                     .await?
             }
             (Some(record), Verdict::Outdated(hash)) => {
-                self.complete(&record, Some(hash), &attempt, options, client)
+                self.complete(&record, Some(hash), &attempt, requested, client)
                     .await?
             }
         };
@@ -106,7 +108,7 @@ impl SignIn {
         verified: &UserRecord,
         rehashed: Option<PasswordHash>,
         attempt: &Attempt,
-        options: Option<SessionTokenOptions>,
+        requested: Option<TokenRequest>,
         client: &Client,
     ) -> Result<Option<(UserRecord, Option<IssuedToken>)>, Error> {
         let user = verified.user.id;
@@ -128,22 +130,14 @@ impl SignIn {
             return self.throttle.give_back_if_failed(attempt, refused).await;
         }
         attempt.give_back(&transaction).await?;
-        if let Some(network) = client.network() {
-            transaction.remember_address(user, network, now).await?;
-        }
         let actor = Actor::user(user, Credential::Password, client);
-        transaction.record_event(NewAuditEvent::new(
-            AuditEventKind::SignedIn,
-            user,
-            actor,
-            now,
-        ));
-        let issued = match options {
-            Some(options) => {
+        record_sign_in(&mut transaction, user, &actor, now).await?;
+        let issued = match requested {
+            Some(TokenRequest { options, .. }) => {
                 let record = record.clone();
                 let issued = self
                     .sessions
-                    .issue(&mut transaction, record, &options, client, now);
+                    .issue(&mut transaction, record, &options, &actor, now);
                 Some(issued.await?)
             }
             None => None,
@@ -198,4 +192,19 @@ impl SignIn {
         }
         Ok(Admission { attempt, slot })
     }
+}
+
+/// Records a sign-in in the audit trail, and the address of the client as an address of the user.
+pub(super) async fn record_sign_in(
+    transaction: &mut Transaction,
+    user: UserId,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if let Some(network) = actor.client().and_then(Client::network) {
+        transaction.remember_address(user, network, now).await?;
+    }
+    let event = NewAuditEvent::new(AuditEventKind::SignedIn, user, actor.clone(), now);
+    transaction.record_event(event);
+    Ok(())
 }

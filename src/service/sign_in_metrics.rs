@@ -19,6 +19,9 @@ pub(super) const PASSWORD: &str = "password";
 /// The label value of a signed-in user who confirms the current password.
 pub(super) const CONFIRMATION: &str = "confirmation";
 
+/// The label value of a sign-in through [`Requester`](crate::Requester) that issues a token.
+pub(super) const APPLICATION: &str = "application";
+
 const SUCCESS: &str = "success";
 const WRONG_CREDENTIALS: &str = "wrong_credentials";
 const THROTTLED: &str = "throttled";
@@ -33,7 +36,7 @@ pub(crate) struct SignInMetrics(Family<Labels, Counter>);
 impl SignInMetrics {
     pub(crate) fn new() -> Self {
         let metrics = Self(Family::default());
-        for endpoint in [PASSWORD, CONFIRMATION] {
+        for endpoint in [PASSWORD, CONFIRMATION, APPLICATION] {
             metrics.add_endpoint(endpoint);
         }
         metrics

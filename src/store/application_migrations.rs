@@ -50,7 +50,10 @@ async fn apply<M: MigratorTrait>(database: &DatabaseConnection) -> Result<(), Mi
         return Err(MigrationFailure::TableOfSymbolon(table));
     }
     // Nothing is written if nothing is pending, because the database may be read-only.
-    if M::get_pending_migrations_read_only(database).await?.is_empty() {
+    if M::get_pending_migrations_read_only(database)
+        .await?
+        .is_empty()
+    {
         return Ok(());
     }
     let transaction = begin_migration(database).await?;

@@ -27,7 +27,7 @@ use self::protocol::Protocol;
 use self::socket_state::SocketState;
 use self::subscription_executor::SubscriptionExecutor;
 use crate::error::Error;
-use crate::graphql::execution::Executor;
+use crate::graphql::execution::OperationExecutor;
 use crate::http::connection_metrics::GaugeGuard;
 use crate::http::middleware::RequestContext;
 use crate::http::server::ConnectionGuard;
@@ -41,7 +41,7 @@ pub(super) fn upgrade<Q, M, S>(
     request: &Request,
     context: &RequestContext,
     state: &Arc<AppState>,
-    executor: &Arc<Executor<Q, M, S>>,
+    executor: &Arc<OperationExecutor<Q, M, S>>,
 ) -> Result<Response, Error>
 where
     Q: ObjectType + 'static,

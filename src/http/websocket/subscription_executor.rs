@@ -10,11 +10,11 @@ use futures_util::stream::BoxStream;
 use super::socket_state::SocketState;
 use crate::error::Error;
 use crate::graphql::errors::request_error_response;
-use crate::graphql::execution::{Executor, Operation};
+use crate::graphql::execution::{Operation, OperationExecutor};
 
 /// Executes the subscriptions of one WebSocket.
 pub(super) struct SubscriptionExecutor<Q, M, S> {
-    pub(super) executor: Arc<Executor<Q, M, S>>,
+    pub(super) executor: Arc<OperationExecutor<Q, M, S>>,
     pub(super) socket: Arc<SocketState>,
 }
 
