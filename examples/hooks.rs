@@ -4,21 +4,20 @@
 //! cargo run --example hooks
 //! ```
 //!
-//! The first argument sets the address to listen on (`-- 127.0.0.1:9000`). The default is `127.0.0.1:8000`. The hook
-//! `after_register` writes the profile in the transaction of the registration, and `after_delete` deletes the profile.
-//! Therefore, each user has a profile, even after a crash. The field `profile` returns the profile of the caller. A task
-//! reads `Symbolon::events` and sends a mail to each new user.
+//! The first argument sets the address to listen on (`-- 127.0.0.1:9000`). The default is `127.0.0.1:8000`. A migration
+//! creates the table of profiles in Symbolon's database. The hook `after_register` writes the profile in the transaction of
+//! the registration, and `before_delete` deletes the profile. Therefore, each user has a profile, even after a crash. The
+//! field `profile` returns the profile of the caller. A task reads `Symbolon::events` and sends a mail to each new user.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, unreachable_pub)]
 
 use std::env;
 
-use async_graphql::{Context, EmptySubscription, MergedObject, Object, Result, SimpleObject};
+use async_graphql::{Context, EmptySubscription, MergedObject, Object, SimpleObject};
 use futures_util::StreamExt;
 use symbolon::sea_orm::ActiveValue::Set;
-use symbolon::sea_orm::{
-    ConnectionTrait, Database, DatabaseConnection, DbErr, EntityTrait, Schema,
-};
+use symbolon::sea_orm::{DatabaseConnection, EntityTrait};
+use symbolon::sea_orm_migration::prelude::*;
 use symbolon::{
     AuditEventKind, Authenticated, Config, ContextExt, HookError, HookTransaction, Hooks, Mutation,
     Registrant, Symbolon, User, async_trait,
@@ -44,6 +43,39 @@ mod profile {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The migrations of this application. Symbolon applies them at the start.
+struct Migrations;
+
+#[async_trait]
+impl MigratorTrait for Migrations {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(CreateProfile)]
+    }
+}
+
+struct CreateProfile;
+
+impl MigrationName for CreateProfile {
+    fn name(&self) -> &'static str {
+        "m1_create_profile"
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for CreateProfile {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let mut user = ForeignKey::create();
+        user.from("profile", "user_id").to("symbolon_user", "id");
+        let create = Table::create()
+            .table("profile")
+            .col(ColumnDef::new("user_id").big_integer().primary_key())
+            .col(ColumnDef::new("display_name").text().not_null())
+            .foreign_key(&mut user)
+            .take();
+        manager.create_table(create).await
+    }
 }
 
 /// The hooks of this application.
@@ -76,7 +108,7 @@ impl Hooks for Profiles {
         Ok(())
     }
 
-    async fn after_delete(
+    async fn before_delete(
         &self,
         transaction: &HookTransaction<'_>,
         user: &User,
@@ -100,7 +132,7 @@ struct ProfileQuery;
 impl ProfileQuery {
     /// The profile of the caller.
     #[graphql(guard = "Authenticated")]
-    async fn profile(&self, ctx: &Context<'_>) -> Result<Option<Profile>> {
+    async fn profile(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Profile>> {
         let user = ctx.current_user().await?;
         let find = profile::Entity::find_by_id(i64::from(user.id));
         let found = find.one(ctx.data::<DatabaseConnection>()?).await?;
@@ -112,15 +144,6 @@ impl ProfileQuery {
 
 #[derive(MergedObject, Default)]
 struct Query(symbolon::Query, ProfileQuery);
-
-/// Opens the connections of this application, and creates its table.
-async fn open_profiles(url: &str) -> Result<DatabaseConnection, DbErr> {
-    let database = Database::connect(url).await?;
-    let schema = Schema::new(database.get_database_backend());
-    let mut create = schema.create_table_from_entity(profile::Entity);
-    database.execute(create.if_not_exists()).await?;
-    Ok(database)
-}
 
 /// Sends a mail to each new user, until the database is closed.
 async fn send_welcome_mails(symbolon: Symbolon) {
@@ -154,14 +177,14 @@ fn send_welcome_mail(user: &User) {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = env::var("DATABASE_URL").unwrap_or_else(|_| "sqlite://symbolon.db".to_owned());
-    let mut config = Config::new(url.as_str());
+    let mut config = Config::new(url);
     config.secret_key_file = env::var_os("SYMBOLON_SECRET_KEY_FILE").map(Into::into);
-    let symbolon = Symbolon::builder(config).hooks(Profiles).open().await?;
-    let profiles = open_profiles(&url).await?;
+    let builder = Symbolon::builder(config).hooks(Profiles);
+    let symbolon = builder.migrations::<Migrations>().open().await?;
     let mails = tokio::spawn(send_welcome_mails(symbolon.clone()));
     let schema = symbolon
         .schema(Query::default(), Mutation, EmptySubscription)
-        .data(profiles)
+        .data(symbolon.connection())
         .finish();
     let address = env::args().nth(1);
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:8000")).await?;

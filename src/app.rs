@@ -6,9 +6,12 @@ mod copy;
 mod inspection;
 mod open;
 mod other_servers;
+mod own_tables;
 #[cfg(feature = "server")]
 mod restore;
 mod serving;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +35,7 @@ use crate::model::event::Event;
 use crate::operator::Operator;
 use crate::service::hook_runner::HookRunner;
 use crate::service::hooks::Hooks;
-use crate::store::{Location, MissedEvents};
+use crate::store::{ApplicationMigrations, Location, MissedEvents};
 
 /// An instance of Symbolon: token authentication for the users of one database. An application serves
 /// Symbolon's routes alone or together with its own routes.
@@ -58,12 +61,13 @@ impl Symbolon {
         Self::builder(config).open().await
     }
 
-    /// Returns a builder, which opens the database with hooks.
+    /// Returns a builder, which opens the database with hooks and with migrations of the application.
     pub fn builder(config: Config) -> SymbolonBuilder {
         SymbolonBuilder {
             config,
             clock: Clock::System,
             hooks: HookRunner::new(Arc::new(())),
+            migrations: None,
         }
     }
 
@@ -202,7 +206,8 @@ impl Symbolon {
         self.state.services.events()
     }
 
-    /// Closes the database. [`Symbolon::serve`] calls this method before it returns.
+    /// Closes the database, including [`Symbolon::connection`]. Waits up to 10 s for transactions of the application.
+    /// [`Symbolon::serve`] calls this method before it returns.
     ///
     /// # Errors
     ///
@@ -243,6 +248,7 @@ pub struct SymbolonBuilder {
     config: Config,
     clock: Clock,
     hooks: HookRunner,
+    migrations: Option<ApplicationMigrations>,
 }
 
 impl SymbolonBuilder {
@@ -263,7 +269,8 @@ impl SymbolonBuilder {
     ///
     /// Returns an error under the same conditions as [`Symbolon::open`].
     pub async fn open(self) -> Result<Symbolon, StartError> {
-        self.open_boxed(Migrations::Apply).await
+        let migrations = Migrations::Apply(self.migrations);
+        self.open_boxed(migrations).await
     }
 
     /// Opens an existing database like [`Symbolon::open_operator`].

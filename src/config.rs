@@ -161,7 +161,8 @@ impl UserList {
 with_defaults! {
     /// Settings for connections to PostgreSQL. They have no effect with SQLite.
     pub struct PostgresConfig {
-        /// Maximum number of connections for reading.
+        /// Maximum number of connections for reading. Also the maximum number of separate connections of
+        /// [`Symbolon::connection`](crate::Symbolon::connection).
         pub readers: u32 = 8,
 
         /// Maximum number of connections for writing. Two additional connections check continuously that the

@@ -46,10 +46,11 @@
 //!
 //! # Features
 //!
-//! Both features are enabled by default. An application that embeds Symbolon requires neither of them.
+//! `explorer` and `server` are enabled by default. An application that embeds Symbolon requires neither of them.
 //!
 //! - `explorer`: the API explorer at `/`. The build downloads the explorer with npm.
 //! - `server`: the program `symbolon`, and the import of users from other systems.
+//! - `testing`: `symbolon::testing`, for the tests of an application.
 //!
 //! # Map of the code
 //!
@@ -69,9 +70,10 @@ mod supervised_tasks;
 
 pub use async_graphql;
 pub use async_trait::async_trait;
-pub use sea_orm;
-pub use sea_orm_migration;
+pub use {chrono, sea_orm, sea_orm_migration};
 
+#[cfg(feature = "testing")]
+pub use crate::app::testing;
 #[cfg(feature = "server")]
 pub use crate::app::{Inspection, RestoreReport};
 pub use crate::app::{Symbolon, SymbolonBuilder};

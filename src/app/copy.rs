@@ -10,7 +10,7 @@ use crate::store::{self, CopyError, CopyProgress, CopyReport};
 impl Symbolon {
     /// Copies all rows of Symbolon's tables from the database of `source` to the database of `target`, in one transaction.
     /// The databases can be SQLite or PostgreSQL. Creates the target if it is an SQLite file that does not exist, and
-    /// migrates the target. Calls `on_progress` after each batch of rows. A dry run does not change the target, and returns
+    /// migrates the target. Does not copy other tables, whose names are in the report. Calls `on_progress` after each batch of rows. A dry run does not change the target, and returns
     /// the reasons why a copy would be refused.
     ///
     /// # Errors

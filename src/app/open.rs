@@ -35,7 +35,7 @@ use crate::service::throttle_metrics::ThrottleMetrics;
 use crate::service::token_uses::TokenUses;
 use crate::service::token_watch::TokenWatches;
 use crate::service::users::Users;
-use crate::store::{Connections, Location, OpenError, Store};
+use crate::store::{ApplicationMigrations, Connections, Location, OpenError, Store};
 use crate::supervised_tasks::repeat;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -44,10 +44,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const PURGE_INTERVAL: Duration = Duration::from_mins(10);
 
 /// The handling of a database that does not exist or lacks migrations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Migrations {
-    /// Create and migrate the database.
-    Apply,
+    /// Create and migrate the database, and apply the migrations of the application.
+    Apply(Option<ApplicationMigrations>),
     /// Fail to open the database. The server key is neither read nor created.
     Require,
 }
@@ -159,7 +159,7 @@ async fn open_database(
     let location = Location::parse(&config.database_url.0)
         .map_err(|error| StartError::Configuration(error.into()))?;
     let key_source = match migrations {
-        Migrations::Apply => key_source(config, &location)?,
+        Migrations::Apply(_) => key_source(config, &location)?,
         Migrations::Require => KeySource::Unused,
     };
     // The key is read first, so that no database is created if the key is unusable. A new key is created only
@@ -171,7 +171,7 @@ async fn open_database(
     }
     let connections = connections(&config.postgres);
     let store = match migrations {
-        Migrations::Apply => Store::open(location, connections).await,
+        Migrations::Apply(application) => Store::open(location, connections, application).await,
         Migrations::Require => Store::open_existing(location, connections).await,
     };
     let store = Arc::new(store.map_err(open_error)?);
@@ -260,9 +260,10 @@ pub(super) fn key_source(config: &Config, database: &Location) -> Result<KeySour
 
 pub(super) fn open_error(error: OpenError) -> StartError {
     match error {
-        OpenError::Newer(..) | OpenError::Older(_) | OpenError::Migrate(..) => {
-            StartError::Migration(error.into())
-        }
+        OpenError::Newer(..)
+        | OpenError::Older(_)
+        | OpenError::Migrate(..)
+        | OpenError::MigrateApplication(..) => StartError::Migration(error.into()),
         _ => StartError::Database(error.into()),
     }
 }

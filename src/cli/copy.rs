@@ -89,6 +89,14 @@ impl Copy {
             .map(|(table, rows)| TableRow { table, rows: *rows })
             .collect();
         let rows: u64 = tables.iter().map(|table| table.rows).sum();
+        if !report.other_tables.is_empty() {
+            // The command continues even if standard error is closed.
+            let names = report.other_tables.join(", ");
+            let _ = writeln!(
+                io::stderr(),
+                "tables of other programs are not copied: {names}"
+            );
+        }
         let printed = self.output.table().print(&tables);
         if !report.obstacles.is_empty() {
             return Err(report.obstacles.join("; ").into());

@@ -112,7 +112,7 @@ enum Command {
     /// Stop the server first. The variable SYMBOLON_COPY_TO contains the URL of the target. The command creates the tables
     /// of the target. It copies all users, tokens, rate limits and the audit trail in one transaction, and compares the copy
     /// with its source before the commit. The target must be empty. Tokens stay valid if the servers use the same server
-    /// key, which the command does not copy.
+    /// key. The command copies neither the key nor tables of other programs.
     Copy(copy::Copy),
     /// Check that the server is ready
     ///

@@ -38,7 +38,8 @@ pub enum StartError {
     /// The database does not exist, cannot be opened, or is not a database of Symbolon.
     #[error(transparent)]
     Database(Cause),
-    /// The tables belong to a different version of Symbolon, or cannot be migrated.
+    /// The tables belong to a different version of Symbolon, or cannot be migrated, or a migration of the application
+    /// failed.
     #[error(transparent)]
     Migration(Cause),
 }

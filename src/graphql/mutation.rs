@@ -98,7 +98,7 @@ impl Mutation {
     /// Requires one of: a session token, HTTP Basic credentials, or an access token with the scope
     /// `account:write`. Callers who authenticate with a token and delete themselves must also send the
     /// password. The deletion of another user also requires the role `ADMIN`. `userErrors` can contain
-    /// `WRONG_PASSWORD`, `LAST_ADMIN` and `INVALID`.
+    /// `WRONG_PASSWORD`, `LAST_ADMIN`, `IN_USE` and `INVALID`.
     async fn delete_user(
         &self,
         ctx: &Context<'_>,

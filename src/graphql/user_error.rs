@@ -42,6 +42,8 @@ pub(crate) enum UserErrorCode {
     WrongPassword,
     /// The operation would leave no admin who can sign in.
     LastAdmin,
+    /// Other data of the application refers to the object, so the object cannot be deleted.
+    InUse,
     /// The user already has the maximum number of access tokens.
     LimitReached,
     /// The password is one of the 100,000 most common passwords.

@@ -23,6 +23,8 @@ pub enum FieldErrorCode {
     WrongPassword,
     /// The change would leave no active admin.
     LastAdmin,
+    /// Other data refers to the item, which therefore cannot be deleted.
+    InUse,
     /// The user already has the maximum number of items, for example access tokens.
     LimitReached,
     /// The password is one of the most common passwords.

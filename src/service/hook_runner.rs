@@ -72,6 +72,16 @@ impl HookRunner {
         })
     }
 
+    pub(super) async fn before_delete(
+        &self,
+        transaction: &Transaction,
+        user: &User,
+    ) -> Result<(), MutationError> {
+        let transaction = transaction.for_hook();
+        let result = run("before_delete", self.0.before_delete(&transaction, user)).await;
+        check(transaction, result)
+    }
+
     pub(super) async fn after_delete(
         &self,
         transaction: &Transaction,

@@ -118,9 +118,26 @@ pub trait Hooks: Send + Sync {
         Ok(())
     }
 
-    /// Runs after a user was deleted, for `deleteUser` and [`Operator::delete`](crate::Operator::delete). The row of
-    /// the user no longer exists in the transaction. A foreign key that refers to `symbolon_user` requires `ON DELETE
-    /// CASCADE`, or must be deferred until the commit. A refusal appears in `userErrors` with the code `INVALID`.
+    /// Runs before a user is deleted, for `deleteUser` and [`Operator::delete`](crate::Operator::delete). The row of the
+    /// user still exists and is locked. Delete the rows here whose foreign keys refer to `symbolon_user`. A refusal appears
+    /// in `userErrors` with the code `INVALID`.
+    ///
+    /// If a row still refers to the user, and its foreign key has no action such as `ON DELETE CASCADE`, the user is not
+    /// deleted. The client receives the code `IN_USE` in `userErrors`, and
+    /// [`Operator::delete`](crate::Operator::delete) returns
+    /// [`FieldErrorCode::InUse`](crate::FieldErrorCode::InUse). The log contains the error of the database. If the foreign
+    /// key is deferred, the commit checks it, after [`Hooks::after_delete`].
+    async fn before_delete(
+        &self,
+        transaction: &HookTransaction<'_>,
+        user: &User,
+    ) -> Result<(), HookError> {
+        let _ = (transaction, user);
+        Ok(())
+    }
+
+    /// Runs after a user was deleted, in the same cases as [`Hooks::before_delete`]. The row of the user no longer exists
+    /// in the transaction. A refusal appears in `userErrors` with the code `INVALID`.
     async fn after_delete(
         &self,
         transaction: &HookTransaction<'_>,

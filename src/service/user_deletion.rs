@@ -1,14 +1,15 @@
 //! Deletes users.
 
-use crate::error::Unauthenticated;
+use crate::error::{Error, Unauthenticated};
 use crate::model::audit_event::AuditEventDetail;
 use crate::model::audit_event_enums::AuditEventKind;
-use crate::model::field_errors::MutationError;
+use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
 use crate::service::authorization::Caller;
 use crate::service::named_input::NamedInput;
 use crate::service::users::Users;
+use crate::store::is_foreign_key_violation;
 
 impl Users {
     /// Deletes the user `id`, or the caller's own user if `id` is `None`. Callers must confirm the deletion of
@@ -43,15 +44,30 @@ impl Users {
             attempt.give_back(&change.transaction).await?;
         }
         change.require_other_admin().await?;
+        // The row is locked, so no other transaction can insert a row whose foreign key refers to the user.
+        let user = &change.record.user;
+        self.hooks.before_delete(&change.transaction, user).await?;
         change.revoke_tokens().await?;
-        change.transaction.delete_user(id).await?;
+        let deleted = change.transaction.delete_user(id).await;
+        deleted.map_err(deletion_error)?;
         let user = &change.record.user;
         self.hooks.after_delete(&change.transaction, user).await?;
         let username = user.username.clone();
         let event = change.event(AuditEventKind::Deleted);
         let event = event.with_detail(AuditEventDetail::Deleted { username });
         change.transaction.record_event(event);
-        change.transaction.commit().await?;
+        // The commit checks deferred foreign keys.
+        change.transaction.commit().await.map_err(deletion_error)?;
         Ok(id)
     }
+}
+
+/// Converts the error of a deletion that a foreign key of the application refuses.
+fn deletion_error(error: Error) -> MutationError {
+    if !is_foreign_key_violation(&error) {
+        return error.into();
+    }
+    tracing::warn!(cause = ?error, "a foreign key refuses the deletion of a user");
+    let message = "The user cannot be deleted, because other data refers to the user.";
+    FieldError::new("id", FieldErrorCode::InUse, message).into()
 }

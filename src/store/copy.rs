@@ -31,6 +31,8 @@ pub struct CopyProgress {
 pub struct CopyReport {
     /// The name and the number of rows of each table.
     pub tables: Vec<(&'static str, u64)>,
+    /// The names of the other tables of the source, for example of an embedding application. They are not copied.
+    pub other_tables: Vec<String>,
     /// The reasons why a copy would be refused. Empty except after a dry run.
     pub obstacles: Vec<String>,
 }
@@ -95,6 +97,8 @@ pub(crate) async fn copy(
     for table in Table::all() {
         counts.push((table.name, table.count(&reader).await?));
     }
+    let other_tables = endpoint::other_tables(&reader).await;
+    let other_tables = other_tables.map_err(|error| source.failed(error))?;
     if !is_dry_run {
         let target = Endpoint::connect_and_migrate(target).await?;
         let copied = transfer(&source, &reader, &target, claims, &counts, on_progress).await;
@@ -105,6 +109,7 @@ pub(crate) async fn copy(
     source.close().await;
     Ok(CopyReport {
         tables: counts,
+        other_tables,
         obstacles: refusals.iter().map(ToString::to_string).collect(),
     })
 }

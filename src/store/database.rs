@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 use prometheus_client::registry::Registry;
 use sea_orm::DatabaseConnection;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::clock::DatabaseClock;
 use crate::error::Error;
@@ -19,6 +20,9 @@ use crate::store::monitored_connection::{Monitor, MonitoredConnection};
 use crate::store::pool_metrics::{DatabaseMetrics, PoolState, READERS, WRITERS};
 use crate::store::sqlite::DatabaseFiles;
 
+/// The maximum time to wait for the application when the database is closed.
+const APPLICATION_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// An open database: the connections that write, and the connections that only read.
 ///
 /// SQLite has one connection that writes, so that transactions queue in this process instead of in SQLite's busy
@@ -30,6 +34,9 @@ pub(crate) struct Store {
     /// The monitor of `writer` and of its transactions.
     pub(super) monitor: Monitor,
     pub(super) readers: MonitoredConnection<DatabaseConnection>,
+    /// The connections for the tables of the application. They are separate, so that the application cannot occupy all
+    /// connections.
+    pub(super) application: DatabaseConnection,
     pub(super) location: Location,
     pub(super) invalidation: Arc<Invalidation>,
     pub(super) publisher: Arc<EventPublisher>,
@@ -46,6 +53,11 @@ impl Store {
     /// Returns the location of the database.
     pub(crate) fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// Returns the connections for the tables of the application.
+    pub(crate) fn application_connection(&self) -> DatabaseConnection {
+        self.application.clone()
     }
 
     /// Returns the clock of the PostgreSQL server, which all instances share. Returns `None` for SQLite.
@@ -111,8 +123,14 @@ impl Store {
         self.publisher.subscribe()
     }
 
-    /// Stops the background tasks, and closes the connections after their current statements have ended.
+    /// Stops the background tasks, and closes the connections after their current statements have ended. Waits for
+    /// transactions of the application for at most [`APPLICATION_TIMEOUT`].
     pub(crate) async fn close(&self) -> Result<(), Error> {
+        // From now on, the pool refuses to pass on connections.
+        match timeout(APPLICATION_TIMEOUT, self.application.close_by_ref()).await {
+            Ok(closed) => closed?,
+            Err(_) => tracing::warn!("a transaction of the application has not ended"),
+        }
         let tasks = self.tasks.lock();
         let mut tasks = std::mem::take(&mut *tasks.unwrap_or_else(PoisonError::into_inner));
         match self.invalidation.counter() {

@@ -18,6 +18,16 @@ const CANNOT_OPEN: u32 = 14;
 const PROTOCOL: u32 = 15;
 const CONSTRAINT: u32 = 19;
 
+/// Extended result codes of SQLite. An action such as `ON DELETE RESTRICT` is an internal trigger.
+const CONSTRAINT_FOREIGN_KEY: u32 = CONSTRAINT | (3 << 8);
+const CONSTRAINT_TRIGGER: u32 = CONSTRAINT | (7 << 8);
+
+/// SQLite's message for a violated foreign key.
+const FOREIGN_KEY_FAILED: &str = "FOREIGN KEY constraint failed";
+
+/// The SQLSTATEs of a violated foreign key, and of the action `RESTRICT` from PostgreSQL 18 on.
+const FOREIGN_KEY_VIOLATION: [&str; 2] = ["23503", "23001"];
+
 /// The SQLSTATE of a full disk.
 const DISK_FULL: &str = "53100";
 
@@ -45,6 +55,27 @@ pub(super) fn unavailable(error: &DbErr) -> Option<Error> {
         return Some(Error::ServiceUnavailable { retry_after: 1 });
     }
     None
+}
+
+/// Returns whether the error reports that a statement or a commit of Symbolon violates a foreign key. Symbolon's tables
+/// have no foreign keys, so the foreign key belongs to a table of the application.
+pub(crate) fn is_foreign_key_violation(error: &Error) -> bool {
+    let Error::Internal(cause) = error else {
+        return false;
+    };
+    let cause = cause.downcast_ref().and_then(database_error);
+    cause.is_some_and(|error| {
+        if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+            return FOREIGN_KEY_VIOLATION.contains(&error.code());
+        }
+        let code = error.code().and_then(|code| code.parse::<u32>().ok());
+        match code {
+            Some(CONSTRAINT_FOREIGN_KEY) => true,
+            // A trigger of the application has the same code.
+            Some(CONSTRAINT_TRIGGER) => error.message() == FOREIGN_KEY_FAILED,
+            _ => false,
+        }
+    })
 }
 
 /// The kind of an error in the metrics.
@@ -116,8 +147,13 @@ pub(super) fn cause(error: &DbErr) -> Option<&SqlxError> {
     }
 }
 
+/// Returns the error that the database reported.
+fn database_error(error: &DbErr) -> Option<&(dyn DatabaseError + 'static)> {
+    cause(error)?.as_database_error()
+}
+
 fn code(error: &DbErr) -> Option<Code> {
-    let error = cause(error)?.as_database_error()?;
+    let error = database_error(error)?;
     if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
         return Some(Code::Postgres(error.code().to_owned()));
     }

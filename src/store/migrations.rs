@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement,
+    TransactionTrait,
+};
 
 use crate::store::database_url::Location;
 use crate::store::open_error::{NO_TABLES, OpenError};
@@ -98,17 +101,28 @@ async fn existing_tables(database: &DatabaseConnection) -> Result<Vec<String>, D
     rows.map(|row| row.try_get_by_index(0)).collect()
 }
 
+/// Begins a transaction for migrations. Waits until no other process migrates the database.
+pub(super) async fn begin_migration(
+    database: &DatabaseConnection,
+) -> Result<DatabaseTransaction, DbErr> {
+    let transaction = database.begin_with_options(immediate()).await?;
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        // The time limits are disabled, because migrating large tables, or waiting for the migration by another process,
+        // can take a long time.
+        let lock = format!(
+            "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; \
+             SELECT pg_advisory_xact_lock({LOCK})"
+        );
+        transaction.execute_unprepared(&lock).await?;
+    }
+    Ok(transaction)
+}
+
 /// Applies all pending migrations in one transaction. If several processes start at the same time, one process
 /// migrates the tables and the others wait. If a migration fails, nothing is changed. If the database contains a
 /// migration that this version does not know, changes nothing and returns the first unknown migration.
 async fn migrate(database: &DatabaseConnection) -> Result<Option<String>, DbErr> {
-    let transaction = database.begin_with_options(immediate()).await?;
-    if transaction.get_database_backend() == DbBackend::Postgres {
-        // The time limit for statements is disabled, because migrating large tables, or waiting for the
-        // migration by another process, can take a long time.
-        let lock = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})");
-        transaction.execute_unprepared(&lock).await?;
-    }
+    let transaction = begin_migration(database).await?;
     // Creates the table that records the applied migrations.
     Migrator::install(&transaction).await?;
     let unknown = find_unknown(&transaction).await?;

@@ -2,6 +2,7 @@
 
 mod access_tokens;
 mod affected_users;
+mod application_migrations;
 mod audit_event_insertion;
 mod audit_events;
 mod backup;
@@ -59,13 +60,18 @@ mod user_columns;
 mod user_id;
 mod users;
 
+pub(crate) use migration::MigratorTrait;
+pub(crate) use sea_orm::DatabaseConnection;
+
 pub(crate) use self::access_tokens::NewAccessToken;
+pub(crate) use self::application_migrations::ApplicationMigrations;
 #[cfg(feature = "server")]
 pub(crate) use self::copy::{CopyError, copy};
 #[cfg(feature = "server")]
 pub use self::copy::{CopyProgress, CopyReport};
 pub(crate) use self::database::Store;
 pub(crate) use self::database_url::Location;
+pub(crate) use self::errors::is_foreign_key_violation;
 pub use self::event_publisher::MissedEvents;
 #[cfg(feature = "server")]
 pub use self::flask_database::{FlaskDatabase, FlaskRow};

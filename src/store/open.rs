@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sea_orm::DatabaseConnection;
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clock::BootClock;
 use crate::store::affected_users::AffectedUsers;
+use crate::store::application_migrations::ApplicationMigrations;
 use crate::store::change_counter::ChangeCounter;
 use crate::store::database::Store;
 use crate::store::database_lock::DatabaseLock;
@@ -46,13 +48,42 @@ pub(crate) struct Connections {
     pub(crate) statement_timeout: Duration,
 }
 
+/// The preparation of the tables when a database is opened.
+#[derive(Clone, Copy)]
+enum Preparation {
+    /// Symbolon's tables are created or migrated. Then, the migrations of the application are applied.
+    Migrate(Option<ApplicationMigrations>),
+    /// The database is refused if Symbolon's tables are not those of this version.
+    Check,
+}
+
+impl Preparation {
+    async fn prepare(
+        self,
+        database: &DatabaseConnection,
+        location: &Location,
+    ) -> Result<(), OpenError> {
+        let Self::Migrate(application) = self else {
+            return prepare_tables(database, location, Tables::Check).await;
+        };
+        prepare_tables(database, location, Tables::Migrate).await?;
+        match application {
+            Some(migrations) => migrations.apply(database, location).await,
+            None => Ok(()),
+        }
+    }
+}
+
 impl Store {
-    /// Opens the database and migrates its tables. Creates the SQLite file if it does not exist.
+    /// Opens the database, migrates its tables, and applies the migrations of the application. Creates the SQLite file if
+    /// it does not exist.
     pub(crate) async fn open(
         location: Location,
         connections: Connections,
+        application: Option<ApplicationMigrations>,
     ) -> Result<Self, OpenError> {
-        Self::open_with(location, connections, Tables::Migrate).await
+        let tables = Preparation::Migrate(application);
+        Self::open_with(location, connections, tables).await
     }
 
     /// Opens a database that has the tables of this version. Refuses any other database without changing it.
@@ -60,13 +91,13 @@ impl Store {
         location: Location,
         connections: Connections,
     ) -> Result<Self, OpenError> {
-        Self::open_with(location, connections, Tables::Check).await
+        Self::open_with(location, connections, Preparation::Check).await
     }
 
     async fn open_with(
         location: Location,
         connections: Connections,
-        tables: Tables,
+        tables: Preparation,
     ) -> Result<Self, OpenError> {
         match &location {
             Location::File(path) => {
@@ -84,16 +115,16 @@ impl Store {
     async fn open_sqlite(
         location: Location,
         path: &Path,
-        tables: Tables,
+        tables: Preparation,
     ) -> Result<Self, OpenError> {
-        if tables == Tables::Check {
+        if matches!(tables, Preparation::Check) {
             check_file(path, &location).await?;
         }
         let folder = sqlite::folder_of(path);
         if !folder.is_dir() {
             return Err(OpenError::NoFolder(folder.to_owned()));
         }
-        if tables == Tables::Migrate {
+        if matches!(tables, Preparation::Migrate(_)) {
             create_private(path).map_err(|error| OpenError::Create(path.to_owned(), error))?;
         }
         // The lock is acquired before the first connection opens the file, which a restoration could replace.
@@ -103,7 +134,7 @@ impl Store {
         let (write_eviction, read_eviction) = (PoolEviction::new(), PoolEviction::new());
         let writer = sqlite::connect(path, true, &write_eviction).await;
         let writer = writer.map_err(failed)?;
-        prepare_tables(&writer, &location, tables).await?;
+        tables.prepare(&writer, &location).await?;
         let readers = sqlite::connect(path, false, &read_eviction).await;
         let readers = readers.map_err(failed)?;
         let files = DatabaseFiles::new(path);
@@ -130,6 +161,7 @@ impl Store {
         };
         Ok(Self {
             writer,
+            application: sqlite::application_pool(path),
             monitor: monitor(write_eviction, Some(Arc::default()), WRITERS),
             readers: MonitoredConnection::new(readers, monitor(read_eviction, None, READERS)),
             location,
@@ -146,7 +178,7 @@ impl Store {
         location: Location,
         options: PgConnectOptions,
         connections: Connections,
-        tables: Tables,
+        tables: Preparation,
     ) -> Result<Self, OpenError> {
         let failed = |error| OpenError::Server(location.clone(), error);
         let limit = connections.statement_timeout.as_millis().to_string();
@@ -177,9 +209,10 @@ impl Store {
             postgres_pool::connect(&options, size, timeout, &eviction, &heartbeat)
         };
         let writer = connect(connections.writers);
-        prepare_tables(&writer, &location, tables).await?;
+        tables.prepare(&writer, &location).await?;
         heartbeat.set_required_tables(&TABLES);
         let readers = connect(connections.readers);
+        let application = connect(connections.readers);
         let invalidation = Invalidation::new(Source::Notifications(Arc::clone(&heartbeat)));
         let mut tasks = JoinSet::new();
         let (sending_heartbeat, sender_options) = (Arc::clone(&heartbeat), options.clone());
@@ -203,6 +236,7 @@ impl Store {
         };
         Ok(Self {
             writer,
+            application,
             monitor: monitor(Some(Arc::default()), WRITERS),
             readers: MonitoredConnection::new(readers, monitor(None, READERS)),
             location,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use sea_orm::{DbErr, SqlxError};
 
+use crate::store::application_migrations::MigrationFailure;
 use crate::store::database_url::Location;
 use crate::store::errors::cause;
 use crate::store::postgres_connection::lacks_prepared_statement;
@@ -87,6 +88,11 @@ pub(crate) enum OpenError {
     NoSchema(Location),
     #[error("the tables in {0} cannot be brought up to date: {cause}", cause = without_line(.1))]
     Migrate(Location, #[source] DbErr),
+    #[error(
+        "the migrations of the application cannot be applied to {0}: {cause}; none of them has been applied",
+        cause = without_line(.1)
+    )]
+    MigrateApplication(Location, #[source] MigrationFailure),
     #[error("the database {0} does not exist. {advice}", advice = ADVICE)]
     Missing(String),
     #[error(

@@ -25,6 +25,9 @@ use crate::store::pool_metrics::end_wait;
 /// The maximum time to wait for locks of other processes, and for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The maximum number of connections of a pool that reads, and of the pool for the tables of the application.
+const READERS: u32 = 8;
+
 /// The size of the page cache of each connection, in KiB. The operating system also caches the file, for all
 /// connections.
 const CACHE_KIB: u32 = 512;
@@ -126,40 +129,52 @@ pub(super) async fn connect(
     eviction: &Arc<PoolEviction>,
 ) -> Result<DatabaseConnection, DbErr> {
     let connect = || async {
-        let (acquired, released) = (Arc::clone(eviction), Arc::clone(eviction));
-        let pool = SqlitePoolOptions::new()
-            .max_connections(if is_writer { 1 } else { 8 })
+        let pool = pool_options(is_writer, eviction)
+            .max_connections(if is_writer { 1 } else { READERS })
             .min_connections(1)
-            .acquire_timeout(BUSY_TIMEOUT)
-            .test_before_acquire(false)
-            .after_connect(|_, _| {
-                end_wait();
-                Box::pin(async { Ok(()) })
-            })
-            .before_acquire(move |connection, used| {
-                let is_usable = !acquired.is_evicted(used.age) && !connection.is_in_transaction();
-                if is_usable {
-                    end_wait();
-                }
-                Box::pin(async move { Ok(is_usable) })
-            })
-            .after_release(move |connection, used| {
-                let eviction = Arc::clone(&released);
-                Box::pin(async move {
-                    if is_writer {
-                        // Waits for the rollback of a transaction that was dropped. Other connections have no
-                        // transactions, and the wait would wake two threads for each statement.
-                        connection.ping().await?;
-                    }
-                    Ok(!eviction.is_evicted(used.age) && !connection.is_in_transaction())
-                })
-            })
             .connect_with(options(path, is_writer))
             .await;
         pool.map_err(connection_error)
     };
     let pool = retry_while(is_busy, connect).await?;
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
+/// Returns a pool for the tables of the application. Connections are opened when the application uses them.
+pub(super) fn application_pool(path: &Path) -> DatabaseConnection {
+    let pool = pool_options(true, &PoolEviction::new())
+        .max_connections(READERS)
+        .connect_lazy_with(options(path, true));
+    SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
+}
+
+fn pool_options(is_writer: bool, eviction: &Arc<PoolEviction>) -> SqlitePoolOptions {
+    let (acquired, released) = (Arc::clone(eviction), Arc::clone(eviction));
+    SqlitePoolOptions::new()
+        .acquire_timeout(BUSY_TIMEOUT)
+        .test_before_acquire(false)
+        .after_connect(|_, _| {
+            end_wait();
+            Box::pin(async { Ok(()) })
+        })
+        .before_acquire(move |connection, used| {
+            let is_usable = !acquired.is_evicted(used.age) && !connection.is_in_transaction();
+            if is_usable {
+                end_wait();
+            }
+            Box::pin(async move { Ok(is_usable) })
+        })
+        .after_release(move |connection, used| {
+            let eviction = Arc::clone(&released);
+            Box::pin(async move {
+                if is_writer {
+                    // Waits for the rollback of a transaction that was dropped. Other connections have no transactions,
+                    // and the wait would wake two threads for each statement.
+                    connection.ping().await?;
+                }
+                Ok(!eviction.is_evicted(used.age) && !connection.is_in_transaction())
+            })
+        })
 }
 
 /// Returns the options with which connections are opened. The options include all settings, so that the settings also

@@ -21,6 +21,9 @@ use crate::store::sqlite_tables_check::check_file;
 const IDENTITY: &str = "SELECT concat_ws(' ', extract(epoch FROM pg_postmaster_start_time())::text, oid::text, \
     current_schema()::text) FROM pg_database WHERE datname = current_database()";
 
+/// Symbolon's tables that belong to each database and are not copied.
+const NOT_COPIED: [&str; 2] = ["symbolon_migration", "symbolon_change_counter"];
+
 /// A database that is copied from or to.
 pub(super) struct Endpoint {
     location: Location,
@@ -162,6 +165,26 @@ pub(super) async fn first_used_table(
         }
     }
     Ok(None)
+}
+
+/// Returns the names of the tables that are not Symbolon's, in alphabetical order.
+pub(super) async fn other_tables(database: &DatabaseTransaction) -> Result<Vec<String>, DbErr> {
+    let backend = database.get_database_backend();
+    let select = match backend {
+        DbBackend::Postgres => {
+            "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace \
+             AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY 1"
+        }
+        _ => {
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+             ORDER BY 1"
+        }
+    };
+    let rows = database.query_all_raw(Statement::from_string(backend, select));
+    let names = rows.await?.into_iter().map(|row| row.try_get_by_index(0));
+    let names = names.collect::<Result<Vec<String>, _>>()?;
+    let is_own = |name: &str| TABLES.contains(&name) || NOT_COPIED.contains(&name);
+    Ok(names.into_iter().filter(|name| !is_own(name)).collect())
 }
 
 /// Returns whether two locations lead to the same SQLite file, or to the same schema of the same PostgreSQL database.
