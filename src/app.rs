@@ -75,7 +75,7 @@ impl Symbolon {
         Self::builder(config).open().await
     }
 
-    /// Returns a builder, which opens the database with hooks.
+    /// Returns a builder, which opens the database with hooks or, for tests, with another clock.
     ///
     /// ```
     /// use symbolon::{HookError, HookTransaction, Hooks, Symbolon, User, async_trait};
@@ -156,7 +156,7 @@ impl Symbolon {
 
     /// Returns a builder for a schema with your root types, which include [`Query`](crate::Query) and
     /// [`Mutation`](crate::Mutation). The resolvers and guards of the schema use the instance whose endpoint
-    /// executes the request.
+    /// executes the request. The limits on documents are those of this instance.
     ///
     /// ```
     /// use async_graphql::{EmptySubscription, MergedObject, Object};
@@ -187,6 +187,11 @@ impl Symbolon {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if two types have the same GraphQL name. For example, an application cannot have an own type with the name
+    /// `User`.
     pub fn schema<Q, M, S>(&self, query: Q, mutation: M, subscription: S) -> SchemaBuilder<Q, M, S>
     where
         Q: ObjectType + 'static,
@@ -262,10 +267,11 @@ impl Symbolon {
         http::routes(&self.state, schema)
     }
 
-    /// Returns only the GraphQL endpoint for `schema`, to be mounted at a path of your choice.
+    /// Returns only the GraphQL endpoint for `schema`, to be mounted at a path of your choice. The endpoint serves `GET`
+    /// and `POST` requests, and the WebSockets of subscriptions.
     ///
     /// ```
-    /// use poem::{Route, post};
+    /// use poem::Route;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -277,7 +283,7 @@ impl Symbolon {
     /// # #[derive(async_graphql::MergedObject, Default)]
     /// # struct Query(symbolon::Query);
     /// # let schema = symbolon.schema(Query::default(), symbolon::Mutation, async_graphql::EmptySubscription).finish();
-    /// let app = Route::new().at("/api/graphql", post(symbolon.graphql(schema)));
+    /// let app = Route::new().at("/api/graphql", symbolon.graphql(schema));
     /// # use poem::{Endpoint, Request, http::Method};
     /// # let request = Request::builder().method(Method::POST).uri_str("/api/graphql");
     /// # let request = request.header("Host", "localhost").content_type("application/json");
@@ -433,7 +439,8 @@ impl Symbolon {
         self.state.services.events()
     }
 
-    /// Closes the database. [`Symbolon::serve`] calls this method before it returns.
+    /// Closes the database. [`Symbolon::serve`] calls this method before it returns. Every later access to the database
+    /// fails, and the streams of [`Symbolon::events`] end.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -562,7 +569,7 @@ pub struct SymbolonBuilder {
 }
 
 impl SymbolonBuilder {
-    /// Sets the hooks of the instance.
+    /// Sets the hooks of the instance. A second call replaces the hooks.
     ///
     /// ```
     /// use symbolon::{HookError, HookTransaction, Hooks, Registrant, Registration, Role, Symbolon, async_trait};
@@ -602,7 +609,7 @@ impl SymbolonBuilder {
         Self { hooks, ..self }
     }
 
-    /// Sets the clock. This method is intended for tests.
+    /// Sets the clock. This method is intended for tests. The default is [`Clock::System`].
     ///
     /// ```
     /// use chrono::{TimeDelta, Utc};

@@ -29,7 +29,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The system's clock.
+    /// The system's clock. An instance with a PostgreSQL database uses [`Clock::Database`] instead.
     #[default]
     System,
     /// The clock of the PostgreSQL server, which all instances share. Its time is the system's time plus a measured
@@ -80,7 +80,8 @@ impl Clock {
 pub struct MockClock(Arc<AtomicI64>);
 
 impl MockClock {
-    /// Creates a clock whose time is `start`.
+    /// Creates a clock whose time is `start`, rounded down to a whole millisecond. The time changes only through
+    /// [`MockClock::advance`].
     ///
     /// ```
     /// use chrono::Utc;
@@ -95,7 +96,7 @@ impl MockClock {
         Self(Arc::new(AtomicI64::new(start.timestamp_millis())))
     }
 
-    /// Moves the clock forward by `by`, or back if `by` is negative.
+    /// Moves the clock forward by `by`, or back if `by` is negative. Fractions of a millisecond are ignored.
     ///
     /// ```
     /// use chrono::{DateTime, TimeDelta};
@@ -111,7 +112,8 @@ impl MockClock {
     }
 }
 
-/// The measured difference between the database's clock and the system's clock. Clones share the measurement.
+/// The measured difference between the database's clock and the system's clock. Clones share the measurement. Each
+/// instance with a PostgreSQL database creates and measures its own.
 ///
 /// ```
 /// use symbolon::{Clock, DatabaseClock};

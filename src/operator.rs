@@ -128,7 +128,8 @@ impl Operator {
         self.services.close().boxed()
     }
 
-    /// Adds a user, even if registration is closed.
+    /// Adds a user, even if registration is closed. Runs [`Hooks::before_register`](crate::Hooks::before_register) and
+    /// [`Hooks::after_register`](crate::Hooks::after_register).
     ///
     /// ```
     /// use symbolon::{FieldErrorCode, MutationError, Registration, Role};
@@ -159,7 +160,7 @@ impl Operator {
     /// # Errors
     ///
     /// Returns [`MutationError::Fields`] if the name, the e-mail address or the password is invalid, or if
-    /// another user has the name or the e-mail address.
+    /// another user has the name or the e-mail address, or if a hook refuses the user.
     pub fn add_user<'a>(
         &'a self,
         new: &'a Registration,
@@ -169,8 +170,8 @@ impl Operator {
         whole(users.register(Caller::Operator, new, role))
     }
 
-    /// Returns the user with this name. Two names match if they are equal after PRECIS preparation, which
-    /// ignores case, for example.
+    /// Returns the user with this name, or `None` if no user has this name. Two names match if they are equal after
+    /// PRECIS preparation, which ignores case, for example.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -232,7 +233,7 @@ impl Operator {
             .boxed()
     }
 
-    /// Returns at most 1,000 users with ids greater than `after`, in ascending order of id.
+    /// Returns at most 1,000 users with ids greater than `after`, in ascending order of id. `None` means the first page.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -294,6 +295,11 @@ impl Operator {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::BadUserInput`] if a hook refuses one of the users. No user is then added. An invalid user is not an
+    /// error, but has the result [`ImportResult::Refused`].
     #[cfg(feature = "server")]
     pub fn import(
         &self,
@@ -422,7 +428,7 @@ impl Operator {
         invited.boxed()
     }
 
-    /// Sets the role of a user.
+    /// Sets the role of a user. The tokens of the user stay valid, and have the authority of the new role.
     ///
     /// ```
     /// use symbolon::Role;
@@ -487,7 +493,7 @@ impl Operator {
         whole(users.disable(Caller::Operator, id))
     }
 
-    /// Enables a disabled user.
+    /// Enables a disabled user. The tokens that were revoked when the user was disabled stay invalid.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -518,7 +524,8 @@ impl Operator {
         whole(users.enable(Caller::Operator, id))
     }
 
-    /// Deletes a user.
+    /// Deletes a user with all tokens, and runs [`Hooks::after_delete`](crate::Hooks::after_delete). The audit trail
+    /// keeps the events of the user.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -542,7 +549,8 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// Returns [`MutationError::Fields`] if the user does not exist, or is the last admin.
+    /// Returns [`MutationError::Fields`] if the user does not exist or is the last admin, or if the hook refuses the
+    /// deletion.
     pub fn delete(&self, id: UserId) -> OperatorFuture<'_, (), MutationError> {
         let password = NamedInput::new("password", "");
         let users = &self.services.users;
@@ -593,6 +601,7 @@ impl Operator {
 
     /// Revokes all tokens of all users, including unused one-time links, in several transactions. Returns the number of
     /// session tokens and access tokens that were live.
+    ///
     /// Use this method after tokens were leaked, and after a backup was restored. If the method returns an
     /// error, call it again. Users can sign in while the method is running. Tokens that are issued during this
     /// time may stay valid.
@@ -631,7 +640,7 @@ impl Operator {
 
     /// Returns the usernames that look alike according to [Unicode Technical Standard
     /// #39](https://www.unicode.org/reports/tr39/#Confusable_Detection). For example, one name may contain a
-    /// Cyrillic letter in place of a Latin letter.
+    /// Cyrillic letter in place of a Latin letter. Reads all users.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -799,7 +808,8 @@ impl Operator {
         self.services.back_up(file).boxed()
     }
 
-    /// Returns at most 1,000 audit events that match `filter` and have ids smaller than `before`, newest first.
+    /// Returns at most 1,000 audit events that match `filter` and have ids smaller than `before`, newest first. `None`
+    /// means the newest events.
     ///
     /// ```
     /// use symbolon::{AuditEventFilter, AuditEventKind};

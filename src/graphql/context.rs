@@ -14,7 +14,7 @@ use crate::service::Services;
 use crate::service::authorization::Caller;
 use crate::service::request_authentication::Authentication;
 
-/// Gives resolvers access to the caller of the request.
+/// Gives resolvers access to the caller of the request. [`async_graphql::Context`] implements this trait.
 ///
 /// The first call in a request authenticates the request, and later calls return the same identity. In
 /// a field with the guard [`Authenticated`](crate::Authenticated), the identity is already known.
@@ -36,7 +36,6 @@ pub trait ContextExt {
     ///         Ok(ctx.identity().await?.access_token().is_some())
     ///     }
     /// }
-    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
@@ -96,7 +95,6 @@ pub trait ContextExt {
     ///         }
     ///     }
     /// }
-    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;

@@ -127,7 +127,8 @@ where
         }
     }
 
-    /// Adds data to the context of every resolver.
+    /// Adds data to the context of every resolver. The data can be read with [`async_graphql::Context::data`]. A second
+    /// value of the same type replaces the first one.
     ///
     /// ```
     /// use async_graphql::{Context, Object, Result};
@@ -170,7 +171,7 @@ where
         self.map(|builder| builder.data(data))
     }
 
-    /// Adds a custom directive.
+    /// Adds a directive of the application, which clients can use in documents.
     ///
     /// ```
     /// use async_graphql::{Context, CustomDirective, Directive, ResolveFut, ServerResult, Value};
@@ -331,7 +332,8 @@ where
         self.map(async_graphql::SchemaBuilder::register_output_type::<T>)
     }
 
-    /// Builds the schema.
+    /// Builds the schema, which [`Symbolon::routes`](crate::Symbolon::routes) or
+    /// [`Symbolon::graphql`](crate::Symbolon::graphql) serves.
     ///
     /// ```
     /// use async_graphql::{EmptySubscription, MergedObject};

@@ -9,6 +9,10 @@ use crate::model::user::User;
 
 /// The user who sent a request, the type of the credential, and the scopes of the credential.
 ///
+/// A resolver gets the identity from [`ContextExt::identity`](crate::ContextExt::identity). A poem route extracts the
+/// identity of a valid Bearer token: the extractor `Identity` refuses all other requests, and `Option<Identity>` is then
+/// `None`.
+///
 /// ```
 /// use poem::{get, handler};
 /// use symbolon::{Identity, Role};
@@ -260,8 +264,8 @@ impl Identity {
         }
     }
 
-    /// Returns the scopes of the credential. The scope `*` includes all scopes. Scopes restrict the authority that
-    /// the role of the user grants, and never extend this authority.
+    /// Returns the scopes of the credential. The scope `*` includes all scopes. A session token and a password have this
+    /// scope. Scopes restrict the authority that the role of the user grants, and never extend this authority.
     ///
     /// ```
     /// use poem::{get, handler};

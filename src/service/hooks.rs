@@ -99,7 +99,6 @@ pub trait Hooks: Send + Sync {
     ///         Ok(())
     ///     }
     /// }
-    ///
     /// # use ReservedNames as AppHooks;
     /// # use symbolon::sea_orm::ConnectionTrait;
     /// # #[tokio::main(flavor = "current_thread")]
@@ -154,7 +153,6 @@ pub trait Hooks: Send + Sync {
     ///         Ok(())
     ///     }
     /// }
-    ///
     /// # use Profiles as AppHooks;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -212,7 +210,6 @@ pub trait Hooks: Send + Sync {
     ///         Ok(())
     ///     }
     /// }
-    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
@@ -274,7 +271,6 @@ pub trait Hooks: Send + Sync {
     ///         Ok(())
     ///     }
     /// }
-    ///
     /// # use Profiles as AppHooks;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -324,7 +320,6 @@ impl Hooks for () {}
 ///         _ => Err(HookError::refuse("email", "Enter your address at example.org.")),
 ///     }
 /// }
-///
 /// # struct AppHooks;
 /// # #[symbolon::async_trait]
 /// # impl symbolon::Hooks for AppHooks {

@@ -90,14 +90,21 @@ impl FlaskDatabase {
     /// let flask = FlaskDatabase::open(&file).await?;
     /// # let other = folder.path().join("other.db");
     /// # Database::connect(format!("sqlite://{}?mode=rwc", other.display())).await?.close().await?;
-    /// assert!(FlaskDatabase::open(&other).await.is_err());
+    /// let refused = FlaskDatabase::open(&other).await;
+    /// assert!(matches!(refused, Err(Error::BadUserInput(_))));
+    /// # std::fs::write(&other, "username,password_hash\n")?;
+    /// # let refused = FlaskDatabase::open(&other).await;
+    /// # assert!(matches!(refused, Err(Error::BadUserInput(_))), "{refused:?}");
+    /// # let refused = FlaskDatabase::open(&folder.path().join("missing.db")).await;
+    /// # assert!(matches!(refused, Err(Error::Internal(_))), "{refused:?}");
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read, or if the table or a required column is missing.
+    /// Returns [`Error::Internal`] if the file cannot be opened. Returns [`Error::BadUserInput`] if the file is not an SQLite
+    /// database, or if the table or a required column is missing.
     pub fn open(path: &Path) -> impl Future<Output = Result<Self, Error>> + Send {
         // The future is boxed so that it is compiled once with the library, and not again with each program.
         Self::connect(path.to_owned()).boxed()

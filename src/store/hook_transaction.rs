@@ -39,7 +39,6 @@ use crate::store::monitored_connection::MonitoredConnection;
 ///     transaction.execute_raw(insert).await?;
 ///     Ok(())
 /// }
-///
 /// # struct AppHooks;
 /// # #[symbolon::async_trait]
 /// # impl symbolon::Hooks for AppHooks {
