@@ -572,7 +572,8 @@ impl SymbolonBuilder {
     /// Sets the hooks of the instance. A second call replaces the hooks.
     ///
     /// ```
-    /// use symbolon::{HookError, HookTransaction, Hooks, Registrant, Registration, Role, Symbolon, async_trait};
+    /// use symbolon::{HookError, HookTransaction, Hooks, Registrant, Symbolon, async_trait};
+    /// # use symbolon::{Registration, Role};
     ///
     /// struct StaffOnly;
     ///

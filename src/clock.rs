@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// # let url = format!("sqlite://{}/app.db", folder.path().display());
 /// # let mut config = symbolon::Config::new(url);
 /// # config.argon2_memory = 8;
-/// // Production: `Clock::System`, which is the default. With PostgreSQL, it becomes `Clock::Database`.
+/// // Production: the default is `Clock::System`.
 /// let symbolon = Symbolon::open(config.clone()).await?;
 /// # symbolon.close().await?;
 /// // Tests:

@@ -180,7 +180,11 @@ where
     ///
     /// #[symbolon::async_trait]
     /// impl CustomDirective for Uppercase {
-    ///     async fn resolve_field(&self, _: &Context<'_>, resolve: ResolveFut<'_>) -> ServerResult<Option<Value>> {
+    ///     async fn resolve_field(
+    ///         &self,
+    ///         _: &Context<'_>,
+    ///         resolve: ResolveFut<'_>,
+    ///     ) -> ServerResult<Option<Value>> {
     ///         Ok(resolve.await?.map(|value| match value {
     ///             Value::String(text) => Value::String(text.to_uppercase()),
     ///             other => other,
@@ -269,7 +273,7 @@ where
     /// ```
     /// use async_graphql::InputObject;
     ///
-    /// /// The content of a bookmark. The argument `bookmark` of a field is this input, encoded in JSON.
+    /// /// The content of a bookmark. The argument `bookmark` of a field is this input as JSON.
     /// #[derive(InputObject)]
     /// struct Filter {
     ///     text: String,

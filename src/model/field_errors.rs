@@ -57,7 +57,11 @@ pub enum FieldErrorCode {
 /// # let mut config = symbolon::Config::new(url);
 /// # config.argon2_memory = 8;
 /// # let operator = symbolon::Symbolon::open(config).await?.operator();
-/// let weak = Registration { username: "ada".to_owned(), email: None, password: "12345678".to_owned() };
+/// let weak = Registration {
+///     username: "ada".to_owned(),
+///     email: None,
+///     password: "12345678".to_owned(),
+/// };
 /// let Err(MutationError::Fields(errors)) = operator.add_user(&weak, Role::User).await else {
 ///     panic!("a common password is refused");
 /// };
@@ -96,18 +100,27 @@ impl FieldError {
 /// The reason why a mutation failed.
 ///
 /// ```
-/// use symbolon::{Error, MutationError};
+/// use symbolon::{Error, MutationError, Operator, Registration, Role};
 ///
-/// /// Returns the HTTP status of an own endpoint.
-/// fn status(error: &MutationError) -> u16 {
-///     match error {
-///         // The form shows the messages beside its fields.
-///         MutationError::Fields(_) => 422,
-///         MutationError::Error(Error::ServiceUnavailable { .. }) => 503,
-///         MutationError::Error(_) => 500,
+/// /// Adds a user. Returns the messages for the form, which are empty after success.
+/// async fn add(operator: &Operator, new: &Registration) -> Result<Vec<String>, Error> {
+///     match operator.add_user(new, Role::User).await {
+///         Ok(_) => Ok(Vec::new()),
+///         Err(MutationError::Fields(errors)) => {
+///             Ok(errors.into_iter().map(|error| error.message.into_owned()).collect())
+///         }
+///         Err(MutationError::Error(error)) => Err(error),
 ///     }
 /// }
-/// assert_eq!(status(&Error::TimedOut.into()), 500);
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let operator = symbolon::Symbolon::open(symbolon::Config::new(url)).await?.operator();
+/// # let new = Registration { username: "two words".into(), email: None, password: "1".into() };
+/// # assert_eq!(add(&operator, &new).await?.len(), 2);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub enum MutationError {

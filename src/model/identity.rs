@@ -108,7 +108,8 @@ impl Identity {
     /// Returns the user.
     ///
     /// ```
-    /// use poem::{get, handler};
+    /// use poem::handler;
+    /// # use poem::get;
     /// use symbolon::Identity;
     ///
     /// #[handler]
@@ -157,7 +158,8 @@ impl Identity {
     /// not expire.
     ///
     /// ```
-    /// use poem::{get, handler};
+    /// use poem::handler;
+    /// # use poem::get;
     /// use symbolon::Identity;
     ///
     /// #[handler]
@@ -268,7 +270,8 @@ impl Identity {
     /// scope. Scopes restrict the authority that the role of the user grants, and never extend this authority.
     ///
     /// ```
-    /// use poem::{get, handler};
+    /// use poem::handler;
+    /// # use poem::get;
     /// use symbolon::Identity;
     ///
     /// #[handler]
@@ -316,7 +319,8 @@ impl Identity {
     /// Returns whether the scopes of the credential include `scope`.
     ///
     /// ```
-    /// use poem::{IntoResponse, Response, get, handler, http::StatusCode};
+    /// use poem::{IntoResponse, Response, handler, http::StatusCode};
+    /// # use poem::get;
     /// use symbolon::Identity;
     ///
     /// #[handler]

@@ -100,7 +100,6 @@ pub trait Hooks: Send + Sync {
     ///     }
     /// }
     /// # use ReservedNames as AppHooks;
-    /// # use symbolon::sea_orm::ConnectionTrait;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
@@ -109,8 +108,6 @@ pub trait Hooks: Send + Sync {
     /// # config.argon2_memory = 8;
     /// # let symbolon = symbolon::Symbolon::builder(config).hooks(AppHooks).open().await?;
     /// # let operator = symbolon.operator();
-    /// # let database = symbolon::sea_orm::Database::connect(format!("sqlite://{}/app.db", folder.path().display())).await?;
-    /// # database.execute_unprepared("CREATE TABLE profile (user_id INTEGER PRIMARY KEY, name TEXT)").await?;
     /// # let ada = symbolon::Registration {
     /// #     username: "ada".to_owned(),
     /// #     email: Some("ada@example.org".to_owned()),
@@ -143,7 +140,11 @@ pub trait Hooks: Send + Sync {
     ///
     /// #[async_trait]
     /// impl Hooks for Profiles {
-    ///     async fn after_register(&self, transaction: &HookTransaction<'_>, user: &User) -> Result<(), HookError> {
+    ///     async fn after_register(
+    ///         &self,
+    ///         transaction: &HookTransaction<'_>,
+    ///         user: &User,
+    ///     ) -> Result<(), HookError> {
     ///         let insert = Statement::from_sql_and_values(
     ///             transaction.get_database_backend(),
     ///             "INSERT INTO profile (user_id, name) VALUES ($1, $2)",
@@ -261,7 +262,11 @@ pub trait Hooks: Send + Sync {
     ///
     /// #[async_trait]
     /// impl Hooks for Profiles {
-    ///     async fn after_delete(&self, transaction: &HookTransaction<'_>, user: &User) -> Result<(), HookError> {
+    ///     async fn after_delete(
+    ///         &self,
+    ///         transaction: &HookTransaction<'_>,
+    ///         user: &User,
+    ///     ) -> Result<(), HookError> {
     ///         let delete = Statement::from_sql_and_values(
     ///             transaction.get_database_backend(),
     ///             "DELETE FROM profile WHERE user_id = $1",
@@ -327,7 +332,6 @@ impl Hooks for () {}
 /// #         &self, _: &symbolon::HookTransaction<'_>, registrant: &Registrant,
 /// #     ) -> Result<(), HookError> { check(registrant) }
 /// # }
-/// # use symbolon::sea_orm::ConnectionTrait;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
@@ -336,8 +340,6 @@ impl Hooks for () {}
 /// # config.argon2_memory = 8;
 /// # let symbolon = symbolon::Symbolon::builder(config).hooks(AppHooks).open().await?;
 /// # let operator = symbolon.operator();
-/// # let database = symbolon::sea_orm::Database::connect(format!("sqlite://{}/app.db", folder.path().display())).await?;
-/// # database.execute_unprepared("CREATE TABLE profile (user_id INTEGER PRIMARY KEY, name TEXT)").await?;
 /// # let ada = symbolon::Registration {
 /// #     username: "ada".to_owned(),
 /// #     email: Some("ada@example.org".to_owned()),

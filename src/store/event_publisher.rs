@@ -23,7 +23,7 @@ const CAPACITY: usize = 1024;
 ///     while let Some(event) = events.next().await {
 ///         match event {
 ///             Ok(event) => println!("{:?}", event.kind),
-///             Err(MissedEvents { count, .. }) => println!("{count} events are only in the audit trail"),
+///             Err(MissedEvents { count, .. }) => println!("{count} events were missed"),
 ///         }
 ///     }
 /// }
