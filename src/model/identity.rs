@@ -48,9 +48,10 @@ use crate::model::user::User;
 /// # let authorization = format!("Bearer {}", body["token"].as_str().unwrap_or_default());
 /// let app = symbolon.own_routes().at("/home", get(home));
 /// # let app = poem::EndpointExt::with(app, symbolon.middleware());
-/// let request = Request::builder().uri_str("/home").header("Host", "localhost");
-/// let request = request.header("Authorization", authorization).finish();
-/// let body = app.get_response(request).await.into_body().into_string().await?;
+/// # let request = Request::builder().uri_str("/home").header("Host", "localhost");
+/// # let request = request.header("Authorization", authorization).finish();
+/// # let body = app.get_response(request).await.into_body().into_string().await?;
+/// // The response to a request with the token of the user `ada`:
 /// assert_eq!(body, "the notes of ada");
 /// # Ok(())
 /// # }
