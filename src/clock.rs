@@ -7,9 +7,29 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// A source of the current time, in whole milliseconds.
+///
+/// ```
+/// use chrono::Utc;
+/// use symbolon::{Clock, MockClock, Symbolon};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// // Production: the default is `Clock::System`.
+/// let symbolon = Symbolon::open(config.clone()).await?;
+/// # symbolon.close().await?;
+/// // Tests:
+/// let clock = MockClock::new(Utc::now());
+/// let symbolon = Symbolon::builder(config).clock(Clock::Mock(clock.clone())).open().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The system's clock.
+    /// The system's clock. An instance with a PostgreSQL database uses [`Clock::Database`] instead.
     #[default]
     System,
     /// The clock of the PostgreSQL server, which all instances share. Its time is the system's time plus a measured
@@ -21,6 +41,15 @@ pub enum Clock {
 
 impl Clock {
     /// Returns the current time.
+    ///
+    /// ```
+    /// use chrono::{DateTime, Utc};
+    /// use symbolon::{Clock, MockClock};
+    ///
+    /// let start = DateTime::<Utc>::UNIX_EPOCH;
+    /// assert_eq!(Clock::Mock(MockClock::new(start)).now(), start);
+    /// assert!(Clock::System.now() > start);
+    /// ```
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match self {
@@ -35,23 +64,64 @@ impl Clock {
 }
 
 /// The clock of [`Clock::Mock`]. Clones share the time.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta, Utc};
+/// use symbolon::{Clock, MockClock};
+///
+/// let noon: DateTime<Utc> = "2026-03-01T12:00:00Z".parse()?;
+/// let mock = MockClock::new(noon);
+/// let clock = Clock::Mock(mock.clone());
+/// mock.advance(TimeDelta::minutes(90));
+/// assert_eq!(clock.now().to_rfc3339(), "2026-03-01T13:30:00+00:00");
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct MockClock(Arc<AtomicI64>);
 
 impl MockClock {
-    /// Creates a clock whose time is `start`.
+    /// Creates a clock whose time is `start`, rounded down to a whole millisecond. The time changes only through
+    /// [`MockClock::advance`].
+    ///
+    /// ```
+    /// use chrono::Utc;
+    /// use symbolon::{Clock, MockClock};
+    ///
+    /// let start = Utc::now();
+    /// let clock = Clock::Mock(MockClock::new(start));
+    /// assert_eq!(clock.now().timestamp_millis(), start.timestamp_millis());
+    /// ```
     #[must_use]
     pub fn new(start: DateTime<Utc>) -> Self {
         Self(Arc::new(AtomicI64::new(start.timestamp_millis())))
     }
 
-    /// Moves the clock forward by `by`, or back if `by` is negative.
+    /// Moves the clock forward by `by`, or back if `by` is negative. Fractions of a millisecond are ignored.
+    ///
+    /// ```
+    /// use chrono::{DateTime, TimeDelta};
+    /// use symbolon::{Clock, MockClock};
+    ///
+    /// let clock = MockClock::new(DateTime::UNIX_EPOCH);
+    /// clock.advance(TimeDelta::days(30));
+    /// clock.advance(TimeDelta::days(-1));
+    /// assert_eq!(Clock::Mock(clock).now().to_rfc3339(), "1970-01-30T00:00:00+00:00");
+    /// ```
     pub fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
 }
 
-/// The measured difference between the database's clock and the system's clock. Clones share the measurement.
+/// The measured difference between the database's clock and the system's clock. Clones share the measurement. Each
+/// instance with a PostgreSQL database creates and measures its own.
+///
+/// ```
+/// use symbolon::{Clock, DatabaseClock};
+///
+/// // Before the first measurement, the offset is 0.
+/// let clock = Clock::Database(DatabaseClock::default());
+/// assert!(clock.now() <= Clock::System.now());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct DatabaseClock(Arc<Measurement>);
 

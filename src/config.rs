@@ -130,6 +130,14 @@ with_defaults! {
 impl Config {
     /// Returns the default configuration with this database URL. The URL is checked when
     /// [`Symbolon::open`](crate::Symbolon::open) opens the database.
+    ///
+    /// ```
+    /// use symbolon::Config;
+    ///
+    /// let config = Config::new("sqlite:///var/lib/notes/app.db");
+    /// assert_eq!(config.database_url.reveal(), "sqlite:///var/lib/notes/app.db");
+    /// assert_eq!(config.token_lifetime, Config::default().token_lifetime);
+    /// ```
     pub fn new(database_url: impl Into<Secret>) -> Self {
         Self {
             database_url: database_url.into(),
@@ -139,6 +147,14 @@ impl Config {
 }
 
 /// The users who can list all users.
+///
+/// ```
+/// use symbolon::{Config, UserList};
+///
+/// let mut config = Config::new("sqlite://app.db");
+/// // All members of a team can find each other.
+/// config.user_list = UserList::Members;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserList {
@@ -160,6 +176,15 @@ impl UserList {
 
 with_defaults! {
     /// Settings for connections to PostgreSQL. They have no effect with SQLite.
+    ///
+    /// ```
+    /// use symbolon::Config;
+    ///
+    /// let mut config = Config::new("postgres://notes@db.example.org/notes");
+    /// // Four instances share a PostgreSQL server with 100 connections.
+    /// config.postgres.readers = 12;
+    /// config.postgres.writers = 8;
+    /// ```
     pub struct PostgresConfig {
         /// Maximum number of connections for reading. Also the maximum number of separate connections of
         /// [`Symbolon::connection`](crate::Symbolon::connection).
@@ -181,6 +206,15 @@ with_defaults! {
 with_defaults! {
     /// Rate limits on password attempts, registrations and profile changes. The counts are stored in the
     /// database, so that they apply to all instances together.
+    ///
+    /// ```
+    /// use symbolon::{Config, Rate};
+    ///
+    /// let mut config = Config::new("sqlite://app.db");
+    /// config.throttle.account = Rate { burst: 5, per_hour: 20 };
+    /// // A test that signs in often.
+    /// config.throttle.enabled = false;
+    /// ```
     pub struct ThrottleConfig {
         /// Whether the rate limits are enforced.
         pub enabled: bool = true,
@@ -203,6 +237,16 @@ with_defaults! {
 
 with_defaults! {
     /// Limits on HTTP connections and requests, trusted proxies, and permitted origins.
+    ///
+    /// ```
+    /// use symbolon::{ClientAddressHeader, Config};
+    ///
+    /// let mut config = Config::new("sqlite://app.db");
+    /// config.http.cors_origins = vec!["https://app.example.org".to_owned()];
+    /// config.http.trusted_proxies = vec!["10.0.0.0/8".parse()?];
+    /// config.http.client_address_header = ClientAddressHeader::Forwarded;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub struct HttpConfig {
         /// Maximum size of a request body and of a WebSocket message, in bytes.
         pub body_limit: usize = 65_536,
@@ -246,6 +290,15 @@ with_defaults! {
 }
 
 /// The header in which trusted proxies send the address of the client.
+///
+/// ```
+/// use symbolon::{ClientAddressHeader, Config};
+///
+/// let mut config = Config::new("sqlite://app.db");
+/// config.http.trusted_proxies = vec!["192.0.2.10/32".parse()?];
+/// config.http.client_address_header = ClientAddressHeader::XForwardedFor;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientAddressHeader {
@@ -256,11 +309,27 @@ pub enum ClientAddressHeader {
 }
 
 /// A confidential string, such as a key. The `Debug` output does not contain the string.
+///
+/// ```
+/// use symbolon::{Config, Secret};
+///
+/// let mut config = Config::new("sqlite://app.db");
+/// config.secret_key = Some(Secret::from("eGZ0SDhqUGJ0aDNKZVNYc0FxUnZ6S2VVdEw2d0dDb0Q="));
+/// assert!(!format!("{config:?}").contains("eGZ0"));
+/// ```
 #[derive(Clone)]
 pub struct Secret(pub(crate) String);
 
 impl Secret {
     /// Returns the string.
+    ///
+    /// ```
+    /// use symbolon::Config;
+    ///
+    /// let config = Config::new("postgres://notes@db.example.org/notes");
+    /// let is_shared = config.database_url.reveal().starts_with("postgres://");
+    /// assert!(is_shared);
+    /// ```
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

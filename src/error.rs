@@ -15,6 +15,30 @@ pub use self::document_error::{DocumentError, Position};
 pub use self::start_error::StartError;
 
 /// The reason why a request, or a part of the request, was refused.
+///
+/// ```
+/// use symbolon::{Error, Operator};
+///
+/// async fn count(operator: &Operator) -> String {
+///     match operator.users(None).await {
+///         Ok(users) => format!("{} users", users.len()),
+///         Err(Error::ServiceUnavailable { retry_after }) => format!("Try again in {retry_after} s."),
+///         // `Display` returns the text for clients, and `source` the cause for the log.
+///         Err(error) => error.to_string(),
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let operator = symbolon::Symbolon::open(config).await?.operator();
+/// assert_eq!(count(&operator).await, "0 users");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {

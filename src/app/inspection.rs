@@ -8,6 +8,27 @@ use crate::service::server_key::KeySource;
 use crate::store::{DatabaseInspection, Location, inspect};
 
 /// The state of the database and of the server key. Created by [`Symbolon::inspect`].
+///
+/// ```
+/// use symbolon::Symbolon;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// let inspection = Symbolon::inspect(&config).await?;
+/// match inspection.database {
+///     Ok(database) => println!("The tables are {:?}.", database.tables),
+///     Err(error) => println!("The database cannot be used: {error}"),
+/// }
+/// if let Some(warning) = inspection.server_key_warning {
+///     println!("{warning}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -23,6 +44,27 @@ pub struct Inspection {
 impl Symbolon {
     /// Inspects the database and the server key. Creates neither of them, and changes no data. SQLite may create or update
     /// the file that ends with `-shm` if a file that ends with `-wal` exists.
+    ///
+    /// ```
+    /// use symbolon::{Symbolon, TablesState};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// let inspection = Symbolon::inspect(&config).await?;
+    /// assert_eq!(inspection.database?.tables, TablesState::NoFile);
+    /// assert!(!inspection.server_key?);
+    ///
+    /// Symbolon::open(config.clone()).await?.close().await?;
+    /// let inspection = Symbolon::inspect(&config).await?;
+    /// assert_eq!(inspection.database?.tables, TablesState::Current);
+    /// assert!(inspection.server_key?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -44,6 +86,15 @@ impl Symbolon {
     }
 
     /// Returns the absolute path of the SQLite file, or the URL of the PostgreSQL database without the password.
+    ///
+    /// ```
+    /// use symbolon::{Config, Symbolon};
+    ///
+    /// let config = Config::new("postgres://app:x7f3k2@db.example.org/notes");
+    /// let name = Symbolon::database_name(&config)?;
+    /// assert!(name.contains("db.example.org") && !name.contains("x7f3k2"));
+    /// # Ok::<(), symbolon::StartError>(())
+    /// ```
     ///
     /// # Errors
     ///

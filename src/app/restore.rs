@@ -10,6 +10,32 @@ use crate::error::StartError;
 use crate::store::{Restoration, RestoreError};
 
 /// The result of [`Symbolon::restore`].
+///
+/// ```
+/// use symbolon::{RestoreReport, Symbolon};
+///
+/// /// Returns a line for the log.
+/// fn summary(report: &RestoreReport) -> String {
+///     let replaced = report.replaced.as_ref().map_or("nothing".into(), |file| file.to_string_lossy());
+///     format!("{} tokens revoked; {replaced} replaced", report.revoked.unwrap_or(0))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let backup = folder.path().join("backup.db");
+/// # let symbolon = Symbolon::open(config.clone()).await?;
+/// # symbolon.operator().back_up(&backup).await?;
+/// # symbolon.close().await?;
+/// let report = Symbolon::restore(&config, &backup, false).await?;
+/// println!("{}", summary(&report));
+/// # assert!(summary(&report).starts_with("0 tokens revoked; /"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RestoreReport {
@@ -24,6 +50,27 @@ impl Symbolon {
     /// Replaces the SQLite database by a backup. Migrates the backup, and revokes all tokens and one-time links in it unless
     /// `keep_tokens` is set, before the database is replaced. Keeps the replaced database. Does not change the file of the
     /// backup.
+    ///
+    /// ```
+    /// use symbolon::Symbolon;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = Symbolon::open(config.clone()).await?;
+    /// let backup = folder.path().join("backup.db");
+    /// symbolon.operator().back_up(&backup).await?;
+    /// symbolon.close().await?;
+    ///
+    /// let report = Symbolon::restore(&config, &backup, false).await?;
+    /// assert_eq!(report.revoked, Some(0));
+    /// assert!(report.replaced.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -13,6 +13,25 @@ impl Symbolon {
     /// Serves `app` on `listener` until `shutdown` completes. The server then stops accepting connections,
     /// waits up to 10 s for pending requests, and closes the database.
     ///
+    /// ```no_run
+    /// use tokio::net::TcpListener;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// let listener = TcpListener::bind("127.0.0.1:8000").await?;
+    /// let shutdown = async {
+    ///     let _ = tokio::signal::ctrl_c().await;
+    /// };
+    /// symbolon.serve(symbolon.own_routes(), listener, shutdown).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Returns an error if the listener fails or if the database cannot be closed.
@@ -47,6 +66,28 @@ impl Symbolon {
     }
 
     /// Serves [`Symbolon::metrics`] at `/metrics` on a separate listener until `shutdown` completes.
+    ///
+    /// ```no_run
+    /// use std::future::pending;
+    ///
+    /// use tokio::net::TcpListener;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// let public = TcpListener::bind("0.0.0.0:8000").await?;
+    /// let internal = TcpListener::bind("127.0.0.1:9000").await?;
+    /// tokio::try_join!(
+    ///     symbolon.serve(symbolon.own_routes(), public, pending()),
+    ///     symbolon.serve_metrics(internal, pending()),
+    /// )?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

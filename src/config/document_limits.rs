@@ -4,6 +4,15 @@ use crate::config::defaults_macro::with_defaults;
 
 with_defaults! {
     /// Limits on GraphQL documents. The error `LIMIT_EXCEEDED` names the limit that a document exceeds.
+    ///
+    /// ```
+    /// use symbolon::Config;
+    ///
+    /// let mut config = Config::new("sqlite://app.db");
+    /// config.limits.depth = 12;
+    /// // A private API does not describe itself.
+    /// config.limits.introspection = false;
+    /// ```
     pub struct Limits {
         /// Maximum size of a document, and of each operation after the expansion of fragments, in bytes.
         pub document_bytes: usize = 32_768,

@@ -24,6 +24,15 @@ const MAX_COUNT: u64 = 16_777_216;
 const DEPTH: RangeInclusive<u64> = 1..=100;
 
 /// A numeric setting of a [`Config`].
+///
+/// ```
+/// use symbolon::Config;
+///
+/// // A table of settings for an administration page.
+/// for number in Config::default().numbers() {
+///     println!("{} = {} ({:?})", number.field, number.value, number.range);
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Number {
@@ -37,6 +46,14 @@ pub struct Number {
 
 impl Config {
     /// Returns all numeric settings with their permitted ranges.
+    ///
+    /// ```
+    /// use symbolon::Config;
+    ///
+    /// let numbers = Config::default().numbers();
+    /// let length = numbers.iter().find(|number| number.field == "password_min");
+    /// assert_eq!(length.map(|number| number.range.clone()), Some(8..=64));
+    /// ```
     #[must_use]
     pub fn numbers(&self) -> Vec<Number> {
         let (http, limits, postgres) = (&self.http, &self.limits, &self.postgres);
@@ -95,6 +112,15 @@ impl Config {
     /// Checks that each number is in its range, and that the URLs for one-time links and the settings for
     /// CORS are valid.
     /// [`Symbolon::open`](crate::Symbolon::open) calls this method.
+    ///
+    /// ```
+    /// use symbolon::Config;
+    ///
+    /// let mut config = Config::new("sqlite://app.db");
+    /// config.password_min = 5;
+    /// let error = config.check().unwrap_err();
+    /// assert_eq!(error.to_string(), "password_min is 5; the range is 8 to 64");
+    /// ```
     ///
     /// # Errors
     ///

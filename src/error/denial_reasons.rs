@@ -1,6 +1,16 @@
 //! The reasons of refusals for lack of credentials or of authority.
 
 /// The reason why a request has no valid credentials.
+///
+/// ```
+/// use symbolon::{Error, Unauthenticated};
+///
+/// /// Returns whether a client should ask for the password again.
+/// fn has_ended(error: &Error) -> bool {
+///     matches!(error, Error::Unauthenticated(Unauthenticated::TokenExpired))
+/// }
+/// assert!(has_ended(&Unauthenticated::TokenExpired.into()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unauthenticated {
     /// The request has no credentials.
@@ -19,6 +29,19 @@ pub enum Unauthenticated {
 }
 
 /// The reason why valid credentials do not permit an operation.
+///
+/// ```
+/// use symbolon::{Error, Forbidden};
+///
+/// fn advice(error: &Error) -> Option<&'static str> {
+///     match error {
+///         Error::Forbidden(Forbidden::RoleRequired) => Some("Ask an admin."),
+///         Error::Forbidden(Forbidden::ScopeRequired) => Some("Create a token with more scopes."),
+///         _ => None,
+///     }
+/// }
+/// assert_eq!(advice(&Forbidden::RoleRequired.into()), Some("Ask an admin."));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Forbidden {

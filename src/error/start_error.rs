@@ -9,6 +9,27 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// The message is one line. It includes the cause, but no password. [`source`](std::error::Error::source)
 /// returns the cause if another library reported it.
+///
+/// ```
+/// use symbolon::{Config, StartError, Symbolon};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// config.token_lifetime = 0;
+/// match Symbolon::open(config).await {
+///     Err(StartError::OutOfRange { field, range, .. }) => {
+///         println!("{field} must be from {} to {}.", range.start(), range.end());
+///         # assert_eq!(field, "token_lifetime");
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {

@@ -15,12 +15,61 @@ use crate::service::authorization::Caller;
 use crate::service::request_authentication::Authentication;
 use crate::service::requester::Requester;
 
-/// Gives resolvers access to the caller of the request.
+/// Gives resolvers access to the caller of the request. [`async_graphql::Context`] implements this trait.
 ///
 /// The first call in a request authenticates the request, and later calls return the same identity. In
 /// a field with the guard [`Authenticated`](crate::Authenticated), the identity is already known.
 pub trait ContextExt {
     /// Returns the identity with which the request is authenticated.
+    ///
+    /// ```
+    /// use async_graphql::{Context, Object, Result};
+    /// use symbolon::{Authenticated, ContextExt};
+    ///
+    /// #[derive(Default)]
+    /// struct Tokens;
+    ///
+    /// #[Object]
+    /// impl Tokens {
+    ///     /// Whether the request is sent by a program with an access token.
+    ///     #[graphql(guard = "Authenticated")]
+    ///     async fn is_program(&self, ctx: &Context<'_>) -> Result<bool> {
+    ///         Ok(ctx.identity().await?.access_token().is_some())
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// # use poem::{Endpoint, Request, http::Method};
+    /// # let ada = symbolon::Registration {
+    /// #     username: "ada".to_owned(),
+    /// #     email: Some("ada@example.org".to_owned()),
+    /// #     password: "correct horse".to_owned(),
+    /// # };
+    /// # symbolon.operator().add_user(&ada, symbolon::Role::User).await?;
+    /// # let credentials = "Basic YWRhOmNvcnJlY3QgaG9yc2U=";
+    /// # let sign_in = Request::builder().method(Method::POST).uri_str("/tokens");
+    /// # let sign_in = sign_in.header("Host", "localhost").header("Authorization", credentials);
+    /// # let response = symbolon.own_routes().get_response(sign_in.finish()).await;
+    /// # let body: serde_json::Value = response.into_body().into_json().await?;
+    /// # let authorization = format!("Bearer {}", body["token"].as_str().unwrap_or_default());
+    /// # #[derive(async_graphql::MergedObject, Default)]
+    /// # struct Query(symbolon::Query, Tokens);
+    /// # let schema = symbolon.schema(Query::default(), symbolon::Mutation, async_graphql::EmptySubscription).finish();
+    /// # let request = Request::builder().method(poem::http::Method::POST).uri_str("/graphql");
+    /// # let request = request.header("Host", "localhost").content_type("application/json");
+    /// # let request = request.header("Authorization", &authorization);
+    /// # let request = request.body(r#"{"query": "{ isProgram }"}"#);
+    /// # let response = symbolon.routes(schema).get_response(request).await;
+    /// # let body: serde_json::Value = response.into_body().into_json().await?;
+    /// # assert_eq!(body["data"]["isProgram"], false);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -29,6 +78,57 @@ pub trait ContextExt {
     fn identity(&self) -> impl Future<Output = Result<Arc<Identity>>> + Send;
 
     /// Returns the user of the [identity](Self::identity).
+    ///
+    /// ```
+    /// use async_graphql::{Context, Object, Result};
+    /// use symbolon::ContextExt;
+    ///
+    /// #[derive(Default)]
+    /// struct Greetings;
+    ///
+    /// #[Object]
+    /// impl Greetings {
+    ///     /// A greeting for everyone, with a name only if the request has a valid token.
+    ///     async fn greeting(&self, ctx: &Context<'_>) -> String {
+    ///         match ctx.current_user().await {
+    ///             Ok(user) => format!("Hello, {}!", user.username),
+    ///             Err(_) => "Hello!".to_owned(),
+    ///         }
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// # use poem::{Endpoint, Request, http::Method};
+    /// # let ada = symbolon::Registration {
+    /// #     username: "ada".to_owned(),
+    /// #     email: Some("ada@example.org".to_owned()),
+    /// #     password: "correct horse".to_owned(),
+    /// # };
+    /// # symbolon.operator().add_user(&ada, symbolon::Role::User).await?;
+    /// # let credentials = "Basic YWRhOmNvcnJlY3QgaG9yc2U=";
+    /// # let sign_in = Request::builder().method(Method::POST).uri_str("/tokens");
+    /// # let sign_in = sign_in.header("Host", "localhost").header("Authorization", credentials);
+    /// # let response = symbolon.own_routes().get_response(sign_in.finish()).await;
+    /// # let body: serde_json::Value = response.into_body().into_json().await?;
+    /// # let authorization = format!("Bearer {}", body["token"].as_str().unwrap_or_default());
+    /// # #[derive(async_graphql::MergedObject, Default)]
+    /// # struct Query(symbolon::Query, Greetings);
+    /// # let schema = symbolon.schema(Query::default(), symbolon::Mutation, async_graphql::EmptySubscription).finish();
+    /// # let request = Request::builder().method(poem::http::Method::POST).uri_str("/graphql");
+    /// # let request = request.header("Host", "localhost").content_type("application/json");
+    /// # let request = request.header("Authorization", &authorization);
+    /// # let request = request.body(r#"{"query": "{ greeting }"}"#);
+    /// # let response = symbolon.routes(schema).get_response(request).await;
+    /// # let body: serde_json::Value = response.into_body().into_json().await?;
+    /// # assert_eq!(body["data"]["greeting"], "Hello, ada!");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

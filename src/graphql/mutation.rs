@@ -19,6 +19,37 @@ use crate::graphql::user_error::{split, without_payload};
 use crate::service::named_input::NamedInput;
 
 /// Symbolon's mutations, to be merged with the mutations of an application.
+///
+/// ```
+/// use async_graphql::{EmptySubscription, MergedObject, Object};
+///
+/// #[derive(Default)]
+/// struct Feedback;
+///
+/// #[Object]
+/// impl Feedback {
+///     async fn send_feedback(&self, text: String) -> usize {
+///         text.len()
+///     }
+/// }
+///
+/// #[derive(MergedObject, Default)]
+/// struct Mutation(symbolon::Mutation, Feedback);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let symbolon = symbolon::Symbolon::open(config).await?;
+/// # #[derive(async_graphql::MergedObject, Default)]
+/// # struct Query(symbolon::Query);
+/// let schema = symbolon.schema(Query::default(), Mutation::default(), EmptySubscription).finish();
+/// assert!(schema.sdl().contains("sendFeedback(text: String!): Int!"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mutation;
 

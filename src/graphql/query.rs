@@ -13,6 +13,35 @@ use crate::service::users::UserKey;
 use crate::service::visible_user::ListedUser;
 
 /// Symbolon's queries, to be merged with the queries of an application.
+///
+/// ```
+/// use async_graphql::{EmptySubscription, MergedObject, Object};
+///
+/// #[derive(Default)]
+/// struct Versions;
+///
+/// #[Object]
+/// impl Versions {
+///     async fn version(&self) -> &str {
+///         "1.4.0"
+///     }
+/// }
+///
+/// #[derive(MergedObject, Default)]
+/// struct Query(symbolon::Query, Versions);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let symbolon = symbolon::Symbolon::open(config).await?;
+/// let schema = symbolon.schema(Query::default(), symbolon::Mutation, EmptySubscription).finish();
+/// assert!(schema.sdl().contains("me: User!"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Query;
 

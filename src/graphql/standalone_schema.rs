@@ -45,6 +45,15 @@ pub(crate) fn standalone_schema(
 }
 
 /// Returns Symbolon's own schema in the GraphQL schema definition language.
+///
+/// ```
+/// // A build script writes the schema for the code generator of a client.
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("schema.graphql");
+/// std::fs::write(file, symbolon::sdl())?;
+/// assert!(symbolon::sdl().contains("createToken"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use]
 pub fn sdl() -> String {
     standalone_schema(&Limits::default()).finish().sdl()

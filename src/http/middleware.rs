@@ -89,6 +89,35 @@ impl<'a> FromRequest<'a> for RequestContext {
 ///
 /// Several `Symbolon` instances in one application do not share identities. The innermost middleware
 /// determines the instance that a route uses.
+///
+/// ```
+/// use poem::{EndpointExt, Route, get, handler};
+/// use symbolon::{Identity, Symbolon};
+///
+/// #[handler]
+/// fn whoami(identity: Identity) -> String {
+///     identity.user().username.clone()
+/// }
+///
+/// fn app(staff: &Symbolon, customers: &Symbolon) -> Route {
+///     Route::new()
+///         .at("/staff", get(whoami).with(staff.middleware()))
+///         .at("/customers", get(whoami).with(customers.middleware()))
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let symbolon = symbolon::Symbolon::open(config).await?;
+/// # use poem::{Endpoint, Request};
+/// # let request = Request::builder().uri_str("/staff").header("Host", "localhost").finish();
+/// # let response = app(&symbolon, &symbolon).get_response(request).await;
+/// # assert_eq!(response.status(), 401);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Middleware {
     state: Arc<AppState>,

@@ -9,6 +9,27 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::{Role, UserId};
 
 /// An event, or several similar events that occurred within an hour.
+///
+/// ```
+/// use symbolon::{AuditEventFilter, AuditEventKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let operator = symbolon::Symbolon::open(config).await?.operator();
+/// let failures = AuditEventFilter {
+///     kind: Some(AuditEventKind::SignInFailed),
+///     ..AuditEventFilter::default()
+/// };
+/// for event in operator.audit_events(failures, None).await? {
+///     println!("{} wrong passwords from {:?} until {}", event.count, event.address, event.last_at);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
@@ -146,6 +167,33 @@ impl NewAuditEvent {
 }
 
 /// A filter for events. An event must satisfy all conditions that are set.
+///
+/// ```
+/// use symbolon::{AuditEventFilter, AuditEventKind, Role};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let operator = symbolon::Symbolon::open(config).await?.operator();
+/// # let ada = symbolon::Registration {
+/// #     username: "ada".to_owned(),
+/// #     email: Some("ada@example.org".to_owned()),
+/// #     password: "correct horse".to_owned(),
+/// # };
+/// # let ada = operator.add_user(&ada, symbolon::Role::User).await?;
+/// operator.set_role(ada.id, Role::Admin).await?;
+/// let filter = AuditEventFilter {
+///     user: Some(ada.id),
+///     kind: Some(AuditEventKind::RoleChanged),
+/// };
+/// let changes = operator.audit_events(filter, None).await?;
+/// assert_eq!(changes[0].new_role, Some(Role::Admin));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuditEventFilter {
     /// Selects the events that concern this user.

@@ -15,6 +15,42 @@ use crate::model::user::{Role, UserId};
 ///
 /// [`Symbolon::events`](crate::Symbolon::events) returns the events of an instance. An [`AuditEvent`](crate::AuditEvent)
 /// is a row of the audit trail, which counts repeated events.
+///
+/// ```
+/// use symbolon::{AuditEventKind, Event};
+///
+/// /// Returns the text that an administrator receives, if any.
+/// fn alert(event: &Event) -> Option<String> {
+///     let id = event.user?;
+///     match event.kind {
+///         AuditEventKind::RoleChanged => Some(format!("The role of user {id} was changed.")),
+///         AuditEventKind::Throttled => Some(format!("Too many passwords were tried for user {id}.")),
+///         _ => None,
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let symbolon = symbolon::Symbolon::open(config).await?;
+/// # let operator = symbolon.operator();
+/// # let mut events = symbolon.events();
+/// # let ada = symbolon::Registration {
+/// #     username: "ada".to_owned(),
+/// #     email: Some("ada@example.org".to_owned()),
+/// #     password: "correct horse".to_owned(),
+/// # };
+/// # let ada = operator.add_user(&ada, symbolon::Role::User).await?;
+/// # operator.set_role(ada.id, symbolon::Role::Admin).await?;
+/// # let alerts = futures_util::StreamExt::take(events, 2);
+/// # let alerts = futures_util::StreamExt::filter_map(alerts, async |event| alert(&event.ok()?));
+/// # let alerts: Vec<_> = futures_util::StreamExt::collect(alerts).await;
+/// # assert_eq!(alerts, ["The role of user 1 was changed."]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {

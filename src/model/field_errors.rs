@@ -6,6 +6,20 @@ use std::fmt;
 use crate::error::Error;
 
 /// The reason why the value of an input field is refused.
+///
+/// ```
+/// use symbolon::FieldErrorCode;
+///
+/// /// Translates the errors that users of a form can cause.
+/// fn german(code: FieldErrorCode) -> &'static str {
+///     match code {
+///         FieldErrorCode::Taken => "Der Name ist vergeben.",
+///         FieldErrorCode::TooShort => "Die Eingabe ist zu kurz.",
+///         _ => "Die Eingabe ist ungültig.",
+///     }
+/// }
+/// assert_eq!(german(FieldErrorCode::Taken), "Der Name ist vergeben.");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FieldErrorCode {
@@ -34,6 +48,32 @@ pub enum FieldErrorCode {
 }
 
 /// The error of an input field.
+///
+/// ```
+/// use symbolon::{MutationError, Registration, Role};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let operator = symbolon::Symbolon::open(config).await?.operator();
+/// let weak = Registration {
+///     username: "ada".to_owned(),
+///     email: None,
+///     password: "12345678".to_owned(),
+/// };
+/// let Err(MutationError::Fields(errors)) = operator.add_user(&weak, Role::User).await else {
+///     panic!("a common password is refused");
+/// };
+/// for error in &errors {
+///     println!("{}: {}", error.field, error.message);
+/// }
+/// assert_eq!(errors[0].field, "password");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FieldError {
@@ -60,6 +100,30 @@ impl FieldError {
 }
 
 /// The reason why a mutation failed.
+///
+/// ```
+/// use symbolon::{Error, MutationError, Operator, Registration, Role};
+///
+/// /// Adds a user. Returns the messages for the form, which are empty after success.
+/// async fn add(operator: &Operator, new: &Registration) -> Result<Vec<String>, Error> {
+///     match operator.add_user(new, Role::User).await {
+///         Ok(_) => Ok(Vec::new()),
+///         Err(MutationError::Fields(errors)) => {
+///             Ok(errors.into_iter().map(|error| error.message.into_owned()).collect())
+///         }
+///         Err(MutationError::Error(error)) => Err(error),
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let operator = symbolon::Symbolon::open(symbolon::Config::new(url)).await?.operator();
+/// # let new = Registration { username: "two words".into(), email: None, password: "1".into() };
+/// # assert_eq!(add(&operator, &new).await?.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub enum MutationError {
     /// Errors of input fields.

@@ -8,6 +8,15 @@ use crate::model::user::Role;
 use crate::model::username::Username;
 
 /// A user to import from another system. [`ImportedUser::new`] sets the optional fields to their defaults.
+///
+/// ```
+/// use symbolon::{ImportedPassword, ImportedUser, Role};
+///
+/// let hash = "pbkdf2:sha256:1000000$Xw3eTq$6a1f…".to_owned(); // From the old database.
+/// let mut user = ImportedUser::new("susan".to_owned(), ImportedPassword::from_hash(hash));
+/// user.email = Some("susan@example.org".to_owned());
+/// user.role = Role::Admin;
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ImportedUser {
@@ -26,6 +35,16 @@ pub struct ImportedUser {
 }
 
 /// The password of an imported user, or the hash of the password.
+///
+/// ```
+/// use symbolon::ImportedPassword;
+///
+/// let password = ImportedPassword::Plain("cat and dog".to_owned());
+/// let hash = ImportedPassword::Hash("$2y$12$…".to_owned());
+/// // The user signs in elsewhere, and has no password here.
+/// let none = ImportedPassword::Unset;
+/// # let _ = (password, hash, none);
+/// ```
 #[derive(Clone)]
 pub enum ImportedPassword {
     /// The password in plain text, which the import hashes. Weak passwords are accepted. A text that looks like a hash is
@@ -41,6 +60,14 @@ pub enum ImportedPassword {
 
 impl ImportedUser {
     /// Creates a user with the role [`Role::User`], who is not disabled.
+    ///
+    /// ```
+    /// use symbolon::{ImportedPassword, ImportedUser, Role};
+    ///
+    /// let user = ImportedUser::new("susan".to_owned(), ImportedPassword::Unset);
+    /// assert_eq!(user.role, Role::User);
+    /// assert!(!user.is_disabled);
+    /// ```
     #[must_use]
     pub fn new(username: String, password: ImportedPassword) -> Self {
         Self {
@@ -54,6 +81,15 @@ impl ImportedUser {
     }
 
     /// Returns the username in the form in which usernames are compared, or `None` if the username is invalid.
+    ///
+    /// ```
+    /// use symbolon::{ImportedPassword, ImportedUser};
+    ///
+    /// // Finds names that differ only in case before the import.
+    /// let user = |name: &str| ImportedUser::new(name.to_owned(), ImportedPassword::Unset);
+    /// assert_eq!(user("Susan").canonical_username(), user("susan").canonical_username());
+    /// assert_eq!(user("two words").canonical_username(), None);
+    /// ```
     #[must_use]
     pub fn canonical_username(&self) -> Option<String> {
         Username::parse(&self.username)
@@ -63,6 +99,15 @@ impl ImportedUser {
 
     /// Returns the e-mail address in the form in which addresses are compared, or `None` if the address is missing or
     /// invalid.
+    ///
+    /// ```
+    /// use symbolon::{ImportedPassword, ImportedUser};
+    ///
+    /// let mut user = ImportedUser::new("susan".to_owned(), ImportedPassword::Unset);
+    /// assert_eq!(user.canonical_email(), None);
+    /// user.email = Some("Susan@Example.org".to_owned());
+    /// assert_eq!(user.canonical_email().as_deref(), Some("susan@example.org"));
+    /// ```
     #[must_use]
     pub fn canonical_email(&self) -> Option<String> {
         let email = Email::parse_optional(self.email.as_deref());
@@ -76,6 +121,16 @@ const DJANGO_UNUSABLE: usize = 40;
 impl ImportedPassword {
     /// Converts the text of a column for hashes. An empty text, and a text that begins with `!`, `*LK*`, `*NP*` or
     /// `*LOCKED*` or consists only of `*`, mark users without a password. White space around the text is ignored.
+    ///
+    /// ```
+    /// use symbolon::ImportedPassword;
+    ///
+    /// let hash = ImportedPassword::from_hash("$2y$12$…".to_owned());
+    /// assert!(matches!(hash, ImportedPassword::Hash(_)));
+    /// // Django marks a user without a password with `!` and random characters.
+    /// let unusable = ImportedPassword::from_hash("!kOPsE5N3cTQ8xY".to_owned());
+    /// assert!(matches!(unusable, ImportedPassword::Unset));
+    /// ```
     #[must_use]
     pub fn from_hash(text: String) -> Self {
         if text.trim_start().starts_with('!') || is_marker(text.trim()) {
@@ -89,6 +144,16 @@ impl ImportedPassword {
     /// supported format or in another, is a hash. Users without a password are marked by an empty text, a text that
     /// consists only of `!` and `*`, or begins with `*LK*`, `*NP*` or `*LOCKED*`, `!` with 40 letters and digits, and `!`
     /// with a hash. White space around hashes and markers is ignored.
+    ///
+    /// ```
+    /// use symbolon::ImportedPassword;
+    ///
+    /// let convert = |text: &str| ImportedPassword::from_password_or_hash(text.to_owned());
+    /// assert!(matches!(convert("cat and dog"), ImportedPassword::Plain(_)));
+    /// assert!(matches!(convert("*LK*"), ImportedPassword::Unset));
+    /// # let hash = "$2b$04$75aEG2I4EPHy/uBEvnf/8uEXz/pN5Za/RvVOaFDTu862YE.aK38Du";
+    /// assert!(matches!(convert(hash), ImportedPassword::Hash(_)));
+    /// ```
     #[must_use]
     pub fn from_password_or_hash(text: String) -> Self {
         let trimmed = text.trim();
@@ -120,6 +185,19 @@ impl std::fmt::Debug for ImportedPassword {
 }
 
 /// The result of importing one user.
+///
+/// ```
+/// use symbolon::ImportResult;
+///
+/// fn line(username: &str, result: &ImportResult) -> String {
+///     match result {
+///         ImportResult::Added { .. } => format!("{username}: added"),
+///         ImportResult::Skipped => format!("{username}: exists already"),
+///         ImportResult::Refused(reason) => format!("{username}: {reason}"),
+///     }
+/// }
+/// # assert_eq!(line("ada", &ImportResult::Skipped), "ada: exists already");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImportResult {
     /// The user was added.

@@ -10,6 +10,30 @@ use crate::model::token_secret::TokenSecret;
 
 /// A link that contains a one-time token. The person who opens the link chooses a new password for the user of the
 /// token. A link can be used once. The server does not store the link.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// config.public_url = Some("https://login.example.org".to_owned());
+/// # let operator = symbolon::Symbolon::open(config).await?.operator();
+/// # let ada = symbolon::Registration {
+/// #     username: "ada".to_owned(),
+/// #     email: Some("ada@example.org".to_owned()),
+/// #     password: "correct horse".to_owned(),
+/// # };
+/// # let ada = operator.add_user(&ada, symbolon::Role::User).await?;
+/// let (user, link) = operator.create_reset_link(ada.id).await?;
+/// println!(
+///     "Hello {},\n\nchoose a new password before {}:\n{}",
+///     user.username, link.expires_at, link.url()
+/// );
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct OneTimeLink {
@@ -22,12 +46,66 @@ pub struct OneTimeLink {
 impl OneTimeLink {
     /// Returns the URL. The fragment contains the token and the username. Browsers do not send the fragment to
     /// servers.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// config.public_url = Some("https://login.example.org".to_owned());
+    /// # let operator = symbolon::Symbolon::open(config).await?.operator();
+    /// # let ada = symbolon::Registration {
+    /// #     username: "ada".to_owned(),
+    /// #     email: Some("ada@example.org".to_owned()),
+    /// #     password: "correct horse".to_owned(),
+    /// # };
+    /// # let ada = operator.add_user(&ada, symbolon::Role::User).await?;
+    /// let (_, link) = operator.create_reset_link(ada.id).await?;
+    /// let (page, fragment) = link.url().split_once('#').unwrap_or_default();
+    /// assert_eq!(page, "https://login.example.org/reset");
+    /// assert!(fragment.ends_with("&username=ada"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Returns the token, for the argument `token` of the mutation `resetPassword`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// config.public_url = Some("https://login.example.org".to_owned());
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// # let operator = symbolon.operator();
+    /// # let ada = symbolon::Registration {
+    /// #     username: "ada".to_owned(),
+    /// #     email: Some("ada@example.org".to_owned()),
+    /// #     password: "correct horse".to_owned(),
+    /// # };
+    /// # let ada = operator.add_user(&ada, symbolon::Role::User).await?;
+    /// let (_, link) = operator.create_reset_link(ada.id).await?;
+    /// let mutation = r#"mutation ($token: String!, $new: String!) {
+    ///     resetPassword(token: $token, newPassword: $new) { userErrors { message } }
+    /// }"#;
+    /// let variables = serde_json::json!({ "token": link.token(), "new": "battery staple" });
+    /// # let request = poem::Request::builder().method(poem::http::Method::POST).uri_str("/graphql");
+    /// # let request = request.header("Host", "localhost").content_type("application/json");
+    /// # let request = request.body(serde_json::json!({ "query": mutation, "variables": variables }).to_string());
+    /// # let routes = symbolon.own_routes();
+    /// # let response = poem::Endpoint::get_response(&routes, request).await.into_body().into_string().await?;
+    /// # assert_eq!(response, r#"{"data":{"resetPassword":{"userErrors":[]}}}"#);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn token(&self) -> &str {
         self.token.reveal()

@@ -11,6 +11,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::model::CLOCK_TOLERANCE;
 
 /// A rate limit. `20/80` allows 20 attempts at once, and 80 attempts per hour in the long run.
+///
+/// ```
+/// use symbolon::Rate;
+///
+/// let rate: Rate = "20/80".parse()?;
+/// assert_eq!(rate, Rate { burst: 20, per_hour: 80 });
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// The maximum number of attempts at once, from 1 to 1,000,000.

@@ -54,6 +54,35 @@ impl fmt::Debug for UserPass {
 pub(crate) struct BearerToken(pub(crate) String);
 
 /// The type of a Bearer token.
+///
+/// ```
+/// use symbolon::TokenType;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let symbolon = symbolon::Symbolon::open(config).await?;
+/// # use poem::{Endpoint, Request, http::Method};
+/// # let ada = symbolon::Registration {
+/// #     username: "ada".to_owned(),
+/// #     email: Some("ada@example.org".to_owned()),
+/// #     password: "correct horse".to_owned(),
+/// # };
+/// # symbolon.operator().add_user(&ada, symbolon::Role::User).await?;
+/// # let credentials = "Basic YWRhOmNvcnJlY3QgaG9yc2U=";
+/// # let sign_in = Request::builder().method(Method::POST).uri_str("/tokens");
+/// # let sign_in = sign_in.header("Host", "localhost").header("Authorization", credentials);
+/// # let response = symbolon.own_routes().get_response(sign_in.finish()).await;
+/// # let body: serde_json::Value = response.into_body().into_json().await?;
+/// # let authorization = format!("Bearer {}", body["token"].as_str().unwrap_or_default());
+/// let sessions = symbolon.operator().sessions(None).await?;
+/// assert_eq!(sessions[0].token_type, TokenType::SharedSession);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenType {

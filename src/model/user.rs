@@ -92,6 +92,16 @@ impl FromStr for UserId {
 }
 
 /// The role of a user. A greater role includes the authority of the lesser roles.
+///
+/// ```
+/// use symbolon::Role;
+///
+/// /// Returns whether a user with this role can read the notes of all users.
+/// fn reads_everything(role: Role) -> bool {
+///     role >= Role::Admin
+/// }
+/// assert!(!reads_everything(Role::User));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// A user without administrative rights.
@@ -102,6 +112,12 @@ pub enum Role {
 
 impl Role {
     /// Returns the name in the API and in the audit trail, for example `ADMIN`.
+    ///
+    /// ```
+    /// use symbolon::Role;
+    ///
+    /// assert_eq!(Role::Admin.name(), "ADMIN");
+    /// ```
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -118,6 +134,34 @@ impl Role {
 }
 
 /// A user, without the password hash and the session.
+///
+/// ```
+/// use symbolon::User;
+///
+/// fn greeting(user: &User) -> String {
+///     match user.last_sign_in_at {
+///         Some(at) => format!("Welcome back, {}! You last signed in at {at}.", user.username),
+///         None => format!("Welcome, {}!", user.username),
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let operator = symbolon::Symbolon::open(config).await?.operator();
+/// # let ada = symbolon::Registration {
+/// #     username: "ada".to_owned(),
+/// #     email: Some("ada@example.org".to_owned()),
+/// #     password: "correct horse".to_owned(),
+/// # };
+/// # let ada = operator.add_user(&ada, symbolon::Role::User).await?;
+/// assert_eq!(greeting(&ada), "Welcome, ada!");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct User {
@@ -149,6 +193,27 @@ pub(crate) struct UserName {
 
 impl User {
     /// Returns whether the user is disabled.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let operator = symbolon::Symbolon::open(config).await?.operator();
+    /// # let ada = symbolon::Registration {
+    /// #     username: "ada".to_owned(),
+    /// #     email: Some("ada@example.org".to_owned()),
+    /// #     password: "correct horse".to_owned(),
+    /// # };
+    /// # let ada = operator.add_user(&ada, symbolon::Role::User).await?;
+    /// let users = operator.users(None).await?;
+    /// let enabled: Vec<_> = users.iter().filter(|user| !user.is_disabled()).collect();
+    /// assert_eq!(enabled.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.disabled_at.is_some()

@@ -26,6 +26,28 @@ use crate::store::{NewUser, Transaction};
 const RETENTION: TimeDelta = TimeDelta::days(30);
 
 /// The properties of an invited user.
+///
+/// ```
+/// use symbolon::Invitation;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// config.public_url = Some("https://login.example.org".to_owned());
+/// # let operator = symbolon::Symbolon::open(config).await?.operator();
+/// let invitation = Invitation {
+///     username: "grace".to_owned(),
+///     email: Some("grace@example.org".to_owned()),
+///     role: None,
+/// };
+/// let (_, link) = operator.invite(&invitation).await?;
+/// println!("To: grace@example.org\n\nChoose a password: {}", link.url());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Invitation {
     /// The username: 1 to 64 characters.

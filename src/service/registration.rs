@@ -18,6 +18,26 @@ use crate::service::visible_user::VisibleUser;
 use crate::store::{NewUser, Transaction};
 
 /// The properties of a new user.
+///
+/// ```
+/// use symbolon::{Registration, Role};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let operator = symbolon::Symbolon::open(config).await?.operator();
+/// let registration = Registration {
+///     username: "ada".to_owned(),
+///     email: Some("ada@example.org".to_owned()),
+///     password: "correct horse".to_owned(),
+/// };
+/// let ada = operator.add_user(&registration, Role::User).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Registration {
     /// The username: 1 to 64 characters.

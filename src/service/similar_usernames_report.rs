@@ -11,6 +11,28 @@ use crate::model::user::{User, UserId};
 use crate::service::users::Users;
 
 /// The usernames that look alike.
+///
+/// ```
+/// use symbolon::SimilarUsernames;
+///
+/// fn report(similar: &SimilarUsernames) {
+///     for (older, newer) in &similar.pairs {
+///         println!("{} ({}) and {} ({})", older.username, older.id, newer.username, newer.id);
+///     }
+///     println!("{} usernames look like an older one.", similar.count);
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let operator = symbolon::Symbolon::open(config).await?.operator();
+/// report(&operator.similar_usernames().await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SimilarUsernames {

@@ -17,6 +17,15 @@ use crate::store::inspection::{TablesState, inspect};
 use crate::store::migrations::TABLES;
 
 /// The progress of a copy.
+///
+/// ```
+/// use symbolon::CopyProgress;
+///
+/// fn percentage(progress: CopyProgress) -> u64 {
+///     progress.done * 100 / progress.total.max(1)
+/// }
+/// assert_eq!(percentage(CopyProgress { done: 30, total: 120 }), 25);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyProgress {
     /// The number of rows that were copied, plus the number of rows that were verified.
@@ -26,6 +35,29 @@ pub struct CopyProgress {
 }
 
 /// The result of a copy.
+///
+/// ```
+/// use symbolon::Symbolon;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let source = config.clone();
+/// # let target = symbolon::Config::new(format!("sqlite://{}/target.db", folder.path().display()));
+/// # Symbolon::open(config).await?.close().await?;
+/// let report = Symbolon::copy(&source, &target, true, |_| {}).await?;
+/// for (table, rows) in &report.tables {
+///     println!("{table}: {rows} rows");
+/// }
+/// for obstacle in &report.obstacles {
+///     println!("The copy would be refused: {obstacle}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CopyReport {

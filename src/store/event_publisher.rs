@@ -13,6 +13,34 @@ use crate::store::event_metrics::EventMetrics;
 const CAPACITY: usize = 1024;
 
 /// The reader of a stream of events was too slow, and the oldest events were discarded.
+///
+/// ```
+/// use futures_util::StreamExt;
+/// use symbolon::{MissedEvents, Symbolon};
+///
+/// async fn watch(symbolon: Symbolon) {
+///     let mut events = symbolon.events();
+///     while let Some(event) = events.next().await {
+///         match event {
+///             Ok(event) => println!("{:?}", event.kind),
+///             Err(MissedEvents { count, .. }) => println!("{count} events were missed"),
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let symbolon = symbolon::Symbolon::open(config).await?;
+/// let watching = tokio::spawn(watch(symbolon.clone()));
+/// symbolon.close().await?;
+/// watching.await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{count} events were missed, because the reader of the stream was too slow")]
 #[non_exhaustive]

@@ -16,6 +16,31 @@ const PAGE: u64 = 1000;
 const REQUIRED: [&str; 2] = ["username", "password_hash"];
 
 /// The SQLite database of the original Flask application, opened for reading.
+///
+/// ```
+/// use symbolon::{FlaskDatabase, ImportedPassword, ImportedUser};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use symbolon::sea_orm::{ConnectionTrait, Database};
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("app.db");
+/// # let old = Database::connect(format!("sqlite://{}?mode=rwc", file.display())).await?;
+/// # let create = "CREATE TABLE user (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)";
+/// # old.execute_unprepared(create).await?;
+/// # old.execute_unprepared("INSERT INTO user VALUES (1, 'susan', NULL)").await?;
+/// # old.close().await?;
+/// let flask = FlaskDatabase::open(&file).await?;
+/// let column = |name| flask.columns().iter().position(|column| column == name);
+/// let (username, hash) = (column("username").unwrap(), column("password_hash").unwrap());
+/// let rows = flask.page(None).await?;
+/// let users = rows.into_iter().map(|(_, row)| {
+///     ImportedUser::new(row[username].clone(), ImportedPassword::from_hash(row[hash].clone()))
+/// });
+/// assert_eq!(users.count(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct FlaskDatabase {
     connection: DatabaseConnection,
@@ -23,14 +48,63 @@ pub struct FlaskDatabase {
 }
 
 /// A row of the table `user`: the `rowid`, and the value of each column as text. The text of NULL is empty.
+///
+/// ```
+/// use symbolon::{FlaskDatabase, FlaskRow};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use symbolon::sea_orm::{ConnectionTrait, Database};
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("app.db");
+/// # let old = Database::connect(format!("sqlite://{}?mode=rwc", file.display())).await?;
+/// # let create = "CREATE TABLE user (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)";
+/// # old.execute_unprepared(create).await?;
+/// # old.execute_unprepared("INSERT INTO user VALUES (1, 'susan', NULL)").await?;
+/// # old.close().await?;
+/// let flask = FlaskDatabase::open(&file).await?;
+/// let rows: Vec<FlaskRow> = flask.page(None).await?;
+/// // The values of `id`, `username` and `password_hash`, which is NULL.
+/// assert_eq!(rows, [(1, vec!["1".to_owned(), "susan".to_owned(), String::new()])]);
+/// # Ok(())
+/// # }
+/// ```
 pub type FlaskRow = (i64, Vec<String>);
 
 impl FlaskDatabase {
     /// Opens a database file. The table `user` must have the columns `username` and `password_hash`.
     ///
+    /// ```
+    /// use symbolon::{Error, FlaskDatabase};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use symbolon::sea_orm::{ConnectionTrait, Database};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("app.db");
+    /// # let old = Database::connect(format!("sqlite://{}?mode=rwc", file.display())).await?;
+    /// # let create = "CREATE TABLE user (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)";
+    /// # old.execute_unprepared(create).await?;
+    /// # old.execute_unprepared("INSERT INTO user VALUES (1, 'susan', NULL)").await?;
+    /// # old.close().await?;
+    /// let flask = FlaskDatabase::open(&file).await?;
+    /// # let other = folder.path().join("other.db");
+    /// # Database::connect(format!("sqlite://{}?mode=rwc", other.display())).await?.close().await?;
+    /// let refused = FlaskDatabase::open(&other).await;
+    /// assert!(matches!(refused, Err(Error::BadUserInput(_))));
+    /// # std::fs::write(&other, "username,password_hash\n")?;
+    /// # let refused = FlaskDatabase::open(&other).await;
+    /// # assert!(matches!(refused, Err(Error::BadUserInput(_))), "{refused:?}");
+    /// # let refused = FlaskDatabase::open(&folder.path().join("missing.db")).await;
+    /// # assert!(matches!(refused, Err(Error::Internal(_))), "{refused:?}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read, or if the table or a required column is missing.
+    /// Returns [`Error::Internal`] if the file cannot be opened. Returns [`Error::BadUserInput`] if the file is not an SQLite
+    /// database, or if the table or a required column is missing.
     pub fn open(path: &Path) -> impl Future<Output = Result<Self, Error>> + Send {
         // The future is boxed so that it is compiled once with the library, and not again with each program.
         Self::connect(path.to_owned()).boxed()
@@ -62,12 +136,50 @@ impl FlaskDatabase {
     }
 
     /// Returns the names of the columns of the table `user`.
+    ///
+    /// ```
+    /// use symbolon::FlaskDatabase;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use symbolon::sea_orm::{ConnectionTrait, Database};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("app.db");
+    /// # let old = Database::connect(format!("sqlite://{}?mode=rwc", file.display())).await?;
+    /// # let create = "CREATE TABLE user (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)";
+    /// # old.execute_unprepared(create).await?;
+    /// # old.execute_unprepared("INSERT INTO user VALUES (1, 'susan', NULL)").await?;
+    /// # old.close().await?;
+    /// let flask = FlaskDatabase::open(&file).await?;
+    /// assert_eq!(flask.columns(), ["id", "username", "password_hash"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn columns(&self) -> &[String] {
         &self.columns
     }
 
     /// Returns the number of rows in the table `user`.
+    ///
+    /// ```
+    /// use symbolon::FlaskDatabase;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use symbolon::sea_orm::{ConnectionTrait, Database};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("app.db");
+    /// # let old = Database::connect(format!("sqlite://{}?mode=rwc", file.display())).await?;
+    /// # let create = "CREATE TABLE user (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)";
+    /// # old.execute_unprepared(create).await?;
+    /// # old.execute_unprepared("INSERT INTO user VALUES (1, 'susan', NULL)").await?;
+    /// # old.close().await?;
+    /// let flask = FlaskDatabase::open(&file).await?;
+    /// assert_eq!(flask.count().await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -83,6 +195,32 @@ impl FlaskDatabase {
 
     /// Returns up to 1,000 rows whose `rowid` is greater than `after`, in ascending order of `rowid`. Returns an empty
     /// list if no rows remain.
+    ///
+    /// ```
+    /// use symbolon::FlaskDatabase;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use symbolon::sea_orm::{ConnectionTrait, Database};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("app.db");
+    /// # let old = Database::connect(format!("sqlite://{}?mode=rwc", file.display())).await?;
+    /// # let create = "CREATE TABLE user (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)";
+    /// # old.execute_unprepared(create).await?;
+    /// # old.execute_unprepared("INSERT INTO user VALUES (1, 'susan', NULL)").await?;
+    /// # old.close().await?;
+    /// let flask = FlaskDatabase::open(&file).await?;
+    /// let (mut last, mut count) = (None, 0);
+    /// loop {
+    ///     let page = flask.page(last).await?;
+    ///     let Some((rowid, _)) = page.last() else { break };
+    ///     last = Some(*rowid);
+    ///     count += page.len();
+    /// }
+    /// assert_eq!(count, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -110,6 +248,27 @@ impl FlaskDatabase {
     }
 
     /// Closes the file.
+    ///
+    /// ```
+    /// use symbolon::FlaskDatabase;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use symbolon::sea_orm::{ConnectionTrait, Database};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("app.db");
+    /// # let old = Database::connect(format!("sqlite://{}?mode=rwc", file.display())).await?;
+    /// # let create = "CREATE TABLE user (id INTEGER PRIMARY KEY, username TEXT, password_hash TEXT)";
+    /// # old.execute_unprepared(create).await?;
+    /// # old.execute_unprepared("INSERT INTO user VALUES (1, 'susan', NULL)").await?;
+    /// # old.close().await?;
+    /// let flask = FlaskDatabase::open(&file).await?;
+    /// let count = flask.count().await?;
+    /// flask.close().await?;
+    /// println!("{count} users can be imported.");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

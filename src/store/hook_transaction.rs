@@ -24,6 +24,49 @@ use crate::store::monitored_connection::MonitoredConnection;
 /// If a statement fails, the transaction is rolled back, even if the hook ignores the error. PostgreSQL cannot continue
 /// a transaction after a failed statement, and neither can SQLite after some errors. To insert a row that may exist,
 /// use `ON CONFLICT`.
+///
+/// ```
+/// use symbolon::sea_orm::{ConnectionTrait, Statement};
+/// use symbolon::{HookError, HookTransaction, User};
+///
+/// /// Subscribes a user to the newsletter, unless the user is already subscribed.
+/// async fn subscribe(transaction: &HookTransaction<'_>, user: &User) -> Result<(), HookError> {
+///     let insert = Statement::from_sql_and_values(
+///         transaction.get_database_backend(),
+///         "INSERT INTO subscription (user_id) VALUES ($1) ON CONFLICT DO NOTHING",
+///         [i64::from(user.id).into()],
+///     );
+///     transaction.execute_raw(insert).await?;
+///     Ok(())
+/// }
+/// # struct AppHooks;
+/// # #[symbolon::async_trait]
+/// # impl symbolon::Hooks for AppHooks {
+/// #     async fn after_register(&self, transaction: &HookTransaction<'_>, user: &User) -> Result<(), HookError> {
+/// #         subscribe(transaction, user).await?;
+/// #         subscribe(transaction, user).await
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// # let symbolon = symbolon::Symbolon::builder(config).hooks(AppHooks).open().await?;
+/// # let operator = symbolon.operator();
+/// # let database = symbolon::sea_orm::Database::connect(format!("sqlite://{}/app.db", folder.path().display())).await?;
+/// # database.execute_unprepared("CREATE TABLE profile (user_id INTEGER PRIMARY KEY, name TEXT)").await?;
+/// # database.execute_unprepared("CREATE TABLE subscription (user_id INTEGER PRIMARY KEY)").await?;
+/// # let ada = symbolon::Registration {
+/// #     username: "ada".to_owned(),
+/// #     email: Some("ada@example.org".to_owned()),
+/// #     password: "correct horse".to_owned(),
+/// # };
+/// # let ada = operator.add_user(&ada, symbolon::Role::User).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct HookTransaction<'a> {
     connection: &'a MonitoredConnection<DatabaseTransaction>,

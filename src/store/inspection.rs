@@ -36,6 +36,19 @@ const STATE: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigi
             AND has_table_privilege(t.oid, 'UPDATE') AND has_table_privilege(t.oid, 'DELETE')))";
 
 /// The tables of a database.
+///
+/// ```
+/// use symbolon::TablesState;
+///
+/// fn advice(tables: TablesState) -> &'static str {
+///     match tables {
+///         TablesState::NoFile | TablesState::Missing => "The first start creates the tables.",
+///         TablesState::Outdated => "Make a backup. The next start migrates the tables.",
+///         TablesState::Current => "The tables are up to date.",
+///     }
+/// }
+/// assert_eq!(advice(TablesState::Current), "The tables are up to date.");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TablesState {
     /// The SQLite file does not exist.
@@ -49,6 +62,28 @@ pub enum TablesState {
 }
 
 /// The state of a database.
+///
+/// ```
+/// use chrono::TimeDelta;
+/// use symbolon::{DatabaseInspection, Symbolon};
+///
+/// fn warnings(database: &DatabaseInspection) -> Vec<String> {
+///     let difference = database.clock_difference.unwrap_or_default().abs();
+///     let clock = (difference > TimeDelta::seconds(5)).then(|| "The clocks differ.".to_owned());
+///     database.write_obstacle.clone().into_iter().chain(clock).collect()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite://{}/app.db", folder.path().display());
+/// # let mut config = symbolon::Config::new(url);
+/// # config.argon2_memory = 8;
+/// let inspection = Symbolon::inspect(&config).await?;
+/// assert!(warnings(&inspection.database?).is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct DatabaseInspection {
     /// The tables of the database.
