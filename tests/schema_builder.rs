@@ -41,8 +41,10 @@ impl Types {
 struct Query(symbolon::Query, Types);
 
 type Builder = symbolon::SchemaBuilder<Query, symbolon::Mutation, EmptySubscription>;
+type BuilderChange = fn(Builder) -> Builder;
+type ConfigChange = fn(&mut Config);
 
-async fn app(configure: impl FnOnce(&mut Config), change: fn(Builder) -> Builder) -> TestApp {
+async fn app(configure: impl FnOnce(&mut Config), change: BuilderChange) -> TestApp {
     TestApp::with_routes(configure, |symbolon| {
         let query = Query(symbolon::Query, Types);
         let schema = symbolon.schema(query, symbolon::Mutation, EmptySubscription);
@@ -100,7 +102,7 @@ async fn a_schema_can_lower_the_limits_of_the_configuration_only() {
         let answer = unlimited.graphql(document).send().await;
         assert_eq!(answer.at("/errors"), &Value::Null, "{answer:?}");
     }
-    let lowered: [(fn(Builder) -> Builder, _, _); 3] = [
+    let lowered: [(BuilderChange, _, _); 3] = [
         (|schema| schema.limit_depth(3), deep, "depth"),
         (|schema| schema.limit_recursive_depth(3), deep, "nesting"),
         (|schema| schema.limit_complexity(3), wide, "complexity"),
@@ -115,14 +117,13 @@ async fn a_schema_can_lower_the_limits_of_the_configuration_only() {
         let answer = app.graphql("{ ant }").send().await;
         assert_eq!(answer.at("/data/ant"), "BLUE", "{answer:?}");
     }
-    type Change = fn(&mut Config);
-    let configured: [(Change, _); 3] = [
+    let configured: [(ConfigChange, _); 3] = [
         (|config| config.limits.depth = 3, deep),
         (|config| config.limits.nesting = 3, deep),
         (|config| config.limits.complexity = 3, wide),
     ];
     for (configure, document) in configured {
-        let raise: fn(Builder) -> Builder = |schema| {
+        let raise: BuilderChange = |schema| {
             let schema = schema.limit_depth(100).limit_recursive_depth(100);
             schema.limit_complexity(100_000)
         };
@@ -134,8 +135,7 @@ async fn a_schema_can_lower_the_limits_of_the_configuration_only() {
 
 #[tokio::test]
 async fn introspection_can_be_disabled_for_a_schema() {
-    let change: fn(Builder) -> Builder =
-        |schema| schema.enable_federation().disable_introspection();
+    let change: BuilderChange = |schema| schema.enable_federation().disable_introspection();
     let app = app(|_| {}, change).await;
     for document in [
         "{ __schema { queryType { name } } }",
@@ -155,7 +155,7 @@ async fn introspection_can_be_disabled_for_a_schema() {
 
 #[tokio::test]
 async fn a_schema_can_answer_introspection_only() {
-    let app = app(|_| {}, |schema| schema.introspection_only()).await;
+    let app = app(|_| {}, Builder::introspection_only).await;
     let answer = app
         .graphql("{ __schema { queryType { name } } }")
         .send()

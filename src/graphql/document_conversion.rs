@@ -223,14 +223,11 @@ impl<'t> Conversion<'t> {
             directives: self.directives(&field.directives),
             selection_set: self.selection_set(pos, ty, &mut selections),
         };
+        let parent_type = self.registry.types.get(parent);
+        let is_of_interface = matches!(parent_type, Some(MetaType::Interface { .. }));
         if self.is_nullable(parent, name) {
             OnError::Null.add_to(&mut node, pos);
-        } else if name == ENTITIES
-            || matches!(
-                self.registry.types.get(parent),
-                Some(MetaType::Interface { .. })
-            )
-        {
+        } else if is_of_interface || name == ENTITIES {
             OnError::AddPath.add_to(&mut node, pos);
         }
         let node = Positioned::new(node, pos);
