@@ -327,38 +327,40 @@ async fn admins_and_disabled_and_unknown_users_cannot_be_impersonated() {
     assert!(issued.is_empty());
 }
 
+type IsExpected = fn(&Error) -> bool;
+
 #[tokio::test]
 async fn changes_during_an_impersonation_are_respected() {
-    let invalid = |error: &Error| {
+    let invalid: IsExpected = |error| {
         matches!(
             error,
             Error::Unauthenticated(Unauthenticated::InvalidCredentials)
         )
     };
-    let demoted = |error: &Error| matches!(error, Error::Forbidden(Forbidden::RoleRequired));
-    let refused_target = |error: &Error| matches!(error, Error::BadUserInput(_));
-    let cases: [(&str, &dyn Fn(&Error) -> bool); 6] = [
+    let demoted: IsExpected = |error| matches!(error, Error::Forbidden(Forbidden::RoleRequired));
+    let refused_target: IsExpected = |error| matches!(error, Error::BadUserInput(_));
+    let cases: [(&str, IsExpected); 6] = [
         (
             "UPDATE symbolon_user SET role = 'user' WHERE id = 2",
-            &demoted,
+            demoted,
         ),
         (
             "UPDATE symbolon_user SET disabled_at = 0 WHERE id = 2",
-            &invalid,
+            invalid,
         ),
         (
             "UPDATE symbolon_user SET password_version = password_version + 1 WHERE id = 2",
-            &invalid,
+            invalid,
         ),
         (
             "UPDATE symbolon_user SET role = 'admin' WHERE id = 1",
-            &refused_target,
+            refused_target,
         ),
         (
             "UPDATE symbolon_user SET disabled_at = 0 WHERE id = 1",
-            &refused_target,
+            refused_target,
         ),
-        ("DELETE FROM symbolon_user WHERE id = 1", &refused_target),
+        ("DELETE FROM symbolon_user WHERE id = 1", refused_target),
     ];
     for (change, is_expected) in cases {
         let app = with_admin().await;

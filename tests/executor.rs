@@ -261,10 +261,10 @@ async fn a_resolver_signs_in_a_user() {
 }
 
 /// Returns the session data of a WebSocket with this token.
-fn session(app: &TestApp, token: &str) -> Option<Arc<Data>> {
+fn session(app: &TestApp, token: &str) -> Arc<Data> {
     let mut data = Data::default();
     data.insert(with_token(app, token));
-    Some(Arc::new(data))
+    Arc::new(data)
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn each_operation_of_a_websocket_verifies_the_credentials() {
     let session = session(&app, &token);
     let me = async || {
         let request = Request::new("{ me { username } }");
-        let mut events = executor.execute_stream(request, session.clone());
+        let mut events = executor.execute_stream(request, Some(Arc::clone(&session)));
         events.next().await.unwrap()
     };
     assert!(me().await.is_ok());
@@ -297,7 +297,7 @@ async fn a_subscription_ends_with_its_token() {
         app.make_admin(2).await;
         let token = app.sign_in("ada").await;
         let request = Request::new("subscription { adminTicks }");
-        let mut events = executor.execute_stream(request, session(&app, &token));
+        let mut events = executor.execute_stream(request, Some(session(&app, &token)));
         assert!(events.next().now_or_never().is_none());
         let started = async {
             while ticks.receiver_count() == 0 {
@@ -342,7 +342,7 @@ async fn a_subscription_with_an_invalid_token_is_refused() {
     ] {
         for field in ["ticks", "publicTicks"] {
             let request = Request::new(format!("subscription {{ {field} }}"));
-            let mut events = executor.execute_stream(request, session(&app, token));
+            let mut events = executor.execute_stream(request, Some(session(&app, token)));
             let refused = events.next().await.unwrap();
             assert_eq!(code(&refused), format!("UNAUTHENTICATED {reason}"));
             assert!(events.next().await.is_none());

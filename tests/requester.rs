@@ -52,8 +52,10 @@ pub fn anonymous(app: &TestApp) -> Requester {
 
 /// Returns the newest audit events of this kind first.
 pub async fn events(app: &TestApp, kind: AuditEventKind) -> Vec<AuditEvent> {
-    let mut filter = AuditEventFilter::default();
-    filter.kind = Some(kind);
+    let filter = AuditEventFilter {
+        kind: Some(kind),
+        ..AuditEventFilter::default()
+    };
     app.operator().audit_events(filter, None).await.unwrap()
 }
 
