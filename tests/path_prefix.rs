@@ -237,10 +237,14 @@ async fn the_pages_and_the_explorer_work_in_a_browser_below_a_prefix() {
     let printed = tokio::task::spawn_blocking(explorer).await.unwrap();
     assert!(printed.contains("17 passed, 0 failed"), "{printed}");
 
+    let operator = symbolon.operator();
+    // Both scripts create users with the same names.
+    for user in operator.users(None).await.unwrap() {
+        operator.delete(user.id).await.unwrap();
+    }
     let client = Client::new(&base);
     client.register("zoë").await;
     client.register("eve").await;
-    let operator = symbolon.operator();
     let link = async |username: &str| {
         let user = operator.user(username).await.unwrap().unwrap();
         let (_, link) = operator.create_reset_link(user.id).await.unwrap();

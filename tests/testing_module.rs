@@ -22,7 +22,7 @@ impl Notes {
         Ok(vec![format!("by {}", ctx.current_user().await?.username)])
     }
 
-    #[graphql(guard = "symbolon::RequireRole::new(Role::Admin)")]
+    #[graphql(guard = "symbolon::RequireRole(Role::Admin)")]
     async fn secret(&self) -> &str {
         "secret"
     }

@@ -50,17 +50,20 @@
 //! # }
 //! ```
 
+mod test_user;
+
 use std::fmt;
 use std::ops::Deref;
 
 use chrono::DateTime;
 use tempfile::TempDir;
 
+pub use self::test_user::TestUser;
 use super::{Symbolon, SymbolonBuilder};
 use crate::clock::{Clock, MockClock};
 use crate::config::Config;
 use crate::model::client::Client;
-use crate::model::user::{Role, User};
+use crate::model::user::Role;
 use crate::service::hooks::Hooks;
 use crate::service::registration::Registration;
 use crate::service::requester::Requester;
@@ -135,7 +138,6 @@ impl TestSymbolon {
     /// # Panics
     ///
     /// Panics if the temporary folder cannot be created.
-    #[must_use]
     pub fn builder() -> TestBuilder {
         let folder = require(tempfile::tempdir(), "the temporary folder");
         let file = folder.path().join("test.db");
@@ -327,86 +329,6 @@ impl TestBuilder {
             clock: self.clock,
             _folder: self.folder,
         }
-    }
-}
-
-/// A user who has signed in. Created by [`TestSymbolon::as_user`] and [`TestSymbolon::as_admin`].
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let symbolon = symbolon::testing::TestSymbolon::open().await;
-/// let ada = symbolon.as_user("ada").await;
-/// let identity = ada.requester().identity().await.unwrap();
-/// assert_eq!(identity.user().id, ada.user().id);
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct TestUser {
-    symbolon: Symbolon,
-    user: User,
-    authorization: String,
-}
-
-impl TestUser {
-    /// Returns the user at the time of the sign-in.
-    ///
-    /// ```
-    /// fn id(ada: &symbolon::testing::TestUser) -> symbolon::UserId {
-    ///     ada.user().id
-    /// }
-    /// ```
-    #[must_use]
-    pub fn user(&self) -> &User {
-        &self.user
-    }
-
-    /// Returns the session token.
-    ///
-    /// ```
-    /// fn length(ada: &symbolon::testing::TestUser) -> usize {
-    ///     ada.token().len()
-    /// }
-    /// ```
-    #[must_use]
-    pub fn token(&self) -> &str {
-        self.authorization.trim_start_matches("Bearer ")
-    }
-
-    /// Returns the value of the header `Authorization`, for a request over HTTP.
-    ///
-    /// ```
-    /// # fn header(ada: &symbolon::testing::TestUser) -> (&str, &str) {
-    /// ("Authorization", ada.authorization())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn authorization(&self) -> &str {
-        &self.authorization
-    }
-
-    /// Returns the requester of a new request with the session token.
-    ///
-    /// ```
-    /// use symbolon::async_graphql::Request;
-    ///
-    /// fn request(ada: &symbolon::testing::TestUser) -> Request {
-    ///     Request::new("{ me { username } }").data(ada.requester())
-    /// }
-    /// ```
-    #[must_use]
-    pub fn requester(&self) -> Requester {
-        let symbolon = &self.symbolon;
-        symbolon.requester(Some(&self.authorization), Client::default())
-    }
-}
-
-/// The output does not contain the token.
-impl fmt::Debug for TestUser {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestUser")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
     }
 }
 

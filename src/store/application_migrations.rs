@@ -3,22 +3,11 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DatabaseConnection;
 
 use crate::store::database_url::Location;
 use crate::store::migrations::begin_migration;
-use crate::store::open_error::OpenError;
-
-/// The reason why migrations were not applied.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum MigrationFailure {
-    #[error("the migration {0} failed: {1}")]
-    Failed(String, #[source] DbErr),
-    #[error("{0}")]
-    Other(#[from] DbErr),
-    #[error("the table {0} records the migrations of Symbolon; implement migration_table_name")]
-    TableOfSymbolon(String),
-}
+use crate::store::open_error::{MigrationFailure, OpenError};
 
 /// The migrations of an application, without their type.
 #[derive(Clone, Copy, Debug)]

@@ -127,9 +127,11 @@ impl Store {
     /// transactions of the application for at most [`APPLICATION_TIMEOUT`].
     pub(crate) async fn close(&self) -> Result<(), Error> {
         // From now on, the pool refuses to pass on connections.
-        match timeout(APPLICATION_TIMEOUT, self.application.close_by_ref()).await {
-            Ok(closed) => closed?,
-            Err(_) => tracing::warn!("a transaction of the application has not ended"),
+        let closed = timeout(APPLICATION_TIMEOUT, self.application.close_by_ref()).await;
+        if let Ok(closed) = closed {
+            closed?;
+        } else {
+            tracing::warn!("a transaction of the application has not ended");
         }
         let tasks = self.tasks.lock();
         let mut tasks = std::mem::take(&mut *tasks.unwrap_or_else(PoisonError::into_inner));

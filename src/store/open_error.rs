@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use sea_orm::{DbErr, SqlxError};
 
-use crate::store::application_migrations::MigrationFailure;
 use crate::store::database_url::Location;
 use crate::store::errors::cause;
 use crate::store::postgres_connection::lacks_prepared_statement;
@@ -112,6 +111,17 @@ pub(crate) enum OpenError {
          `symbolon migrate`, or start the server of this version"
     )]
     Older(String),
+}
+
+/// The reason why the migrations of an application were not applied.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MigrationFailure {
+    #[error("the migration {0} failed: {1}")]
+    Failed(String, #[source] DbErr),
+    #[error("{0}")]
+    Other(#[from] DbErr),
+    #[error("the table {0} records the migrations of Symbolon; implement migration_table_name")]
+    TableOfSymbolon(String),
 }
 
 impl OpenError {
