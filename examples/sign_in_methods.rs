@@ -29,10 +29,13 @@ use poem::{EndpointExt, IntoResponse, Response, get, handler, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use symbolon::sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr, Statement};
+use symbolon::sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use symbolon::sea_orm_migration::prelude::{
+    DbErr, MigrationName, MigrationTrait, MigratorTrait, SchemaManager,
+};
 use symbolon::{
-    Config, Error, MutationError, Registration, Requester, Role, SessionToken, Symbolon,
-    TokenOptions, Unauthenticated, UserId,
+    Config, Error, HookError, HookTransaction, Hooks, MutationError, Registration, Requester, Role,
+    SessionToken, Symbolon, TokenOptions, Unauthenticated, User, UserId, async_trait,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,11 +44,11 @@ use url::form_urlencoded::Serializer;
 
 /// The tables of this application. A deletion of a user deletes the rows of the user.
 const TABLES: [&str; 2] = [
-    "CREATE TABLE IF NOT EXISTS oauth_account (
+    "CREATE TABLE oauth_account (
         subject VARCHAR(255) PRIMARY KEY,
         user_id BIGINT NOT NULL REFERENCES symbolon_user (id) ON DELETE CASCADE
     )",
-    "CREATE TABLE IF NOT EXISTS magic_link (
+    "CREATE TABLE magic_link (
         user_id BIGINT PRIMARY KEY REFERENCES symbolon_user (id) ON DELETE CASCADE,
         digest VARCHAR(43) NOT NULL UNIQUE,
         created_at BIGINT NOT NULL
@@ -128,6 +131,28 @@ impl Provider {
     }
 }
 
+/// The account of a new user at the provider, which is stored in the transaction of the registration.
+struct OauthAccount {
+    subject: String,
+}
+
+#[async_trait]
+impl Hooks for OauthAccount {
+    async fn after_register(
+        &self,
+        transaction: &HookTransaction<'_>,
+        user: &User,
+    ) -> Result<(), HookError> {
+        let insert = Statement::from_sql_and_values(
+            transaction.get_database_backend(),
+            "INSERT INTO oauth_account (subject, user_id) VALUES ($1, $2)",
+            [self.subject.clone().into(), user.id.into()],
+        );
+        transaction.execute_raw(insert).await?;
+        Ok(())
+    }
+}
+
 impl App {
     fn statement<const N: usize>(
         &self,
@@ -144,10 +169,7 @@ impl App {
             return Ok(None);
         };
         let id: i64 = row.try_get_by_index(0).map_err(InternalServerError)?;
-        id.to_string()
-            .parse()
-            .map(Some)
-            .map_err(InternalServerError)
+        Ok(Some(id.into()))
     }
 
     /// Returns the user of this application for a user of the provider. Registers a user who is new.
@@ -164,16 +186,14 @@ impl App {
             email: None,
             password: random_text(),
         };
-        let user = match requester.register(&new).await {
-            Ok(user) => user,
-            Err(MutationError::Error(error)) => return Err(error.into()),
-            Err(refused) => return Err(BadRequest(refused)),
-        };
-        let insert = "INSERT INTO oauth_account (subject, user_id) VALUES ($1, $2)";
-        let insert = self.statement(insert, [subject.into(), i64::from(user.id).into()]);
-        let inserted = self.database.execute_raw(insert).await;
-        inserted.map_err(InternalServerError)?;
-        Ok(user.id)
+        match requester
+            .register_with(&new, OauthAccount { subject })
+            .await
+        {
+            Ok(user) => Ok(user.id),
+            Err(MutationError::Error(error)) => Err(error.into()),
+            Err(refused) => Err(BadRequest(refused)),
+        }
     }
 
     /// Sends a mail with a link to a user with this name. At most one link per user is valid.
@@ -317,24 +337,42 @@ async fn impersonate(
     Ok(issued(&session))
 }
 
-/// Opens the connections of this application, and creates its tables.
-async fn open_tables(url: &str) -> Result<DatabaseConnection, DbErr> {
-    let database = Database::connect(url).await?;
-    for table in TABLES {
-        database.execute_unprepared(table).await?;
+struct Migrations;
+
+#[async_trait]
+impl MigratorTrait for Migrations {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(CreateTables)]
     }
-    Ok(database)
+}
+
+struct CreateTables;
+
+impl MigrationName for CreateTables {
+    fn name(&self) -> &'static str {
+        "create_tables"
+    }
+}
+
+#[async_trait]
+impl MigrationTrait for CreateTables {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for table in TABLES {
+            manager.get_connection().execute_unprepared(table).await?;
+        }
+        Ok(())
+    }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let variable = |name, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
-    let url = variable("DATABASE_URL", "sqlite://symbolon.db");
-    let mut config = Config::new(url.as_str());
+    let mut config = Config::new(variable("DATABASE_URL", "sqlite://symbolon.db"));
     config.secret_key_file = env::var_os("SYMBOLON_SECRET_KEY_FILE").map(Into::into);
-    let symbolon = Symbolon::open(config).await?;
+    let builder = Symbolon::builder(config).migrations::<Migrations>();
+    let symbolon = builder.open().await?;
     let app = Arc::new(App {
-        database: open_tables(&url).await?,
+        database: symbolon.connection(),
         symbolon: symbolon.clone(),
         provider: Provider {
             url: variable("OAUTH_URL", "http://127.0.0.1:9999").parse()?,

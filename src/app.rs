@@ -107,7 +107,7 @@ impl Symbolon {
         SymbolonBuilder {
             config,
             clock: Clock::System,
-            hooks: HookRunner::new(Arc::new(())),
+            hooks: HookRunner::none(),
             migrations: None,
         }
     }

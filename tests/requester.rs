@@ -10,10 +10,11 @@ use poem::web::Json;
 use poem::{Route, handler, post};
 use reqwest::Method;
 use serde_json::{Value, json};
+use symbolon::sea_orm::{ConnectionTrait, Statement};
 use symbolon::{
     AuditEvent, AuditEventFilter, AuditEventKind, Client, CredentialType, Error, FieldErrorCode,
-    Forbidden, MutationError, Registration, Requester, Role, Symbolon, TokenOptions,
-    Unauthenticated,
+    Forbidden, HookError, HookTransaction, Hooks, MutationError, Registrant, Registration,
+    Requester, Role, Symbolon, TokenOptions, Unauthenticated, User, UserId, async_trait,
 };
 
 use crate::support::{Answer, PASSWORD, TestApp, eventually, start_of_time};
@@ -400,4 +401,77 @@ async fn a_poem_route_extracts_the_requester() {
         (refused.status.as_u16(), refused.at("/reason")),
         (403, &json!("CROSS_SITE"))
     );
+}
+
+/// Hooks of one registration. They write a row, and then fail if the name says so.
+struct NewProfile;
+
+#[async_trait]
+impl Hooks for NewProfile {
+    async fn before_register(
+        &self,
+        _: &HookTransaction<'_>,
+        registrant: &Registrant,
+    ) -> Result<(), HookError> {
+        if registrant.username == "eve" {
+            return Err(HookError::refuse("displayName", "Eve has no display name."));
+        }
+        Ok(())
+    }
+
+    async fn after_register(
+        &self,
+        transaction: &HookTransaction<'_>,
+        user: &User,
+    ) -> Result<(), HookError> {
+        let insert = Statement::from_sql_and_values(
+            transaction.get_database_backend(),
+            "INSERT INTO profile (user_id) VALUES ($1)",
+            [user.id.into()],
+        );
+        transaction.execute_raw(insert).await?;
+        if user.username == "mallory" {
+            return Err(HookError::refuse(
+                "displayName",
+                "Mallory has no display name.",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_hooks_of_one_registration_share_its_transaction() {
+    let app = TestApp::start().await;
+    let database = app.symbolon().connection();
+    let create = "CREATE TABLE profile (user_id BIGINT PRIMARY KEY)";
+    database.execute_unprepared(create).await.unwrap();
+    for name in ["eve", "mallory"] {
+        let refused = anonymous(&app).register_with(&registration(name), NewProfile);
+        let Err(MutationError::Fields(errors)) = refused.await else {
+            panic!("{name} was registered");
+        };
+        assert_eq!(
+            (errors[0].field, errors[0].code),
+            ("displayName", FieldErrorCode::Invalid)
+        );
+        assert!(app.operator().user(name).await.unwrap().is_none());
+    }
+    let ada = anonymous(&app).register_with(&registration("ada"), NewProfile);
+    let ada = ada.await.unwrap();
+    // The hooks belong to that registration only.
+    anonymous(&app)
+        .register(&registration("bob"))
+        .await
+        .unwrap();
+    let select = Statement::from_string(
+        database.get_database_backend(),
+        "SELECT user_id FROM profile",
+    );
+    let rows = database.query_all_raw(select).await.unwrap();
+    let ids: Vec<UserId> = rows
+        .iter()
+        .map(|row| row.try_get_by_index(0).unwrap())
+        .collect();
+    assert_eq!(ids, [ada.id]);
 }

@@ -33,6 +33,11 @@ impl HookRunner {
         Self(hooks)
     }
 
+    /// Returns a runner without hooks.
+    pub(crate) fn none() -> Self {
+        Self(Arc::new(()))
+    }
+
     pub(super) async fn before_register(
         &self,
         transaction: &Transaction,

@@ -15,6 +15,7 @@ use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user::{Role, User, UserId};
 use crate::model::username::Username;
 use crate::service::authorization::{Authorized, Caller};
+use crate::service::hook_runner::HookRunner;
 use crate::service::uniqueness::refuse_taken;
 use crate::service::user_administration::ADMIN_PASSWORD;
 use crate::service::users::Users;
@@ -112,8 +113,8 @@ impl Users {
             created_at: now,
             disabled_at: None,
         };
-        let actor = authorized.actor();
-        let inserted = self.insert_user(row, actor.clone(), Some(&authorized), &attempt);
+        let (actor, no_hooks) = (authorized.actor(), HookRunner::none());
+        let inserted = self.insert_user(row, actor.clone(), Some(&authorized), &attempt, &no_hooks);
         let (mut transaction, user) = inserted.await?;
         let purpose = (TokenPurpose::Invitation, target);
         let link = issue(&mut transaction, &user, purpose, actor, now).await?;

@@ -10,6 +10,7 @@ use crate::model::password::{Password, PasswordRules};
 use crate::model::user::{Role, User};
 use crate::model::username::Username;
 use crate::service::authorization::{Authorized, Caller};
+use crate::service::hook_runner::HookRunner;
 use crate::service::throttle::{Admission, Attempt};
 use crate::service::uniqueness::refuse_taken;
 use crate::service::user_administration::ADMIN_WRITE;
@@ -56,6 +57,19 @@ impl Users {
         registration: &Registration,
         role: Role,
     ) -> Result<VisibleUser, MutationError> {
+        let no_hooks = HookRunner::none();
+        self.register_with(caller, registration, role, &no_hooks)
+            .await
+    }
+
+    /// Registers a user like [`Self::register`]. Also runs `hooks`, after the hooks of the instance.
+    pub(crate) async fn register_with(
+        &self,
+        caller: Caller<'_>,
+        registration: &Registration,
+        role: Role,
+        hooks: &HookRunner,
+    ) -> Result<VisibleUser, MutationError> {
         let (actor, authorized) = match caller {
             Caller::Request(request) if self.registration_open => {
                 (Actor::Anonymous(request.client().clone()), None)
@@ -90,7 +104,7 @@ impl Users {
             created_at: self.clock.now(),
             disabled_at: None,
         };
-        let inserted = self.insert_user(row, actor, authorized.as_ref(), &attempt);
+        let inserted = self.insert_user(row, actor, authorized.as_ref(), &attempt, hooks);
         let (transaction, user) = inserted.await?;
         transaction.commit().await?;
         Ok(match authorized {
@@ -100,13 +114,14 @@ impl Users {
     }
 
     /// Inserts a user in a new transaction, after a second check of the authorization, if the operation requires one.
-    /// Runs the hooks, and records the event. Fails if the username or the e-mail address is already in use.
+    /// Runs the hooks of the instance and `hooks`, and records the event. Fails if the username or the e-mail address is already in use.
     pub(super) async fn insert_user(
         &self,
         new: NewUser,
         actor: Actor,
         authorized: Option<&Authorized>,
         attempt: &Attempt,
+        hooks: &HookRunner,
     ) -> Result<(Transaction, User), MutationError> {
         let mut transaction = self.store.begin().await?;
         if let Some(authorized) = authorized
@@ -118,7 +133,9 @@ impl Users {
                 .check_again(&transaction, record.as_ref(), now)
                 .await?;
         }
-        self.hooks.before_register(&transaction, &new).await?;
+        for hooks in [&self.hooks, hooks] {
+            hooks.before_register(&transaction, &new).await?;
+        }
         let Some(id) = transaction.insert_user(new.clone()).await? else {
             drop(transaction);
             let (username, email) = (Some(&new.username), new.email.as_ref());
@@ -135,7 +152,9 @@ impl Users {
             disabled_at: None,
             has_password: new.password_hash.is_usable(),
         };
-        self.hooks.after_register(&transaction, &user).await?;
+        for hooks in [&self.hooks, hooks] {
+            hooks.after_register(&transaction, &user).await?;
+        }
         let event = NewAuditEvent::new(AuditEventKind::Registered, id, actor, user.created_at);
         transaction.record_event(event);
         Ok((transaction, user))

@@ -1,5 +1,7 @@
 //! The operations of a requester that register users, and that issue and revoke tokens.
 
+use std::sync::Arc;
+
 use super::{Requester, RequesterFuture};
 use crate::error::Error;
 use crate::model::field_errors::MutationError;
@@ -7,6 +9,8 @@ use crate::model::request_credentials::UserPass;
 use crate::model::sign_in_method::SignInMethod;
 use crate::model::user::{Role, User, UserId};
 use crate::service::authorization::Caller;
+use crate::service::hook_runner::HookRunner;
+use crate::service::hooks::Hooks;
 use crate::service::issued_token::SessionToken;
 use crate::service::registration::Registration;
 use crate::service::sign_in_metrics::APPLICATION;
@@ -167,6 +171,63 @@ impl Requester {
         self.change(|this| async move {
             let (users, caller) = (&this.services.users, this.caller());
             let registered = users.register(caller, &registration, Role::User);
+            Ok(registered.await?.into_user())
+        })
+    }
+
+    /// Registers a user like [`Requester::register`], and also runs [`Hooks::before_register`] and
+    /// [`Hooks::after_register`] of `hooks` in the transaction, after those of the instance. Use this method for a
+    /// registration with data that `createUser` does not have: the user and the rows that the hook writes are committed
+    /// together, or not at all.
+    ///
+    /// ```
+    /// use symbolon::sea_orm::{ConnectionTrait, Statement};
+    /// use symbolon::{
+    ///     HookError, HookTransaction, Hooks, MutationError, Registration, Requester, User, async_trait,
+    /// };
+    ///
+    /// struct NewProfile {
+    ///     display_name: String,
+    /// }
+    ///
+    /// #[async_trait]
+    /// impl Hooks for NewProfile {
+    ///     async fn after_register(
+    ///         &self,
+    ///         transaction: &HookTransaction<'_>,
+    ///         user: &User,
+    ///     ) -> Result<(), HookError> {
+    ///         let insert = Statement::from_sql_and_values(
+    ///             transaction.get_database_backend(),
+    ///             "INSERT INTO profile (user_id, display_name) VALUES ($1, $2)",
+    ///             [user.id.into(), self.display_name.clone().into()],
+    ///         );
+    ///         transaction.execute_raw(insert).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// async fn sign_up(
+    ///     requester: &Requester,
+    ///     user: &Registration,
+    ///     display_name: String,
+    /// ) -> Result<User, MutationError> {
+    ///     requester.register_with(user, NewProfile { display_name }).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`Requester::register`]. A refusal by a hook is a [`MutationError::Fields`].
+    pub fn register_with(
+        &self,
+        registration: &Registration,
+        hooks: impl Hooks + 'static,
+    ) -> RequesterFuture<User, MutationError> {
+        let (registration, hooks) = (registration.clone(), HookRunner::new(Arc::new(hooks)));
+        self.change(|this| async move {
+            let (users, caller) = (&this.services.users, this.caller());
+            let registered = users.register_with(caller, &registration, Role::User, &hooks);
             Ok(registered.await?.into_user())
         })
     }
