@@ -85,18 +85,6 @@ fn the_maintenance_command_has_the_settings_of_the_unit() {
 }
 
 #[test]
-fn the_embedding_example_equals_that_of_the_documentation() {
-    let library = include_str!("../src/lib.rs");
-    let [block] = blocks("rust").try_into().unwrap();
-    for line in block.lines().filter(|line| !line.trim().is_empty()) {
-        assert!(
-            library.contains(line.trim()),
-            "{line:?} is not in the compiled example"
-        );
-    }
-}
-
-#[test]
 fn the_table_of_settings_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let mut help = crate::support::symbolon(folder.path());
@@ -108,5 +96,5 @@ fn the_table_of_settings_is_complete() {
             "{name} is not in the README"
         );
     }
-    assert!(README.lines().count() < 260);
+    assert!(README.lines().count() < 270);
 }
