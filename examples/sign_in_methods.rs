@@ -22,7 +22,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{TimeDelta, Utc};
-use poem::error::{BadGateway, BadRequest, InternalServerError};
+use poem::error::BadRequest;
 use poem::http::{HeaderMap, StatusCode, header};
 use poem::web::{Data, Json, Path, Query};
 use poem::{EndpointExt, IntoResponse, Response, get, handler, post};
@@ -83,6 +83,11 @@ struct ProviderUser {
     login: String,
 }
 
+/// Returns an error whose cause is logged, and not sent to the client.
+fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Internal(Arc::new(cause))
+}
+
 /// Returns a text that cannot be guessed.
 fn random_text() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
@@ -108,7 +113,7 @@ impl Provider {
 
     /// Exchanges the code for an access token of the provider, and reads the user.
     async fn user(&self, code: &str, verifier: &str) -> poem::Result<ProviderUser> {
-        let url = |path| self.url.join(path).map_err(InternalServerError);
+        let url = |path| self.url.join(path).map_err(internal);
         let form = Serializer::new(String::new())
             .append_pair("grant_type", "authorization_code")
             .append_pair("code", code)
@@ -120,14 +125,14 @@ impl Provider {
             .basic_auth(&self.client_id, Some(&self.client_secret))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form);
-        let response = exchange.send().await.map_err(BadGateway)?;
-        let response = response.error_for_status().map_err(BadRequest)?;
-        let granted: Value = response.json().await.map_err(BadGateway)?;
+        let response = exchange.send().await.map_err(internal)?;
+        let response = response.error_for_status().map_err(internal)?;
+        let granted: Value = response.json().await.map_err(internal)?;
         let token = granted["access_token"].as_str().unwrap_or_default();
         let user = self.http.get(url("/user")?).bearer_auth(token);
-        let user = user.send().await.map_err(BadGateway)?;
-        let user = user.error_for_status().map_err(BadGateway)?;
-        user.json().await.map_err(BadGateway)
+        let user = user.send().await.map_err(internal)?;
+        let user = user.error_for_status().map_err(internal)?;
+        Ok(user.json().await.map_err(internal)?)
     }
 }
 
@@ -165,10 +170,10 @@ impl App {
     /// Returns the id in the first column of the first row.
     async fn find_user(&self, select: Statement) -> poem::Result<Option<UserId>> {
         let row = self.database.query_one_raw(select).await;
-        let Some(row) = row.map_err(InternalServerError)? else {
+        let Some(row) = row.map_err(internal)? else {
             return Ok(None);
         };
-        let id: i64 = row.try_get_by_index(0).map_err(InternalServerError)?;
+        let id: i64 = row.try_get_by_index(0).map_err(internal)?;
         Ok(Some(id.into()))
     }
 
@@ -196,7 +201,8 @@ impl App {
         }
     }
 
-    /// Sends a mail with a link to a user with this name. At most one link per user is valid.
+    /// Sends a mail with a link to a user with this name. At most one link per user is valid. Symbolon does not verify e-mail
+    /// addresses: a real application sends links only to an address that it has verified.
     async fn send_link(&self, username: &str) -> Result<(), Box<dyn std::error::Error>> {
         let user = self.symbolon.operator().user(username).await?;
         let Some(user) = user.filter(|user| !user.is_disabled()) else {
@@ -257,8 +263,8 @@ fn start_oauth(Data(app): Data<&Arc<App>>) -> poem::Result<Response> {
     let cookie =
         format!("oauth={state}.{verifier}; Path=/oauth; Max-Age=600; HttpOnly; SameSite=Lax");
     Ok(StatusCode::SEE_OTHER
-        .with_header(header::LOCATION, url.map_err(InternalServerError)?.as_str())
-        // A real application adds the attribute `Secure`.
+        .with_header(header::LOCATION, url.map_err(internal)?.as_str())
+        // A real application adds the attribute `Secure`, and the prefix `__Host-` to the name.
         .with_header(header::SET_COOKIE, cookie)
         .into_response())
 }
@@ -290,7 +296,10 @@ async fn finish_oauth(
     let user = app.user_for(&requester, &known).await?;
     let options = TokenOptions::new();
     let session = requester.create_token(user, "oauth", &options).await?;
-    Ok(issued(&session))
+    let end = "oauth=; Path=/oauth; Max-Age=0; HttpOnly; SameSite=Lax";
+    Ok(issued(&session)
+        .with_header(header::SET_COOKIE, end)
+        .into_response())
 }
 
 /// Sends a magic link. The response does not reveal whether the user exists.

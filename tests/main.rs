@@ -41,6 +41,7 @@ mod application_sign_in;
 mod architecture;
 mod audit_event_aggregation;
 mod audit_trail;
+mod authority_of_requesters;
 mod authorization_header;
 mod authorization_requirements;
 mod axum_example;

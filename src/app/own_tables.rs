@@ -13,7 +13,11 @@ impl Symbolon {
     /// connections. Symbolon has separate connections, so that it does not wait for the application.
     ///
     /// The connections can read Symbolon's tables. They must not write to them: cached identities would not be
-    /// invalidated. [`Symbolon::close`] and [`Symbolon::serve`] close the connections.
+    /// invalidated. [`Symbolon::close`] and [`Symbolon::serve`] close the connections. To close one clone closes all.
+    ///
+    /// Begin transactions with the methods of [`TransactionTrait`](sea_orm::TransactionTrait). With PostgreSQL, a statement
+    /// `BEGIN` would leave the transaction open in the pool. With PostgreSQL, only the schema of Symbolon's tables is in the
+    /// `search_path`: qualify the names of tables in other schemas.
     ///
     /// ```no_run
     /// use symbolon::sea_orm::{ConnectionTrait, DbErr};
@@ -52,7 +56,7 @@ impl Symbolon {
     /// ```
     ///
     /// Symbolon waits for the application's transactions in turn. If a transaction of the application takes longer than
-    /// 5 s, changes of Symbolon fail with `SERVICE_UNAVAILABLE`. A transaction must not call Symbolon's methods that change
+    /// 5 s, changes of Symbolon fail with `SERVICE_UNAVAILABLE`, and `/readyz` reports it. A transaction must not call Symbolon's methods that change
     /// the database, because they would wait for the transaction.
     #[must_use]
     pub fn connection(&self) -> DatabaseConnection {
@@ -62,13 +66,18 @@ impl Symbolon {
 
 impl SymbolonBuilder {
     /// Sets the migrations of the application, which create and change its tables. [`SymbolonBuilder::open`] applies them
-    /// after Symbolon's migrations, before anything else uses the database. A second call replaces the migrations.
+    /// after Symbolon's migrations. A second call replaces the migrations.
     ///
-    /// - All pending migrations are applied in one transaction. If one of them fails, none is applied,
-    ///   [`SymbolonBuilder::open`] returns [`StartError::Migration`](crate::StartError::Migration), and the tables of
-    ///   Symbolon remain usable. A statement that cannot run in a transaction, such as `CREATE INDEX CONCURRENTLY` or
-    ///   `PRAGMA foreign_keys`, cannot be part of a migration.
-    /// - If several instances start at the same time, one of them applies the migrations, and the others wait.
+    /// - Each pending migration is applied in a transaction of its own. If one fails, [`SymbolonBuilder::open`] returns
+    ///   [`StartError::Migration`](crate::StartError::Migration), and the next start continues with this migration. The
+    ///   tables of Symbolon remain usable. A statement that cannot run in a transaction, such as `CREATE INDEX
+    ///   CONCURRENTLY`, cannot be part of a migration, and SQLite ignores `PRAGMA foreign_keys` in a transaction: to
+    ///   replace a table, keep the rows that refer to it.
+    /// - Other instances continue to use the database. A statement that locks `symbolon_user`, such as the creation of a
+    ///   foreign key with PostgreSQL, delays their sign-ins until the migration ends. Fill large tables in another
+    ///   migration.
+    /// - If several instances start at the same time, one of them applies the migrations, and the others wait, with
+    ///   SQLite for at most a minute.
     /// - The table of
     ///   [`MigratorTrait::migration_table_name`](sea_orm_migration::MigratorTrait::migration_table_name) records the
     ///   applied migrations. Its default name is `seaql_migrations`. Symbolon's own migrations have another table.
@@ -79,7 +88,8 @@ impl SymbolonBuilder {
     /// A foreign key can refer to the column `id` of the table `symbolon_user`, a 64-bit integer. It should have
     /// `ON DELETE CASCADE`, or the hook [`Hooks::before_delete`](crate::Hooks::before_delete) should delete the rows.
     /// Otherwise, users with such rows cannot be deleted. With PostgreSQL, while an uncommitted row refers to a user, changes
-    /// of this user wait, including sign-ins: keep such transactions short.
+    /// of this user wait, including sign-ins, and each of them occupies one of
+    /// [`PostgresConfig::writers`](crate::PostgresConfig::writers) connections: keep such transactions short.
     ///
     /// ```no_run
     /// use symbolon::sea_orm_migration::prelude::*;

@@ -26,13 +26,15 @@ use crate::service::token_watch::{Confirmation, TokenEnd};
 ///
 /// Operations have the same limits, validation, guards, time limit and error codes as those of
 /// [`Symbolon::graphql`](crate::Symbolon::graphql). The limits on connections, bodies and WebSockets, and the refusal of
-/// requests from pages of other origins, belong to the server. A mutation must not be accepted as a `GET` request.
+/// requests from pages of other origins, belong to the server. A mutation must not be accepted as a `GET` request. The server
+/// must accept only the media type `application/json`: pages of other origins can send other types without permission. The
+/// extractor `GraphQLRequest` of `async-graphql-axum` accepts each type.
 ///
 /// The credentials of an operation are those of the [`Requester`] in the data of the request, or else in the session data
 /// of a WebSocket. An operation without a requester has no credentials. Each operation of a WebSocket verifies the
 /// credentials again.
 ///
-/// A subscription with a Bearer token ends when the token expires or is revoked, or when the role of the user changes. Its
+/// A subscription requires a Bearer token or no credentials. A subscription with a Bearer token ends when the token expires or is revoked, or when the role of the user changes. Its
 /// last event is then the error `UNAUTHENTICATED` or `FORBIDDEN`. Each event is delivered only after the token has been
 /// confirmed to be still valid, as at Symbolon's own endpoint.
 ///
@@ -133,6 +135,8 @@ where
             authentication,
             request_id,
         } = caller;
+        // The requester may be older than this operation.
+        authentication.refresh().await;
         let executed = self
             .operations
             .execute(prepared, authentication, &request_id);
@@ -192,9 +196,15 @@ where
 
     /// Starts to watch the Bearer token of a subscription. Returns `None` if the caller has none.
     async fn watch(&self, authentication: &Authentication) -> Result<Option<Watch>, Error> {
-        let Credentials::Bearer(token) = authentication.credentials() else {
-            return Ok(None);
+        let token = match authentication.credentials() {
+            Credentials::Bearer(token) => token,
+            Credentials::None => return Ok(None),
+            // The watch of a token ends a subscription. There is no watch of a password.
+            Credentials::Basic(_) | Credentials::Malformed => {
+                return Err(Unauthenticated::NotBearer.into());
+            }
         };
+        authentication.refresh().await;
         // The error of an invalid token is more precise than the end of its watch.
         authentication.identity().await?;
         let started = self.services.token_watches.start(token.clone()).await?;

@@ -47,6 +47,8 @@ pub(crate) enum Role {
 /// | an access token of the user or of an admin, without the scope `account:read` | the error `SCOPE_REQUIRED`, except for the caller's own `role` |
 /// | an invalid or expired token, or HTTP Basic credentials | the error `UNAUTHENTICATED`, with the reason |
 ///
+/// A value has the access of the request that loaded it. Do not keep it after the request.
+///
 /// # Examples
 ///
 /// Notes with their author. However many notes a request reads, one database query reads their authors:

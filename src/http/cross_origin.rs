@@ -146,6 +146,14 @@ pub(super) fn cross_origin(headers: &HeaderMap) -> Option<&HeaderValue> {
     is_cross_origin.then_some(origin)
 }
 
+/// Returns whether a page of another origin of the same site sent the request, according to `Sec-Fetch-Site`. Browsers
+/// omit the header `Origin` from some of these requests, for example from those for images.
+pub(super) fn is_same_site(headers: &HeaderMap) -> bool {
+    headers
+        .get(SEC_FETCH_SITE)
+        .is_some_and(|site| site == "same-site")
+}
+
 /// Returns whether a page of another site sent the request, according to `Sec-Fetch-Site`.
 pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
     headers

@@ -221,7 +221,8 @@ impl<'a> Exchange<'a> {
                 authentication: Authentication::new(authenticator, credentials, client),
                 services: Arc::clone(&state.services),
                 is_cross_site: allowed_origin.is_none() && cross_origin::is_cross_site(headers),
-                is_cross_origin: refused_origin.is_some(),
+                is_cross_origin: refused_origin.is_some()
+                    || allowed_origin.is_none() && cross_origin::is_same_site(headers),
                 executed: OnceLock::new(),
             })))
         });

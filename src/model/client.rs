@@ -8,7 +8,7 @@ use crate::model::text_limits;
 /// The client that sent a request: the address, the id of the request, and the `User-Agent` header.
 ///
 /// Symbolon counts attempts per address, and records the address and the request id in the audit trail. The default is
-/// an unknown client. The attempts of unknown clients are counted per username only.
+/// an unknown client. The sign-ins of unknown clients are counted per username only, and their registrations are not limited.
 ///
 /// ```
 /// use std::net::{IpAddr, Ipv4Addr};

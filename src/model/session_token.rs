@@ -52,8 +52,14 @@ impl fmt::Debug for SessionToken {
 }
 
 /// The random bytes from which a session token is derived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Nonce(pub(crate) [u8; 24]);
+
+impl fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nonce")
+    }
+}
 
 impl Nonce {
     pub(crate) fn random() -> Result<Self, Error> {

@@ -13,7 +13,7 @@ use crate::model::label::Label;
 use crate::model::live_token::LiveToken;
 use crate::model::request_credentials::{BearerToken, TokenType};
 use crate::model::token_secret::{SecretType, TokenSecret};
-use crate::model::user::User;
+use crate::model::user::{Role, User};
 use crate::service::identity_cache::VerifiedToken;
 use crate::service::issued_token::IssuedToken;
 use crate::service::revocation_steps::revoke_device_session;
@@ -65,7 +65,7 @@ impl Sessions {
     pub(super) async fn verify_device(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
         let (user, session) = self.find_device(token).await?;
         let now = self.clock.now();
-        if !session.is_live_for(&user, now) {
+        if !session.is_live_for(&user, now) || is_impersonated_admin(token, &user) {
             return Err(Unauthenticated::TokenExpired.into());
         }
         let used_token = UsedToken::Session(session.digest);
@@ -88,7 +88,7 @@ impl Sessions {
         loop {
             let (user, session) = self.find_device(token).await?;
             let (id, now) = (user.id, self.clock.now());
-            if !session.is_live_for(&user, now) {
+            if !session.is_live_for(&user, now) || is_impersonated_admin(token, &user) {
                 // The cached identity is invalidated before the client learns that the token has ended.
                 self.store.invalidate(id);
                 return Err(Unauthenticated::TokenExpired.into());
@@ -116,7 +116,8 @@ impl Sessions {
         token: &BearerToken,
     ) -> Result<bool, Error> {
         let (user, session) = self.find_device(token).await?;
-        let was_ended = session.is_revoked || user.is_disabled();
+        let was_ended =
+            session.is_revoked || user.is_disabled() || is_impersonated_admin(token, &user);
         Ok(!was_ended && !session.is_live_for(&user, self.clock.now()))
     }
 
@@ -223,4 +224,9 @@ async fn make_room(
         return Ok(());
     }
     transaction.delete_device_sessions(&ended).await
+}
+
+/// Returns whether a token of an impersonation belongs to a user who has become an admin. An admin cannot be impersonated.
+fn is_impersonated_admin(token: &BearerToken, user: &User) -> bool {
+    SecretType::Impersonation.matches(&token.0) && user.role >= Role::Admin
 }

@@ -259,7 +259,8 @@ pub trait Hooks: Send + Sync {
     /// deleted. The client receives the code `IN_USE` in `userErrors`, and
     /// [`Operator::delete`](crate::Operator::delete) returns
     /// [`FieldErrorCode::InUse`](crate::FieldErrorCode::InUse). The log contains the error of the database. If the foreign
-    /// key is deferred, the commit checks it, after [`Hooks::after_delete`].
+    /// key is deferred, the commit checks it, after [`Hooks::after_delete`]. The databases do not report which deferred key
+    /// is violated, so that the code is also `IN_USE` if `after_delete` violates a key between two tables of the application.
     async fn before_delete(
         &self,
         transaction: &HookTransaction<'_>,

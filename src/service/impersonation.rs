@@ -8,11 +8,12 @@ use crate::model::token_secret::SecretType;
 use crate::model::user::{Role, UserId};
 use crate::service::issued_token::IssuedToken;
 use crate::service::request_authentication::Authentication;
-use crate::service::token_options::{NewDeviceSession, RequestedSession, TokenOptions};
+use crate::service::token_options::{NewDeviceSession, TokenOptions};
 use crate::service::user_administration::ADMIN_PASSWORD;
 use crate::service::users::Users;
 
-/// The lifetime of the token in seconds, unless the options contain another one.
+/// The lifetime of the token in seconds, unless the options contain a shorter one. The token stays valid if the admin is
+/// disabled, so it must not live longer.
 const LIFETIME: i64 = 60 * 60;
 
 /// The maximum number of characters in the name of a device.
@@ -38,22 +39,19 @@ impl Users {
         if change.record.user.role >= Role::Admin {
             return refuse("An admin cannot be impersonated.");
         }
-        let device = match &options.session {
-            RequestedSession::Device(device) => device.clone(),
-            RequestedSession::Shared { .. } => {
-                let admin = change.authorized.viewer().user();
-                let admin = admin.map_or("the operator", |admin| &admin.username);
-                let name = format!("impersonated by {admin}");
-                Label(name.chars().take(DEVICE_CHARACTERS).collect())
-            }
-        };
+        let admin = change.authorized.viewer().user();
+        let admin = admin.map_or("the operator", |admin| &admin.username);
+        let name = format!("impersonated by {admin}");
+        let device = Label(name.chars().take(DEVICE_CHARACTERS).collect());
+        let longest = Lifetime::from_seconds(LIFETIME)?;
+        let lifetime = options.lifetime.unwrap_or(longest);
+        if lifetime.duration() > longest.duration() {
+            return refuse("An impersonation lasts at most 3600 seconds.");
+        }
         let new = NewDeviceSession {
             secret: SecretType::Impersonation,
             device: &device,
-            lifetime: Some(match options.lifetime {
-                Some(lifetime) => lifetime,
-                None => Lifetime::from_seconds(LIFETIME)?,
-            }),
+            lifetime: Some(lifetime),
         };
         let actor = change.authorized.actor().clone();
         let (user, now) = (change.record.user, change.now);

@@ -119,6 +119,14 @@ impl Authentication {
         is_cached
     }
 
+    /// Forgets an identity that may no longer be valid, because time has passed since the last operation or because another
+    /// process has changed the user. Verifies no password again.
+    pub(crate) async fn refresh(&self) {
+        if !self.load_cached_identity().await {
+            *self.lock_identity() = None;
+        }
+    }
+
     async fn verify_token(&self, token: &BearerToken) -> Result<Arc<Identity>, Error> {
         let _verifying = self.0.verifying.lock().await;
         if let Some(identity) = self.current_identity() {

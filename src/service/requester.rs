@@ -2,6 +2,7 @@
 
 mod changes;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ type RequesterFuture<T, E = Error> = BoxFuture<'static, Result<T, E>>;
 ///
 /// A resolver gets the requester from [`ContextExt::requester`](crate::ContextExt::requester), a poem route extracts it
 /// as a parameter, and other servers create it with [`Symbolon::requester`](crate::Symbolon::requester). A requester
-/// belongs to one request: it verifies at most one password. Clones belong to the same request.
+/// belongs to one request: it verifies at most one password. Clones belong to the same request. Do not keep a requester with
+/// HTTP Basic credentials after the request: later operations would not count as sign-ins.
 ///
 /// The operations have the same rules as the mutations of the API: authorization, rate limits, hooks and the audit trail.
 /// Each operation runs to completion, even if the caller drops its future after the first poll.
@@ -51,10 +53,19 @@ type RequesterFuture<T, E = Error> = BoxFuture<'static, Result<T, E>>;
 /// database reports an unexpected error. A method that changes the database returns [`Error::OutcomeUnknown`] if the
 /// connection fails during the commit. A method that requires credentials returns [`Error::Unauthenticated`] if they are
 /// missing or invalid, and [`Error::Forbidden`] if they do not permit the operation.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Requester {
     services: Arc<Services>,
     authentication: Authentication,
+}
+
+impl fmt::Debug for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let client = self.authentication.client();
+        f.debug_struct("Requester")
+            .field("client", client)
+            .finish_non_exhaustive()
+    }
 }
 
 #[expect(
@@ -207,7 +218,6 @@ impl Requester {
     /// Returns the identity of the caller if the caller meets the requirement. A token is verified again, because an
     /// application may keep the requester longer than a request takes.
     async fn check(&self, requirement: &Requirement<'_>) -> Result<Identity, Error> {
-        self.authentication.load_cached_identity().await;
         let identity = self.authentication.require(requirement).await?;
         Ok(Identity::clone(&identity))
     }
@@ -219,7 +229,11 @@ impl Requester {
         E: From<Error> + Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let operation = operation(self.clone()).boxed();
-        async move { run_to_completion(NO_LIMIT, operation).await? }.boxed()
+        let (authentication, operation) = (self.authentication.clone(), operation(self.clone()));
+        let refreshed = async move {
+            authentication.refresh().await;
+            operation.await
+        };
+        async move { run_to_completion(NO_LIMIT, refreshed.boxed()).await? }.boxed()
     }
 }

@@ -146,13 +146,13 @@ impl Throttle {
         self.count(buckets, user, &client).await
     }
 
-    /// Removes an attempt from its buckets if `result` is an error, which means that no hash was computed, or that a
-    /// hook refused the sign-in. Returns `result`.
-    pub(super) async fn give_back_if_failed<T>(
+    /// Removes an attempt from its buckets if `result` is an error, which means that no hash was computed, or that an
+    /// operation was refused although the password was right. Returns `result`.
+    pub(super) async fn give_back_if_failed<T, E: From<Error>>(
         &self,
         attempt: &Attempt,
-        result: Result<T, Error>,
-    ) -> Result<T, Error> {
+        result: Result<T, E>,
+    ) -> Result<T, E> {
         if result.is_err() && !attempt.0.is_empty() {
             let transaction = self.store.begin().await?;
             attempt.give_back(&transaction).await?;

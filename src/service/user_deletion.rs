@@ -6,8 +6,9 @@ use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::field_errors::{FieldError, FieldErrorCode, MutationError};
 use crate::model::requirement::Requirement;
 use crate::model::user::{Role, UserId};
-use crate::service::authorization::Caller;
+use crate::service::authorization::{Authorized, Caller};
 use crate::service::named_input::NamedInput;
+use crate::service::throttle::Attempt;
 use crate::service::users::Users;
 use crate::store::is_foreign_key_violation;
 
@@ -35,9 +36,31 @@ impl Users {
             }
             Caller::Request(_) | Caller::Operator => None,
         };
+        let deleted = self.delete_confirmed(authorized, id, confirmed.as_ref());
+        match (deleted.await, &confirmed) {
+            // The commit may have given the attempt back.
+            (Err(MutationError::Error(Error::OutcomeUnknown)), _) => {
+                Err(Error::OutcomeUnknown.into())
+            }
+            // The password was right, so the attempt is not counted.
+            (Err(refusal), Some((_, attempt))) => {
+                let refused = Err(refusal);
+                self.throttle.give_back_if_failed(attempt, refused).await
+            }
+            (deleted, _) => deleted,
+        }
+    }
+
+    /// Deletes a user. `confirmed` contains the version of the password that was confirmed, and the attempt.
+    async fn delete_confirmed(
+        &self,
+        authorized: Authorized,
+        id: UserId,
+        confirmed: Option<&(i64, Attempt)>,
+    ) -> Result<UserId, MutationError> {
         let mut change = self.begin(authorized, id).await?;
         if let Some((version, attempt)) = confirmed {
-            if change.record.password_version != version {
+            if change.record.password_version != *version {
                 // A concurrent change of the password has revoked the token.
                 return Err(Unauthenticated::TokenExpired.into());
             }

@@ -1,5 +1,7 @@
 //! The migrations of an embedding application.
 
+use std::collections::HashSet;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use migration::{Migrator, MigratorTrait};
@@ -32,24 +34,33 @@ impl ApplicationMigrations {
     }
 }
 
-/// Applies all pending migrations in one transaction, under the same lock as Symbolon's migrations.
+/// Applies each pending migration in a transaction of its own, under the same lock as Symbolon's migrations.
 async fn apply<M: MigratorTrait>(database: &DatabaseConnection) -> Result<(), MigrationFailure> {
     let table = M::migration_table_name().to_string();
-    if table == Migrator::migration_table_name().to_string() {
+    // SQLite ignores case in the names of tables.
+    if table.eq_ignore_ascii_case(&Migrator::migration_table_name().to_string()) {
         return Err(MigrationFailure::TableOfSymbolon(table));
     }
+    let mut names = HashSet::new();
+    for migration in M::migrations() {
+        let name = migration.name();
+        // Only one of them would be applied.
+        if !names.insert(name.to_owned()) {
+            return Err(MigrationFailure::SameName(name.to_owned()));
+        }
+    }
     // Nothing is written if nothing is pending, because the database may be read-only.
-    if M::get_pending_migrations_read_only(database)
-        .await?
-        .is_empty()
-    {
-        return Ok(());
+    let mut pending = M::get_pending_migrations_read_only(database).await?.len();
+    while pending > 0 {
+        let transaction = begin_migration(database).await?;
+        // Another instance may have applied migrations in the meantime.
+        let still_pending = M::get_pending_migrations(&transaction).await?;
+        if let Some(next) = still_pending.first() {
+            let failed = |error| MigrationFailure::Failed(next.name().to_owned(), error);
+            M::up(&transaction, Some(1)).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
+        }
+        pending = still_pending.len().saturating_sub(1);
     }
-    let transaction = begin_migration(database).await?;
-    // Another instance may have applied the migrations in the meantime.
-    for pending in M::get_pending_migrations(&transaction).await? {
-        let applied = M::up(&transaction, Some(1)).await;
-        applied.map_err(|error| MigrationFailure::Failed(pending.name().to_owned(), error))?;
-    }
-    Ok(transaction.commit().await?)
+    Ok(())
 }

@@ -92,13 +92,18 @@ pub(super) async fn insert_count(
     insert_rows(transaction, &[row]).await
 }
 
-/// Returns the name of the group of an event, or `None` for kinds of which a user has at most one event. The name
-/// includes the old and the new role, so that different role changes are not combined into one row.
+/// Returns the name of the group of an event, or `None` for kinds of which a user has at most one event, and for tokens
+/// with which an admin acts as the user: the digest of each such token leads to the admin. The name includes the old and the new role, so that different role changes are not combined into one row.
 fn group_name(event: &Event) -> Option<String> {
     if matches!(
         event.kind,
         AuditEventKind::Registered | AuditEventKind::Deleted
     ) {
+        return None;
+    }
+    if event.kind == AuditEventKind::TokenIssued
+        && event.actor.is_some_and(|actor| Some(actor) != event.user)
+    {
         return None;
     }
     let roles = event.old_role.zip(event.new_role);

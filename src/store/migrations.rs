@@ -9,6 +9,7 @@ use sea_orm::{
 };
 
 use crate::store::database_url::Location;
+use crate::store::errors::is_busy;
 use crate::store::open_error::{NO_TABLES, OpenError};
 use crate::store::sqlite::immediate;
 
@@ -101,11 +102,19 @@ async fn existing_tables(database: &DatabaseConnection) -> Result<Vec<String>, D
     rows.map(|row| row.try_get_by_index(0)).collect()
 }
 
-/// Begins a transaction for migrations. Waits until no other process migrates the database.
+/// Begins a transaction for migrations. Waits until no other process migrates the database, with SQLite for at most a
+/// minute.
 pub(super) async fn begin_migration(
     database: &DatabaseConnection,
 ) -> Result<DatabaseTransaction, DbErr> {
-    let transaction = database.begin_with_options(immediate()).await?;
+    let mut attempts = 0;
+    let transaction = loop {
+        match database.begin_with_options(immediate()).await {
+            // SQLite has waited for the other process for 5 s.
+            Err(error) if is_busy(&error) && attempts < 12 => attempts += 1,
+            result => break result?,
+        }
+    };
     if transaction.get_database_backend() == DbBackend::Postgres {
         // The time limits are disabled, because migrating large tables, or waiting for the migration by another process,
         // can take a long time.

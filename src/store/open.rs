@@ -161,7 +161,7 @@ impl Store {
         };
         Ok(Self {
             writer,
-            application: sqlite::application_pool(path),
+            application: sqlite::application_pool(path, files.clone()),
             monitor: monitor(write_eviction, Some(Arc::default()), WRITERS),
             readers: MonitoredConnection::new(readers, monitor(read_eviction, None, READERS)),
             location,

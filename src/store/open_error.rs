@@ -88,7 +88,7 @@ pub(crate) enum OpenError {
     #[error("the tables in {0} cannot be brought up to date: {cause}", cause = without_line(.1))]
     Migrate(Location, #[source] DbErr),
     #[error(
-        "the migrations of the application cannot be applied to {0}: {cause}; none of them has been applied",
+        "the migrations of the application cannot be applied to {0}: {cause}",
         cause = without_line(.1)
     )]
     MigrateApplication(Location, #[source] MigrationFailure),
@@ -113,7 +113,7 @@ pub(crate) enum OpenError {
     Older(String),
 }
 
-/// The reason why the migrations of an application were not applied.
+/// The reason why a migration of an application was not applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MigrationFailure {
     #[error("the migration {0} failed: {1}")]
@@ -122,6 +122,8 @@ pub(crate) enum MigrationFailure {
     Other(#[from] DbErr),
     #[error("the table {0} records the migrations of Symbolon; implement migration_table_name")]
     TableOfSymbolon(String),
+    #[error("two migrations have the name {0}; give each migration a name of its own")]
+    SameName(String),
 }
 
 impl OpenError {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sea_orm::sqlx::{ConnectOptions, Connection, Error as SqlxError};
+use sea_orm::sqlx::{ConnectOptions, Connection, Error as SqlxError, Executor};
 use sea_orm::{
     DatabaseConnection, DbErr, RuntimeErr, SqliteTransactionMode, SqlxSqliteConnector,
     TransactionOptions,
@@ -140,9 +140,35 @@ pub(super) async fn connect(
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 
-/// Returns a pool for the tables of the application. Connections are opened when the application uses them.
-pub(super) fn application_pool(path: &Path) -> DatabaseConnection {
+/// Returns a pool for the tables of the application. Connections are opened when the application uses them. The pool
+/// passes on no connection after one of `files` has been deleted or replaced.
+pub(super) fn application_pool(path: &Path, files: DatabaseFiles) -> DatabaseConnection {
+    let on_connect = files.clone();
     let pool = pool_options(true, &PoolEviction::new())
+        .after_connect(move |_, _| {
+            end_wait();
+            let replaced = on_connect.find_replaced().is_some();
+            let message = "the database file has been deleted or replaced".to_owned();
+            Box::pin(async move {
+                if replaced {
+                    return Err(SqlxError::Protocol(message));
+                }
+                Ok(())
+            })
+        })
+        .before_acquire(move |connection, _| {
+            end_wait();
+            let is_usable = files.find_replaced().is_none() && !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_usable) })
+        })
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // Ends a transaction that was dropped, and one that a list of statements has left open after an error.
+                // Without a transaction, the statement fails.
+                let _ = connection.execute("ROLLBACK").await;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .max_connections(READERS)
         .connect_lazy_with(options(path, true));
     SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)

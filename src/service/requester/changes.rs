@@ -116,8 +116,9 @@ impl Requester {
     /// reported. Requires the HTTP Basic credentials of an admin. The user must be enabled and must not be an admin.
     ///
     /// The token belongs to a new device session, which the user sees in the list of sessions and can revoke. The name of
-    /// the device is `impersonated by` and the username of the admin, unless the options contain a name. The token is
-    /// valid for one hour, unless the options contain a lifetime, and cannot be extended. Operations that require a
+    /// the device is `impersonated by` and the username of the admin. The token is valid for one hour, unless the options
+    /// contain a shorter lifetime, and cannot be extended. It also ends if the user becomes an admin, but not if the admin
+    /// is disabled: revoke the tokens of the user. Operations that require a
     /// password stay impossible. The event `TOKEN_ISSUED` names the admin as the actor. The events of later operations
     /// name the user, and the digest of the token as the credential.
     ///
@@ -133,7 +134,8 @@ impl Requester {
     /// # Errors
     ///
     /// Returns [`Error::Forbidden`] for a Bearer token and for a caller who is not an admin, [`Error::RateLimited`] after
-    /// too many wrong passwords, and [`Error::BadUserInput`] if the user does not exist, is disabled or is an admin.
+    /// too many wrong passwords, and [`Error::BadUserInput`] if the user does not exist, is disabled or is an admin, or if
+    /// the lifetime exceeds one hour.
     pub fn impersonate(
         &self,
         user: UserId,
