@@ -126,7 +126,8 @@ impl Provider {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form);
         let response = exchange.send().await.map_err(internal)?;
-        let response = response.error_for_status().map_err(internal)?;
+        let refused = |_| Error::BadRequest("The provider refuses the sign-in.".to_owned());
+        let response = response.error_for_status().map_err(refused)?;
         let granted: Value = response.json().await.map_err(internal)?;
         let token = granted["access_token"].as_str().unwrap_or_default();
         let user = self.http.get(url("/user")?).bearer_auth(token);

@@ -286,7 +286,10 @@ async fn an_impersonation_ends_after_its_lifetime_and_grants_no_authority() {
         .bearer(&token)
         .send()
         .await;
-    assert_eq!(sessions.at("/data/me/sessions/nodes/1/device"), "Support");
+    assert_eq!(
+        sessions.at("/data/me/sessions/nodes/1/device"),
+        "impersonated by root"
+    );
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ async fn a_subscription_requires_a_token() {
     let session = Some(Arc::new(session));
     let mut events = executor.execute_stream(Request::new("subscription { ticks }"), session);
     let refused = events.next().await.unwrap();
-    assert_eq!(reason(&refused), r#""TOKEN_INVALID""#);
+    assert_eq!(reason(&refused), r#""MISSING""#);
     assert!(events.next().await.is_none());
 }
 
