@@ -138,6 +138,21 @@ pub trait ContextExt {
     /// Returns the client of the request with its credentials, for operations such as
     /// [`Requester::create_token`](crate::Requester::create_token). Verifies no credentials.
     ///
+    /// ```
+    /// use async_graphql::{Context, Object, Result};
+    /// use symbolon::ContextExt;
+    ///
+    /// struct AccountMutation;
+    ///
+    /// #[Object]
+    /// impl AccountMutation {
+    ///     /// Signs out everywhere.
+    ///     async fn leave(&self, ctx: &Context<'_>) -> Result<u32> {
+    ///         Ok(ctx.requester()?.revoke_all_tokens().await?)
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Returns `INTERNAL_SERVER_ERROR` if the request is not executed by Symbolon.

@@ -118,11 +118,99 @@ where
     }
 
     /// Adds data to the context of every resolver.
+    ///
+    /// ```
+    /// use async_graphql::{Context, Object, Result};
+    ///
+    /// struct FileServer(&'static str);
+    ///
+    /// #[derive(Default)]
+    /// struct Files;
+    ///
+    /// #[Object]
+    /// impl Files {
+    ///     async fn logo(&self, ctx: &Context<'_>) -> Result<String> {
+    ///         Ok(format!("{}/logo.svg", ctx.data::<FileServer>()?.0))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// # #[derive(async_graphql::MergedObject, Default)]
+    /// # struct Query(symbolon::Query, Files);
+    /// # let builder = symbolon.schema(Query::default(), symbolon::Mutation, async_graphql::EmptySubscription);
+    /// let schema = builder.data(FileServer("https://files.example.org")).finish();
+    /// # use poem::{Endpoint as _, Request as Post};
+    /// # let request = Post::builder().method(poem::http::Method::POST).uri_str("/graphql");
+    /// # let request = request.header("Host", "localhost").content_type("application/json");
+    /// # let request = request.body(r#"{"query": "{ logo }"}"#);
+    /// # let response = symbolon.routes(schema).get_response(request).await;
+    /// # let body: serde_json::Value = response.into_body().into_json().await?;
+    /// # assert_eq!(body["data"]["logo"], "https://files.example.org/logo.svg");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn data(self, data: impl Any + Send + Sync) -> Self {
         self.map(|builder| builder.data(data))
     }
 
     /// Adds a custom directive.
+    ///
+    /// ```
+    /// use async_graphql::{Context, CustomDirective, Directive, ResolveFut, ServerResult, Value};
+    ///
+    /// struct Uppercase;
+    ///
+    /// #[symbolon::async_trait]
+    /// impl CustomDirective for Uppercase {
+    ///     async fn resolve_field(
+    ///         &self,
+    ///         _: &Context<'_>,
+    ///         resolve: ResolveFut<'_>,
+    ///     ) -> ServerResult<Option<Value>> {
+    ///         Ok(resolve.await?.map(|value| match value {
+    ///             Value::String(text) => Value::String(text.to_uppercase()),
+    ///             other => other,
+    ///         }))
+    ///     }
+    /// }
+    ///
+    /// #[Directive(location = "Field")]
+    /// fn uppercase() -> impl CustomDirective {
+    ///     Uppercase
+    /// }
+    ///
+    /// # #[derive(Default)]
+    /// # struct Files;
+    /// # #[async_graphql::Object]
+    /// # impl Files { async fn title(&self) -> &str { "notes" } }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// # #[derive(async_graphql::MergedObject, Default)]
+    /// # struct Query(symbolon::Query, Files);
+    /// # let builder = symbolon.schema(Query::default(), symbolon::Mutation, async_graphql::EmptySubscription);
+    /// let schema = builder.directive(uppercase).finish();
+    /// # use poem::{Endpoint as _, Request as Post};
+    /// # let request = Post::builder().method(poem::http::Method::POST).uri_str("/graphql");
+    /// # let request = request.header("Host", "localhost").content_type("application/json");
+    /// # let request = request.body(r#"{"query": "{ title @uppercase }"}"#);
+    /// # let response = symbolon.routes(schema).get_response(request).await;
+    /// # let body: serde_json::Value = response.into_body().into_json().await?;
+    /// // The response to `{ title @uppercase }`:
+    /// assert_eq!(body["data"]["title"], "NOTES");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -133,6 +221,36 @@ where
 
     /// Adds an extension. With an extension, async-graphql validates each request and calls the extension for each field,
     /// so small queries take about twice as long.
+    ///
+    /// ```
+    /// use async_graphql::extensions::Analyzer;
+    ///
+    /// # #[derive(Default)]
+    /// # struct Files;
+    /// # #[async_graphql::Object]
+    /// # impl Files { async fn title(&self) -> &str { "notes" } }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// # #[derive(async_graphql::MergedObject, Default)]
+    /// # struct Query(symbolon::Query, Files);
+    /// # let builder = symbolon.schema(Query::default(), symbolon::Mutation, async_graphql::EmptySubscription);
+    /// let schema = builder.extension(Analyzer).finish();
+    /// # use poem::{Endpoint as _, Request as Post};
+    /// # let request = Post::builder().method(poem::http::Method::POST).uri_str("/graphql");
+    /// # let request = request.header("Host", "localhost").content_type("application/json");
+    /// # let request = request.body(r#"{"query": "{ title }"}"#);
+    /// # let response = symbolon.routes(schema).get_response(request).await;
+    /// # let body: serde_json::Value = response.into_body().into_json().await?;
+    /// // The response to `{ title }`:
+    /// assert_eq!(body["extensions"]["analyzer"]["complexity"], 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn extension(self, extension: impl ExtensionFactory) -> Self {
         Self {
             is_direct: false,
@@ -141,22 +259,109 @@ where
     }
 
     /// Adds an input type that no field of the schema refers to.
+    ///
+    /// ```
+    /// use async_graphql::InputObject;
+    ///
+    /// /// The content of a bookmark. The argument `bookmark` of a field is this input as JSON.
+    /// #[derive(InputObject)]
+    /// struct Filter {
+    ///     text: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// # #[derive(async_graphql::MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # let builder = symbolon.schema(Query::default(), symbolon::Mutation, async_graphql::EmptySubscription);
+    /// let schema = builder.register_input_type::<Filter>().finish();
+    /// assert!(schema.sdl().contains("input Filter"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn register_input_type<T: InputType>(self) -> Self {
         self.map(LibraryBuilder::register_input_type::<T>)
     }
 
     /// Adds an output type that no field of the schema refers to, for example an implementation of an
     /// interface.
+    ///
+    /// ```
+    /// use async_graphql::{Interface, SimpleObject};
+    ///
+    /// #[derive(SimpleObject)]
+    /// struct Note {
+    ///     title: String,
+    /// }
+    ///
+    /// #[derive(Interface)]
+    /// #[graphql(field(name = "title", ty = "&String"))]
+    /// enum Document {
+    ///     Note(Note),
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// # #[derive(async_graphql::MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # let builder = symbolon.schema(Query::default(), symbolon::Mutation, async_graphql::EmptySubscription);
+    /// let schema = builder.register_output_type::<Document>().finish();
+    /// assert!(schema.sdl().contains("type Note implements Document"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn register_output_type<T: OutputType>(self) -> Self {
         self.map(LibraryBuilder::register_output_type::<T>)
     }
 
     /// Replaces the description of an input type.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// #[derive(async_graphql::InputObject)]
+    /// struct NoteInput {
+    ///     text: String,
+    /// }
+    ///
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.override_input_type_description::<NoteInput>("A new note.").finish()
+    /// # }
+    /// ```
     pub fn override_input_type_description<T: InputType>(self, description: &'static str) -> Self {
         self.map(|builder| builder.override_input_type_description::<T>(description))
     }
 
     /// Replaces the description of an output type, for example of [`User`](crate::graphql::User).
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// #[derive(async_graphql::SimpleObject)]
+    /// struct Note {
+    ///     text: String,
+    /// }
+    ///
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.override_output_type_description::<Note>("A note of a user.").finish()
+    /// # }
+    /// ```
     pub fn override_output_type_description<T: OutputType>(
         self,
         description: &'static str,
@@ -165,16 +370,49 @@ where
     }
 
     /// Lists the fields of each type in alphabetical order. Does not affect types that are registered later.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.with_sorted_fields().finish()
+    /// # }
+    /// ```
     pub fn with_sorted_fields(self) -> Self {
         self.map(LibraryBuilder::with_sorted_fields)
     }
 
     /// Lists the values of each enum in alphabetical order. Does not affect enums that are registered later.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.with_sorted_enums().finish()
+    /// # }
+    /// ```
     pub fn with_sorted_enums(self) -> Self {
         self.map(LibraryBuilder::with_sorted_enums)
     }
 
     /// Refuses the fields `__schema`, `__type` and `_service`, as if [`Limits::introspection`] were `false`.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.disable_introspection().finish()
+    /// # }
+    /// ```
     pub fn disable_introspection(self) -> Self {
         let mut schema = self.map(LibraryBuilder::disable_introspection);
         schema.limits.introspection = false;
@@ -182,6 +420,17 @@ where
     }
 
     /// Answers introspection only. All other fields are null.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.introspection_only().finish()
+    /// # }
+    /// ```
     pub fn introspection_only(self) -> Self {
         Self {
             is_direct: false,
@@ -191,23 +440,67 @@ where
 
     /// Removes suggestions of similar names from the errors of async-graphql. The errors of Symbolon's validation contain no
     /// suggestions.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.disable_suggestions().finish()
+    /// # }
+    /// ```
     pub fn disable_suggestions(self) -> Self {
         self.map(LibraryBuilder::disable_suggestions)
     }
 
     /// Lowers [`Limits::complexity`] for this schema.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.limit_complexity(500).finish()
+    /// # }
+    /// ```
     pub fn limit_complexity(mut self, complexity: usize) -> Self {
         self.limits.complexity = self.limits.complexity.min(complexity);
         self
     }
 
     /// Lowers [`Limits::depth`] for this schema.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.limit_depth(8).finish()
+    /// # }
+    /// ```
     pub fn limit_depth(mut self, depth: usize) -> Self {
         self.limits.depth = self.limits.depth.min(depth);
         self
     }
 
     /// Lowers [`Limits::nesting`] for this schema.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.limit_recursive_depth(16).finish()
+    /// # }
+    /// ```
     pub fn limit_recursive_depth(mut self, depth: usize) -> Self {
         self.limits.nesting = self.limits.nesting.min(depth);
         self
@@ -215,16 +508,60 @@ where
 
     /// Adds the field `_service` of Apollo Federation. Not required if the schema has entities, for example
     /// [`UserEntities`](crate::graphql::UserEntities).
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.enable_federation().finish()
+    /// # }
+    /// ```
     pub fn enable_federation(self) -> Self {
         self.map(LibraryBuilder::enable_federation)
     }
 
     /// Includes subscriptions in the SDL that `_service` returns.
+    ///
+    /// ```
+    /// # use async_graphql::{EmptySubscription, MergedObject};
+    /// # use symbolon::{Mutation, Schema, Symbolon};
+    /// # #[derive(MergedObject, Default)]
+    /// # struct Query(symbolon::Query);
+    /// # fn schema(symbolon: &Symbolon) -> Schema<Query, Mutation, EmptySubscription> {
+    /// let builder = symbolon.schema(Query::default(), Mutation, EmptySubscription);
+    /// builder.enable_subscription_in_federation().finish()
+    /// # }
+    /// ```
     pub fn enable_subscription_in_federation(self) -> Self {
         self.map(LibraryBuilder::enable_subscription_in_federation)
     }
 
     /// Builds the schema.
+    ///
+    /// ```
+    /// use async_graphql::{EmptySubscription, MergedObject};
+    /// use symbolon::Mutation;
+    ///
+    /// #[derive(MergedObject, Default)]
+    /// struct Query(symbolon::Query);
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/app.db", folder.path().display());
+    /// # let mut config = symbolon::Config::new(url);
+    /// # config.argon2_memory = 8;
+    /// # let symbolon = symbolon::Symbolon::open(config).await?;
+    /// let schema = symbolon.schema(Query::default(), Mutation, EmptySubscription).finish();
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("schema.graphql");
+    /// std::fs::write(file, schema.sdl())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///

@@ -261,6 +261,30 @@ pub trait Hooks: Send + Sync {
     /// [`FieldErrorCode::InUse`](crate::FieldErrorCode::InUse). The log contains the error of the database. If the foreign
     /// key is deferred, the commit checks it, after [`Hooks::after_delete`]. The databases do not report which deferred key
     /// is violated, so that the code is also `IN_USE` if `after_delete` violates a key between two tables of the application.
+    ///
+    /// ```
+    /// use symbolon::sea_orm::{ConnectionTrait, Statement};
+    /// use symbolon::{HookError, HookTransaction, Hooks, User, async_trait};
+    ///
+    /// struct Profiles;
+    ///
+    /// #[async_trait]
+    /// impl Hooks for Profiles {
+    ///     async fn before_delete(
+    ///         &self,
+    ///         transaction: &HookTransaction<'_>,
+    ///         user: &User,
+    ///     ) -> Result<(), HookError> {
+    ///         let delete = Statement::from_sql_and_values(
+    ///             transaction.get_database_backend(),
+    ///             "DELETE FROM profile WHERE user_id = $1",
+    ///             [user.id.into()],
+    ///         );
+    ///         transaction.execute_raw(delete).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     async fn before_delete(
         &self,
         transaction: &HookTransaction<'_>,
