@@ -15,7 +15,7 @@ use symbolon::async_graphql::{
     self, Context, EmptySubscription, ID, MergedObject, Object, ObjectType, Result, SimpleObject,
 };
 use symbolon::graphql::{Omit, OmittedFields, User, UserError};
-use symbolon::{Config, FieldErrorCode, Symbolon, UserId};
+use symbolon::{Config, ContextExt, FieldErrorCode, Symbolon, UserId};
 
 use crate::direct_execution::Idle;
 use crate::support::{Answer, PASSWORD, TestApp};
@@ -372,6 +372,45 @@ async fn an_id_of_an_argument_is_a_number() {
     }
     let answer = app.graphql(r#"{ note(author: "ada") { author { id } } }"#);
     assert_eq!(answer.send().await.error(), ("BAD_USER_INPUT", ""));
+}
+
+struct SignUp;
+
+#[Object]
+impl SignUp {
+    async fn sign_up(&self, ctx: &Context<'_>, username: String) -> async_graphql::Result<User> {
+        let new = symbolon::Registration {
+            email: Some(format!("{username}@example.org")),
+            username,
+            password: PASSWORD.to_owned(),
+        };
+        let user = ctx.requester()?.register(&new).await?;
+        Ok(User::with_all_fields(user))
+    }
+}
+
+#[derive(MergedObject)]
+struct SignUpMutation(symbolon::Mutation, SignUp);
+
+#[derive(MergedObject, Default)]
+struct SignUpQuery(symbolon::Query);
+
+#[tokio::test]
+async fn a_registration_of_the_application_returns_the_new_user() {
+    let app = TestApp::with_routes(
+        |_| {},
+        |symbolon| {
+            let mutation = SignUpMutation(symbolon::Mutation, SignUp);
+            let schema = symbolon.schema(SignUpQuery::default(), mutation, EmptySubscription);
+            symbolon.routes(schema.finish())
+        },
+    )
+    .await;
+    let document = r#"mutation { signUp(username: "ada") { username email } }"#;
+    let expected = json!({ "username": "ada", "email": "ada@example.org" });
+    // A client can still send an old token.
+    let answer = app.graphql(document).bearer("old").send().await;
+    assert_eq!(answer.at("/data/signUp"), &expected);
 }
 
 #[tokio::test]

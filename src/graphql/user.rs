@@ -185,6 +185,29 @@ impl User {
         Ok(user.into())
     }
 
+    /// Returns a user of which each caller can read all fields, for the result of a mutation that has registered or signed in
+    /// this user. [`User::load`] would hide the private fields, because the request has no token of the new user.
+    ///
+    /// ```
+    /// use async_graphql::{Context, Object, Result};
+    /// use symbolon::graphql::User;
+    /// use symbolon::{ContextExt, Registration};
+    ///
+    /// struct SignUp;
+    ///
+    /// #[Object]
+    /// impl SignUp {
+    ///     async fn sign_up(&self, ctx: &Context<'_>, username: String, password: String) -> Result<User> {
+    ///         let new = Registration { username, email: None, password };
+    ///         Ok(User::with_all_fields(ctx.requester()?.register(&new).await?))
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_all_fields(user: user::User) -> Self {
+        VisibleUser::whole(user).into()
+    }
+
     /// Returns the id, with which the application finds its own data about the user.
     ///
     /// ```

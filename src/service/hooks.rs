@@ -73,7 +73,7 @@ use crate::store::HookTransaction;
 #[async_trait]
 pub trait Hooks: Send + Sync {
     /// Runs before a user is inserted, for each `createUser`, each `inviteUser` that creates a user, and each imported
-    /// user, and for [`Operator::add_user`](crate::Operator::add_user) and
+    /// user, for [`Requester::register`](crate::Requester::register), and for [`Operator::add_user`](crate::Operator::add_user) and
     /// [`Operator::invite`](crate::Operator::invite). The values are valid. Another user may have the same name or
     /// e-mail address, which the insertion detects. A refusal appears in `userErrors` with the code `INVALID`. The
     /// attempt counts towards the rate limit of registrations.

@@ -43,7 +43,7 @@ use crate::store::{NewUser, Transaction};
 pub struct Registration {
     /// The username: 1 to 64 characters.
     pub username: String,
-    /// The e-mail address, if any. The address is not verified.
+    /// The e-mail address, if any. A blank text counts as `None`. The address is not verified.
     pub email: Option<String>,
     /// The password: at most 128 characters. The minimum length is configurable, and is 8 by default.
     pub password: String,

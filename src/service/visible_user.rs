@@ -72,7 +72,7 @@ impl VisibleUser {
 
     /// Returns `user` with all fields. Used for the operator, for the client that registered the user, and for
     /// a client that received a session token of the user.
-    pub(super) fn whole(user: User) -> Self {
+    pub(crate) fn whole(user: User) -> Self {
         Self {
             user: user.into(),
             is_own: true,
