@@ -529,6 +529,25 @@ async fn a_transaction_that_a_statement_leaves_open_affects_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_write_to_a_deleted_database_file_is_not_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let instance = builder(folder.path()).open().await.unwrap();
+    let database = instance.connection();
+    execute(&database, "CREATE TABLE item (id INTEGER)").await;
+    let Some(file) = Symbolon::database_file(&config(folder.path())) else {
+        // PostgreSQL has no such file.
+        return;
+    };
+    std::fs::remove_file(file).unwrap();
+    for _ in 0..3 {
+        let write = database
+            .execute_unprepared("INSERT INTO item VALUES (1)")
+            .await;
+        write.unwrap_err();
+    }
+}
+
+#[tokio::test]
 async fn migrations_in_the_table_of_symbolon_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = builder(folder.path())
