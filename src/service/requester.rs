@@ -215,14 +215,14 @@ impl Requester {
         })
     }
 
-    /// Returns the identity of the caller if the caller meets the requirement. A token is verified again, because an
-    /// application may keep the requester longer than a request takes.
+    /// Returns the identity of the caller if the caller meets the requirement.
     async fn check(&self, requirement: &Requirement<'_>) -> Result<Identity, Error> {
         let identity = self.authentication.require(requirement).await?;
         Ok(Identity::clone(&identity))
     }
 
-    /// Runs an operation to completion.
+    /// Runs an operation to completion. The identity is determined again, because an application may keep the requester
+    /// longer than a request takes.
     fn change<T, E, F>(&self, operation: impl FnOnce(Self) -> F) -> RequesterFuture<T, E>
     where
         T: Send + 'static,
