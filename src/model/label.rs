@@ -8,12 +8,20 @@ use crate::model::text_limits;
 
 const BLANK: &str = "The name must not be empty.";
 
+/// The maximum number of characters.
+const MAX_CHARACTERS: usize = 64;
+
 /// The label of an access token or a device: 1 to 64 characters, prepared with the PRECIS profile `Nickname` (RFC
 /// 8266), which additionally accepts the invisible characters of emoji.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Label(pub(crate) String);
 
 impl Label {
+    /// Returns the label of a session that the server names. A longer text is truncated.
+    pub(crate) fn truncated(text: &str) -> Self {
+        Self(text.chars().take(MAX_CHARACTERS).collect())
+    }
+
     /// Parses the value of the input field `field`.
     pub(crate) fn parse(field: &'static str, text: &str) -> Result<Self, FieldError> {
         let refuse = |code, message| Err(FieldError::new(field, code, message));
@@ -26,7 +34,7 @@ impl Label {
         }
         match enforce_until_stable(text, enforce_nickname) {
             Some(name) if name.is_empty() => refuse(FieldErrorCode::Blank, BLANK),
-            Some(name) if name.chars().count() <= 64 => Ok(Self(name)),
+            Some(name) if name.chars().count() <= MAX_CHARACTERS => Ok(Self(name)),
             Some(_) => too_long(),
             None => refuse(
                 FieldErrorCode::Invalid,

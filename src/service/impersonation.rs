@@ -16,9 +16,6 @@ use crate::service::users::Users;
 /// disabled, so it must not live longer.
 const LIFETIME: i64 = 60 * 60;
 
-/// The maximum number of characters in the name of a device.
-const DEVICE_CHARACTERS: usize = 64;
-
 impl Users {
     /// Starts a device session of the user `id` for the caller, who must be an admin and send the password. Fails if the
     /// user is an admin or disabled. The sign-in time of the user does not change, because the user does not sign in.
@@ -41,8 +38,7 @@ impl Users {
         }
         let admin = change.authorized.viewer().user();
         let admin = admin.map_or("the operator", |admin| &admin.username);
-        let name = format!("impersonated by {admin}");
-        let device = Label(name.chars().take(DEVICE_CHARACTERS).collect());
+        let device = Label::truncated(&format!("impersonated by {admin}"));
         let longest = Lifetime::from_seconds(LIFETIME)?;
         let lifetime = options.lifetime.unwrap_or(longest);
         if lifetime.duration() > longest.duration() {

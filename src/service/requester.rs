@@ -116,7 +116,7 @@ impl Requester {
     /// }
     /// ```
     pub fn identity(&self) -> RequesterFuture<Identity> {
-        self.change(|this| async move { this.check(&Requirement::token(&[])).await })
+        self.run(|this| async move { this.check(&Requirement::token(&[])).await })
     }
 
     /// Returns the identity of the Bearer token or of the HTTP Basic credentials.
@@ -134,7 +134,7 @@ impl Requester {
     ///
     /// Returns [`Error::RateLimited`] after too many wrong passwords.
     pub fn authenticate(&self) -> RequesterFuture<Identity> {
-        self.change(|this| async move { this.check(&Requirement::ANY).await })
+        self.run(|this| async move { this.check(&Requirement::ANY).await })
     }
 
     /// Returns the identity of the Bearer token if the user has this role or a higher one.
@@ -146,7 +146,7 @@ impl Requester {
     /// }
     /// ```
     pub fn require_role(&self, role: Role) -> RequesterFuture<Identity> {
-        self.change(move |this| async move {
+        self.run(move |this| async move {
             let requirement = Requirement::token(&[]).with_role(role);
             this.check(&requirement).await
         })
@@ -162,7 +162,7 @@ impl Requester {
     /// ```
     pub fn require_scope(&self, scope: &str) -> RequesterFuture<Identity> {
         let scope = scope.to_owned();
-        self.change(|this| async move { this.check(&Requirement::token(&[&scope])).await })
+        self.run(|this| async move { this.check(&Requirement::token(&[&scope])).await })
     }
 
     /// Returns the identity of the HTTP Basic credentials if the user has this role or a higher one. An operation that
@@ -181,7 +181,7 @@ impl Requester {
     ///
     /// Returns [`Error::RateLimited`] after too many wrong passwords. Returns [`Error::Forbidden`] for a Bearer token.
     pub fn require_password(&self, role: Role) -> RequesterFuture<Identity> {
-        self.change(move |this| async move {
+        self.run(move |this| async move {
             let requirement = Requirement::PASSWORD.with_role(role);
             this.check(&requirement).await
         })
@@ -207,7 +207,7 @@ impl Requester {
     /// already verified a password.
     pub fn verify_password(&self, username: &str, password: &str) -> RequesterFuture<User> {
         let credentials = UserPass::new(username, password);
-        self.change(|this| async move {
+        self.run(|this| async move {
             let verified = this
                 .authentication
                 .verify_other_password(&credentials, None);
@@ -223,7 +223,7 @@ impl Requester {
 
     /// Runs an operation to completion. The identity is determined again, because an application may keep the requester
     /// longer than a request takes.
-    fn change<T, E, F>(&self, operation: impl FnOnce(Self) -> F) -> RequesterFuture<T, E>
+    fn run<T, E, F>(&self, operation: impl FnOnce(Self) -> F) -> RequesterFuture<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,

@@ -144,7 +144,9 @@ pub(super) async fn connect(
 /// passes on no connection after one of `files` has been deleted or replaced.
 pub(super) fn application_pool(path: &Path, files: DatabaseFiles) -> DatabaseConnection {
     let on_connect = files.clone();
-    let pool = pool_options(true, &PoolEviction::new())
+    let pool = SqlitePoolOptions::new()
+        .acquire_timeout(BUSY_TIMEOUT)
+        .test_before_acquire(false)
         .after_connect(move |_, _| {
             end_wait();
             let replaced = on_connect.find_replaced().is_some();

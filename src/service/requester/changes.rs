@@ -46,7 +46,7 @@ impl Requester {
     ) -> RequesterFuture<SessionToken> {
         let credentials = UserPass::new(username, password);
         let requested = token_request(options);
-        self.change(|this| async move {
+        self.run(|this| async move {
             let verified =
                 (this.authentication).verify_other_password(&credentials, Some(requested));
             let (_, issued) = verified.await?;
@@ -69,7 +69,7 @@ impl Requester {
     /// Returns [`Error::RateLimited`] after too many wrong passwords.
     pub fn sign_in(&self, options: &TokenOptions) -> RequesterFuture<SessionToken> {
         let requested = token_request(options);
-        self.change(|this| async move {
+        self.run(|this| async move {
             let issued = this.authentication.create_token(requested).await?;
             Ok(issued.into())
         })
@@ -106,7 +106,7 @@ impl Requester {
     ) -> RequesterFuture<SessionToken> {
         let method = SignInMethod::parse(method);
         let requested = token_request(options);
-        self.change(move |this| async move {
+        self.run(move |this| async move {
             let signed_in = (this.authentication).sign_in_by_application(user, method?, requested);
             Ok(signed_in.await?.into())
         })
@@ -142,7 +142,7 @@ impl Requester {
         options: &TokenOptions,
     ) -> RequesterFuture<SessionToken> {
         let options = options.clone();
-        self.change(move |this| async move {
+        self.run(move |this| async move {
             let (users, request) = (&this.services.users, &this.authentication);
             let issued = users.impersonate(request, user, &options).await;
             Ok(issued.map_err(without_fields)?.into())
@@ -170,7 +170,7 @@ impl Requester {
     /// the name or the e-mail address. Returns [`Error::RateLimited`] after too many registrations from one address.
     pub fn register(&self, registration: &Registration) -> RequesterFuture<User, MutationError> {
         let registration = registration.clone();
-        self.change(|this| async move {
+        self.run(|this| async move {
             let (users, caller) = (&this.services.users, this.caller());
             let registered = users.register(caller, &registration, Role::User);
             Ok(registered.await?.into_user())
@@ -227,7 +227,7 @@ impl Requester {
         hooks: impl Hooks + 'static,
     ) -> RequesterFuture<User, MutationError> {
         let (registration, hooks) = (registration.clone(), HookRunner::new(Arc::new(hooks)));
-        self.change(|this| async move {
+        self.run(|this| async move {
             let (users, caller) = (&this.services.users, this.caller());
             let registered = users.register_with(caller, &registration, Role::User, &hooks);
             Ok(registered.await?.into_user())
@@ -243,7 +243,7 @@ impl Requester {
     /// }
     /// ```
     pub fn renew_token(&self) -> RequesterFuture<SessionToken> {
-        self.change(|this| async move { Ok(this.authentication.renew_token().await?.into()) })
+        self.run(|this| async move { Ok(this.authentication.renew_token().await?.into()) })
     }
 
     /// Revokes the Bearer token of the request, like the mutation `revokeToken`. Returns whether the token was live.
@@ -255,7 +255,7 @@ impl Requester {
     /// }
     /// ```
     pub fn revoke_token(&self) -> RequesterFuture<bool> {
-        self.change(|this| async move { this.authentication.revoke_token().await })
+        self.run(|this| async move { this.authentication.revoke_token().await })
     }
 
     /// Revokes all sessions, all access tokens and the unused one-time links of the caller, like the mutation
@@ -268,7 +268,7 @@ impl Requester {
     /// }
     /// ```
     pub fn revoke_all_tokens(&self) -> RequesterFuture<u32> {
-        self.change(|this| async move {
+        self.run(|this| async move {
             let (users, caller) = (&this.services.users, this.caller());
             users
                 .revoke_own_tokens(caller)
@@ -287,7 +287,7 @@ impl Requester {
     /// }
     /// ```
     pub fn revoke_other_sessions(&self) -> RequesterFuture<u32> {
-        self.change(|this| async move {
+        self.run(|this| async move {
             let (users, caller) = (&this.services.users, this.caller());
             let revoked = users.revoke_other_sessions(caller).await;
             revoked.map_err(without_fields)
