@@ -65,7 +65,7 @@ impl Sessions {
     pub(super) async fn verify_device(&self, token: &BearerToken) -> Result<VerifiedToken, Error> {
         let (user, session) = self.find_device(token).await?;
         let now = self.clock.now();
-        if !session.is_live_for(&user, now) || is_impersonated_admin(token, &user) {
+        if !is_live(token, &session, &user, now) {
             return Err(Unauthenticated::TokenExpired.into());
         }
         let used_token = UsedToken::Session(session.digest);
@@ -88,7 +88,7 @@ impl Sessions {
         loop {
             let (user, session) = self.find_device(token).await?;
             let (id, now) = (user.id, self.clock.now());
-            if !session.is_live_for(&user, now) || is_impersonated_admin(token, &user) {
+            if !is_live(token, &session, &user, now) {
                 // The cached identity is invalidated before the client learns that the token has ended.
                 self.store.invalidate(id);
                 return Err(Unauthenticated::TokenExpired.into());
@@ -226,7 +226,12 @@ async fn make_room(
     transaction.delete_device_sessions(&ended).await
 }
 
-/// Returns whether a token of an impersonation belongs to a user who has become an admin. An admin cannot be impersonated.
+/// Returns whether the token of a session is live. The token of an impersonation ends when its user becomes an admin, because
+/// an admin cannot be impersonated.
+fn is_live(token: &BearerToken, session: &DeviceSession, user: &User, now: DateTime<Utc>) -> bool {
+    session.is_live_for(user, now) && !is_impersonated_admin(token, user)
+}
+
 fn is_impersonated_admin(token: &BearerToken, user: &User) -> bool {
     SecretType::Impersonation.matches(&token.0) && user.role >= Role::Admin
 }
