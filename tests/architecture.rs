@@ -320,6 +320,11 @@ fn background_tasks_are_started_with_supervise() {
             "a mutation, whose request reports the panic",
         ),
         (
+            "service/token_look_ups.rs",
+            1,
+            "a look-up of tokens, whose requests report the panic",
+        ),
+        (
             "service/token_watch.rs",
             1,
             "a look-up of a token, whose WebSockets end with it",

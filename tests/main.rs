@@ -132,6 +132,7 @@ mod text_inputs;
 mod text_processing_cost;
 mod throttle;
 mod throttle_before_hash_queue;
+mod token_look_ups;
 mod user_administration;
 mod user_queries;
 mod user_self_service;

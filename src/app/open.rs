@@ -32,6 +32,7 @@ use crate::service::sign_in::SignIn;
 use crate::service::sign_in_metrics::SignInMetrics;
 use crate::service::throttle::{Rates, Throttle};
 use crate::service::throttle_metrics::ThrottleMetrics;
+use crate::service::token_look_ups::TokenLookUps;
 use crate::service::token_uses::TokenUses;
 use crate::service::token_watch::TokenWatches;
 use crate::service::users::Users;
@@ -93,6 +94,12 @@ pub(super) async fn open(
         reuse: config.reuse,
         max_age: TimeDelta::days(config.session_max_age.into()),
         uses: Arc::clone(&token_uses),
+        shared: TokenLookUps::new(Arc::clone(&store), |store, digests| {
+            Box::pin(async move { store.find_shared_sessions(&digests).await })
+        }),
+        on_devices: TokenLookUps::new(Arc::clone(&store), |store, digests| {
+            Box::pin(async move { store.find_device_sessions(&digests).await })
+        }),
     });
     let sign_in = SignIn {
         store: Arc::clone(&store),

@@ -10,20 +10,28 @@ use crate::model::request_credentials::BearerToken;
 use crate::model::token_secret::{SecretType, TokenSecret};
 use crate::model::user::User;
 use crate::service::identity_cache::VerifiedToken;
+use crate::service::token_look_ups::TokenLookUps;
 use crate::service::token_uses::{TokenUses, UsedToken};
 use crate::store::Store;
 
 /// Verifier of access tokens.
 #[derive(Debug)]
 pub(crate) struct AccessTokenVerifier {
-    store: Arc<Store>,
+    look_ups: Arc<TokenLookUps<AccessToken>>,
     clock: Clock,
     uses: Arc<TokenUses>,
 }
 
 impl AccessTokenVerifier {
     pub(crate) fn new(store: Arc<Store>, clock: Clock, uses: Arc<TokenUses>) -> Self {
-        Self { store, clock, uses }
+        let look_ups = TokenLookUps::new(store, |store, digests| {
+            Box::pin(async move { store.find_access_tokens(&digests).await })
+        });
+        Self {
+            look_ups,
+            clock,
+            uses,
+        }
     }
 
     /// Verifies a token against the database, and records the use of the token.
@@ -55,10 +63,7 @@ impl AccessTokenVerifier {
     pub(super) async fn find(&self, token: &BearerToken) -> Result<(User, AccessToken), Error> {
         let invalid = Unauthenticated::TokenInvalid;
         let secret = TokenSecret::parse(SecretType::AccessToken, &token.0).ok_or(invalid)?;
-        let found = self
-            .store
-            .find_access_token_by_digest(&secret.digest())
-            .await?;
+        let found = self.look_ups.find(secret.digest()).await?;
         Ok(found.ok_or(invalid)?)
     }
 }

@@ -181,7 +181,7 @@ impl Sessions {
         let parse = |secret| TokenSecret::parse(secret, &token.0);
         let secret = parse(SecretType::DeviceSession).or_else(|| parse(SecretType::Impersonation));
         let secret = secret.ok_or(invalid)?;
-        let found = self.store.find_device_session(&secret.digest()).await?;
+        let found = self.on_devices.find(secret.digest()).await?;
         Ok(found.ok_or(invalid)?)
     }
 

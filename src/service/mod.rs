@@ -45,6 +45,7 @@ pub(crate) mod similar_usernames_report;
 pub(crate) mod throttle;
 pub(crate) mod throttle_metrics;
 mod throttle_subject;
+pub(crate) mod token_look_ups;
 pub(crate) mod token_options;
 pub(crate) mod token_uses;
 pub(crate) mod token_watch;

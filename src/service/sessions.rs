@@ -10,13 +10,16 @@ use crate::model::actor::{Actor, Credential};
 use crate::model::audit_event::NewAuditEvent;
 use crate::model::audit_event_enums::AuditEventKind;
 use crate::model::client::Client;
+use crate::model::device_session::DeviceSession;
 use crate::model::request_credentials::TokenType;
 use crate::model::server_key::ServerKey;
 use crate::model::session_lifetime::Lifetime;
+use crate::model::shared_session::SharedSession;
 use crate::model::token_digest::TokenDigest;
 use crate::model::token_secret::SecretType;
 use crate::model::user_record::UserRecord;
 use crate::service::issued_token::IssuedToken;
+use crate::service::token_look_ups::TokenLookUps;
 use crate::service::token_options::{NewDeviceSession, RequestedSession, TokenOptions};
 use crate::service::token_uses::TokenUses;
 use crate::store::{Store, Transaction};
@@ -34,6 +37,8 @@ pub(crate) struct Sessions {
     /// The maximum time from the last sign-in to the expiration of a renewed token.
     pub(crate) max_age: TimeDelta,
     pub(crate) uses: Arc<TokenUses>,
+    pub(crate) shared: Arc<TokenLookUps<SharedSession>>,
+    pub(crate) on_devices: Arc<TokenLookUps<DeviceSession>>,
 }
 
 impl Sessions {

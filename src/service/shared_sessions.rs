@@ -167,7 +167,7 @@ impl Sessions {
     async fn find_shared(&self, token: &BearerToken) -> Result<(User, SharedSession), Error> {
         let invalid = Unauthenticated::TokenInvalid;
         let digest = SessionToken::parse(&token.0).ok_or(invalid)?.digest();
-        let found = self.store.find_shared_session(&digest).await?;
+        let found = self.shared.find(digest).await?;
         Ok(found.ok_or(invalid)?)
     }
 }

@@ -17,6 +17,7 @@ use crate::model::scopes::Scopes;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{User, UserId};
 use crate::store::database::Store;
+use crate::store::token_digests::FoundTokens;
 use crate::store::token_liveness::access_token_is_live;
 use crate::store::transaction::Transaction;
 use crate::store::user_columns::{USER_COLUMNS, select_user, to_user, user_of};
@@ -34,14 +35,15 @@ pub(crate) struct NewAccessToken {
 }
 
 impl Store {
-    /// Returns the token with this digest, and the user who owns the token.
-    pub(crate) async fn find_access_token_by_digest(
+    /// Returns the tokens with these digests, and the users who own the tokens.
+    pub(crate) async fn find_access_tokens(
         &self,
-        digest: &TokenDigest,
-    ) -> Result<Option<(User, AccessToken)>, Error> {
-        let tokens = select_with_user().filter(Column::Digest.eq(digest.0.to_vec()));
-        let row = self.readers.query_one(&tokens.into_query()).await?;
-        row.as_ref().map(to_token_of_user).transpose()
+        digests: &[TokenDigest],
+    ) -> Result<FoundTokens<AccessToken>, Error> {
+        let find = self.with_digests(select_with_user(), "symbolon_access_token.digest", digests);
+        let convert = |row: &QueryResult| to_token_of_user(row).map(Some);
+        self.find_tokens(digests, find, convert, |token| token.digest)
+            .await
     }
 
     /// Returns up to `limit` live tokens with an id greater than `after`, ordered by id, and their users.

@@ -19,6 +19,7 @@ use crate::model::session_summary::SessionSummary;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::{User, UserId};
 use crate::store::database::Store;
+use crate::store::token_digests::FoundTokens;
 use crate::store::token_liveness::{device_session_is_live, shared_session_is_live};
 use crate::store::transaction::Transaction;
 use crate::store::user_columns::{USER_COLUMNS, select_user, to_user, user_of};
@@ -36,14 +37,14 @@ pub(crate) struct NewSession<'a> {
 }
 
 impl Store {
-    /// Returns the device session with this digest, and its user.
-    pub(crate) async fn find_device_session(
+    /// Returns the device sessions with these digests, and their users.
+    pub(crate) async fn find_device_sessions(
         &self,
-        digest: &TokenDigest,
-    ) -> Result<Option<(User, DeviceSession)>, Error> {
-        let sessions = select_with_user().filter(Column::Digest.eq(digest.0.to_vec()));
-        let row = self.readers.query_one(&sessions.into_query()).await?;
-        Ok(row.as_ref().map(to_session_of_user).transpose()?.flatten())
+        digests: &[TokenDigest],
+    ) -> Result<FoundTokens<DeviceSession>, Error> {
+        let find = self.with_digests(select_with_user(), "symbolon_session.digest", digests);
+        self.find_tokens(digests, find, to_session_of_user, |session| session.digest)
+            .await
     }
 
     /// Returns up to `limit` live device sessions with an id greater than `after`, ordered by id, and their users.

@@ -6,8 +6,8 @@ use entity::user::{self, Column};
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{LockBehavior, LockType};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    Statement,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QueryResult, QuerySelect,
+    QueryTrait, Statement,
 };
 
 use crate::clock::at;
@@ -20,39 +20,30 @@ use crate::model::token_digest::TokenDigest;
 use crate::model::user::{User, UserId};
 use crate::model::user_record::UserRecord;
 use crate::store::database::Store;
+use crate::store::token_digests::{FoundTokens, is_one_of};
 use crate::store::token_liveness::shared_session_is_live;
 use crate::store::transaction::Transaction;
 use crate::store::user_columns::{USER_COLUMNS, to_user};
 use crate::store::users::{to_array, to_record};
 
-/// Selects the columns of a user as [`to_user`] expects them, and the session. This statement is executed for each token
-/// whose identity is not cached. With a text that SeaORM creates, such a request executed 29 % more instructions.
+/// Selects the columns of a user as [`to_user`] expects them, and the session. The statement is executed for tokens whose
+/// identities are not cached. With a text that SeaORM creates, a request that is alone executed 29 % more instructions.
 const FIND_BY_DIGEST: &str = "SELECT id, username, email, role, created_at, last_sign_in_at, disabled_at, \
-     password_hash <> $2, token_nonce, token_expiration FROM symbolon_user WHERE token_digest = $1";
+     password_hash <> $2, token_nonce, token_expiration, token_digest FROM symbolon_user";
 
 impl Store {
-    /// Returns the user whose most recent session token has this digest, and the session, which may have ended.
-    pub(crate) async fn find_shared_session(
+    /// Returns the users whose most recent session tokens have these digests, and the sessions, which may have ended.
+    pub(crate) async fn find_shared_sessions(
         &self,
-        digest: &TokenDigest,
-    ) -> Result<Option<(User, SharedSession)>, Error> {
-        let values = [digest.0.to_vec().into(), PasswordHash::unusable().0.into()];
+        digests: &[TokenDigest],
+    ) -> Result<FoundTokens<SharedSession>, Error> {
         let backend = self.readers.get_database_backend();
-        let find = Statement::from_sql_and_values(backend, FIND_BY_DIGEST, values);
-        let Some(row) = self.readers.query_one_raw(find).await? else {
-            return Ok(None);
-        };
-        let nonce: Option<Vec<u8>> = row.try_get_by_index(USER_COLUMNS)?;
-        let expires_at: Option<i64> = row.try_get_by_index(USER_COLUMNS + 1)?;
-        let Some(expires_at) = expires_at else {
-            return Ok(None);
-        };
-        let session = SharedSession {
-            digest: *digest,
-            nonce: nonce.map(to_array).transpose()?.map(Nonce),
-            expires_at: at(expires_at),
-        };
-        Ok(Some((to_user(&row)?, session)))
+        let (condition, value) = is_one_of("token_digest", "$1", digests, backend);
+        let values = [value, PasswordHash::unusable().0.into()];
+        let text = format!("{FIND_BY_DIGEST} WHERE {condition}");
+        let find = Statement::from_sql_and_values(backend, text, values);
+        self.find_tokens(digests, find, to_session_of_user, |session| session.digest)
+            .await
     }
 
     /// Returns up to `limit` users who have a live session token and an id greater than `after`, ordered by id.
@@ -185,6 +176,21 @@ pub(super) fn may_have_live_session(record: &UserRecord, now: DateTime<Utc>) -> 
     let latest = now - CLOCK_TOLERANCE;
     let session = record.session.as_ref();
     session.is_some_and(|session| session.nonce.is_some() && session.expires_at > latest)
+}
+
+/// Converts a row of [`FIND_BY_DIGEST`]. Returns `None` if the user has no session.
+fn to_session_of_user(row: &QueryResult) -> Result<Option<(User, SharedSession)>, Error> {
+    let nonce: Option<Vec<u8>> = row.try_get_by_index(USER_COLUMNS)?;
+    let expires_at: Option<i64> = row.try_get_by_index(USER_COLUMNS + 1)?;
+    let Some(expires_at) = expires_at else {
+        return Ok(None);
+    };
+    let session = SharedSession {
+        digest: TokenDigest(to_array(row.try_get_by_index(USER_COLUMNS + 2)?)?),
+        nonce: nonce.map(to_array).transpose()?.map(Nonce),
+        expires_at: at(expires_at),
+    };
+    Ok(Some((to_user(row)?, session)))
 }
 
 fn new_session(session: &SharedSession) -> user::ActiveModel {
