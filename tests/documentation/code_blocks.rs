@@ -14,13 +14,27 @@ use super::{Block, Page, commands, pages, root};
 /// The maximum number of blocks that are not run.
 const MAX_NOT_RUN: usize = 20;
 
-/// The test of nginx configurations: the README contains the shortest one.
-const NGINX: &str = "forward_auth::nginx_forwards_accepted_requests_with_the_identity";
+/// Returns whether a word sets a variable of the command after it.
+fn is_assignment(word: &str) -> bool {
+    let name = word.split_once('=').map_or("", |(name, _)| name);
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+}
 
-/// Returns whether each line of a block only starts a program of the repository.
-fn starts_programs_of_the_repository(block: &Block) -> bool {
-    let mut lines = block.text.lines();
-    block.language == "sh" && lines.all(|line| line.contains('/') && root().join(line).is_file())
+/// Returns whether a line only starts the server, a program of the repository, or npm in the folder of the page.
+fn only_starts_a_program(page: &Page, line: &str) -> bool {
+    let words = line.split_whitespace().skip_while(|word| is_assignment(word));
+    let words: Vec<_> = words.collect();
+    match words[..] {
+        ["symbolon"] | ["cargo", "run", "--release"] | ["npm", "ci" | "install", ..] => true,
+        ["npm", "run", script] => {
+            let folder = root().join(&page.name).parent().unwrap().to_owned();
+            let manifest = fs::read_to_string(folder.join("package.json")).unwrap();
+            let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+            manifest["scripts"][script].is_string()
+        }
+        [program] => program.contains('/') && root().join(program).is_file(),
+        _ => false,
+    }
 }
 
 /// Returns the test or the script that checks a block.
@@ -29,7 +43,8 @@ fn checked_by(page: &Page, block: &Block) -> Option<&'static str> {
         .comment
         .as_deref()
         .is_some_and(|comment| comment.starts_with("file: "));
-    if starts_programs_of_the_repository(block) {
+    let is_shell = block.language == "sh";
+    if is_shell && block.text.lines().all(|line| only_starts_a_program(page, line)) {
         return Some("documentation::code_blocks::every_block_is_checked_or_says_why_not");
     }
     Some(match (&*page.name, &*block.language) {
@@ -40,12 +55,16 @@ fn checked_by(page: &Page, block: &Block) -> Option<&'static str> {
         (_, "json") => "documentation::code_blocks::json_is_valid",
         (_, "url") => "documentation::code_blocks::database_urls_are_accepted",
         (_, "yaml") => "documentation::code_blocks::yaml_is_valid",
-        ("README.md", "sh") => "readme::the_curl_commands_work_unchanged",
-        ("README.md", "nginx") => NGINX,
+        ("README.md", "sh") if block.text.contains("curl ") => "readme::the_curl_commands_work_unchanged",
+        ("README.md", "sh") if commands::runs_only_symbolon(block) => {
+            "documentation::commands::every_command_of_the_program_in_a_page_exists"
+        }
+        ("README.md", "nginx") => "forward_auth::nginx_forwards_accepted_requests_with_the_identity",
         ("README.md", "js") => {
             "javascript_clients::apollo_urql_and_graphql_request_handle_the_error_contract"
         }
         ("README.md", "toml" | "rust") => "scripts/embedding-guide",
+        ("clients/js/README.md", "js") => "clients/js/test/package.test.mjs",
         ("docs/embedding.md", "toml" | "rust") if is_step => "scripts/embedding-guide",
         ("docs/proxies.md", "nginx") => "proxies::nginx::the_service_gets_the_identity",
         ("docs/proxies.md", "caddyfile") => "proxies::caddy::the_service_gets_the_identity",
@@ -74,8 +93,8 @@ fn every_block_is_checked_or_says_why_not() {
             }
             let place = format!("{}:{}: {}", page.name, block.line, block.language);
             match checked_by(&page, &block) {
-                Some(script) if script.starts_with("scripts/") => {
-                    assert!(root().join(script).exists(), "{script}");
+                Some(program) if program.contains('/') => {
+                    assert!(root().join(program).exists(), "{program}");
                 }
                 // Tests of all proxies come from one macro.
                 Some(test) if test.starts_with("proxies::") => {}

@@ -12,8 +12,9 @@ use crate::support::{Server, finish, unconfigured_symbolon};
 use super::{Block, Page, has_form, pages};
 
 /// The pages whose commands run, except blocks with a comment `not run` and the reason.
-pub(super) const PAGES: [&str; 4] = [
+pub(super) const PAGES: [&str; 5] = [
     "docs/after-a-leak.md",
+    "docs/import.md",
     "docs/moving-from.md",
     "docs/operation.md",
     "docs/quick-start.md",
@@ -76,6 +77,7 @@ async fn run(page: &Page) {
     let mut bash = Command::new("bash");
     bash.args(["-euo", "pipefail", "-c", &script])
         .current_dir(folder.path())
+        .env_clear()
         .env("PATH", path)
         .env("SYMBOLON_PUBLIC_URL", "https://login.example.org")
         .env("SYMBOLON_ARGON2_MEMORY", "8");
@@ -136,6 +138,12 @@ fn symbolon_commands(block: &Block) -> Vec<Vec<String>> {
         }
     }
     commands
+}
+
+/// Returns whether each line of a block runs a command of the program.
+pub(super) fn runs_only_symbolon(block: &Block) -> bool {
+    let lines = block.text.replace("\\\n", " ").lines().count();
+    symbolon_commands(block).len() == lines
 }
 
 #[test]

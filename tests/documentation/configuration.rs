@@ -2,7 +2,7 @@
 
 use crate::support::{finish, unconfigured_symbolon};
 
-use super::{Page, table};
+use super::{Page, pages, table};
 
 const HEADER: [&str; 5] = ["variable", "option", "default", "values", "meaning"];
 
@@ -152,4 +152,24 @@ fn the_table_of_commands_is_that_of_the_help() {
     assert!(rows.len() > 20, "{}", rows.len());
     let text = table(&["command", "purpose"], &rows);
     Page::read("docs/operation.md").assert_generated(&[("commands", text)]);
+}
+
+#[test]
+fn every_variable_in_the_pages_is_a_setting() {
+    let settings = settings().into_iter().flat_map(|(_, settings)| settings);
+    let known: Vec<_> = settings.flat_map(|setting| setting.variables).collect();
+    let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let mut found = 0;
+    for page in pages() {
+        for (at, _) in page.text.match_indices("SYMBOLON_") {
+            let name = page.text[at..].split(|c| !is_name(c)).next().unwrap();
+            // A name can be a part of a list, such as `SYMBOLON_LIMIT_…`, or of another name.
+            let is_whole = !page.text[..at].ends_with(is_name) && !name.ends_with('_');
+            if is_whole && !name.starts_with("SYMBOLON_TEST_") {
+                assert!(known.iter().any(|known| known == name), "{}: {name}", page.name);
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 200, "{found}");
 }

@@ -29,7 +29,7 @@ fn errors() -> Vec<(Error, &'static str, &'static str)> {
             "The operation requires a token, but the header `Authorization` is malformed or has another scheme.",
             "Send `Authorization: Bearer TOKEN`."),
         (InvalidCredentials.into(),
-            "The username does not exist, the password is wrong, or the user is disabled. The response does not tell which.",
+            "The username does not exist, the password is wrong, or the user is disabled. The response is the same in each case.",
             "Show the message, and ask for the password again."),
         (TokenInvalid.into(),
             "The server does not know the token: it was never issued, was replaced by another token, or is a revoked access \

@@ -73,9 +73,10 @@ async fn every_operation_has_the_answer_that_the_page_shows() {
         let mut following = blocks[index + 1..]
             .iter()
             .take_while(|block| block.language == "json");
-        let variables = match block.text.contains('$') {
-            true => json_of(following.next().unwrap()),
-            false => json!({}),
+        let variables = if block.text.contains('$') {
+            json_of(following.next().unwrap())
+        } else {
+            json!({})
         };
         let variables = with_values(&variables.to_string(), &values);
         let shown = json_of(following.next().unwrap());
