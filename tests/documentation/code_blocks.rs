@@ -22,7 +22,9 @@ fn is_assignment(word: &str) -> bool {
 
 /// Returns whether a line only starts the server, a program of the repository, or npm in the folder of the page.
 fn only_starts_a_program(page: &Page, line: &str) -> bool {
-    let words = line.split_whitespace().skip_while(|word| is_assignment(word));
+    let words = line
+        .split_whitespace()
+        .skip_while(|word| is_assignment(word));
     let words: Vec<_> = words.collect();
     match words[..] {
         ["symbolon"] | ["cargo", "run", "--release"] | ["npm", "ci" | "install", ..] => true,
@@ -44,7 +46,12 @@ fn checked_by(page: &Page, block: &Block) -> Option<&'static str> {
         .as_deref()
         .is_some_and(|comment| comment.starts_with("file: "));
     let is_shell = block.language == "sh";
-    if is_shell && block.text.lines().all(|line| only_starts_a_program(page, line)) {
+    if is_shell
+        && block
+            .text
+            .lines()
+            .all(|line| only_starts_a_program(page, line))
+    {
         return Some("documentation::code_blocks::every_block_is_checked_or_says_why_not");
     }
     Some(match (&*page.name, &*block.language) {
@@ -55,11 +62,15 @@ fn checked_by(page: &Page, block: &Block) -> Option<&'static str> {
         (_, "json") => "documentation::code_blocks::json_is_valid",
         (_, "url") => "documentation::code_blocks::database_urls_are_accepted",
         (_, "yaml") => "documentation::code_blocks::yaml_is_valid",
-        ("README.md", "sh") if block.text.contains("curl ") => "readme::the_curl_commands_work_unchanged",
+        ("README.md", "sh") if block.text.contains("curl ") => {
+            "readme::the_curl_commands_work_unchanged"
+        }
         ("README.md", "sh") if commands::runs_only_symbolon(block) => {
             "documentation::commands::every_command_of_the_program_in_a_page_exists"
         }
-        ("README.md", "nginx") => "forward_auth::nginx_forwards_accepted_requests_with_the_identity",
+        ("README.md", "nginx") => {
+            "forward_auth::nginx_forwards_accepted_requests_with_the_identity"
+        }
         ("README.md", "js") => {
             "javascript_clients::apollo_urql_and_graphql_request_handle_the_error_contract"
         }

@@ -112,14 +112,15 @@ fn symbolon_commands(block: &Block) -> Vec<Vec<String>> {
     let text = block.text.replace("\\\n", " ");
     let mut commands = Vec::new();
     for line in text.lines() {
-        let words: Vec<_> = line.split_whitespace().collect();
+        let words = line.split_whitespace().take_while(|word| *word != "#");
+        let words: Vec<_> = words.collect();
         for (at, _) in words
             .iter()
             .enumerate()
             .filter(|(_, word)| **word == "symbolon")
         {
             let arguments = words[at + 1..].iter();
-            let is_end = |word: &&&str| word.starts_with(['#', '<', '>', '|', '&', ';', '…', '.']);
+            let is_end = |word: &&&str| word.starts_with(['<', '>', '|', '&', ';', '…', '.']);
             let arguments = arguments.take_while(|word| !is_end(word));
             let arguments: Vec<_> = arguments
                 .map(|word| {

@@ -160,13 +160,18 @@ fn every_variable_in_the_pages_is_a_setting() {
     let known: Vec<_> = settings.flat_map(|setting| setting.variables).collect();
     let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let mut found = 0;
-    for page in pages() {
+    // The changelog names former settings.
+    for page in pages().iter().filter(|page| page.name != "CHANGELOG.md") {
         for (at, _) in page.text.match_indices("SYMBOLON_") {
             let name = page.text[at..].split(|c| !is_name(c)).next().unwrap();
             // A name can be a part of a list, such as `SYMBOLON_LIMIT_…`, or of another name.
             let is_whole = !page.text[..at].ends_with(is_name) && !name.ends_with('_');
             if is_whole && !name.starts_with("SYMBOLON_TEST_") {
-                assert!(known.iter().any(|known| known == name), "{}: {name}", page.name);
+                assert!(
+                    known.iter().any(|known| known == name),
+                    "{}: {name}",
+                    page.name
+                );
                 found += 1;
             }
         }
