@@ -66,6 +66,7 @@ mod device_sessions;
 mod direct_execution;
 mod document_and_identity_caches;
 mod document_limits;
+mod documentation;
 mod durability;
 mod embedded_schemas;
 mod embedding;

@@ -24,7 +24,7 @@ fn has_test(source: &str, path: &str) -> bool {
 }
 
 /// Whether a test exists, by the path that `cargo test` prints.
-fn exists(test: &str) -> bool {
+pub(crate) fn exists(test: &str) -> bool {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     test.match_indices("::").any(|(at, _)| {
         let file = tests

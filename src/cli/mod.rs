@@ -64,7 +64,8 @@ const ENVIRONMENT: &str = "Environment variables without an option:
           Server key: 32 random bytes, encoded in base64. `openssl rand -base64 32` creates a key.
   SYMBOLON_LOG
           Log level: off, error, warn, info, debug or trace; or a list such as info,symbolon=debug.
-          Without a level of their own, the targets that a list does not name have the level warn. [default: info]
+          Without a level of their own, the targets that a list does not name have the level warn.
+          The libraries that Symbolon uses log at most at the level debug. [default: info]
   SYMBOLON_LOG_FORMAT
           Log format: text or json. [default: text]
   SYMBOLON_COPY_TO

@@ -82,7 +82,8 @@ fn settings() -> [(&'static str, Vec<Setting>); 8] {
             setting!(reset_page, "reset-page", "SYMBOLON_RESET_PAGE", "URL",
                 "URL of your own page for reset links",
                 "The page reads `token` and `username` from the fragment of the link, and sends the token and the new \
-                 password with the mutation `resetPassword`. The default is the page /reset below the public URL."),
+                 password with the mutation `resetPassword`. If the page is on another origin, --cors-origins must list this \
+                 origin. The default is the page /reset below the public URL."),
             setting!(reset_link_lifetime, "reset-link-lifetime", "SYMBOLON_RESET_LINK_LIFETIME", "SECONDS",
                 "Lifetime of a link to reset a password, in seconds", ""),
             setting!(invitation_lifetime, "invitation-lifetime", "SYMBOLON_INVITATION_LIFETIME", "SECONDS",
@@ -135,7 +136,8 @@ fn settings() -> [(&'static str, Vec<Setting>); 8] {
         ("HTTP", vec![
             setting!(http.trusted_proxies, "trusted-proxies", "SYMBOLON_TRUSTED_PROXIES", "NETS",
                 "Reverse proxies that send the address of the client in a header",
-                "The value is a comma-separated list of IP addresses and networks, such as 10.0.0.0/8."),
+                "The value is a comma-separated list of IP addresses and networks, such as 10.0.0.0/8. All clients behind a proxy \
+                 that is not listed count as one client."),
             setting!(http.client_address_header, "client-address-header", "SYMBOLON_CLIENT_ADDRESS_HEADER", "HEADER",
                 "Header with the address of the client, x-forwarded-for or forwarded",
                 "The header is read only in requests from trusted proxies. The other header is ignored. `forwarded` is the \
