@@ -1,7 +1,8 @@
 import type { CodegenConfig } from "@graphql-codegen/cli";
 
 const config: CodegenConfig = {
-  schema: "../../schema.graphql",
+  // A running server, or a file.
+  schema: process.env.SCHEMA || "http://127.0.0.1:8000/graphql",
   documents: "src/*.{ts,tsx}",
   generates: {
     "src/generated/": {

@@ -17,7 +17,7 @@ export interface UserError {
 }
 
 /** The result of a form. If the server refuses the input, `user` is null, and `userErrors` is not empty. */
-export interface Result {
+export interface FormResult {
   user: User | null;
   userErrors: UserError[];
 }
@@ -52,8 +52,10 @@ export interface Session {
   readonly url: string;
   /** Signs in. With `device`, the server starts a session of its own. Otherwise, all clients of the user share a session. */
   signIn(credentials: { username: string; password: string; device?: string }): Promise<User>;
+  /** Starts a session with a token that a mutation of your own API returned, for example after a sign-in elsewhere. */
+  adopt(token: Token): void;
   /** Creates a user, and does not sign in. */
-  register(input: { username: string; password: string; email?: string }): Promise<Result>;
+  register(input: { username: string; password: string; email?: string }): Promise<FormResult>;
   /**
    * Ends the session at once, and revokes the token. Fails if the server cannot be reached: the token then stays valid
    * until it expires.
@@ -62,9 +64,9 @@ export interface Session {
   /** Ends all other sessions of the user, and returns their number. */
   signOutOthers(): Promise<number>;
   /** Changes the password. All other sessions of the user end. This session continues with a new token. */
-  changePassword(input: { currentPassword: string; newPassword: string }): Promise<Result>;
+  changePassword(input: { currentPassword: string; newPassword: string }): Promise<FormResult>;
   /** Sets a new password with the token of a reset link, and does not sign in. */
-  resetPassword(input: { token: string; newPassword: string }): Promise<Result>;
+  resetPassword(input: { token: string; newPassword: string }): Promise<FormResult>;
   /** Returns the token, renewed if half of its lifetime has passed, or undefined without a session. */
   token(): Promise<string | undefined>;
   /** `fetch` with the token, for requests to the origin of `url` that have no `Authorization` header of their own. */
@@ -93,8 +95,10 @@ interface Held {
   expires: number;
 }
 
-interface Token {
+/** A token as the server issues it. */
+export interface Token {
   token: string;
+  /** The lifetime, in seconds. */
   expiresIn: number;
   user: User;
 }
@@ -304,8 +308,11 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
       });
     },
 
+    adopt: ({ token, expiresIn, user: { id, username, role } }) =>
+      hold({ token, expiresIn, user: { id, username, role } }, Date.now()),
+
     async register(input) {
-      const { createUser } = await request<{ createUser: Result }>(
+      const { createUser } = await request<{ createUser: FormResult }>(
         `mutation ($input: CreateUserInput!) { createUser(input: $input) { ${USER} ${ERRORS} } }`,
         { input },
       );
@@ -340,7 +347,7 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
         const own = held;
         if (!own || own.user.id !== user) throw ended();
         const now = Date.now();
-        const { changePassword } = await request<{ changePassword: { token: Token | null } & Result }>(
+        const { changePassword } = await request<{ changePassword: { token: Token | null } & FormResult }>(
           `mutation ($input: ChangePasswordInput!) { changePassword(input: $input) { token ${TOKEN} ${ERRORS} } }`,
           { input },
           bearer(own.token),
@@ -363,7 +370,7 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
     },
 
     async resetPassword(variables) {
-      const { resetPassword } = await request<{ resetPassword: Result }>(
+      const { resetPassword } = await request<{ resetPassword: FormResult }>(
         `mutation ($token: String!, $newPassword: String!) {
           resetPassword(token: $token, newPassword: $newPassword) { ${USER} ${ERRORS} } }`,
         variables,

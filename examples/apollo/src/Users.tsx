@@ -3,7 +3,7 @@ import { useQuery } from "@apollo/client/react";
 import { useState } from "react";
 
 import { graphql } from "./generated";
-import { words } from "./words";
+import { messageOf } from "./messages";
 
 const USERS = graphql(`
   query Users($after: String) {
@@ -52,6 +52,7 @@ export function Users() {
           </p>
           {data.users.pageInfo.hasNextPage && (
             <button
+              className="quiet"
               disabled={networkStatus === NetworkStatus.fetchMore}
               onClick={() => more(data.users.pageInfo.endCursor)}
             >
@@ -60,7 +61,7 @@ export function Users() {
           )}
         </>
       )}
-      {failure !== undefined && <p role="alert">{words(failure)}</p>}
+      {failure !== undefined && <p role="alert">{messageOf(failure)}</p>}
     </section>
   );
 }
