@@ -1,11 +1,19 @@
+import { gql, type TypedDocumentNode } from "@apollo/client";
 import { useMutation, useQuery } from "@apollo/client/react";
 import { useState } from "react";
 
-import { graphql } from "./generated";
 import { messageOf } from "./messages";
 import { session } from "./session";
 
-const SESSIONS = graphql(`
+interface Session {
+  id: string;
+  device: string | null;
+  current: boolean;
+  lastUsedAt: string | null;
+  address: string | null;
+}
+
+const SESSIONS: TypedDocumentNode<{ me: { sessions: { nodes: Session[] } } }> = gql`
   query Sessions {
     me {
       id
@@ -20,13 +28,13 @@ const SESSIONS = graphql(`
       }
     }
   }
-`);
+`;
 
-const REVOKE_SESSION = graphql(`
+const REVOKE_SESSION: TypedDocumentNode<{ revokeSession: boolean }, { id: string }> = gql`
   mutation RevokeSession($id: ID!) {
     revokeSession(id: $id)
   }
-`);
+`;
 
 const TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -36,7 +44,7 @@ export function Devices() {
   const [revokeSession] = useMutation(REVOKE_SESSION);
   const [failed, setFailed] = useState<unknown>();
   const failure = error ?? failed;
-  const sessions = data?.me.sessions?.nodes ?? [];
+  const sessions = data?.me.sessions.nodes ?? [];
 
   async function signOut(end: () => Promise<unknown>) {
     setFailed(undefined);
