@@ -89,6 +89,14 @@ test("an answer that is not that of the server, and no answer", async () => {
   await expect(offline.signIn(credentials)).rejects.toMatchObject({ code: "NETWORK_ERROR" });
 });
 
+test("a token that a mutation of the application returned starts a session", async () => {
+  const { token, user, username } = await signedIn();
+  const session = createSession({ url: URL_GRAPHQL });
+  session.adopt({ token, expiresIn: 3600, user });
+  expect(session.getSnapshot()).toEqual({ user, reason: null });
+  expect((await ask(session)).data.me.username).toBe(username);
+});
+
 test("sign out other devices", async () => {
   const { username, session, token } = await signedIn();
   const other = createSession({ url: URL_GRAPHQL });

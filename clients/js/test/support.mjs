@@ -7,6 +7,9 @@ import { createSession } from "@symbolon/client";
 import { expect, vi } from "vitest";
 
 const { SYMBOLON_URL, SYMBOLON_PROGRAM, SYMBOLON_FOLDER } = process.env;
+const { DATABASE_URL, SYMBOLON_SECRET_KEY_FILE } = process.env;
+// The database of the server, unless it is in the folder.
+const env = DATABASE_URL ? { DATABASE_URL, SYMBOLON_SECRET_KEY_FILE } : {};
 if (!SYMBOLON_URL) throw new Error("SYMBOLON_URL is not set");
 export const URL_GRAPHQL = `${SYMBOLON_URL}/graphql`;
 // Beyond Latin-1, and with the colon that ends a username.
@@ -16,7 +19,7 @@ export const ME = "query Me { me { username } }";
 
 /** Runs a command of the operator. */
 export const symbolon = (...args) =>
-  execFileSync(SYMBOLON_PROGRAM, args, { cwd: SYMBOLON_FOLDER, env: {}, encoding: "utf8" });
+  execFileSync(SYMBOLON_PROGRAM, args, { cwd: SYMBOLON_FOLDER, env, encoding: "utf8" });
 
 /** Returns the options of a request. */
 export const operation = (query, variables) => ({
