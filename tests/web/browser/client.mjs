@@ -75,7 +75,7 @@ before(async () => {
   }
   const config = {
     build: { rolldownOptions: { input: Object.keys(PAGES).map((heading) => `${fileOf(heading)}.html`) } },
-    preview: { proxy: { "/graphql": { target: EMBED_URL, ws: true } } },
+    preview: { proxy: { "^/graphql$": { target: EMBED_URL, ws: true } } },
   };
   writeFileSync(join(folder, "vite.config.js"), `export default ${JSON.stringify(config)};`);
   frontend.npm(["exec", "vite", "build"]);

@@ -32,7 +32,7 @@ export class Frontend {
     const { hostname, port } = new URL(origin);
     const args = [vite, "preview", "--host", hostname, "--port", port, "--strictPort"];
     this.server = spawn(process.execPath, args, { cwd: this.folder, stdio: "inherit" });
-    const isServed = () => fetch(origin).then(({ ok }) => ok, () => false);
+    const isServed = () => fetch(origin).then(() => true, () => false);
     await eventually("the frontend is served", isServed);
   }
 
