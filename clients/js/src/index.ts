@@ -121,7 +121,6 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
   let signOuts = 0;
   // Requests that issue or revoke a token run one after another.
   let queue: Promise<unknown> = Promise.resolve();
-  let renewal: Promise<void> | undefined;
   let passwordChange: Promise<unknown> | undefined;
   // The tokens that the next `signOut` in the queue revokes.
   const dropped: string[] = [];
@@ -237,9 +236,9 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
   }
 
   function renew(isForced: boolean) {
-    return (renewal ??= exclusive(async () => {
+    return exclusive(async () => {
       const own = held;
-      // An operation before it in the queue can have replaced the token.
+      // An operation before it in the queue can have renewed or replaced the token.
       if (!own || !(isForced || isDue(own))) return;
       const now = Date.now();
       try {
@@ -254,7 +253,7 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
         // The token can still be valid.
         else own.due = Date.now() + PAUSE_AFTER_FAILED_RENEWAL;
       }
-    }).finally(() => (renewal = undefined)));
+    });
   }
 
   /** Returns whether to renew: half of the lifetime has passed, or the clock was set back. */

@@ -108,7 +108,7 @@ async function listening(options) {
     lose = () => socket.terminate();
   });
   sockets.on("closed", ({ code }) => log.closed.push(code));
-  sockets.subscribe(
+  const stop = sockets.subscribe(
     { query: "subscription { noteAdded }" },
     {
       next: ({ data }) => log.notes.push(data?.noteAdded),
@@ -126,7 +126,7 @@ async function listening(options) {
       { timeout: 10_000 },
     );
   await hears("first");
-  return { ...own, log, sockets, hears, lose: () => lose() };
+  return { ...own, log, sockets, hears, stop, lose: () => lose() };
 }
 
 const ended = (log) => vi.waitFor(() => expect(log.error).toBeTruthy(), { timeout: 10_000 });
@@ -168,6 +168,7 @@ test("graphql-ws: another user gets a socket, and a sign-out closes it", async (
   await hears("for the other user");
   await session.signOut();
   await ended(log);
+  expect(log.error.code).toBe(4499);
   const { opened } = log;
   await new Promise((resolve) => setTimeout(resolve, 300));
   expect(log.opened).toBe(opened);
@@ -185,6 +186,18 @@ test("graphql-ws: another user gets a socket, and a sign-out closes it", async (
     await add();
     expect(await Promise.race([heard, undefined])).toEqual({ data: { noteAdded: "again" } });
   }, { timeout: 10_000 });
+});
+
+test("graphql-ws: a sign-out without a socket has no effect on later subscriptions", async () => {
+  const { session, log, sockets, stop } = await listening();
+  stop();
+  await vi.waitFor(() => expect(log.closed).toEqual([1000]));
+  await session.signOut();
+  const later = new Promise((resolve) => {
+    const sink = { next: resolve, error: resolve, complete: resolve };
+    sockets.subscribe({ query: "subscription { noteAdded }" }, sink);
+  });
+  expect((await later)[0].extensions.reason).toBe("MISSING");
 });
 
 test("graphql-ws: a sign-out while a socket is opened again ends its subscriptions", async () => {

@@ -207,6 +207,7 @@ test("a change of the password continues the session, and requests wait for the 
   await change.answered;
   // The server has replaced the token, and the client does not have the new one yet. Requests wait for it.
   const during = ask(session);
+  await new Promise((resolve) => setTimeout(resolve, 50));
   expect(net.count("query Me")).toBe(0);
   change.release();
   expect((await changing).userErrors).toEqual([]);
@@ -218,7 +219,7 @@ test("a change of the password continues the session, and requests wait for the 
 
 test("a mutation is never sent twice, and a query at most twice", async () => {
   const username = await register();
-  let gate = Promise.resolve();
+  let [gate, open] = [Promise.resolve()];
   const sent = [];
   const session = createSession({
     url: URL_GRAPHQL,
@@ -226,18 +227,22 @@ test("a mutation is never sent twice, and a query at most twice", async () => {
     async fetch(url, options) {
       sent.push(options.body);
       if (/addNote|query Me/.test(options.body)) await gate;
-      return fetch(url, options);
+      const response = await fetch(url, options);
+      if (options.body.includes("changePassword")) {
+        // The requests are refused before the client has the new token.
+        open();
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      return response;
     },
   });
   const count = (name) => sent.filter((body) => body.includes(name)).length;
   await session.signIn({ username, password: PASSWORD, device: "test" });
-  let open;
   gate = new Promise((resolve) => (open = resolve));
   const query = ask(session);
   const mutation = ask(session, 'mutation { addNote(text: "once") }');
   await vi.waitFor(() => expect(count("query Me") + count("addNote")).toBe(2));
   await session.changePassword({ currentPassword: PASSWORD, newPassword: NEW_PASSWORD });
-  open();
   expect((await query).data.me.username).toBe(username);
   expect((await mutation).errors[0].extensions.reason).toBe("TOKEN_EXPIRED");
   expect([count("query Me"), count("addNote")]).toEqual([2, 1]);
@@ -279,6 +284,19 @@ test("a request that waits for a renewal is not sent for another user", async ()
   await Promise.all([signedOut, signIn]);
   expect(net.count("query Me")).toBe(0);
   expect(session.getSnapshot().user.username).toBe(other);
+});
+
+test("a request that waits for a renewal is not sent with the token of another user", async () => {
+  const { session, net } = await signedIn();
+  const other = await signedIn();
+  stopClock()(1900);
+  const renewal = net.hold("renewToken");
+  const waiting = ask(session);
+  await renewal.answered;
+  session.adopt({ token: other.token, expiresIn: 3600, user: other.user });
+  renewal.release();
+  await expect(waiting).rejects.toMatchObject({ code: "SESSION_ENDED" });
+  expect(net.count("query Me")).toBe(0);
 });
 
 test("a sign-out during a renewal leaves no live token, and the renewal does not restore the session", async () => {

@@ -17,7 +17,6 @@ export function createSession({ url, storage, fetch: custom }) {
     let signOuts = 0;
     // Requests that issue or revoke a token run one after another.
     let queue = Promise.resolve();
-    let renewal;
     let passwordChange;
     // The tokens that the next `signOut` in the queue revokes.
     const dropped = [];
@@ -128,9 +127,9 @@ export function createSession({ url, storage, fetch: custom }) {
         }
     }
     function renew(isForced) {
-        return (renewal ??= exclusive(async () => {
+        return exclusive(async () => {
             const own = held;
-            // An operation before it in the queue can have replaced the token.
+            // An operation before it in the queue can have renewed or replaced the token.
             if (!own || !(isForced || isDue(own)))
                 return;
             const now = Date.now();
@@ -146,7 +145,7 @@ export function createSession({ url, storage, fetch: custom }) {
                 else
                     own.due = Date.now() + PAUSE_AFTER_FAILED_RENEWAL;
             }
-        }).finally(() => (renewal = undefined)));
+        });
     }
     /** Returns whether to renew: half of the lifetime has passed, or the clock was set back. */
     function isDue({ issued, due }) {
