@@ -1,35 +1,24 @@
-import { useQuery } from "@apollo/client/react";
+import type { User } from "@symbolon/client";
 
-import { client, signOut } from "./auth";
-import { graphql } from "./generated";
-import { words } from "./words";
+import { messageOf } from "./messages";
+import { client, session } from "./session";
 
-const ME = graphql(`
-  query Me {
-    me {
-      id
-      username
-      email
-      role
-    }
-  }
-`);
-
-export function Account() {
-  const { data, error } = useQuery(ME);
-
+/** The current user, who comes with the session. */
+export function Account({ user, onNotice }: { user: User; onNotice: (notice: string) => void }) {
   function refresh() {
     // Each component shows its own error.
     client.refetchQueries({ include: "active" }).catch(() => {});
   }
 
+  function signOut() {
+    session.signOut().catch((error: unknown) => {
+      onNotice(`You are signed out here, but the server did not revoke the token. ${messageOf(error)}`);
+    });
+  }
+
   return (
     <header>
-      <div>
-        <h1>{data ? `Hello, ${data.me.username}` : "Hello"}</h1>
-        {data && <p>{[data.me.email, data.me.role?.toLowerCase()].filter(Boolean).join(" · ")}</p>}
-        {error && <p role="alert">{words(error)}</p>}
-      </div>
+      <h1>Hello, {user.username}</h1>
       <div className="actions">
         <button className="quiet" onClick={refresh}>
           Refresh

@@ -1,11 +1,16 @@
-import { NetworkStatus } from "@apollo/client";
+import { gql, NetworkStatus, type TypedDocumentNode } from "@apollo/client";
 import { useQuery } from "@apollo/client/react";
 import { useState } from "react";
 
-import { graphql } from "./generated";
-import { words } from "./words";
+import { messageOf } from "./messages";
 
-const USERS = graphql(`
+interface Page {
+  edges: { node: { id: string; username: string } }[];
+  pageInfo: { hasNextPage: boolean; endCursor: string | null };
+  totalCount: number;
+}
+
+const USERS: TypedDocumentNode<{ users: Page }, { after?: string | null }> = gql`
   query Users($after: String) {
     users(first: 20, after: $after) {
       edges {
@@ -22,7 +27,7 @@ const USERS = graphql(`
       totalCount
     }
   }
-`);
+`;
 
 /** All users, page by page. The cache joins the pages. */
 export function Users() {
@@ -52,6 +57,7 @@ export function Users() {
           </p>
           {data.users.pageInfo.hasNextPage && (
             <button
+              className="quiet"
               disabled={networkStatus === NetworkStatus.fetchMore}
               onClick={() => more(data.users.pageInfo.endCursor)}
             >
@@ -60,7 +66,7 @@ export function Users() {
           )}
         </>
       )}
-      {failure !== undefined && <p role="alert">{words(failure)}</p>}
+      {failure !== undefined && <p role="alert">{messageOf(failure)}</p>}
     </section>
   );
 }

@@ -3,7 +3,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
 import { App } from "./App";
-import { client } from "./auth";
+import { client } from "./session";
 import "./style.css";
 
 createRoot(document.getElementById("root")!).render(

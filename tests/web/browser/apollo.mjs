@@ -1,24 +1,27 @@
-// examples/apollo in Chromium, against a new server at SYMBOLON_URL that allows requests of ORIGIN: a free port of this
-// machine, at which the frontend is served.
+// examples/apollo in Chromium. The example is copied out of the repository, and built and served there.
+//
+// SYMBOLON_URL is a new server whose folder is SYMBOLON_FOLDER. It allows requests of ORIGIN: a free port of this
+// machine, at which the frontend is served. SYMBOLON_PROGRAM is the program.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { cpSync } from "node:fs";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { launch } from "./chromium.mjs";
+import { eventually, Frontend } from "./frontend.mjs";
 
-const { SYMBOLON_URL, ORIGIN } = process.env;
-assert(SYMBOLON_URL && ORIGIN, "SYMBOLON_URL and ORIGIN are not set");
+const { SYMBOLON_URL, SYMBOLON_PROGRAM, SYMBOLON_FOLDER, ORIGIN } = process.env;
+const { DATABASE_URL, SYMBOLON_SECRET_KEY_FILE } = process.env;
+assert(SYMBOLON_URL && SYMBOLON_PROGRAM && SYMBOLON_FOLDER && ORIGIN, "a variable is not set");
 const API = `${SYMBOLON_URL}/graphql`;
 const EXAMPLE = fileURLToPath(new URL("../../../examples/apollo", import.meta.url));
 // Beyond Latin-1, and with the colon that ends a username.
 const PASSWORD = "correct: hörse báttery ☃";
+const NEW_PASSWORD = "another good pässword";
 const NAME = `ada-${randomUUID()}`;
 const USERS = 25;
 
@@ -40,48 +43,26 @@ async function register(username) {
   assert.deepEqual(data.createUser.userErrors, []);
 }
 
-/** Returns the session token of the page, which every sign-in of the user returns. */
-async function currentToken() {
-  const authorization = `Basic ${Buffer.from(`${NAME}:${PASSWORD}`).toString("base64")}`;
-  const { data } = await api("mutation { createToken { token } }", { authorization });
-  return data.createToken.token;
+/** Signs in on another device, and returns its credentials. */
+async function signInElsewhere(username, device) {
+  const authorization = `Basic ${Buffer.from(`${username}:${PASSWORD}`).toString("base64")}`;
+  const query = "mutation ($device: String) { createToken(device: $device) { token } }";
+  const { data } = await api(query, { variables: { device }, authorization });
+  return { authorization: `Bearer ${data.createToken.token}` };
 }
 
-/** Revokes the session of the page from another client. */
-async function revoke() {
-  const authorization = `Bearer ${await currentToken()}`;
-  const { data } = await api("mutation { revokeToken }", { authorization });
-  assert.equal(data.revokeToken, true);
-}
+/** Returns whether the server refuses the credentials. */
+const isRefused = async (credentials) => (await api("{ me { id } }", credentials)).errors !== undefined;
 
-async function eventually(what, holds) {
-  const deadline = Date.now() + 20_000;
-  while (!(await holds())) {
-    assert(Date.now() < deadline, `not in time: ${what}`);
-    await sleep(20);
-  }
-}
-
-let built, frontend, browser, page, asked, refusals, complaints;
+let frontend, browser, page, asked, refusals, complaints;
 
 before(async () => {
-  built = mkdtempSync(join(tmpdir(), "symbolon-apollo-"));
-  const run = (args, env) =>
-    execFileSync("npm", args, { cwd: EXAMPLE, env: { ...process.env, ...env }, stdio: "inherit" });
-  if (!existsSync(join(EXAMPLE, "node_modules"))) run(["ci"]);
-  run(["run", "build", "--", "--outDir", built, "--emptyOutDir"], { VITE_API: API });
-  const vite = join(EXAMPLE, "node_modules/vite/bin/vite.js");
-  const port = new URL(ORIGIN).port;
-  frontend = spawn(process.execPath, [vite, "preview", "--outDir", built, "--port", port], {
-    cwd: EXAMPLE,
-    stdio: "inherit",
-  });
-  await eventually("the frontend is served", () =>
-    fetch(ORIGIN).then(
-      ({ ok }) => ok,
-      () => false,
-    ),
-  );
+  frontend = new Frontend();
+  const isBuilt = (path) => [`${EXAMPLE}/node_modules`, `${EXAMPLE}/dist`].includes(path);
+  cpSync(EXAMPLE, frontend.folder, { recursive: true, filter: (path) => !isBuilt(path) });
+  frontend.npm(["ci", "--ignore-scripts", "--prefer-offline"]);
+  frontend.npm(["run", "build"], { VITE_API: API });
+  await frontend.serve(ORIGIN);
   await register(NAME);
   for (let n = 1; n < USERS; n += 1) await register(`user-${randomUUID()}`);
   browser = await launch();
@@ -89,12 +70,14 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  frontend?.kill();
-  if (built) rmSync(built, { recursive: true });
+  frontend?.close();
 });
 
+/** Returns the first field of an operation. */
 const operation = (request) =>
-  request.method() === "POST" && request.url() === API ? request.postDataJSON().operationName : "";
+  request.method() === "POST" && request.url() === API
+    ? request.postDataJSON().query.match(/\{\s*(\w+)/)[1]
+    : "";
 const count = (name) => asked.filter((each) => each === name).length;
 
 beforeEach(async () => {
@@ -115,146 +98,146 @@ beforeEach(async () => {
 
 afterEach(async () => {
   const kept = await page.evaluate(async () => [
-    ...Object.entries(localStorage),
-    ...Object.entries(sessionStorage),
-    ...(await indexedDB.databases()),
-    ...(await caches.keys()),
+    Object.entries(localStorage),
+    await indexedDB.databases(),
+    await caches.keys(),
     document.cookie,
     location.search,
     location.hash,
   ]);
-  assert.deepEqual(kept, ["", "", ""]);
+  assert.deepEqual(kept, [[], [], [], "", "", ""]);
+  // The tab stores the token, the user and the lifetime, and only while there is a session.
+  const stored = await page.evaluate(() => Object.entries(sessionStorage));
+  const isSignedIn = (await button("Sign out", true).count()) > 0;
+  assert.equal(stored.length, isSignedIn ? 1 : 0);
+  for (const [key, value] of stored) {
+    assert.equal(key, `symbolon ${API}`);
+    assert.deepEqual(Object.keys(JSON.parse(value)), ["token", "user", "issued", "due", "expires"]);
+  }
   assert.deepEqual(complaints, []);
-  await page.close();
+  await page.context().close();
 });
 
-const button = (name) => page.getByRole("button", { name });
+const button = (name, exact = false) => page.getByRole("button", { name, exact });
 const alert = () => page.getByRole("alert");
+const users = () => page.getByRole("region", { name: "Users" });
+const devices = () => page.getByRole("region", { name: "Devices" });
 
-async function signIn(password = PASSWORD) {
-  await page.getByLabel("Username").fill(NAME);
+async function signIn(username = NAME, password = PASSWORD) {
+  await page.getByLabel("Username").fill(username);
   await page.getByLabel("Password").fill(password);
   await button("Sign in").click();
 }
 
-async function seesAllIsWell() {
-  await page.getByRole("heading", { name: `Hello, ${NAME}` }).waitFor();
-  await page.getByText(`20 of ${USERS}`).waitFor();
-  assert.equal(await page.getByRole("listitem").count(), 20);
+async function seesAllIsWell(username = NAME) {
+  await page.getByRole("heading", { name: `Hello, ${username}` }).waitFor();
+  await users().getByText(/^20 of \d+$/).waitFor();
+  await devices().getByText("this device").waitFor();
+  assert.equal(await users().getByRole("listitem").count(), 20);
   assert.equal(await alert().count(), 0);
 }
 
 test("sign in, see oneself and the users page by page", async () => {
   await signIn();
   await seesAllIsWell();
-  assert.equal(count("CreateToken"), 1);
+  assert.equal(count("createToken"), 1);
   await button("Show more").click();
-  await page.getByText(`${USERS} of ${USERS}`).waitFor();
-  assert.equal(await page.getByRole("listitem").count(), USERS);
-  const names = await page.getByRole("listitem").locator("span").allTextContents();
+  await users().getByText(`${USERS} of ${USERS}`).waitFor();
+  assert.equal(await users().getByRole("listitem").count(), USERS);
+  const names = await users().getByRole("listitem").locator("span").allTextContents();
   assert.equal(new Set(names).size, USERS);
   assert.equal(await button("Show more").count(), 0);
   assert.deepEqual(refusals, []);
 });
 
-test("a wrong password is told in words, and tried once", async () => {
-  await signIn("wrong");
+test("a wrong password is reported, and tried once", async () => {
+  await signIn(NAME, "wrong");
   await alert().getByText("The username or password is wrong.").waitFor();
-  await sleep(500);
-  assert.deepEqual(asked.filter(Boolean), ["CreateToken"]);
+  await sleep(300);
+  assert.deepEqual(asked.filter(Boolean), ["createToken"]);
   await signIn();
   await seesAllIsWell();
 });
 
-test("what is refused together is asked again after one sign-in", async () => {
+test("registration shows errors next to the fields, and signs in", async () => {
+  await button("Create an account").click();
+  const field = (label) => page.getByLabel(label);
+  await field("Username").fill("a b");
+  await field("Password").fill("short");
+  await button("Create account").click();
+  const described = async (label) => {
+    const id = await field(label).getAttribute("aria-describedby");
+    return page.locator(`[id="${id}"]`).textContent();
+  };
+  await eventually("the errors are shown", async () => (await described("Username")) !== "");
+  assert.match(await described("Username"), /without spaces/);
+  assert.match(await described("Password"), /8 characters/);
+  assert.equal(await field("Username").getAttribute("aria-invalid"), "true");
+  const focused = () => document.activeElement.getAttribute("name");
+  assert.equal(await page.evaluate(focused), "username");
+  const username = `new-${randomUUID()}`;
+  await field("Username").fill(username);
+  await field("E-mail").fill(`${username}@example.org`);
+  await field("Password").fill(PASSWORD);
+  await button("Create account").click();
+  await seesAllIsWell(username);
+});
+
+test("a reload keeps the session, and the token is renewed once after half of its lifetime", async () => {
   await signIn();
   await seesAllIsWell();
-  await revoke();
-  // The sign-in starts after both queries are refused.
-  await page.route(API, async (route) => {
-    if (operation(route.request()) === "CreateToken") {
-      await eventually("both are refused", () => refusals.length === 2);
-    }
-    await route.continue();
-  });
+  await page.reload();
+  await seesAllIsWell();
+  assert.deepEqual([count("createToken"), count("renewToken")], [1, 0]);
+  await page.clock.setFixedTime(Date.now() + 31 * 60_000);
+  const before = asked.length;
   await button("Refresh").click();
-  await eventually("both are asked again", () => count("Me") === 3 && count("Users") === 3);
+  await eventually("both queries are sent again", () => count("me") === 3 && count("users") === 3);
   await seesAllIsWell();
-  assert.deepEqual(refusals.sort(), [
-    ["Me", "TOKEN_EXPIRED"],
-    ["Users", "TOKEN_EXPIRED"],
-  ]);
-  assert.equal(count("CreateToken"), 2);
+  assert.equal(count("renewToken"), 1);
+  // The renewal precedes the queries.
+  assert.equal(asked.slice(before).filter(Boolean)[0], "renewToken");
+  assert.deepEqual(refusals, []);
 });
 
-test("what is refused after the sign-in is asked again without another", async () => {
+test("if another device ends the session, the form says why, and private data is gone", async () => {
   await signIn();
   await seesAllIsWell();
-  await revoke();
-  // The refusal of the users query arrives after the other query has succeeded.
-  await page.route(API, async (route) => {
-    if (operation(route.request()) !== "Users" || count("Users") > 2) return route.continue();
-    const response = await route.fetch();
-    await eventually("the other came through", () => count("Me") === 3);
-    await route.fulfill({ response });
-  });
+  const other = await signInElsewhere(NAME, "other");
+  await api("mutation { revokeOtherSessions }", other);
   await button("Refresh").click();
-  await eventually("both are asked again", () => count("Users") === 3);
-  await seesAllIsWell();
-  assert.equal(refusals.length, 2);
-  assert.equal(count("CreateToken"), 2);
-});
-
-test("the next page comes although the session has ended", async () => {
-  await signIn();
-  await seesAllIsWell();
-  await revoke();
-  await button("Show more").click();
-  await page.getByText(`${USERS} of ${USERS}`).waitFor();
-  assert.equal(count("CreateToken"), 2);
-});
-
-test("if signing in again fails, the form says why", async () => {
-  await signIn();
-  await seesAllIsWell();
-  await revoke();
-  // Simulates a password change.
-  await page.route(API, (route) => {
-    const headers = route.request().headers();
-    if (operation(route.request()) === "CreateToken") headers.authorization = `Basic ${btoa("a:b")}`;
-    return route.continue({ headers });
-  });
-  await button("Refresh").click();
-  await alert().getByText("You are signed out. The username or password is wrong.").waitFor();
-  await sleep(500);
-  assert.equal(count("CreateToken"), 2);
+  await page.getByRole("status").getByText("Your session was ended").waitFor();
   assert.equal(await page.getByLabel("Password").inputValue(), "");
-  await page.unroute(API);
+  assert.equal(await page.getByText(NAME).count(), 0);
+  assert.equal(count("renewToken"), 0);
   await signIn();
   await seesAllIsWell();
 });
 
-test("signing out ends the session and shows the form", async () => {
+test("signing out revokes the token, and shows the form", async () => {
+  const other = await signInElsewhere(NAME, "other");
+  await api("mutation { revokeOtherSessions }", other);
   await signIn();
   await seesAllIsWell();
-  const authorization = `Bearer ${await currentToken()}`;
-  await button("Sign out").click();
+  await button("Sign out", true).click();
   await page.getByLabel("Password").waitFor();
   assert.equal(await page.getByText(NAME).count(), 0);
-  await eventually("the token is dead", async () => {
-    const { errors } = await api("{ me { id } }", { authorization });
-    return errors?.[0].extensions.reason === "TOKEN_EXPIRED";
+  await eventually("only the other session is live", async () => {
+    const { data } = await api("{ me { sessions { nodes { device } } } }", other);
+    return data.me.sessions.nodes.length === 1;
   });
-  assert.deepEqual([count("CreateToken"), count("RevokeToken")], [1, 1]);
-  assert.equal(await alert().count(), 0);
+  assert.equal(count("revokeToken"), 1);
+  await page.reload();
+  await page.getByLabel("Password").waitFor();
 });
 
-test("if the server cannot be told of the end, the form says so", async () => {
+test("if the server cannot be reached at the sign-out, the form says so", async () => {
   await signIn();
   await seesAllIsWell();
   await page.route(API, (route) => route.abort());
-  await button("Sign out").click();
-  await alert().getByText("the server did not revoke the token. The server cannot be reached.").waitFor();
+  await button("Sign out", true).click();
+  const text = "the server did not revoke the token. The server cannot be reached.";
+  await page.getByRole("status").getByText(text).waitFor();
   await page.unroute(API);
   await signIn();
   await seesAllIsWell();
@@ -262,15 +245,69 @@ test("if the server cannot be told of the end, the form says so", async () => {
   assert.match(complaints.pop(), /ERR_FAILED/);
 });
 
-test("it fits a phone, and can be used by keyboard", async () => {
-  await page.setViewportSize({ width: 360, height: 640 });
-  await page.keyboard.type(NAME);
-  await page.keyboard.press("Tab");
-  await page.keyboard.type(PASSWORD);
-  const outline = () => getComputedStyle(document.activeElement).outlineStyle;
-  assert.equal(await page.evaluate(outline), "solid");
-  await page.keyboard.press("Enter");
-  await seesAllIsWell();
-  const width = await page.evaluate(() => document.documentElement.scrollWidth);
-  assert.equal(width, 360);
+test("other devices are listed, and signed out one by one or together", async () => {
+  const username = `devices-${randomUUID()}`;
+  await register(username);
+  const [phone, tablet, desk] = await Promise.all(
+    ["phone", "tablet", "desk"].map((device) => signInElsewhere(username, device)),
+  );
+  await signIn(username);
+  await seesAllIsWell(username);
+  assert.equal(await devices().getByRole("listitem").count(), 4);
+  await devices().getByRole("button", { name: "Sign out phone" }).click();
+  await eventually("the list is updated", async () => (await devices().getByRole("listitem").count()) === 3);
+  assert.deepEqual([await isRefused(phone), await isRefused(tablet)], [true, false]);
+  await button("Sign out all other devices").click();
+  await eventually("the list is updated", async () => (await devices().getByRole("listitem").count()) === 1);
+  assert.deepEqual([await isRefused(tablet), await isRefused(desk)], [true, true]);
+  assert.equal(await button("Sign out all other devices").count(), 0);
+  await seesAllIsWell(username);
 });
+
+test("a reset link sets a new password", async () => {
+  const username = `reset-${randomUUID()}`;
+  await register(username);
+  const env = {
+    SYMBOLON_PUBLIC_URL: SYMBOLON_URL,
+    SYMBOLON_RESET_PAGE: `${ORIGIN}/`,
+    ...(DATABASE_URL && { DATABASE_URL, SYMBOLON_SECRET_KEY_FILE }),
+  };
+  const options = { cwd: SYMBOLON_FOLDER, env, encoding: "utf8" };
+  const printed = execFileSync(SYMBOLON_PROGRAM, ["user", "reset-link", username], options);
+  const [link] = printed.match(/http\S+/);
+  assert(link.startsWith(`${ORIGIN}/#token=`), link);
+  // The page is already open, and a change of the fragment alone does not load it.
+  await page.goto("about:blank");
+  await page.goto(link);
+  await page.getByRole("heading", { name: "Choose a new password" }).waitFor();
+  assert.equal(await page.evaluate(() => location.href), `${ORIGIN}/`);
+  assert.equal(await page.getByLabel("Username").inputValue(), username);
+  await page.getByLabel("New password").fill("short");
+  await page.keyboard.press("Enter");
+  await page.getByText("8 characters").waitFor();
+  await page.getByLabel("New password").fill(NEW_PASSWORD);
+  await page.keyboard.press("Enter");
+  await page.getByText("Your password is set. Sign in with it.").waitFor();
+  await page.getByLabel("Password").fill(NEW_PASSWORD);
+  await page.keyboard.press("Enter");
+  await seesAllIsWell(username);
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`it fits a phone, can be used by keyboard, and is ${colorScheme}`, async () => {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width: 360, height: 640 });
+    const background = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    const [red] = background.match(/\d+/);
+    assert.equal(Number(red) > 128, colorScheme === "light");
+    await page.keyboard.type(NAME);
+    await page.keyboard.press("Tab");
+    await page.keyboard.type(PASSWORD);
+    const outline = () => getComputedStyle(document.activeElement).outlineStyle;
+    assert.equal(await page.evaluate(outline), "solid");
+    await page.keyboard.press("Enter");
+    await seesAllIsWell();
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.equal(width, 360);
+  });
+}

@@ -1,0 +1,434 @@
+import { SymbolonError, type Extensions } from "./error.js";
+
+export { SymbolonError };
+
+/** The user who is signed in. */
+export interface User {
+  readonly id: string;
+  readonly username: string;
+  readonly role: "USER" | "ADMIN";
+}
+
+/** An error in the input of a form. `field` is the name of the input, or null. */
+export interface UserError {
+  code: string;
+  field: string | null;
+  message: string;
+}
+
+/** The result of a form. If the server refuses the input, `user` is null, and `userErrors` is not empty. */
+export interface FormResult {
+  user: User | null;
+  userErrors: UserError[];
+}
+
+/**
+ * Why a session has ended:
+ *
+ * - `signed-out`: `signOut` was called.
+ * - `expired`: the server refused the token, and the lifetime of the token is over.
+ * - `revoked`: the server refused the token within its lifetime. For example, another device has ended the session, the
+ *   password was changed, or the user was disabled.
+ */
+export type Reason = "signed-out" | "expired" | "revoked";
+
+/** The visible state. `reason` is null before the first session and during a session. */
+export interface Snapshot {
+  readonly user: User | null;
+  readonly reason: Reason | null;
+}
+
+export interface SessionOptions {
+  /** The address of the GraphQL endpoint. */
+  url: string;
+  /** Where the token is stored: in memory, or in the `sessionStorage` of the tab. The default is `memory`. */
+  storage?: "memory" | "session";
+  /** Sends the requests. The default is the global `fetch`. */
+  fetch?: typeof fetch;
+}
+
+/** The session of one user. All functions can be passed on without their object. */
+export interface Session {
+  readonly url: string;
+  /** Signs in. With `device`, the server starts a session of its own. Otherwise, all clients of the user share a session. */
+  signIn(credentials: { username: string; password: string; device?: string }): Promise<User>;
+  /** Starts a session with a token that a mutation of your own API returned, for example after a sign-in elsewhere. */
+  adopt(token: Token): void;
+  /** Creates a user, and does not sign in. */
+  register(input: { username: string; password: string; email?: string }): Promise<FormResult>;
+  /**
+   * Ends the session at once, and revokes the token. Fails if the server cannot be reached: the token then stays valid
+   * until it expires.
+   */
+  signOut(): Promise<void>;
+  /** Ends all other sessions of the user, and returns their number. */
+  signOutOthers(): Promise<number>;
+  /** Changes the password. All other sessions of the user end. This session continues with a new token. */
+  changePassword(input: { currentPassword: string; newPassword: string }): Promise<FormResult>;
+  /** Sets a new password with the token of a reset link, and does not sign in. */
+  resetPassword(input: { token: string; newPassword: string }): Promise<FormResult>;
+  /** Returns the token, renewed if half of its lifetime has passed, or undefined without a session. */
+  token(): Promise<string | undefined>;
+  /** `fetch` with the token, for requests to the origin of `url` that have no `Authorization` header of their own. */
+  fetch: typeof fetch;
+  /** Returns the state. The result is the same object until the state changes. */
+  getSnapshot(): Snapshot;
+  /** Calls the listener after each change of the state, until the returned function is called. */
+  subscribe(listener: () => void): () => void;
+  /** Calls the listener when the session ends, until the returned function is called. */
+  onSignedOut(listener: (reason: Reason) => void): () => void;
+  /** Calls the listener when the token is about to be replaced, or has been replaced or dropped. For sockets. */
+  onTokenChange(listener: () => void): () => void;
+  /** Renews the token now. Ends the session if the server refuses the token. */
+  renew(): Promise<void>;
+  /** Ends the session with this token, because the server has refused the token. */
+  refuse(token: string): Promise<void>;
+}
+
+/** A live session. The times are in milliseconds, on the clock of this machine. */
+interface Held {
+  token: string;
+  user: User;
+  issued: number;
+  /** When to renew. */
+  due: number;
+  expires: number;
+}
+
+/** A token as the server issues it. */
+export interface Token {
+  token: string;
+  /** The lifetime, in seconds. */
+  expiresIn: number;
+  user: User;
+}
+
+const USER = "user { id username role }";
+const TOKEN = `{ token expiresIn ${USER} }`;
+const ERRORS = "userErrors { code field message }";
+const TIMEOUT = 30_000;
+const PAUSE_AFTER_FAILED_RENEWAL = 10_000;
+
+/** Creates a session, which is signed in if the tab stores a token. */
+export function createSession({ url, storage, fetch: custom }: SessionOptions): Session {
+  const key = `symbolon ${url}`;
+  const stateListeners = new Set<() => void>();
+  const endListeners = new Set<(reason: Reason) => void>();
+  const tokenListeners = new Set<() => void>();
+  let held = load();
+  let snapshot: Snapshot = { user: held?.user ?? null, reason: null };
+  // `signOut` increments the number, so that an earlier sign-in that is still running does not start a session.
+  let signOuts = 0;
+  // Requests that issue or revoke a token run one after another.
+  let queue: Promise<unknown> = Promise.resolve();
+  let passwordChange: Promise<unknown> | undefined;
+  // The tokens that the next `signOut` in the queue revokes.
+  const dropped: string[] = [];
+
+  const send: typeof fetch = (input, init) => (custom ?? fetch)(input, init);
+
+  function load(): Held | undefined {
+    try {
+      const stored = storage === "session" && JSON.parse(sessionStorage.getItem(key)!);
+      if (stored.token && stored.user.id) return stored;
+    } catch {
+      // There is no storage, or no session in it.
+    }
+    return;
+  }
+
+  function save() {
+    if (storage !== "session") return;
+    try {
+      // If the storage is full, no outdated token must remain.
+      sessionStorage.removeItem(key);
+      if (held) sessionStorage.setItem(key, JSON.stringify(held));
+    } catch {
+      // The session is in memory only.
+    }
+  }
+
+  function notify<T extends unknown[]>(listeners: Set<(...values: T) => void>, ...values: T) {
+    for (const listener of [...listeners]) {
+      try {
+        listener(...values);
+      } catch (error) {
+        // The error of a listener is reported, and does not stop the sign-out.
+        void Promise.reject(error);
+      }
+    }
+  }
+
+  const listen = <T>(listeners: Set<T>, listener: T) => {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  };
+
+  function change(next: Held | undefined, reason: Reason | null = null) {
+    const tokenChanges = held?.token !== next?.token;
+    held = next;
+    save();
+    const user = next?.user ?? null;
+    if (reason || JSON.stringify(user) !== JSON.stringify(snapshot.user)) {
+      snapshot = { user, reason };
+      notify(stateListeners);
+    }
+    if (reason) notify(endListeners, reason);
+    if (tokenChanges) notify(tokenListeners);
+  }
+
+  /** Starts or continues a session. `issued` is the time before the request, so the lifetime is never overestimated. */
+  const hold = ({ token, user, expiresIn }: Token, issued: number) =>
+    change({ token, user, issued, due: issued + expiresIn * 500, expires: issued + expiresIn * 1000 });
+
+  function end(token: string) {
+    if (held?.token === token) change(undefined, Date.now() < held.expires ? "revoked" : "expired");
+  }
+
+  function exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = queue.then(work);
+    queue = result.catch(() => {});
+    return result;
+  }
+
+  /** Sends an operation with these credentials. */
+  async function request<T>(query: string, variables?: object, authorization?: string): Promise<T> {
+    let response: Response;
+    try {
+      response = await send(url, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...(authorization && { authorization }) },
+        body: JSON.stringify({ query, variables }),
+        // A sign-out succeeds although the user leaves the page.
+        keepalive: true,
+        signal: AbortSignal.timeout(TIMEOUT),
+      });
+    } catch (cause) {
+      throw new SymbolonError("The server cannot be reached.", { code: "NETWORK_ERROR" }, cause);
+    }
+    const { data, errors } = await response.json().catch(() => ({}));
+    if (!data || errors) {
+      const { message, extensions } = errors?.[0] ?? {};
+      throw new SymbolonError(
+        message ?? `The server answered with status ${response.status}.`,
+        extensions ?? { code: "BAD_RESPONSE" },
+      );
+    }
+    return data;
+  }
+
+  const bearer = (token: string) => `Bearer ${token}`;
+  const isRefusal = ({ code, reason }: Extensions = {}) =>
+    code === "UNAUTHENTICATED" && (reason === "TOKEN_EXPIRED" || reason === "TOKEN_INVALID");
+  const revoke = (token: string) => request("mutation { revokeToken }", {}, bearer(token));
+  const ended = () => new SymbolonError("The session has ended.", { code: "SESSION_ENDED" });
+
+  /** Sends an operation with the token. */
+  async function authenticated<T>(query: string, variables?: object): Promise<T> {
+    const token = await session.token();
+    if (!token) throw ended();
+    try {
+      return await request<T>(query, variables, bearer(token));
+    } catch (error) {
+      if (isRefusal(error as SymbolonError)) await session.refuse(token);
+      throw error;
+    }
+  }
+
+  function renew(isForced: boolean) {
+    return exclusive(async () => {
+      const own = held;
+      // An operation before it in the queue can have renewed or replaced the token.
+      if (!own || !(isForced || isDue(own))) return;
+      const now = Date.now();
+      try {
+        const { renewToken } = await request<{ renewToken: Token }>(
+          `mutation { renewToken ${TOKEN} }`,
+          {},
+          bearer(own.token),
+        );
+        if (held === own) hold(renewToken, now);
+      } catch (error) {
+        if (isRefusal(error as SymbolonError)) end(own.token);
+        // The token can still be valid.
+        else own.due = Date.now() + PAUSE_AFTER_FAILED_RENEWAL;
+      }
+    });
+  }
+
+  /** Returns whether to renew: half of the lifetime has passed, or the clock was set back. */
+  function isDue({ issued, due }: Held) {
+    const now = Date.now();
+    return now >= due || now < issued;
+  }
+
+  async function isRefused(response: Response) {
+    if (!/json/.test(response.headers.get("content-type")!)) return false;
+    try {
+      const text = await response.clone().text();
+      // Most answers need not be parsed.
+      return (
+        text.includes("UNAUTHENTICATED") &&
+        [JSON.parse(text)].flat().some(
+          (answer) => isRefusal(answer) || answer.errors?.some((error: any) => isRefusal(error.extensions)),
+        )
+      );
+    } catch {
+      return false;
+    }
+  }
+
+  const session: Session = {
+    url,
+
+    async signIn({ username, password, device }) {
+      if (username.includes(":")) {
+        throw new SymbolonError("A username cannot contain a colon.", { code: "BAD_USER_INPUT" });
+      }
+      // HTTP Basic in UTF-8 (RFC 7617).
+      const bytes = new TextEncoder().encode(`${username}:${password}`);
+      const basic = `Basic ${btoa(String.fromCharCode(...bytes))}`;
+      const before = signOuts;
+      return exclusive(async () => {
+        const now = Date.now();
+        const { createToken } = await request<{ createToken: Token }>(
+          `mutation ($device: String) { createToken(device: $device) ${TOKEN} }`,
+          { device },
+          basic,
+        );
+        if (signOuts !== before) {
+          dropped.push(createToken.token);
+          throw ended();
+        }
+        const last = held?.token;
+        hold(createToken, now);
+        if (last && last !== createToken.token) revoke(last).catch(() => {});
+        return createToken.user;
+      });
+    },
+
+    adopt: ({ token, expiresIn, user: { id, username, role } }) =>
+      hold({ token, expiresIn, user: { id, username, role } }, Date.now()),
+
+    async register(input) {
+      const { createUser } = await request<{ createUser: FormResult }>(
+        `mutation ($input: CreateUserInput!) { createUser(input: $input) { ${USER} ${ERRORS} } }`,
+        { input },
+      );
+      return createUser;
+    },
+
+    async signOut() {
+      signOuts += 1;
+      if (held) {
+        dropped.push(held.token);
+        change(undefined, "signed-out");
+      }
+      await exclusive(async () => {
+        for (const token of dropped.splice(0)) {
+          await revoke(token).catch((error) => {
+            if (!isRefusal(error)) throw error;
+          });
+        }
+      });
+    },
+
+    async signOutOthers() {
+      return (await authenticated<{ revokeOtherSessions: number }>("mutation { revokeOtherSessions }"))
+        .revokeOtherSessions;
+    },
+
+    changePassword(input) {
+      const user = held?.user.id;
+      const before = signOuts;
+      notify(tokenListeners);
+      const result = exclusive(async () => {
+        const own = held;
+        if (!own || own.user.id !== user) throw ended();
+        const now = Date.now();
+        const { changePassword } = await request<{ changePassword: { token: Token | null } & FormResult }>(
+          `mutation ($input: ChangePasswordInput!) { changePassword(input: $input) { token ${TOKEN} ${ERRORS} } }`,
+          { input },
+          bearer(own.token),
+        ).catch((error) => {
+          if (isRefusal(error)) end(own.token);
+          throw error;
+        });
+        const { token, userErrors } = changePassword;
+        if (token) {
+          if (signOuts !== before) dropped.push(token.token);
+          else hold(token, now);
+        }
+        return { user: token?.user ?? null, userErrors };
+      });
+      const running = result.catch(() => {}).finally(() => {
+        if (passwordChange === running) passwordChange = undefined;
+      });
+      passwordChange = running;
+      return result;
+    },
+
+    async resetPassword(variables) {
+      const { resetPassword } = await request<{ resetPassword: FormResult }>(
+        `mutation ($token: String!, $newPassword: String!) {
+          resetPassword(token: $token, newPassword: $newPassword) { ${USER} ${ERRORS} } }`,
+        variables,
+      );
+      return resetPassword;
+    },
+
+    async token() {
+      await passwordChange;
+      if (held && isDue(held)) await renew(false);
+      return held?.token;
+    },
+
+    async fetch(input, init) {
+      const given = input instanceof Request ? input : undefined;
+      const headers = new Headers(init?.headers ?? given?.headers);
+      const base = globalThis.location?.href;
+      const { origin } = new URL(given?.url ?? `${input}`, base);
+      const user = held?.user.id;
+      if (!user || headers.has("authorization") || origin !== new URL(url, base).origin) {
+        return send(input, init);
+      }
+      for (let isRetry = false; ; isRetry = true) {
+        const token = await session.token();
+        // The user can have changed since. Do not send the request of one user with the token of another.
+        if (!token || held?.user.id !== user) throw ended();
+        headers.set("authorization", bearer(token));
+        const response = await send(input, { ...init, headers });
+        if (!(await isRefused(response))) {
+          // The answer belongs to a user who is no longer signed in.
+          if (held?.user.id !== user) throw ended();
+          return response;
+        }
+        await session.refuse(token);
+        if (isRetry || held?.user.id !== user || !isQuery(init, given)) return response;
+      }
+    },
+
+    getSnapshot: () => snapshot,
+    subscribe: (listener) => listen(stateListeners, listener),
+    onSignedOut: (listener) => listen(endListeners, listener),
+    onTokenChange: (listener) => listen(tokenListeners, listener),
+    renew: () => renew(true),
+    async refuse(token) {
+      // A running request can replace the token.
+      await queue;
+      end(token);
+    },
+  };
+  return session;
+}
+
+/** Returns whether the request can be sent again. A mutation can have been executed in part. */
+function isQuery(init?: RequestInit, given?: Request) {
+  if (/^(get|head)$/i.test(init?.method ?? given?.method ?? "get")) return true;
+  try {
+    const { query } = JSON.parse(init!.body as string);
+    return !/\bmutation\b/.test(query) && !!query;
+  } catch {
+    return false;
+  }
+}
