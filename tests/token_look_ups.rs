@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::json;
 use symbolon::{Config, Symbolon};
 
-use crate::support::{Answer, TestApp};
+use crate::support::{Answer, TestApp, on_postgres};
 
 fn without_cache(config: &mut Config) {
     config.identity_cache = 0;
@@ -161,6 +161,29 @@ async fn an_error_of_the_database_reaches_all_waiting_requests() {
     }
 }
 
+#[tokio::test]
+async fn a_damaged_row_affects_only_its_own_token() {
+    let app = start().await;
+    let mut tokens = Vec::new();
+    for number in 0..3 {
+        let name = format!("u{number}");
+        app.register(&name).await;
+        tokens.push(app.sign_in(&name).await);
+    }
+    let bytes = if on_postgres() { r"'\x00'" } else { "x'00'" };
+    let damage = format!("UPDATE symbolon_user SET token_nonce = {bytes} WHERE username = 'u0'");
+    app.sql(&damage).await;
+    let requests = join_all(tokens.iter().cycle().take(60).map(|token| app.me(token)));
+    for (number, answer) in requests.await.iter().enumerate() {
+        if number % 3 == 0 {
+            let code = answer.at("/errors/0/extensions/code");
+            assert_eq!(code, "INTERNAL_SERVER_ERROR", "{answer:?}");
+        } else {
+            assert_eq!(result(answer), format!("u{}", number % 3));
+        }
+    }
+}
+
 /// A caller of the library may hold or drop the future of a request at any point.
 #[tokio::test]
 async fn requests_that_are_not_polled_do_not_affect_others() {
@@ -199,6 +222,52 @@ async fn requests_that_are_not_polled_do_not_affect_others() {
         let answers = tokio::time::timeout(Duration::from_secs(20), others).await;
         for answer in answers.expect("the other requests wait for a request that is not polled") {
             assert_eq!(result(&answer), "ada", "{answer:?}");
+        }
+    }
+}
+
+/// An application may have several runtimes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_do_not_depend_on_another_runtime() {
+    let mut endpoint = None;
+    let routes = |symbolon: &Symbolon| {
+        endpoint = Some(symbolon.own_routes().with(symbolon.middleware()));
+        symbolon.own_routes()
+    };
+    let app = TestApp::with_routes(without_cache, routes).await;
+    let endpoint = endpoint.unwrap();
+    app.register("ada").await;
+    let token = app.sign_in("ada").await;
+    let ask = || {
+        let request = poem::Request::builder().uri_str("/auth");
+        let request = request.header("Host", "login.example.org");
+        let request = request.header("Authorization", format!("Bearer {token}"));
+        Box::pin(endpoint.call(request.finish()))
+    };
+    for ends in [false, true] {
+        let other = tokio::runtime::Builder::new_current_thread();
+        let other = { other }.enable_all().build().unwrap();
+        // The first request reads alone. The others wait, and start a task, which the runtime does not run.
+        let mut requests = [ask(), ask(), ask(), ask()];
+        let enter = other.enter();
+        for request in &mut requests {
+            let _ = request.now_or_never();
+        }
+        drop(enter);
+        let other = if ends {
+            other.shutdown_background();
+            None
+        } else {
+            Some(other)
+        };
+        let others = join_all((0..3).map(|_| app.me(&token)));
+        let answers = tokio::time::timeout(Duration::from_secs(20), others).await;
+        for answer in answers.expect("the requests wait for another runtime") {
+            assert_eq!(result(&answer), "ada", "{answer:?}");
+        }
+        drop(requests);
+        if let Some(other) = other {
+            other.shutdown_background();
         }
     }
 }

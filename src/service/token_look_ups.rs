@@ -13,10 +13,12 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::model::token_digest::TokenDigest;
@@ -30,11 +32,17 @@ const MAX_TOKENS: usize = 256;
 type Read<T> =
     fn(Arc<Store>, Vec<TokenDigest>) -> BoxFuture<'static, Result<FoundTokens<T>, Error>>;
 
+/// The time after which a look-up that has no result starts a task for all look-ups that wait.
+const RESTART_INTERVAL: Duration = Duration::from_millis(100);
+
 /// A look-up that waits, and the sender of its result.
 type Waiting<T> = (
     TokenDigest,
     oneshot::Sender<Result<Option<(User, T)>, Error>>,
 );
+
+/// The receiver of the result of a look-up.
+type Answer<T> = oneshot::Receiver<Result<Option<(User, T)>, Error>>;
 
 /// The look-ups of one type of tokens.
 pub(crate) struct TokenLookUps<T> {
@@ -104,13 +112,29 @@ impl<T: Clone + Send + Sync + 'static> TokenLookUps<T> {
             Some((_, 2)) => self.start(),
             Some(_) => {}
         }
-        // The sender is dropped without an answer only if the task has panicked.
-        answered.await.map_err(Error::internal)?
+        self.wait(digest, answered).await
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        digest: TokenDigest,
+        mut answered: Answer<T>,
+    ) -> Result<Option<(User, T)>, Error> {
+        loop {
+            match timeout(RESTART_INTERVAL, &mut answered).await {
+                Ok(Ok(answer)) => return answer,
+                // The task has panicked, or its runtime has ended.
+                Ok(Err(_)) => return self.read_one(digest).await,
+                // An application can have several runtimes, and the one of the task may have ended before it ran the task, or
+                // may run nothing at the moment. If the task has taken the batch, a further task does no harm.
+                Err(_) => self.start(),
+            }
+        }
     }
 
     async fn read_one(&self, digest: TokenDigest) -> Result<Option<(User, T)>, Error> {
         let mut found = (self.read)(Arc::clone(&self.store), vec![digest]).await?;
-        Ok(found.remove(&digest))
+        found.remove(&digest).transpose()
     }
 
     /// Lets other requests that are ready to run add their look-ups. If they add none, takes the only look-up from the
@@ -153,7 +177,7 @@ impl<T: Clone + Send + Sync + 'static> TokenLookUps<T> {
         let found = (self.read)(Arc::clone(&self.store), digests).await;
         for (digest, answer) in waiting {
             let found = match &found {
-                Ok(tokens) => Ok(tokens.get(&digest).cloned()),
+                Ok(tokens) => tokens.get(&digest).cloned().transpose(),
                 Err(error) => Err(error.clone()),
             };
             // The request may have been cancelled.

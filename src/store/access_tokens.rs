@@ -42,7 +42,7 @@ impl Store {
     ) -> Result<FoundTokens<AccessToken>, Error> {
         let find = self.with_digests(select_with_user(), "symbolon_access_token.digest", digests);
         let convert = |row: &QueryResult| to_token_of_user(row).map(Some);
-        self.find_tokens(digests, find, convert, |token| token.digest)
+        self.find_tokens(digests, find, USER_COLUMNS + 2, convert)
             .await
     }
 

@@ -43,7 +43,7 @@ impl Store {
         digests: &[TokenDigest],
     ) -> Result<FoundTokens<DeviceSession>, Error> {
         let find = self.with_digests(select_with_user(), "symbolon_session.digest", digests);
-        self.find_tokens(digests, find, to_session_of_user, |session| session.digest)
+        self.find_tokens(digests, find, USER_COLUMNS + 1, to_session_of_user)
             .await
     }
 

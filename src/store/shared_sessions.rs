@@ -42,7 +42,7 @@ impl Store {
         let values = [value, PasswordHash::unusable().0.into()];
         let text = format!("{FIND_BY_DIGEST} WHERE {condition}");
         let find = Statement::from_sql_and_values(backend, text, values);
-        self.find_tokens(digests, find, to_session_of_user, |session| session.digest)
+        self.find_tokens(digests, find, USER_COLUMNS + 2, to_session_of_user)
             .await
     }
 

@@ -13,9 +13,10 @@ use crate::error::Error;
 use crate::model::token_digest::TokenDigest;
 use crate::model::user::User;
 use crate::store::database::Store;
+use crate::store::users::to_array;
 
-/// Tokens by their digests, and their users.
-pub(crate) type FoundTokens<T> = HashMap<TokenDigest, (User, T)>;
+/// Tokens by their digests, and their users. A token whose row is damaged is an error, and does not affect the other tokens.
+pub(crate) type FoundTokens<T> = HashMap<TokenDigest, Result<(User, T), Error>>;
 
 impl Store {
     /// Returns a statement that selects the rows whose `column` equals one of the digests.
@@ -35,14 +36,14 @@ impl Store {
         backend.build(&rows.filter(condition).into_query())
     }
 
-    /// Executes a statement that reads the tokens with these digests, and converts the rows. Skips the rows that `convert`
-    /// maps to `None`.
+    /// Executes a statement that reads the tokens with these digests, and converts the rows. The column with this index contains
+    /// the digest. Skips the rows that `convert` maps to `None`.
     pub(super) async fn find_tokens<T>(
         &self,
         digests: &[TokenDigest],
         statement: Statement,
+        digest_column: usize,
         convert: impl Fn(&QueryResult) -> Result<Option<(User, T)>, Error>,
-        digest: impl Fn(&T) -> TokenDigest,
     ) -> Result<FoundTokens<T>, Error> {
         let rows = if digests.len() > 1 {
             self.readers.query_all_raw(statement).await?
@@ -52,10 +53,14 @@ impl Store {
             let row = self.readers.query_one_raw(statement).await?;
             row.into_iter().collect()
         };
-        let tokens = rows.iter().filter_map(|row| convert(row).transpose());
-        tokens
-            .map(|token| token.map(|(user, token)| (digest(&token), (user, token))))
-            .collect()
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            if let Some(token) = convert(row).transpose() {
+                let digest = to_array(row.try_get_by_index(digest_column)?)?;
+                found.insert(TokenDigest(digest), token);
+            }
+        }
+        Ok(found)
     }
 }
 
