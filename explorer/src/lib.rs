@@ -1,10 +1,21 @@
-//! The page that explores Symbolon's API: GraphiQL with a sign-in bar. The page loads no files from other servers.
+//! The page that explores Symbolon's API: GraphiQL with a bar for the sign-in. The page loads no files from other servers.
 //!
 //! Serve the page at `/`, its assets below `/explorer/`, and the API at `/graphql`. All URLs in the page are relative, so
 //! that these paths can be below a common prefix.
 
-/// The HTML of the page.
-pub const PAGE: &str = include_str!(concat!(env!("OUT_DIR"), "/page.html"));
+/// The HTML of the page. The lines with [`REGISTRATION`] are the form with which users register.
+const PAGE: &str = include_str!(concat!(env!("OUT_DIR"), "/page.html"));
+const REGISTRATION: &str = "<!-- registration -->";
+
+/// Returns the HTML of the page, with or without a form for the registration of users.
+#[must_use]
+pub fn page(has_registration: bool) -> String {
+    let lines = PAGE.lines();
+    lines
+        .filter(|line| has_registration || !line.ends_with(REGISTRATION))
+        .flat_map(|line| [line.trim_end_matches(REGISTRATION), "\n"])
+        .collect()
+}
 
 /// The `Content-Security-Policy` of the page, which allows only the page's own files. The digest allows a style that
 /// GraphiQL's editor inserts.

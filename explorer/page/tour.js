@@ -1,0 +1,98 @@
+// The operations in the first tabs of GraphiQL.
+
+const START = `# Run this with Ctrl+Enter. The
+# server refuses it. Sign in above,
+# and run it again.
+query Me {
+  me {
+    username
+    role
+    email
+    createdAt
+  }
+}
+`;
+
+const REGISTER = `# userErrors reports invalid input.
+mutation Register {
+  createUser(input: {
+    username: "grace"
+    password: "short"
+  }) {
+    user { id }
+    userErrors { field message }
+  }
+}
+`;
+
+const REST = [
+  `# The sessions of your devices.
+query Sessions {
+  me {
+    sessions {
+      nodes {
+        device
+        current
+        expiresAt
+      }
+    }
+  }
+}
+`,
+  `# Revokes your token at once, which
+# signs you out of this page.
+mutation RevokeToken {
+  revokeToken
+}
+`,
+];
+
+const ADMIN = [
+  `# The first page of the users.
+query Users {
+  users(first: 10) {
+    totalCount
+    nodes {
+      id
+      username
+      role
+      lastSignInAt
+    }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+`,
+  `# The audit trail, newest first.
+query Audit {
+  auditEvents(first: 10) {
+    nodes {
+      at
+      kind
+      userId
+      actorId
+      address
+    }
+  }
+}
+`,
+  `# This requires your password: under
+# Headers, write
+# { "Authorization": "Basic …" }
+mutation Invite {
+  inviteUser(input: {
+    username: "grace"
+  }) {
+    link { url expiresAt }
+    userErrors { field message }
+  }
+}
+`,
+];
+
+/** Returns the operations for the signed-in user. */
+export const tour = (role, hasRegistration) => [
+  START,
+  ...(hasRegistration ? [REGISTER] : []),
+  ...(role === 'ADMIN' ? ADMIN : []),
+  ...REST,
+];
