@@ -174,6 +174,30 @@ export const curl = () => {
   return `curl ${quote(address)}${options.join('')} \\\n  -d ${quote(JSON.stringify(body))}\n`;
 };
 
+const EDITORS = [
+  ['.graphiql-query-editor', 'Query'],
+  ['.graphiql-editor-tool > :first-child', 'Variables'],
+  ['.graphiql-editor-tool > :last-child', 'Headers'],
+  ['.graphiql-response', 'Response'],
+];
+
+/** Corrects for assistive technologies what GraphiQL leaves without a name, and buttons that are in an ARIA tab. */
+const repair = () => {
+  for (const [selector, name] of EDITORS) editor(selector)?.getInputField().setAttribute('aria-label', name);
+  for (const list of document.querySelectorAll('.graphiql-tabs[role]')) list.removeAttribute('role');
+  for (const tab of document.querySelectorAll('.graphiql-tab[role]')) tab.removeAttribute('role');
+  for (const tab of document.querySelectorAll('.graphiql-tab[aria-selected]')) {
+    tab.firstElementChild.ariaCurrent = tab.ariaSelected;
+    tab.removeAttribute('aria-selected');
+  }
+  for (const label of document.querySelectorAll('.graphiql-history-item-label')) label.removeAttribute('aria-label');
+};
+new MutationObserver(repair).observe($('graphiql'), {
+  attributeFilter: ['aria-selected', 'role'],
+  childList: true,
+  subtree: true,
+});
+
 // Deletes the data of earlier versions.
 try {
   const old = Object.keys(localStorage).filter((name) => name.startsWith(PREFIX));

@@ -40,7 +40,7 @@ export const showErrors = (form, errors) => {
   form.querySelectorAll('.field-error').forEach((each) => each.remove());
   form.querySelectorAll('[aria-invalid]').forEach((field) => {
     field.removeAttribute('aria-invalid');
-    field.removeAttribute('aria-errormessage');
+    field.removeAttribute('aria-describedby');
   });
   const others = [];
   const invalid = [];
@@ -56,7 +56,7 @@ export const showErrors = (form, errors) => {
       continue;
     }
     input.setAttribute('aria-invalid', 'true');
-    input.setAttribute('aria-errormessage', id);
+    input.setAttribute('aria-describedby', id);
     input.closest('label').after(element('p', { id, className: 'error field-error', textContent: message }));
     invalid.push(input);
   }
