@@ -1,6 +1,6 @@
 // The dialogs with the sessions and the access tokens of the signed-in user.
 import { $, copy, element, handle, once, timeOf } from './forms.js';
-import { askAsUser, askWithPassword, onChange } from './session.js';
+import { askAsUser, askWithPassword, current, onChange } from './session.js';
 
 const [sessions, tokens] = [$('sessions'), $('tokens')];
 
@@ -43,10 +43,10 @@ const loadSessions = async () => {
   const { me } = await askAsUser(
     '{ me { sessions { nodes { id device current createdAt lastUsedAt expiresAt address } } } }',
   );
-  const items = me.sessions.nodes.map(({ id, device, current, createdAt, lastUsedAt, expiresAt, address }) => {
+  const items = me.sessions.nodes.map(({ id, device, current: isThis, createdAt, lastUsedAt, expiresAt, address }) => {
     const name = device ?? 'Shared session';
     const title = [element('bdi', { textContent: name })];
-    if (current) title.push(' ', element('span', { className: 'tag', textContent: 'this one' }));
+    if (isThis) title.push(' ', element('span', { className: 'tag', textContent: 'this one' }));
     const facts = [
       ...(createdAt ? [['created ', timeOf(createdAt)]] : []),
       lastUsedAt ? ['last used ', timeOf(lastUsedAt)] : ['not used yet'],
@@ -54,7 +54,7 @@ const loadSessions = async () => {
       ...(address ? [[address]] : []),
     ];
     const query = 'mutation($id: ID!) { revokeSession(id: $id) }';
-    return item(title, facts, current ? null : revokeButton(sessions, name, query, { id }, loadSessions));
+    return item(title, facts, isThis ? null : revokeButton(sessions, name, query, { id }, loadSessions));
   });
   sessions.querySelector('ul').replaceChildren(...items);
   $('revoke-others').hidden = items.length < 2;
@@ -108,15 +108,13 @@ const create = async ({ name, scopes, expiresIn, password }) => {
   return userErrors;
 };
 
-export const showSessions = async () => {
-  await attempt(sessions, loadSessions);
-  if (!sessions.open) sessions.showModal();
+const show = async (dialog, load) => {
+  await attempt(dialog, load);
+  // If the server refused the token, the session has ended.
+  if (current() && !dialog.open) dialog.showModal();
 };
-
-export const showTokens = async () => {
-  await attempt(tokens, loadTokens);
-  if (!tokens.open) tokens.showModal();
-};
+export const showSessions = () => show(sessions, loadSessions);
+export const showTokens = () => show(tokens, loadTokens);
 
 const clear = (dialog) => {
   dialog.querySelector('ul').replaceChildren();

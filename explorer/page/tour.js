@@ -1,8 +1,7 @@
 // The operations in the first tabs of GraphiQL.
 
-const START = `# Run this with Ctrl+Enter. The
-# server refuses it. Sign in above,
-# and run it again.
+const START = `# Run this with Ctrl+Enter: once
+# before you sign in, once after.
 query Me {
   me {
     username
@@ -10,10 +9,9 @@ query Me {
     email
     createdAt
   }
-}
-`;
+}`;
 
-const REGISTER = `# userErrors reports invalid input.
+const REGISTER = `# See userErrors in the response.
 mutation Register {
   createUser(input: {
     username: "grace"
@@ -22,8 +20,7 @@ mutation Register {
     user { id }
     userErrors { field message }
   }
-}
-`;
+}`;
 
 const REST = [
   `# The sessions of your devices.
@@ -37,14 +34,12 @@ query Sessions {
       }
     }
   }
-}
-`,
-  `# Revokes your token at once, which
-# signs you out of this page.
+}`,
+  `# This revokes your token at once
+# and signs you out of this page.
 mutation RevokeToken {
   revokeToken
-}
-`,
+}`,
 ];
 
 const ADMIN = [
@@ -60,8 +55,7 @@ query Users {
     }
     pageInfo { hasNextPage endCursor }
   }
-}
-`,
+}`,
   `# The audit trail, newest first.
 query Audit {
   auditEvents(first: 10) {
@@ -73,11 +67,10 @@ query Audit {
       address
     }
   }
-}
-`,
-  `# This requires your password: under
-# Headers, write
-# { "Authorization": "Basic …" }
+}`,
+  `# This requires your password:
+# add { "Authorization": "Basic …" }
+# under Headers.
 mutation Invite {
   inviteUser(input: {
     username: "grace"
@@ -85,8 +78,7 @@ mutation Invite {
     link { url expiresAt }
     userErrors { field message }
   }
-}
-`,
+}`,
 ];
 
 /** Returns the operations for the signed-in user. */
