@@ -85,7 +85,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut own = BTreeMap::new();
     for entry in fs::read_dir("page")? {
         let entry = entry?;
-        let name = entry.file_name().into_string().map_err(|_| "a name is not UTF-8")?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|_| "a name is not UTF-8")?;
         if name != "page.html" {
             own.insert(name, fs::read_to_string(entry.path())?);
         }
@@ -99,7 +102,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         for name in own.keys() {
             text = text.replace(&format!("'./{name}'"), &format!("'./{}'", hashed(name)));
         }
-        page = page.replace(&format!("explorer/{name}"), &format!("explorer/{}", hashed(name)));
+        page = page.replace(
+            &format!("explorer/{name}"),
+            &format!("explorer/{}", hashed(name)),
+        );
         pack(&out, &mut assets, &hashed(name), text.as_bytes())?;
     }
     let (with, without) = ("<!-- with GraphiQL -->", "<!-- without GraphiQL -->");

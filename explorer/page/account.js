@@ -24,7 +24,7 @@ const item = (title, facts, button) => {
   return element('li', {}, element('div', {}, ...title, element('br'), line), ...(button ? [button] : []));
 };
 
-/** Returns a button that asks for confirmation, and then revokes. */
+/** Returns a button that revokes a session or an access token, and then reloads the list. */
 const revokeButton = (dialog, name, query, variables, reload) => {
   const button = element('button', { type: 'button', textContent: 'Revoke', ariaLabel: `Revoke ${name}` });
   button.addEventListener('click', () =>

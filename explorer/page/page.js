@@ -113,8 +113,8 @@ if (registration) {
     if (createUser.userErrors.length > 0) return createUser.userErrors;
     await signIn(username, password);
     registration.close();
+    say('');
     $('menu-button').focus();
-    say('Welcome.');
   });
 }
 
@@ -129,7 +129,7 @@ setInterval(showTime, 1000);
 
 onChange((reason) => {
   const session = current();
-  const isFocusLost = (reason !== undefined || session) && document.activeElement.closest('#account, #signed-out');
+  const focused = document.activeElement;
   $('signed-out').hidden = session !== null;
   $('account').hidden = session === null;
   if ($('register')) $('register').hidden = session !== null;
@@ -143,6 +143,6 @@ onChange((reason) => {
     showTime();
   }
   // The focused element may be hidden now.
-  if (isFocusLost?.closest('[hidden]')) (session ? $('menu-button') : $('username')).focus();
+  if (focused.closest('[hidden]')) (session ? $('menu-button') : $('username')).focus();
 });
 start();

@@ -125,7 +125,8 @@ export const start = () => {
   } catch {
     // The stored value is invalid, or storage is disabled.
   }
-  change(kept);
+  change(kept?.token ? kept : null);
+  tick(0);
   check();
   document.addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'visible') check();
@@ -135,6 +136,5 @@ export const start = () => {
     // GraphiQL stops the propagation of some events, so listen in the capture phase.
     addEventListener(touch, () => (usedAt = Date.now()), { capture: true, passive: true });
   }
-  tick(usedAt);
   setInterval(() => tick(usedAt), 1000);
 };

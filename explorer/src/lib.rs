@@ -17,9 +17,10 @@ pub fn page(has_registration: bool) -> String {
         .collect()
 }
 
-/// The `Content-Security-Policy` of the page, which allows only the page's own files. The digest allows a style that
-/// GraphiQL's editor inserts.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+/// The `Content-Security-Policy` of the page, which allows only the page's own files. The digests allow the script in
+/// the page, and a style that GraphiQL's editor inserts.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
+    script-src 'self' 'sha256-FP0hWNmtHmMm+HnRS1pijjE+H7QVUNWbJTbdbzojLt4='; \
     style-src 'self' 'sha256-nzTgYzXYDNe6BAHiiI7NNlfK8n/auuOAhh2t92YvuXo='; connect-src 'self'; \
     img-src 'self' data:; font-src 'self' data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";

@@ -545,6 +545,25 @@ try {
     await close();
   });
 
+  await test('behind a proxy that removes a prefix, the page works with and without a slash at the end', async () => {
+    const { origin } = new URL(url);
+    for (const end of ['', '/', '?a=b']) {
+      const { page, close } = await open();
+      await page.route(`${origin}/auth-api**`, (route) => answer(route));
+      await page.route(`${origin}/auth-api/**`, (route) => answer(route));
+      const answer = async (route) => {
+        const rest = route.request().url().slice(`${origin}/auth-api`.length);
+        await route.fulfill({ response: await route.fetch({ url: url + (rest || '/') }) });
+      };
+      await page.goto(`${origin}/auth-api${end}`);
+      await loaded(page);
+      await signIn(page, ZOE);
+      assert.match(await run(page, '{ me { username } }'), /"username": "zoë"/);
+      assert.equal(new URL(page.url()).pathname, '/auth-api/');
+      await close();
+    }
+  });
+
   await test('the page works on a schema without sessions, access tokens and introspection', async () => {
     const { page, close } = await open();
     await signIn(page, ZOE);
