@@ -43,7 +43,8 @@ const loadSessions = async () => {
   const { me } = await askAsUser(
     '{ me { sessions { nodes { id device current createdAt lastUsedAt expiresAt address } } } }',
   );
-  const items = me.sessions.nodes.map(({ id, device, current: isThis, createdAt, lastUsedAt, expiresAt, address }) => {
+  const nodes = me.sessions.nodes.toSorted((one, other) => other.current - one.current);
+  const items = nodes.map(({ id, device, current: isThis, createdAt, lastUsedAt, expiresAt, address }) => {
     const name = device ?? 'Shared session';
     const title = [element('bdi', { textContent: name })];
     if (isThis) title.push(' ', element('span', { className: 'tag', textContent: 'this one' }));
@@ -87,6 +88,7 @@ const showToken = (token) => {
   });
   const words = element('p', { textContent: 'Copy the new access token now. It is not shown again.' });
   $('new-token').replaceChildren(words, element('code', { textContent: token }), button);
+  $('tokens-title').scrollIntoView();
 };
 
 const create = async ({ name, scopes, expiresIn, password }) => {
