@@ -375,8 +375,12 @@ try {
     const [token, before] = [await tokenOf(page), await titles(page)];
     await choose(page, 'sign-out');
     await page.getByRole('status').filter({ hasText: 'Signed out.' }).waitFor();
-    await page.waitForFunction(() => document.querySelectorAll('.graphiql-history-item').length === 0);
     assert.equal(await page.evaluate(() => document.activeElement.id), 'username');
+    const show = page.getByRole('button', { name: 'Show History' });
+    if (await show.isVisible()) await show.click();
+    await page.locator('.graphiql-plugin').filter({ hasText: 'History' }).waitFor();
+    assert.equal(await page.locator('.graphiql-history-item').count(), 0);
+    await page.getByRole('button', { name: 'Hide History' }).click();
     assert.deepEqual(await titles(page), before);
     assert.match(await value(page, editor), /query Sessions/);
     for (const title of await titles(page)) {
