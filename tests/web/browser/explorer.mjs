@@ -31,12 +31,13 @@ const open = async ({ edit, ...options } = {}) => {
   page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
   page.on('pageerror', (error) => complaints.push(String(error)));
   if (edit) {
-    await page.route(url, async (route) => {
+    await page.route(`${url}/`, async (route) => {
       const response = await route.fetch();
       await route.fulfill({ response, body: edit(await response.text()) });
     });
   }
-  await page.goto(url);
+  // Routes are not called for the target of a redirect.
+  await page.goto(edit ? `${url}/` : url);
   await loaded(page);
   const close = async () => {
     // A refused request is an error for the console.
@@ -553,17 +554,20 @@ try {
     const { origin } = new URL(url);
     for (const end of ['', '/', '?a=b']) {
       const { page, close } = await open();
+      // Other paths are those of another application.
+      await page.route(`${origin}/**`, (route) => route.fulfill({ status: 404, contentType: 'text/css' }));
       await page.route(`${origin}/auth-api**`, (route) => answer(route));
       await page.route(`${origin}/auth-api/**`, (route) => answer(route));
       const answer = async (route) => {
-        const rest = route.request().url().slice(`${origin}/auth-api`.length);
-        await route.fulfill({ response: await route.fetch({ url: url + (rest || '/') }) });
+        const rest = route.request().url().slice(`${origin}/auth-api`.length).replace(/^\/?/, '/');
+        await route.fulfill({ response: await route.fetch({ url: url + rest }) });
       };
       await page.goto(`${origin}/auth-api${end}`);
       await loaded(page);
       await signIn(page, ZOE);
       assert.match(await run(page, '{ me { username } }'), /"username": "zoë"/);
       assert.equal(new URL(page.url()).pathname, '/auth-api/');
+      assert.equal(await page.locator('header').evaluate((header) => getComputedStyle(header).display), 'flex');
       await close();
     }
   });
