@@ -2,6 +2,7 @@
 //! `scripts/package` adds. In a clone of the repository, npm fetches GraphiQL, and its digests are verified. If both
 //! are missing, the page is built without GraphiQL.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -78,15 +79,34 @@ fn main() -> Result<(), Box<dyn Error>> {
         pack(&out, &mut assets, name, bytes)?;
     }
 
-    // The name of a file contains a hash of its content, so that browsers can cache it without a time limit.
+    // The names of the page's own files contain a hash of the content of all of them, so that browsers can cache the files
+    // without a time limit. The files refer to one another by these names.
     let mut page = fs::read_to_string("page/page.html")?;
-    for name in ["page.js", "page.css"] {
-        let bytes = fs::read(Path::new("page").join(name))?;
-        let mut content = DefaultHasher::new();
-        bytes.hash(&mut content);
-        let address = name.replace("page", &format!("page-{:016x}", content.finish()));
-        page = page.replace(&format!("explorer/{name}"), &format!("explorer/{address}"));
-        pack(&out, &mut assets, &address, &bytes)?;
+    let mut own = BTreeMap::new();
+    for entry in fs::read_dir("page")? {
+        let entry = entry?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|_| "a name is not UTF-8")?;
+        if name != "page.html" {
+            own.insert(name, fs::read_to_string(entry.path())?);
+        }
+    }
+    let mut content = DefaultHasher::new();
+    own.hash(&mut content);
+    let hash = content.finish();
+    let hashed = |name: &str| name.replacen('.', &format!("-{hash:016x}."), 1);
+    for (name, text) in &own {
+        let mut text = text.clone();
+        for name in own.keys() {
+            text = text.replace(&format!("'./{name}'"), &format!("'./{}'", hashed(name)));
+        }
+        page = page.replace(
+            &format!("explorer/{name}"),
+            &format!("explorer/{}", hashed(name)),
+        );
+        pack(&out, &mut assets, &hashed(name), text.as_bytes())?;
     }
     let (with, without) = ("<!-- with GraphiQL -->", "<!-- without GraphiQL -->");
     let dropped = if fetched.is_ok() { without } else { with };

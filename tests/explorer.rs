@@ -5,9 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use async_graphql::{EmptyMutation, EmptySubscription, MergedObject};
 use reqwest::Method;
+use symbolon::graphql::{Omit, OmittedFields};
+use symbolon::{Mutation, Query, Symbolon};
 
-use crate::support::{Answer, Server, TestApp, node_in, succeed};
+use crate::support::{
+    Answer, PASSWORD, Server, TestApp, finish_with, node_in, succeed, symbolon, unthrottled,
+};
 
 /// Returns the addresses that the page refers to.
 fn addresses(page: &str) -> Vec<&str> {
@@ -27,7 +32,7 @@ async fn the_content_security_policy_allows_own_files_only() {
     let policy = page.header("content-security-policy");
     for rule in [
         "default-src 'none'",
-        "script-src 'self';",
+        "script-src 'self' 'sha256-",
         "frame-ancestors 'none'",
     ] {
         assert!(policy.contains(rule), "{policy}");
@@ -84,19 +89,73 @@ async fn the_explorer_can_be_disabled() {
     assert_eq!(app.register("ada").await, 1);
 }
 
-/// Runs a script of the browser tests against a server and returns its output.
-fn in_browser(server: &Server, script: &str) -> String {
+struct Registration;
+
+impl OmittedFields for Registration {
+    const NAMES: &'static [&'static str] = &["createUser"];
+}
+
+#[derive(MergedObject)]
+struct WithoutRegistration(Omit<Mutation, Registration>);
+
+#[tokio::test]
+async fn the_page_has_a_form_for_registration_only_if_users_can_register() {
+    let open = TestApp::start().await;
+    let closed = TestApp::configured(|config| config.registration = false).await;
+    let omitted = |symbolon: &Symbolon| {
+        let mutation = WithoutRegistration(Omit::new(Mutation));
+        symbolon.routes(symbolon.schema(Query, mutation, EmptySubscription).finish())
+    };
+    let omitted = TestApp::with_routes(|_| {}, omitted).await;
+    let read_only = |symbolon: &Symbolon| {
+        let schema = symbolon.schema(Query, EmptyMutation, EmptySubscription);
+        symbolon.routes(schema.finish())
+    };
+    let read_only = TestApp::with_routes(|_| {}, read_only).await;
+    for (app, expected) in [
+        (open, true),
+        (closed, false),
+        (omitted, false),
+        (read_only, false),
+    ] {
+        let page = Answer::of(app.request(Method::GET, "/")).await;
+        let page = page.body.as_str().unwrap();
+        assert!(page.contains("id=\"sign-in\""), "{page}");
+        assert!(!page.contains("<!-- registration -->"), "{page}");
+        for part in ["id=\"register\"", "id=\"registration\"", "name=\"email\""] {
+            assert_eq!(page.contains(part), expected, "{part}: {page}");
+        }
+        assert_eq!(
+            page.matches("<dialog").count(),
+            page.matches("</dialog>").count()
+        );
+    }
+}
+
+/// Runs the browser test of the explorer against a server. `root` is an administrator with the common password.
+pub fn run_browser_test(base: &str) {
     let mut node = node_in("tests/web/browser");
-    succeed(node.arg(script).env("SYMBOLON_URL", &server.base))
+    node.arg("explorer.mjs")
+        .env("SYMBOLON_URL", base)
+        .env("ADMIN", "root")
+        .env("ADMIN_PASSWORD", PASSWORD);
+    let printed = succeed(&mut node);
+    let script = include_str!("web/browser/explorer.mjs");
+    let tests = script.matches("\n  await test('").count();
+    let expected = format!("{tests} passed, 0 failed");
+    assert!(printed.contains(&expected), "{expected}: {printed}");
 }
 
 #[test]
 #[ignore = "needs Node.js and Chromium, which scripts/test installs"]
 fn the_explorer_works_in_a_browser() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(folder.path());
-    let printed = in_browser(&server, "explorer.mjs");
-    assert!(printed.contains("17 passed, 0 failed"), "{printed}");
+    let server = Server::configured(folder.path(), unthrottled);
+    let mut add = symbolon(folder.path());
+    add.args(["user", "add", "root", "--admin"]);
+    let (code, _, error) = finish_with(&mut add, PASSWORD);
+    assert_eq!(code, Some(0), "{error}");
+    run_browser_test(&server.base);
 }
 
 #[test]
@@ -138,6 +197,8 @@ fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
     assert_eq!(warnings.count(), 1, "{output}");
     assert!(output.contains("without GraphiQL"), "{output}");
     let server = Server::from_build(&target.join("debug/symbolon"), folder.path());
-    let printed = in_browser(&server, "explorer-without-graphiql.mjs");
+    let mut node = node_in("tests/web/browser");
+    node.arg("explorer-without-graphiql.mjs");
+    let printed = succeed(node.env("SYMBOLON_URL", &server.base));
     assert!(printed.contains("1 passed, 0 failed"), "{printed}");
 }

@@ -587,6 +587,17 @@ where
     }
 }
 
+#[cfg(feature = "explorer")]
+impl<Q, M, S> Schema<Q, M, S> {
+    /// Returns whether the schema has a mutation with this name.
+    pub(crate) fn has_mutation(&self, name: &str) -> bool {
+        let registry = &self.definitions.env.registry;
+        let root = registry.mutation_type.as_ref();
+        let root = root.and_then(|root| registry.types.get(root));
+        root.is_some_and(|root| root.field_by_name(name).is_some())
+    }
+}
+
 impl<Q, M, S> Deref for Schema<Q, M, S> {
     type Target = async_graphql::Schema<Arc<Q>, M, S>;
 

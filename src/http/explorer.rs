@@ -2,32 +2,35 @@
 
 use std::io::Read;
 
-use explorer::{Asset, CONTENT_SECURITY_POLICY, PAGE};
+use explorer::{Asset, CONTENT_SECURITY_POLICY};
 use flate2::read::GzDecoder;
+use poem::endpoint::make_sync;
 use poem::http::{HeaderMap, header};
 use poem::web::{Html, Path, Redirect};
-use poem::{IntoResponse, Request, Response, error::NotFoundError, handler};
+use poem::{Endpoint, IntoResponse, Response, error::NotFoundError, handler};
 
 use crate::error::Error;
 
-/// Returns the page of the API explorer. The URLs in the page are relative, so the path of the page must end with a slash.
-/// If the application has mounted the routes at `/accounts`, redirects `/accounts` to `/accounts/`.
-#[handler]
-pub(super) fn page(request: &Request) -> Response {
-    let uri = request.original_uri();
-    if let Some((_, name)) = uri.path().rsplit_once('/')
-        && !name.is_empty()
-    {
-        // A proxy may have removed a part of the path, so the address is relative.
-        let query = uri.query().map(|query| format!("?{query}"));
-        let address = format!("./{name}/{}", query.unwrap_or_default());
-        return Redirect::temporary(address).into_response();
-    }
-    Html(PAGE)
-        .with_header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)
-        .with_header(header::REFERRER_POLICY, "no-referrer")
-        .with_header(header::CACHE_CONTROL, "no-cache")
-        .into_response()
+/// Returns the endpoint of the page of the API explorer. The URLs in the page are relative, so the path of the page must end
+/// with a slash. If the application has mounted the routes at `/accounts`, redirects `/accounts` to `/accounts/`.
+pub(super) fn page(has_registration: bool) -> impl Endpoint<Output = Response> {
+    let html = explorer::page(has_registration);
+    make_sync(move |request| {
+        let uri = request.original_uri();
+        if let Some((_, name)) = uri.path().rsplit_once('/')
+            && !name.is_empty()
+        {
+            // A proxy may have removed a part of the path, so the address is relative.
+            let query = uri.query().map(|query| format!("?{query}"));
+            let address = format!("./{name}/{}", query.unwrap_or_default());
+            return Redirect::temporary(address).into_response();
+        }
+        Html(html.clone())
+            .with_header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY)
+            .with_header(header::REFERRER_POLICY, "no-referrer")
+            .with_header(header::CACHE_CONTROL, "no-cache")
+            .into_response()
+    })
 }
 
 /// Returns a file that the page loads. The name of the file contains a hash of the content, so browsers

@@ -60,6 +60,9 @@ where
     let mut routes = Route::new()
         .at("/auth", forward_auth::check.with(middleware()))
         .at("/auth/*", forward_auth::check_any.with(middleware()));
+    #[cfg(feature = "explorer")]
+    let has_registration =
+        state.services.users.registration_open && schema.has_mutation("createUser");
     routes = with_and_without_slash(routes, "/graphql", graphql(state, schema));
     routes = with_and_without_slash(routes, "/tokens", tokens);
     routes = with_and_without_slash(routes, "/healthz", alive);
@@ -80,8 +83,9 @@ where
     }
     #[cfg(feature = "explorer")]
     if state.http.explorer {
+        let page = get(explorer::page(has_registration));
         return routes
-            .at("/", route("GET, HEAD", get(explorer::page)))
+            .at("/", route("GET, HEAD", page))
             .at("/explorer/:name", route("GET, HEAD", get(explorer::asset)));
     }
     routes

@@ -1,0 +1,140 @@
+// The session of the page. The token is stored for this tab only. The password is not stored.
+import { ask, basic } from './api.js';
+
+const KEY = 'symbolon';
+const MINUTE = 60_000;
+
+/** The session, or null: { username, role, token, expiresAt, lifetime }. The times are in milliseconds. */
+let session = null;
+export const current = () => session;
+
+const listeners = [];
+/** Registers a function that is called with the reason of the end, or with undefined after another change. */
+export const onChange = (listener) => listeners.push(listener);
+
+const change = (next, reason) => {
+  session = next;
+  try {
+    if (next) sessionStorage.setItem(KEY, JSON.stringify(next));
+    else sessionStorage.removeItem(KEY);
+  } catch {
+    // Storage is disabled: the session ends with the page.
+  }
+  listeners.forEach((listener) => listener(reason));
+};
+
+const EXPIRED = 'Your session has expired. Sign in again.';
+
+/** Ends the session if an answer to its token says that the token is not valid. */
+export const examine = (answer, token) => {
+  // The user may have signed in again in the meantime.
+  if (session?.token !== token) return;
+  const refused = answer.errors?.find(({ extensions }) => extensions?.code === 'UNAUTHENTICATED');
+  const reason = refused?.extensions.reason;
+  // These reasons concern an operation that takes a password, for example `createToken`. The token may be valid.
+  if (!refused || reason === 'MISSING' || reason === 'INVALID_CREDENTIALS') return;
+  const ended = 'Your session has ended, because its token';
+  if (session.expiresAt <= Date.now()) change(null, EXPIRED);
+  else if (reason === 'TOKEN_INVALID') change(null, `${ended} is unknown to the server. Sign in again.`);
+  else change(null, `${ended} was revoked. Sign in again.`);
+};
+
+/** Returns the data of an operation that is sent with the token of the session. */
+export const askAsUser = async (query, variables) => {
+  const { token } = session;
+  return ask(query, variables, `Bearer ${token}`, (answer) => examine(answer, token));
+};
+
+/** Returns the data of an operation that is sent with the password of the signed-in user. */
+export const askWithPassword = (query, variables, password) =>
+  ask(query, variables, basic(session.username, password));
+
+const lifetime = ({ expiresIn }) => ({
+  expiresAt: Date.now() + expiresIn * 1000,
+  lifetime: expiresIn * 1000,
+});
+
+/**
+ * Signs in with a session of its own, because signing out of the session that the user's clients share would sign
+ * out all these clients. Symbolon replaces expired sessions first if a user has 50 device sessions.
+ */
+export const signIn = async (username, password) => {
+  const { createToken } = await ask(
+    'mutation { createToken(device: "Explorer") { token expiresIn user { username role } } }',
+    {},
+    basic(username, password),
+  );
+  const { token, user } = createToken;
+  change({ ...user, token, ...lifetime(createToken) });
+};
+
+/** Signs out. Returns the message for the user. */
+export const signOut = async () => {
+  const { token } = session;
+  change(null, '');
+  try {
+    await ask('mutation { revokeToken }', {}, `Bearer ${token}`);
+    return 'Signed out.';
+  } catch {
+    return 'Signed out of this page. The server did not revoke the token, which remains valid until it expires.';
+  }
+};
+
+let renewedAt = 0;
+
+/** Renews the token. Returns false if the session has reached its maximum age and the expiration is unchanged. */
+export const renew = async () => {
+  const { token, expiresAt } = session;
+  renewedAt = Date.now();
+  const { renewToken } = await askAsUser('mutation { renewToken { token expiresIn } }');
+  if (session?.token !== token) return false;
+  change({ ...session, token: renewToken.token, ...lifetime(renewToken) });
+  // `expiresIn` has whole seconds, so an unchanged expiration can differ by up to 2 s.
+  return session.expiresAt - expiresAt > 2000;
+};
+
+/** Asks the server whether the token is valid, and for the current name and role of the user. */
+export const check = async () => {
+  if (!session) return;
+  const { token } = session;
+  try {
+    const { me } = await askAsUser('{ me { username role } }');
+    const isChanged = me.username !== session?.username || me.role !== session?.role;
+    if (session?.token === token && isChanged) change({ ...session, ...me });
+  } catch {
+    // If the token was refused, the session has ended. Otherwise, the next operation shows the problem.
+  }
+};
+
+/** Ends an expired session. Renews the token while the page is in use. */
+const tick = (usedAt) => {
+  if (!session) return;
+  const now = Date.now();
+  if (session.expiresAt <= now) return change(null, EXPIRED);
+  const isDue = session.expiresAt - now < session.lifetime / 2 && now - renewedAt >= MINUTE;
+  const isUsed = document.visibilityState === 'visible' && now - usedAt < 5 * MINUTE;
+  // After a failure without a refusal, the countdown continues.
+  if (isDue && isUsed) renew().catch(() => {});
+};
+
+/** Restores the session of the tab. Call this after `onChange`. */
+export const start = () => {
+  let kept = null;
+  try {
+    kept = JSON.parse(sessionStorage.getItem(KEY));
+  } catch {
+    // The stored value is invalid, or storage is disabled.
+  }
+  change(kept?.token ? kept : null);
+  tick(0);
+  check();
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState === 'visible') check();
+  });
+  let usedAt = 0;
+  for (const touch of ['pointerdown', 'keydown', 'wheel']) {
+    // GraphiQL stops the propagation of some events, so listen in the capture phase.
+    addEventListener(touch, () => (usedAt = Date.now()), { capture: true, passive: true });
+  }
+  setInterval(() => tick(usedAt), 1000);
+};
