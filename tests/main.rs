@@ -50,6 +50,7 @@ mod changes_during_a_hash;
 mod cli_backup;
 mod cli_check;
 mod cli_commands;
+mod cli_completions;
 mod cli_copy;
 mod cli_database_selection;
 mod cli_healthcheck;
