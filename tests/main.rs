@@ -98,6 +98,7 @@ mod migrations;
 mod models;
 mod monitoring;
 mod one_time_tokens;
+mod openapi;
 mod own_tables;
 mod pages;
 mod password_hashing;
