@@ -101,7 +101,7 @@ fn the_explorer_works_in_a_browser() {
 
 #[test]
 #[ignore = "builds the server once more, and needs Node.js and Chromium, which scripts/test installs"]
-fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
+fn a_build_without_npm_is_installed_warns_once_and_has_the_sign_in_bar() {
     let folder = tempfile::tempdir().unwrap();
     // An npm that fails.
     let npm = folder.path().join("npm");
@@ -123,8 +123,19 @@ fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
             fs::remove_dir_all(build.path()).unwrap();
         }
     }
+    // The installation reuses the copy, because it has the same profile.
     let build = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--bin", "symbolon", "--target-dir"])
+        .args([
+            "install",
+            "--path",
+            ".",
+            "--locked",
+            "--offline",
+            "--debug",
+            "--root",
+        ])
+        .arg(folder.path())
+        .arg("--target-dir")
         .arg(&target)
         .env("SYMBOLON_EXPLORER_NPM", &npm)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -137,7 +148,7 @@ fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
         .filter(|line| line.starts_with("warning: symbolon-explorer"));
     assert_eq!(warnings.count(), 1, "{output}");
     assert!(output.contains("without GraphiQL"), "{output}");
-    let server = Server::from_build(&target.join("debug/symbolon"), folder.path());
+    let server = Server::from_build(&folder.path().join("bin/symbolon"), folder.path());
     let printed = in_browser(&server, "explorer-without-graphiql.mjs");
     assert!(printed.contains("1 passed, 0 failed"), "{printed}");
 }
