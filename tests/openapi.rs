@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use reqwest::{Method, RequestBuilder};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -82,18 +82,25 @@ impl Exchanges {
             let value = value.to_str().unwrap().to_owned();
             (name.as_str().to_owned(), Value::from(value))
         });
-        let headers = headers.collect::<serde_json::Map<_, _>>();
+        let headers = headers.collect();
         self.add(
             path,
             &method,
             status,
-            headers.into(),
+            &headers,
             &response.text().await.unwrap(),
         );
         status
     }
 
-    fn add(&mut self, path: &str, method: &Method, status: u16, headers: Value, body: &str) {
+    fn add(
+        &mut self,
+        path: &str,
+        method: &Method,
+        status: u16,
+        headers: &Map<String, Value>,
+        body: &str,
+    ) {
         self.0.push(json!({
             "path": path,
             "method": method.as_str().to_lowercase(),
@@ -129,12 +136,12 @@ impl Exchanges {
         let status = lines.next().unwrap().split(' ').nth(1).unwrap();
         let headers = lines.map(|line| line.split_once(": ").unwrap());
         let headers = headers.map(|(name, value)| (name.to_owned(), Value::from(value)));
-        let headers = headers.collect::<serde_json::Map<_, _>>();
+        let headers = headers.collect();
         self.add(
             "/tokens",
             &Method::POST,
             status.parse().unwrap(),
-            headers.into(),
+            &headers,
             body,
         );
     }
