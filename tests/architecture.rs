@@ -84,6 +84,7 @@ fn each_crate_is_used_in_its_layers_only() {
         ("apollo_parser", &["graphql/"]),
         ("tokio_tungstenite", &["http/websocket/"]),
         ("clap", &["cli/"]),
+        ("clap_complete", &["cli/completions.rs"]),
         ("csv", &["cli/"]),
         ("indicatif", &["cli/"]),
         // Each layer owns the counters of what it does. `http/metrics.rs` collects them.

@@ -11,16 +11,23 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns the text of the Dockerfile and of each file in `deploy/`, with its name.
+/// Returns the text of the Dockerfile and of each file below `deploy/`, with its name.
 fn files() -> Vec<(String, String)> {
-    let read = |path: &Path| {
-        let name = path.strip_prefix(root()).unwrap().display().to_string();
-        (name, fs::read_to_string(path).unwrap())
-    };
-    let deploy = fs::read_dir(root().join("deploy")).unwrap();
-    let deploy = deploy.map(|entry| read(&entry.unwrap().path()));
-    let files: Vec<_> = deploy.chain([read(&root().join("Dockerfile"))]).collect();
-    assert!(files.len() > 8);
+    let mut files = Vec::new();
+    let mut paths = vec![root().join("Dockerfile"), root().join("deploy")];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(
+                fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        } else {
+            let name = path.strip_prefix(root()).unwrap().display().to_string();
+            files.push((name, fs::read_to_string(path).unwrap()));
+        }
+    }
+    assert!(files.len() > 11);
     files
 }
 

@@ -1,9 +1,9 @@
 //! The explorer, the page at `/`.
 
-use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::{env, fs};
 
 use async_graphql::{EmptyMutation, EmptySubscription, MergedObject};
 use reqwest::Method;
@@ -160,7 +160,7 @@ fn the_explorer_works_in_a_browser() {
 
 #[test]
 #[ignore = "builds the server once more, and needs Node.js and Chromium, which scripts/test installs"]
-fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
+fn a_build_without_npm_is_installed_warns_once_and_has_the_sign_in_bar() {
     let folder = tempfile::tempdir().unwrap();
     // An npm that fails.
     let npm = folder.path().join("npm");
@@ -182,13 +182,30 @@ fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
             fs::remove_dir_all(build.path()).unwrap();
         }
     }
-    let build = Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--bin", "symbolon", "--target-dir"])
+    // The installation reuses the copy, because it has the same profile.
+    let mut install = Command::new(env!("CARGO"));
+    install
+        .args([
+            "install",
+            "--path",
+            ".",
+            "--locked",
+            "--offline",
+            "--debug",
+            "--root",
+        ])
+        .arg(folder.path())
+        .arg("--target-dir")
         .arg(&target)
         .env("SYMBOLON_EXPLORER_NPM", &npm)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    // `cargo test` sets these variables. The crate ring is built again if they change, and with it all crates that use it.
+    for (name, _) in env::vars()
+        .filter(|(name, _)| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_"))
+    {
+        install.env_remove(name);
+    }
+    let build = install.output().unwrap();
     let output = String::from_utf8_lossy(&build.stderr);
     assert!(build.status.success(), "{output}");
     let warnings = output
@@ -196,7 +213,7 @@ fn a_build_without_npm_warns_once_and_has_the_sign_in_bar() {
         .filter(|line| line.starts_with("warning: symbolon-explorer"));
     assert_eq!(warnings.count(), 1, "{output}");
     assert!(output.contains("without GraphiQL"), "{output}");
-    let server = Server::from_build(&target.join("debug/symbolon"), folder.path());
+    let server = Server::from_build(&folder.path().join("bin/symbolon"), folder.path());
     let mut node = node_in("tests/web/browser");
     node.arg("explorer-without-graphiql.mjs");
     let printed = succeed(node.env("SYMBOLON_URL", &server.base));

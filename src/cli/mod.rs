@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod check;
 mod check_row;
+mod completions;
 mod copy;
 mod database;
 pub(crate) mod environment;
@@ -28,7 +29,7 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use symbolon::{FieldError, MutationError};
 
 use crate::logging;
@@ -88,6 +89,10 @@ enum Command {
     Check(check::Check),
     /// Print the GraphQL schema (SDL)
     Schema,
+    /// Print the completion script of a shell
+    ///
+    /// To use the script in bash, add the line `source <(symbolon completions bash)` to the file ~/.bashrc.
+    Completions(completions::Completions),
     /// List, add and change users
     ///
     /// The command can be used while the server is running.
@@ -163,6 +168,7 @@ impl Cli {
             Command::Migrate(migrate) => migrate.run(settings).await,
             Command::Check(check) => check.run(&unused).await,
             Command::Schema => schema::run(),
+            Command::Completions(completions) => completions.run(&mut Self::command()),
             Command::User(user) => user.run(settings).await,
             Command::Token(token) => token.run(settings).await,
             Command::Audit(audit) => audit.run(settings).await,

@@ -117,7 +117,9 @@ impl FromArgMatches for Settings {
         match matches.subcommand_name() {
             None => Self::read(matches, |_| true),
             // These subcommands have all options that they require.
-            Some("serve" | "check" | "schema" | "healthcheck") => Self::read(matches, |_| false),
+            Some("serve" | "check" | "schema" | "completions" | "healthcheck") => {
+                Self::read(matches, |_| false)
+            }
             Some(_) => Self::read(matches, |flag| !READ_BY_SUBCOMMANDS.contains(&flag)),
         }
     }
