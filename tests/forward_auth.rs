@@ -1,4 +1,4 @@
-//! `/auth` as a reverse proxy uses it: alone, and behind nginx with the configuration of the README.
+//! `/auth` as a reverse proxy uses it: alone, and behind nginx with the configuration of docs/proxies.md.
 
 use std::fs;
 use std::process::Command;
@@ -443,22 +443,27 @@ struct Proxied {
 }
 
 impl Proxied {
-    /// Starts nginx with the configuration of the README after an edit.
+    /// Starts nginx with the configuration of docs/proxies.md after an edit.
     async fn configured(app: &TestApp, edit: impl FnOnce(String) -> String) -> Self {
         let service = start_echo_service().await;
-        let readme = include_str!("../README.md");
-        let (_, block) = readme.split_once("```nginx\n").unwrap();
-        let (block, _) = block.split_once("```").unwrap();
+        let page = include_str!("../docs/proxies.md");
+        let (_, section) = page
+            .split_once("### nginx: forward authentication")
+            .unwrap();
+        let (_, block) = section.split_once("```nginx\n").unwrap();
+        let (block, _) = block.split_once("}\n```").unwrap();
+        // Without the directives for the address and the certificate of the server.
+        let (upstream, server) = block.split_once("server {\n    listen").unwrap();
+        let (_, locations) = server.split_once("\n\n").unwrap();
         let symbolon = app.base.trim_start_matches("http://");
-        let block = block
-            .replace("127.0.0.1:9000", &service)
-            .replace("127.0.0.1:8000", symbolon);
-        assert!(block.contains(&service) && block.contains(symbolon));
+        let block = locations.replace("127.0.0.1:9000", &service);
+        let upstream = upstream.replace("127.0.0.1:8000", symbolon);
+        assert!(block.contains(&service) && upstream.contains(symbolon));
         let folder = tempfile::tempdir().unwrap();
         // A socket, because another test could take a free port.
         let socket = folder.path().join("nginx.sock");
         let listen = format!(
-            "server {{\nlisten unix:{};\n{}}}\n",
+            "{upstream}server {{\nlisten unix:{};\n{}}}\n",
             socket.display(),
             edit(block)
         );
@@ -503,7 +508,7 @@ pub fn received<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
 #[ignore = "needs nginx, which scripts/test installs"]
 async fn nginx_forwards_accepted_requests_with_the_identity() {
     let (app, ada, zoe) = ada_and_zoe().await;
-    let proxied = Proxied::configured(&app, |readme| readme).await;
+    let proxied = Proxied::configured(&app, |locations| locations).await;
 
     let anonymous = Answer::of(spoofed(proxied.client.request(Method::GET, "/reports/"))).await;
     assert_eq!(anonymous.status, 401);
@@ -548,7 +553,7 @@ async fn nginx_forwards_accepted_requests_with_the_identity() {
 #[ignore = "needs nginx, which scripts/test installs"]
 async fn nginx_requires_a_scope_and_an_unknown_one_refuses_every_request() {
     let (app, ada, zoe) = ada_and_zoe().await;
-    let scope = |readme: String| readme.replace("role=admin", "scope=reports:read");
+    let scope = |locations: String| locations.replace("role=admin", "scope=reports:read");
     let proxied = Proxied::configured(&app, scope).await;
     let request = proxied
         .client
@@ -558,7 +563,7 @@ async fn nginx_requires_a_scope_and_an_unknown_one_refuses_every_request() {
     let headers = IDENTITY.map(|name| received(&answer, name));
     assert_eq!(headers, [["2"], ["Zo%C3%AB"], ["USER"], ["*"]]);
 
-    let misspelt = |readme: String| readme.replace("role=admin", "roles=admin");
+    let misspelt = |locations: String| locations.replace("role=admin", "roles=admin");
     let proxied = Proxied::configured(&app, misspelt).await;
     let answer = proxied.get(&ada).await;
     assert_eq!(answer.status, 500);

@@ -68,12 +68,7 @@ fn checked_by(page: &Page, block: &Block) -> Option<&'static str> {
         ("README.md", "sh") if commands::runs_only_symbolon(block) => {
             "documentation::commands::every_command_of_the_program_in_a_page_exists"
         }
-        ("README.md", "nginx") => {
-            "forward_auth::nginx_forwards_accepted_requests_with_the_identity"
-        }
-        ("README.md", "js") => {
-            "javascript_clients::apollo_urql_and_graphql_request_handle_the_error_contract"
-        }
+        ("README.md", "js") => "readme::the_code_for_apollo_is_that_of_the_client_package",
         ("README.md", "toml" | "rust") => "scripts/embedding-guide",
         ("clients/js/README.md", "js") => "clients/js/test/package.test.mjs",
         ("docs/embedding.md", "toml" | "rust") if is_step => "scripts/embedding-guide",

@@ -1,11 +1,17 @@
-// Apollo Client 4 without a browser, through the link of the README.
+// Apollo Client 4 without a browser and without the package @symbolon/client.
 
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { after, test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { test } from "node:test";
 
-import { CombinedGraphQLErrors, gql, ServerError } from "@apollo/client";
+import {
+  ApolloClient,
+  CombinedGraphQLErrors,
+  gql,
+  HttpLink,
+  InMemoryCache,
+  ServerError,
+} from "@apollo/client";
+import { SetContextLink } from "@apollo/client/link/context";
 import { parse } from "graphql";
 
 import {
@@ -21,21 +27,15 @@ import {
   URL_GRAPHQL,
 } from "./support.mjs";
 
-const readme = await readFile(new URL("../../../README.md", import.meta.url), "utf8");
-const blocks = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, block]) => block);
-assert.equal(blocks.length, 1);
-const address = "http://127.0.0.1:8000/graphql";
-assert(blocks[0].includes(address));
-
-// In this folder, so that the imports of the block are found.
-const folder = await mkdtemp(fileURLToPath(new URL("node_modules/.readme-", import.meta.url)));
-const module = `${folder}/link.mjs`;
-await writeFile(module, blocks[0].replace(address, URL_GRAPHQL));
-after(() => rm(folder, { recursive: true }));
-
-let pages = 0;
-/** Returns the client of the README and its session, as in a page that was just loaded. */
-const page = () => import(`${pathToFileURL(module)}?${++pages}`);
+/** Returns a client with a link that adds the token of its session, as the README describes it for pages without the package. */
+function page() {
+  const session = {};
+  const auth = new SetContextLink(({ headers }) => ({
+    headers: session.token ? { authorization: `Bearer ${session.token}`, ...headers } : headers,
+  }));
+  const http = new HttpLink({ uri: URL_GRAPHQL });
+  return { session, client: new ApolloClient({ link: auth.concat(http), cache: new InMemoryCache() }) };
+}
 
 const query = (client, document, rest) =>
   client.query({ query: gql(document), fetchPolicy: "no-cache", ...rest });
@@ -50,7 +50,7 @@ async function signIn({ client, session }, username) {
 }
 
 async function signedIn() {
-  const own = await page();
+  const own = page();
   const username = await register();
   await signIn(own, username);
   return { ...own, username };
@@ -72,7 +72,7 @@ test("the block is short", () => {
 });
 
 test("register, sign in, ask, sign in again, sign out", async () => {
-  const own = await page();
+  const own = page();
   const username = newName();
   const input = { username, password: PASSWORD };
   const created = await mutate(own.client, CREATE_USER, { variables: { input } });
@@ -88,7 +88,7 @@ test("register, sign in, ask, sign in again, sign out", async () => {
 });
 
 test("nobody is signed in", async () => {
-  const { client } = await page();
+  const { client } = page();
   await refused(query(client, ME), "UNAUTHENTICATED", "MISSING");
 });
 
@@ -101,7 +101,7 @@ test("a wrong password", async () => {
 });
 
 test("a token that never was", async () => {
-  const { client, session } = await page();
+  const { client, session } = page();
   session.token = "A".repeat(32);
   await refused(query(client, ME), "UNAUTHENTICATED", "TOKEN_INVALID");
 });
@@ -139,7 +139,7 @@ test("with the policy all, the rest of the data comes beside the error", async (
 });
 
 test("a document that is not GraphQL", async () => {
-  const { client } = await page();
+  const { client } = page();
   // Apollo parses documents itself, so the document is broken afterwards.
   const broken = parse("{ me { id } }");
   broken.definitions[0].selectionSet.selections[0].name.value = "me(";
@@ -148,25 +148,25 @@ test("a document that is not GraphQL", async () => {
 });
 
 test("a document for another schema", async () => {
-  const { client } = await page();
+  const { client } = page();
   await refused(query(client, "{ nonsense }"), "GRAPHQL_VALIDATION_FAILED");
 });
 
 test("more than one request may ask for", async () => {
-  const { client } = await page();
+  const { client } = page();
   const aliases = Array.from({ length: 2001 }, (_, n) => `u${n}: id`);
   const many = query(client, `{ me { ${aliases.join(" ")} } }`);
   await refused(many, "LIMIT_EXCEEDED");
 });
 
 test("a body that is too large", async () => {
-  const { client } = await page();
+  const { client } = page();
   const variables = { input: { username: "x".repeat(70_000), password: PASSWORD } };
   await refused(mutate(client, CREATE_USER, { variables }), "PAYLOAD_TOO_LARGE");
 });
 
 test("a client that asks for plain JSON is told by the status", async () => {
-  const { client } = await page();
+  const { client } = page();
   const context = { headers: { accept: "application/json" } };
   const variables = { input: { username: "x".repeat(70_000), password: PASSWORD } };
   await assert.rejects(mutate(client, CREATE_USER, { variables, context }), (error) => {
@@ -182,7 +182,7 @@ test("a client that asks for plain JSON is told by the status", async () => {
 });
 
 test("what a form would show is no error", async () => {
-  const { client } = await page();
+  const { client } = page();
   const username = await register();
   const wrong = async (input) => {
     const { data } = await mutate(client, CREATE_USER, { variables: { input } });
