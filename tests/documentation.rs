@@ -39,7 +39,7 @@ fn pages() -> Vec<Page> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let is_generated = ["target", "node_modules", "dist"].contains(&&*name);
+            let is_generated = ["target", "node_modules", "dist", "client"].contains(&&*name);
             if path.is_dir() && !is_generated && !name.starts_with('.') {
                 collect(&path, files);
             } else if path.extension().is_some_and(|extension| extension == "md") {

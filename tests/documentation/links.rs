@@ -69,7 +69,7 @@ fn leads_somewhere(page: &Page, target: &str) -> bool {
         let url = reqwest::Url::parse(target);
         return url.is_ok_and(|url| {
             url.host_str()
-                .is_some_and(|host| host.contains('.') || host == "127.0.0.1")
+                .is_some_and(|host| host.contains('.') || host == "localhost")
         });
     }
     let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
