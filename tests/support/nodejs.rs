@@ -1,5 +1,6 @@
 //! Test suites that run in Node.js, each in a folder below `tests/web` with its own lockfile.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -13,8 +14,11 @@ static INSTALLING: Mutex<()> = Mutex::new(());
 pub fn node_in(folder: &str) -> Command {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-    // npm writes this file last, so an interrupted install is repeated.
-    if !folder.join("node_modules/.package-lock.json").exists() {
+    // npm writes the second file last, so an interrupted install is repeated. An install of another version of the lockfile is
+    // older than the lockfile.
+    let changed = |name: &str| fs::metadata(folder.join(name)).and_then(|file| file.modified());
+    let lockfile = changed("package-lock.json").unwrap();
+    if changed("node_modules/.package-lock.json").map_or(true, |installed| installed < lockfile) {
         succeed(
             Command::new("npm")
                 .args(["ci", "--ignore-scripts"])
