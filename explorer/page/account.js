@@ -1,16 +1,18 @@
 // The dialogs with the sessions and the access tokens of the signed-in user.
 import { $, copy, element, handle, once, timeOf } from './forms.js';
-import { askAsUser, askWithPassword, current, onChange } from './session.js';
+import { askAsUser, askWithPassword, onChange, watch } from './session.js';
 
 const [sessions, tokens] = [$('sessions'), $('tokens')];
 
 /** Shows the error of a list above the list. */
 const attempt = async (dialog, work) => {
   const error = dialog.querySelector('.error');
+  const isSameSession = watch();
   error.textContent = '';
   try {
     await work();
   } catch ({ code, message }) {
+    if (!isSameSession()) return;
     // An application can have a schema without some of Symbolon's fields.
     const isMissing = code === 'GRAPHQL_VALIDATION_FAILED';
     error.textContent = isMissing ? `The schema of this server does not support this: ${message}` : message;
@@ -92,6 +94,8 @@ const showToken = (token) => {
 };
 
 const create = async ({ name, scopes, expiresIn, password }) => {
+  // If the session has ended, a new token could not be shown.
+  await loadTokens();
   const input = { name, scopes: scopes.split(/\s+/).filter(Boolean) };
   if (expiresIn) input.expiresIn = Number(expiresIn);
   const { createAccessToken } = await askWithPassword(
@@ -100,7 +104,10 @@ const create = async ({ name, scopes, expiresIn, password }) => {
     }`,
     { input },
     password,
-  );
+  ).catch((error) => {
+    if (error.reason !== 'INVALID_CREDENTIALS') throw error;
+    return { createAccessToken: { userErrors: [{ field: 'password', message: 'The password is wrong.' }] } };
+  });
   const { token, userErrors } = createAccessToken;
   if (token) {
     tokens.querySelector('form').reset();
@@ -111,9 +118,10 @@ const create = async ({ name, scopes, expiresIn, password }) => {
 };
 
 const show = async (dialog, load) => {
+  const isSameSession = watch();
   await attempt(dialog, load);
-  // If the server refused the token, the session has ended.
-  if (current() && !dialog.open) dialog.showModal();
+  // The server may have refused the token, or the user may have signed out.
+  if (isSameSession() && !dialog.open) dialog.showModal();
 };
 export const showSessions = () => show(sessions, loadSessions);
 export const showTokens = () => show(tokens, loadTokens);
@@ -121,6 +129,8 @@ export const showTokens = () => show(tokens, loadTokens);
 const clear = (dialog) => {
   dialog.querySelector('ul').replaceChildren();
   dialog.querySelector('.error').textContent = '';
+  if (dialog === tokens) $('new-token').replaceChildren();
+  else $('revoke-others').hidden = true;
 };
 
 handle(tokens.querySelector('form'), create);
@@ -133,11 +143,12 @@ $('revoke-others').addEventListener('click', ({ target }) =>
     }),
   ),
 );
-sessions.addEventListener('close', () => clear(sessions));
-tokens.addEventListener('close', () => {
-  clear(tokens);
-  $('new-token').replaceChildren();
-});
-onChange((reason) => {
-  if (reason !== undefined) [sessions, tokens].forEach((dialog) => dialog.close());
-});
+for (const dialog of [sessions, tokens]) {
+  dialog.addEventListener('close', () => clear(dialog));
+  onChange((reason) => {
+    if (reason === undefined) return;
+    dialog.close();
+    // An answer can have arrived after the dialog was closed.
+    clear(dialog);
+  });
+}

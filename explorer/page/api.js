@@ -2,11 +2,12 @@
 
 export const ENDPOINT = 'graphql';
 
-/** A refused operation. The code is that of the first error. */
+/** A refused operation. The code and the reason are those of the first error. */
 export class Refusal extends Error {
-  constructor({ message, extensions }) {
-    super(message);
-    this.code = extensions?.code;
+  constructor(error) {
+    super(error?.message ?? 'The server refused the operation.');
+    this.code = error?.extensions?.code;
+    this.reason = error?.extensions?.reason;
   }
 }
 
@@ -16,9 +17,9 @@ export const basic = (username, password) => {
   return 'Basic ' + btoa(String.fromCharCode(...bytes));
 };
 
-/** Sends an operation and returns the answer. */
+/** Sends an operation and returns the answer. Throws an error for the user if there is none. */
 export const send = async (body, headers) => {
-  const response = await fetch(ENDPOINT, {
+  const request = {
     method: 'POST',
     headers: {
       accept: 'application/graphql-response+json, application/json;q=0.9',
@@ -26,19 +27,20 @@ export const send = async (body, headers) => {
       ...headers,
     },
     body: JSON.stringify(body),
+  };
+  const response = await fetch(ENDPOINT, request).catch(() => {
+    throw new Error('The server does not answer.');
   });
-  return response.json();
+  const answer = await response.json().catch(() => null);
+  // For example, a proxy answers with a page of its own.
+  if (!(answer instanceof Object)) throw new Error(`The answer is not GraphQL (status ${response.status}).`);
+  return answer;
 };
 
 /** Returns the data of an operation. Throws the first error. `examine` is called with the answer. */
 export const ask = async (query, variables, authorization, examine = () => {}) => {
-  let answer;
-  try {
-    answer = await send({ query, variables }, authorization ? { authorization } : {});
-  } catch {
-    throw new Error('The server does not answer.');
-  }
+  const answer = await send({ query, variables }, authorization ? { authorization } : {});
   examine(answer);
-  if (answer.errors) throw new Refusal(answer.errors[0]);
+  if (answer.errors || !answer.data) throw new Refusal(answer.errors?.[0]);
   return answer.data;
 };

@@ -90,19 +90,19 @@ const store = () => {
   storage.setItem(QUERY, tabs.queries[tabs.active]);
 };
 
-/** An answer that remains visible if it ends the session. */
-let lastAnswer = null;
-
 const fetcher = async (operation, { headers } = {}) => {
   // An Authorization header that the user writes in GraphiQL has precedence.
   const isOwn = Object.keys(headers ?? {}).some((name) => name.toLowerCase() === 'authorization');
   const token = isOwn ? undefined : current()?.token;
-  const answer = await send(operation, { ...(token && { authorization: `Bearer ${token}` }), ...headers });
-  lastAnswer = answer;
-  if (token) examine(answer, token);
-  // A mutation may have revoked the token, for example `changePassword`.
-  if (/\bmutation\b/.test(operation.query)) await check();
-  lastAnswer = null;
+  let answer;
+  try {
+    answer = await send(operation, { ...(token && { authorization: `Bearer ${token}` }), ...headers });
+  } catch ({ message }) {
+    return { errors: [{ message }] };
+  }
+  // A mutation may have revoked the token, for example `changePassword`. The answer remains visible if the session ends.
+  const isEnd = (token && examine(answer, token)) || (/\bmutation\b/.test(operation.query) && (await check()));
+  if (isEnd) replace(JSON.stringify(answer, null, 2));
   return answer;
 };
 
@@ -147,7 +147,7 @@ onChange((reason) => {
   if (reason !== undefined) {
     // Results, variables, headers and the history are private. The queries are not.
     storage.forgetSecrets();
-    replace(lastAnswer ? JSON.stringify(lastAnswer, null, 2) : '');
+    replace('');
   } else if (isChanged) {
     replace(editor('.graphiql-response')?.getValue());
   }
@@ -155,21 +155,22 @@ onChange((reason) => {
 
 /** Returns a command for a POSIX shell that sends the current operation. */
 export const curl = () => {
-  const parse = (text) => (text?.trim() ? JSON.parse(text) : {});
-  let variables, headers;
+  const parse = (text) => (text?.trim() ? (JSON.parse(text) ?? {}) : {});
+  const all = new Headers({ 'Content-Type': 'application/json', Authorization: `Bearer ${current().token}` });
+  let variables;
   try {
     variables = parse(editor('.graphiql-editor-tool > :first-child')?.getValue());
-    headers = parse(editor('.graphiql-editor-tool > :last-child')?.getValue());
+    const headers = parse(editor('.graphiql-editor-tool > :last-child')?.getValue());
+    for (const [name, value] of Object.entries(headers)) all.set(name, value);
   } catch {
-    throw new Error('The variables or the headers are not valid JSON.');
+    throw new Error('The variables or the headers are not valid.');
   }
   const body = { query: query().getValue() };
   if (Object.keys(variables).length > 0) body.variables = variables;
   if (query().operations?.length > 1) body.operationName = query().operationName;
-  const all = new Headers({ 'Content-Type': 'application/json', Authorization: `Bearer ${current().token}` });
-  for (const [name, value] of Object.entries(headers)) all.set(name, value);
   const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-  const options = [...all].map(([name, value]) => ` \\\n  -H ${quote(`${name}: ${value}`)}`);
+  // curl omits a header without a value, unless its name ends with a semicolon.
+  const options = [...all].map(([name, value]) => ` \\\n  -H ${quote(value ? `${name}: ${value}` : `${name};`)}`);
   const address = new URL(ENDPOINT, document.baseURI).href;
   return `curl ${quote(address)}${options.join('')} \\\n  -d ${quote(JSON.stringify(body))}\n`;
 };

@@ -70,21 +70,26 @@ export const showErrors = (form, errors) => {
  * password fields are removed when the dialog closes.
  */
 export const handle = (form, submit) => {
+  const dialog = form.closest('dialog');
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     const empty = [...form.elements].filter((input) => input.required && input.value.trim() === '');
     if (empty.length > 0) {
       return showErrors(form, empty.map(({ name }) => ({ field: name, message: 'Fill in this field.' })));
     }
+    // The dialog can have been closed, and opened again, in the meantime.
+    let isClosed = false;
+    dialog.addEventListener('close', () => (isClosed = true), { once: true });
+    const show = (errors) => isClosed || showErrors(form, errors);
     once(form, async () => {
       try {
-        showErrors(form, (await submit(Object.fromEntries(new FormData(form)))) ?? []);
+        show((await submit(Object.fromEntries(new FormData(form)))) ?? []);
       } catch ({ message }) {
-        showErrors(form, [{ message }]);
+        show([{ message }]);
       }
     });
   });
-  form.closest('dialog').addEventListener('close', () => {
+  dialog.addEventListener('close', () => {
     showErrors(form, []);
     form.reset();
   });

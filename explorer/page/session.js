@@ -8,14 +8,36 @@ const MINUTE = 60_000;
 let session = null;
 export const current = () => session;
 
+/** The number of sessions of this page. It changes when a session begins or ends. */
+let number = 0;
+
+const ended = () => new Error('The session has ended.');
+
+/** Returns the result of a request of the session. The result of an earlier session is an error, and is not shown. */
+const ofThisSession = async (request) => {
+  const own = number;
+  if (!session) throw ended();
+  const result = await request(session);
+  if (own !== number) throw ended();
+  return result;
+};
+
+/** Returns whether the session is still the one that existed at the call of this function. */
+export const watch = () => {
+  const own = number;
+  return () => own === number;
+};
+
 const listeners = [];
 /** Registers a function that is called with the reason of the end, or with undefined after another change. */
 export const onChange = (listener) => listeners.push(listener);
 
 const change = (next, reason) => {
+  if (!session || !next) number += 1;
   session = next;
   try {
-    if (next) sessionStorage.setItem(KEY, JSON.stringify(next));
+    // The reason of the end is shown again after a reload.
+    if (next || reason) sessionStorage.setItem(KEY, JSON.stringify(next ?? { reason }));
     else sessionStorage.removeItem(KEY);
   } catch {
     // Storage is disabled: the session ends with the page.
@@ -25,29 +47,28 @@ const change = (next, reason) => {
 
 const EXPIRED = 'Your session has expired. Sign in again.';
 
-/** Ends the session if an answer to its token says that the token is not valid. */
+/** Ends the session if an answer to its token says that the token is not valid. Returns whether it ended the session. */
 export const examine = (answer, token) => {
   // The user may have signed in again in the meantime.
-  if (session?.token !== token) return;
-  const refused = answer.errors?.find(({ extensions }) => extensions?.code === 'UNAUTHENTICATED');
+  if (session?.token !== token) return false;
+  const refused = answer.errors?.find((error) => error?.extensions?.code === 'UNAUTHENTICATED');
   const reason = refused?.extensions.reason;
   // These reasons concern an operation that takes a password, for example `createToken`. The token may be valid.
-  if (!refused || reason === 'MISSING' || reason === 'INVALID_CREDENTIALS') return;
-  const ended = 'Your session has ended, because its token';
+  if (!refused || reason === 'MISSING' || reason === 'INVALID_CREDENTIALS') return false;
+  const because = 'Your session has ended, because its token';
   if (session.expiresAt <= Date.now()) change(null, EXPIRED);
-  else if (reason === 'TOKEN_INVALID') change(null, `${ended} is unknown to the server. Sign in again.`);
-  else change(null, `${ended} was revoked. Sign in again.`);
+  else if (reason === 'TOKEN_INVALID') change(null, `${because} is unknown to the server. Sign in again.`);
+  else change(null, `${because} was revoked. Sign in again.`);
+  return true;
 };
 
 /** Returns the data of an operation that is sent with the token of the session. */
-export const askAsUser = async (query, variables) => {
-  const { token } = session;
-  return ask(query, variables, `Bearer ${token}`, (answer) => examine(answer, token));
-};
+export const askAsUser = (query, variables) =>
+  ofThisSession(({ token }) => ask(query, variables, `Bearer ${token}`, (answer) => examine(answer, token)));
 
 /** Returns the data of an operation that is sent with the password of the signed-in user. */
 export const askWithPassword = (query, variables, password) =>
-  ask(query, variables, basic(session.username, password));
+  ofThisSession(({ username }) => ask(query, variables, basic(username, password)));
 
 const lifetime = ({ expiresIn }) => ({
   expiresAt: Date.now() + expiresIn * 1000,
@@ -70,6 +91,7 @@ export const signIn = async (username, password) => {
 
 /** Signs out. Returns the message for the user. */
 export const signOut = async () => {
+  if (!session) return 'Signed out.';
   const { token } = session;
   change(null, '');
   try {
@@ -82,28 +104,32 @@ export const signOut = async () => {
 
 let renewedAt = 0;
 
-/** Renews the token. Returns false if the session has reached its maximum age and the expiration is unchanged. */
+/** Renews the token. Returns false if the session has reached its maximum age, so that it gets less than its lifetime. */
 export const renew = async () => {
-  const { token, expiresAt } = session;
   renewedAt = Date.now();
   const { renewToken } = await askAsUser('mutation { renewToken { token expiresIn } }');
-  if (session?.token !== token) return false;
+  const before = session.lifetime;
   change({ ...session, token: renewToken.token, ...lifetime(renewToken) });
-  // `expiresIn` has whole seconds, so an unchanged expiration can differ by up to 2 s.
-  return session.expiresAt - expiresAt > 2000;
+  // `expiresIn` has whole seconds.
+  return session.lifetime > before - 2000;
 };
 
-/** Asks the server whether the token is valid, and for the current name and role of the user. */
+/**
+ * Asks the server whether the token is valid, and for the current name and role of the user. Returns whether the server
+ * refused the token, so that the session ended.
+ */
 export const check = async () => {
-  if (!session) return;
-  const { token } = session;
+  const token = session?.token;
+  let isRefused = false;
   try {
-    const { me } = await askAsUser('{ me { username role } }');
-    const isChanged = me.username !== session?.username || me.role !== session?.role;
-    if (session?.token === token && isChanged) change({ ...session, ...me });
+    const query = '{ me { username role } }';
+    const examineOwn = (answer) => (isRefused = examine(answer, token));
+    const { me } = await ofThisSession(() => ask(query, {}, `Bearer ${token}`, examineOwn));
+    if (me.username !== session.username || me.role !== session.role) change({ ...session, ...me });
   } catch {
-    // If the token was refused, the session has ended. Otherwise, the next operation shows the problem.
+    // There is no session, or it has ended. Otherwise, the next operation shows the problem.
   }
+  return isRefused;
 };
 
 /** Ends an expired session. Renews the token while the page is in use. */
@@ -125,7 +151,7 @@ export const start = () => {
   } catch {
     // The stored value is invalid, or storage is disabled.
   }
-  change(kept?.token ? kept : null);
+  change(kept?.token ? kept : null, kept?.reason);
   tick(0);
   check();
   document.addEventListener('visibilitychange', () => {

@@ -5,15 +5,19 @@
 //! which the proxy sets.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use poem::http::{HeaderValue, header};
+use poem::web::Data;
 use poem::{Body, IntoResponse, Request, Response, handler};
+use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::http::cross_origin::NoPreflight;
 use crate::http::error_responses::{Challenge, error_response};
 use crate::http::middleware::RequestContext;
 use crate::http::request_body;
+use crate::http::state::AppState;
 use crate::model::identity::Identity;
 use crate::model::requirement::Requirement;
 use crate::model::scopes::is_scope;
@@ -21,9 +25,14 @@ use crate::model::user::Role;
 
 /// `/auth`: responds with 200 if the token has the scopes and the role that the query string requires.
 #[handler]
-pub(super) async fn check(request: &Request, body: Body, context: RequestContext) -> Response {
+pub(super) async fn check(
+    request: &Request,
+    body: Body,
+    context: RequestContext,
+    Data(state): Data<&Arc<AppState>>,
+) -> Response {
     let response = match parse_query(request) {
-        Ok((scopes, role)) => authenticate(&context, &scopes, role).await,
+        Ok((scopes, role)) => authenticate(&context, state, &scopes, role).await,
         Err(error) => error_response(&error, Challenge::Bearer, &context.id),
     };
     complete(response, request, body).await
@@ -32,17 +41,29 @@ pub(super) async fn check(request: &Request, body: Body, context: RequestContext
 /// `/auth/…`: responds with 200 if the token is valid. Proxies append the path and the query of the client, so the
 /// query requires nothing.
 #[handler]
-pub(super) async fn check_any(request: &Request, body: Body, context: RequestContext) -> Response {
-    let response = authenticate(&context, &[], Role::User).await;
+pub(super) async fn check_any(
+    request: &Request,
+    body: Body,
+    context: RequestContext,
+    Data(state): Data<&Arc<AppState>>,
+) -> Response {
+    let response = authenticate(&context, state, &[], Role::User).await;
     complete(response, request, body).await
 }
 
 /// The response headers `X-Auth-*` describe the identity of the token. Request headers with these names are ignored,
 /// because a client can send them.
-async fn authenticate(context: &RequestContext, scopes: &[String], role: Role) -> Response {
+async fn authenticate(
+    context: &RequestContext,
+    state: &AppState,
+    scopes: &[String],
+    role: Role,
+) -> Response {
     let required: Vec<&str> = scopes.iter().map(String::as_str).collect();
     let requirement = Requirement::token(&required).with_role(role);
-    match context.authentication.require_token(&requirement).await {
+    let identity = context.authentication.require_token(&requirement);
+    let identity = timeout(state.request_timeout(), identity).await;
+    match identity.unwrap_or(Err(Error::TimedOut)) {
         Ok(identity) => identity_response(&identity),
         Err(error) => error_response(&error, Challenge::BearerWithScopes(scopes), &context.id),
     }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
 use serde_json::json;
 use symbolon::{Config, Registration, Role, Symbolon};
 
 use super::{connect, number};
-use crate::support::{Instance, PASSWORD, common_key, eventually, shared_postgres};
+use crate::support::{Answer, Instance, PASSWORD, common_key, eventually, shared_postgres};
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL, which scripts/test installs"]
@@ -88,6 +89,46 @@ async fn a_long_row_lock_is_answered_with_503_and_does_not_block_others() {
     holding.rollback().await.unwrap();
     let revoked = one.mutate(&ada, "revokeToken").await;
     assert_eq!(revoked.at("/data/revokeToken"), true);
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn the_request_timeout_limits_every_endpoint_that_reads_the_database() {
+    let url = shared_postgres().create();
+    let one = Instance::configured(&url, |command| {
+        command
+            .env("SYMBOLON_REQUEST_TIMEOUT", "1")
+            .env("SYMBOLON_IDENTITY_CACHE", "0")
+            .env("SYMBOLON_POSTGRES_STATEMENT_TIMEOUT", "60000");
+    });
+    one.register("ada").await;
+    let token = one.sign_in("ada").await;
+    let database = connect(&url).await;
+    let holding = database.begin().await.unwrap();
+    holding
+        .execute_unprepared("LOCK TABLE symbolon_user IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let send = async |method: Method, path: &str| {
+        let request = one.request(method, path).bearer_auth(&token);
+        Answer::of(request).await
+    };
+    let basic = one.request(Method::POST, "/tokens");
+    let started = Instant::now();
+    let answers = tokio::join!(
+        one.me(&token),
+        send(Method::GET, "/auth"),
+        send(Method::GET, "/auth/reports"),
+        send(Method::DELETE, "/tokens"),
+        Answer::of(basic.basic_auth("ada", Some(PASSWORD))),
+    );
+    // Before the statement timeout.
+    assert!(started.elapsed() < Duration::from_secs(30));
+    for answer in [answers.0, answers.1, answers.2, answers.3, answers.4] {
+        assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""), "{answer:?}");
+    }
+    holding.rollback().await.unwrap();
     database.close().await.unwrap();
 }
 
