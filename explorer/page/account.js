@@ -16,6 +16,7 @@ const attempt = async (dialog, work) => {
     // An application can have a schema without some of Symbolon's fields.
     const isMissing = code === 'GRAPHQL_VALIDATION_FAILED';
     error.textContent = isMissing ? `The schema of this server does not support this: ${message}` : message;
+    error.scrollIntoView({ block: 'nearest' });
   }
 };
 
@@ -32,9 +33,12 @@ const revokeButton = (dialog, name, query, variables, reload) => {
   button.addEventListener('click', () =>
     once(button, () =>
       attempt(dialog, async () => {
+        const place = [...dialog.querySelectorAll('li')].indexOf(button.closest('li'));
         await askAsUser(query, variables);
         await reload();
-        dialog.querySelector('.close').focus();
+        // The next item, so that the list stays at its place.
+        const next = [...dialog.querySelectorAll('li')].slice(place).map((each) => each.querySelector('button')).find(Boolean);
+        (next ?? dialog.querySelector('.close')).focus();
       }),
     ),
   );

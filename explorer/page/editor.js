@@ -90,6 +90,9 @@ const store = () => {
   storage.setItem(QUERY, tabs.queries[tabs.active]);
 };
 
+/** Whether an answer is displayed that ended the session. The next sign-in removes it. */
+let hasLastAnswer = false;
+
 const fetcher = async (operation, { headers } = {}) => {
   // An Authorization header that the user writes in GraphiQL has precedence.
   const isOwn = Object.keys(headers ?? {}).some((name) => name.toLowerCase() === 'authorization');
@@ -102,7 +105,10 @@ const fetcher = async (operation, { headers } = {}) => {
   }
   // A mutation may have revoked the token, for example `changePassword`. The answer remains visible if the session ends.
   const isEnd = (token && examine(answer, token)) || (/\bmutation\b/.test(operation.query) && (await check()));
-  if (isEnd) replace(JSON.stringify(answer, null, 2));
+  if (isEnd) {
+    replace(JSON.stringify(answer, null, 2));
+    hasLastAnswer = true;
+  }
   return answer;
 };
 
@@ -144,8 +150,9 @@ onChange((reason) => {
   const wanted = isTour ? tourFor(current()?.role) : all;
   const isChanged = wanted.length !== all.length;
   tabs = { queries: wanted, active: isChanged ? Math.max(wanted.indexOf(all[tabs.active]), 0) : tabs.active };
-  if (reason !== undefined) {
+  if (reason !== undefined || hasLastAnswer) {
     // Results, variables, headers and the history are private. The queries are not.
+    hasLastAnswer = false;
     storage.forgetSecrets();
     replace('');
   } else if (isChanged) {

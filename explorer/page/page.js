@@ -111,10 +111,16 @@ if (registration) {
       { input: { username, email: email.trim() || null, password } },
     );
     if (createUser.userErrors.length > 0) return createUser.userErrors;
-    await signIn(username, password);
+    try {
+      await signIn(username, password);
+      say('');
+    } catch ({ message }) {
+      // A second registration would fail, because the name is taken now.
+      say(`You are registered, but not signed in: ${message}`, true);
+      $('username').value = username;
+    }
     registration.close();
-    say('');
-    $('menu-button').focus();
+    (current() ? $('menu-button') : $('password')).focus();
   });
 }
 

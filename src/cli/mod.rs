@@ -82,7 +82,7 @@ enum Command {
     /// was not migrated to this version. These commands do not migrate the database, because an older server
     /// may still be using the database.
     Migrate(migrate::Migrate),
-    /// Print the settings with their sources, and check the environment of the server
+    /// Print the settings that a server would have in this environment, and check the environment
     ///
     /// The command checks the database, the server key, the clock, the free space and the ports. It creates no
     /// database and no key, and changes no data. The exit code is 1 if a check fails.

@@ -20,7 +20,7 @@ impl Config {
         if let Some(index) = http.cors_origins.iter().position(|text| !is_origin(text)) {
             let item = index + 1;
             return refuse(format!(
-                "item {item} of the CORS origins is not an origin such as https://app.example.org"
+                "item {item} of the CORS origins is not an origin such as https://app.example.org, without a path or a slash at the end"
             ));
         }
         if let Some(index) = http

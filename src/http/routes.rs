@@ -58,8 +58,18 @@ where
     let alive = route("GET, HEAD", get(health::alive));
     let middleware = || Middleware::new(Arc::clone(state));
     let mut routes = Route::new()
-        .at("/auth", forward_auth::check.with(middleware()))
-        .at("/auth/*", forward_auth::check_any.with(middleware()));
+        .at(
+            "/auth",
+            forward_auth::check
+                .data(Arc::clone(state))
+                .with(middleware()),
+        )
+        .at(
+            "/auth/*",
+            forward_auth::check_any
+                .data(Arc::clone(state))
+                .with(middleware()),
+        );
     #[cfg(feature = "explorer")]
     let has_registration =
         state.services.users.registration_open && schema.has_mutation("createUser");

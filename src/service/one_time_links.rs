@@ -163,13 +163,13 @@ impl Users {
         self.links.target(purpose).ok_or_else(|| {
             let message = match purpose {
                 TokenPurpose::Reset => {
-                    "The server does not know the address of its page for new passwords. Set SYMBOLON_PUBLIC_URL \
-                     (`Config::public_url`) to the public URL of the server, or SYMBOLON_RESET_PAGE \
-                     (`Config::reset_page`) to the URL of your own page."
+                    "The address of the page for new passwords is not known. Set SYMBOLON_PUBLIC_URL to the public \
+                     URL of the server, or SYMBOLON_RESET_PAGE to the URL of your own page, for the server and \
+                     for this command."
                 }
                 TokenPurpose::Invitation => {
-                    "The server does not know the address of its page for invitations. Set SYMBOLON_PUBLIC_URL \
-                     (`Config::public_url`) to the public URL of the server."
+                    "The address of the page for invitations is not known. Set SYMBOLON_PUBLIC_URL to the public URL \
+                     of the server, for the server and for this command."
                 }
             };
             Error::BadUserInput(message.to_owned())

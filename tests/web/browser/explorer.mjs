@@ -462,6 +462,10 @@ try {
       assert.match(await response(page), result);
     }
     ZOE[1] += '2';
+    // The result contains private data of a user. It does not remain for the next one.
+    await signIn(page, [ADMIN, ADMIN_PASSWORD]);
+    assert.equal(await response(page), '');
+    await choose(page, 'sign-out');
   });
 
   await test('an answer to an older token does not end the session', async () => {
@@ -789,6 +793,16 @@ try {
       await check('settings');
       await close();
     }
+  });
+
+  await test('at a zoom of 200 %, the page scrolls, and the query can be edited', async () => {
+    const { page, close } = await open({ viewport: { width: 640, height: 360 } });
+    for (const pane of ['.graphiql-query-editor', '.graphiql-response']) {
+      const box = await page.locator(`${pane} .CodeMirror`).boundingBox();
+      assert.ok(box.height >= 100, `${pane}: ${JSON.stringify(box)}`);
+    }
+    assert.ok(await page.evaluate(() => document.documentElement.scrollHeight > innerHeight));
+    await close();
   });
 
   if (shots) {
