@@ -216,7 +216,8 @@ export function createSession({ url, storage, fetch: custom }) {
         changePassword(input) {
             const user = held?.user.id;
             const before = signOuts;
-            notify(tokenListeners);
+            if (held)
+                notify(tokenListeners);
             const result = exclusive(async () => {
                 const own = held;
                 if (!own || own.user.id !== user)
