@@ -58,7 +58,7 @@ export interface Session {
   register(input: { username: string; password: string; email?: string }): Promise<FormResult>;
   /**
    * Ends the session at once, and revokes the token. Fails if the server cannot be reached: the token then stays valid
-   * until it expires.
+   * until the next call succeeds, or until it expires.
    */
   signOut(): Promise<void>;
   /** Ends all other sessions of the user, and returns their number. */
@@ -122,8 +122,8 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
   // Requests that issue or revoke a token run one after another.
   let queue: Promise<unknown> = Promise.resolve();
   let passwordChange: Promise<unknown> | undefined;
-  // The tokens that the next `signOut` in the queue revokes.
-  const dropped: string[] = [];
+  // The tokens that must be revoked. A token stays here until the server has revoked it.
+  const dropped = new Set<string>();
 
   const send: typeof fetch = (input, init) => (custom ?? fetch)(input, init);
 
@@ -178,8 +178,11 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
   }
 
   /** Starts or continues a session. `issued` is the time before the request, so the lifetime is never overestimated. */
-  const hold = ({ token, user, expiresIn }: Token, issued: number) =>
+  function hold({ token, user, expiresIn }: Token, issued: number) {
+    // Without a device, a sign-in can return the token of a sign-out that failed.
+    dropped.delete(token);
     change({ token, user, issued, due: issued + expiresIn * 500, expires: issued + expiresIn * 1000 });
+  }
 
   function end(token: string) {
     if (held?.token === token) change(undefined, Date.now() < held.expires ? "revoked" : "expired");
@@ -220,7 +223,6 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
   const bearer = (token: string) => `Bearer ${token}`;
   const isRefusal = ({ code, reason }: Extensions = {}) =>
     code === "UNAUTHENTICATED" && (reason === "TOKEN_EXPIRED" || reason === "TOKEN_INVALID");
-  const revoke = (token: string) => request("mutation { revokeToken }", {}, bearer(token));
   const ended = () => new SymbolonError("The session has ended.", { code: "SESSION_ENDED" });
 
   /** Sends an operation with the token. */
@@ -234,6 +236,22 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
       throw error;
     }
   }
+
+  const revokeDropped = () =>
+    exclusive(async () => {
+      let failure: unknown;
+      for (const token of dropped) {
+        await request("mutation { revokeToken }", {}, bearer(token))
+          .catch((error) => {
+            if (!isRefusal(error)) throw error;
+          })
+          .then(
+            () => dropped.delete(token),
+            (error) => (failure = error),
+          );
+      }
+      if (failure) throw failure;
+    });
 
   function renew(isForced: boolean) {
     return exclusive(async () => {
@@ -297,12 +315,12 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
           basic,
         );
         if (signOuts !== before) {
-          dropped.push(createToken.token);
+          dropped.add(createToken.token);
           throw ended();
         }
-        const last = held?.token;
+        if (held) dropped.add(held.token);
         hold(createToken, now);
-        if (last && last !== createToken.token) revoke(last).catch(() => {});
+        revokeDropped().catch(() => {});
         return createToken.user;
       });
     },
@@ -321,16 +339,10 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
     async signOut() {
       signOuts += 1;
       if (held) {
-        dropped.push(held.token);
+        dropped.add(held.token);
         change(undefined, "signed-out");
       }
-      await exclusive(async () => {
-        for (const token of dropped.splice(0)) {
-          await revoke(token).catch((error) => {
-            if (!isRefusal(error)) throw error;
-          });
-        }
-      });
+      await revokeDropped();
     },
 
     async signOutOthers() {
@@ -356,7 +368,7 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
         });
         const { token, userErrors } = changePassword;
         if (token) {
-          if (signOuts !== before) dropped.push(token.token);
+          if (signOuts !== before) dropped.add(token.token);
           else hold(token, now);
         }
         return { user: token?.user ?? null, userErrors };

@@ -347,6 +347,48 @@ test("a sign-out is local at once, and says if the server was not reached", asyn
   expect(await refusal(token)).toBe(undefined);
 });
 
+test("a sign-out that failed can be repeated, and revokes all tokens", async () => {
+  const { username, session, net, token } = await signedIn();
+  // The sign-in that is running adds a second token.
+  const held = net.hold("createToken");
+  const running = session.signIn({ username, password: PASSWORD, device: "b" }).catch((error) => error);
+  await held.answered;
+  net.fail("revokeToken");
+  const first = session.signOut();
+  held.release();
+  await expect(first).rejects.toMatchObject({ code: "NETWORK_ERROR" });
+  expect(await running).toMatchObject({ code: "SESSION_ENDED" });
+  // The failure for the first token does not stop the second.
+  expect(net.count("revokeToken")).toBe(2);
+  await expect(session.signOut()).rejects.toMatchObject({ code: "NETWORK_ERROR" });
+  net.fail();
+  await session.signOut();
+  expect(net.count("revokeToken")).toBe(6);
+  expect(await refusal(token)).toBe("TOKEN_EXPIRED");
+  await session.signOut();
+  expect(net.count("revokeToken")).toBe(6);
+  const check = createSession({ url: URL_GRAPHQL });
+  await check.signIn({ username, password: PASSWORD, device: "check" });
+  const { data } = await ask(check, "{ me { sessions { nodes { device } } } }");
+  expect(data.me.sessions.nodes).toEqual([{ device: "check" }]);
+});
+
+test("a sign-in after a sign-out that failed revokes the token, unless the session is shared", async () => {
+  for (const device of ["test", undefined]) {
+    const { username, session, net, token } = await signedIn();
+    if (!device) await session.signIn({ username, password: PASSWORD });
+    const last = await session.token();
+    net.fail("revokeToken");
+    await expect(session.signOut()).rejects.toMatchObject({ code: "NETWORK_ERROR" });
+    net.fail();
+    await session.signIn({ username, password: PASSWORD, device });
+    await vi.waitFor(async () => expect(await refusal(token)).toBe("TOKEN_EXPIRED"));
+    expect((await session.token()) === last).toBe(!device);
+    await session.signOutOthers();
+    expect((await ask(session)).data.me.username).toBe(username);
+  }
+});
+
 test("a sign-out with a dead token succeeds", async () => {
   const { session, token } = await signedIn();
   await plain(token, "mutation { revokeAllTokens }");

@@ -58,7 +58,7 @@ export interface Session {
     }): Promise<FormResult>;
     /**
      * Ends the session at once, and revokes the token. Fails if the server cannot be reached: the token then stays valid
-     * until it expires.
+     * until the next call succeeds, or until it expires.
      */
     signOut(): Promise<void>;
     /** Ends all other sessions of the user, and returns their number. */

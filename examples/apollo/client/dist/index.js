@@ -18,8 +18,8 @@ export function createSession({ url, storage, fetch: custom }) {
     // Requests that issue or revoke a token run one after another.
     let queue = Promise.resolve();
     let passwordChange;
-    // The tokens that the next `signOut` in the queue revokes.
-    const dropped = [];
+    // The tokens that must be revoked. A token stays here until the server has revoked it.
+    const dropped = new Set();
     const send = (input, init) => (custom ?? fetch)(input, init);
     function load() {
         try {
@@ -75,7 +75,11 @@ export function createSession({ url, storage, fetch: custom }) {
             notify(tokenListeners);
     }
     /** Starts or continues a session. `issued` is the time before the request, so the lifetime is never overestimated. */
-    const hold = ({ token, user, expiresIn }, issued) => change({ token, user, issued, due: issued + expiresIn * 500, expires: issued + expiresIn * 1000 });
+    function hold({ token, user, expiresIn }, issued) {
+        // Without a device, a sign-in can return the token of a sign-out that failed.
+        dropped.delete(token);
+        change({ token, user, issued, due: issued + expiresIn * 500, expires: issued + expiresIn * 1000 });
+    }
     function end(token) {
         if (held?.token === token)
             change(undefined, Date.now() < held.expires ? "revoked" : "expired");
@@ -110,7 +114,6 @@ export function createSession({ url, storage, fetch: custom }) {
     }
     const bearer = (token) => `Bearer ${token}`;
     const isRefusal = ({ code, reason } = {}) => code === "UNAUTHENTICATED" && (reason === "TOKEN_EXPIRED" || reason === "TOKEN_INVALID");
-    const revoke = (token) => request("mutation { revokeToken }", {}, bearer(token));
     const ended = () => new SymbolonError("The session has ended.", { code: "SESSION_ENDED" });
     /** Sends an operation with the token. */
     async function authenticated(query, variables) {
@@ -126,6 +129,19 @@ export function createSession({ url, storage, fetch: custom }) {
             throw error;
         }
     }
+    const revokeDropped = () => exclusive(async () => {
+        let failure;
+        for (const token of dropped) {
+            await request("mutation { revokeToken }", {}, bearer(token))
+                .catch((error) => {
+                if (!isRefusal(error))
+                    throw error;
+            })
+                .then(() => dropped.delete(token), (error) => (failure = error));
+        }
+        if (failure)
+            throw failure;
+    });
     function renew(isForced) {
         return exclusive(async () => {
             const own = held;
@@ -179,13 +195,13 @@ export function createSession({ url, storage, fetch: custom }) {
                 const now = Date.now();
                 const { createToken } = await request(`mutation ($device: String) { createToken(device: $device) ${TOKEN} }`, { device }, basic);
                 if (signOuts !== before) {
-                    dropped.push(createToken.token);
+                    dropped.add(createToken.token);
                     throw ended();
                 }
-                const last = held?.token;
+                if (held)
+                    dropped.add(held.token);
                 hold(createToken, now);
-                if (last && last !== createToken.token)
-                    revoke(last).catch(() => { });
+                revokeDropped().catch(() => { });
                 return createToken.user;
             });
         },
@@ -197,17 +213,10 @@ export function createSession({ url, storage, fetch: custom }) {
         async signOut() {
             signOuts += 1;
             if (held) {
-                dropped.push(held.token);
+                dropped.add(held.token);
                 change(undefined, "signed-out");
             }
-            await exclusive(async () => {
-                for (const token of dropped.splice(0)) {
-                    await revoke(token).catch((error) => {
-                        if (!isRefusal(error))
-                            throw error;
-                    });
-                }
-            });
+            await revokeDropped();
         },
         async signOutOthers() {
             return (await authenticated("mutation { revokeOtherSessions }"))
@@ -231,7 +240,7 @@ export function createSession({ url, storage, fetch: custom }) {
                 const { token, userErrors } = changePassword;
                 if (token) {
                     if (signOuts !== before)
-                        dropped.push(token.token);
+                        dropped.add(token.token);
                     else
                         hold(token, now);
                 }
