@@ -264,9 +264,8 @@ test("other devices are listed, and signed out one by one or together", async ()
   await seesAllIsWell(username);
 });
 
-test("a reset link sets a new password", async () => {
-  const username = `reset-${randomUUID()}`;
-  await register(username);
+/** Returns a link with which the user sets a new password. */
+function resetLink(username) {
   const env = {
     SYMBOLON_PUBLIC_URL: SYMBOLON_URL,
     SYMBOLON_RESET_PAGE: `${ORIGIN}/`,
@@ -276,9 +275,14 @@ test("a reset link sets a new password", async () => {
   const printed = execFileSync(SYMBOLON_PROGRAM, ["user", "reset-link", username], options);
   const [link] = printed.match(/http\S+/);
   assert(link.startsWith(`${ORIGIN}/#token=`), link);
-  // The page is already open, and a change of the fragment alone does not load it.
+  return link;
+}
+
+test("a reset link sets a new password", async () => {
+  const username = `reset-${randomUUID()}`;
+  await register(username);
   await page.goto("about:blank");
-  await page.goto(link);
+  await page.goto(resetLink(username));
   await page.getByRole("heading", { name: "Choose a new password" }).waitFor();
   assert.equal(await page.evaluate(() => location.href), `${ORIGIN}/`);
   assert.equal(await page.getByLabel("Username").inputValue(), username);
@@ -291,6 +295,24 @@ test("a reset link sets a new password", async () => {
   await page.getByLabel("Password").fill(NEW_PASSWORD);
   await page.keyboard.press("Enter");
   await seesAllIsWell(username);
+});
+
+test("a reset link is taken from the address of the open page, which is not loaded again", async () => {
+  const [username, other] = [`reset-${randomUUID()}`, `reset-${randomUUID()}`];
+  for (const name of [username, other]) await register(name);
+  await page.evaluate(() => (window.isSamePage = true));
+  for (const name of [username, other]) {
+    await page.goto(resetLink(name));
+    await page.getByRole("heading", { name: "Choose a new password" }).waitFor();
+    await eventually("the form is that of the user", async () => (await page.getByLabel("Username").inputValue()) === name);
+    assert.equal(await page.getByLabel("New password").inputValue(), "");
+    assert.equal(await page.evaluate(() => location.href), `${ORIGIN}/`);
+    await page.getByLabel("New password").fill(NEW_PASSWORD);
+  }
+  await page.keyboard.press("Enter");
+  await page.getByText("Your password is set. Sign in with it.").waitFor();
+  assert.equal(await page.getByLabel("Username").inputValue(), other);
+  assert(await page.evaluate(() => window.isSamePage));
 });
 
 for (const colorScheme of ["light", "dark"]) {
