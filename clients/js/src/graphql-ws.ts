@@ -38,6 +38,8 @@ export function socketOptions(session: Session): SocketOptions {
     shouldRetry: () => !isOver,
     retryAttempts: Infinity,
     async retryWait(retries) {
+      // The subscriptions that wait passed shouldRetry, or have just started.
+      isOver = false;
       if (lastCode === RESTART) return;
       // The token has expired, or the role of the user has changed: get the current state.
       if (lastCode === FORBIDDEN) await session.renew();
@@ -60,8 +62,6 @@ export function socketOptions(session: Session): SocketOptions {
         socket = undefined;
         lastCode = (event as CloseEvent).code;
         if (lastCode === UNAUTHORIZED && token) session.refuse(token);
-        // graphql-ws first calls shouldRetry for each subscription.
-        if (isOver) setTimeout(() => (isOver = false));
       },
     },
   };

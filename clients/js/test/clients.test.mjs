@@ -200,6 +200,18 @@ test("graphql-ws: a sign-out without a socket has no effect on later subscriptio
   expect((await later)[0].extensions.reason).toBe("MISSING");
 });
 
+test("graphql-ws: a sign-out after the last subscription was stopped has no effect on later subscriptions", async () => {
+  const { session, log, sockets, stop, lose } = await listening();
+  lose();
+  await vi.waitFor(() => expect(log.closed).toEqual([1006]));
+  stop();
+  // The socket is not opened again after the pause.
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  await session.signOut();
+  const later = sockets.iterate({ query: "subscription { noteAdded }" });
+  await expect(later.next()).rejects.toMatchObject([{ extensions: { reason: "MISSING" } }]);
+});
+
 test("graphql-ws: a sign-out while a socket is opened again ends its subscriptions", async () => {
   const { session, log, lose } = await listening();
   lose();

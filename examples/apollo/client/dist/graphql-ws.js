@@ -27,6 +27,8 @@ export function socketOptions(session) {
         shouldRetry: () => !isOver,
         retryAttempts: Infinity,
         async retryWait(retries) {
+            // The subscriptions that wait passed shouldRetry, or have just started.
+            isOver = false;
             if (lastCode === RESTART)
                 return;
             // The token has expired, or the role of the user has changed: get the current state.
@@ -54,9 +56,6 @@ export function socketOptions(session) {
                 lastCode = event.code;
                 if (lastCode === UNAUTHORIZED && token)
                     session.refuse(token);
-                // graphql-ws first calls shouldRetry for each subscription.
-                if (isOver)
-                    setTimeout(() => (isOver = false));
             },
         },
     };
