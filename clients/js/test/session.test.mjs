@@ -1,5 +1,7 @@
 // Sign-in, renewal, sign-out and their concurrency.
 
+import { getEventListeners } from "node:events";
+
 import { createSession } from "@symbolon/client";
 import { afterEach, expect, test, vi } from "vitest";
 
@@ -77,6 +79,12 @@ test("refused forms return errors with fields, and other errors are thrown", asy
   await expect(colon).rejects.toMatchObject({ code: "BAD_USER_INPUT" });
   expect(net.count("")).toBe(before);
   await expect(session.signOutOthers()).rejects.toMatchObject({ code: "SESSION_ENDED" });
+  const changes = vi.fn();
+  session.onTokenChange(changes);
+  const change = session.changePassword({ currentPassword: PASSWORD, newPassword: NEW_PASSWORD });
+  await expect(change).rejects.toMatchObject({ code: "SESSION_ENDED" });
+  // Sockets without credentials stay open.
+  expect(changes).not.toHaveBeenCalled();
   expect(session.getSnapshot()).toEqual({ user: null, reason: null });
 });
 
@@ -340,6 +348,12 @@ test("a request that waits for a renewal can be aborted", async () => {
   renewal.release();
   expect((await ask(session)).data.me).toBeTruthy();
   expect(net.count("query Me")).toBe(1);
+  // A signal can outlive many requests.
+  const { signal } = new AbortController();
+  const other = createSession({ url: URL_GRAPHQL, fetch: async () => Response.json({}) });
+  other.adopt({ token: "token", expiresIn: 3600, user: session.getSnapshot().user });
+  await other.fetch(URL_GRAPHQL, { ...operation(ME), signal });
+  expect(getEventListeners(signal, "abort")).toEqual([]);
 });
 
 test("a request that waits for a renewal is not sent for another user", async () => {
