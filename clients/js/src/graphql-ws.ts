@@ -1,6 +1,5 @@
 import type { ClientOptions } from "graphql-ws";
 
-import { SymbolonError } from "./error.js";
 import type { Session } from "./index.js";
 
 type SocketOptions = Required<
@@ -19,30 +18,28 @@ export function socketOptions(session: Session): SocketOptions {
   let socket: WebSocket | undefined;
   // The token of the last socket, or undefined if it had no credentials.
   let token: string | undefined;
-  // Whether the user of the last socket has signed out. The subscriptions end. They do not continue without credentials.
+  // Whether a session has ended since the subscriptions started, also if no socket was open. They end, and do not continue
+  // without credentials or as the next user.
   let isOver = false;
   let lastCode: number | undefined;
   let check: ReturnType<typeof setInterval> | undefined;
-  const restart = () => (isOver = false);
+  const restart = () => socket?.close(RESTART, "The token changes.");
 
   session.onTokenChange(() => {
-    isOver ||= !!token && !session.getSnapshot().user;
-    socket?.close(RESTART, "The token changes.");
+    isOver ||= !session.getSnapshot().user;
+    restart();
   });
 
   return {
     async connectionParams() {
       token = await session.token();
-      if (isOver) {
-        restart();
-        throw new SymbolonError("The session has ended.", { code: "SESSION_ENDED" });
-      }
       return token ? { authorization: `Bearer ${token}` } : {};
     },
-    // A connection that fails causes an event of the browser, not an instance of Error.
-    shouldRetry: (failure) => !isOver && !(failure instanceof SymbolonError),
+    shouldRetry: () => !isOver,
     retryAttempts: Infinity,
     async retryWait(retries) {
+      // The subscriptions that wait passed shouldRetry, or have just started.
+      isOver = false;
       if (lastCode === RESTART) return;
       // The token has expired, or the role of the user has changed: get the current state.
       if (lastCode === FORBIDDEN) await session.renew();
@@ -51,10 +48,12 @@ export function socketOptions(session: Session): SocketOptions {
     },
     on: {
       connecting(isRetry) {
-        if (!isRetry) restart();
+        if (!isRetry) isOver = false;
       },
       opened(opened) {
         socket = opened as WebSocket;
+        // graphql-ws sends nothing on a socket that is closed here.
+        if (isOver) restart();
         // An open socket counts as a use of the session.
         check = setInterval(session.token, CHECK_INTERVAL);
       },
@@ -63,8 +62,6 @@ export function socketOptions(session: Session): SocketOptions {
         socket = undefined;
         lastCode = (event as CloseEvent).code;
         if (lastCode === UNAUTHORIZED && token) session.refuse(token);
-        // graphql-ws first calls shouldRetry for each subscription.
-        setTimeout(restart);
       },
     },
   };

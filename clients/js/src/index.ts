@@ -42,23 +42,23 @@ export interface SessionOptions {
   /** The address of the GraphQL endpoint. */
   url: string;
   /** Where the token is stored: in memory, or in the `sessionStorage` of the tab. The default is `memory`. */
-  storage?: "memory" | "session";
+  storage?: "memory" | "session" | undefined;
   /** Sends the requests. The default is the global `fetch`. */
-  fetch?: typeof fetch;
+  fetch?: typeof fetch | undefined;
 }
 
 /** The session of one user. All functions can be passed on without their object. */
 export interface Session {
   readonly url: string;
   /** Signs in. With `device`, the server starts a session of its own. Otherwise, all clients of the user share a session. */
-  signIn(credentials: { username: string; password: string; device?: string }): Promise<User>;
+  signIn(credentials: { username: string; password: string; device?: string | undefined }): Promise<User>;
   /** Starts a session with a token that a mutation of your own API returned, for example after a sign-in elsewhere. */
   adopt(token: Token): void;
   /** Creates a user, and does not sign in. */
-  register(input: { username: string; password: string; email?: string }): Promise<FormResult>;
+  register(input: { username: string; password: string; email?: string | undefined }): Promise<FormResult>;
   /**
    * Ends the session at once, and revokes the token. Fails if the server cannot be reached: the token then stays valid
-   * until it expires.
+   * until the next call succeeds, or until it expires.
    */
   signOut(): Promise<void>;
   /** Ends all other sessions of the user, and returns their number. */
@@ -89,6 +89,7 @@ export interface Session {
 interface Held {
   token: string;
   user: User;
+  /** When the token was issued, or a renewal failed. */
   issued: number;
   /** When to renew. */
   due: number;
@@ -122,8 +123,8 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
   // Requests that issue or revoke a token run one after another.
   let queue: Promise<unknown> = Promise.resolve();
   let passwordChange: Promise<unknown> | undefined;
-  // The tokens that the next `signOut` in the queue revokes.
-  const dropped: string[] = [];
+  // The tokens that must be revoked. A token stays here until the server has revoked it.
+  const dropped = new Set<string>();
 
   const send: typeof fetch = (input, init) => (custom ?? fetch)(input, init);
 
@@ -153,8 +154,8 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
       try {
         listener(...values);
       } catch (error) {
-        // The error of a listener is reported, and does not stop the sign-out.
-        void Promise.reject(error);
+        // The error of a listener does not stop the sign-out. Node.js has no reportError.
+        (globalThis.reportError ?? console.error)(error);
       }
     }
   }
@@ -178,11 +179,15 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
   }
 
   /** Starts or continues a session. `issued` is the time before the request, so the lifetime is never overestimated. */
-  const hold = ({ token, user, expiresIn }: Token, issued: number) =>
+  function hold({ token, expiresIn, user: { id, username, role } }: Token, issued = Date.now()) {
+    // Without a device, a sign-in can return the token of a sign-out that failed.
+    dropped.delete(token);
+    const user = { id, username, role };
     change({ token, user, issued, due: issued + expiresIn * 500, expires: issued + expiresIn * 1000 });
+  }
 
-  function end(token: string) {
-    if (held?.token === token) change(undefined, Date.now() < held.expires ? "revoked" : "expired");
+  function end(token?: string) {
+    if (held && held.token === token) change(undefined, Date.now() < held.expires ? "revoked" : "expired");
   }
 
   function exclusive<T>(work: () => Promise<T>): Promise<T> {
@@ -191,8 +196,22 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
     return result;
   }
 
-  /** Sends an operation with these credentials. */
-  async function request<T>(query: string, variables?: object, authorization?: string): Promise<T> {
+  /** Runs an operation of the current user after the operations in the queue, unless the user has changed. */
+  function exclusiveOfUser<T>(work: (own: Held) => Promise<T>) {
+    const user = held?.user.id;
+    return exclusive(() => {
+      if (!held || held.user.id !== user) throw ended();
+      return work(held);
+    });
+  }
+
+  /** Sends an operation that has one root field. Returns the value of the field. */
+  async function request<T>(
+    query: string,
+    variables?: object,
+    token?: string,
+    authorization = token && bearer(token),
+  ): Promise<T> {
     let response: Response;
     try {
       response = await send(url, {
@@ -206,34 +225,41 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
     } catch (cause) {
       throw new SymbolonError("The server cannot be reached.", { code: "NETWORK_ERROR" }, cause);
     }
-    const { data, errors } = await response.json().catch(() => ({}));
-    if (!data || errors) {
+    const { data, errors } = (await response.json().catch(() => {})) ?? {};
+    const value: any = Object.values(data ?? {})[0];
+    if (errors || value == null) {
       const { message, extensions } = errors?.[0] ?? {};
-      throw new SymbolonError(
-        message ?? `The server answered with status ${response.status}.`,
+      const error = new SymbolonError(
+        typeof message === "string" ? message : `The server answered with status ${response.status}.`,
         extensions ?? { code: "BAD_RESPONSE" },
       );
+      if (isRefusal(error)) end(token);
+      throw error;
     }
-    return data;
+    return value;
   }
 
   const bearer = (token: string) => `Bearer ${token}`;
   const isRefusal = ({ code, reason }: Extensions = {}) =>
     code === "UNAUTHENTICATED" && (reason === "TOKEN_EXPIRED" || reason === "TOKEN_INVALID");
-  const revoke = (token: string) => request("mutation { revokeToken }", {}, bearer(token));
   const ended = () => new SymbolonError("The session has ended.", { code: "SESSION_ENDED" });
 
-  /** Sends an operation with the token. */
-  async function authenticated<T>(query: string, variables?: object): Promise<T> {
-    const token = await session.token();
-    if (!token) throw ended();
-    try {
-      return await request<T>(query, variables, bearer(token));
-    } catch (error) {
-      if (isRefusal(error as SymbolonError)) await session.refuse(token);
-      throw error;
-    }
-  }
+  const revokeDropped = () =>
+    exclusive(async () => {
+      let failure: unknown;
+      for (const token of dropped) {
+        try {
+          await request("mutation { revokeToken }", {}, token);
+        } catch (error) {
+          if (!isRefusal(error as SymbolonError)) {
+            failure = error;
+            continue;
+          }
+        }
+        dropped.delete(token);
+      }
+      if (failure) throw failure;
+    });
 
   function renew(isForced: boolean) {
     return exclusive(async () => {
@@ -242,16 +268,11 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
       if (!own || !(isForced || isDue(own))) return;
       const now = Date.now();
       try {
-        const { renewToken } = await request<{ renewToken: Token }>(
-          `mutation { renewToken ${TOKEN} }`,
-          {},
-          bearer(own.token),
-        );
-        if (held === own) hold(renewToken, now);
-      } catch (error) {
-        if (isRefusal(error as SymbolonError)) end(own.token);
-        // The token can still be valid.
-        else own.due = Date.now() + PAUSE_AFTER_FAILED_RENEWAL;
+        const token = await request<Token>(`mutation { renewToken ${TOKEN} }`, {}, own.token);
+        if (held === own) hold(token, now);
+      } catch {
+        // If the session has not ended, the token can still be valid. The pause also applies if the clock was set back.
+        own.due = (own.issued = Date.now()) + PAUSE_AFTER_FAILED_RENEWAL;
       }
     });
   }
@@ -263,7 +284,8 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
   }
 
   async function isRefused(response: Response) {
-    if (!/json/.test(response.headers.get("content-type")!)) return false;
+    // Other types, for example those of streams, can have no end.
+    if (!/\/(graphql-response\+)?json *(;|$)/i.test(response.headers.get("content-type")!)) return false;
     try {
       const text = await response.clone().text();
       // Most answers need not be parsed.
@@ -287,95 +309,74 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
       }
       // HTTP Basic in UTF-8 (RFC 7617).
       const bytes = new TextEncoder().encode(`${username}:${password}`);
-      const basic = `Basic ${btoa(String.fromCharCode(...bytes))}`;
+      const basic = `Basic ${btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))}`;
       const before = signOuts;
       return exclusive(async () => {
         const now = Date.now();
-        const { createToken } = await request<{ createToken: Token }>(
+        const token = await request<Token>(
           `mutation ($device: String) { createToken(device: $device) ${TOKEN} }`,
           { device },
+          undefined,
           basic,
         );
         if (signOuts !== before) {
-          dropped.push(createToken.token);
+          dropped.add(token.token);
           throw ended();
         }
-        const last = held?.token;
-        hold(createToken, now);
-        if (last && last !== createToken.token) revoke(last).catch(() => {});
-        return createToken.user;
+        if (held) dropped.add(held.token);
+        hold(token, now);
+        revokeDropped().catch(() => {});
+        return token.user;
       });
     },
 
-    adopt: ({ token, expiresIn, user: { id, username, role } }) =>
-      hold({ token, expiresIn, user: { id, username, role } }, Date.now()),
+    adopt: (token) => hold(token),
 
-    async register(input) {
-      const { createUser } = await request<{ createUser: FormResult }>(
+    register: (input) =>
+      request<FormResult>(
         `mutation ($input: CreateUserInput!) { createUser(input: $input) { ${USER} ${ERRORS} } }`,
         { input },
-      );
-      return createUser;
-    },
+      ),
 
     async signOut() {
       signOuts += 1;
       if (held) {
-        dropped.push(held.token);
+        dropped.add(held.token);
         change(undefined, "signed-out");
       }
-      await exclusive(async () => {
-        for (const token of dropped.splice(0)) {
-          await revoke(token).catch((error) => {
-            if (!isRefusal(error)) throw error;
-          });
-        }
-      });
+      await revokeDropped();
     },
 
-    async signOutOthers() {
-      return (await authenticated<{ revokeOtherSessions: number }>("mutation { revokeOtherSessions }"))
-        .revokeOtherSessions;
-    },
+    signOutOthers: () =>
+      exclusiveOfUser(({ token }) => request<number>("mutation { revokeOtherSessions }", {}, token)),
 
     changePassword(input) {
-      const user = held?.user.id;
       const before = signOuts;
-      notify(tokenListeners);
-      const result = exclusive(async () => {
-        const own = held;
-        if (!own || own.user.id !== user) throw ended();
+      if (held) notify(tokenListeners);
+      const result = exclusiveOfUser(async (own) => {
         const now = Date.now();
-        const { changePassword } = await request<{ changePassword: { token: Token | null } & FormResult }>(
+        const { token, userErrors } = await request<{ token: Token | null } & FormResult>(
           `mutation ($input: ChangePasswordInput!) { changePassword(input: $input) { token ${TOKEN} ${ERRORS} } }`,
           { input },
-          bearer(own.token),
-        ).catch((error) => {
-          if (isRefusal(error)) end(own.token);
-          throw error;
-        });
-        const { token, userErrors } = changePassword;
+          own.token,
+        );
         if (token) {
-          if (signOuts !== before) dropped.push(token.token);
+          if (signOuts !== before) dropped.add(token.token);
           else hold(token, now);
         }
         return { user: token?.user ?? null, userErrors };
       });
-      const running = result.catch(() => {}).finally(() => {
-        if (passwordChange === running) passwordChange = undefined;
-      });
-      passwordChange = running;
+      // Requests wait until the change is done.
+      passwordChange = queue;
       return result;
     },
 
-    async resetPassword(variables) {
-      const { resetPassword } = await request<{ resetPassword: FormResult }>(
+    resetPassword: (variables) =>
+      request<FormResult>(
         `mutation ($token: String!, $newPassword: String!) {
           resetPassword(token: $token, newPassword: $newPassword) { ${USER} ${ERRORS} } }`,
         variables,
-      );
-      return resetPassword;
-    },
+      ),
 
     async token() {
       await passwordChange;
@@ -393,7 +394,7 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
         return send(input, init);
       }
       for (let isRetry = false; ; isRetry = true) {
-        const token = await session.token();
+        const token = await unlessAborted(session.token(), init?.signal ?? given?.signal);
         // The user can have changed since. Do not send the request of one user with the token of another.
         if (!token || held?.user.id !== user) throw ended();
         headers.set("authorization", bearer(token));
@@ -422,12 +423,25 @@ export function createSession({ url, storage, fetch: custom }: SessionOptions): 
   return session;
 }
 
+/** Returns the value of the promise, which does not fail. Fails when the request is aborted. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal!.reason);
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort);
+    promise.then((value) => {
+      signal?.removeEventListener("abort", abort);
+      resolve(value);
+    });
+  });
+}
+
 /** Returns whether the request can be sent again. A mutation can have been executed in part. */
 function isQuery(init?: RequestInit, given?: Request) {
   if (/^(get|head)$/i.test(init?.method ?? given?.method ?? "get")) return true;
   try {
     const { query } = JSON.parse(init!.body as string);
-    return !/\bmutation\b/.test(query) && !!query;
+    return query && !/\bmutation\b/.test(query);
   } catch {
     return false;
   }

@@ -200,14 +200,60 @@ test("graphql-ws: a sign-out without a socket has no effect on later subscriptio
   expect((await later)[0].extensions.reason).toBe("MISSING");
 });
 
+test("graphql-ws: a sign-out after the last subscription was stopped has no effect on later subscriptions", async () => {
+  const { session, log, sockets, stop, lose } = await listening();
+  lose();
+  await vi.waitFor(() => expect(log.closed).toEqual([1006]));
+  stop();
+  // The socket is not opened again after the pause.
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  await session.signOut();
+  const later = sockets.iterate({ query: "subscription { noteAdded }" });
+  await expect(later.next()).rejects.toMatchObject([{ extensions: { reason: "MISSING" } }]);
+});
+
 test("graphql-ws: a sign-out while a socket is opened again ends its subscriptions", async () => {
   const { session, log, lose } = await listening();
   lose();
   await vi.waitFor(() => expect(log.closed).toEqual([1006]));
   await session.signOut();
   await ended(log);
-  expect(log.error.code).toBe("SESSION_ENDED");
+  expect(log.error.code).toBe(4499);
   expect(log.opened).toBe(1);
+});
+
+test("graphql-ws: a sign-out while the first socket is opened ends its subscriptions", async () => {
+  for (const isFollowed of [false, true]) {
+    const { session } = await signedIn();
+    const other = await register();
+    let open;
+    const opening = new Promise((resolve) => (open = resolve));
+    const sockets = createClient({
+      url: () => opening,
+      webSocketImpl: WebSocket,
+      ...socketOptions(session),
+    });
+    const log = { notes: [] };
+    const sink = { next: (note) => log.notes.push(note), error: (error) => (log.error = error), complete() {} };
+    sockets.subscribe({ query: "subscription { noteAdded }" }, sink);
+    await session.signOut();
+    if (isFollowed) await session.signIn({ username: other, password: PASSWORD });
+    open(URL_GRAPHQL.replace("http", "ws"));
+    await ended(log);
+    expect([log.error.code, log.notes]).toEqual([4499, []]);
+    // The next subscription belongs to the current user.
+    const next = sockets.iterate({ query: "subscription { noteAdded }" });
+    if (!isFollowed) {
+      await expect(next.next()).rejects.toMatchObject([{ extensions: { reason: "MISSING" } }]);
+      continue;
+    }
+    const heard = next.next();
+    await vi.waitFor(async () => {
+      await ask(session, 'mutation { addNote(text: "next") }');
+      expect((await Promise.race([heard, undefined]))?.value.data.noteAdded).toBe("next");
+    }, { timeout: 10_000 });
+    await sockets.dispose();
+  }
 });
 
 test("graphql-ws: an open socket renews the token", async () => {

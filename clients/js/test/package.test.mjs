@@ -37,6 +37,13 @@ test("the package adds less than 3 KB to a bundle, as the README says", async ()
   expect(Array.from(table, ([, bytes]) => Number(bytes))).toEqual([...sizes, all]);
 });
 
+test("with exactOptionalPropertyTypes, an optional member can be undefined", () => {
+  const compiler = join(FOLDER, "node_modules/typescript/bin/tsc");
+  const options = ["--ignoreConfig", "--noEmit", "--strict", "--exactOptionalPropertyTypes", "--skipLibCheck"];
+  const target = ["--target", "es2022", "--module", "nodenext", "--types", "node"];
+  execFileSync(process.execPath, [compiler, ...options, ...target, "test/types.ts"], { cwd: FOLDER, encoding: "utf8" });
+});
+
 /** Returns the paths of the files that are published. */
 function published() {
   const options = { cwd: FOLDER, encoding: "utf8" };

@@ -17,26 +17,38 @@ function takeResetLink() {
   return { token, username: fragment.get("username") ?? "" };
 }
 
-const resetLink = takeResetLink();
+const firstLink = takeResetLink();
 
 export function App() {
   const { user, reason } = useSession();
-  const [reset, setReset] = useState(resetLink);
+  const [link, setLink] = useState(firstLink);
+  const [isReset, setReset] = useState(!!firstLink);
   const [notice, setNotice] = useState("");
   useEffect(() => {
     if (user) setNotice("");
   }, [user]);
+  useEffect(() => {
+    // A link that is opened in this tab changes only the fragment, and does not load the page.
+    function open() {
+      const next = takeResetLink();
+      if (!next) return;
+      setLink(next);
+      setReset(true);
+    }
+    addEventListener("hashchange", open);
+    return () => removeEventListener("hashchange", open);
+  }, []);
 
-  if (reset) {
+  if (link && isReset) {
     const done = (message: string) => {
       setNotice(message);
-      setReset(undefined);
+      setReset(false);
     };
-    return <ResetPassword {...reset} onDone={done} />;
+    return <ResetPassword key={link.token} {...link} onDone={done} />;
   }
   if (!user) {
     const text = notice || (reason ? REASONS[reason] : "");
-    return <Welcome notice={text} username={resetLink?.username ?? ""} />;
+    return <Welcome notice={text} username={link?.username ?? ""} />;
   }
   return (
     <main>

@@ -1,6 +1,6 @@
 import { gql, type TypedDocumentNode } from "@apollo/client";
 import { useMutation, useQuery } from "@apollo/client/react";
-import { useState } from "react";
+import { useRef, useState } from "react";
 
 import { messageOf } from "./messages";
 import { session } from "./session";
@@ -44,6 +44,7 @@ export function Devices() {
   const [revokeSession] = useMutation(REVOKE_SESSION);
   const [failed, setFailed] = useState<unknown>();
   const failure = error ?? failed;
+  const heading = useRef<HTMLHeadingElement>(null);
   const sessions = data?.me.sessions.nodes ?? [];
 
   async function signOut(end: () => Promise<unknown>) {
@@ -51,6 +52,8 @@ export function Devices() {
     try {
       await end();
       await refetch();
+      // The button is gone.
+      heading.current?.focus();
     } catch (error) {
       setFailed(error);
     }
@@ -58,7 +61,9 @@ export function Devices() {
 
   return (
     <section aria-labelledby="devices">
-      <h2 id="devices">Devices</h2>
+      <h2 id="devices" ref={heading} tabIndex={-1}>
+        Devices
+      </h2>
       <ul>
         {sessions.map(({ id, device, current, lastUsedAt, address }) => {
           const name = device ?? "Shared session";

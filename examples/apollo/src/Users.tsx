@@ -2,7 +2,7 @@ import { gql, NetworkStatus, type TypedDocumentNode } from "@apollo/client";
 import { useQuery } from "@apollo/client/react";
 import { useState } from "react";
 
-import { messageOf } from "./messages";
+import { isForbidden, messageOf } from "./messages";
 
 interface Page {
   edges: { node: { id: string; username: string } }[];
@@ -29,7 +29,7 @@ const USERS: TypedDocumentNode<{ users: Page }, { after?: string | null }> = gql
   }
 `;
 
-/** All users, page by page. The cache joins the pages. */
+/** All users, page by page, if the server shows them to the user. The cache joins the pages. */
 export function Users() {
   const { data, error, networkStatus, fetchMore } = useQuery(USERS);
   const [moreFailed, setMoreFailed] = useState<unknown>();
@@ -40,6 +40,8 @@ export function Users() {
     await fetchMore({ variables: { after } }).catch(setMoreFailed);
   }
 
+  // By default, only administrators see the list.
+  if ((!data && !failure) || isForbidden(failure)) return null;
   return (
     <section aria-labelledby="users">
       <h2 id="users">Users</h2>

@@ -1,6 +1,7 @@
 import { useState } from "react";
 
 import { Form } from "./Form";
+import { messageOf } from "./messages";
 import { session } from "./session";
 
 const PASSWORD = { name: "password", label: "Password", type: "password" };
@@ -12,6 +13,8 @@ const signIn = (username: string, password: string) =>
 /** The forms for users who are not signed in. `notice` says why a session has ended. */
 export function Welcome({ notice, username }: { notice: string; username: string }) {
   const [isNew, setNew] = useState(false);
+  // A user who is registered, and whose sign-in failed.
+  const [registered, setRegistered] = useState({ username, notice: "" });
   const other = (
     <button type="button" className="link" onClick={() => setNew(!isNew)}>
       {isNew ? "I have an account" : "Create an account"}
@@ -23,7 +26,7 @@ export function Welcome({ notice, username }: { notice: string; username: string
     autoComplete: "username",
     autoCapitalize: "none",
     spellCheck: false,
-    defaultValue: username,
+    defaultValue: registered.username,
   };
 
   return (
@@ -40,8 +43,12 @@ export function Welcome({ notice, username }: { notice: string; username: string
           button="Create account"
           onSubmit={async ({ username = "", email, password = "" }) => {
             const { userErrors } = await session.register({ username, email, password });
-            if (!userErrors.length) await signIn(username, password);
-            return userErrors;
+            if (userErrors.length) return userErrors;
+            await signIn(username, password).catch((error: unknown) => {
+              setRegistered({ username, notice: `You are registered, but not signed in. ${messageOf(error)}` });
+              setNew(false);
+            });
+            return [];
           }}
         >
           {other}
@@ -50,7 +57,7 @@ export function Welcome({ notice, username }: { notice: string; username: string
         <Form
           key="sign-in"
           title="Sign in"
-          notice={notice}
+          notice={registered.notice || notice}
           fields={[name, { ...PASSWORD, autoComplete: "current-password" }]}
           button="Sign in"
           onSubmit={async ({ username = "", password = "" }) => {

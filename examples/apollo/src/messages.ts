@@ -8,6 +8,10 @@ export const REASONS: Record<Reason, string> = {
   revoked: "Your session was ended, for example from another device or by a new password. Sign in again.",
 };
 
+/** Returns whether the role of the user does not permit the operation. */
+export const isForbidden = (error: unknown) =>
+  CombinedGraphQLErrors.is(error) && error.errors.some(({ extensions }) => extensions?.code === "FORBIDDEN");
+
 /** Returns an error message for users. Symbolon's own messages can be shown to users. */
 export function messageOf(error: unknown): string {
   if (CombinedGraphQLErrors.is(error)) {

@@ -183,6 +183,42 @@ test("registration shows errors next to the fields, and signs in", async () => {
   await seesAllIsWell(username);
 });
 
+test("if only the registration succeeds, the page says so, and the user can sign in", async () => {
+  const username = `new-${randomUUID()}`;
+  await page.route(API, (route) =>
+    operation(route.request()) === "createToken" ? route.abort() : route.fallback(),
+  );
+  await button("Create an account").click();
+  await page.getByLabel("Username").fill(username);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await button("Create account").click();
+  await page.getByRole("status").getByText("You are registered, but not signed in. The server cannot be reached.").waitFor();
+  assert.equal(await page.getByLabel("Username").inputValue(), username);
+  await page.unroute(API);
+  // The field has the focus.
+  await page.keyboard.type(PASSWORD);
+  await page.keyboard.press("Enter");
+  await seesAllIsWell(username);
+  assert.equal(count("createUser"), 1);
+  assert.match(complaints.pop(), /ERR_FAILED/);
+});
+
+test("the list of users is not shown to a user who may not see it", async () => {
+  const message = "Your role does not permit this operation.";
+  const json = { data: null, errors: [{ message, extensions: { code: "FORBIDDEN" } }] };
+  await page.route(API, (route) =>
+    operation(route.request()) === "users" ? route.fulfill({ json, headers: { "access-control-allow-origin": "*" } }) : route.fallback(),
+  );
+  await signIn();
+  await devices().getByText("this device").waitFor();
+  await eventually("the list was refused", () => refusals.some(([name]) => name === "users"));
+  await eventually("the list is not shown", async () => (await users().count()) === 0);
+  assert.equal(await alert().count(), 0);
+  await page.unroute(API);
+  await button("Refresh").click();
+  await seesAllIsWell();
+});
+
 test("a reload keeps the session, and the token is renewed once after half of its lifetime", async () => {
   await signIn();
   await seesAllIsWell();
@@ -261,12 +297,13 @@ test("other devices are listed, and signed out one by one or together", async ()
   await eventually("the list is updated", async () => (await devices().getByRole("listitem").count()) === 1);
   assert.deepEqual([await isRefused(tablet), await isRefused(desk)], [true, true]);
   assert.equal(await button("Sign out all other devices").count(), 0);
+  // The focus does not return to the start of the page.
+  await eventually("the heading has the focus", () => page.evaluate(() => document.activeElement.id === "devices"));
   await seesAllIsWell(username);
 });
 
-test("a reset link sets a new password", async () => {
-  const username = `reset-${randomUUID()}`;
-  await register(username);
+/** Returns a link with which the user sets a new password. */
+function resetLink(username) {
   const env = {
     SYMBOLON_PUBLIC_URL: SYMBOLON_URL,
     SYMBOLON_RESET_PAGE: `${ORIGIN}/`,
@@ -276,9 +313,14 @@ test("a reset link sets a new password", async () => {
   const printed = execFileSync(SYMBOLON_PROGRAM, ["user", "reset-link", username], options);
   const [link] = printed.match(/http\S+/);
   assert(link.startsWith(`${ORIGIN}/#token=`), link);
-  // The page is already open, and a change of the fragment alone does not load it.
+  return link;
+}
+
+test("a reset link sets a new password", async () => {
+  const username = `reset-${randomUUID()}`;
+  await register(username);
   await page.goto("about:blank");
-  await page.goto(link);
+  await page.goto(resetLink(username));
   await page.getByRole("heading", { name: "Choose a new password" }).waitFor();
   assert.equal(await page.evaluate(() => location.href), `${ORIGIN}/`);
   assert.equal(await page.getByLabel("Username").inputValue(), username);
@@ -291,6 +333,24 @@ test("a reset link sets a new password", async () => {
   await page.getByLabel("Password").fill(NEW_PASSWORD);
   await page.keyboard.press("Enter");
   await seesAllIsWell(username);
+});
+
+test("a reset link is taken from the address of the open page, which is not loaded again", async () => {
+  const [username, other] = [`reset-${randomUUID()}`, `reset-${randomUUID()}`];
+  for (const name of [username, other]) await register(name);
+  await page.evaluate(() => (window.isSamePage = true));
+  for (const name of [username, other]) {
+    await page.goto(resetLink(name));
+    await page.getByRole("heading", { name: "Choose a new password" }).waitFor();
+    await eventually("the form is that of the user", async () => (await page.getByLabel("Username").inputValue()) === name);
+    assert.equal(await page.getByLabel("New password").inputValue(), "");
+    assert.equal(await page.evaluate(() => location.href), `${ORIGIN}/`);
+    await page.getByLabel("New password").fill(NEW_PASSWORD);
+  }
+  await page.keyboard.press("Enter");
+  await page.getByText("Your password is set. Sign in with it.").waitFor();
+  assert.equal(await page.getByLabel("Username").inputValue(), other);
+  assert(await page.evaluate(() => window.isSamePage));
 });
 
 for (const colorScheme of ["light", "dark"]) {

@@ -35,9 +35,9 @@ export interface SessionOptions {
     /** The address of the GraphQL endpoint. */
     url: string;
     /** Where the token is stored: in memory, or in the `sessionStorage` of the tab. The default is `memory`. */
-    storage?: "memory" | "session";
+    storage?: "memory" | "session" | undefined;
     /** Sends the requests. The default is the global `fetch`. */
-    fetch?: typeof fetch;
+    fetch?: typeof fetch | undefined;
 }
 /** The session of one user. All functions can be passed on without their object. */
 export interface Session {
@@ -46,7 +46,7 @@ export interface Session {
     signIn(credentials: {
         username: string;
         password: string;
-        device?: string;
+        device?: string | undefined;
     }): Promise<User>;
     /** Starts a session with a token that a mutation of your own API returned, for example after a sign-in elsewhere. */
     adopt(token: Token): void;
@@ -54,11 +54,11 @@ export interface Session {
     register(input: {
         username: string;
         password: string;
-        email?: string;
+        email?: string | undefined;
     }): Promise<FormResult>;
     /**
      * Ends the session at once, and revokes the token. Fails if the server cannot be reached: the token then stays valid
-     * until it expires.
+     * until the next call succeeds, or until it expires.
      */
     signOut(): Promise<void>;
     /** Ends all other sessions of the user, and returns their number. */

@@ -18,8 +18,8 @@ export function createSession({ url, storage, fetch: custom }) {
     // Requests that issue or revoke a token run one after another.
     let queue = Promise.resolve();
     let passwordChange;
-    // The tokens that the next `signOut` in the queue revokes.
-    const dropped = [];
+    // The tokens that must be revoked. A token stays here until the server has revoked it.
+    const dropped = new Set();
     const send = (input, init) => (custom ?? fetch)(input, init);
     function load() {
         try {
@@ -51,8 +51,8 @@ export function createSession({ url, storage, fetch: custom }) {
                 listener(...values);
             }
             catch (error) {
-                // The error of a listener is reported, and does not stop the sign-out.
-                void Promise.reject(error);
+                // The error of a listener does not stop the sign-out. Node.js has no reportError.
+                (globalThis.reportError ?? console.error)(error);
             }
         }
     }
@@ -75,9 +75,14 @@ export function createSession({ url, storage, fetch: custom }) {
             notify(tokenListeners);
     }
     /** Starts or continues a session. `issued` is the time before the request, so the lifetime is never overestimated. */
-    const hold = ({ token, user, expiresIn }, issued) => change({ token, user, issued, due: issued + expiresIn * 500, expires: issued + expiresIn * 1000 });
+    function hold({ token, expiresIn, user: { id, username, role } }, issued = Date.now()) {
+        // Without a device, a sign-in can return the token of a sign-out that failed.
+        dropped.delete(token);
+        const user = { id, username, role };
+        change({ token, user, issued, due: issued + expiresIn * 500, expires: issued + expiresIn * 1000 });
+    }
     function end(token) {
-        if (held?.token === token)
+        if (held && held.token === token)
             change(undefined, Date.now() < held.expires ? "revoked" : "expired");
     }
     function exclusive(work) {
@@ -85,8 +90,17 @@ export function createSession({ url, storage, fetch: custom }) {
         queue = result.catch(() => { });
         return result;
     }
-    /** Sends an operation with these credentials. */
-    async function request(query, variables, authorization) {
+    /** Runs an operation of the current user after the operations in the queue, unless the user has changed. */
+    function exclusiveOfUser(work) {
+        const user = held?.user.id;
+        return exclusive(() => {
+            if (!held || held.user.id !== user)
+                throw ended();
+            return work(held);
+        });
+    }
+    /** Sends an operation that has one root field. Returns the value of the field. */
+    async function request(query, variables, token, authorization = token && bearer(token)) {
         let response;
         try {
             response = await send(url, {
@@ -101,31 +115,37 @@ export function createSession({ url, storage, fetch: custom }) {
         catch (cause) {
             throw new SymbolonError("The server cannot be reached.", { code: "NETWORK_ERROR" }, cause);
         }
-        const { data, errors } = await response.json().catch(() => ({}));
-        if (!data || errors) {
+        const { data, errors } = (await response.json().catch(() => { })) ?? {};
+        const value = Object.values(data ?? {})[0];
+        if (errors || value == null) {
             const { message, extensions } = errors?.[0] ?? {};
-            throw new SymbolonError(message ?? `The server answered with status ${response.status}.`, extensions ?? { code: "BAD_RESPONSE" });
+            const error = new SymbolonError(typeof message === "string" ? message : `The server answered with status ${response.status}.`, extensions ?? { code: "BAD_RESPONSE" });
+            if (isRefusal(error))
+                end(token);
+            throw error;
         }
-        return data;
+        return value;
     }
     const bearer = (token) => `Bearer ${token}`;
     const isRefusal = ({ code, reason } = {}) => code === "UNAUTHENTICATED" && (reason === "TOKEN_EXPIRED" || reason === "TOKEN_INVALID");
-    const revoke = (token) => request("mutation { revokeToken }", {}, bearer(token));
     const ended = () => new SymbolonError("The session has ended.", { code: "SESSION_ENDED" });
-    /** Sends an operation with the token. */
-    async function authenticated(query, variables) {
-        const token = await session.token();
-        if (!token)
-            throw ended();
-        try {
-            return await request(query, variables, bearer(token));
+    const revokeDropped = () => exclusive(async () => {
+        let failure;
+        for (const token of dropped) {
+            try {
+                await request("mutation { revokeToken }", {}, token);
+            }
+            catch (error) {
+                if (!isRefusal(error)) {
+                    failure = error;
+                    continue;
+                }
+            }
+            dropped.delete(token);
         }
-        catch (error) {
-            if (isRefusal(error))
-                await session.refuse(token);
-            throw error;
-        }
-    }
+        if (failure)
+            throw failure;
+    });
     function renew(isForced) {
         return exclusive(async () => {
             const own = held;
@@ -134,16 +154,13 @@ export function createSession({ url, storage, fetch: custom }) {
                 return;
             const now = Date.now();
             try {
-                const { renewToken } = await request(`mutation { renewToken ${TOKEN} }`, {}, bearer(own.token));
+                const token = await request(`mutation { renewToken ${TOKEN} }`, {}, own.token);
                 if (held === own)
-                    hold(renewToken, now);
+                    hold(token, now);
             }
-            catch (error) {
-                if (isRefusal(error))
-                    end(own.token);
-                // The token can still be valid.
-                else
-                    own.due = Date.now() + PAUSE_AFTER_FAILED_RENEWAL;
+            catch {
+                // If the session has not ended, the token can still be valid. The pause also applies if the clock was set back.
+                own.due = (own.issued = Date.now()) + PAUSE_AFTER_FAILED_RENEWAL;
             }
         });
     }
@@ -153,7 +170,8 @@ export function createSession({ url, storage, fetch: custom }) {
         return now >= due || now < issued;
     }
     async function isRefused(response) {
-        if (!/json/.test(response.headers.get("content-type")))
+        // Other types, for example those of streams, can have no end.
+        if (!/\/(graphql-response\+)?json *(;|$)/i.test(response.headers.get("content-type")))
             return false;
         try {
             const text = await response.clone().text();
@@ -173,81 +191,54 @@ export function createSession({ url, storage, fetch: custom }) {
             }
             // HTTP Basic in UTF-8 (RFC 7617).
             const bytes = new TextEncoder().encode(`${username}:${password}`);
-            const basic = `Basic ${btoa(String.fromCharCode(...bytes))}`;
+            const basic = `Basic ${btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))}`;
             const before = signOuts;
             return exclusive(async () => {
                 const now = Date.now();
-                const { createToken } = await request(`mutation ($device: String) { createToken(device: $device) ${TOKEN} }`, { device }, basic);
+                const token = await request(`mutation ($device: String) { createToken(device: $device) ${TOKEN} }`, { device }, undefined, basic);
                 if (signOuts !== before) {
-                    dropped.push(createToken.token);
+                    dropped.add(token.token);
                     throw ended();
                 }
-                const last = held?.token;
-                hold(createToken, now);
-                if (last && last !== createToken.token)
-                    revoke(last).catch(() => { });
-                return createToken.user;
+                if (held)
+                    dropped.add(held.token);
+                hold(token, now);
+                revokeDropped().catch(() => { });
+                return token.user;
             });
         },
-        adopt: ({ token, expiresIn, user: { id, username, role } }) => hold({ token, expiresIn, user: { id, username, role } }, Date.now()),
-        async register(input) {
-            const { createUser } = await request(`mutation ($input: CreateUserInput!) { createUser(input: $input) { ${USER} ${ERRORS} } }`, { input });
-            return createUser;
-        },
+        adopt: (token) => hold(token),
+        register: (input) => request(`mutation ($input: CreateUserInput!) { createUser(input: $input) { ${USER} ${ERRORS} } }`, { input }),
         async signOut() {
             signOuts += 1;
             if (held) {
-                dropped.push(held.token);
+                dropped.add(held.token);
                 change(undefined, "signed-out");
             }
-            await exclusive(async () => {
-                for (const token of dropped.splice(0)) {
-                    await revoke(token).catch((error) => {
-                        if (!isRefusal(error))
-                            throw error;
-                    });
-                }
-            });
+            await revokeDropped();
         },
-        async signOutOthers() {
-            return (await authenticated("mutation { revokeOtherSessions }"))
-                .revokeOtherSessions;
-        },
+        signOutOthers: () => exclusiveOfUser(({ token }) => request("mutation { revokeOtherSessions }", {}, token)),
         changePassword(input) {
-            const user = held?.user.id;
             const before = signOuts;
-            notify(tokenListeners);
-            const result = exclusive(async () => {
-                const own = held;
-                if (!own || own.user.id !== user)
-                    throw ended();
+            if (held)
+                notify(tokenListeners);
+            const result = exclusiveOfUser(async (own) => {
                 const now = Date.now();
-                const { changePassword } = await request(`mutation ($input: ChangePasswordInput!) { changePassword(input: $input) { token ${TOKEN} ${ERRORS} } }`, { input }, bearer(own.token)).catch((error) => {
-                    if (isRefusal(error))
-                        end(own.token);
-                    throw error;
-                });
-                const { token, userErrors } = changePassword;
+                const { token, userErrors } = await request(`mutation ($input: ChangePasswordInput!) { changePassword(input: $input) { token ${TOKEN} ${ERRORS} } }`, { input }, own.token);
                 if (token) {
                     if (signOuts !== before)
-                        dropped.push(token.token);
+                        dropped.add(token.token);
                     else
                         hold(token, now);
                 }
                 return { user: token?.user ?? null, userErrors };
             });
-            const running = result.catch(() => { }).finally(() => {
-                if (passwordChange === running)
-                    passwordChange = undefined;
-            });
-            passwordChange = running;
+            // Requests wait until the change is done.
+            passwordChange = queue;
             return result;
         },
-        async resetPassword(variables) {
-            const { resetPassword } = await request(`mutation ($token: String!, $newPassword: String!) {
-          resetPassword(token: $token, newPassword: $newPassword) { ${USER} ${ERRORS} } }`, variables);
-            return resetPassword;
-        },
+        resetPassword: (variables) => request(`mutation ($token: String!, $newPassword: String!) {
+          resetPassword(token: $token, newPassword: $newPassword) { ${USER} ${ERRORS} } }`, variables),
         async token() {
             await passwordChange;
             if (held && isDue(held))
@@ -264,7 +255,7 @@ export function createSession({ url, storage, fetch: custom }) {
                 return send(input, init);
             }
             for (let isRetry = false;; isRetry = true) {
-                const token = await session.token();
+                const token = await unlessAborted(session.token(), init?.signal ?? given?.signal);
                 // The user can have changed since. Do not send the request of one user with the token of another.
                 if (!token || held?.user.id !== user)
                     throw ended();
@@ -294,13 +285,26 @@ export function createSession({ url, storage, fetch: custom }) {
     };
     return session;
 }
+/** Returns the value of the promise, which does not fail. Fails when the request is aborted. */
+function unlessAborted(promise, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(signal.reason);
+        if (signal?.aborted)
+            abort();
+        signal?.addEventListener("abort", abort);
+        promise.then((value) => {
+            signal?.removeEventListener("abort", abort);
+            resolve(value);
+        });
+    });
+}
 /** Returns whether the request can be sent again. A mutation can have been executed in part. */
 function isQuery(init, given) {
     if (/^(get|head)$/i.test(init?.method ?? given?.method ?? "get"))
         return true;
     try {
         const { query } = JSON.parse(init.body);
-        return !/\bmutation\b/.test(query) && !!query;
+        return query && !/\bmutation\b/.test(query);
     }
     catch {
         return false;
