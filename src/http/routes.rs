@@ -56,20 +56,12 @@ where
     let tokens = route("POST, DELETE", tokens).data(Arc::clone(state));
     let ready = route("GET, HEAD", get(health::ready)).data(Arc::clone(&state.services));
     let alive = route("GET, HEAD", get(health::alive));
+    let auth = forward_auth::check.data(Arc::clone(state));
+    let auth_below = forward_auth::check_any.data(Arc::clone(state));
     let middleware = || Middleware::new(Arc::clone(state));
     let mut routes = Route::new()
-        .at(
-            "/auth",
-            forward_auth::check
-                .data(Arc::clone(state))
-                .with(middleware()),
-        )
-        .at(
-            "/auth/*",
-            forward_auth::check_any
-                .data(Arc::clone(state))
-                .with(middleware()),
-        );
+        .at("/auth", auth.with(middleware()))
+        .at("/auth/*", auth_below.with(middleware()));
     #[cfg(feature = "explorer")]
     let has_registration =
         state.services.users.registration_open && schema.has_mutation("createUser");
