@@ -27,8 +27,10 @@ fn only_starts_a_program(page: &Page, line: &str) -> bool {
         .skip_while(|word| is_assignment(word));
     let words: Vec<_> = words.collect();
     match words[..] {
-        ["symbolon"] | ["cargo", "run", "--release"] | ["cd", _] => true,
-        ["npm", "ci" | "create" | "install", ..] => true,
+        ["symbolon"]
+        | ["cargo", "run", "--release"]
+        | ["cd", _]
+        | ["npm", "ci" | "create" | "install", ..] => true,
         ["npm", "run", script] => {
             let folder = root().join(&page.name).parent().unwrap().to_owned();
             let manifest = fs::read_to_string(folder.join("package.json")).unwrap();
