@@ -544,6 +544,26 @@ test("the token goes only to the origin of the server, and never replaces other 
   expect(session.getSnapshot().user).toEqual(stored.getSnapshot().user);
 });
 
+test("on a page with a base element of another origin, relative requests carry no token", async () => {
+  const { session } = await signedIn();
+  // `Request` and `fetch` resolve addresses by the base element, `location` does not.
+  vi.stubGlobal("location", { href: URL_GRAPHQL });
+  vi.stubGlobal(
+    "Request",
+    class extends Request {
+      constructor(input, init) {
+        super(typeof input === "string" ? new URL(input, "https://example.org") : input, init);
+      }
+    },
+  );
+  const sent = vi.fn(async () => Response.json({}));
+  vi.stubGlobal("fetch", sent);
+  await session.fetch("/graphql");
+  expect(new Headers(sent.mock.calls[0][1]?.headers).has("authorization")).toBe(false);
+  await session.fetch(URL_GRAPHQL);
+  expect(new Headers(sent.mock.calls[1][1].headers).has("authorization")).toBe(true);
+});
+
 test("a listener that fails is reported, and does not stop a sign-out", async () => {
   const { session, token } = await signedIn();
   const failure = new Error("a listener");

@@ -248,10 +248,8 @@ export function createSession({ url, storage, fetch: custom }) {
         async fetch(input, init) {
             const given = input instanceof Request ? input : undefined;
             const headers = new Headers(init?.headers ?? given?.headers);
-            const base = globalThis.location?.href;
-            const { origin } = new URL(given?.url ?? `${input}`, base);
             const user = held?.user.id;
-            if (!user || headers.has("authorization") || origin !== new URL(url, base).origin) {
+            if (!user || headers.has("authorization") || originOf(input) !== originOf(url)) {
                 return send(input, init);
             }
             for (let isRetry = false;; isRetry = true) {
@@ -285,6 +283,8 @@ export function createSession({ url, storage, fetch: custom }) {
     };
     return session;
 }
+/** Returns the origin of a request. `Request` resolves a relative address like `fetch`, also on a page with a base element. */
+const originOf = (input) => new URL(input instanceof Request ? input.url : new Request(input).url).origin;
 /** Returns the value of the promise, which does not fail. Fails when the request is aborted. */
 function unlessAborted(promise, signal) {
     return new Promise((resolve, reject) => {
