@@ -184,24 +184,32 @@ async fn a_damaged_row_affects_only_its_own_token() {
     }
 }
 
-/// A caller of the library may hold or drop the future of a request at any point.
-#[tokio::test]
-async fn requests_that_are_not_polled_do_not_affect_others() {
+/// Starts an app that caches no identities, and returns the token of a user and the endpoint of the app, with which a test
+/// polls requests itself.
+async fn start_with_endpoint() -> (TestApp, String, impl Endpoint) {
     let mut endpoint = None;
     let routes = |symbolon: &Symbolon| {
         endpoint = Some(symbolon.own_routes().with(symbolon.middleware()));
         symbolon.own_routes()
     };
     let app = TestApp::with_routes(without_cache, routes).await;
-    let endpoint = endpoint.unwrap();
     app.register("ada").await;
     let token = app.sign_in("ada").await;
-    let ask = || {
-        let request = poem::Request::builder().uri_str("/auth");
-        let request = request.header("Host", "login.example.org");
-        let request = request.header("Authorization", format!("Bearer {token}"));
-        Box::pin(endpoint.call(request.finish()))
-    };
+    (app, token, endpoint.unwrap())
+}
+
+fn request(token: &str) -> poem::Request {
+    let request = poem::Request::builder().uri_str("/auth");
+    let request = request.header("Host", "login.example.org");
+    let request = request.header("Authorization", format!("Bearer {token}"));
+    request.finish()
+}
+
+/// A caller of the library may hold or drop the future of a request at any point.
+#[tokio::test]
+async fn requests_that_are_not_polled_do_not_affect_others() {
+    let (app, token, endpoint) = start_with_endpoint().await;
+    let ask = || Box::pin(endpoint.call(request(&token)));
     for (polls, is_dropped) in [(1, false), (1, true), (2, false), (2, true), (3, false)] {
         // While one request waits for the database, the next one waits for further requests. The database may answer
         // before the first wait.
@@ -231,21 +239,8 @@ async fn requests_that_are_not_polled_do_not_affect_others() {
 /// An application may have several runtimes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_do_not_depend_on_another_runtime() {
-    let mut endpoint = None;
-    let routes = |symbolon: &Symbolon| {
-        endpoint = Some(symbolon.own_routes().with(symbolon.middleware()));
-        symbolon.own_routes()
-    };
-    let app = TestApp::with_routes(without_cache, routes).await;
-    let endpoint = endpoint.unwrap();
-    app.register("ada").await;
-    let token = app.sign_in("ada").await;
-    let ask = || {
-        let request = poem::Request::builder().uri_str("/auth");
-        let request = request.header("Host", "login.example.org");
-        let request = request.header("Authorization", format!("Bearer {token}"));
-        Box::pin(endpoint.call(request.finish()))
-    };
+    let (app, token, endpoint) = start_with_endpoint().await;
+    let ask = || Box::pin(endpoint.call(request(&token)));
     for ends in [false, true] {
         let other = tokio::runtime::Builder::new_current_thread();
         let other = { other }.enable_all().build().unwrap();
@@ -256,12 +251,10 @@ async fn requests_do_not_depend_on_another_runtime() {
             let _ = request.now_or_never();
         }
         drop(enter);
-        let other = if ends {
-            other.shutdown_background();
-            None
-        } else {
-            Some(other)
-        };
+        let mut other = Some(other);
+        if ends {
+            other.take().unwrap().shutdown_background();
+        }
         let others = join_all((0..3).map(|_| app.me(&token)));
         let answers = tokio::time::timeout(Duration::from_secs(20), others).await;
         for answer in answers.expect("the requests wait for another runtime") {

@@ -13,19 +13,19 @@ let number = 0;
 
 const ended = () => new Error('The session has ended.');
 
-/** Returns the result of a request of the session. The result of an earlier session is an error, and is not shown. */
-const ofThisSession = async (request) => {
-  const own = number;
-  if (!session) throw ended();
-  const result = await request(session);
-  if (own !== number) throw ended();
-  return result;
-};
-
-/** Returns whether the session is still the one that existed at the call of this function. */
+/** Returns a function that returns whether no session has begun or ended since this call. */
 export const watch = () => {
   const own = number;
   return () => own === number;
+};
+
+/** Returns the result of a request of the session. The result of an earlier session is an error, and is not shown. */
+const ofThisSession = async (request) => {
+  const isSameSession = watch();
+  if (!session) throw ended();
+  const result = await request(session);
+  if (!isSameSession()) throw ended();
+  return result;
 };
 
 const listeners = [];

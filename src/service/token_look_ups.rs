@@ -115,6 +115,7 @@ impl<T: Clone + Send + Sync + 'static> TokenLookUps<T> {
         self.wait(digest, answered).await
     }
 
+    /// Waits for the result of a look-up in the batch.
     async fn wait(
         self: &Arc<Self>,
         digest: TokenDigest,

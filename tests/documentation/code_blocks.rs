@@ -138,6 +138,12 @@ fn blocks(language: &str) -> Vec<(String, Block)> {
     found
 }
 
+/// Returns the first block of a language in a page.
+fn first_block(page: &str, language: &str) -> Block {
+    let mut blocks = Page::read(page).blocks().into_iter();
+    blocks.find(|block| block.language == language).unwrap()
+}
+
 #[test]
 fn json_is_valid() {
     for (place, block) in blocks("json") {
@@ -182,12 +188,7 @@ fn yaml_is_valid() {
 #[test]
 #[ignore = "needs promtool, which scripts/test installs"]
 fn prometheus_accepts_the_configuration() {
-    let page = Page::read("docs/monitoring.md");
-    let block = page
-        .blocks()
-        .into_iter()
-        .find(|block| block.language == "yaml")
-        .unwrap();
+    let block = first_block("docs/monitoring.md", "yaml");
     let folder = tempfile::tempdir().unwrap();
     fs::copy(
         root().join("deploy/alerts.yml"),
@@ -202,12 +203,7 @@ fn prometheus_accepts_the_configuration() {
 #[test]
 #[ignore = "needs HAProxy, which scripts/test installs"]
 fn haproxy_accepts_the_configuration() {
-    let page = Page::read("docs/scaling.md");
-    let block = page
-        .blocks()
-        .into_iter()
-        .find(|block| block.language == "haproxy")
-        .unwrap();
+    let block = first_block("docs/scaling.md", "haproxy");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("haproxy.cfg");
     fs::write(&file, block.text).unwrap();
