@@ -10,6 +10,8 @@
 //! | 2 | 122.9 µs | 123.8 µs | 2.2 → 2.2 |
 //! | 8 | 98.6 µs | 78.4 µs | 2.2 → 1.1 |
 //! | 64 | 82.0 µs | 42.3 µs | 2.1 → 0.3 |
+//!
+//! The time limit of the wait ([`RESTART_INTERVAL`]) was added after this measurement. It costs 2 µs with 64 connections.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
