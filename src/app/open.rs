@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 
 use crate::clock::Clock;
 use crate::config::{Config, PostgresConfig, ThrottleConfig};
-use crate::error::StartError;
+use crate::error::{Error, StartError};
 use crate::http::AppState;
 use crate::model::password::PasswordRules;
 use crate::model::server_key::ServerKey;
@@ -200,11 +200,14 @@ fn start_background_tasks(services: &Arc<Services>) {
     });
 }
 
-/// Logs the error of a background task. `ServiceUnavailable` is not logged here, because the store logs that
-/// the database is unavailable.
-fn log_failure(task: &str, result: Result<(), crate::Error>) {
+/// Logs the error of a background task. The store logs that the database is unavailable and that the outcome of a
+/// commit is unknown, so these errors are not logged here. The task writes the same changes again the next time.
+fn log_failure(task: &str, result: Result<(), Error>) {
     if let Err(error) = result
-        && !matches!(error, crate::Error::ServiceUnavailable { .. })
+        && !matches!(
+            error,
+            Error::ServiceUnavailable { .. } | Error::OutcomeUnknown
+        )
     {
         tracing::error!(task, ?error, "a background task failed");
     }

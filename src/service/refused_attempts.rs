@@ -87,7 +87,8 @@ impl RefusedAttempts {
         events.sort_by_key(|(event, _)| event.user);
         let written = self.write(&events).await;
         if written.is_err() {
-            // The counts are kept for the next flush, which adds them to the counts of later attempts.
+            // The counts are kept for the next flush, which adds them to the counts of later attempts. If the outcome of
+            // the commit is unknown, the attempts may be counted twice.
             let mut throttled = self.lock();
             for (event, count) in events {
                 let (_, total) = throttled.entry(event.user).or_insert((event, 0));

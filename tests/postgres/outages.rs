@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use entity::session;
 use futures_util::future::join_all;
 use reqwest::Method;
+use sea_orm::{ColumnTrait, Database, EntityTrait, PaginatorTrait, QueryFilter};
 
 use crate::support::{
     Answer, Instance, PROPAGATION_BOUND, Postgres, Proxy, Server, Socket, common_key,
@@ -151,6 +153,37 @@ async fn acknowledged_changes_survive_every_kind_of_server_loss() {
     let log = instance.log();
     let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
     assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL, which scripts/test installs"]
+async fn a_background_write_with_an_unknown_outcome_is_repeated_and_is_no_internal_error() {
+    let server = shared_postgres();
+    let url = server.create();
+    let instance = Instance::start(&url);
+    instance.register("ada").await;
+    let token = instance.sign_in("ada").await;
+    // The last use of a token is written by a background task.
+    let end_at_commit = "CREATE FUNCTION end_backend() RETURNS trigger LANGUAGE plpgsql AS \
+            $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
+        CREATE CONSTRAINT TRIGGER end_at_commit AFTER UPDATE ON symbolon_session \
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION end_backend()";
+    server.run_on(&url, &[end_at_commit.to_owned()]);
+    assert!(instance.accepts(&token).await);
+    eventually("the write is repeated", async || {
+        let unknown = "the outcome of a commit is unknown";
+        (instance.log().matches(unknown).count() >= 2).then_some(())
+    })
+    .await;
+    server.run_on(&url, &["DROP FUNCTION end_backend CASCADE".to_owned()]);
+    let database = Database::connect(&url).await.unwrap();
+    let uses = session::Entity::find().filter(session::Column::LastUsedAt.is_not_null());
+    eventually("the use is written", async || {
+        (uses.clone().count(&database).await.unwrap() == 1).then_some(())
+    })
+    .await;
+    database.close().await.unwrap();
+    assert!(!instance.log().contains("ERROR"), "{}", instance.log());
 }
 
 #[tokio::test]
