@@ -17,8 +17,11 @@ export const basic = (username, password) => {
   return 'Basic ' + btoa(String.fromCharCode(...bytes));
 };
 
-/** Sends an operation and returns the answer. Throws an error for the user if there is none. */
-export const send = async (body, headers) => {
+/**
+ * Sends an operation and returns the answer. Throws an error for the user if there is none. `observe` is called with the
+ * status, the duration in milliseconds and the size in bytes of the response.
+ */
+export const send = async (body, headers, observe = () => {}) => {
   const request = {
     method: 'POST',
     headers: {
@@ -28,11 +31,19 @@ export const send = async (body, headers) => {
     },
     body: JSON.stringify(body),
   };
-  const response = await fetch(ENDPOINT, request).catch(() => {
+  const began = performance.now();
+  const unanswered = () => {
     throw new Error('The server does not answer.');
-  });
-  const answer = await response.json().catch(() => null);
-  // For example, a proxy answers with a page of its own.
+  };
+  const response = await fetch(ENDPOINT, request).catch(unanswered);
+  const bytes = await response.arrayBuffer().catch(unanswered);
+  observe({ status: response.status, duration: performance.now() - began, size: bytes.byteLength });
+  let answer;
+  try {
+    answer = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    // For example, a proxy answers with a page of its own.
+  }
   if (!(answer instanceof Object)) throw new Error(`The answer is not GraphQL (status ${response.status}).`);
   return answer;
 };

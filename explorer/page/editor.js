@@ -90,6 +90,18 @@ const store = () => {
   storage.setItem(QUERY, tabs.queries[tabs.active]);
 };
 
+/** The status, the duration and the size of the response that is displayed. */
+let summary = '';
+const summarize = ({ status, duration, size }) => {
+  const bytes = size < 1000 ? `${size} B` : `${(size / 1000).toFixed(1)} KB`;
+  return `${status} · ${Math.round(duration)} ms · ${bytes}`;
+};
+const showSummary = (text) => {
+  if (summary === text) return;
+  summary = text;
+  render();
+};
+
 /** Whether an answer is displayed that ended the session. The next sign-in removes it. */
 let hasLastAnswer = false;
 
@@ -97,16 +109,24 @@ const fetcher = async (operation, { headers } = {}) => {
   // An Authorization header that the user writes in GraphiQL has precedence.
   const isOwn = Object.keys(headers ?? {}).some((name) => name.toLowerCase() === 'authorization');
   const token = isOwn ? undefined : current()?.token;
+  // When the user changes the tab or the session ends, GraphiQL does not display the response.
+  const [tab, editors] = [tabs.active, generation];
   let answer;
+  let own = '';
+  const observe = (facts) => {
+    own = summarize(facts);
+    if (tabs.active === tab && generation === editors) showSummary(own);
+  };
+  showSummary('');
   try {
-    answer = await send(operation, { ...(token && { authorization: `Bearer ${token}` }), ...headers });
+    answer = await send(operation, { ...(token && { authorization: `Bearer ${token}` }), ...headers }, observe);
   } catch ({ message }) {
     return { errors: [{ message }] };
   }
   // A mutation may have revoked the token, for example `changePassword`. The answer remains visible if the session ends.
   const isEnd = (token && examine(answer, token)) || (/\bmutation\b/.test(operation.query) && (await check()));
   if (isEnd) {
-    replace(JSON.stringify(answer, null, 2));
+    replace(JSON.stringify(answer, null, 2), own);
     hasLastAnswer = true;
   }
   return answer;
@@ -118,27 +138,33 @@ let response;
 
 const render = () =>
   root.render(
-    React.createElement(GraphiQL, {
-      // A new key replaces the component with all its state.
-      key: generation,
-      fetcher,
-      storage,
-      response,
-      // With this property, GraphiQL has no theme setting of its own.
-      forcedTheme: document.body.classList.contains('graphiql-dark') ? 'dark' : 'light',
-      shouldPersistHeaders: false,
-      // The text of a new tab.
-      defaultQuery: '',
-      defaultEditorToolsVisibility: false,
-      onTabChange: ({ tabs: all, activeTabIndex }) => {
-        tabs = { queries: all.map(({ query }) => query ?? ''), active: activeTabIndex };
+    React.createElement(
+      GraphiQL,
+      {
+        // A new key replaces the component with all its state.
+        key: generation,
+        fetcher,
+        storage,
+        response,
+        // With this property, GraphiQL has no theme setting of its own.
+        forcedTheme: document.body.classList.contains('graphiql-dark') ? 'dark' : 'light',
+        shouldPersistHeaders: false,
+        // The text of a new tab.
+        defaultQuery: '',
+        defaultEditorToolsVisibility: false,
+        onTabChange: ({ tabs: all, activeTabIndex }) => {
+          if (activeTabIndex !== tabs.active) showSummary('');
+          tabs = { queries: all.map(({ query }) => query ?? ''), active: activeTabIndex };
+        },
       },
-    }),
+      React.createElement(GraphiQL.Footer, null, React.createElement('p', { role: 'status' }, summary)),
+    ),
   );
 
-const replace = (answer) => {
+const replace = (answer, summaryOfAnswer) => {
   store();
   response = answer;
+  summary = summaryOfAnswer;
   generation += 1;
   render();
 };
@@ -154,9 +180,9 @@ onChange((reason) => {
     // Results, variables, headers and the history are private. The queries are not.
     hasLastAnswer = false;
     storage.forgetSecrets();
-    replace('');
+    replace('', '');
   } else if (isChanged) {
-    replace(editor('.graphiql-response')?.getValue());
+    replace(editor('.graphiql-response')?.getValue(), summary);
   }
 });
 

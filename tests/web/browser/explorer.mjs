@@ -177,6 +177,28 @@ try {
     assert.match(await run(page, '{ users(first: 10) { totalCount } }'), /ROLE_REQUIRED/);
   });
 
+  await test('status, duration and size of a response are below it, in its tab only', async () => {
+    const summary = page.locator('.graphiql-footer p');
+    const size = (answer) => new TextEncoder().encode(JSON.stringify(answer)).length;
+    const answer = JSON.parse(await run(page, '{ me { username } }'));
+    assert.match(await summary.innerText(), new RegExp(`^200 · \\d+ ms · ${size(answer)} B$`));
+    await run(page, '{ __schema { types { name description } } }');
+    assert.match(await summary.innerText(), /^200 · \d+ ms · \d+\.\d KB$/);
+    await run(page, '{ nothing }');
+    assert.match(await summary.innerText(), /^400 · /);
+    await page.getByRole('button', { name: 'New tab' }).click();
+    await summary.waitFor({ state: 'hidden' });
+    await page.locator('.graphiql-tab-active .graphiql-tab-close').click();
+    await page.locator('.graphiql-tab-button').first().click();
+    await page.route('**/graphql', (route) => route.abort());
+    await write(page, editor, '{ me { username } }');
+    await parsed(page);
+    await page.locator('.graphiql-execute-button:not([aria-haspopup])').click();
+    await page.waitForFunction(() => /does not answer/.test(document.querySelector('.graphiql-response .CodeMirror').CodeMirror.getValue()));
+    assert.equal(await summary.isVisible(), false);
+    await page.unroute('**/graphql');
+  });
+
   await test('the menu shows name, role and expiration, which no live region announces', async () => {
     await page.click('#menu-button');
     assert.match(await page.locator('#menu').innerText(), /zoë user\s+Session expires in/);
