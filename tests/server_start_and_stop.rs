@@ -180,20 +180,21 @@ mod sqlite {
 
     #[test]
     fn the_server_prints_its_address_its_database_and_a_first_request() {
-        let folder = tempfile::tempdir().unwrap();
-        let server = Server::on_sqlite(folder.path());
-        let database = folder.path().canonicalize().unwrap().join("symbolon.db");
-        assert!(
-            server
-                .startup_output
-                .contains("listens on http://127.0.0.1:")
-        );
-        assert!(
-            server.startup_output.contains(database.to_str().unwrap()),
-            "{}",
-            server.startup_output
-        );
-        assert!(server.startup_output.contains("try first"));
+        for (explorer, first) in [("on", "open http://"), ("off", "curl http://")] {
+            let folder = tempfile::tempdir().unwrap();
+            let server = Server::on_sqlite_configured(folder.path(), |command| {
+                command.env("SYMBOLON_EXPLORER", explorer);
+            });
+            let database = folder.path().canonicalize().unwrap().join("symbolon.db");
+            let output = &server.startup_output;
+            let (base, database) = (&server.base, database.display());
+            assert!(output.contains(&format!("listens on {base}\n")), "{output}");
+            assert!(
+                output.contains(&format!("data       {database}\n")),
+                "{output}"
+            );
+            assert!(output.contains(&format!("try first  {first}")), "{output}");
+        }
     }
 
     #[tokio::test]

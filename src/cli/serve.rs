@@ -25,6 +25,7 @@ impl Serve {
         let address = listener.local_addr()?;
         let metrics = listen_for_metrics(&self.settings).await?;
         let sources = Sources::of(&self.settings);
+        let has_explorer = cfg!(feature = "explorer") && self.settings.values.config.http.explorer;
         let symbolon = database::create(self.settings.values.config, sources).await?;
         let app = symbolon.own_routes();
         let shutdown = shutdown()?;
@@ -34,12 +35,20 @@ impl Serve {
             let url = format!("http://{address}");
             tracing::info!(version, url, database, "Symbolon is listening");
         } else {
+            let query = r#"{"query":"{ __typename }"}"#;
+            let curl = format!(
+                "curl http://{address}/graphql -H 'Content-Type: application/json' -d '{query}'"
+            );
+            let first = if has_explorer {
+                format!("open http://{address}/ in a browser, or\n  {curl}")
+            } else {
+                curl
+            };
             writeln!(
                 io::stdout(),
                 "Symbolon {version} listens on http://{address}\n\
                  data       {database}\n\
-                 try first  open http://{address}/ in a browser, or\n  \
-                 curl http://{address}/graphql -H 'Content-Type: application/json' -d '{{\"query\":\"{{ __typename }}\"}}'",
+                 try first  {first}",
             )?;
         }
         if !address.ip().is_loopback() {
