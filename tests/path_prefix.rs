@@ -13,10 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::explorer;
-use crate::support::{
-    Answer, Client, PASSWORD, Socket, TestApp, common_key, database_url, node_in, on_postgres,
-    succeed,
-};
+use crate::support::{Answer, Client, PASSWORD, Socket, TestApp, node_in, succeed};
 
 const PREFIXES: [&str; 2] = ["/accounts", "/id/v1"];
 
@@ -214,11 +211,10 @@ async fn the_pages_and_the_explorer_work_in_a_browser_below_a_prefix() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let base = format!("{origin}/id/v1");
-    let mut config = Config::new(database_url(folder.path(), "symbolon.db"));
-    if on_postgres() {
-        config.secret_key_file = Some(common_key().to_owned());
-        config.postgres.acquire_timeout = 20_000;
-    }
+    let mut config = Config::new(format!(
+        "sqlite://{}",
+        folder.path().join("symbolon.db").display()
+    ));
     config.public_url = Some(base.clone());
     config.throttle.enabled = false;
     let symbolon = Symbolon::open(config).await.unwrap();
