@@ -38,12 +38,8 @@ export const send = async (body, headers, observe = () => {}) => {
   const response = await fetch(ENDPOINT, request).catch(unanswered);
   const bytes = await response.arrayBuffer().catch(unanswered);
   observe({ status: response.status, duration: performance.now() - began, size: bytes.byteLength });
-  let answer;
-  try {
-    answer = JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    // For example, a proxy answers with a page of its own.
-  }
+  const answer = await new Response(bytes).json().catch(() => null);
+  // For example, a proxy answers with a page of its own.
   if (!(answer instanceof Object)) throw new Error(`The answer is not GraphQL (status ${response.status}).`);
   return answer;
 };

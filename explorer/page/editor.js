@@ -90,15 +90,31 @@ const store = () => {
   storage.setItem(QUERY, tabs.queries[tabs.active]);
 };
 
-/** The status, the duration and the size of the response that is displayed. */
-let summary = '';
+/** The status, the duration and the size of the latest responses, by the text that GraphiQL displays for them. */
+const summaries = new Map();
+const MAX_SUMMARIES = 16;
 const summarize = ({ status, duration, size }) => {
-  const bytes = size < 1000 ? `${size} B` : `${(size / 1000).toFixed(1)} KB`;
-  return `${status} · ${Math.round(duration)} ms · ${bytes}`;
+  const kilobytes = size < 999_950 ? `${(size / 1e3).toFixed(1)} KB` : `${(size / 1e6).toFixed(1)} MB`;
+  return `${status} · ${Math.round(duration)} ms · ${size < 1000 ? `${size} B` : kilobytes}`;
 };
-const showSummary = (text) => {
-  if (summary === text) return;
-  summary = text;
+const textOf = (answer) => JSON.stringify(answer, null, 2);
+const remember = (answer, summary) => {
+  const text = textOf(answer);
+  summaries.delete(text);
+  summaries.set(text, summary);
+  if (summaries.size > MAX_SUMMARIES) summaries.delete(summaries.keys().next().value);
+  return answer;
+};
+
+/** The editor that displays responses, and the line below it. */
+let viewer;
+let summary = '';
+// The line follows the displayed text, because GraphiQL also sends queries for the schema, drops some responses, and
+// displays the response of each tab again.
+const showSummary = () => {
+  const next = summaries.get(viewer.getValue()) ?? '';
+  if (next === summary) return;
+  summary = next;
   render();
 };
 
@@ -109,24 +125,19 @@ const fetcher = async (operation, { headers } = {}) => {
   // An Authorization header that the user writes in GraphiQL has precedence.
   const isOwn = Object.keys(headers ?? {}).some((name) => name.toLowerCase() === 'authorization');
   const token = isOwn ? undefined : current()?.token;
-  // When the user changes the tab or the session ends, GraphiQL does not display the response.
-  const [tab, editors] = [tabs.active, generation];
   let answer;
   let own = '';
-  const observe = (facts) => {
-    own = summarize(facts);
-    if (tabs.active === tab && generation === editors) showSummary(own);
-  };
-  showSummary('');
+  const observe = (facts) => (own = summarize(facts));
   try {
     answer = await send(operation, { ...(token && { authorization: `Bearer ${token}` }), ...headers }, observe);
   } catch ({ message }) {
-    return { errors: [{ message }] };
+    return remember({ errors: [{ message }] }, own);
   }
   // A mutation may have revoked the token, for example `changePassword`. The answer remains visible if the session ends.
   const isEnd = (token && examine(answer, token)) || (/\bmutation\b/.test(operation.query) && (await check()));
+  remember(answer, own);
   if (isEnd) {
-    replace(JSON.stringify(answer, null, 2), own);
+    replace(textOf(answer));
     hasLastAnswer = true;
   }
   return answer;
@@ -153,7 +164,6 @@ const render = () =>
         defaultQuery: '',
         defaultEditorToolsVisibility: false,
         onTabChange: ({ tabs: all, activeTabIndex }) => {
-          if (activeTabIndex !== tabs.active) showSummary('');
           tabs = { queries: all.map(({ query }) => query ?? ''), active: activeTabIndex };
         },
       },
@@ -161,10 +171,9 @@ const render = () =>
     ),
   );
 
-const replace = (answer, summaryOfAnswer) => {
+const replace = (answer) => {
   store();
   response = answer;
-  summary = summaryOfAnswer;
   generation += 1;
   render();
 };
@@ -180,9 +189,10 @@ onChange((reason) => {
     // Results, variables, headers and the history are private. The queries are not.
     hasLastAnswer = false;
     storage.forgetSecrets();
-    replace('', '');
+    summaries.clear();
+    replace('');
   } else if (isChanged) {
-    replace(editor('.graphiql-response')?.getValue(), summary);
+    replace(editor('.graphiql-response')?.getValue());
   }
 });
 
@@ -226,7 +236,18 @@ const repair = () => {
   }
   for (const label of document.querySelectorAll('.graphiql-history-item-label')) label.removeAttribute('aria-label');
 };
-new MutationObserver(repair).observe($('graphiql'), {
+/** Follows the editor of the responses, which GraphiQL replaces together with all others. */
+const follow = () => {
+  const current = editor('.graphiql-response');
+  if (!current || current === viewer) return;
+  viewer = current;
+  viewer.on('change', showSummary);
+  showSummary();
+};
+new MutationObserver(() => {
+  repair();
+  follow();
+}).observe($('graphiql'), {
   attributeFilter: ['aria-selected', 'role'],
   childList: true,
   subtree: true,
