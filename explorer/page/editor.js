@@ -110,7 +110,7 @@ const remember = (answer, summary) => {
 let viewer;
 let summary = '';
 // The line follows the displayed text, because GraphiQL also sends queries for the schema, drops some responses, and
-// displays the response of each tab again.
+// displays the response of each tab again. Of several responses with the same text, the line shows the latest.
 const showSummary = () => {
   const next = summaries.get(viewer.getValue()) ?? '';
   if (next === summary) return;
