@@ -126,16 +126,16 @@ const fetcher = async (operation, { headers } = {}) => {
   const isOwn = Object.keys(headers ?? {}).some((name) => name.toLowerCase() === 'authorization');
   const token = isOwn ? undefined : current()?.token;
   let answer;
-  let own = '';
-  const observe = (facts) => (own = summarize(facts));
+  let ownSummary = '';
+  const observe = (facts) => (ownSummary = summarize(facts));
   try {
     answer = await send(operation, { ...(token && { authorization: `Bearer ${token}` }), ...headers }, observe);
   } catch ({ message }) {
-    return remember({ errors: [{ message }] }, own);
+    return remember({ errors: [{ message }] }, ownSummary);
   }
   // A mutation may have revoked the token, for example `changePassword`. The answer remains visible if the session ends.
   const isEnd = (token && examine(answer, token)) || (/\bmutation\b/.test(operation.query) && (await check()));
-  remember(answer, own);
+  remember(answer, ownSummary);
   if (isEnd) {
     replace(textOf(answer));
     hasLastAnswer = true;
@@ -192,7 +192,7 @@ onChange((reason) => {
     summaries.clear();
     replace('');
   } else if (isChanged) {
-    replace(editor('.graphiql-response')?.getValue());
+    replace(viewer?.getValue());
   }
 });
 
@@ -236,14 +236,16 @@ const repair = () => {
   }
   for (const label of document.querySelectorAll('.graphiql-history-item-label')) label.removeAttribute('aria-label');
 };
+
 /** Follows the editor of the responses, which GraphiQL replaces together with all others. */
 const follow = () => {
-  const current = editor('.graphiql-response');
-  if (!current || current === viewer) return;
-  viewer = current;
+  const next = editor('.graphiql-response');
+  if (!next || next === viewer) return;
+  viewer = next;
   viewer.on('change', showSummary);
   showSummary();
 };
+
 new MutationObserver(() => {
   repair();
   follow();
