@@ -13,7 +13,7 @@ use symbolon::{
     MutationError, Registrant, Registration, Role, User, async_trait,
 };
 
-use crate::support::{Answer, PASSWORD, TestApp, eventually};
+use crate::support::{Answer, PASSWORD, TestApp, end_at_commit, eventually};
 
 /// What a hook does after it has written its row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -617,14 +617,8 @@ mod postgres {
     async fn a_commit_with_an_unknown_outcome_publishes_no_event() {
         let app = Fixture::start().await;
         let mut events = app.events();
-        let end_at_commit = "CREATE FUNCTION end_backend() RETURNS trigger LANGUAGE plpgsql AS
-                $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
-            CREATE CONSTRAINT TRIGGER end_at_commit AFTER INSERT ON hook_call
-                DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION end_backend()";
-        app.database
-            .execute_unprepared(end_at_commit)
-            .await
-            .unwrap();
+        let end = end_at_commit("INSERT ON hook_call");
+        app.database.execute_unprepared(&end).await.unwrap();
         let answer = app.create("eve").await;
         assert_eq!(answer.error(), ("SERVICE_UNAVAILABLE", ""));
         let message = answer.string("/errors/0/message");

@@ -12,7 +12,7 @@ use sea_orm::{ColumnTrait, Database, EntityTrait, PaginatorTrait, QueryFilter};
 
 use crate::support::{
     Answer, Instance, PROPAGATION_BOUND, Postgres, Proxy, Server, Socket, common_key,
-    end_connections, eventually, shared_postgres,
+    end_at_commit, end_connections, eventually, shared_postgres,
 };
 
 const CLIENTS: usize = 4;
@@ -164,11 +164,7 @@ async fn a_background_write_with_an_unknown_outcome_is_repeated_and_is_no_intern
     instance.register("ada").await;
     let token = instance.sign_in("ada").await;
     // The last use of a token is written by a background task.
-    let end_at_commit = "CREATE FUNCTION end_backend() RETURNS trigger LANGUAGE plpgsql AS \
-            $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
-        CREATE CONSTRAINT TRIGGER end_at_commit AFTER UPDATE ON symbolon_session \
-            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION end_backend()";
-    server.run_on(&url, &[end_at_commit.to_owned()]);
+    server.run_on(&url, &[end_at_commit("UPDATE ON symbolon_session")]);
     assert!(instance.accepts(&token).await);
     eventually("the write is repeated", async || {
         let unknown = "the outcome of a commit is unknown";

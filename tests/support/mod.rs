@@ -20,7 +20,7 @@ pub use cli::{Cli, without_database_line};
 pub use client::{Answer, Client, GraphqlRequest};
 pub use database::{common_key, database_in, database_url, on_postgres, shared_postgres};
 pub use nodejs::{node_in, succeed};
-pub use postgres_server::{DATABASE_PASSWORD, Postgres, end_connections};
+pub use postgres_server::{DATABASE_PASSWORD, Postgres, end_at_commit, end_connections};
 pub use server_on_postgres::Instance;
 pub use server_process::{
     Process, Server, finish, finish_with, server_with, symbolon, unconfigured_symbolon, unthrottled,

@@ -280,6 +280,17 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
+/// Returns statements that create the trigger `end_at_commit`, which ends the connection during the commit of each change,
+/// for example of `INSERT ON hook_call`.
+pub fn end_at_commit(change: &str) -> String {
+    format!(
+        "CREATE FUNCTION end_backend() RETURNS trigger LANGUAGE plpgsql AS \
+            $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$; \
+        CREATE CONSTRAINT TRIGGER end_at_commit AFTER {change} \
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION end_backend()"
+    )
+}
+
 /// Ends every other connection to the database.
 pub async fn end_connections(url: &str) {
     // The second argument is the time to wait until the connection has ended, in milliseconds.
